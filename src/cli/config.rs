@@ -1,0 +1,15 @@
+//! `clockgate config`
+
+use crate::cli::Error;
+use crate::exit::Exit;
+
+/// Options of `clockgate config`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+impl Args {
+    /// Performs the verb.
+    pub fn run(self) -> Result<Exit, Error> {
+        Err(Error::new(Exit::Bug, "not written yet"))
+    }
+}

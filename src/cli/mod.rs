@@ -1,0 +1,96 @@
+//! The command line: one file a verb.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+
+mod agent;
+mod config;
+mod measure;
+mod notify;
+mod run;
+mod status;
+mod sync;
+mod wait;
+
+/// Keeps workloads waiting until the host's clock can be trusted.
+#[derive(Debug, Parser)]
+#[command(name = "clockgate", version, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Keep the gate of this host
+    Agent(agent::Args),
+    /// Wait for the gate, then execute a command
+    Run(run::Args),
+    /// Wait for the gate
+    Wait(wait::Args),
+    /// Measure, step and verify the clock, with or without an agent
+    Sync(sync::Args),
+    /// Ask every reference once and print what each says
+    Measure(measure::Args),
+    /// Print the state of the gate
+    Status(status::Args),
+    /// Tell the agent of a sleep, a wake-up, a snapshot or a restore
+    Notify(notify::Args),
+    /// Check, show or sample the configuration
+    Config(config::Args),
+}
+
+/// A command that failed: what to print, and the code to exit with.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// How the process ends.
+    pub exit: Exit,
+    message: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error in our own words.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), source: None }
+    }
+
+    /// An error with its cause, which is printed after it.
+    pub fn caused(
+        exit: Exit,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { exit, message: message.into(), source: Some(source.into()) }
+    }
+}
+
+impl Cli {
+    /// Performs the verb.
+    ///
+    /// # Errors
+    /// [`Error`], with the exit code that belongs to it.
+    pub fn run(self) -> Result<Exit, Error> {
+        match self.verb {
+            Verb::Agent(args) => args.run(),
+            Verb::Run(args) => args.run(),
+            Verb::Wait(args) => args.run(),
+            Verb::Sync(args) => args.run(),
+            Verb::Measure(args) => args.run(),
+            Verb::Status(args) => args.run(),
+            Verb::Notify(args) => args.run(),
+            Verb::Config(args) => args.run(),
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

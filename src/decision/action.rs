@@ -1,0 +1,41 @@
+//! What is to be done about it. Whoever performs an action sends its outcome back as an event.
+
+use super::time::{Boottime, Epoch, Offset, Realtime};
+
+/// Whose hands and whose reckoning correct the clock in this epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// We measure and step, the daemon follows.
+    Own,
+    /// The daemon measures and steps, we verify by what it says after it forgot.
+    Daemon,
+}
+
+/// One thing to do.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make the daemon forget (chronyd: reset sources; others: the 1 ns kick). Answered by `Forgotten`.
+    Forget(Epoch),
+    /// Ask every reference at once. Answered by `Measured`.
+    Measure(Epoch, Way),
+    /// Step the clock. Answered by `Stepped`.
+    Step {
+        /// The epoch of the measurement.
+        epoch: Epoch,
+        /// Who steps.
+        way: Way,
+        /// By how much.
+        offset: Offset,
+        /// When the offset was true: a clock that was moved since is left alone.
+        as_of: Boottime,
+        /// What the system clock said then.
+        local: Realtime,
+    },
+    /// After a step of ours: the daemon forgets again and measures. Answered by `HandedOver`.
+    HandOver(Epoch),
+    /// Ask the daemon whether it agrees. Answered by `DaemonAsked`.
+    AskDaemon(Epoch),
+    /// Whoever holds the sleep back for us may let go: the gate is shut and published.
+    LetSleep,
+}

@@ -1,0 +1,177 @@
+//! What can happen. An answer carries the epoch of its question.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::agreement::Disagreement;
+use super::reading::Measurement;
+use super::time::{Epoch, Offset};
+
+/// Who announced a sleep or a wake-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notifier {
+    /// logind's `PrepareForSleep`.
+    Logind,
+    /// A hook or a person: `clockgate notify`.
+    Notify,
+}
+
+/// Why what we knew about the clock is void.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// The agent has just begun and has proven nothing yet.
+    #[default]
+    Started,
+    /// A sleep was announced.
+    Sleep,
+    /// The machine woke up, after so long (`BOOTTIME − MONOTONIC` grew; zero where only a notice says so).
+    Resume {
+        /// Time asleep as the kernel counted it.
+        slept: Duration,
+    },
+    /// Somebody else set the clock, by so much.
+    ForeignStep {
+        /// Change of `REALTIME − BOOTTIME`.
+        change: Offset,
+    },
+    /// A snapshot is about to be taken.
+    Snapshot,
+    /// The machine was restored from a snapshot, or continued after a pause, and somebody told us.
+    Restore,
+    /// An operator asked for a fresh proof.
+    Requested,
+    /// The growing bound met the threshold before a reference answered.
+    Expired,
+    /// A later measurement found the clock wrong.
+    Drifted,
+    /// The time daemon means to take the clock elsewhere.
+    DaemonDisagrees,
+}
+
+impl Cause {
+    /// Its number on the gate page; stable for ever.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Started => 0,
+            Self::Sleep => 1,
+            Self::Resume { .. } => 2,
+            Self::ForeignStep { .. } => 3,
+            Self::Snapshot => 4,
+            Self::Restore => 5,
+            Self::Requested => 6,
+            Self::Expired => 7,
+            Self::Drifted => 8,
+            Self::DaemonDisagrees => 9,
+        }
+    }
+
+    /// Its name in logs, JSON and on the bus, from the number on the page.
+    #[must_use]
+    pub const fn name_of(code: u32) -> &'static str {
+        match code {
+            0 => "started",
+            1 => "sleep",
+            2 => "resume",
+            3 => "foreign-step",
+            4 => "snapshot",
+            5 => "restore",
+            6 => "requested",
+            7 => "expired",
+            8 => "drifted",
+            9 => "daemon-disagrees",
+            _ => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::name_of(self.code()))
+    }
+}
+
+/// What came of making the daemon forget.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// The daemon that keeps this clock, `chronyd`; none where we are alone.
+    pub daemon: Option<String>,
+    /// Whether its sources are authenticated, so that ours would be a downgrade.
+    pub authenticated: bool,
+    /// What did not work, in words; the walk goes on without it.
+    pub trouble: Option<String>,
+}
+
+/// Why a step was not made, or not as ordered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// Somebody else moved the clock after the measurement; nothing was done.
+    #[error("the clock moved by {change} between measurement and step; measuring again")]
+    Superseded {
+        /// By how much it had moved.
+        change: Offset,
+    },
+    /// We may not set the clock.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// It went wrong otherwise.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What the daemon says of the clock after we have proven it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DaemonVerdict {
+    /// It has not taken enough samples yet.
+    NotYet,
+    /// It has, and means to correct by so little.
+    Agrees {
+        /// What it means to correct.
+        offset: Offset,
+    },
+    /// It believes the clock wrong by more than the threshold.
+    Disagrees {
+        /// What it means to correct.
+        offset: Offset,
+    },
+    /// It does not answer, or there is none.
+    Silent(String),
+}
+
+/// What can happen to the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The agent begins.
+    Started,
+    /// Something voided what we knew.
+    Disrupted(Cause),
+    /// A sleep begins: the gate is to be shut before the notifier may go on.
+    Sleeping(Notifier),
+    /// The sleep is over, or did not happen.
+    Woken(Notifier),
+    /// The daemon was made to forget.
+    Forgotten(Epoch, Forgotten),
+    /// Every reference was asked once.
+    Measured(Epoch, Measurement),
+    /// The clock was stepped by so much, or was not.
+    Stepped(Epoch, Result<Offset, StepError>),
+    /// The daemon forgot again and was told to measure.
+    HandedOver(Epoch, Result<(), String>),
+    /// The daemon was asked whether it agrees.
+    DaemonAsked(Epoch, DaemonVerdict),
+    /// A route or link changed: who did not answer may answer now.
+    NetworkChanged,
+    /// A source of disruptions ended; what it would have seen goes unseen until it is back.
+    SourceLost(&'static str),
+    /// The time of [`super::Machine::alarm`] has come.
+    Alarm,
+}
+
+impl From<Disagreement> for super::state::Trouble {
+    fn from(why: Disagreement) -> Self {
+        match why {
+            Disagreement::Nobody => Self::NobodyToAsk,
+            Disagreement::TooFew { .. } | Disagreement::NoMajority { .. } => Self::AskedAndWrong(why.to_string()),
+        }
+    }
+}

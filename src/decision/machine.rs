@@ -1,0 +1,4 @@
+//! The machine.
+/// Placeholder until the machine lands.
+#[derive(Debug)]
+pub struct Machine;

@@ -1,0 +1,25 @@
+//! What it means: the pure half of clockgate. No I/O, no clock, no async; it points nowhere and everything may point to it.
+//!
+//! [`Machine::step`] takes what happened and the time it happened, and returns what is to be done about it.
+
+mod action;
+mod agreement;
+mod event;
+mod guard;
+mod machine;
+mod policy;
+mod reading;
+mod snapshot;
+mod state;
+mod time;
+
+pub use action::{Action, Way};
+pub use agreement::{Agreement, Disagreement, agree};
+pub use event::{Cause, DaemonVerdict, Event, Forgotten, Notifier, StepError};
+pub use guard::{Evidence, Refusal, judge};
+pub use machine::Machine;
+pub use policy::{AtDeadline, Correction, Policy};
+pub use reading::{Failure, Kind, Leap, Measurement, Reading};
+pub use snapshot::{Gate, Snapshot};
+pub use state::{State, Trouble};
+pub use time::{Boottime, Epoch, Offset, Realtime, drift, forward, nanos_u64};

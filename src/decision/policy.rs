@@ -1,0 +1,82 @@
+//! What the administrator wants: every number the machine weighs an answer against.
+
+use std::time::Duration;
+
+use super::time::Realtime;
+
+/// Who corrects the clock (`correction:` in the configuration).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Correction {
+    /// We step; the daemon does, where its sources are authenticated and ours would be a downgrade.
+    #[default]
+    Auto,
+    /// We step, whatever the daemon's sources are.
+    Clockgate,
+    /// The time daemon steps, by its own reckoning of its own sources.
+    Daemon,
+    /// Nobody steps on our word: the gate waits until the clock is right by other hands.
+    None,
+}
+
+/// What becomes of the gate when the deadline passes without a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtDeadline {
+    /// Stay shut, and say so every minute.
+    Hold,
+    /// Open, published as unproven; shut again the moment a reference disagrees.
+    Open,
+}
+
+/// Everything the machine decides by. [`Policy::default`] is the only source of defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The bound under which the gate opens.
+    pub threshold: Duration,
+    /// The rate at which a bound grows, parts per million (RFC 5905's PHI is 15; ours allows for a laptop's crystal).
+    pub max_drift_ppm: u32,
+    /// How many references have to answer at least.
+    pub min_references: usize,
+    /// Who corrects the clock.
+    pub correction: Correction,
+    /// The largest step forward that one reference can ask for when the evidence supports it.
+    pub max_forward: Duration,
+    /// The largest step forward that one reference can ask for when nothing supports it.
+    pub max_unsupported: Duration,
+    /// The largest step backward that one reference can ask for.
+    pub max_backward: Duration,
+    /// No step goes below this: build time, systemd's clock epoch, the last good time, whichever is latest.
+    pub floor: Realtime,
+    /// How long the gate may stay shut before the policies below apply.
+    pub deadline: Duration,
+    /// At the deadline, when no reference answered since the disruption.
+    pub nobody_to_ask: AtDeadline,
+    /// At the deadline, when references answered and the clock could still not be proven right.
+    pub asked_and_wrong: AtDeadline,
+    /// How long we believe a sleep that was announced and did not come.
+    pub sleep_deadline: Duration,
+    /// The shortest time between two measurements while all is well.
+    pub remeasure_min: Duration,
+    /// The longest time between two measurements while all is well.
+    pub remeasure_max: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            threshold: Duration::from_millis(200),
+            max_drift_ppm: 500,
+            min_references: 1,
+            correction: Correction::Auto,
+            max_forward: Duration::from_secs(365 * 86_400),
+            max_unsupported: Duration::from_secs(1000),
+            max_backward: Duration::from_secs(1),
+            floor: Realtime::default(),
+            deadline: Duration::from_secs(30),
+            nobody_to_ask: AtDeadline::Open,
+            asked_and_wrong: AtDeadline::Hold,
+            sleep_deadline: Duration::from_secs(30),
+            remeasure_min: Duration::from_secs(120),
+            remeasure_max: Duration::from_secs(1024),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What is published: the machine's state as everybody may see it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::event::Cause;
+use super::time::{Boottime, Epoch, Offset};
+
+/// The gate word of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Gate {
+    /// Nobody goes through.
+    #[default]
+    Shut = 0,
+    /// Open on a proof made after the last disruption.
+    Proven = 1,
+    /// Open by policy, on no proof at all.
+    Unproven = 2,
+}
+
+impl Gate {
+    /// From the word on the page; a word of a later version is shut to us.
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        match word {
+            1 => Self::Proven,
+            2 => Self::Unproven,
+            _ => Self::Shut,
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shut => "shut",
+            Self::Proven => "open",
+            Self::Unproven => "unproven",
+        })
+    }
+}
+
+/// The machine's state as it is published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The state's number on the page, see [`super::State::code`].
+    pub state: u32,
+    /// The gate, a function of the state.
+    pub gate: Gate,
+    /// Our count of disruptions.
+    pub epoch: Epoch,
+    /// Why this epoch began, see [`Cause::code`].
+    pub cause: Cause,
+    /// When this epoch began.
+    pub since: Boottime,
+    /// Reference minus local at the last measurement of this epoch; none before the first.
+    pub offset: Option<Offset>,
+    /// The most the clock was wrong at `as_of`; none before the first measurement of this epoch.
+    pub bound: Option<Duration>,
+    /// When the last question was asked.
+    pub as_of: Boottime,
+    /// The bound under which the gate opens.
+    pub threshold: Duration,
+    /// When the growing bound meets the threshold; the proof is void from then on. Zero when there is none.
+    pub valid_until: Boottime,
+    /// When the deadline's policy applies; zero when nothing waits for it.
+    pub deadline: Boottime,
+    /// The rate the bound grows at, parts per million.
+    pub max_drift_ppm: u32,
+    /// Why the gate is shut, in words; empty when it is open on a proof.
+    pub why: String,
+}

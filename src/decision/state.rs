@@ -1,0 +1,93 @@
+//! The states, and the gate as a function of them.
+
+use std::fmt;
+
+use super::policy::AtDeadline;
+use super::snapshot::Gate;
+
+/// Why there is no proof yet. The two failures of the design are told apart here and nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No reference answered since the disruption.
+    NobodyToAsk,
+    /// References answered, and the clock could still not be proven right; in words.
+    AskedAndWrong(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyToAsk => f.write_str("no reference has answered since the disruption"),
+            Self::AskedAndWrong(why) => f.write_str(why),
+        }
+    }
+}
+
+/// The machine's states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Nothing was asked yet.
+    #[default]
+    Unknown,
+    /// A sleep was announced and has not ended.
+    Suspended,
+    /// What we knew is void; the first measurement, and the step it may ask for, are under way.
+    Disrupted,
+    /// The clock should be right now; a second, fresh exchange is under way.
+    Settling,
+    /// Proven right.
+    Synchronized,
+    /// Proven right, and the last attempt to prove it again failed: open until the growing bound meets the threshold.
+    FreeRunning,
+    /// The deadline passed without a proof.
+    GaveUp(AtDeadline),
+}
+
+impl State {
+    /// The gate in this state.
+    #[must_use]
+    pub const fn gate(self) -> Gate {
+        match self {
+            Self::Unknown | Self::Suspended | Self::Disrupted | Self::Settling | Self::GaveUp(AtDeadline::Hold) => {
+                Gate::Shut
+            }
+            Self::Synchronized | Self::FreeRunning => Gate::Proven,
+            Self::GaveUp(AtDeadline::Open) => Gate::Unproven,
+        }
+    }
+
+    /// Its number on the gate page; stable for ever.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Unknown => 0,
+            Self::Suspended => 1,
+            Self::Disrupted => 2,
+            Self::Settling => 3,
+            Self::Synchronized => 4,
+            Self::FreeRunning => 5,
+            Self::GaveUp(_) => 6,
+        }
+    }
+
+    /// Its name in logs, JSON and on the bus, from the number on the page.
+    #[must_use]
+    pub const fn name_of(code: u32) -> &'static str {
+        match code {
+            0 => "Unknown",
+            1 => "Suspended",
+            2 => "Disrupted",
+            3 => "Settling",
+            4 => "Synchronized",
+            5 => "FreeRunning",
+            6 => "GaveUp",
+            _ => "of a later version",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::name_of(self.code()))
+    }
+}

@@ -1,0 +1,222 @@
+//! The kinds of time clockgate reckons in; each type carries its unit.
+
+use std::fmt;
+use std::ops::{Add, Neg, Sub};
+use std::time::Duration;
+
+const NANOS_PER_SEC: i64 = 1_000_000_000;
+
+/// A moment on `CLOCK_BOOTTIME`: nanoseconds since boot, time asleep included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Boottime(u64);
+
+impl Boottime {
+    /// The far end of time: a deadline that never comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// From nanoseconds since boot.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since boot.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Boottime {
+    type Output = Self;
+    fn add(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(nanos_u64(after)))
+    }
+}
+
+/// A moment on `CLOCK_REALTIME`, right or wrong: nanoseconds since 1970-01-01 UTC (until the year 2262).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Realtime(i64);
+
+impl Realtime {
+    /// From nanoseconds since 1970.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// From whole seconds since 1970.
+    #[must_use]
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(NANOS_PER_SEC))
+    }
+
+    /// Nanoseconds since 1970.
+    #[must_use]
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    #[must_use]
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(NANOS_PER_SEC)
+    }
+}
+
+impl Add<Offset> for Realtime {
+    type Output = Self;
+    fn add(self, offset: Offset) -> Self {
+        Self(self.0.saturating_add(offset.0))
+    }
+}
+
+impl Sub for Realtime {
+    type Output = Offset;
+    fn sub(self, other: Self) -> Offset {
+        Offset(self.0.saturating_sub(other.0))
+    }
+}
+
+/// Reference minus local, nanoseconds: positive means that our clock is behind and has to go forward.
+///
+/// The sign of RFC 5905 section 8; chrony reports the reverse in places, which is turned in `crate::chrony` alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(i64);
+
+impl Offset {
+    /// No difference at all.
+    pub const ZERO: Self = Self(0);
+
+    /// From nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// From whole seconds.
+    #[must_use]
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(NANOS_PER_SEC))
+    }
+
+    /// Nanoseconds, signed.
+    #[must_use]
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Its size without the sign.
+    #[must_use]
+    pub const fn abs(self) -> Duration {
+        Duration::from_nanos(self.0.unsigned_abs())
+    }
+
+    /// Whether our clock is ahead, so that a step would set it back.
+    #[must_use]
+    pub const fn is_backward(self) -> bool {
+        self.0 < 0
+    }
+}
+
+impl Add for Offset {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for Offset {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Neg for Offset {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+impl fmt::Display for Offset {
+    /// Seconds with a sign and as many digits as carry meaning: `+3600.001s`, `-0.000012s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { '-' } else { '+' };
+        let size = self.abs();
+        write!(f, "{sign}{}.{:06}s", size.as_secs(), size.subsec_micros())
+    }
+}
+
+/// Our count of disruptions. Every question and every answer carries it; an answer from an older epoch changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// From the number published on the gate page.
+    #[must_use]
+    pub const fn new(count: u64) -> Self {
+        Self(count)
+    }
+
+    /// The number as it is published.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The epoch that the next disruption begins.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a clock can lose or win in `elapsed` at `ppm` parts per million.
+#[must_use]
+pub fn drift(elapsed: Duration, ppm: u32) -> Duration {
+    let nanos = elapsed.as_nanos().saturating_mul(u128::from(ppm)) / 1_000_000;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// A duration in whole nanoseconds; 584 years and more become the largest number.
+#[must_use]
+pub fn nanos_u64(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A duration as a signed offset in the forward direction; 292 years and more become the largest number.
+#[must_use]
+pub fn forward(duration: Duration) -> Offset {
+    Offset(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_prints_its_sign_and_microseconds() {
+        assert_eq!(Offset::from_nanos(3_600_001_000_000).to_string(), "+3600.001000s");
+        assert_eq!(Offset::from_nanos(-12_345).to_string(), "-0.000012s");
+    }
+
+    #[test]
+    fn drift_of_a_second_at_500_ppm_is_half_a_millisecond() {
+        assert_eq!(drift(Duration::from_secs(1), 500), Duration::from_micros(500));
+        assert_eq!(drift(Duration::MAX, u32::MAX), Duration::from_nanos(u64::MAX));
+    }
+}
