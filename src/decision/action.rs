@@ -38,4 +38,6 @@ pub enum Action {
     AskDaemon(Epoch),
     /// Whoever holds the sleep back for us may let go: the gate is shut and published.
     LetSleep,
+    /// Say this aloud: the gate stands other than on a proof.
+    Complain(String),
 }

@@ -16,7 +16,7 @@ mod time;
 pub use action::{Action, Way};
 pub use agreement::{Agreement, Disagreement, agree};
 pub use event::{Cause, DaemonVerdict, Event, Forgotten, Notifier, StepError};
-pub use guard::{Evidence, Refusal, judge};
+pub use guard::{Evidence, Fix, Refusal, judge};
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};
 pub use reading::{Failure, Kind, Leap, Measurement, Reading};
