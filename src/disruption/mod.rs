@@ -1,1 +1,6 @@
-//! Not written yet.
+//! What voids what we knew about the clock: one file a source. A source sends events and decides nothing; one that ends is
+//! an event too.
+
+pub mod clock_set;
+pub mod network;
+pub mod suspend;

@@ -1,0 +1,51 @@
+//! A route or an address came: whoever did not answer may answer now (rtnetlink(7)).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket};
+use tokio::sync::mpsc::Sender;
+
+use crate::decision::Event;
+use crate::sys::readable::readable;
+
+/// RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and RTMGRP_IPV6_ROUTE of linux/rtnetlink.h.
+const GROUPS: u32 = 0x10 | 0x40 | 0x100 | 0x400;
+
+/// Sends an event for each burst of changes, until nobody listens.
+///
+/// # Errors
+/// What socket(2), bind(2) or recv(2) said; the caller reports the source as lost.
+pub async fn watch(events: Sender<Event>) -> io::Result<()> {
+    let socket = readable(subscribe()?)?;
+    loop {
+        let mut ready = socket.readable().await?;
+        match ready.try_io(|fd| drain(fd.get_ref())) {
+            // A full queue has an event in it that says the same or more.
+            Ok(Ok(())) if events.is_closed() => return Ok(()),
+            Ok(Ok(())) => drop(events.try_send(Event::NetworkChanged)),
+            Ok(Err(error)) => return Err(error),
+            Err(_would_block) => {}
+        }
+    }
+}
+
+fn subscribe() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
+    Ok(fd)
+}
+
+/// Reads what is there; the messages say no more than that something changed.
+fn drain(fd: &OwnedFd) -> io::Result<()> {
+    let mut buffer = [0; 8192];
+    let mut any = false;
+    loop {
+        match recv(fd.as_fd().as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            Ok(_) | Err(nix::errno::Errno::ENOBUFS) => any = true,
+            Err(nix::errno::Errno::EAGAIN) if any => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Moving the clock, and knowing afterwards which of its moves were ours.
+#![expect(unsafe_code, reason = "adjtimex(2) with modes is in no safe crate")]
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::clock::{Standing, standing};
+use crate::decision::{Boottime, Offset, Realtime};
+
+/// How far two readings of `REALTIME − BOOTTIME` may differ without the clock having been set: the two clocks share the
+/// kernel's rate, slewed or not, so only the reading itself is uncertain.
+pub const NOISE: Duration = Duration::from_millis(1);
+
+/// The kernel's tick at USER_HZ 100, microseconds (adjtimex(2), `tick`).
+const NOMINAL_TICK: libc::c_long = 10_000;
+
+/// The system clock as something to set. Every step that is ours goes through here, so that the others are foreign.
+#[derive(Debug)]
+pub struct SystemClock {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    standing: Standing,
+    /// Whether we moved the clock since the last look.
+    ours: bool,
+    /// By how much.
+    moved: Offset,
+}
+
+/// What became of the clocks since the last look, our own steps taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Change of `REALTIME − BOOTTIME` that is not ours.
+    pub foreign: Offset,
+    /// Whether we moved the clock meanwhile, if only by the kick's nanosecond.
+    pub ours: bool,
+    /// Growth of `BOOTTIME − MONOTONIC`: the time asleep.
+    pub slept: Duration,
+}
+
+/// Why the clock was not moved as ordered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else moved it between measurement and step; nothing was done.
+    #[error("the clock moved by {0} after it was measured")]
+    Superseded(Offset),
+    /// adjtimex(2) said no.
+    #[error("adjtimex(ADJ_SETOFFSET, {offset}) failed")]
+    Kernel {
+        /// The step asked for.
+        offset: Offset,
+        /// EPERM without CAP_SYS_TIME.
+        source: io::Error,
+    },
+    /// It moved, but not by what was asked for.
+    #[error("asked to move the clock by {asked}, it moved by {moved}")]
+    Astray {
+        /// The step asked for.
+        asked: Offset,
+        /// What came of it.
+        moved: Offset,
+    },
+}
+
+impl SystemClock {
+    /// Begins to watch from the present standing of the clocks.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { seen: Mutex::new(Seen { standing: standing(), ours: false, moved: Offset::ZERO }) }
+    }
+
+    /// Steps the clock by `offset`, atomically in the kernel, unless somebody moved it since it said `local` at `as_of`.
+    ///
+    /// # Errors
+    /// [`Error`]; after `Superseded` and `Kernel` the clock is as it was.
+    pub fn step(&self, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, Error> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = standing();
+        let change = before.real_minus_boot - real_minus_boot(local, as_of);
+        if change.abs() > NOISE {
+            return Err(Error::Superseded(change));
+        }
+        set_offset(offset).map_err(|source| Error::Kernel { offset, source })?;
+        let moved = standing().real_minus_boot - before.real_minus_boot;
+        seen.ours = true;
+        seen.moved = seen.moved + offset;
+        if (moved - offset).abs() > NOISE { Err(Error::Astray { asked: offset, moved }) } else { Ok(moved) }
+    }
+
+    /// Moves the clock by one nanosecond: the kernel marks it unsynchronised with a maximum error of 16 s, stops writing it
+    /// into the RTC and cancels everybody's cancel-on-set timers, which makes systemd-timesyncd measure at once.
+    ///
+    /// # Errors
+    /// What adjtimex(2) said; EPERM without CAP_SYS_TIME.
+    pub fn kick(&self) -> io::Result<()> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // An offset of exactly zero would not cancel the timers (kernel/time/timekeeping.c compares the offsets).
+        set_offset(Offset::from_nanos(1))?;
+        seen.ours = true;
+        Ok(())
+    }
+
+    /// Lets somebody else, the time daemon, move the clock on our order, and books what they do as ours.
+    pub fn by_other_hands<T>(&self, order: impl FnOnce() -> T) -> (T, Offset) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = standing();
+        let outcome = order();
+        let moved = standing().real_minus_boot - before.real_minus_boot;
+        if moved.abs() > NOISE {
+            seen.ours = true;
+            seen.moved = seen.moved + moved;
+        }
+        (outcome, moved)
+    }
+
+    /// What became of the clocks since the last look.
+    pub fn look(&self) -> Change {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = standing();
+        let change = Change {
+            foreign: now.real_minus_boot - seen.standing.real_minus_boot - seen.moved,
+            ours: seen.ours,
+            slept: now.boot_minus_mono.saturating_sub(seen.standing.boot_minus_mono),
+        };
+        *seen = Seen { standing: now, ours: false, moved: Offset::ZERO };
+        change
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Takes out a bend of the rate that a dead daemon left behind: chronyd slews by the kernel's tick, up to 8 %.
+///
+/// # Errors
+/// What adjtimex(2) said; EPERM without CAP_SYS_TIME.
+pub fn straighten() -> io::Result<()> {
+    let mut timex = zeroed();
+    timex.modes = libc::ADJ_TICK;
+    timex.tick = NOMINAL_TICK;
+    adjtimex(&mut timex)
+}
+
+fn real_minus_boot(local: Realtime, as_of: Boottime) -> Offset {
+    local - Realtime::from_nanos(i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX))
+}
+
+fn set_offset(offset: Offset) -> io::Result<()> {
+    let mut timex = zeroed();
+    timex.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
+    // The fraction must not be negative: −0.3 s is −1 s and 700,000,000 ns (kernel/time/timekeeping.c).
+    timex.time.tv_sec = offset.as_nanos().div_euclid(1_000_000_000);
+    timex.time.tv_usec = offset.as_nanos().rem_euclid(1_000_000_000);
+    adjtimex(&mut timex)
+}
+
+fn zeroed() -> libc::timex {
+    // SAFETY: struct timex is plain numbers, for which all zero bits are a value (modes = 0: read only).
+    unsafe { std::mem::zeroed() }
+}
+
+fn adjtimex(timex: &mut libc::timex) -> io::Result<()> {
+    // SAFETY: the pointer is to a whole struct timex that lives across the call.
+    if unsafe { libc::adjtimex(timex) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_moved_is_no_change() {
+        let clock = SystemClock::new();
+        let change = clock.look();
+        assert!(change.foreign.abs() <= NOISE && !change.ours && change.slept <= NOISE, "{change:?}");
+    }
+
+    #[test]
+    fn a_clock_that_moved_since_it_was_measured_is_not_stepped() {
+        // Refused before the kernel is asked: this is safe to run on any machine.
+        let clock = SystemClock::new();
+        let stale = super::super::clock::realtime() + Offset::from_secs(-5);
+        let refused = clock.step(Offset::from_secs(3600), stale, super::super::clock::boottime());
+        assert!(matches!(refused, Err(Error::Superseded(_))), "{refused:?}");
+    }
+}
