@@ -3,4 +3,5 @@
 
 pub mod clock_set;
 pub mod network;
+pub mod notify;
 pub mod suspend;
