@@ -1,1 +1,5 @@
-//! Not written yet.
+//! How far off are we?
+
+mod server_name;
+
+pub use server_name::ServerName;
