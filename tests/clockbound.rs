@@ -107,7 +107,11 @@ fn without_a_wake_up_synchronized_becomes_free_running_with_a_growing_bound_and_
     page.publish(&snapshot).unwrap();
     let renewed = client.now().unwrap();
     assert_eq!(renewed.clock_status, ClockStatus::Synchronized);
-    assert!(bound(&renewed) >= grown, "an old proof is not made better by publishing it again: {renewed:?}");
+    // Both were reckoned from the last tick, which was up to 10 ms ago.
+    assert!(
+        bound(&renewed) >= grown - Duration::from_micros(5),
+        "an old proof is not made better by publishing it again: {renewed:?}"
+    );
 }
 
 /// The client's grace is five seconds; ten are a fault.
@@ -126,6 +130,9 @@ fn a_reader_never_sees_half_a_record_nor_the_generation_zero() {
     let wide = Duration::from_secs(1000);
     let disrupted = Snapshot { bound: Some(wide), ..shut(Cause::Restore) };
     page.publish(&disrupted).unwrap();
+    // A client without a first record makes one up while the page is being written: unknown, with no bound.
+    let mut client = client(&path);
+    assert_eq!(client.now().unwrap().clock_status, ClockStatus::Disrupted);
     let writer = std::thread::spawn({
         let path = path.clone();
         move || {
@@ -139,7 +146,6 @@ fn a_reader_never_sees_half_a_record_nor_the_generation_zero() {
             }
         }
     });
-    let mut client = client(&path);
     let mut seen = [0_u32; 2];
     while !writer.is_finished() {
         let now = client.now().unwrap();
