@@ -5,4 +5,5 @@ pub mod clock_set;
 pub mod logind;
 pub mod network;
 pub mod notify;
+pub mod signal;
 pub mod suspend;
