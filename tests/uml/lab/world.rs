@@ -1,5 +1,6 @@
 //! What surrounds one guest: a folder for its run, a network of its own, and the true time.
 
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,8 @@ use super::server::Truth;
 use super::stage::succeed;
 use super::{Outcome, folder};
 
+const ALIVE: &str = "alive";
+
 /// A network that ends at a tap device: the world's side is `.1` and up, the guest is `.100`.
 #[derive(Debug)]
 pub struct World {
@@ -18,6 +21,8 @@ pub struct World {
     /// The server that knows the time.
     pub truth: Truth,
     run: TempDir,
+    /// Locked as long as the folder is in use.
+    _alive: File,
 }
 
 impl World {
@@ -27,7 +32,10 @@ impl World {
         let number = WORLDS.fetch_add(1, Ordering::Relaxed);
         let parent = folder().join("run");
         std::fs::create_dir_all(&parent)?;
+        sweep(&parent)?;
         let run = TempDir::new_in(parent)?;
+        let alive = File::create(run.path().join(ALIVE))?;
+        alive.lock()?;
         let tap = format!("lab{number}");
         ip(&["link", "set", "lo", "up"])?;
         ip(&["tuntap", "add", "dev", &tap, "mode", "tap"])?;
@@ -36,7 +44,7 @@ impl World {
             ip(&["address", "add", &format!("10.77.{number}.{last}/24"), "dev", &tap])?;
         }
         let truth = Truth::start(Ipv4Addr::new(10, 77, number, 1), run.path())?;
-        Ok(Self { number, truth, run })
+        Ok(Self { number, truth, run, _alive: alive })
     }
 
     /// The world's address that ends in `last`, 1 to 9; 1 is the truth.
@@ -70,6 +78,17 @@ impl Drop for World {
         // The namespace ends with the program; this is for the worlds that come after in the same one.
         let _ = ip(&["link", "delete", &self.tap()]);
     }
+}
+
+/// Removes the folders that runs left behind when they were killed.
+fn sweep(parent: &Path) -> Outcome {
+    for entry in std::fs::read_dir(parent)? {
+        let folder = entry?.path();
+        if File::open(folder.join(ALIVE)).is_ok_and(|alive| alive.try_lock().is_ok()) {
+            std::fs::remove_dir_all(folder)?;
+        }
+    }
+    Ok(())
 }
 
 fn ip(arguments: &[&str]) -> Outcome {

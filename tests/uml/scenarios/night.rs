@@ -32,6 +32,6 @@ pub fn stale_sleeps(guest: &Guest) -> Outcome {
 
 /// Puts everything back: the right time, no daemon, none of our hooks.
 pub fn over(guest: &Guest) -> Outcome {
-    guest.sh("rm -f /lib/systemd/system-sleep/zz-*; systemctl stop chrony systemd-timesyncd")?;
+    guest.sh("rm -f /lib/systemd/system-sleep/zz-*; systemctl stop clockgate chrony systemd-timesyncd")?;
     guest.set_right()
 }
