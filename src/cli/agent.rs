@@ -1,15 +1,45 @@
 //! `clockgate agent`
 
+use std::path::PathBuf;
+
+use crate::agent;
 use crate::cli::Error;
+use crate::config::Config;
+use crate::disruption::signal;
 use crate::exit::Exit;
+use crate::publish::gate_page;
 
 /// Options of `clockgate agent`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Read the configuration, and everything else that belongs to the host, below this folder
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+
+    /// Shut the gate that a dead agent left open, and end (ExecStopPost=)
+    #[arg(long)]
+    shut_gate: bool,
+
+    /// Log every event and every action
+    #[arg(long, short)]
+    verbose: bool,
+}
 
 impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
-        Err(Error::new(Exit::Bug, "not written yet"))
+        super::log::init(self.verbose);
+        let config =
+            Config::load(&self.root).map_err(|e| Error::caused(Exit::Config, "the configuration is wrong", e))?;
+        if self.shut_gate {
+            return gate_page::shut(&config.page)
+                .map(|()| Exit::Ok)
+                .map_err(|e| Error::caused(Exit::StillShut, "the gate was not shut", e));
+        }
+        super::runtime()?.block_on(async {
+            let shutdown = signal::shutdown().map_err(|e| Error::caused(Exit::Bug, "cannot catch TERM and INT", e))?;
+            let ended = agent::run(config, shutdown).await;
+            ended.map(|()| Exit::Ok).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::correction::{BusAddress, Settings};
 use crate::decision::{Policy, Realtime};
 use crate::reference::ServerName;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub timesyncd: Timesyncd,
     /// What `run` and `wait` do unless told otherwise.
     pub run: Run,
+    /// The root of the host's file system; given, not configured.
+    pub root: PathBuf,
 }
 
 /// Where the bus object is served.
@@ -107,6 +110,7 @@ impl Default for Config {
             },
             timesyncd: Timesyncd { set_ntp: false },
             run: Run { max_wait: Duration::from_secs(60), on_timeout: OnTimeout::Fail },
+            root: PathBuf::from("/"),
         }
     }
 }
@@ -159,7 +163,20 @@ impl Config {
     pub fn load(root: &Path) -> Result<Self, Error> {
         let mut config = load(root)?.config;
         config.policy.floor = floor(root);
+        root.clone_into(&mut config.root);
         Ok(config)
+    }
+
+    /// Where the corrector finds the daemons.
+    #[must_use]
+    pub fn correction_settings(&self) -> Settings {
+        Settings {
+            chrony_socket: self.chrony.socket.clone(),
+            chrony_udp: self.chrony.udp,
+            root: self.root.clone(),
+            bus: if self.bus.system { BusAddress::System } else { BusAddress::Nowhere },
+            set_ntp: self.timesyncd.set_ntp,
+        }
     }
 }
 

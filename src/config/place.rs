@@ -195,7 +195,7 @@ fn servers(value: &Value) -> Result<Vec<ServerName>, Vec<Wrong>> {
 
 fn server(value: &Value) -> Result<ServerName, String> {
     let Value::Text(text) = value else { return Err(unfit(value, "a server's name or address")) };
-    text.parse()
+    text.parse().map_err(|why: crate::reference::ServerNameError| why.to_string())
 }
 
 fn unfit(value: &Value, wanted: &str) -> String {

@@ -1,3 +1,6 @@
-//! Say it: the gate page, ClockBound's page, the bus, the unit's status.
+//! Say it: the gate page first, then everybody who would rather be told than look.
 
 pub mod clockbound;
+pub mod gate_page;
+pub mod last_good;
+pub mod unit;

@@ -24,6 +24,12 @@ impl Timestamp {
         Realtime::from_nanos(whole.saturating_add(i64::try_from(nanos).unwrap_or(0)))
     }
 
+    /// Whether it has no fraction.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        self.0 & 0xffff_ffff == 0
+    }
+
     /// How long after `earlier` this is, in the same or the next era; nothing if it is before it.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {
