@@ -1,1 +1,17 @@
-//! Not written yet.
+//! chronyd's command protocol, version 6, as chronyc speaks it: the packets, the requests clockgate needs, and a blocking
+//! client with a deadline. `docs/decisions/0003-chrony-protocol.md` says why it is ours.
+//!
+//! chronyd counts offsets in both directions. They are turned into [`crate::decision::Offset`] in `wire.rs` and nowhere else.
+
+mod client;
+mod error;
+mod reports;
+mod socket;
+mod status;
+mod wire;
+
+pub use client::Client;
+pub use error::{Error, Problem};
+pub use reports::{Activity, Authentication, Mode, NtpData, SourceData, Tracking};
+pub use status::Status;
+pub use wire::{Address, Command, Malformed};

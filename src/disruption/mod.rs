@@ -4,4 +4,5 @@
 pub mod clock_set;
 pub mod network;
 pub mod notify;
+pub mod signal;
 pub mod suspend;

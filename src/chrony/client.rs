@@ -1,0 +1,233 @@
+//! The blocking client: one request after another until a deadline.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::decision::Boottime;
+use crate::sys::clock::boottime;
+
+use super::error::{Error, Problem};
+use super::reports::{Activity, Authentication, Mode, NtpData, SourceData, Tracking};
+use super::socket::{Socket, random};
+use super::status::Status;
+use super::wire::{Address, Command, Fields, Malformed, REPLY_MAX, decode, encode};
+
+/// chronyc's own patience. chronyd is one thread that answers within 20 µs unless it is stopped or looks up a name.
+const PATIENCE: Duration = Duration::from_millis(500);
+const ATTEMPTS: u16 = 3;
+/// More sources than any chronyd has: a number beyond is garbage, not a loop to run.
+const SOURCES_MAX: u32 = 1024;
+
+/// A conversation with one chronyd that ends at its deadline, answered or not.
+#[derive(Debug)]
+pub struct Client {
+    place: Place,
+    deadline: Boottime,
+    socket: Option<Socket>,
+    sequence: u32,
+}
+
+#[derive(Debug)]
+enum Place {
+    Unix(PathBuf),
+    Udp(SocketAddr),
+}
+
+impl Client {
+    /// Over the Unix socket: everything, for root and chronyd's own user. Connects with the first request.
+    #[must_use]
+    pub fn unix(socket: &Path, deadline: Boottime) -> Self {
+        Self::new(Place::Unix(socket.to_owned()), deadline)
+    }
+
+    /// Over UDP: `tracking`, `activity`, `sources` and their names, for everybody on this host.
+    #[must_use]
+    pub fn udp(address: SocketAddr, deadline: Boottime) -> Self {
+        Self::new(Place::Udp(address), deadline)
+    }
+
+    fn new(place: Place, deadline: Boottime) -> Self {
+        Self { place, deadline, socket: None, sequence: random() as u32 }
+    }
+
+    /// What chronyd believes of the clock.
+    ///
+    /// # Errors
+    /// [`Error`]; so for all below.
+    pub fn tracking(&mut self) -> Result<Tracking, Error> {
+        self.ask(Command::Tracking, &[], Tracking::parse)
+    }
+
+    /// Every source; one that goes away meanwhile is left out.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn sources(&mut self) -> Result<Vec<SourceData>, Error> {
+        let count = self.ask(Command::SourceCount, &[], |reply| {
+            let count = reply.u32(28, "number of sources")?;
+            if count > SOURCES_MAX { Err(Malformed::value("number of sources", count)) } else { Ok(count) }
+        })?;
+        let each = (0..count).map(|i| self.ask(Command::SourceData, &i.to_be_bytes(), SourceData::parse));
+        each.filter_map(unless_gone).collect()
+    }
+
+    /// How a source is authenticated; reference clocks are not.
+    ///
+    /// # Errors
+    /// [`Error`]; `Invalid` before 4.0, `Unauthorised` over UDP.
+    pub fn authentication(&mut self, source: &SourceData) -> Result<Authentication, Error> {
+        match source.mode {
+            Mode::RefClock => Ok(Authentication::None),
+            Mode::Client | Mode::Peer => self.ask(Command::AuthData, &source.address.encode(), Authentication::parse),
+        }
+    }
+
+    /// The name that a source was configured with; that of a pool for each of the pool's.
+    ///
+    /// # Errors
+    /// [`Error`]; `Invalid` before 4.0.
+    pub fn name(&mut self, source: Address) -> Result<String, Error> {
+        self.ask(Command::SourceName, &source.encode(), |reply| reply.text::<256>(28, "source name"))
+    }
+
+    /// A source's port, and how often it was heard.
+    ///
+    /// # Errors
+    /// [`Error`]; `Unauthorised` over UDP.
+    pub fn ntp_data(&mut self, source: Address) -> Result<NtpData, Error> {
+        self.ask(Command::NtpData, &source.encode(), NtpData::parse)
+    }
+
+    /// How many sources are in which state.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn activity(&mut self) -> Result<Activity, Error> {
+        self.ask(Command::Activity, &[], Activity::parse)
+    }
+
+    /// Makes chronyd forget every sample and any slew in progress; until it has measured again it says that it is not synchronised.
+    ///
+    /// # Errors
+    /// [`Error`]; `Invalid` before 4.0.
+    pub fn reset_sources(&mut self) -> Result<(), Error> {
+        self.order(Command::ResetSources, &[])
+    }
+
+    /// Polls every source again.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn online(&mut self) -> Result<(), Error> {
+        self.order(Command::Online, &every_source())
+    }
+
+    /// Polls every source quickly until `good` answers of at most `total`; a burst under way goes on as it is.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn burst(&mut self, good: u32, total: u32) -> Result<(), Error> {
+        let mut body = every_source();
+        body.extend(good.to_be_bytes());
+        body.extend(total.to_be_bytes());
+        self.order(Command::Burst, &body)
+    }
+
+    /// Steps the clock by what chronyd believes just now, which is nothing after a reset.
+    ///
+    /// # Errors
+    /// [`Error`]; `Failed` where chronyd may not set the clock, and then what it says afterwards is untrue until it has
+    /// measured again (4.3: offset zero, synchronised).
+    pub fn makestep(&mut self) -> Result<(), Error> {
+        self.order(Command::Makestep, &[])
+    }
+
+    fn order(&mut self, command: Command, body: &[u8]) -> Result<(), Error> {
+        self.ask(command, body, |_| Ok(()))
+    }
+
+    fn ask<T>(
+        &mut self,
+        command: Command,
+        body: &[u8],
+        parse: impl FnOnce(&Fields<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Error> {
+        let mut buffer = [0; REPLY_MAX];
+        self.exchange(command, body, &mut buffer)
+            .and_then(|reply| parse(&reply).map_err(Problem::Malformed))
+            .map_err(|problem| Error { command: command.name(), socket: self.place(), problem })
+    }
+
+    /// Sends until a reply to this very request comes. What else comes is ignored: a late reply to the last request, garbage.
+    fn exchange<'a>(&mut self, command: Command, body: &[u8], buffer: &'a mut [u8]) -> Result<Fields<'a>, Problem> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let began = boottime();
+        let mut ignored = None;
+        for attempt in 0..ATTEMPTS {
+            let until = self.deadline.min(boottime() + PATIENCE);
+            if until <= boottime() {
+                break;
+            }
+            let sequence = self.sequence;
+            let socket = self.connected()?;
+            match socket.send(&encode(command, sequence, attempt, body), until.since(boottime())) {
+                Ok(()) => {}
+                Err(error) if is_pause(&error) => continue,
+                Err(error) => return Err(socket.problem(error)),
+            }
+            while boottime() < until {
+                match socket.receive(buffer, until.since(boottime())).map(<[u8]>::len) {
+                    Ok(len) => match decode(&buffer[..len], command, sequence) {
+                        Ok((Status::Success, _)) => return reply(&buffer[..len], command, sequence),
+                        Ok((status, _)) => return Err(Problem::Refused(status)),
+                        Err(malformed) => ignored = Some(malformed),
+                    },
+                    Err(error) if is_pause(&error) => {}
+                    Err(error) => return Err(socket.problem(error)),
+                }
+            }
+        }
+        Err(Problem::Silent { waited: boottime().since(began), ignored })
+    }
+
+    fn connected(&mut self) -> Result<&Socket, Problem> {
+        let socket = match (self.socket.take(), &self.place) {
+            (Some(socket), _) => socket,
+            (None, Place::Unix(path)) => Socket::unix(path)?,
+            (None, Place::Udp(address)) => Socket::udp(*address)?,
+        };
+        Ok(self.socket.insert(socket))
+    }
+
+    fn place(&self) -> String {
+        match &self.place {
+            Place::Unix(path) => path.display().to_string(),
+            Place::Udp(address) => format!("UDP {address}"),
+        }
+    }
+}
+
+/// Decoded a second time, since a borrow that is returned from a loop cannot be given back in it.
+fn reply<'a>(packet: &'a [u8], command: Command, sequence: u32) -> Result<Fields<'a>, Problem> {
+    decode(packet, command, sequence).map(|(_, fields)| fields).map_err(Problem::Malformed)
+}
+
+/// No mask and no address: every source.
+fn every_source() -> Vec<u8> {
+    [Address::Unspecified.encode(), Address::Unspecified.encode()].concat()
+}
+
+fn unless_gone(outcome: Result<SourceData, Error>) -> Option<Result<SourceData, Error>> {
+    let gone = |e: &Error| matches!(e.problem, Problem::Refused(Status::NoSuchSource));
+    match outcome {
+        Err(error) if gone(&error) => None,
+        outcome => Some(outcome),
+    }
+}
+
+/// A timeout of a socket, or a signal: nothing came yet.
+fn is_pause(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,151 @@
+//! The two ways to chronyd: its Unix datagram socket, for everything, and its UDP port, for reading.
+
+use std::fs::{self, Permissions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Duration;
+
+use super::error::Problem;
+
+const OURS: &str = "clockgate-";
+/// The shortest timeout that is not "for ever" to setsockopt(2).
+const SHORTEST: Duration = Duration::from_micros(1);
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// With the file that chronyd answers to.
+    Unix {
+        /// Bound beside chronyd's and connected to it.
+        socket: UnixDatagram,
+        /// Removes the file when the socket goes.
+        _file: OwnFile,
+    },
+    /// Connected, so that only that address can answer.
+    Udp(UdpSocket),
+}
+
+/// A socket file of ours, removed when it is done with.
+#[derive(Debug)]
+pub struct OwnFile(PathBuf);
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        // There is nobody to tell; whoever comes next sweeps the folder.
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+impl Socket {
+    /// Connects to chronyd's own socket from one beside it: chronyd answers to a file alone (an unnamed or abstract socket
+    /// gets no reply), has to be able to write to it, and is confined to its folder by AppArmor, SELinux and its unit.
+    pub fn unix(path: &Path) -> Result<Self, Problem> {
+        // Asked first with a socket that has no file: what goes wrong here is about chronyd, what comes after about us.
+        UnixDatagram::unbound().and_then(|s| s.connect(path)).map_err(|e| problem(e, Problem::Abandoned))?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        sweep(folder);
+        let own = folder.join(format!("{OURS}{}-{:08x}.sock", process::id(), random() as u32));
+        let failed = |source| Problem::OwnSocket { path: own.clone(), source };
+        let socket = UnixDatagram::bind(&own).map_err(failed)?;
+        let file = OwnFile(own.clone());
+        // chronyd runs as its own user and has dropped the right to override modes.
+        fs::set_permissions(&own, Permissions::from_mode(0o666)).map_err(failed)?;
+        socket.connect(path).map_err(|e| problem(e, Problem::Abandoned))?;
+        Ok(Self::Unix { socket, _file: file })
+    }
+
+    /// Connects to chronyd's UDP port.
+    pub fn udp(address: SocketAddr) -> Result<Self, Problem> {
+        let any = match address.ip() {
+            IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let socket = UdpSocket::bind((any, 0)).map_err(|e| problem(e, Problem::NobodyListens))?;
+        socket.connect(address).map_err(|e| problem(e, Problem::NobodyListens))?;
+        Ok(Self::Udp(socket))
+    }
+
+    /// Sends a packet; a queue that stays full for so long is silence, said as `WouldBlock`.
+    pub fn send(&self, packet: &[u8], patience: Duration) -> io::Result<()> {
+        let patience = Some(patience.max(SHORTEST));
+        match self {
+            Self::Unix { socket, .. } => socket.set_write_timeout(patience).and_then(|()| socket.send(packet)),
+            Self::Udp(socket) => socket.set_write_timeout(patience).and_then(|()| socket.send(packet)),
+        }
+        .map(|_| ())
+    }
+
+    /// Waits for a packet so long; none is `WouldBlock`.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8], patience: Duration) -> io::Result<&'a [u8]> {
+        let patience = Some(patience.max(SHORTEST));
+        let len = match self {
+            Self::Unix { socket, .. } => socket.set_read_timeout(patience).and_then(|()| socket.recv(buffer)),
+            Self::Udp(socket) => socket.set_read_timeout(patience).and_then(|()| socket.recv(buffer)),
+        }?;
+        Ok(&buffer[..len])
+    }
+
+    /// What an error of `send` and `receive` means here.
+    pub fn problem(&self, error: io::Error) -> Problem {
+        match self {
+            Self::Unix { .. } => problem(error, Problem::Abandoned),
+            Self::Udp(_) => problem(error, Problem::NobodyListens),
+        }
+    }
+}
+
+fn problem(error: io::Error, refused: Problem) -> Problem {
+    if error.kind() == io::ErrorKind::NotFound {
+        Problem::NotThere
+    } else if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) {
+        refused
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        Problem::Closed
+    } else {
+        Problem::Io(error)
+    }
+}
+
+/// Removes what killed processes of ours left in the folder: a socket nobody holds refuses, one in use does not.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(OURS) && name.ends_with(".sock"));
+        let probe = || UnixDatagram::unbound().and_then(|s| s.connect(entry.path()));
+        if ours && probe().is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// A number that nobody can foretell: the standard library's hasher takes its keys from getrandom(2).
+pub fn random() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u64(0);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_and_what_is_in_use_is_not() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let daemon = UnixDatagram::bind(folder.path().join("chronyd.sock"))?;
+        let stale = folder.path().join("clockgate-1-0badcafe.sock");
+        drop(UnixDatagram::bind(&stale)?);
+        let first = Socket::unix(&folder.path().join("chronyd.sock")).map_err(io::Error::other)?;
+        let second = Socket::unix(&folder.path().join("chronyd.sock")).map_err(io::Error::other)?;
+        assert!(!stale.exists());
+        assert_eq!(fs::read_dir(folder.path())?.count(), 3);
+        drop((first, second));
+        assert_eq!(fs::read_dir(folder.path())?.count(), 1, "our own files are gone with us");
+        drop(daemon);
+        Ok(())
+    }
+}

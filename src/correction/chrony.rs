@@ -1,0 +1,328 @@
+//! chronyd: made to forget, to measure, to step. Everything here blocks, for less than its deadline.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::debug;
+
+use crate::chrony::{Address, Authentication, Client, Error, Mode, Problem, SourceData, Status, Tracking};
+use crate::decision::{Boottime, Kind, Offset, Reading, Realtime, StepError, forward};
+use crate::reference::ServerName;
+use crate::sys::clock::{boottime, realtime, standing};
+use crate::sys::step::{NOISE, SystemClock};
+
+/// Its name in texts and readings.
+pub const NAME: &str = "chronyd";
+/// An order on the way from event to proof: chronyd answers within 20 µs, or something is wrong with it.
+const ORDER: Duration = Duration::from_secs(1);
+/// A look over UDP, where a firewall can swallow the question.
+const LOOK: Duration = Duration::from_millis(200);
+/// Three samples make chronyd sure; a fourth is asked for, and four may be lost.
+const BURST: (u32, u32) = (4, 8);
+/// One more sample, to a daemon that has some.
+const FRESHEN: (u32, u32) = (1, 2);
+const NTP_PORT: u16 = 123;
+/// What a step may differ from what was announced a moment before: chronyd goes on slewing, by 8 % at most.
+const STEP_SLACK: Duration = Duration::from_millis(20);
+
+/// Where chronyd is to be found.
+#[derive(Clone, Debug)]
+pub struct Chronyd {
+    /// Its Unix socket.
+    pub socket: PathBuf,
+    /// Its UDP port, for reading where the socket is closed to us.
+    pub udp: Option<SocketAddr>,
+}
+
+/// What came of making it forget.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Forgot {
+    /// It knows nothing any more.
+    Done { authenticated: bool, trouble: Option<String> },
+    /// It is there, and still knows what it knew.
+    Not(String),
+    /// It does not run; or, with words, nobody can tell.
+    Absent(Option<String>),
+}
+
+/// How much a chronyd has heard, to tell a new sample from an old one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Good packets of all its servers.
+    valid: u64,
+    /// When the newest sample was taken, at the earliest.
+    newest: Boottime,
+    /// When we asked.
+    as_of: Boottime,
+}
+
+impl Heard {
+    /// Whether a sample came after `before` was taken.
+    const fn is_newer(&self, before: &Self) -> bool {
+        self.valid > before.valid || self.newest.since(before.as_of).as_nanos() > 0
+    }
+}
+
+impl Chronyd {
+    fn client(&self, patience: Duration) -> Client {
+        Client::unix(&self.socket, boottime() + patience)
+    }
+
+    /// Reads `tracking`, by UDP where the socket is closed to us.
+    fn tracking(&self) -> Result<Tracking, Error> {
+        let over_socket = self.client(LOOK).tracking();
+        match (over_socket, self.udp) {
+            (Err(error), Some(udp)) => Client::udp(udp, boottime() + LOOK).tracking().map_err(|_| error),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Throws away every sample and any slew in progress.
+    pub fn forget(&self) -> Forgot {
+        let mut client = self.client(ORDER);
+        // A reset clears the sources' reachability, so this comes first; it takes microseconds.
+        let authenticated = authenticated(&mut client);
+        let error = match client.reset_sources() {
+            Ok(()) => return done(authenticated),
+            Err(error) => error,
+        };
+        if error.is_too_old() {
+            return Forgot::Not(format!(
+                "{error}; it is older than 4.0 and keeps the samples and the slew it had. The clock is measured and stepped all the same"
+            ));
+        }
+        let unsure = error.is_absent() || matches!(error.problem, Problem::Closed | Problem::OwnSocket { .. });
+        if !unsure {
+            return Forgot::Not(error.to_string());
+        }
+        match self.udp.map(|udp| (udp, Client::udp(udp, boottime() + LOOK).tracking())) {
+            Some((udp, Ok(_))) => Forgot::Not(format!(
+                "{error}. It answers on UDP {udp}, which is for reading only: it can neither be made to forget nor \
+                 tell whether its sources are authenticated"
+            )),
+            Some((_, Err(_))) | None if error.is_absent() => Forgot::Absent(None),
+            Some((_, Err(_))) | None => Forgot::Absent(Some(error.to_string())),
+        }
+    }
+
+    /// After a step: what straddled it is thrown away, and it measures anew.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn hand_over(&self) -> Result<(), String> {
+        let mut client = self.client(ORDER);
+        match client.reset_sources() {
+            // Its samples from before the disruption fit the clock again, now that it is right.
+            Err(error) if error.is_too_old() => debug!(%error, "chronyd keeps what it knew"),
+            outcome => outcome.map_err(|e| e.to_string())?,
+        }
+        stir(&mut client, BURST).map_err(|e| e.to_string())
+    }
+
+    /// Has it measure: in earnest when it knows nothing, once when it does.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn freshen(&self) -> Result<(), Error> {
+        let mut client = self.client(ORDER);
+        let knows = client.tracking()?.synchronised().is_some();
+        stir(&mut client, if knows { FRESHEN } else { BURST })
+    }
+
+    /// What it says, if that rests on a sample newer than `before`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn look(&self, before: Option<Heard>) -> Result<Option<(Reading, Heard)>, Error> {
+        let mut client = self.client(ORDER);
+        let heard = heard(&mut client)?;
+        if before.is_some_and(|before| !heard.is_newer(&before)) {
+            return Ok(None);
+        }
+        let (as_of, local) = (boottime(), realtime());
+        let tracking = client.tracking()?;
+        let authenticated = authenticated(&mut client)?;
+        Ok(reading(&tracking, as_of, local, authenticated).map(|reading| (reading, heard)))
+    }
+
+    /// What it says just now, however old its samples are; by UDP where the socket is closed to us.
+    #[must_use]
+    pub fn describe(&self) -> Option<Reading> {
+        let (as_of, local) = (boottime(), realtime());
+        let tracking = self.tracking().ok()?;
+        let authenticated = authenticated(&mut self.client(LOOK)).unwrap_or(false);
+        reading(&tracking, as_of, local, authenticated)
+    }
+
+    /// What it means to correct; none while it does not know.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn correction(&self) -> Result<Option<Offset>, Error> {
+        let tracking = self.tracking()?;
+        Ok(tracking.synchronised().map(|_| tracking.offset))
+    }
+
+    /// Lets it step, by what it has measured since it forgot.
+    ///
+    /// # Errors
+    /// [`StepError`]; after `Superseded` the clock is as it was.
+    pub fn step(
+        &self,
+        clock: &SystemClock,
+        offset: Offset,
+        local: Realtime,
+        as_of: Boottime,
+    ) -> Result<Offset, StepError> {
+        let failed = |error: Error| StepError::Failed(error.to_string());
+        let now = standing().real_minus_boot;
+        let change = now - (local - Realtime::from_nanos(i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX)));
+        if change.abs() > NOISE {
+            return Err(StepError::Superseded { change });
+        }
+        let mut client = self.client(ORDER);
+        let tracking = client.tracking().map_err(failed)?;
+        if tracking.synchronised().is_none() {
+            let why =
+                format!("{NAME} forgot what it had measured, so that it would step by nothing: it measures again");
+            return Err(StepError::Failed(why));
+        }
+        // The guards let `offset` pass and nothing else.
+        let aside = tracking.offset - offset;
+        if aside.abs() > tracking.root_distance() + slewed(boottime().since(as_of)) + STEP_SLACK {
+            return Err(StepError::Superseded { change: aside });
+        }
+        let (outcome, moved) = clock.by_other_hands(|| client.makestep());
+        let astray = (moved - tracking.offset).abs() > STEP_SLACK;
+        if outcome.is_err() || astray {
+            // Seen with 4.3: a step that failed leaves chronyd saying that nothing is left to correct.
+            drop(client.reset_sources());
+        }
+        match outcome {
+            Ok(()) if astray => Err(StepError::Failed(format!(
+                "{NAME} said that it stepped by {}, and the clock moved by {moved}",
+                tracking.offset
+            ))),
+            Ok(()) => Ok(moved),
+            Err(error) if matches!(error.problem, Problem::Refused(Status::Failed)) => {
+                Err(StepError::NotPermitted(format!(
+                    "the clock is off by {offset} and {NAME} cannot step it: it runs with `-x` or without CAP_SYS_TIME. \
+                     Let it, or set `correction: clockgate`"
+                )))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The servers that it asks: by the addresses it has resolved, so that nobody needs DNS, else by name.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerName> {
+        let mut client = self.client(LOOK);
+        let sources = client.sources().or_else(|error| {
+            client = Client::udp(self.udp.ok_or(error)?, boottime() + LOOK);
+            client.sources()
+        });
+        let sources = sources.inspect_err(|error| debug!(%error, "no servers from chronyd")).unwrap_or_default();
+        sources.iter().filter(|s| s.mode != Mode::RefClock).filter_map(|s| server(&mut client, s)).collect()
+    }
+}
+
+fn done(authenticated: Result<bool, Error>) -> Forgot {
+    match authenticated {
+        Ok(authenticated) => Forgot::Done { authenticated, trouble: None },
+        // Nothing unauthenticated takes the place of what may be authenticated.
+        Err(error) => Forgot::Done {
+            authenticated: true,
+            trouble: Some(format!("{error}; its sources are taken for authenticated, and the step is left to it")),
+        },
+    }
+}
+
+/// Whether every server that it hears is authenticated, or every one it has where it hears none.
+///
+/// chronyd does not tell which of its sources are offline; those are not heard.
+fn authenticated(client: &mut Client) -> Result<bool, Error> {
+    let mut servers = client.sources()?;
+    servers.retain(|s| s.mode != Mode::RefClock);
+    if servers.iter().any(|s| s.reach != 0) {
+        servers.retain(|s| s.reach != 0);
+    }
+    for server in &servers {
+        match client.authentication(server) {
+            Ok(Authentication::None) => return Ok(false),
+            Ok(Authentication::SymmetricKey | Authentication::Nts) => {}
+            // Before 4.0 it does not say, and keys are all there is.
+            Err(error) if error.is_too_old() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(!servers.is_empty())
+}
+
+fn heard(client: &mut Client) -> Result<Heard, Error> {
+    let as_of = boottime();
+    let mut heard = Heard { as_of, ..Heard::default() };
+    for source in client.sources()? {
+        if let Some(secs) = source.since_sample_secs {
+            // Whole seconds, rounded: the sample may be up to one older.
+            let age = Duration::from_secs(u64::from(secs) + 1).as_nanos();
+            let taken = u128::from(as_of.as_nanos()).saturating_sub(age);
+            heard.newest = heard.newest.max(Boottime::from_nanos(u64::try_from(taken).unwrap_or(0)));
+        }
+        if source.mode != Mode::RefClock {
+            heard.valid += client.ntp_data(source.address).map_or(0, |data| u64::from(data.valid));
+        }
+    }
+    Ok(heard)
+}
+
+/// Has every source polled quickly. Where somebody took some of them offline and left others, those stay as they are.
+fn stir(client: &mut Client, (good, total): (u32, u32)) -> Result<(), Error> {
+    let activity = client.activity()?;
+    if activity.online + activity.burst_online == 0 && activity.offline + activity.burst_offline > 0 {
+        client.online()?;
+    }
+    match client.burst(good, total) {
+        // No server to ask quickly: reference clocks have their own pace.
+        Err(error) if matches!(error.problem, Problem::Refused(Status::NoSuchSource)) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn reading(tracking: &Tracking, as_of: Boottime, local: Realtime, authenticated: bool) -> Option<Reading> {
+    tracking.synchronised().map(|leap| Reading {
+        source: NAME.to_owned(),
+        kind: Kind::Daemon,
+        as_of,
+        local,
+        offset: tracking.offset,
+        root_distance: tracking.root_distance(),
+        authenticated,
+        leap,
+        stratum: u8::try_from(tracking.stratum).ok(),
+        delay: None,
+    })
+}
+
+/// What chronyd can have slewed meanwhile: 83,333 ppm is its limit.
+fn slewed(elapsed: Duration) -> Duration {
+    forward(elapsed / 12).abs()
+}
+
+fn server(client: &mut Client, source: &SourceData) -> Option<ServerName> {
+    match source.address {
+        // A link-local address is of no use without its interface, which chronyd does not tell.
+        Address::Ip(IpAddr::V6(ip)) if ip.is_unicast_link_local() => named(client, source.address),
+        Address::Ip(ip) => {
+            let port = client.ntp_data(source.address).map_or(NTP_PORT, |data| data.port);
+            Some(ServerName::numeric(ip, port))
+        }
+        Address::Unresolved(_) => named(client, source.address),
+        Address::Unspecified => None,
+    }
+}
+
+fn named(client: &mut Client, address: Address) -> Option<ServerName> {
+    client.name(address).ok()?.parse().ok()
+}

@@ -1,0 +1,235 @@
+//! systemd-timesyncd: kicked or restarted into measuring, and read over D-Bus.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime};
+use crate::reference::ServerName;
+
+use super::bus::{Bus, Error, Object};
+
+/// Its name in texts and readings.
+pub const NAME: &str = "systemd-timesyncd";
+const UNIT: &str = "systemd-timesyncd.service";
+/// It has no port option.
+const PORT: u16 = 123;
+/// From here on it steps, below it slews (NTP_MAX_ADJUST in timesyncd-manager.c).
+const STEPS_FROM: Duration = Duration::from_millis(400);
+
+const TIMESYNC: Object = Object {
+    name: "org.freedesktop.timesync1",
+    path: "/org/freedesktop/timesync1",
+    interface: "org.freedesktop.timesync1.Manager",
+};
+const SYSTEMD: Object = Object {
+    name: "org.freedesktop.systemd1",
+    path: "/org/freedesktop/systemd1",
+    interface: "org.freedesktop.systemd1.Manager",
+};
+const TIMEDATE: Object = Object {
+    name: "org.freedesktop.timedate1",
+    path: "/org/freedesktop/timedate1",
+    interface: "org.freedesktop.timedate1",
+};
+
+/// The daemon, seen over the bus.
+#[derive(Debug)]
+pub struct Timesyncd {
+    bus: Bus,
+    runtime: PathBuf,
+}
+
+impl Timesyncd {
+    /// `runtime` is its runtime directory: systemd makes it with the service and removes it with the service.
+    pub const fn new(bus: Bus, runtime: PathBuf) -> Self {
+        Self { bus, runtime }
+    }
+
+    /// Whether it runs. A bus that is not there is no error: then its folder alone says it.
+    pub async fn runs(&self) -> bool {
+        self.runtime.exists() || self.bus.owned(TIMESYNC.name).await.unwrap_or(false)
+    }
+
+    /// The last answer it got, if it has got one.
+    pub async fn message(&self) -> Result<Option<Message>, Error> {
+        if !self.bus.owned(TIMESYNC.name).await? {
+            return Ok(None);
+        }
+        let fields: Fields = self.bus.property(TIMESYNC, "NTPMessage").await?;
+        Ok(Message::from(fields).heard())
+    }
+
+    /// The server it asks: by the address that it has resolved, so that nobody needs DNS, else by name.
+    pub async fn server(&self) -> Result<Option<ServerName>, Error> {
+        if !self.bus.owned(TIMESYNC.name).await? {
+            return Ok(None);
+        }
+        let (_, bytes): (i32, Vec<u8>) = self.bus.property(TIMESYNC, "ServerAddress").await?;
+        let name: String = self.bus.property(TIMESYNC, "ServerName").await?;
+        Ok(address(&bytes).map(|ip| ServerName::numeric(ip, PORT)).or_else(|| name.parse().ok()))
+    }
+
+    /// Starts it anew: it measures and steps in 1.5 to 2.6 s, without any right of ours to set the clock.
+    pub async fn restart(&self) -> Result<(), Error> {
+        self.bus.call(SYSTEMD, "RestartUnit", &(UNIT, "replace")).await.map(|_| ())
+    }
+
+    /// Has systemd start the time daemon that this host is set up for.
+    pub async fn set_ntp(&self) -> Result<(), Error> {
+        self.bus.call(TIMEDATE, "SetNTP", &(true, false)).await.map(|_| ())
+    }
+}
+
+/// A link-local address is of no use without its interface, which nobody tells.
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(bytes).ok().map(|b| IpAddr::V4(Ipv4Addr::from(b)));
+    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(Ipv6Addr::from).filter(|ip| !ip.is_unicast_link_local());
+    v4().or_else(|| v6().map(IpAddr::V6))
+}
+
+/// `NTPMessage` as it comes, `(uuuuittayttttbtt)`: leap, version, mode, stratum, precision, root delay, root dispersion, reference,
+/// origin, receive, transmit and destination time, whether the sample was ignored, packet count, jitter; times in microseconds.
+type Fields = (u32, u32, u32, u32, i32, u64, u64, Vec<u8>, u64, u64, u64, u64, bool, u64, u64);
+
+/// One answer of its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    leap: u32,
+    mode: u32,
+    stratum: u32,
+    precision: i32,
+    root_delay: Duration,
+    root_dispersion: Duration,
+    origin: Realtime,
+    receive: Realtime,
+    transmit: Realtime,
+    destination: Realtime,
+    /// Taken for a spike: nothing was done about it.
+    ignored: bool,
+}
+
+impl From<Fields> for Message {
+    fn from(fields: Fields) -> Self {
+        let (leap, _, mode, stratum, precision, root_delay, root_dispersion, _, t1, t2, t3, t4, ignored, _, _) = fields;
+        let time = |us| Realtime::from_nanos(i64::try_from(us).unwrap_or(i64::MAX).saturating_mul(1000));
+        Self {
+            leap,
+            mode,
+            stratum,
+            precision,
+            root_delay: Duration::from_micros(root_delay),
+            root_dispersion: Duration::from_micros(root_dispersion),
+            origin: time(t1),
+            receive: time(t2),
+            transmit: time(t3),
+            destination: time(t4),
+            ignored,
+        }
+    }
+}
+
+impl Message {
+    /// Itself, if it is a server's answer: before the first one every field is zero.
+    fn heard(self) -> Option<Self> {
+        let sane = self.mode == 4 && self.leap < 3 && (1..16).contains(&self.stratum) && !self.ignored;
+        sane.then_some(self)
+    }
+
+    /// What the clock was off by before timesyncd did anything about it.
+    pub fn offset(&self) -> Offset {
+        let there = (self.receive - self.origin).as_nanos();
+        let back = (self.transmit - self.destination).as_nanos();
+        Offset::from_nanos(there / 2 + back / 2)
+    }
+
+    /// Whether it answered a question that was asked after `moment`, by a clock that was not set since.
+    pub fn is_after(&self, moment: Realtime) -> bool {
+        self.origin >= moment
+    }
+
+    /// What it says of the clock at `now`, which stands at `local`.
+    ///
+    /// timesyncd has stepped by a large offset, so nothing is left of it; a small one it slews in a time of its own, so what is left
+    /// is at most the whole.
+    pub fn reading(&self, server: Option<&ServerName>, now: Boottime, local: Realtime) -> Reading {
+        let stepped = self.offset().abs() >= STEPS_FROM;
+        let arrived = if stepped { self.destination + self.offset() } else { self.destination };
+        let age = (local - arrived).as_nanos().max(0).unsigned_abs();
+        let round_trip = (self.destination - self.origin) - (self.transmit - self.receive);
+        let delay = Duration::from_nanos(round_trip.as_nanos().max(0).unsigned_abs());
+        let precision = Duration::from_secs_f64(2_f64.powi(self.precision.clamp(-30, 4)));
+        Reading {
+            source: server.map_or_else(|| NAME.to_owned(), |s| format!("{NAME} ({})", s.host())),
+            kind: Kind::Daemon,
+            as_of: Boottime::from_nanos(now.as_nanos().saturating_sub(age)),
+            local: local + Offset::from_nanos(i64::try_from(age).map_or(i64::MIN, |age| -age)),
+            offset: if stepped { Offset::ZERO } else { self.offset() },
+            root_distance: delay / 2 + self.root_delay / 2 + self.root_dispersion + precision,
+            authenticated: false,
+            leap: match self.leap {
+                1 => Leap::Insert,
+                2 => Leap::Delete,
+                _ => Leap::None,
+            },
+            stratum: u8::try_from(self.stratum).ok(),
+            delay: Some(delay),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_US: u64 = 1_800_014_400_000_000;
+
+    /// An answer to a clock that is `behind_us` behind, over a path of 2 ms each way.
+    fn says(behind_us: u64) -> Fields {
+        let (asked, there) = (NOON_US, NOON_US + behind_us + 2_000);
+        (0, 4, 4, 2, -20, 1_000, 3_000, vec![127, 0, 0, 1], asked, there, there + 10, asked + 4_010, false, 1, 0)
+    }
+
+    fn reading(fields: Fields, later_us: u64) -> Option<Reading> {
+        let local = Realtime::from_nanos((NOON_US + later_us) as i64 * 1000);
+        Message::from(fields).heard().map(|m| m.reading(None, Boottime::from_nanos(90_000_000_000), local))
+    }
+
+    #[test]
+    fn a_clock_behind_is_a_positive_offset_and_half_the_round_trip_is_in_its_distance() {
+        let behind = reading(says(50_000), 4_010).expect("an answer");
+        assert_eq!(behind.offset, Offset::from_nanos(50_000_000));
+        assert_eq!(behind.root_distance, Duration::from_nanos(2_000_000 + 500_000 + 3_000_000 + 954));
+        assert_eq!(behind.as_of, Boottime::from_nanos(90_000_000_000));
+    }
+
+    #[test]
+    fn an_old_answer_is_as_of_when_it_came() {
+        let old = reading(says(0), 4_010 + 32_000_000).expect("an answer");
+        assert_eq!(old.as_of, Boottime::from_nanos(58_000_000_000));
+    }
+
+    #[test]
+    fn what_was_stepped_away_is_no_longer_an_offset() {
+        let hour = 3_600_000_000;
+        let stepped = reading(says(hour), hour + 4_010 + 1_000_000).expect("an answer");
+        assert_eq!((stepped.offset, stepped.as_of), (Offset::ZERO, Boottime::from_nanos(89_000_000_000)));
+    }
+
+    #[test]
+    fn before_its_first_answer_and_after_a_spike_it_says_nothing() {
+        assert_eq!(reading((0, 0, 0, 0, 0, 0, 0, vec![], 0, 0, 0, 0, false, 0, 0), 0), None);
+        let mut spike = says(50_000);
+        spike.12 = true;
+        assert_eq!(reading(spike, 4_010), None);
+    }
+
+    #[test]
+    fn an_address_without_its_interface_is_none() {
+        assert_eq!(address(&[192, 0, 2, 1]), Some([192, 0, 2, 1].into()));
+        let mut link_local = [0; 16];
+        link_local[..2].copy_from_slice(&[0xfe, 0x80]);
+        assert_eq!(address(&link_local), None);
+        assert_eq!(address(&[]), None);
+    }
+}
