@@ -1,63 +1,47 @@
 //! The NTP client and `clockgate measure` against a real chronyd, which runs with `-x` and so never touches the clock.
 
-use std::error::Error;
+mod lab;
+
+use std::fmt::Debug;
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use clockgate::decision::{Boottime, Measurement, agree};
+use clockgate::decision::{Measurement, agree};
 use clockgate::reference::{References, ServerName};
 use clockgate::sys::clock::boottime;
+use lab::{CLOCKGATE, Ours, clockgate, expect, harmless, needing, texts};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 
-const CLOCKGATE: &str = env!("CARGO_BIN_EXE_clockgate");
 const PATIENCE: Duration = Duration::from_secs(20);
+const SERVES: &str = "local stratum 3\nallow";
 
 type Outcome = Result<(), Failed>;
-type Test = fn() -> Outcome;
-
-const WITH_CHRONYD: [(&str, Test); 5] = [
-    ("a_real_chronyd_is_measured_over_ipv4_and_ipv6", a_real_chronyd_is_measured_over_ipv4_and_ipv6),
-    ("one_chronyd_behind_two_addresses_is_one_reference", one_chronyd_behind_two_addresses_is_one_reference),
-    (
-        "a_chronyd_without_a_reference_of_its_own_proves_nothing",
-        a_chronyd_without_a_reference_of_its_own_proves_nothing,
-    ),
-    ("a_chronyd_that_may_not_answer_us_is_silent", a_chronyd_that_may_not_answer_us_is_silent),
-    ("measure_prints_a_table_and_json", measure_prints_a_table_and_json),
-];
-
-const IN_AN_EMPTY_ROOT: [(&str, Test); 2] = [
-    ("an_empty_root_measures_an_address_and_says_why_a_name_fails", an_empty_root),
-    ("a_hosts_file_is_read_whatever_nsswitch_conf_says", a_hosts_file),
-];
 
 fn main() {
     let arguments = Arguments::from_args();
-    let chronyd = skip("chronyd is not in target/lab", !chronyd_path().is_file());
-    let namespaces = chronyd || skip("no user namespaces and not root", !may_change_root());
-    let trials = WITH_CHRONYD.map(|(name, test)| Trial::test(name, test).with_ignored_flag(chronyd));
-    let rooted = IN_AN_EMPTY_ROOT.map(|(name, test)| Trial::test(name, test).with_ignored_flag(namespaces));
-    let nobody = Trial::test("without_an_answer_measure_exits_75", without_an_answer_measure_exits_75);
-    let trials = trials.into_iter().chain(rooted).chain([nobody]).collect();
+    let trial = |name, test: fn() -> Outcome| needing(lacks_chronyd(), name, test);
+    let rooted = |name, test: fn() -> Outcome| needing(lacks_chronyd().or_else(lacks_another_root), name, test);
+    let trials = vec![
+        trial("a_real_chronyd_is_measured_over_ipv4_and_ipv6", a_real_chronyd),
+        trial("one_chronyd_behind_two_addresses_is_one_reference", one_behind_two_addresses),
+        trial("a_chronyd_without_a_reference_of_its_own_proves_nothing", without_a_reference),
+        trial("a_chronyd_that_may_not_answer_us_is_silent", that_may_not_answer),
+        trial("measure_prints_a_table_and_json", a_table_and_json),
+        rooted("an_empty_root_measures_an_address_and_says_why_a_name_fails", an_empty_root),
+        rooted("the_configurations_servers_and_the_daemons_claim_are_printed", the_daemons_claim),
+        rooted("a_hosts_file_is_read_whatever_nsswitch_conf_says", a_hosts_file),
+        Trial::test("without_an_answer_measure_exits_75", without_an_answer),
+    ];
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// Says aloud what is not tested; in CI nothing may be skipped, and the tests run into what is missing.
-fn skip(why: &str, missing: bool) -> bool {
-    let skip = missing && std::env::var_os("CI").is_none();
-    if skip {
-        eprintln!("skipped: {why}");
-    }
-    skip
-}
-
-fn a_real_chronyd_is_measured_over_ipv4_and_ipv6() -> Outcome {
-    let server = Chronyd::start("local stratum 3\nallow")?;
+fn a_real_chronyd() -> Outcome {
+    let server = Chronyd::start(SERVES)?;
     for host in ["127.0.0.1", "[::1]"] {
         let measured = server.measured(host)?;
         let reading = measured.readings.first().ok_or("no reading")?;
@@ -69,8 +53,8 @@ fn a_real_chronyd_is_measured_over_ipv4_and_ipv6() -> Outcome {
     Ok(())
 }
 
-fn one_chronyd_behind_two_addresses_is_one_reference() -> Outcome {
-    let server = Chronyd::start("local stratum 3\nallow")?;
+fn one_behind_two_addresses() -> Outcome {
+    let server = Chronyd::start(SERVES)?;
     server.measured("127.0.0.1")?;
     let references = References::new(vec![server.at("127.0.0.1")?, server.at("[::1]")?]);
     // chronyd may set its local reference anew between the two answers: tried until it has not.
@@ -81,7 +65,7 @@ fn one_chronyd_behind_two_addresses_is_one_reference() -> Outcome {
     check(agree(&measured.readings, boottime(), 500, 1).is_ok(), &measured)
 }
 
-fn a_chronyd_without_a_reference_of_its_own_proves_nothing() -> Outcome {
+fn without_a_reference() -> Outcome {
     let server = Chronyd::start("allow")?;
     let measured = until(|| {
         let measured = References::new(vec![server.at("127.0.0.1").ok()?]).measure(PATIENCE);
@@ -90,7 +74,7 @@ fn a_chronyd_without_a_reference_of_its_own_proves_nothing() -> Outcome {
     check(measured.readings.is_empty(), &measured)
 }
 
-fn a_chronyd_that_may_not_answer_us_is_silent() -> Outcome {
+fn that_may_not_answer() -> Outcome {
     let server = Chronyd::start("local stratum 3\nallow 192.0.2.0/24")?;
     // It opens its port, so that no ICMP error comes, and drops the question.
     let measured = until(|| {
@@ -100,94 +84,92 @@ fn a_chronyd_that_may_not_answer_us_is_silent() -> Outcome {
     check(measured.readings.is_empty(), &measured)
 }
 
-fn measure_prints_a_table_and_json() -> Outcome {
-    let server = Chronyd::start("local stratum 3\nallow")?;
+fn a_table_and_json() -> Outcome {
+    let server = Chronyd::start(SERVES)?;
     server.measured("127.0.0.1")?;
-    let named = format!("localhost:{}", server.port);
-    let closed = format!("127.0.0.1:{}", free_port()?);
+    let (named, closed) = (format!("localhost:{}", server.port), format!("127.0.0.1:{}", free_port()?));
     let output = measure(&["--server", &named, "--server", &closed])?;
-    let text = String::from_utf8(output.stdout)?;
-    check(output.status.code() == Some(0), &text)?;
-    let mut lines = text.lines();
+    let (table, _) = texts(&output);
+    let mut lines = table.lines();
     let head: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
-    check(head == ["SOURCE", "OFFSET", "BOUND", "STRATUM", "DELAY", "AUTHENTICATED"], &text)?;
-    check(lines.next().is_some_and(|line| line.contains("(localhost)") && line.ends_with("no")), &text)?;
-    check(text.contains(&format!("{closed}: cannot be reached: Connection refused")), &text)?;
-    check(text.contains("agreement: offset "), &text)?;
+    expect(output.status.code() == Some(0), &output)?;
+    expect(head == ["SOURCE", "OFFSET", "BOUND", "STRATUM", "DELAY", "AUTHENTICATED"], &output)?;
+    expect(lines.next().is_some_and(|line| line.contains("(localhost)") && line.ends_with("no")), &output)?;
+    expect(table.contains(&format!("{closed}: cannot be reached: Connection refused")), &output)?;
+    expect(table.contains("agreement: offset ") && table.contains("asked: --server"), &output)?;
 
-    let output = Command::new(CLOCKGATE)
-        .args(["measure", "--json"])
-        .env("CLOCKGATE_SERVERS", format!("127.0.0.1:{}, {closed}", server.port))
-        .output()?;
+    let servers = format!("127.0.0.1:{}, {closed}", server.port);
+    let output = clockgate().args(["measure", "--json"]).env("CLOCKGATE_SERVERS", servers).output()?;
     let json: Value = serde_json::from_slice(&output.stdout)?;
-    check(output.status.code() == Some(0), &json)?;
-    check(json["version"] == 1 && json["asked"] == "CLOCKGATE_SERVERS", &json)?;
-    check(json["references"][0]["stratum"] == 3, &json)?;
-    check(json["references"][0]["bound_ns"].as_u64().is_some_and(|b| b < 1_000_000_000), &json)?;
-    check(json["failures"][0]["source"] == closed.as_str(), &json)?;
-    check(json["agreement"]["supporters"] == 1, &json)
+    expect(output.status.code() == Some(0), &output)?;
+    expect(json["version"] == 1 && json["asked"] == "CLOCKGATE_SERVERS", &output)?;
+    expect(json["references"][0]["stratum"] == 3 && json["references"][0]["kind"] == "ntp", &output)?;
+    expect(json["references"][0]["bound_ns"].as_u64().is_some_and(|b| b < 1_000_000_000), &output)?;
+    expect(json["failures"][0]["source"] == closed.as_str(), &output)?;
+    expect(json["agreement"]["supporters"] == 1, &output)
 }
 
-fn without_an_answer_measure_exits_75() -> Outcome {
+fn without_an_answer() -> Outcome {
     let closed = format!("127.0.0.1:{}", free_port()?);
     let output = measure(&["--server", &closed, "--json"])?;
-    check(output.status.code() == Some(75), &output)?;
     let json: Value = serde_json::from_slice(&output.stdout)?;
-    check(json["agreement"].is_null() && json["failures"][0]["source"] == closed.as_str(), &json)?;
-    check(String::from_utf8(output.stderr)?.contains("no reference answered"), &json)?;
+    expect(output.status.code() == Some(75), &output)?;
+    expect(json["agreement"].is_null() && json["failures"][0]["source"] == closed.as_str(), &output)?;
+    expect(texts(&output).1.contains("no reference answered"), &output)?;
     let wrong = measure(&["--server", "ntp/example"])?;
-    check(wrong.status.code() == Some(2), &wrong)
+    expect(wrong.status.code() == Some(2), &wrong)
 }
 
 fn an_empty_root() -> Outcome {
-    let server = Chronyd::start("local stratum 3\nallow")?;
+    let server = Chronyd::start(SERVES)?;
     server.measured("127.0.0.1")?;
-    let root = root_with(&[])?;
     let address = format!("127.0.0.1:{}", server.port);
-    let output =
-        measure_in(root.path(), &["--server", &address, "--server", "no-such-host.invalid", "--timeout", "10s"])?;
-    let text = String::from_utf8(output.stdout)?;
-    check(output.status.code() == Some(0), &text)?;
-    check(text.lines().nth(1).is_some_and(|line| line.starts_with(&address)), &text)?;
-    check(text.contains("cannot resolve `no-such-host.invalid` by /etc/hosts"), &text)
+    let output = measure_in(&[], &["--server", &address, "--server", "no-such-host.invalid"])?;
+    let (table, _) = texts(&output);
+    expect(output.status.code() == Some(0), &output)?;
+    expect(table.lines().nth(1).is_some_and(|line| line.starts_with(&address)), &output)?;
+    expect(table.contains("cannot resolve `no-such-host.invalid` by /etc/hosts"), &output)
+}
+
+fn the_daemons_claim() -> Outcome {
+    let commands = free_port()?;
+    let server = Chronyd::start(&format!("{SERVES}\ncmdport {commands}"))?;
+    server.measured("127.0.0.1")?;
+    let config = format!("servers: ['127.0.0.1:{}']\nchrony: {{udp: '127.0.0.1:{commands}'}}\n", server.port);
+    let output = measure_in(&[("etc/clockgate/config.yaml", &config)], &["--json"])?;
+    let json: Value = serde_json::from_slice(&output.stdout)?;
+    expect(json["asked"] == "the configuration's servers", &output)?;
+    expect(json["references"][1]["kind"] == "daemon" && json["references"][1]["source"] == "chronyd", &output)?;
+    expect(json["agreement"]["supporters"] == 1, &output)
 }
 
 fn a_hosts_file() -> Outcome {
-    let server = Chronyd::start("local stratum 3\nallow")?;
+    let server = Chronyd::start(SERVES)?;
     server.measured("127.0.0.1")?;
-    // Loading a module of another C library's kills a static program; ours asks none, whatever this file says.
-    let root =
-        root_with(&[("etc/hosts", "127.0.0.1 ntp.here\n"), ("etc/nsswitch.conf", "hosts: myhostname resolve\n")])?;
-    let output = measure_in(root.path(), &["--server", &format!("ntp.here:{}", server.port)])?;
-    let text = String::from_utf8(output.stdout)?;
-    check(output.status.code() == Some(0) && text.contains("(ntp.here)"), &text)
+    // A module of another C library's kills a static program that loads it; ours loads none, whatever this file says.
+    let files = [("etc/hosts", "127.0.0.1 ntp.here\n"), ("etc/nsswitch.conf", "hosts: myhostname resolve\n")];
+    let output = measure_in(&files, &["--server", &format!("ntp.here:{}", server.port)])?;
+    expect(output.status.code() == Some(0) && texts(&output).0.contains("(ntp.here)"), &output)
 }
 
 /// A chronyd of our own on loopback, ended when it is dropped.
 struct Chronyd {
-    child: Child,
-    port: u16,
+    _process: Ours,
     _folder: tempfile::TempDir,
+    port: u16,
 }
 
 impl Chronyd {
     fn start(config: &str) -> Result<Self, Failed> {
-        let folder = tempfile::tempdir()?;
-        let port = free_port()?;
+        let (folder, port) = (tempfile::tempdir()?, free_port()?);
         let file = folder.path().join("chrony.conf");
-        let lines = [
-            format!("port {port}\nbindaddress 127.0.0.1\nbindaddress ::1\ncmdport 0\nbindcmdaddress /"),
-            format!("pidfile {}", folder.path().join("pid").display()),
-            config.to_owned(),
-        ];
-        fs::write(&file, lines.join("\n") + "\n")?;
-        let child = Command::new(chronyd_path())
-            .args(["-x", "-d", "-U", "-u", &user()?, "-f"])
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.path().join("log"))?)
-            .spawn()?;
-        Ok(Self { child, port, _folder: folder })
+        let pid = folder.path().join("pid");
+        let own = format!("port {port}\nbindaddress 127.0.0.1\nbindaddress ::1\ncmdport 0\nbindcmdaddress /\n");
+        fs::write(&file, format!("{own}pidfile {}\n{config}\n", pid.display()))?;
+        let log = fs::File::create(folder.path().join("log"))?;
+        let mut command = harmless(chronyd().to_str().ok_or("a path that is no text")?);
+        command.args(["-x", "-d", "-U", "-u", &user()?, "-f"]).arg(&file).stdout(Stdio::null()).stderr(log);
+        Ok(Self { _process: Ours::spawn(&mut command)?, _folder: folder, port })
     }
 
     fn at(&self, host: &str) -> Result<ServerName, Failed> {
@@ -201,16 +183,18 @@ impl Chronyd {
     }
 }
 
-impl Drop for Chronyd {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+fn chronyd() -> PathBuf {
+    lab::lab().join("chrony/usr/sbin/chronyd")
 }
 
-fn chronyd_path() -> PathBuf {
-    let lab = std::env::var_os("CLOCKGATE_LAB").map(PathBuf::from);
-    lab.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab")).join("chrony/usr/sbin/chronyd")
+fn lacks_chronyd() -> Option<String> {
+    (!chronyd().is_file()).then(|| format!("chronyd in {}", lab::lab().display()))
+}
+
+fn lacks_another_root() -> Option<String> {
+    let tried = Command::new("unshare").args(["--map-root-user", "chroot", "/", "true"]).output();
+    let may = tried.is_ok_and(|output| output.status.success());
+    (!may).then(|| "unshare(1) and a user namespace".to_owned())
 }
 
 /// chronyd wants to become somebody; it becomes who it is.
@@ -218,36 +202,23 @@ fn user() -> Result<String, Failed> {
     Ok(String::from_utf8(Command::new("id").arg("-un").output()?.stdout)?.trim().to_owned())
 }
 
-fn may_change_root() -> bool {
-    let tried = Command::new("unshare").args(["--map-root-user", "chroot", "/", "true"]).output();
-    tried.is_ok_and(|output| output.status.success())
+fn measure(arguments: &[&str]) -> Result<Output, Failed> {
+    Ok(clockgate().arg("measure").args(arguments).env_remove("CLOCKGATE_SERVERS").output()?)
 }
 
-/// A folder that holds our binary and these files, and nothing else.
-fn root_with(files: &[(&str, &str)]) -> Result<tempfile::TempDir, Failed> {
+/// The same in a root that holds our binary, these files and nothing else.
+fn measure_in(files: &[(&str, &str)], arguments: &[&str]) -> Result<Output, Failed> {
     let root = tempfile::tempdir()?;
     fs::copy(CLOCKGATE, root.path().join("clockgate"))?;
     fs::set_permissions(root.path().join("clockgate"), fs::Permissions::from_mode(0o755))?;
     for (name, content) in files {
         let path = root.path().join(name);
-        fs::create_dir_all(path.parent().ok_or("no folder")?)?;
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         fs::write(path, content)?;
     }
-    Ok(root)
-}
-
-fn measure(arguments: &[&str]) -> Result<Output, Failed> {
-    Ok(Command::new(CLOCKGATE).arg("measure").args(arguments).env_remove("CLOCKGATE_SERVERS").output()?)
-}
-
-fn measure_in(root: &Path, arguments: &[&str]) -> Result<Output, Failed> {
-    Ok(Command::new("unshare")
-        .args(["--map-root-user", "chroot"])
-        .arg(root)
-        .args(["/clockgate", "measure"])
-        .args(arguments)
-        .env_remove("CLOCKGATE_SERVERS")
-        .output()?)
+    let mut command = harmless("unshare");
+    command.args(["--map-root-user", "chroot"]).arg(root.path()).args(["/clockgate", "measure"]).args(arguments);
+    Ok(command.env_remove("CLOCKGATE_SERVERS").output()?)
 }
 
 /// A port that was free a moment ago.
@@ -257,17 +228,14 @@ fn free_port() -> Result<u16, Failed> {
 
 /// Tries until something comes of it; each try waits by itself.
 fn until<T>(attempt: impl Fn() -> Option<T>) -> Result<T, Failed> {
-    let deadline: Boottime = boottime() + PATIENCE;
-    loop {
-        match attempt() {
-            Some(found) => return Ok(found),
-            None if boottime() >= deadline => return Err("nothing came of it in time".into()),
-            None => std::thread::park_timeout(Duration::from_millis(20)),
-        }
-    }
+    let mut found = None;
+    lab::until("an answer", PATIENCE, || {
+        found = attempt();
+        found.is_some()
+    })?;
+    found.ok_or_else(|| "nothing came of it".into())
 }
 
-fn check(holds: bool, seen: &impl std::fmt::Debug) -> Outcome {
-    let complaint: Box<dyn Error> = format!("{seen:#?}").into();
-    if holds { Ok(()) } else { Err(complaint.into()) }
+fn check(holds: bool, seen: &impl Debug) -> Outcome {
+    if holds { Ok(()) } else { Err(format!("{seen:#?}").into()) }
 }

@@ -3,16 +3,20 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::Error;
-use crate::decision::{Agreement, Disagreement, Leap, Measurement, Policy, Reading, agree};
+use crate::cli::{Error, runtime};
+use crate::config::Config;
+use crate::correction::Corrector;
+use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, agree};
 use crate::exit::Exit;
 use crate::reference::{References, ServerName, defaults};
 use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::boottime;
+use crate::sys::step::SystemClock;
 
 /// Where containers name their servers, separated by commas or spaces.
 const ENVIRONMENT: &str = "CLOCKGATE_SERVERS";
@@ -22,30 +26,42 @@ const JSON_VERSION: u32 = 1;
 /// Options of `clockgate measure`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Ask this NTP server, and only those named so (default: CLOCKGATE_SERVERS, then this cloud's, then a public pool)
+    /// Ask this NTP server, and only those named so (default: CLOCKGATE_SERVERS, the configuration's, those of the running
+    /// time daemon, those of this cloud, a public pool: the first of these that names any)
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
-    /// How long to wait for the answers
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = crate::duration::parse)]
-    timeout: Duration,
+    /// How long to wait for the answers (default: `measure-timeout` of the configuration)
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
+    timeout: Option<Duration>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
-    /// Performs the verb.
+    /// Performs the verb: 0 when an NTP server answered. The daemon's and the kernel's claims are printed and count for
+    /// nothing: they stand for hours after a restore.
     pub fn run(self) -> Result<Exit, Error> {
-        let (servers, origin) = servers(self.servers, std::env::var(ENVIRONMENT).ok())?;
-        let policy = Policy::default();
+        let config = Config::load(Path::new("/"))
+            .map_err(|e| Error::caused(Exit::Config, "cannot read the configuration", e))?;
+        let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
+        let (claim, of_the_daemon) =
+            runtime()?.block_on(async { (corrector.describe().await, corrector.servers().await) });
+        let (servers, asked) = match named(self.servers, std::env::var(ENVIRONMENT).ok(), config.servers)? {
+            Some(named) => named,
+            None => {
+                let (servers, origin) = defaults::servers(Path::new("/"), &of_the_daemon);
+                (servers, origin.to_string())
+            }
+        };
+        let timeout = self.timeout.unwrap_or(config.measure_timeout);
         let references = References::new(servers);
-        references.resolve(self.timeout / 2);
-        let measurement = references.measure(self.timeout);
-        let drift_ppm = policy.max_drift_ppm.max(measurement.rate_ppm);
-        let agreement = agree(&measurement.readings, boottime(), drift_ppm, policy.min_references);
-        let report = Report { origin, measurement, agreement, drift_ppm, kernel: adjtimex::read().ok() };
-        let text = if self.json { format!("{:#}\n", report.json()) } else { report.table() };
-        print(&text)?;
+        references.resolve(timeout);
+        let measurement = references.measure(timeout);
+        let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
+        let agreement = agree(&measurement.readings, boottime(), drift_ppm, config.policy.min_references);
+        let report = Report { asked, measurement, claim, agreement, drift_ppm, kernel: adjtimex::read().ok() };
+        print(&if self.json { format!("{:#}\n", report.json()) } else { report.table() })?;
         if report.measurement.readings.is_empty() {
             return Err(Error::new(Exit::StillShut, "no reference answered"));
         }
@@ -63,26 +79,30 @@ fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Whom to ask, and who said so.
-fn servers(named: Vec<ServerName>, environment: Option<String>) -> Result<(Vec<ServerName>, String), Error> {
-    if !named.is_empty() {
-        return Ok((named, "--server".to_owned()));
-    }
-    let listed = environment.unwrap_or_default();
-    let listed: Result<Vec<ServerName>, _> =
-        listed.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty()).map(|part| part.parse()).collect();
-    let listed = listed.map_err(|source| Error::caused(Exit::Usage, format!("{ENVIRONMENT} is wrong"), source))?;
-    if !listed.is_empty() {
-        return Ok((listed, ENVIRONMENT.to_owned()));
-    }
-    let (servers, origin) = defaults::servers(Path::new("/"), &[]);
-    Ok((servers, origin.to_string()))
+/// The servers that somebody named, and who did.
+fn named(
+    on_the_command_line: Vec<ServerName>,
+    in_the_environment: Option<String>,
+    in_the_configuration: Vec<ServerName>,
+) -> Result<Option<(Vec<ServerName>, String)>, Error> {
+    let listed = in_the_environment.unwrap_or_default();
+    let parts = listed.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty());
+    let listed: Result<Vec<ServerName>, _> = parts.map(str::parse).collect();
+    let listed = listed.map_err(|e| Error::caused(Exit::Usage, format!("cannot read {ENVIRONMENT}"), e))?;
+    let sources = [
+        (on_the_command_line, "--server"),
+        (listed, ENVIRONMENT),
+        (in_the_configuration, "the configuration's servers"),
+    ];
+    Ok(sources.into_iter().find(|(servers, _)| !servers.is_empty()).map(|(servers, by)| (servers, by.to_owned())))
 }
 
 /// Everything there is to print.
 struct Report {
-    origin: String,
+    asked: String,
     measurement: Measurement,
+    /// What the time daemon says of the clock.
+    claim: Option<Reading>,
     agreement: Result<Agreement, Disagreement>,
     drift_ppm: u32,
     kernel: Option<KernelClock>,
@@ -91,8 +111,7 @@ struct Report {
 impl Report {
     fn table(&self) -> String {
         let head = ["SOURCE", "OFFSET", "BOUND", "STRATUM", "DELAY", "AUTHENTICATED"].map(str::to_owned);
-        let rows: Vec<[String; 6]> =
-            std::iter::once(head).chain(self.measurement.readings.iter().map(|r| self.row(r))).collect();
+        let rows: Vec<[String; 6]> = std::iter::once(head).chain(self.all().map(|r| self.row(r))).collect();
         let mut widths = [0; 6];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -108,12 +127,17 @@ impl Report {
         for failure in &self.measurement.failures {
             line(&mut text, &format!("{}: {}", failure.source, failure.why));
         }
-        line(&mut text, &format!("asked: {}", self.origin));
+        line(&mut text, &format!("asked: {}", self.asked));
         line(&mut text, &format!("agreement: {}", self.agreement_in_words()));
         if let Some(kernel) = &self.kernel {
             line(&mut text, &format!("the kernel's own claim: {}", kernel_in_words(kernel)));
         }
         text
+    }
+
+    /// The readings, and the daemon's claim after them.
+    fn all(&self) -> impl Iterator<Item = &Reading> {
+        self.measurement.readings.iter().chain(&self.claim)
     }
 
     fn row(&self, reading: &Reading) -> [String; 6] {
@@ -145,7 +169,7 @@ impl Report {
     }
 
     fn json(&self) -> Value {
-        let readings: Vec<Value> = self.measurement.readings.iter().map(|r| self.reading_json(r)).collect();
+        let readings: Vec<Value> = self.all().map(|r| self.reading_json(r)).collect();
         let failures: Vec<Value> = self
             .measurement
             .failures
@@ -154,7 +178,7 @@ impl Report {
             .collect();
         json!({
             "version": JSON_VERSION,
-            "asked": self.origin,
+            "asked": self.asked,
             "references": readings,
             "failures": failures,
             "agreement": self.agreement.as_ref().ok().map(agreement_json),
@@ -197,7 +221,6 @@ fn kernel_json(kernel: &KernelClock) -> Value {
     })
 }
 
-/// The claim is no proof: it stands for hours after a restore.
 fn kernel_in_words(kernel: &KernelClock) -> String {
     let state = if kernel.unsynchronised { "not synchronised" } else { "synchronised" };
     format!("{state}, maximum error {}, rate bent by {} ppm", seconds(kernel.max_error), kernel.rate_ppm())
@@ -230,25 +253,26 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn whom(named: &[&str], environment: Option<&str>) -> Result<(Vec<String>, String), Error> {
-        let named = named.iter().map(|n| n.parse().unwrap()).collect();
-        let (servers, origin) = servers(named, environment.map(str::to_owned))?;
-        Ok((servers.iter().map(ToString::to_string).collect(), origin))
+    fn whom(line: &[&str], environment: Option<&str>, config: &[&str]) -> Result<Option<(String, String)>, Error> {
+        let parsed = |names: &[&str]| names.iter().map(|n| n.parse().unwrap()).collect::<Vec<ServerName>>();
+        let found = named(parsed(line), environment.map(str::to_owned), parsed(config))?;
+        let joined = |servers: Vec<ServerName>| servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        Ok(found.map(|(servers, by)| (joined(servers), by)))
     }
 
     #[test]
-    fn the_command_line_is_before_the_environment_and_that_before_the_defaults() {
-        let (servers, origin) = whom(&["ntp.example"], Some("other.example")).unwrap();
-        assert_eq!((servers, origin.as_str()), (vec!["ntp.example".to_owned()], "--server"));
-        let (servers, origin) = whom(&[], Some(" 192.0.2.1,ntp.example:99\t[::1]:5 ,")).unwrap();
-        assert_eq!(servers, ["192.0.2.1", "ntp.example:99", "[::1]:5"]);
-        assert_eq!(origin, ENVIRONMENT);
-        assert!(!whom(&[], Some(" ")).unwrap().0.is_empty());
+    fn the_command_line_is_before_the_environment_and_that_before_the_configuration() {
+        let found = |line: &[&str], environment, config: &[&str]| whom(line, environment, config).unwrap().unwrap();
+        assert_eq!(found(&["a.example"], Some("b.example"), &["c.example"]).0, "a.example");
+        let (servers, by) = found(&[], Some(" 192.0.2.1,b.example:99\t[::1]:5 ,"), &["c.example"]);
+        assert_eq!((servers.as_str(), by.as_str()), ("192.0.2.1 b.example:99 [::1]:5", ENVIRONMENT));
+        assert_eq!(found(&[], Some(" "), &["c.example"]).0, "c.example");
+        assert!(whom(&[], None, &[]).unwrap().is_none());
     }
 
     #[test]
     fn a_wrong_environment_is_named() {
-        let error = whom(&[], Some("192.0.2.1,ntp/example")).unwrap_err();
+        let error = whom(&[], Some("192.0.2.1,b/example"), &[]).unwrap_err();
         assert_eq!(error.exit, Exit::Usage);
         assert!(error.to_string().contains(ENVIRONMENT));
     }
