@@ -42,7 +42,7 @@ fn the_whole_walk() -> Result<(), Failed> {
         let began = boottime();
         let forgotten = corrector.forget().await;
         let took = boottime().since(began);
-        assert!(took < Duration::from_millis(200), "{took:?}");
+        assert!(took < Duration::from_millis(500), "{took:?}");
         assert_eq!((forgotten.daemon.as_deref(), forgotten.authenticated), (Some("chronyd"), true));
         assert_eq!(forgotten.trouble, None);
         assert_eq!(corrector.ask(THRESHOLD).await, DaemonVerdict::NotYet);
@@ -135,8 +135,7 @@ fn a_chronyd_that_hangs() -> Result<(), Failed> {
         let took = boottime().since(began);
         assert!(took < Duration::from_millis(1500), "{took:?}");
         let trouble = forgotten.trouble.unwrap_or_default();
-        assert!(trouble.contains("`sources`") || trouble.contains("`reset sources`"), "{trouble}");
-        assert!(trouble.contains("no answer within"), "{trouble}");
+        assert!(trouble.contains("`sources`") && trouble.contains("no answer within 1"), "{trouble}");
         assert_eq!(forgotten.daemon.as_deref(), Some("chronyd"));
         assert!(corrector.describe().await.is_none());
     });
