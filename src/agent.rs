@@ -1,1 +1,214 @@
-//! Not written yet.
+//! The corridor: take an event, step the machine, publish, start the actions. Nothing is decided here.
+
+mod once;
+mod perform;
+mod tell;
+mod watchers;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, error, info, warn};
+
+use crate::config::Config;
+use crate::correction::Corrector;
+use crate::decision::{Action, Cause, Event, Gate, Machine, Snapshot};
+use crate::disruption::notify::Notice;
+use crate::publish::clockbound::{self, ClockBoundPage};
+use crate::publish::gate_page::{self, GatePage};
+use crate::publish::last_good::LastGood;
+use crate::publish::unit::{self, Watchdog};
+use crate::sys::clock::boottime;
+use crate::sys::readable::readable;
+use crate::sys::step::SystemClock;
+use crate::sys::timerfd::Alarm;
+
+pub use once::{Outcome, once};
+use perform::Performer;
+
+/// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
+const QUEUE: usize = 64;
+
+/// Why the agent could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The gate page cannot be written.
+    #[error("cannot publish the gate")]
+    Page(#[from] gate_page::Error),
+    /// ClockBound's page is wanted and cannot be written.
+    #[error("cannot publish to ClockBound's clients")]
+    ClockBound(#[from] clockbound::Error),
+    /// The kernel refused an alarm.
+    #[error("cannot set an alarm on CLOCK_BOOTTIME")]
+    Alarm(#[source] io::Error),
+}
+
+/// Keeps the gate until `shutdown`; it is shut when this returns. What comes by `reloads` replaces the rules and the servers;
+/// where things are published and who is watched stays as it was at the start.
+///
+/// # Errors
+/// [`Error`]; what fails later than the start is reported, and the gate stays shut for it.
+pub async fn run(
+    config: Config,
+    mut reloads: mpsc::Receiver<Config>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let (page, epoch) = GatePage::open(&config.page)?;
+    let clock = Arc::new(SystemClock::new());
+    let (events, mut inbox) = mpsc::channel(QUEUE);
+    let (notices, mut notice_inbox) = mpsc::channel(QUEUE);
+    let (snapshots, seen) = watch::channel(Snapshot { epoch, ..Snapshot::default() });
+    let corrector = Corrector::new(clock.clone(), config.correction_settings());
+    let mut corridor = Corridor {
+        machine: Machine::new(config.policy.clone(), epoch),
+        alarm: Alarm::new().and_then(readable).map_err(Error::Alarm)?,
+        performer: Performer::new(corrector, events.clone(), &config),
+        page,
+        clockbound: config
+            .clockbound
+            .enabled
+            .then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))
+            .transpose()?,
+        last_good: LastGood::new(&config.root),
+        snapshots,
+        sleepers: vec![],
+    };
+    let _watchers = watchers::start(&config, &clock, &events, &notices, &seen);
+    corridor.take(Event::Started)?;
+    unit::ready();
+    let mut watchdog = Watchdog::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(notice) = notice_inbox.recv() => corridor.take_notice(notice)?,
+            Some(event) = inbox.recv() => corridor.take(event)?,
+            Some(config) = reloads.recv() => corridor.reload(config),
+            rung = rung(&corridor.alarm) => {
+                rung.map_err(Error::Alarm)?;
+                corridor.take(Event::Alarm)?;
+            }
+            () = watchdog.due() => unit::alive(),
+        }
+    }
+    unit::stopping();
+    corridor.leave();
+    Ok(())
+}
+
+/// What the loop works with.
+struct Corridor {
+    machine: Machine,
+    alarm: AsyncFd<Alarm>,
+    performer: Performer,
+    page: GatePage,
+    clockbound: Option<ClockBoundPage>,
+    last_good: LastGood,
+    snapshots: watch::Sender<Snapshot>,
+    /// Who waits to be let go to sleep.
+    sleepers: Vec<oneshot::Sender<Snapshot>>,
+}
+
+impl Corridor {
+    /// Takes an event whose sender waits for the answer: for a sleep, until the machine may sleep.
+    fn take_notice(&mut self, Notice { event, answer }: Notice) -> Result<(), Error> {
+        if matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot)) {
+            self.sleepers.push(answer);
+            return self.take(event);
+        }
+        self.take(event)?;
+        // Whoever asked may have gone.
+        let _ = answer.send(self.machine.snapshot());
+        Ok(())
+    }
+
+    /// One step of the walk: decide, publish, act.
+    fn take(&mut self, event: Event) -> Result<(), Error> {
+        debug!(?event, "event");
+        tell::event(&event);
+        if matches!(event, Event::Started | Event::NetworkChanged) {
+            self.performer.refresh();
+        }
+        let before = self.machine.snapshot();
+        let actions = self.machine.step(event, boottime());
+        let after = self.machine.snapshot();
+        if after != before {
+            self.publish(&before, after);
+        }
+        for action in actions {
+            debug!(?action, "action");
+            self.act(action);
+        }
+        self.alarm.get_ref().set(self.machine.alarm()).map_err(Error::Alarm)
+    }
+
+    /// New rules apply from the next answer on; new servers from the next question.
+    fn reload(&mut self, config: Config) {
+        self.performer = self.performer.with(&config);
+        self.performer.refresh();
+        self.machine.set_policy(config.policy);
+        info!("the configuration was read again");
+    }
+
+    fn publish(&mut self, before: &Snapshot, after: Snapshot) {
+        self.page.publish(&after);
+        self.tell_clockbound(&after);
+        tell::transition(before, &after, &self.machine);
+        unit::status(&after);
+        if let Err(error) = self.last_good.note(&after) {
+            warn!(%error, "cannot keep the last good time in {}", crate::publish::last_good::FILE);
+        }
+        self.snapshots.send_replace(after);
+    }
+
+    fn tell_clockbound(&mut self, snapshot: &Snapshot) {
+        if let Some(Err(error)) = self.clockbound.as_mut().map(|page| page.publish(snapshot)) {
+            error!(error = &error as &dyn std::error::Error, "ClockBound's page is left alone from here on");
+            self.clockbound = None;
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::LetSleep => {
+                for sleeper in self.sleepers.drain(..) {
+                    let _ = sleeper.send(self.machine.snapshot());
+                }
+            }
+            Action::Complain(why) => {
+                warn!(epoch = self.machine.epoch().get(), gate = %self.machine.state().gate(), "{why}")
+            }
+            Action::Forget(_)
+            | Action::Measure(..)
+            | Action::Step { .. }
+            | Action::HandOver(_)
+            | Action::AskDaemon(_) => {
+                self.performer.start(action);
+            }
+        }
+    }
+
+    /// The last thing said: shut, for nobody watches the clock from here on.
+    fn leave(mut self) {
+        let why = "the agent has ended".to_owned();
+        self.page.publish(&Snapshot { state: 0, gate: Gate::Shut, why, ..self.machine.snapshot() });
+        if let Some(Err(error)) = self.clockbound.take().map(ClockBoundPage::retire) {
+            warn!(error = &error as &dyn std::error::Error, "ClockBound's page still holds what was published last");
+        }
+        info!(epoch = self.machine.epoch().get(), "gate shut; the agent ends");
+    }
+}
+
+/// Waits for the machine's alarm.
+async fn rung(alarm: &AsyncFd<Alarm>) -> io::Result<()> {
+    loop {
+        let mut ready = alarm.readable().await?;
+        if let Ok(rang) = ready.try_io(|alarm| alarm.get_ref().rang()) {
+            return rang;
+        }
+    }
+}

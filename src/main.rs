@@ -1,12 +1,27 @@
-//! The thin binary: parse, log, dispatch, print the error chain, exit code.
+//! The thin binary: parse, dispatch, print the error chain, exit code.
+//!
+//! The entry point is C's `main`, not Rust's: Rust's runtime sets SIGPIPE to be ignored and opens descriptors that were
+//! inherited closed, and `clockgate run` has to hand both on exactly as it got them.
+#![no_main]
+#![expect(unsafe_code, reason = "the symbol `main` is C's")]
 
-use std::process::ExitCode;
+use std::ffi::{c_char, c_int};
 
 use clap::Parser;
 
-fn main() -> ExitCode {
-    match clockgate::cli::Cli::parse().run() {
-        Ok(exit) => exit.into(),
+/// The C library calls this; the arguments come by [`std::env::args_os`], which the C library filled before.
+#[unsafe(no_mangle)]
+pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
+    let cli = match clockgate::cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors to clap, too. Where they cannot be printed nobody can be told.
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    match cli.run() {
+        Ok(exit) => exit as c_int,
         Err(error) => {
             let mut text = format!("clockgate: {error}");
             let mut cause = std::error::Error::source(&error);
@@ -15,7 +30,7 @@ fn main() -> ExitCode {
                 cause = next.source();
             }
             eprintln!("{text}");
-            error.exit.into()
+            error.exit as c_int
         }
     }
 }

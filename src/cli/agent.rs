@@ -1,15 +1,66 @@
 //! `clockgate agent`
 
+use std::path::PathBuf;
+
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+use tracing::error;
+
+use crate::agent;
 use crate::cli::Error;
+use crate::config::Config;
+use crate::disruption::signal;
 use crate::exit::Exit;
+use crate::publish::gate_page;
 
 /// Options of `clockgate agent`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Read the configuration, and everything else that belongs to the host, below this folder
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+
+    /// Shut the gate that a dead agent left open, and end (ExecStopPost=)
+    #[arg(long)]
+    shut_gate: bool,
+
+    /// Log every event and every action
+    #[arg(long, short)]
+    verbose: bool,
+}
 
 impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
-        Err(Error::new(Exit::Bug, "not written yet"))
+        super::log::init(self.verbose);
+        let config =
+            Config::load(&self.root).map_err(|e| Error::caused(Exit::Config, "the configuration is wrong", e))?;
+        if self.shut_gate {
+            return gate_page::shut(&config.page)
+                .map(|()| Exit::Ok)
+                .map_err(|e| Error::caused(Exit::StillShut, "the gate was not shut", e));
+        }
+        super::runtime()?.block_on(async {
+            let uncaught = |e| Error::caused(Exit::Bug, "cannot catch HUP, TERM and INT", e);
+            let (shutdown, hangups) = (signal::shutdown().map_err(uncaught)?, signal::hangups().map_err(uncaught)?);
+            let (reload, reloads) = mpsc::channel(1);
+            tokio::spawn(reread(self.root, hangups, reload));
+            let ended = agent::run(config, reloads, shutdown).await;
+            ended.map(|()| Exit::Ok).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))
+        })
+    }
+}
+
+/// Reads the configuration again on every HUP; one that is wrong is reported, and the old one stays.
+async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Config>) {
+    while hangups.recv().await.is_some() {
+        match Config::load(&root) {
+            Ok(config) => {
+                if reload.send(config).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => error!("{error}; the old one stays"),
+        }
     }
 }

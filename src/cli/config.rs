@@ -1,15 +1,90 @@
-//! `clockgate config`
+//! `clockgate config`: check, show or sample the configuration.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::json;
 
 use crate::cli::Error;
+use crate::config::{self, Fault, Loaded, print};
 use crate::exit::Exit;
 
 /// Options of `clockgate config`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+    /// Read the configuration below DIR instead of /
+    #[arg(long, value_name = "DIR", default_value = "/", global = true)]
+    root: PathBuf,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Check the configuration, or each FILE by itself; every fault is named with its file, line and key
+    Check {
+        /// Files to check instead of the configuration in force
+        files: Vec<PathBuf>,
+    },
+    /// Print every key's value and where it came from
+    Show,
+    /// Print a commented file with every key at its default
+    Sample,
+}
 
 impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
-        Err(Error::new(Exit::Bug, "not written yet"))
+        match &self.what {
+            What::Check { files } if files.is_empty() => self.check(vec![config::load(&self.root)]),
+            What::Check { files } => self.check(files.iter().map(|file| config::load_file(file)).collect()),
+            What::Show => self.show(),
+            What::Sample if self.json => say(&format!("{:#}\n", print::json(&Loaded::default()))),
+            What::Sample => say(&print::sample()),
+        }
+    }
+
+    fn check(&self, outcomes: Vec<Result<Loaded, config::Error>>) -> Result<Exit, Error> {
+        let (mut files, mut faults) = (vec![], vec![]);
+        for outcome in outcomes {
+            match outcome {
+                Ok(loaded) => files.extend(loaded.files),
+                Err(error) => faults.extend(error.faults),
+            }
+        }
+        if self.json {
+            say(&format!("{:#}\n", json!({"version": 1, "faults": faults.iter().map(fault).collect::<Vec<_>>()})))?;
+            return Ok(if faults.is_empty() { Exit::Ok } else { Exit::Config });
+        }
+        if !faults.is_empty() {
+            return Err(Error::new(Exit::Config, config::Error { faults }.to_string()));
+        }
+        let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+        match names.as_slice() {
+            [] => say("no configuration file: every key is at its default\n"),
+            names => say(&format!("no fault in {}\n", names.join(", "))),
+        }
+    }
+
+    fn show(&self) -> Result<Exit, Error> {
+        let loaded = config::load(&self.root).map_err(|error| Error::new(Exit::Config, error.to_string()))?;
+        if self.json { say(&format!("{:#}\n", print::json(&loaded))) } else { say(&print::show(&loaded)) }
+    }
+}
+
+fn fault(fault: &Fault) -> serde_json::Value {
+    json!({"file": fault.file, "line": fault.line, "key": fault.key, "what": fault.what})
+}
+
+fn say(text: &str) -> Result<Exit, Error> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads (`| head`) has had enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        Err(error) => Err(Error::caused(Exit::Bug, "cannot write to the standard output", error)),
+        Ok(()) => Ok(Exit::Ok),
     }
 }

@@ -1,13 +1,13 @@
 //! The command line: one file a verb.
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 
 use crate::exit::Exit;
 
 mod agent;
 mod config;
+mod gate_options;
+mod log;
 mod measure;
 mod notify;
 mod run;
@@ -70,6 +70,14 @@ impl Error {
     }
 }
 
+/// The runtime of the verbs that need one: one thread, and more only for what blocks.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::caused(Exit::Bug, "cannot start the runtime", e))
+}
+
 impl Cli {
     /// Performs the verb.
     ///
@@ -86,11 +94,5 @@ impl Cli {
             Verb::Notify(args) => args.run(),
             Verb::Config(args) => args.run(),
         }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
     }
 }

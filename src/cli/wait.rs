@@ -1,15 +1,29 @@
 //! `clockgate wait`
 
+use super::gate_options::{GateOptions, refused};
 use crate::cli::Error;
 use crate::exit::Exit;
+use crate::sys::signals;
+use crate::waiter::{Progress, Style, wait};
 
 /// Options of `clockgate wait`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    gate: GateOptions,
+}
 
 impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
-        Err(Error::new(Exit::Bug, "not written yet"))
+        signals::end_on_term_and_int().map_err(|errno| Error::caused(Exit::Bug, "cannot catch TERM and INT", errno))?;
+        let mut progress = Progress::new(Style::of_stderr(self.gate.json));
+        let ground = wait(&self.gate.options(), &mut progress).map_err(refused)?;
+        if self.gate.json {
+            println!("{}", serde_json::json!({ "version": 1, "released": true, "ground": ground.to_string() }));
+        } else {
+            println!("{ground}");
+        }
+        Ok(Exit::Ok)
     }
 }

@@ -1,1 +1,251 @@
-//! Not written yet.
+//! The configuration: every key has a default, and [`Config::default`] is the only source of defaults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::correction::{BusAddress, Settings};
+use crate::decision::{Policy, Realtime};
+use crate::reference::ServerName;
+
+pub mod floor;
+mod fragments;
+pub mod keys;
+mod place;
+pub mod print;
+mod raw;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What the machine decides by; its floor is found, not configured.
+    pub policy: Policy,
+    /// The NTP servers to ask; those of the daemon, the cloud or the pool when empty.
+    pub servers: Vec<ServerName>,
+    /// How long one exchange with all servers may take.
+    pub measure_timeout: Duration,
+    /// The folder of the gate page.
+    pub page: PathBuf,
+    /// Where the bus object is served.
+    pub bus: Bus,
+    /// ClockBound's page.
+    pub clockbound: ClockBound,
+    /// How chronyd is reached.
+    pub chrony: Chrony,
+    /// What may be done to timesyncd.
+    pub timesyncd: Timesyncd,
+    /// What `run` and `wait` do unless told otherwise.
+    pub run: Run,
+    /// The root of the host's file system; given, not configured.
+    pub root: PathBuf,
+}
+
+/// Where the bus object is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bus {
+    /// Whether on the system bus.
+    pub system: bool,
+    /// The socket for those who come without a bus.
+    pub peer: PathBuf,
+}
+
+/// ClockBound's page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockBound {
+    /// Whether it is written.
+    pub enabled: bool,
+    /// The file that ClockBound's clients read.
+    pub path: PathBuf,
+}
+
+/// How chronyd is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chrony {
+    /// Its command socket.
+    pub socket: PathBuf,
+    /// Its command port, for reading where the socket is closed to us.
+    pub udp: Option<SocketAddr>,
+}
+
+/// What may be done to timesyncd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timesyncd {
+    /// Whether it may be switched off and on through timedated.
+    pub set_ntp: bool,
+}
+
+/// What `run` and `wait` do unless told otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// How long they wait.
+    pub max_wait: Duration,
+    /// What then.
+    pub on_timeout: OnTimeout,
+}
+
+/// What a waiter does when its own patience ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// It ends with an error, and nothing runs.
+    #[default]
+    Fail,
+    /// It lets go, and says so.
+    Open,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            servers: vec![],
+            measure_timeout: Duration::from_secs(1),
+            page: PathBuf::from("/run/clockgate/public"),
+            bus: Bus { system: true, peer: PathBuf::from("/run/clockgate/bus") },
+            clockbound: ClockBound { enabled: false, path: PathBuf::from("/run/clockbound/shm0") },
+            chrony: Chrony {
+                socket: PathBuf::from("/run/chrony/chronyd.sock"),
+                udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
+            },
+            timesyncd: Timesyncd { set_ntp: false },
+            run: Run { max_wait: Duration::from_secs(60), on_timeout: OnTimeout::Fail },
+            root: PathBuf::from("/"),
+        }
+    }
+}
+
+/// The place in a file that a key was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: PathBuf,
+    /// The line in it, from 1.
+    pub line: u64,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file.
+    pub file: PathBuf,
+    /// The line in it, from 1; none where the file as a whole is wrong.
+    pub line: Option<u64>,
+    /// The key, from the outermost: `max-step.forward`; none where there is no key.
+    pub key: Option<String>,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// Everything that is wrong; nothing of the configuration was taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Error {
+    /// At least one.
+    pub faults: Vec<Fault>,
+}
+
+/// A configuration, and where each of its keys came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The origin of each key that is not at its default.
+    pub origins: BTreeMap<&'static str, Origin>,
+    /// The files that were read, the later ones overriding the earlier ones.
+    pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Reads `config.yaml` and `config.d` below `root`, and finds the floor.
+    ///
+    /// # Errors
+    /// [`Error`] with every fault of every file.
+    pub fn load(root: &Path) -> Result<Self, Error> {
+        let mut config = load(root)?.config;
+        config.policy.floor = floor(root);
+        root.clone_into(&mut config.root);
+        Ok(config)
+    }
+
+    /// Where the corrector finds the daemons.
+    #[must_use]
+    pub fn correction_settings(&self) -> Settings {
+        Settings {
+            chrony_socket: self.chrony.socket.clone(),
+            chrony_udp: self.chrony.udp,
+            root: self.root.clone(),
+            bus: if self.bus.system { BusAddress::System } else { BusAddress::Nowhere },
+            set_ntp: self.timesyncd.set_ntp,
+        }
+    }
+}
+
+/// The time that has certainly passed.
+#[must_use]
+pub fn floor(root: &Path) -> Realtime {
+    floor::find(root).time
+}
+
+/// Reads `config.yaml` and `config.d` below `root` and keeps the origin of each key.
+///
+/// # Errors
+/// [`Error`] with every fault of every file.
+pub fn load(root: &Path) -> Result<Loaded, Error> {
+    let (files, faults) = fragments::find(root);
+    read_all(files, faults)
+}
+
+/// Reads one file alone, wherever it lies.
+///
+/// # Errors
+/// [`Error`] with every fault of the file.
+pub fn load_file(file: &Path) -> Result<Loaded, Error> {
+    read_all(vec![file.to_owned()], vec![])
+}
+
+fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, Error> {
+    let mut loaded = Loaded::default();
+    for file in files {
+        let text = match fragments::read(&file) {
+            Ok(text) => text,
+            Err(what) => {
+                faults.push(Fault { file, line: None, key: None, what });
+                continue;
+            }
+        };
+        match raw::parse(&text) {
+            Ok(node) => keys::take(node, &file, &mut loaded, &mut faults),
+            Err(syntax) => {
+                let line = (syntax.line > 0).then_some(syntax.line);
+                faults.push(Fault { file: file.clone(), line, key: None, what: syntax.message });
+            }
+        }
+        loaded.files.push(file);
+    }
+    // Keys that do not go together are looked for among values that are right by themselves.
+    keys::check_together(&loaded, &mut faults);
+    if faults.is_empty() { Ok(loaded) } else { Err(Error { faults }) }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, " {key}:")?;
+        }
+        write!(f, " {}", self.what)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration is wrong, and nothing of it was taken")?;
+        for fault in &self.faults {
+            write!(f, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}

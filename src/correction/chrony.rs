@@ -319,7 +319,7 @@ fn server(client: &mut Client, source: &SourceData) -> Option<ServerName> {
         Address::Ip(IpAddr::V6(ip)) if ip.is_unicast_link_local() => named(client, source.address),
         Address::Ip(ip) => {
             let port = client.ntp_data(source.address).map_or(NTP_PORT, |data| data.port);
-            Some(ServerName::new(ip.to_string(), port))
+            Some(ServerName::numeric(ip, port))
         }
         Address::Unresolved(_) => named(client, source.address),
         Address::Unspecified => None,
@@ -327,5 +327,5 @@ fn server(client: &mut Client, source: &SourceData) -> Option<ServerName> {
 }
 
 fn named(client: &mut Client, address: Address) -> Option<ServerName> {
-    client.name(address).ok().filter(|name| !name.is_empty()).map(|name| ServerName::new(name, NTP_PORT))
+    client.name(address).ok()?.parse().ok()
 }

@@ -67,8 +67,7 @@ impl Timesyncd {
         }
         let (_, bytes): (i32, Vec<u8>) = self.bus.property(TIMESYNC, "ServerAddress").await?;
         let name: String = self.bus.property(TIMESYNC, "ServerName").await?;
-        let host = address(&bytes).map(|ip| ip.to_string()).or_else(|| (!name.is_empty()).then_some(name));
-        Ok(host.map(|host| ServerName::new(host, PORT)))
+        Ok(address(&bytes).map(|ip| ServerName::numeric(ip, PORT)).or_else(|| name.parse().ok()))
     }
 
     /// Starts it anew: it measures and steps in 1.5 to 2.6 s, without any right of ours to set the clock.
@@ -161,7 +160,7 @@ impl Message {
         let delay = Duration::from_nanos(round_trip.as_nanos().max(0).unsigned_abs());
         let precision = Duration::from_secs_f64(2_f64.powi(self.precision.clamp(-30, 4)));
         Reading {
-            source: server.map_or_else(|| NAME.to_owned(), |s| format!("{NAME} ({})", s.host)),
+            source: server.map_or_else(|| NAME.to_owned(), |s| format!("{NAME} ({})", s.host())),
             kind: Kind::Daemon,
             as_of: Boottime::from_nanos(now.as_nanos().saturating_sub(age)),
             local: local + Offset::from_nanos(i64::try_from(age).map_or(i64::MIN, |age| -age)),

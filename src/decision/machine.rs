@@ -12,8 +12,9 @@ use super::snapshot::Snapshot;
 use super::state::{State, Trouble};
 use super::time::{Boottime, Epoch, Offset, drift, nanos_u64};
 
-/// Retries grow from the first to the last of these.
+/// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_SHUT: Duration = Duration::from_secs(4);
 const RETRY_LAST: Duration = Duration::from_secs(60);
 /// Steps that may follow one another without a wait: more, and somebody else is setting the clock as well.
 const HASTY_STEPS: u32 = 4;
@@ -385,7 +386,8 @@ impl Machine {
 
     /// No answer, or no good one: try again later, and leave the state as it is.
     fn failed(&mut self, state: State, trouble: Trouble, now: Boottime) -> Vec<Action> {
-        let pause = RETRY_FIRST.saturating_mul(1 << self.pursuit.attempts.min(6)).min(RETRY_LAST);
+        let longest = if matches!(state, State::Disrupted | State::Settling) { RETRY_SHUT } else { RETRY_LAST };
+        let pause = RETRY_FIRST.saturating_mul(1 << self.pursuit.attempts.min(6)).min(longest);
         self.pursuit.attempts += 1;
         self.pursuit.steps = 0;
         self.pursuit.asking = false;

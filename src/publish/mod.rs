@@ -1,1 +1,6 @@
-//! Not written yet.
+//! Say it: the gate page first, then everybody who would rather be told than look.
+
+pub mod clockbound;
+pub mod gate_page;
+pub mod last_good;
+pub mod unit;

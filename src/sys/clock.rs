@@ -18,6 +18,12 @@ pub fn monotonic_nanos() -> u64 {
     nanos(ClockId::CLOCK_MONOTONIC).unsigned_abs()
 }
 
+/// `CLOCK_MONOTONIC_COARSE`: the same as of the last tick, up to 10 ms ago; what ClockBound's clients reckon by.
+#[must_use]
+pub fn monotonic_coarse_nanos() -> u64 {
+    nanos(ClockId::CLOCK_MONOTONIC_COARSE).unsigned_abs()
+}
+
 /// `CLOCK_MONOTONIC_RAW`: nanoseconds at the hardware's own rate, which nobody slews.
 #[must_use]
 pub fn monotonic_raw_nanos() -> u64 {
@@ -31,7 +37,7 @@ pub fn realtime() -> Realtime {
 }
 
 fn nanos(clock: ClockId) -> i64 {
-    // clock_gettime(2) fails only for a clock the kernel lacks; the four above are older than the kernels we run on.
+    // clock_gettime(2) fails only for a clock the kernel lacks; the five above are older than the kernels we run on.
     clock_gettime(clock).map_or(0, |t| t.tv_sec().saturating_mul(1_000_000_000).saturating_add(t.tv_nsec()))
 }
 

@@ -1,7 +1,7 @@
 //! timerfd(2): the alarm that survives sleep, and the watch that fires when somebody sets the clock.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
@@ -50,6 +50,12 @@ impl Alarm {
     /// What read(2) said, [`io::ErrorKind::WouldBlock`] if it did not ring.
     pub fn rang(&self) -> io::Result<()> {
         Ok(consume(&self.0).map(|_| ())?)
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

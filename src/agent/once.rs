@@ -1,0 +1,83 @@
+//! The walk once, without an agent: what `clockgate sync` does. Nothing is published and nothing is watched.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{Error, Performer, tell};
+use crate::config::Config;
+use crate::correction::Corrector;
+use crate::decision::{Epoch, Event, Failure, Machine, Offset, Snapshot, State, StepError};
+use crate::disruption::clock_set;
+use crate::sys::clock::boottime;
+use crate::sys::readable::readable;
+use crate::sys::step::SystemClock;
+use crate::sys::timerfd::Alarm;
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// How the machine stood at the end; its gate says whether the clock is proven.
+    pub end: Snapshot,
+    /// The steps that were made.
+    pub steps: Vec<Offset>,
+    /// Why a step was not permitted, if that is what ended it.
+    pub not_permitted: Option<String>,
+    /// Who did not answer in the last exchange.
+    pub failures: Vec<Failure>,
+}
+
+/// Walks from "nothing is known" to a proof, or to the deadline of `config.policy`.
+///
+/// # Errors
+/// [`Error::Alarm`].
+pub async fn once(config: &Config) -> Result<Outcome, Error> {
+    let clock = Arc::new(SystemClock::new());
+    let (events, mut inbox) = mpsc::channel(super::QUEUE);
+    let corrector = Corrector::new(clock.clone(), config.correction_settings());
+    let performer = Performer::new(corrector, events.clone(), config);
+    let alarm = Alarm::new().and_then(readable).map_err(Error::Alarm)?;
+    // A stranger's step between the two exchanges voids the first one here as well.
+    let watch = tokio::spawn(clock_set::watch(clock, events));
+    let mut machine = Machine::new(config.policy.clone(), Epoch::default());
+    let mut outcome = Outcome::default();
+    let mut event = Event::Started;
+    loop {
+        tell::event(&event);
+        outcome.note(&event);
+        let actions = machine.step(event, boottime());
+        let given_up = matches!(machine.state(), State::GaveUp(_)) || outcome.not_permitted.is_some();
+        if machine.state() == State::Synchronized || given_up {
+            watch.abort();
+            outcome.end = machine.snapshot();
+            return Ok(outcome);
+        }
+        actions.into_iter().for_each(|action| performer.start(action));
+        alarm.get_ref().set(machine.alarm()).map_err(Error::Alarm)?;
+        event = tokio::select! {
+            Some(event) = inbox.recv() => event,
+            rung = super::rung(&alarm) => rung.map(|()| Event::Alarm).map_err(Error::Alarm)?,
+        };
+    }
+}
+
+impl Outcome {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Stepped(_, Ok(moved)) => self.steps.push(*moved),
+            Event::Stepped(_, Err(StepError::NotPermitted(why))) => self.not_permitted = Some(why.clone()),
+            Event::Measured(_, measurement) => self.failures.clone_from(&measurement.failures),
+            Event::Stepped(..)
+            | Event::Started
+            | Event::Disrupted(_)
+            | Event::Sleeping(_)
+            | Event::Woken(_)
+            | Event::Forgotten(..)
+            | Event::HandedOver(..)
+            | Event::DaemonAsked(..)
+            | Event::NetworkChanged
+            | Event::SourceLost(_)
+            | Event::Alarm => {}
+        }
+    }
+}

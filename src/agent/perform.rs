@@ -1,0 +1,137 @@
+//! Performing what the machine orders. Every action is a task of its own, and its outcome comes back as an event.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::Sender;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::correction::Corrector;
+use crate::decision::{Action, Event, Failure, Measurement, Way};
+use crate::reference::{References, ServerName, defaults};
+
+/// How long a resolver may take; nothing between an event and a proof waits for it, unless no address is known at all.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The hands of the machine.
+#[derive(Clone, Debug)]
+pub struct Performer {
+    corrector: Arc<Corrector>,
+    references: Arc<References>,
+    events: Sender<Event>,
+    rules: Arc<Rules>,
+    /// Whom we ask; held while that is being found out, none before it was.
+    asked: Arc<Mutex<Option<Vec<ServerName>>>>,
+}
+
+#[derive(Debug)]
+struct Rules {
+    threshold: Duration,
+    measure_timeout: Duration,
+    daemon_timeout: Duration,
+    /// Empty: ask those of the daemon, or the default ones.
+    servers: Vec<ServerName>,
+    root: PathBuf,
+}
+
+impl From<&Config> for Rules {
+    fn from(config: &Config) -> Self {
+        Self {
+            threshold: config.policy.threshold,
+            measure_timeout: config.measure_timeout,
+            daemon_timeout: config.policy.deadline,
+            servers: config.servers.clone(),
+            root: config.root.clone(),
+        }
+    }
+}
+
+impl Performer {
+    /// Hands that send what came of it to `events`.
+    #[must_use]
+    pub fn new(corrector: Corrector, events: Sender<Event>, config: &Config) -> Self {
+        Self {
+            corrector: Arc::new(corrector),
+            references: Arc::new(References::new(config.servers.clone())),
+            events,
+            rules: Arc::new(Rules::from(config)),
+            asked: Arc::default(),
+        }
+    }
+
+    /// The same hands under new rules.
+    #[must_use]
+    pub fn with(&self, config: &Config) -> Self {
+        Self { rules: Arc::new(Rules::from(config)), ..self.clone() }
+    }
+
+    /// Starts an action. Publishing is not among them: it is done before the actions, in the corridor.
+    pub fn start(&self, action: Action) {
+        let hands = self.clone();
+        tokio::spawn(async move {
+            if let Some(event) = hands.perform(action).await {
+                // The loop has ended; so does what it ordered.
+                let _ = hands.events.send(event).await;
+            }
+        });
+    }
+
+    /// Finds out whom to ask and where they are, in the background: the network or the daemon may have changed.
+    pub fn refresh(&self) {
+        let hands = self.clone();
+        tokio::spawn(async move { hands.find_servers(&mut *hands.asked.lock().await).await });
+    }
+
+    async fn perform(&self, action: Action) -> Option<Event> {
+        Some(match action {
+            Action::Forget(epoch) => Event::Forgotten(epoch, self.corrector.forget().await),
+            Action::Measure(epoch, Way::Own) => Event::Measured(epoch, self.measure().await),
+            Action::Measure(epoch, Way::Daemon) => {
+                Event::Measured(epoch, self.corrector.measure(self.rules.daemon_timeout).await)
+            }
+            Action::Step { epoch, way, offset, as_of, local } => {
+                Event::Stepped(epoch, self.corrector.step(way, offset, local, as_of).await)
+            }
+            Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
+            Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
+            Action::LetSleep | Action::Complain(_) => return None,
+        })
+    }
+
+    async fn measure(&self) -> Measurement {
+        {
+            let mut asked = self.asked.lock().await;
+            if asked.is_none() {
+                self.find_servers(&mut asked).await;
+            }
+        }
+        let (references, timeout) = (self.references.clone(), self.rules.measure_timeout);
+        let asked = tokio::task::spawn_blocking(move || references.measure(timeout)).await;
+        asked.unwrap_or_else(|error| {
+            let failure =
+                Failure { source: "every server".to_owned(), why: format!("the exchange broke off: {error}") };
+            Measurement { failures: vec![failure], ..Measurement::default() }
+        })
+    }
+
+    async fn find_servers(&self, asked: &mut Option<Vec<ServerName>>) {
+        let mut servers = self.rules.servers.clone();
+        if servers.is_empty() {
+            let (defaults, origin) = defaults::servers(&self.rules.root, &self.corrector.servers().await);
+            if asked.as_ref() != Some(&defaults) {
+                let names: Vec<String> = defaults.iter().map(ToString::to_string).collect();
+                info!(%origin, servers = names.join(" "), "no servers are configured; asking these");
+            }
+            servers = defaults;
+        }
+        self.references.set_servers(servers.clone());
+        *asked = Some(servers);
+        let references = self.references.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || references.resolve(RESOLVE_WITHIN)).await {
+            warn!(%error, "the resolver broke off");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The agent's log: one line a transition, and what happened where that is more than the transition it causes.
+
+use tracing::{info, warn};
+
+use crate::decision::{DaemonVerdict, Event, Failure, Gate, Machine, Snapshot, nanos_u64};
+use crate::sys::clock::boottime;
+
+/// Says what happened.
+pub(super) fn event(event: &Event) {
+    match event {
+        Event::Measured(epoch, measurement) => {
+            for Failure { source, why } in &measurement.failures {
+                info!(epoch = epoch.get(), %source, "no reading: {why}");
+            }
+        }
+        Event::Forgotten(epoch, forgotten) => {
+            if let Some(trouble) = &forgotten.trouble {
+                warn!(
+                    epoch = epoch.get(),
+                    daemon = forgotten.daemon.as_deref(),
+                    "the daemon did not forget: {trouble}"
+                );
+            }
+        }
+        Event::Stepped(epoch, Ok(moved)) => info!(epoch = epoch.get(), %moved, "clock stepped"),
+        Event::Stepped(epoch, Err(error)) => warn!(epoch = epoch.get(), "clock not stepped: {error}"),
+        Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "the daemon was not told of the step: {why}"),
+        Event::DaemonAsked(epoch, verdict) => daemon(epoch.get(), verdict),
+        Event::SourceLost(source) => warn!(source, "a source of disruptions is lost; trying to get it back"),
+        Event::Started
+        | Event::Disrupted(_)
+        | Event::Sleeping(_)
+        | Event::Woken(_)
+        | Event::HandedOver(_, Ok(()))
+        | Event::NetworkChanged
+        | Event::Alarm => {}
+    }
+}
+
+fn daemon(epoch: u64, verdict: &DaemonVerdict) {
+    match verdict {
+        DaemonVerdict::Agrees { offset } => info!(epoch, %offset, "the daemon agrees"),
+        DaemonVerdict::Disagrees { offset } => warn!(epoch, %offset, "the daemon disagrees"),
+        DaemonVerdict::Silent(why) => warn!(epoch, "the daemon does not say whether it agrees: {why}"),
+        DaemonVerdict::NotYet => {}
+    }
+}
+
+/// Says how the gate stands now, if it stands otherwise than before.
+pub(super) fn transition(before: &Snapshot, after: &Snapshot, machine: &Machine) {
+    if (before.state, before.epoch, before.gate) == (after.state, after.epoch, after.gate) {
+        return;
+    }
+    let what = match (before.gate, after.gate) {
+        (_, Gate::Shut) if after.epoch != before.epoch => "gate shut",
+        (Gate::Shut, Gate::Shut) => "gate stays shut",
+        (Gate::Proven | Gate::Unproven, Gate::Shut) => "gate shut",
+        (Gate::Proven, Gate::Proven) => "gate stays open",
+        (_, Gate::Proven) => "gate open",
+        (_, Gate::Unproven) => "gate open without a proof",
+    };
+    let falsetickers = machine.falsetickers().join(" ");
+    info!(
+        epoch = after.epoch.get(),
+        cause = %after.cause,
+        state = %machine.state(),
+        offset = after.offset.map(tracing::field::display),
+        bound_us = after.bound.map(|bound| nanos_u64(bound) / 1000),
+        falsetickers = (!falsetickers.is_empty()).then_some(falsetickers),
+        after_us = nanos_u64(boottime().since(after.since)) / 1000,
+        "{what}"
+    );
+}

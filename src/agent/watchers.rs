@@ -1,0 +1,56 @@
+//! What runs beside the loop: the sources of disruptions and the bus. One that ends is started again, later and later.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::decision::{Event, Snapshot};
+use crate::disruption::notify::Notice;
+use crate::disruption::{clock_set, logind, network};
+
+use crate::sys::step::SystemClock;
+
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+const PAUSE_LAST: Duration = Duration::from_secs(60);
+
+/// Starts them all; they end when what is returned is dropped.
+pub(super) fn start(
+    config: &Config,
+    clock: &Arc<SystemClock>,
+    events: &mpsc::Sender<Event>,
+    notices: &mpsc::Sender<Notice>,
+    seen: &watch::Receiver<Snapshot>,
+) -> JoinSet<()> {
+    let mut watchers = JoinSet::new();
+    let (clock, to) = (clock.clone(), events.clone());
+    watchers.spawn(kept("clock_set", events.clone(), move || clock_set::watch(clock.clone(), to.clone())));
+    let to = events.clone();
+    watchers.spawn(kept("network", events.clone(), move || network::watch(to.clone())));
+    if config.bus.system {
+        // It comes back by itself when the bus or logind was away.
+        watchers.spawn(logind::watch(None, notices.clone()));
+    }
+    watchers
+}
+
+/// Starts a source again whenever it fails, after a pause; says each time that it is lost.
+async fn kept<F, E>(name: &'static str, events: mpsc::Sender<Event>, source: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::error::Error,
+{
+    let mut pause = PAUSE_FIRST;
+    while let Err(error) = source().await {
+        warn!(source = name, %error, "a source of disruptions ended");
+        if events.send(Event::SourceLost(name)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_LAST);
+    }
+}

@@ -1,0 +1,84 @@
+//! The options that `run` and `wait` share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::Error;
+use crate::exit::Exit;
+use crate::page;
+use crate::reference::ServerName;
+use crate::waiter::{NoAgent, OnTimeout, Options, Refusal};
+
+/// How to wait for the gate.
+#[derive(Debug, clap::Args)]
+pub struct GateOptions {
+    /// How long to wait: 30s, 2min, or `infinity`
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = patience)]
+    max_wait: Patience,
+
+    /// What to do when the gate is still shut then
+    #[arg(long, value_enum, default_value = "fail")]
+    on_timeout: OnTimeout,
+
+    /// Take no gate that was opened without a proof
+    #[arg(long)]
+    require_proof: bool,
+
+    /// The folder of the gate page
+    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY)]
+    page: PathBuf,
+
+    /// What to do without a gate page [default: measure if servers are configured, else kernel]
+    #[arg(long, value_enum, value_name = "HOW")]
+    no_agent: Option<NoAgent>,
+
+    /// Whom to ask without a gate page: HOST[:PORT], separated by commas
+    #[arg(long = "servers", env = "CLOCKGATE_SERVERS", value_delimiter = ',', value_name = "SERVERS")]
+    servers: Vec<ServerName>,
+
+    /// The bound that is good enough without a gate page
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = crate::duration::parse)]
+    threshold: Duration,
+
+    /// Say what there is to say as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How long; none is for ever.
+#[derive(Clone, Copy, Debug)]
+struct Patience(Option<Duration>);
+
+fn patience(text: &str) -> Result<Patience, String> {
+    if text == "infinity" { Ok(Patience(None)) } else { crate::duration::parse(text).map(|d| Patience(Some(d))) }
+}
+
+impl GateOptions {
+    /// As the waiter takes them.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let unnamed = if self.servers.is_empty() { NoAgent::Kernel } else { NoAgent::Measure };
+        Options {
+            directory: self.page.clone(),
+            max_wait: self.max_wait.0,
+            on_timeout: self.on_timeout,
+            require_proof: self.require_proof,
+            no_agent: self.no_agent.unwrap_or(unnamed),
+            servers: self.servers.clone(),
+            threshold: self.threshold,
+        }
+    }
+}
+
+/// A refusal as a command ends with it.
+pub fn refused(refusal: Refusal) -> Error {
+    let (exit, advice) = match &refusal {
+        Refusal::StillShut { .. } => (Exit::StillShut, "; `clockgate status` and the agent's log say more"),
+        Refusal::NoAgent { .. } | Refusal::Page(_) => (Exit::NoAgent, ""),
+    };
+    let message = format!("{refusal}{advice}");
+    match refusal {
+        Refusal::StillShut { .. } => Error::new(exit, message),
+        Refusal::NoAgent { source, .. } | Refusal::Page(source) => Error::caused(exit, message, source),
+    }
+}

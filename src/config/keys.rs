@@ -1,0 +1,292 @@
+//! The keys: one line each says where it belongs, what may stand there, and what it does.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::place::Place;
+use super::raw::{Node, Value};
+use super::{Config, Fault, Loaded, Origin};
+
+const MS: Duration = Duration::from_millis(1);
+const SEC: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name from the outermost mapping: `max-step.forward`.
+    pub name: &'static str,
+    /// What it does, for the sample and the manual.
+    pub does: &'static str,
+    place: for<'a> fn(&'a mut Config) -> Place<'a>,
+}
+
+impl Key {
+    /// Its value in this configuration, as it would be written in a file.
+    #[must_use]
+    pub fn print(&self, config: &Config) -> String {
+        (self.place)(&mut config.clone()).print()
+    }
+
+    /// What may be written there, in words.
+    #[must_use]
+    pub fn allows(&self) -> String {
+        (self.place)(&mut Config::default()).allows()
+    }
+}
+
+/// Every key, in the order of the sample; those of one section stand together.
+pub static KEYS: [Key; 25] = [
+    Key {
+        name: "threshold",
+        does: "The gate opens when the clock is proven to be wrong by no more than this.",
+        place: |c| Place::Duration(&mut c.policy.threshold, MS, HOUR),
+    },
+    Key {
+        name: "max-drift-ppm",
+        does: "How fast the clock may go wrong between two measurements, in parts per million. A proof lasts until the \
+               error that is possible meets the threshold.",
+        place: |c| Place::Ppm(&mut c.policy.max_drift_ppm, 1, 10_000),
+    },
+    Key {
+        name: "min-references",
+        does: "How many references have to answer before any is believed. A majority of those that answer must agree.",
+        place: |c| Place::Count(&mut c.policy.min_references, 1, 16),
+    },
+    Key {
+        name: "correction",
+        does: "Who corrects the clock. auto: clockgate steps it, and leaves it to the time daemon where the daemon's \
+               sources are authenticated. clockgate: always clockgate. daemon: always the daemon. none: nobody on \
+               clockgate's word; the gate waits.",
+        place: |c| Place::Correction(&mut c.policy.correction),
+    },
+    Key {
+        name: "max-step.forward",
+        does: "The largest step forward on the word of one reference, when the length of a sleep, a restore or the first \
+               start speaks for it. Two references that agree are believed without limit.",
+        place: |c| Place::Duration(&mut c.policy.max_forward, Duration::ZERO, YEAR.saturating_mul(100)),
+    },
+    Key {
+        name: "max-step.unsupported",
+        does: "The largest step forward on the word of one reference, when nothing else speaks for it.",
+        place: |c| Place::Duration(&mut c.policy.max_unsupported, Duration::ZERO, YEAR.saturating_mul(100)),
+    },
+    Key {
+        name: "max-step.backward",
+        does: "The largest step backward on the word of one reference.",
+        place: |c| Place::Duration(&mut c.policy.max_backward, Duration::ZERO, YEAR.saturating_mul(100)),
+    },
+    Key {
+        name: "deadline",
+        does: "How long the gate may stay shut before at-deadline applies.",
+        place: |c| Place::Duration(&mut c.policy.deadline, SEC, YEAR),
+    },
+    Key {
+        name: "at-deadline.nobody-to-ask",
+        does: "At the deadline, when no reference has answered. open: open, publish the clock as unproven, and shut again \
+               the moment a reference disagrees. hold: stay shut.",
+        place: |c| Place::AtDeadline(&mut c.policy.nobody_to_ask),
+    },
+    Key {
+        name: "at-deadline.asked-and-wrong",
+        does: "At the deadline, when references have answered and the clock could still not be proven right.",
+        place: |c| Place::AtDeadline(&mut c.policy.asked_and_wrong),
+    },
+    Key {
+        name: "sleep-deadline",
+        does: "How long a sleep that was announced is believed when it does not come.",
+        place: |c| Place::Duration(&mut c.policy.sleep_deadline, SEC.saturating_mul(5), HOUR),
+    },
+    Key {
+        name: "remeasure.min",
+        does: "The shortest time between two measurements while all is well.",
+        place: |c| Place::Duration(&mut c.policy.remeasure_min, SEC, DAY),
+    },
+    Key {
+        name: "remeasure.max",
+        does: "The longest time between two measurements while all is well.",
+        place: |c| Place::Duration(&mut c.policy.remeasure_max, SEC, DAY),
+    },
+    Key {
+        name: "servers",
+        does: "NTP servers to ask. Empty: those of the running time daemon, else those of the cloud, else a public pool.",
+        place: |c| Place::Servers(&mut c.servers),
+    },
+    Key {
+        name: "measure-timeout",
+        does: "How long one exchange with all servers may take.",
+        place: |c| Place::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
+    },
+    Key {
+        name: "page",
+        does: "The folder of the gate page; what containers mount.",
+        place: |c| Place::Path(&mut c.page),
+    },
+    Key {
+        name: "bus.system",
+        does: "Whether org.clockgate.Agent1 is served on the system bus.",
+        place: |c| Place::Switch(&mut c.bus.system),
+    },
+    Key {
+        name: "bus.peer",
+        does: "The socket on which the same object is served without a bus; the command line uses it.",
+        place: |c| Place::Socket(&mut c.bus.peer),
+    },
+    Key {
+        name: "clockbound.enabled",
+        does: "Whether ClockBound's page is written too, for programs that ask ClockBound. Not where ClockBound itself runs.",
+        place: |c| Place::Switch(&mut c.clockbound.enabled),
+    },
+    Key {
+        name: "clockbound.path",
+        does: "The file that ClockBound's clients read.",
+        place: |c| Place::Path(&mut c.clockbound.path),
+    },
+    Key { name: "chrony.socket", does: "chronyd's command socket.", place: |c| Place::Socket(&mut c.chrony.socket) },
+    Key {
+        name: "chrony.udp",
+        does: "chronyd's command port, read from where the socket is closed to us; none: never.",
+        place: |c| Place::Address(&mut c.chrony.udp),
+    },
+    Key {
+        name: "timesyncd.set-ntp",
+        does: "Whether systemd-timesyncd may be switched off and on through timedated where nothing else makes it measure.",
+        place: |c| Place::Switch(&mut c.timesyncd.set_ntp),
+    },
+    Key {
+        name: "run.max-wait",
+        does: "How long `clockgate run` and `wait` wait unless told otherwise.",
+        place: |c| Place::Duration(&mut c.run.max_wait, Duration::ZERO, YEAR),
+    },
+    Key {
+        name: "run.on-timeout",
+        does: "What they do then. fail: end with an error, and nothing runs. open: let go, and say so.",
+        place: |c| Place::OnTimeout(&mut c.run.on_timeout),
+    },
+];
+
+type Two = fn(&Config) -> (Duration, Duration);
+
+/// Pairs of keys of which the first may not exceed the second.
+const ORDERED: [(&str, &str, Two); 3] = [
+    ("remeasure.min", "remeasure.max", |c| (c.policy.remeasure_min, c.policy.remeasure_max)),
+    ("max-step.unsupported", "max-step.forward", |c| (c.policy.max_unsupported, c.policy.max_forward)),
+    ("measure-timeout", "deadline", |c| (c.measure_timeout, c.policy.deadline)),
+];
+
+/// Takes the keys of one file over what earlier files said.
+pub(super) fn take(node: Node, file: &Path, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
+    Taking { file, loaded, faults }.section("", node);
+}
+
+/// Finds values that are right by themselves and do not go together.
+pub(super) fn check_together(loaded: &Loaded, faults: &mut Vec<Fault>) {
+    for (lesser, greater, values) in ORDERED {
+        let (less, more) = values(&loaded.config);
+        let known = |key: &str| faults.iter().any(|fault| fault.key.as_deref() == Some(key));
+        if less <= more || known(lesser) || known(greater) {
+            continue;
+        }
+        let (key, origin) = match (loaded.origins.get(lesser), loaded.origins.get(greater)) {
+            (_, Some(origin)) => (greater, Some(origin)),
+            (origin, None) => (lesser, origin),
+        };
+        let [less, more] = [less, more].map(crate::duration::print);
+        faults.push(Fault {
+            file: origin.map_or_else(Default::default, |o| o.file.clone()),
+            line: origin.map(|o| o.line),
+            key: Some(key.to_owned()),
+            what: format!("{lesser} is {less} and may not exceed {greater}, which is {more}"),
+        });
+    }
+}
+
+struct Taking<'a> {
+    file: &'a Path,
+    loaded: &'a mut Loaded,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Taking<'_> {
+    /// Takes a mapping whose keys begin with `prefix`, which is empty or ends in a dot.
+    fn section(&mut self, prefix: &str, node: Node) {
+        let Value::Map(entries) = node.value else {
+            let what = format!("a mapping is wanted here: {}", within(prefix).join(", "));
+            return self.fault(node.line, prefix.strip_suffix('.'), what);
+        };
+        for (name, node) in entries {
+            let full = format!("{prefix}{name}");
+            // A dot in a name would let `a.b` stand for `b` within `a`: one key, one way to write it.
+            let plain = !name.contains('.');
+            if let Some(key) = KEYS.iter().find(|key| plain && key.name == full) {
+                self.key(key, &node);
+            } else if plain && KEYS.iter().any(|key| key.name.starts_with(&format!("{full}."))) {
+                self.section(&format!("{full}."), node);
+            } else {
+                self.fault(node.line, Some(&full), unknown(prefix, &full));
+            }
+        }
+    }
+
+    fn key(&mut self, key: &'static Key, node: &Node) {
+        match (key.place)(&mut self.loaded.config).take(&node.value) {
+            Ok(()) => {
+                let origin = Origin { file: self.file.to_owned(), line: node.line };
+                self.loaded.origins.insert(key.name, origin);
+            }
+            Err(wrong) => {
+                for (line, what) in wrong {
+                    self.fault(line.unwrap_or(node.line), Some(key.name), what);
+                }
+            }
+        }
+    }
+
+    fn fault(&mut self, line: u64, key: Option<&str>, what: String) {
+        let line = (line > 0).then_some(line);
+        self.faults.push(Fault { file: self.file.to_owned(), line, key: key.map(str::to_owned), what });
+    }
+}
+
+/// The names that a section may hold.
+fn within(prefix: &str) -> Vec<&'static str> {
+    let mut names: Vec<&str> = KEYS
+        .iter()
+        .filter_map(|key| key.name.strip_prefix(prefix))
+        .map(|rest| rest.split_once('.').map_or(rest, |(name, _)| name))
+        .collect();
+    names.dedup();
+    names
+}
+
+fn unknown(prefix: &str, full: &str) -> String {
+    let mut what = String::from("unknown key");
+    let near = KEYS.iter().map(|key| (distance(full, key.name), key.name)).min();
+    if let Some((0, name)) = near {
+        let (section, key) = name.split_once('.').unwrap_or(("", name));
+        let _ = write!(what, "; it is written `{section}: {{{key}: ...}}`");
+    } else if let Some((1..=3, name)) = near {
+        let _ = write!(what, "; {name} is one");
+    } else {
+        let _ = write!(what, "; known here: {}", within(prefix).join(", "));
+    }
+    what
+}
+
+/// How many letters have to be added, taken away or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, cb) in b.iter().enumerate() {
+            let change = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

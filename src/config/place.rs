@@ -1,0 +1,230 @@
+//! Where a value belongs: what may be written there, and how it is printed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::OnTimeout;
+use super::raw::Value;
+use crate::decision::{AtDeadline, Correction};
+use crate::duration;
+use crate::reference::ServerName;
+
+/// `sun_path` of unix(7) less its closing zero.
+const SOCKET_PATH_MAX: usize = 107;
+/// More servers than this tell no better time, and cost a packet each at every measurement.
+const SERVERS_MAX: usize = 32;
+
+/// The place of one key in the configuration.
+pub enum Place<'a> {
+    /// A duration from the first to the last.
+    Duration(&'a mut Duration, Duration, Duration),
+    /// A whole number from the first to the last.
+    Count(&'a mut usize, usize, usize),
+    /// Parts per million from the first to the last.
+    Ppm(&'a mut u32, u32, u32),
+    /// On or off.
+    Switch(&'a mut bool),
+    /// Who corrects the clock.
+    Correction(&'a mut Correction),
+    /// What becomes of the gate.
+    AtDeadline(&'a mut AtDeadline),
+    /// What becomes of a waiter.
+    OnTimeout(&'a mut OnTimeout),
+    /// A path from the root.
+    Path(&'a mut PathBuf),
+    /// A path from the root that fits a socket's address.
+    Socket(&'a mut PathBuf),
+    /// An address and a port, or `none`.
+    Address(&'a mut Option<SocketAddr>),
+    /// The servers.
+    Servers(&'a mut Vec<ServerName>),
+}
+
+/// What is wrong with a value; the line is that of a list's item.
+pub type Wrong = (Option<u64>, String);
+
+impl Place<'_> {
+    /// Takes a value, if it is one for this place.
+    pub fn take(self, value: &Value) -> Result<(), Vec<Wrong>> {
+        if let Self::Servers(place) = self {
+            *place = servers(value)?;
+            return Ok(());
+        }
+        self.take_one(value).map_err(|what| vec![(None, what)])
+    }
+
+    fn take_one(self, value: &Value) -> Result<(), String> {
+        match self {
+            Self::Duration(place, least, most) => *place = duration_within(value, least, most)?,
+            Self::Count(place, least, most) => *place = number_within(value, least, most)?,
+            Self::Ppm(place, least, most) => *place = number_within(value, least, most)?,
+            Self::Switch(place) => {
+                let Value::Switch(on) = value else { return Err(unfit(value, "`true` or `false`")) };
+                *place = *on;
+            }
+            Self::Correction(place) => *place = word(value, &CORRECTIONS)?,
+            Self::AtDeadline(place) => *place = word(value, &AT_DEADLINE)?,
+            Self::OnTimeout(place) => *place = word(value, &ON_TIMEOUT)?,
+            Self::Path(place) => *place = path(value)?,
+            Self::Socket(place) => {
+                let path = path(value)?;
+                if path.as_os_str().len() > SOCKET_PATH_MAX {
+                    return Err(format!("the path of a socket has at most {SOCKET_PATH_MAX} bytes"));
+                }
+                *place = path;
+            }
+            Self::Address(place) => *place = address(value)?,
+            Self::Servers(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The value as it would be written in a file.
+    pub fn print(self) -> String {
+        match self {
+            Self::Duration(place, ..) => duration::print(*place),
+            Self::Count(place, ..) => place.to_string(),
+            Self::Ppm(place, ..) => place.to_string(),
+            Self::Switch(place) => place.to_string(),
+            Self::Correction(place) => name_of(*place, &CORRECTIONS),
+            Self::AtDeadline(place) => name_of(*place, &AT_DEADLINE),
+            Self::OnTimeout(place) => name_of(*place, &ON_TIMEOUT),
+            Self::Path(place) | Self::Socket(place) => quoted(&place.to_string_lossy()),
+            Self::Address(place) => place.map_or_else(|| NO_ADDRESS.to_owned(), |a| quoted(&a.to_string())),
+            Self::Servers(place) => {
+                format!("[{}]", place.iter().map(|s| quoted(&s.to_string())).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// What may be written here, in words.
+    pub fn allows(&self) -> String {
+        match self {
+            Self::Duration(_, least, most) => range(duration::print(*least), duration::print(*most)),
+            Self::Count(_, least, most) => range(least, most),
+            Self::Ppm(_, least, most) => range(least, most),
+            Self::Switch(_) => "true, false".to_owned(),
+            Self::Correction(_) => names(&CORRECTIONS),
+            Self::AtDeadline(_) => names(&AT_DEADLINE),
+            Self::OnTimeout(_) => names(&ON_TIMEOUT),
+            Self::Path(_) | Self::Socket(_) => "a path from the root".to_owned(),
+            Self::Address(_) => format!("an address and a port, or {NO_ADDRESS}"),
+            Self::Servers(_) => {
+                format!("a list of at most {SERVERS_MAX} names or addresses, each with or without a port")
+            }
+        }
+    }
+}
+
+const CORRECTIONS: [(&str, Correction); 4] = [
+    ("auto", Correction::Auto),
+    ("clockgate", Correction::Clockgate),
+    ("daemon", Correction::Daemon),
+    ("none", Correction::None),
+];
+const AT_DEADLINE: [(&str, AtDeadline); 2] = [("open", AtDeadline::Open), ("hold", AtDeadline::Hold)];
+const ON_TIMEOUT: [(&str, OnTimeout); 2] = [("fail", OnTimeout::Fail), ("open", OnTimeout::Open)];
+const NO_ADDRESS: &str = "none";
+
+fn duration_within(value: &Value, least: Duration, most: Duration) -> Result<Duration, String> {
+    let Value::Text(text) = value else {
+        return Err(unfit(value, "a whole number with its unit, as in 50ms, 30s, 2min, 1h"));
+    };
+    let allowed = || format!("allowed is {}", range(duration::print(least), duration::print(most)));
+    let duration = duration::parse(text).map_err(|what| format!("{what}; {}", allowed()))?;
+    if !(least..=most).contains(&duration) {
+        return Err(format!("`{text}` is out of range; {}", allowed()));
+    }
+    Ok(duration)
+}
+
+fn number_within<N>(value: &Value, least: N, most: N) -> Result<N, String>
+where
+    N: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
+{
+    let number = if let Value::Number(number) = value { N::try_from(*number).ok() } else { None };
+    number
+        .filter(|n| *n >= least && *n <= most)
+        .ok_or_else(|| unfit(value, &format!("a whole number, {}", range(least, most))))
+}
+
+fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, String> {
+    let Value::Text(text) = value else { return Err(unfit(value, &format!("one of {}", names(words)))) };
+    let found = words.iter().find(|(name, _)| name == text);
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| unfit(value, &format!("one of {}", names(words))))
+}
+
+fn path(value: &Value) -> Result<PathBuf, String> {
+    if let Value::Text(text) = value
+        && text.starts_with('/')
+        && text.len() > 1
+        && !text.contains('\0')
+    {
+        return Ok(PathBuf::from(text));
+    }
+    Err(unfit(value, "a path from the root, as in /run/clockgate"))
+}
+
+fn address(value: &Value) -> Result<Option<SocketAddr>, String> {
+    let wanted = "an address and a port, as in 127.0.0.1:323 or [::1]:323, or `none`";
+    let Value::Text(text) = value else { return Err(unfit(value, wanted)) };
+    if text == NO_ADDRESS {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| unfit(value, wanted))
+}
+
+fn servers(value: &Value) -> Result<Vec<ServerName>, Vec<Wrong>> {
+    let Value::List(items) = value else {
+        return Err(vec![(None, unfit(value, "a list, as in [ntp.example, 192.0.2.1:123]"))]);
+    };
+    let (mut names, mut wrong) = (vec![], vec![]);
+    for item in items {
+        match server(&item.value) {
+            Ok(name) if names.contains(&name) => wrong.push((Some(item.line), format!("`{name}` is named twice"))),
+            Ok(name) => names.push(name),
+            Err(what) => wrong.push((Some(item.line), what)),
+        }
+    }
+    if names.len() > SERVERS_MAX {
+        wrong.push((None, format!("{} servers are named, {SERVERS_MAX} at most are asked", names.len())));
+    }
+    if wrong.is_empty() { Ok(names) } else { Err(wrong) }
+}
+
+fn server(value: &Value) -> Result<ServerName, String> {
+    let Value::Text(text) = value else { return Err(unfit(value, "a server's name or address")) };
+    text.parse().map_err(|why: crate::reference::ServerNameError| why.to_string())
+}
+
+fn unfit(value: &Value, wanted: &str) -> String {
+    match value {
+        Value::Nothing => format!("has no value; wanted is {wanted}"),
+        Value::List(_) | Value::Map(_) => format!("{value} has no place here; wanted is {wanted}"),
+        Value::Switch(_) | Value::Number(_) => format!("`{value}` does not fit; wanted is {wanted}"),
+        Value::Odd(_) | Value::Text(_) => format!("{value} does not fit; wanted is {wanted}"),
+    }
+}
+
+fn range(least: impl std::fmt::Display, most: impl std::fmt::Display) -> String {
+    format!("{least} to {most}")
+}
+
+fn names<T>(words: &[(&str, T)]) -> String {
+    words.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn name_of<T: PartialEq>(meaning: T, words: &[(&str, T)]) -> String {
+    words.iter().find(|(_, m)| *m == meaning).map_or_else(String::new, |(name, _)| (*name).to_owned())
+}
+
+/// Plain where YAML reads it back as the same text, in double quotes elsewhere.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    // JSON's strings are YAML's double-quoted ones.
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,392 @@
+//! ClockBound's page, `/run/clockbound/shm0`: programs that already ask ClockBound see our disruptions and our bound without
+//! knowing of us. Off by default, and never where a ClockBound daemon runs.
+//!
+//! Version 2 of the layout (docs/PROTOCOL.md of aws/clock-bound and its crate clock-bound-shm), 80 bytes, native endian:
+//!
+//! | at | | |
+//! |---|---|---|
+//! | 0 | u32, u32 | magic, 0x414D5A4E and 0x43420200 |
+//! | 8 | u32 | size of the page |
+//! | 12 | u16 | version of the layout |
+//! | 14 | u16 | generation: odd while the page is being written, never 0 once it was |
+//! | 16 | i64, i64 | `as_of`: seconds and nanoseconds of CLOCK_MONOTONIC_COARSE |
+//! | 32 | i64, i64 | `void_after`: the same clock |
+//! | 48 | i64 | the bound at `as_of`, nanoseconds |
+//! | 56 | u64 | disruption marker: our epoch |
+//! | 64 | u32 | rate the bound grows at, parts per billion |
+//! | 68 | i32 | status: 0 unknown, 1 synchronized, 2 free running, 3 disrupted |
+//! | 72 | u8 | whether clients are to read /dev/vmclock0 themselves and compare its marker with ours: no |
+//! | 73 | 7 bytes | padding to a client, zero from a ClockBound daemon; ours says `clkgate`, so that we know our own |
+//!
+//! **No wake-ups for its sake.** A client trusts `Synchronized` for 5 s after `as_of` and then reads `FreeRunning` out of it,
+//! until `void_after`; both mean that the bound holds, and the client grows it. We publish when something changed, as the
+//! gate page does: clients see `Synchronized` for 5 s after each proof, `FreeRunning` until the next, and a bound that is true
+//! all the while. Whoever wants `Synchronized` throughout publishes the same snapshot again every few seconds.
+//!
+//! **Plain writes.** Clients map the file, we write it with pwrite(2): the page cache is the same memory, and two calls on one
+//! file are in order for whoever sees the second (both take the inode's lock). The kernel may copy two bytes one by one, so the
+//! generation is only ever changed one byte a call, and its high byte only while its low byte is odd.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, read_dir, read_to_string};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::decision::{Boottime, Cause, Epoch, Gate, Snapshot, State, drift, nanos_u64};
+use crate::sys::clock;
+
+/// Where ClockBound's clients look (`/var/run` is a link to `/run`).
+pub const DEFAULT_PATH: &str = "/run/clockbound/shm0";
+
+const SIZE: usize = 80;
+const MAGIC: [u32; 2] = [0x414D_5A4E, 0x4342_0200];
+const VERSION: u16 = 2;
+const GENERATION_AT: usize = 14;
+const RECORD_AT: usize = 16;
+const MARK_AT: usize = 73;
+const MARK: &[u8; 7] = b"clkgate";
+
+/// The daemon's process name (clock-bound-d 2 and 3 both build `clockbound`).
+const DAEMON: &str = "clockbound";
+/// A daemon writes every second; a record of somebody else's that is younger than this has a writer.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long after `as_of` a client believes the status, `void_after` or not (clock-bound-shm, `CLOCKBOUND_RESTART_GRACE_PERIOD`).
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why the page is not ours to write, or could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A ClockBound daemon runs on this host.
+    #[error("a ClockBound daemon runs here (process {pid}) and {path} is its page: stop it, or leave `clockbound` off")]
+    Daemon {
+        /// Its process id.
+        pid: u32,
+        /// The page.
+        path: PathBuf,
+    },
+    /// Another program writes the page.
+    #[error("another program writes {path}: it has a record that is not ours and no older than {} s", FRESH.as_secs())]
+    Foreign {
+        /// The page.
+        path: PathBuf,
+    },
+    /// Something else is in its place.
+    #[error("{path} is no regular file")]
+    NotAFile {
+        /// The page.
+        path: PathBuf,
+    },
+    /// The file system said no.
+    #[error("cannot {what} {path}")]
+    Io {
+        /// What we tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// The page, open for writing, and ours as long as nobody else writes it.
+#[derive(Debug)]
+pub struct ClockBoundPage {
+    file: File,
+    path: PathBuf,
+    generation: u16,
+    epoch: Epoch,
+}
+
+impl ClockBoundPage {
+    /// Opens the page at `path`, or makes it; what it says is `Unknown` until the first [`Self::publish`] if it was not ours.
+    ///
+    /// It is a ClockBound daemon's, and refused, if a process of that name runs (`root` is where `/proc` is looked for), or
+    /// if the page has a record without our mark that is younger than ten seconds.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn open(path: &Path, root: &Path) -> Result<Self, Error> {
+        if let Some(pid) = daemon(root) {
+            return Err(Error::Daemon { pid, path: path.into() });
+        }
+        let file = open_file(path)?;
+        let mut page = Self { file, path: path.into(), generation: 0, epoch: Epoch::default() };
+        let bytes = page.read()?;
+        if is_page(&bytes) {
+            if !is_ours(&bytes) && is_fresh(&bytes, clock::monotonic_coarse_nanos()) {
+                return Err(Error::Foreign { path: path.into() });
+            }
+            page.generation = generation(&bytes);
+        }
+        if !is_page(&bytes) || !is_ours(&bytes) {
+            page.lay_out()?;
+        }
+        Ok(page)
+    }
+
+    /// Writes what the snapshot says as of now; writing the same snapshot again keeps clients from reading `FreeRunning`.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] once somebody else has written the page, which is then theirs; [`Error::Io`].
+    pub fn publish(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        let bytes = self.read()?;
+        if !is_ours(&bytes) || generation(&bytes) != self.generation {
+            return Err(Error::Foreign { path: self.path.clone() });
+        }
+        self.epoch = snapshot.epoch;
+        self.write_record(&record(snapshot, &Clocks::read()))
+    }
+
+    /// Says `Unknown` on leaving: nobody keeps the bound from here on.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn retire(mut self) -> Result<(), Error> {
+        self.publish(&Snapshot { epoch: self.epoch, ..Snapshot::default() })
+    }
+
+    /// Makes a page of ours of whatever the file was. Readers take it once its generation is even and not zero.
+    fn lay_out(&mut self) -> Result<(), Error> {
+        if self.generation == 0 {
+            let mut header = [0; RECORD_AT];
+            header[..4].copy_from_slice(&MAGIC[0].to_ne_bytes());
+            header[4..8].copy_from_slice(&MAGIC[1].to_ne_bytes());
+            header[8..12].copy_from_slice(&(SIZE as u32).to_ne_bytes());
+            header[12..14].copy_from_slice(&VERSION.to_ne_bytes());
+            self.write(&header, 0)?;
+        }
+        self.write_record(&record(&Snapshot::default(), &Clocks::read()))
+    }
+
+    fn write_record(&mut self, record: &[u8; SIZE - RECORD_AT]) -> Result<(), Error> {
+        // A writer that died in between left the generation odd.
+        self.set_generation(self.generation | 1)?;
+        self.write(record, RECORD_AT)?;
+        // 0 would mean that the page was never written.
+        self.set_generation(self.generation.checked_add(1).unwrap_or(2))
+    }
+
+    /// One byte a call, see above: a reader meets the old number, an odd one or the new one.
+    fn set_generation(&mut self, generation: u16) -> Result<(), Error> {
+        let [low, high] = if cfg!(target_endian = "little") { [0, 1] } else { [1, 0] };
+        let (old, new) = (self.generation.to_ne_bytes(), generation.to_ne_bytes());
+        if old[high] != new[high] {
+            self.write(&new[high..=high], GENERATION_AT + high)?;
+        }
+        self.write(&new[low..=low], GENERATION_AT + low)?;
+        self.generation = generation;
+        Ok(())
+    }
+
+    fn read(&self) -> Result<[u8; SIZE], Error> {
+        let mut bytes = [0; SIZE];
+        self.file.read_exact_at(&mut bytes, 0).map_err(|source| self.io("read", source))?;
+        Ok(bytes)
+    }
+
+    fn write(&self, bytes: &[u8], at: usize) -> Result<(), Error> {
+        self.file.write_all_at(bytes, at as u64).map_err(|source| self.io("write", source))
+    }
+
+    fn io(&self, what: &'static str, source: io::Error) -> Error {
+        Error::Io { what, path: self.path.clone(), source }
+    }
+}
+
+/// Opens the file and makes it as long as a page, never shorter: clients have it mapped.
+fn open_file(path: &Path) -> Result<File, Error> {
+    let failed = |what| move |source| Error::Io { what, path: path.into(), source };
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed("make the folder of"))?;
+    }
+    // The folder may be another user's, so no link is followed and no pipe waited for.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(flags).clone();
+    let file = options.open(path).map_err(failed("open"))?;
+    let metadata = file.metadata().map_err(failed("look at"))?;
+    if !metadata.is_file() {
+        return Err(Error::NotAFile { path: path.into() });
+    }
+    if metadata.len() < SIZE as u64 {
+        file.set_len(SIZE as u64).map_err(failed("lengthen"))?;
+        // Whatever our umask is: it is there to be read by everybody.
+        file.set_permissions(Permissions::from_mode(0o644)).map_err(failed("make readable"))?;
+    }
+    Ok(file)
+}
+
+fn daemon(root: &Path) -> Option<u32> {
+    let processes = read_dir(root.join("proc")).ok()?;
+    processes.filter_map(Result::ok).find_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        let name = read_to_string(process.path().join("comm")).ok()?;
+        (name.trim_end() == DAEMON).then_some(pid)
+    })
+}
+
+fn is_page(bytes: &[u8; SIZE]) -> bool {
+    bytes[..4] == MAGIC[0].to_ne_bytes()
+        && bytes[4..8] == MAGIC[1].to_ne_bytes()
+        && bytes[8..12] == (SIZE as u32).to_ne_bytes()
+        && bytes[12..14] == VERSION.to_ne_bytes()
+        && generation(bytes) != 0
+}
+
+fn is_ours(bytes: &[u8; SIZE]) -> bool {
+    bytes[MARK_AT..] == *MARK
+}
+
+/// Whether a record was made in the last ten seconds; one from the future is from an earlier boot.
+fn is_fresh(bytes: &[u8; SIZE], now: u64) -> bool {
+    let number = |at: usize| u64::from_ne_bytes(std::array::from_fn(|i| bytes[at + i]));
+    let as_of = number(16).saturating_mul(1_000_000_000).saturating_add(number(24));
+    now.checked_sub(as_of).is_some_and(|age| age < nanos_u64(FRESH))
+}
+
+fn generation(bytes: &[u8; SIZE]) -> u16 {
+    u16::from_ne_bytes([bytes[GENERATION_AT], bytes[GENERATION_AT + 1]])
+}
+
+/// The clocks that a record is reckoned by.
+#[derive(Clone, Copy, Debug)]
+struct Clocks {
+    coarse_nanos: u64,
+    boottime: Boottime,
+    asleep: Duration,
+}
+
+impl Clocks {
+    /// The coarse clock first: read later, it would date a bound later than the bound was grown to.
+    fn read() -> Self {
+        let coarse_nanos = clock::monotonic_coarse_nanos();
+        Self { coarse_nanos, boottime: clock::boottime(), asleep: clock::standing().boot_minus_mono }
+    }
+}
+
+/// The record of a snapshot, as of now: a client refuses an `as_of` that is later than its own coarse clock.
+fn record(snapshot: &Snapshot, clocks: &Clocks) -> [u8; SIZE - RECORD_AT] {
+    let grown = drift(clocks.boottime.since(snapshot.as_of), snapshot.max_drift_ppm);
+    let bound = snapshot.bound.map_or(Duration::ZERO, |bound| bound.saturating_add(grown));
+    let void_after = snapshot.valid_until.as_nanos().saturating_sub(nanos_u64(clocks.asleep));
+    let as_of = match snapshot.gate {
+        // A proof that ends sooner than the client's grace is dated back, or the client would believe it for longer.
+        Gate::Proven => clocks.coarse_nanos.min(void_after.saturating_sub(nanos_u64(GRACE))),
+        Gate::Shut | Gate::Unproven => clocks.coarse_nanos,
+    };
+    let drift_ppb = snapshot.max_drift_ppm.saturating_mul(1000);
+
+    let mut record = [0; SIZE - RECORD_AT];
+    let mut put = |at: usize, bytes: &[u8]| record[at - RECORD_AT..][..bytes.len()].copy_from_slice(bytes);
+    put(16, &timespec(as_of));
+    put(32, &timespec(void_after));
+    // A client adds the growth to it, and both to the time of day.
+    put(48, &i64::try_from(nanos_u64(bound)).unwrap_or(i64::MAX).min(i64::MAX / 4).to_ne_bytes());
+    put(56, &snapshot.epoch.get().to_ne_bytes());
+    // A client calls a page malformed whose clock may drift by its own rate.
+    put(64, &drift_ppb.min(999_999_999).to_ne_bytes());
+    put(68, &(status(snapshot) as i32).to_ne_bytes());
+    put(MARK_AT, MARK);
+    record
+}
+
+fn timespec(nanos: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&(nanos / 1_000_000_000).to_ne_bytes());
+    bytes[8..].copy_from_slice(&(nanos % 1_000_000_000).to_ne_bytes());
+    bytes
+}
+
+/// ClockBound's words for the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+enum Status {
+    Unknown = 0,
+    Synchronized = 1,
+    FreeRunning = 2,
+    Disrupted = 3,
+}
+
+/// `Unknown` is for a start, `Disrupted` for all else that shut the gate; a gate open on no proof is no reason to trust.
+fn status(snapshot: &Snapshot) -> Status {
+    match snapshot.gate {
+        Gate::Proven if snapshot.state == State::FreeRunning.code() => Status::FreeRunning,
+        Gate::Proven => Status::Synchronized,
+        Gate::Shut | Gate::Unproven if snapshot.cause == Cause::Started => Status::Unknown,
+        Gate::Shut | Gate::Unproven => Status::Disrupted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOCKS: Clocks = Clocks {
+        coarse_nanos: 40_000_000_000,
+        boottime: Boottime::from_nanos(100_004_000_000),
+        asleep: Duration::from_secs(60),
+    };
+
+    fn number(record: &[u8], at: usize) -> i64 {
+        i64::from_ne_bytes(record[at - RECORD_AT..][..8].try_into().expect("eight bytes"))
+    }
+
+    #[test]
+    fn a_record_is_as_of_now_with_the_bound_grown_until_then() {
+        let proven = Snapshot {
+            state: State::Synchronized.code(),
+            gate: Gate::Proven,
+            epoch: Epoch::new(7),
+            bound: Some(Duration::from_millis(3)),
+            as_of: Boottime::from_nanos(96_004_000_000),
+            valid_until: Boottime::from_nanos(200_000_000_001),
+            max_drift_ppm: 500,
+            ..Snapshot::default()
+        };
+        let record = record(&proven, &CLOCKS);
+        assert_eq!((number(&record, 16), number(&record, 24)), (40, 0));
+        assert_eq!((number(&record, 32), number(&record, 40)), (140, 1), "time asleep is taken out");
+        assert_eq!(number(&record, 48), 5_000_000, "3 ms and 4 s at 500 ppm");
+        assert_eq!(number(&record, 56), 7);
+        assert_eq!(record[48..52], 500_000_u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_proof_that_ends_within_the_clients_grace_is_dated_back() {
+        let valid_until = Boottime::from_nanos(101_500_000_000);
+        let proven = Snapshot { gate: Gate::Proven, valid_until, ..Snapshot::default() };
+        let record = record(&proven, &CLOCKS);
+        assert_eq!((number(&record, 16), number(&record, 24)), (36, 500_000_000));
+        assert_eq!((number(&record, 32), number(&record, 40)), (41, 500_000_000));
+    }
+
+    #[test]
+    fn what_a_client_could_not_add_up_is_cut() {
+        let endless = Snapshot {
+            bound: Some(Duration::MAX),
+            valid_until: Boottime::NEVER,
+            max_drift_ppm: u32::MAX,
+            ..Snapshot::default()
+        };
+        let record = record(&endless, &CLOCKS);
+        assert_eq!(number(&record, 48), i64::MAX / 4);
+        assert_eq!(record[48..52], 999_999_999_u32.to_ne_bytes());
+        assert!(number(&record, 32) > 0);
+    }
+
+    #[test]
+    fn a_gate_that_is_not_proven_is_disrupted_and_after_a_start_unknown() {
+        let shut = Snapshot { cause: Cause::Restore, ..Snapshot::default() };
+        assert_eq!(status(&shut), Status::Disrupted);
+        assert_eq!(status(&Snapshot { gate: Gate::Unproven, ..shut }), Status::Disrupted);
+        assert_eq!(status(&Snapshot::default()), Status::Unknown);
+    }
+
+    #[test]
+    fn a_record_from_an_earlier_boot_is_not_fresh() {
+        let mut bytes = [0; SIZE];
+        bytes[16..32].copy_from_slice(&timespec(20_000_000_000));
+        assert!(is_fresh(&bytes, 20_000_000_000) && is_fresh(&bytes, 29_999_999_999));
+        assert!(!is_fresh(&bytes, 30_000_000_000) && !is_fresh(&bytes, 19_999_999_999));
+    }
+}

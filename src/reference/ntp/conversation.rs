@@ -1,0 +1,204 @@
+//! Questions to one server, and what comes back.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::sample::{Sample, Sent, reckon};
+use super::wire::{self, Nonce, Reply};
+use crate::decision::{Boottime, Realtime};
+use crate::sys::clock::{boottime, monotonic_raw_nanos, realtime, standing};
+use crate::sys::random;
+use crate::sys::step::NOISE;
+
+/// When a question is asked again, after the one before: UDP loses packets, and the first one after a resume waits for ARP.
+const AGAIN_AFTER: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(700), Duration::from_secs(2)];
+/// Longer than any answer to a question without extensions; what is cut off is not read.
+const BUFFER_LEN: usize = 512;
+
+/// A good answer and what it says of our clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// When the question was asked.
+    pub as_of: Boottime,
+    /// What our clock said then.
+    pub local: Realtime,
+    /// What the server said.
+    pub reply: Reply,
+    /// What follows from it.
+    pub sample: Sample,
+}
+
+/// Why a server gave no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No socket, no randomness, no timer.
+    #[error("cannot ask: {what} failed")]
+    Local {
+        /// The call.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The kernel, or a router by ICMP, says that nobody is there.
+    #[error("cannot be reached")]
+    Unreachable(#[source] io::Error),
+    /// It answered, and the answer is none to reckon with.
+    #[error(transparent)]
+    Refused(wire::Error),
+    /// Nothing came.
+    #[error("no answer within {} ms ({questions} question(s) sent)", waited.as_millis())]
+    Silent {
+        /// How long we waited.
+        waited: Duration,
+        /// How often we asked.
+        questions: usize,
+    },
+    /// Only packets that answer nothing came: forged, replayed or garbage.
+    #[error("no answer within {} ms; {packets} packet(s) came that were none, the last of them {last}", waited.as_millis())]
+    Noise {
+        /// How long we waited.
+        waited: Duration,
+        /// How many.
+        packets: usize,
+        /// What was wrong with the last one.
+        last: wire::Error,
+    },
+    /// The machine slept between question and answer, and the exchange says nothing.
+    #[error("the machine slept between question and answer")]
+    Slept,
+}
+
+/// What passes between us and one server.
+#[derive(Debug)]
+pub struct Conversation {
+    server: SocketAddr,
+    socket: UdpSocket,
+    asked: Vec<(Nonce, Question)>,
+    noise: usize,
+    last_noise: Option<wire::Error>,
+}
+
+/// The clocks as a question left.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    boot: Boottime,
+    real: Realtime,
+    raw: u64,
+    width: Duration,
+    asleep: Duration,
+}
+
+impl Conversation {
+    /// A socket connected to the server hears nobody else, and hears of ICMP errors; the kernel picks a random port (RFC 9109).
+    pub fn open(server: SocketAddr) -> Result<Self, Error> {
+        let local = |what| move |source| Error::Local { what, source };
+        let any = match server {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let socket = UdpSocket::bind(any).map_err(local("bind(2)"))?;
+        socket.set_nonblocking(true).map_err(local("fcntl(2)"))?;
+        socket.connect(server).map_err(Error::Unreachable)?;
+        Ok(Self { server, socket, asked: vec![], noise: 0, last_noise: None })
+    }
+
+    /// The server's address.
+    pub const fn server(&self) -> SocketAddr {
+        self.server
+    }
+
+    /// Asks, once more or for the first time, under a nonce of its own.
+    pub fn ask(&mut self) -> Result<(), Error> {
+        let nonce = Nonce(random::number().map_err(|source| Error::Local { what: "getrandom(2)", source })?);
+        let packet = wire::request(nonce);
+        self.asked.push((nonce, Question::now()));
+        match self.socket.send(&packet) {
+            Ok(_) => Ok(()),
+            // A full queue is a lost packet: it is asked again.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => Ok(()),
+            Err(error) => Err(Error::Unreachable(error)),
+        }
+    }
+
+    /// When the next question is due, counted from the beginning.
+    pub fn ask_again_at(&self, began: Boottime) -> Boottime {
+        if self.asked.len() > AGAIN_AFTER.len() {
+            return Boottime::NEVER;
+        }
+        began + AGAIN_AFTER.iter().take(self.asked.len()).sum()
+    }
+
+    /// Reads what has come, until something ends the conversation or nothing is left.
+    pub fn hear(&mut self, pivot: Realtime) -> Option<Result<Answer, Error>> {
+        let mut packet = [0; BUFFER_LEN];
+        loop {
+            let length = match self.socket.recv(&mut packet) {
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Some(Err(Error::Unreachable(error))),
+            };
+            let came = monotonic_raw_nanos();
+            let nonces: Vec<Nonce> = self.asked.iter().map(|(nonce, _)| *nonce).collect();
+            match wire::parse(packet.get(..length).unwrap_or_default(), &nonces) {
+                Ok(reply) => return Some(self.answer(reply, came, pivot)),
+                Err(error) if error.is_answer() => return Some(Err(Error::Refused(error))),
+                Err(error) => {
+                    self.noise += 1;
+                    self.last_noise = Some(error);
+                }
+            }
+        }
+    }
+
+    fn answer(&self, reply: Reply, came: u64, pivot: Realtime) -> Result<Answer, Error> {
+        let Some((_, question)) = self.asked.iter().find(|(nonce, _)| *nonce == reply.nonce) else {
+            return Err(Error::Refused(wire::Error::Origin));
+        };
+        if standing().boot_minus_mono.saturating_sub(question.asleep) > NOISE {
+            return Err(Error::Slept);
+        }
+        let sent = Sent {
+            local: question.real,
+            elapsed: Duration::from_nanos(came.saturating_sub(question.raw)),
+            uncertainty: question.width,
+        };
+        Ok(Answer { as_of: question.boot, local: question.real, reply, sample: reckon(&sent, &reply, pivot) })
+    }
+
+    /// What to say when the time has come.
+    pub fn in_vain(self, waited: Duration) -> Error {
+        match self.last_noise {
+            Some(last) => Error::Noise { waited, packets: self.noise, last },
+            None => Error::Silent { waited, questions: self.asked.len() },
+        }
+    }
+}
+
+impl AsFd for Conversation {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Question {
+    /// Reads the clocks as if at once: the narrowest of several attempts.
+    fn now() -> Self {
+        let attempt = |_| {
+            let before = monotonic_raw_nanos();
+            let (real, boot) = (realtime(), boottime());
+            let after = monotonic_raw_nanos();
+            let width = Duration::from_nanos(after.saturating_sub(before));
+            // T4 is reckoned from `raw`: taken too early it can only make the round trip longer.
+            Self { boot, real, raw: before, width, asleep: Duration::ZERO }
+        };
+        let narrowest =
+            (1..5).map(attempt).fold(attempt(0), |best, next| if next.width < best.width { next } else { best });
+        Self { asleep: standing().boot_minus_mono, ..narrowest }
+    }
+}

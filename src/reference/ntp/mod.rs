@@ -1,0 +1,10 @@
+//! NTP as a client that proves something: no daemon, no discipline, one exchange with every server at once.
+
+mod conversation;
+pub mod exchange;
+pub mod sample;
+pub mod timestamp;
+pub mod wire;
+
+#[cfg(test)]
+pub(crate) mod fake;

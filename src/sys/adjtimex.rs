@@ -1,0 +1,125 @@
+//! What the kernel says of its own clock: adjtimex(2) without modes, which needs no privilege and changes nothing.
+#![expect(unsafe_code, reason = "adjtimex(2) is in no safe crate")]
+
+use std::io;
+use std::time::Duration;
+
+use crate::decision::Leap;
+
+/// The kernel's tick at USER_HZ 100, microseconds; one more or less is 100 ppm (adjtimex(2), `tick`).
+const NOMINAL_TICK_US: i64 = 10_000;
+const PPB_PER_TICK_US: i64 = 100_000;
+/// A second takes `offset >> (SHIFT_PLL + constant)` out of a phase offset (kernel/time/ntp.c, ntp_offset_chunk).
+const SHIFT_PLL: u32 = 2;
+
+/// The kernel's clock as it sees itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelClock {
+    /// Nobody vouches for the clock (TIME_ERROR: STA_UNSYNC, or a pulse-per-second signal gone bad).
+    pub unsynchronised: bool,
+    /// `maxerror`: what whoever disciplines the clock claims, grown by 500 ppm since, at most 16 s.
+    pub max_error: Duration,
+    /// `esterror`: the same one's guess.
+    pub estimated_error: Duration,
+    /// `freq`: the correction of the crystal, parts per billion.
+    pub frequency_ppb: i64,
+    /// `tick`: microseconds a tick; 10,000 where nobody slews.
+    pub tick_us: i64,
+    /// What a phase offset that is being worked off bends the rate by just now, parts per billion (systemd-timesyncd).
+    pub phase_ppb: i64,
+    /// TAI minus UTC, seconds; zero where nobody set it.
+    pub tai_offset_secs: i32,
+    /// The leap second that the kernel was told to make.
+    pub leap: Leap,
+}
+
+impl KernelClock {
+    /// How far the clock's rate is bent, parts per million without the sign, rounded up.
+    #[must_use]
+    pub fn rate_ppm(&self) -> u32 {
+        let slew = (self.tick_us - NOMINAL_TICK_US).saturating_mul(PPB_PER_TICK_US);
+        let ppb = slew.saturating_add(self.frequency_ppb).saturating_add(self.phase_ppb);
+        u32::try_from(ppb.unsigned_abs().div_ceil(1000)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Asks the kernel.
+///
+/// # Errors
+/// What adjtimex(2) said: a seccomp filter can forbid it.
+pub fn read() -> io::Result<KernelClock> {
+    // SAFETY: struct timex is plain numbers, for which all zero bits are a value (modes = 0: read only).
+    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a whole struct timex that lives across the call.
+    let state = unsafe { libc::adjtimex(&raw mut timex) };
+    if state < 0 { Err(io::Error::last_os_error()) } else { Ok(understand(state, &timex)) }
+}
+
+fn understand(state: libc::c_int, timex: &libc::timex) -> KernelClock {
+    let micros = |n: libc::c_long| Duration::from_micros(u64::try_from(n).unwrap_or(0));
+    let nanos = if timex.status & libc::STA_NANO == 0 { timex.offset.saturating_mul(1000) } else { timex.offset };
+    let shift = SHIFT_PLL + u32::try_from(timex.constant).unwrap_or(0);
+    KernelClock {
+        unsynchronised: state == libc::TIME_ERROR,
+        max_error: micros(timex.maxerror),
+        estimated_error: micros(timex.esterror),
+        // `freq` is parts per million with 16 binary digits after the point.
+        frequency_ppb: timex.freq.saturating_mul(1000) >> 16,
+        tick_us: timex.tick,
+        phase_ppb: nanos.checked_shr(shift).unwrap_or(0),
+        tai_offset_secs: timex.tai,
+        leap: match timex.status & (libc::STA_INS | libc::STA_DEL) {
+            libc::STA_INS => Leap::Insert,
+            libc::STA_DEL => Leap::Delete,
+            _ => Leap::None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timex() -> libc::timex {
+        // SAFETY: as in `read`.
+        let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+        timex.tick = 10_000;
+        timex
+    }
+
+    #[test]
+    fn the_kernel_answers_anybody() -> io::Result<()> {
+        let clock = read()?;
+        assert!((9_000..=11_000).contains(&clock.tick_us), "{clock:?}");
+        assert!(clock.max_error <= Duration::from_secs(16), "{clock:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_slew_by_the_tick_and_the_crystals_correction_add_up() {
+        let mut bent = timex();
+        bent.tick = 10_833;
+        bent.freq = -20 << 16;
+        assert_eq!(understand(0, &bent).rate_ppm(), 83_280);
+        assert_eq!(understand(0, &timex()).rate_ppm(), 0);
+    }
+
+    #[test]
+    fn a_phase_offset_bends_the_rate_by_an_eighth_of_it_a_second() {
+        // systemd-timesyncd at its shortest poll of 32 s: constant 1.
+        let mut bent = timex();
+        (bent.offset, bent.constant, bent.status) = (400_000_000, 1, libc::STA_NANO);
+        assert_eq!(understand(0, &bent).rate_ppm(), 50_000);
+        (bent.offset, bent.status) = (-400_000, 0);
+        assert_eq!(understand(0, &bent).rate_ppm(), 50_000);
+    }
+
+    #[test]
+    fn an_unsynchronised_clock_and_a_leap_second_to_come_are_told() {
+        let mut flagged = timex();
+        flagged.status = libc::STA_DEL | libc::STA_UNSYNC;
+        let clock = understand(libc::TIME_ERROR, &flagged);
+        assert!(clock.unsynchronised);
+        assert_eq!(clock.leap, Leap::Delete);
+    }
+}

@@ -1,0 +1,159 @@
+//! What a waiter says while it waits: one live line on a terminal; elsewhere a line at once and then every ten seconds.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use crate::decision::Boottime;
+use crate::page::View;
+use crate::sys::clock::boottime;
+use crate::sys::signals;
+
+use super::{Patience, millis};
+
+const LIVE_EVERY: Duration = Duration::from_secs(1);
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// How to say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// One line that is written over again.
+    Live,
+    /// Lines for a log.
+    Lines,
+    /// Lines for a program.
+    Json,
+}
+
+impl Style {
+    /// What suits standard error.
+    #[must_use]
+    pub fn of_stderr(json: bool) -> Self {
+        match (json, std::io::stderr().is_terminal()) {
+            (true, _) => Self::Json,
+            (false, true) => Self::Live,
+            (false, false) => Self::Lines,
+        }
+    }
+}
+
+/// Says on standard error why we wait.
+#[derive(Debug)]
+pub struct Progress {
+    style: Style,
+    last: Option<Boottime>,
+}
+
+/// Why we wait, since when, and until when.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Line {
+    version: u32,
+    waiting_for: &'static str,
+    why: String,
+    waited_ms: u64,
+    /// How long the gate has been shut.
+    shut_ms: Option<u64>,
+    offset_ns: Option<i64>,
+    bound_ns: Option<u64>,
+    left_ms: Option<u64>,
+}
+
+impl Line {
+    pub(super) fn of(view: &View, patience: &Patience, now: Boottime) -> Self {
+        Self {
+            shut_ms: Some(whole_millis(now.since(view.since))),
+            offset_ns: view.offset.map(crate::decision::Offset::as_nanos),
+            bound_ns: view.bound.map(crate::decision::nanos_u64),
+            ..Self::alone("gate", view.why.clone(), patience, now)
+        }
+    }
+
+    pub(super) fn alone(waiting_for: &'static str, why: String, patience: &Patience, now: Boottime) -> Self {
+        Self {
+            version: 1,
+            waiting_for,
+            why,
+            waited_ms: whole_millis(now.since(patience.since)),
+            shut_ms: None,
+            offset_ns: None,
+            bound_ns: None,
+            left_ms: (patience.deadline != Boottime::NEVER).then(|| whole_millis(patience.left(now))),
+        }
+    }
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "waiting for the {}: {}", self.waiting_for, self.why)?;
+        if let Some(shut) = self.shut_ms {
+            write!(f, "; shut for {} s", shut / 1000)?;
+        }
+        if let (Some(offset), Some(bound)) = (self.offset_ns, self.bound_ns) {
+            let offset = crate::decision::Offset::from_nanos(offset);
+            write!(f, "; last offset {offset}, bound {:.3} ms", millis(Duration::from_nanos(bound)))?;
+        }
+        match self.left_ms {
+            Some(left) => write!(f, "; {} s left", left.div_ceil(1000)),
+            None => f.write_str("; no deadline"),
+        }
+    }
+}
+
+impl Progress {
+    /// Nothing said yet.
+    #[must_use]
+    pub const fn new(style: Style) -> Self {
+        Self { style, last: None }
+    }
+
+    /// Says `line` if it is time to, and returns how long it is until the next one.
+    pub(super) fn show(&mut self, line: &Line) -> Duration {
+        let now = boottime();
+        let every = if self.style == Style::Live { LIVE_EVERY } else { LINE_EVERY };
+        if let Some(last) = self.last
+            && now.since(last) < every
+        {
+            return every.saturating_sub(now.since(last));
+        }
+        self.last = Some(now);
+        signals::line_begun(self.style == Style::Live);
+        say(&match self.style {
+            Style::Live => format!("\r\x1b[Kclockgate: {line}"),
+            Style::Lines => format!("clockgate: {line}\n"),
+            Style::Json => format!("{}\n", serde_json::to_string(line).unwrap_or_default()),
+        });
+        every
+    }
+
+    /// Takes the live line away.
+    pub(super) fn end(&mut self) {
+        if self.style == Style::Live && self.last.is_some() {
+            say("\r\x1b[K");
+            signals::line_begun(false);
+        }
+    }
+
+    /// Says on what ground the waiter goes through.
+    pub fn ground(&self, ground: &super::Ground) {
+        say(&match self.style {
+            Style::Json => {
+                format!("{}\n", serde_json::json!({ "version": 1, "released": true, "ground": ground.to_string() }))
+            }
+            Style::Live | Style::Lines => format!("clockgate: {ground}\n"),
+        });
+    }
+
+    /// Whether anything was said.
+    #[must_use]
+    pub const fn has_spoken(&self) -> bool {
+        self.last.is_some()
+    }
+}
+
+/// Writes in one piece, so that lines of several waiters do not mix. Nobody can be told that standard error is gone.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,206 @@
+//! The machine as folders: `config.yaml` (may be absent), `events.txt`, `expected.txt`. Adding a case needs no Rust.
+//!
+//! A line of `events.txt` is a boottime in seconds and an event; `expected.txt` says for each what became of the gate and
+//! what was ordered. `CLOCKGATE_BLESS=1` writes the latter anew, to be read before it is committed.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use clockgate::decision::{
+    Action, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Kind, Leap, Machine, Measurement, Notifier,
+    Offset, Policy, Reading, Realtime, StepError, Way,
+};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// What the clock says at boot in every case: 2027-01-15 08:00:00 UTC.
+const LOCAL_AT_BOOT: i64 = 1_800_000_000;
+
+fn main() -> std::process::ExitCode {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut folders: Vec<_> = std::fs::read_dir(cases).unwrap().map(|e| e.unwrap().path()).collect();
+    folders.sort();
+    let trials = folders.into_iter().map(|folder| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Trial::test(name, move || case(&folder))
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+fn case(folder: &Path) -> Result<(), Failed> {
+    let config = folder.join("config.yaml");
+    let policy = if config.exists() { clockgate::config::load_file(&config)?.config.policy } else { Policy::default() };
+    let events = std::fs::read_to_string(folder.join("events.txt"))?;
+    let path = folder.join("expected.txt");
+    let mut world = World { machine: Machine::new(policy, Epoch::default()), moved: Offset::ZERO };
+    let mut became = String::new();
+    for line in events.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let told = world.tell(line).map_err(|why| format!("{}: {line}: {why}", folder.display()))?;
+        writeln!(became, "{line}\n    {told}")?;
+    }
+    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
+        std::fs::write(&path, &became)?;
+    }
+    let expected = std::fs::read_to_string(&path)?;
+    let differs = expected.lines().zip(became.lines()).find(|(a, b)| a != b);
+    match differs {
+        Some((want, got)) => Err(format!("wanted  {want}\ngot     {got}").into()),
+        None if expected.lines().count() != became.lines().count() => Err("a different number of lines".into()),
+        None => Ok(()),
+    }
+}
+
+struct World {
+    machine: Machine,
+    /// How far steps and strangers moved the clock.
+    moved: Offset,
+}
+
+impl World {
+    fn tell(&mut self, line: &str) -> Result<String, String> {
+        let (at, what) = line.split_once(' ').ok_or("a time and an event are wanted")?;
+        let now = Boottime::from_nanos(nanos(at)?.unsigned_abs());
+        let event = self.event(what.trim(), now)?;
+        let actions = self.machine.step(event, now);
+        let snapshot = self.machine.snapshot();
+        let ordered: Vec<String> = actions.iter().map(order).collect();
+        let mut told = format!("{} {}, epoch {}", self.machine.state(), snapshot.gate, snapshot.epoch);
+        if let (Some(offset), Some(bound)) = (snapshot.offset, snapshot.bound) {
+            write!(told, ", offset {offset}, bound {} ms", bound.as_millis()).map_err(|e| e.to_string())?;
+        }
+        for order in ordered {
+            write!(told, "; {order}").map_err(|e| e.to_string())?;
+        }
+        if !snapshot.why.is_empty() {
+            write!(told, " ({})", snapshot.why).map_err(|e| e.to_string())?;
+        }
+        Ok(told)
+    }
+
+    fn event(&mut self, what: &str, now: Boottime) -> Result<Event, String> {
+        let (word, rest) = what.split_once(' ').unwrap_or((what, ""));
+        // `@2 measured ...` answers a question of epoch 2.
+        let (epoch, word, rest) = match word.strip_prefix('@') {
+            Some(number) => {
+                let (word, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+                (Epoch::new(number.parse().map_err(|_| "no epoch")?), word, rest)
+            }
+            None => (self.machine.epoch(), word, rest),
+        };
+        Ok(match word {
+            "started" => Event::Started,
+            "sleeping" => Event::Sleeping(notifier(rest)?),
+            "woken" => Event::Woken(notifier(rest)?),
+            "resume" => Event::Disrupted(Cause::Resume { slept: Duration::from_nanos(nanos(rest)?.unsigned_abs()) }),
+            "foreign-step" => {
+                let change = Offset::from_nanos(nanos(rest)?);
+                self.moved = self.moved + change;
+                Event::Disrupted(Cause::ForeignStep { change })
+            }
+            "snapshot" => Event::Disrupted(Cause::Snapshot),
+            "restore" => Event::Disrupted(Cause::Restore),
+            "requested" => Event::Disrupted(Cause::Requested),
+            "network-changed" => Event::NetworkChanged,
+            "source-lost" => Event::SourceLost("logind"),
+            "alarm" => Event::Alarm,
+            "forgotten" => Event::Forgotten(epoch, forgotten(rest)),
+            "measured" => Event::Measured(epoch, self.measurement(rest, now)?),
+            "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
+            "handed-over" => Event::HandedOver(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
+            "daemon" => Event::DaemonAsked(epoch, verdict(rest)?),
+            _ => return Err(format!("no event `{word}`")),
+        })
+    }
+
+    /// `a=+3600s±1ms b=0s±5ms`; nothing is nobody.
+    fn measurement(&self, text: &str, now: Boottime) -> Result<Measurement, String> {
+        let reading = |word: &str| {
+            let (source, said) = word.split_once('=').ok_or("source=offset±distance is wanted")?;
+            let (offset, distance) = said.split_once('±').ok_or("offset±distance is wanted")?;
+            Ok(Reading {
+                source: source.to_owned(),
+                kind: Kind::Ntp,
+                as_of: now,
+                local: Realtime::from_secs(LOCAL_AT_BOOT)
+                    + Offset::from_nanos(now.as_nanos().cast_signed())
+                    + self.moved,
+                offset: Offset::from_nanos(nanos(offset)?),
+                root_distance: Duration::from_nanos(nanos(distance)?.unsigned_abs()),
+                authenticated: false,
+                leap: Leap::None,
+                stratum: Some(2),
+                delay: None,
+            })
+        };
+        let readings = text.split_whitespace().map(reading).collect::<Result<_, String>>()?;
+        Ok(Measurement { readings, ..Measurement::default() })
+    }
+
+    fn stepped(&mut self, text: &str) -> Result<Result<Offset, StepError>, String> {
+        if let Some(why) = text.strip_prefix("not-permitted ") {
+            return Ok(Err(StepError::NotPermitted(why.to_owned())));
+        }
+        if let Some(change) = text.strip_prefix("superseded ") {
+            return Ok(Err(StepError::Superseded { change: Offset::from_nanos(nanos(change)?) }));
+        }
+        let offset = Offset::from_nanos(nanos(text)?);
+        self.moved = self.moved + offset;
+        Ok(Ok(offset))
+    }
+}
+
+fn order(action: &Action) -> String {
+    match action {
+        Action::Forget(_) => "forget".to_owned(),
+        Action::Measure(_, Way::Own) => "measure".to_owned(),
+        Action::Measure(_, Way::Daemon) => "let the daemon measure".to_owned(),
+        Action::Step { way: Way::Own, offset, .. } => format!("step {offset}"),
+        Action::Step { way: Way::Daemon, offset, .. } => format!("let the daemon step {offset}"),
+        Action::HandOver(_) => "hand over".to_owned(),
+        Action::AskDaemon(_) => "ask the daemon".to_owned(),
+        Action::LetSleep => "let sleep".to_owned(),
+        Action::Complain(_) => "complain".to_owned(),
+    }
+}
+
+fn notifier(text: &str) -> Result<Notifier, String> {
+    match text {
+        "logind" => Ok(Notifier::Logind),
+        "notify" => Ok(Notifier::Notify),
+        _ => Err("logind or notify is wanted".to_owned()),
+    }
+}
+
+fn forgotten(text: &str) -> Forgotten {
+    let mut words = text.split_whitespace();
+    Forgotten {
+        daemon: words.next().map(str::to_owned),
+        authenticated: words.next() == Some("authenticated"),
+        trouble: None,
+    }
+}
+
+fn verdict(text: &str) -> Result<DaemonVerdict, String> {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    Ok(match word {
+        "not-yet" => DaemonVerdict::NotYet,
+        "agrees" => DaemonVerdict::Agrees { offset: Offset::from_nanos(nanos(rest)?) },
+        "disagrees" => DaemonVerdict::Disagrees { offset: Offset::from_nanos(nanos(rest)?) },
+        "silent" => DaemonVerdict::Silent(rest.to_owned()),
+        _ => return Err(format!("no verdict `{word}`")),
+    })
+}
+
+/// `12.5`, `+3600s`, `-1.5ms`: seconds unless it says otherwise.
+fn nanos(text: &str) -> Result<i64, String> {
+    let unit = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let scale = match unit {
+        "" | "s" => 1e9,
+        "ms" => 1e6,
+        "us" => 1e3,
+        _ => return Err(format!("no unit `{unit}`")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("no number `{number}`"))?;
+    Ok((number * scale).round() as i64)
+}

@@ -1,0 +1,115 @@
+//! Faults of the configuration as folders: `tests/config/NN-name/` holds a `config.yaml`, or a tree with `etc`, `run` and
+//! `usr/lib`, and `expected.txt`: every fault, with the folder's name taken out. A case needs no Rust; `BLESS=1` writes what
+//! came out, to be read before it is committed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use clockgate::config::{self, Config, Loaded};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let mut folders: Vec<PathBuf> = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    let mut trials: Vec<Trial> = folders
+        .into_iter()
+        .map(|folder| {
+            let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+            Trial::test(name, move || faults_are_as_expected(&folder))
+        })
+        .collect();
+    trials.push(Trial::test("check_exits_78_with_the_faults_and_0_without", check_exits_as_documented));
+    trials.push(Trial::test("the_sample_passes_check_and_shows_as_the_defaults", sample_passes_check));
+    trials.push(Trial::test("show_names_the_origin_of_each_key", show_names_origins));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn faults_are_as_expected(folder: &Path) -> Result<(), Failed> {
+    let file = folder.join("config.yaml");
+    let outcome = if file.exists() { config::load_file(&file) } else { config::load(folder) };
+    let text = match outcome {
+        Ok(Loaded { files, .. }) => format!("no fault in {} file(s)\n", files.len()),
+        Err(error) => {
+            let mut text: String = error.faults.iter().map(|fault| format!("{fault}\n")).collect();
+            text = text.replace(&format!("{}/", folder.display()), "");
+            text
+        }
+    };
+    let expected = folder.join("expected.txt");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&expected, &text)?;
+    }
+    let wanted = fs::read_to_string(&expected)?;
+    if text == wanted { Ok(()) } else { Err(format!("expected:\n{wanted}\nfound:\n{text}").into()) }
+}
+
+fn clockgate(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_clockgate")).arg("config").args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn check_exits_as_documented() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let (good, bad) = (folder.path().join("good.yaml"), folder.path().join("bad.yaml"));
+    fs::write(&good, "threshold: 50ms\n")?;
+    fs::write(&bad, "threshold: 50ms\ndeadline: 5\n")?;
+    let (good, bad) = (good.to_string_lossy(), bad.to_string_lossy());
+
+    let fine = clockgate(&["check", &good]);
+    assert_eq!((fine.status.code(), text(&fine.stdout)), (Some(0), format!("no fault in {good}\n")));
+    let wrong = clockgate(&["check", &good, &bad]);
+    assert_eq!((wrong.status.code(), text(&wrong.stdout)), (Some(78), String::new()));
+    assert!(text(&wrong.stderr).contains(&format!("\n  {bad}:2: deadline: ")), "{}", text(&wrong.stderr));
+
+    let json = clockgate(&["check", "--json", &bad]);
+    assert_eq!(json.status.code(), Some(78));
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout)?;
+    assert_eq!((&json["version"], &json["faults"][0]["line"]), (&1.into(), &2.into()));
+    assert_eq!((&json["faults"][0]["key"], &json["faults"][0]["file"]), (&"deadline".into(), &bad.into()));
+
+    let none = clockgate(&["check", "--root", &folder.path().to_string_lossy()]);
+    assert_eq!((none.status.code(), text(&none.stderr)), (Some(0), String::new()));
+    Ok(())
+}
+
+fn sample_passes_check() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    fs::create_dir_all(folder.path().join("etc/clockgate"))?;
+    let file = folder.path().join("etc/clockgate/config.yaml");
+    fs::write(&file, clockgate(&["sample"]).stdout)?;
+    assert_eq!(clockgate(&["check", &file.to_string_lossy()]).status.code(), Some(0));
+    let loaded = Config::load(folder.path())?;
+    let floor = loaded.policy.floor;
+    let mut defaults = Config::default();
+    defaults.policy.floor = floor;
+    assert_eq!(loaded, defaults);
+    Ok(())
+}
+
+fn show_names_origins() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let etc = folder.path().join("etc/clockgate");
+    fs::create_dir_all(etc.join("config.d"))?;
+    fs::write(etc.join("config.yaml"), "# mine\nthreshold: 50ms\ndeadline: 40s\n")?;
+    fs::write(etc.join("config.d/10-site.yaml"), "max-step:\n  backward: 2s\nthreshold: 60ms\n")?;
+    let root = folder.path().to_string_lossy().into_owned();
+
+    let shown = text(&clockgate(&["show", "--root", &root]).stdout);
+    let line = |key: &str| shown.lines().find(|l| l.trim_start().starts_with(key)).unwrap_or_default().to_owned();
+    assert!(line("threshold:").ends_with("config.d/10-site.yaml:3"), "{shown}");
+    assert!(line("deadline:").ends_with("config.yaml:3"), "{shown}");
+    assert!(line("backward:").ends_with("config.d/10-site.yaml:2"), "{shown}");
+    assert!(line("correction:").ends_with("# default"), "{shown}");
+
+    let json: serde_json::Value = serde_json::from_slice(&clockgate(&["show", "--json", "--root", &root]).stdout)?;
+    assert_eq!(json["keys"]["threshold"]["value"], "60ms");
+    assert_eq!(json["keys"]["threshold"]["origin"]["line"], 3);
+    assert_eq!(json["keys"]["correction"]["origin"], serde_json::Value::Null);
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Data goes one way: which room may point to which, and what may stand where.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room, and the rooms that it may point to. `cli` may point to all.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("decision", &[]),
+    ("exit", &[]),
+    ("duration", &[]),
+    ("sys", &["decision"]),
+    ("page", &["decision", "sys"]),
+    ("chrony", &["decision", "sys"]),
+    ("disruption", &["decision", "sys"]),
+    ("reference", &["decision", "sys"]),
+    ("correction", &["chrony", "decision", "reference", "sys"]),
+    ("config", &["correction", "decision", "duration", "page", "reference", "sys"]),
+    ("publish", &["decision", "disruption", "page", "sys"]),
+    ("waiter", &["decision", "exit", "page", "reference", "sys"]),
+    ("agent", &["config", "correction", "decision", "disruption", "publish", "reference", "sys"]),
+];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = vec![];
+    walk(&src, &mut found);
+    found.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path.strip_prefix(&src).unwrap().to_owned(), text)
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// The text without its unit tests, which stand last and may use what they like.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
+fn room(path: &Path) -> String {
+    let first = path.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn pointed_to(text: &str) -> BTreeSet<String> {
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    let lines = code(text).lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.flat_map(|line| line.split("crate::").skip(1).map(name)).filter(|n| !n.is_empty()).collect()
+}
+
+#[test]
+fn every_room_points_only_where_data_flows_from() {
+    let mut wrong = vec![];
+    for (path, text) in sources() {
+        let from = room(&path);
+        if ["cli", "main", "lib"].contains(&from.as_str()) {
+            continue;
+        }
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == from) else {
+            wrong.push(format!("{}: no room of this name is known to this test", path.display()));
+            continue;
+        };
+        for to in pointed_to(&text) {
+            if to != from && !allowed.contains(&to.as_str()) {
+                wrong.push(format!("{}: {from} -> {to}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_decision_does_no_io_and_the_waiter_has_no_runtime() {
+    let forbidden: &[(&str, &[&str])] = &[
+        (
+            "decision",
+            &["std::io", "std::fs", "std::net", "std::env", "tokio", "zbus", "nix", "libc", "tracing", "async "],
+        ),
+        ("waiter", &["tokio", "zbus", "async "]),
+        ("page", &["tokio", "zbus", "async "]),
+    ];
+    for (path, text) in sources() {
+        for (_, words) in forbidden.iter().filter(|(name, _)| *name == room(&path)) {
+            for word in *words {
+                assert!(!code(&text).contains(word), "{} uses {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_sys_alone() {
+    for (path, text) in sources() {
+        let is_unsafe = text.contains("unsafe {") || text.contains("unsafe fn") || text.contains("unsafe impl");
+        assert!(!is_unsafe || room(&path) == "sys", "{}", path.display());
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read_in_one_sitting() {
+    // The machine is one match, and reads better in one piece.
+    let excused = ["decision/machine.rs"];
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 400 || excused.contains(&path.to_str().unwrap()), "{} has {lines} lines", path.display());
+    }
+}

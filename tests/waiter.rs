@@ -1,0 +1,335 @@
+//! `run`, `wait` and `status` as they are used: at a page that an agent of ours publishes, and without one.
+
+mod lab;
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use clockgate::decision::{Cause, Epoch, Gate, Offset, Snapshot};
+use clockgate::publish::gate_page::GatePage;
+use clockgate::sys::clock::boottime;
+use lab::{CLOCKGATE, Ours, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
+use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{Signal, kill};
+
+type Done = Result<(), Failed>;
+
+fn main() -> std::process::ExitCode {
+    let plain = [
+        Trial::test("an_open_gate_lets_the_command_go_without_a_word", an_open_gate),
+        Trial::test("a_shut_gate_holds_and_the_deadline_ends_with_75", a_shut_gate),
+        Trial::test("a_waiter_is_woken_the_moment_the_gate_opens", woken),
+        Trial::test("on_timeout_open_lets_go_and_says_so", on_timeout_open),
+        Trial::test("an_unproven_gate_is_taken_unless_proof_is_required", unproven),
+        Trial::test("an_expired_proof_is_shut", expired),
+        Trial::test("a_page_of_another_version_or_cut_short_is_refused_by_name", foreign_pages),
+        Trial::test("without_a_page_each_way_says_on_what_ground", without_a_page),
+        Trial::test("an_agent_that_comes_while_we_wait_without_one_counts", an_agent_comes),
+        Trial::test("term_and_int_end_the_wait_at_once_with_143_and_130", signals_while_waiting),
+        Trial::test("an_ignored_int_stays_ignored", ignored_int),
+        Trial::test("the_command_gets_everything_as_it_was", everything_as_it_was),
+        Trial::test("what_cannot_be_executed_ends_with_126_or_127", cannot_execute),
+        Trial::test("progress_is_a_line_at_once_and_json_if_asked", progress_lines),
+        Trial::test("status_says_how_the_gate_stands", status),
+    ];
+    let mut trials = Vec::from(plain);
+    trials.push(needing(
+        lacks_root().or_else(|| lacks_program("unshare")),
+        "run_is_pid_1_of_an_empty_read_only_root",
+        pid_1,
+    ));
+    trials.push(needing(lacks_program("script"), "on_a_terminal_there_is_one_live_line", live_line));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn proven() -> Snapshot {
+    Snapshot {
+        state: 4,
+        gate: Gate::Proven,
+        epoch: Epoch::new(3),
+        cause: Cause::Restore,
+        offset: Some(Offset::from_nanos(1_000_000)),
+        bound: Some(Duration::from_millis(2)),
+        as_of: boottime(),
+        threshold: Duration::from_millis(200),
+        valid_until: boottime() + Duration::from_secs(300),
+        max_drift_ppm: 500,
+        ..Snapshot::default()
+    }
+}
+
+fn shut() -> Snapshot {
+    Snapshot { state: 2, gate: Gate::Shut, why: "resume: measuring".into(), since: boottime(), ..Snapshot::default() }
+}
+
+/// A page in a folder of its own, published by this process.
+fn page(snapshot: &Snapshot) -> Result<(tempfile::TempDir, GatePage), Failed> {
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
+    let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
+    page.publish(snapshot);
+    Ok((folder, page))
+}
+
+/// `clockgate VERB --page FOLDER/public ARGS`
+fn waiter<S: AsRef<OsStr>>(verb: &str, folder: &Path, args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = clockgate();
+    command.arg(verb).arg("--page").arg(folder.join("public")).args(args).env_remove("CLOCKGATE_SERVERS");
+    command
+}
+
+fn run_at(snapshot: &Snapshot, args: &[&str]) -> Result<Output, Failed> {
+    let (folder, _page) = page(snapshot)?;
+    Ok(waiter("run", folder.path(), args).output()?)
+}
+
+fn an_open_gate() -> Done {
+    let output = run_at(&proven(), &["--", "echo", "through"])?;
+    expect(output.status.success() && output.stdout == b"through\n" && output.stderr.is_empty(), &output)
+}
+
+fn a_shut_gate() -> Done {
+    let output = run_at(&shut(), &["--max-wait", "50ms", "--", "echo", "through"])?;
+    let (stdout, stderr) = texts(&output);
+    let said = stderr.contains("still shut") && stderr.contains("resume: measuring");
+    expect(output.status.code() == Some(75) && stdout.is_empty() && said, &output)
+}
+
+fn woken() -> Done {
+    let (folder, mut page) = page(&shut())?;
+    let mut child = waiter("run", folder.path(), ["--", "true"]).stderr(Stdio::piped()).spawn()?;
+    // It has said why it waits, so it is about to sleep on the word, or sleeps.
+    let mut first = [0; 1];
+    child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
+    page.publish(&proven());
+    let output = child.wait_with_output()?;
+    expect(output.status.success(), &output)
+}
+
+fn on_timeout_open() -> Done {
+    let output = run_at(&shut(), &["--max-wait", "50ms", "--on-timeout", "open", "--", "echo", "through"])?;
+    expect(output.stdout == b"through\n" && texts(&output).1.contains("deadline came while the gate was shut"), &output)
+}
+
+fn unproven() -> Done {
+    let open = Snapshot { gate: Gate::Unproven, why: "opened without a proof: no reference".into(), ..shut() };
+    let taken = run_at(&open, &["--", "echo", "through"])?;
+    expect(taken.stdout == b"through\n" && texts(&taken).1.contains("without a proof"), &taken)?;
+    let refused = run_at(&open, &["--require-proof", "--max-wait", "50ms", "--", "echo", "through"])?;
+    expect(refused.status.code() == Some(75) && refused.stdout.is_empty(), &refused)
+}
+
+fn expired() -> Done {
+    let output = run_at(&Snapshot { valid_until: boottime(), ..proven() }, &["--max-wait", "50ms", "--", "true"])?;
+    expect(output.status.code() == Some(75) && texts(&output).1.contains("expired"), &output)
+}
+
+fn foreign_pages() -> Done {
+    let (folder, page) = page(&proven())?;
+    drop(page);
+    let path = folder.path().join("public/gate");
+    let mut bytes = std::fs::read(&path)?;
+    for (what, text) in [("short", "shorter than"), ("version", "its version is 9"), ("magic", "does not begin with")] {
+        match what {
+            "short" => std::fs::write(&path, &bytes[..100])?,
+            "version" => {
+                bytes[8..12].copy_from_slice(&9_u32.to_ne_bytes());
+                std::fs::write(&path, &bytes)?;
+            }
+            _ => std::fs::write(&path, vec![7; 4096])?,
+        }
+        for verb in ["run", "wait", "status"] {
+            let command: &[&str] = if verb == "run" { &["--", "echo", "through"] } else { &[] };
+            let output = waiter(verb, folder.path(), command).output()?;
+            let (stdout, stderr) = texts(&output);
+            let named = stderr.contains(text) && stderr.contains("public/gate");
+            expect(output.status.code() == Some(69) && stdout.is_empty() && named, &output)?;
+        }
+    }
+    Ok(())
+}
+
+fn without_a_page() -> Done {
+    let folder = tempfile::tempdir()?;
+    let run = |args: &[&str]| waiter("run", folder.path(), args).output();
+    let open = run(&["--no-agent", "open", "--", "echo", "through"])?;
+    expect(open.stdout == b"through\n" && texts(&open).1.contains("nobody vouches"), &open)?;
+    let fail = run(&["--no-agent", "fail", "--", "echo", "through"])?;
+    expect(fail.status.code() == Some(69) && fail.stdout.is_empty(), &fail)?;
+    // Servers are named, so they are asked; this one does not answer.
+    let asked = run(&["--servers", "127.0.0.1:9", "--max-wait", "10ms", "--", "echo", "through"])?;
+    let names = texts(&asked).1.contains("127.0.0.1:9");
+    expect(asked.status.code() == Some(75) && asked.stdout.is_empty() && names, &asked)?;
+    let kernel = run(&["--max-wait", "10ms", "--require-proof", "--", "echo", "through"])?;
+    expect(kernel.status.code() == Some(75) && texts(&kernel).1.contains("--require-proof"), &kernel)
+}
+
+fn an_agent_comes() -> Done {
+    let folder = tempfile::tempdir()?;
+    let args = ["--no-agent", "measure", "--servers", "127.0.0.1:9", "--", "true"];
+    let mut child = waiter("run", folder.path(), args).stderr(Stdio::piped()).spawn()?;
+    let mut first = [0; 1];
+    child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
+    let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
+    page.publish(&proven());
+    let output = child.wait_with_output()?;
+    expect(output.status.success(), &output)
+}
+
+fn signals_while_waiting() -> Done {
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let (folder, _page) = page(&shut())?;
+        let mut child = waiter("run", folder.path(), ["--", "true"]).stderr(Stdio::piped()).spawn()?;
+        let mut first = [0; 1];
+        child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
+        kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), signal)?;
+        let output = child.wait_with_output()?;
+        expect(output.status.code() == Some(code), &output)?;
+    }
+    Ok(())
+}
+
+fn ignored_int() -> Done {
+    let (folder, mut page) = page(&shut())?;
+    let script = format!(
+        "trap '' INT; exec {CLOCKGATE} run --page {}/public -- grep SigIgn /proc/self/status",
+        folder.path().display()
+    );
+    let mut child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut first = [0; 1];
+    child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
+    kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
+    page.publish(&proven());
+    let output = child.wait_with_output()?;
+    // Signal 2 is bit 1.
+    expect(texts(&output).0.trim_end().ends_with('2'), &output)
+}
+
+fn everything_as_it_was() -> Done {
+    let show = r#"cat /proc/self/status | grep -E '^Sig(Ign|Cgt|Blk)'; env | grep ^ODD; env | sort | grep -v ^_= | cksum; pwd; echo "$0" "$@"; readlink /proc/self/fd/*; true"#;
+    let (folder, _page) = page(&proven())?;
+    let inherited = |command: &mut Command| -> Result<String, Failed> {
+        // A closed standard input and an ignored SIGPIPE are what a language's runtime likes to change.
+        let output = command.env("ODD", " a=b\n c").current_dir("/").output()?;
+        expect(output.status.success(), &output)?;
+        Ok(texts(&output).0)
+    };
+    let outer = r#"trap '' PIPE USR1; exec "$@" <&-"#;
+    let page = folder.path().join("public");
+    let args = ["-c", show, "zero", "one two", "", "-- three"];
+    let bare = inherited(Command::new("sh").args(["-c", outer, "outer", "sh"]).args(args))?;
+    let gated = inherited(
+        Command::new("sh")
+            .args(["-c", outer, "outer", CLOCKGATE, "run", "--page"])
+            .arg(&page)
+            .args(["--", "sh"])
+            .args(args),
+    )?;
+    // Pipes and the shell's own process differ by number alone.
+    let same = |text: &str| {
+        text.lines().filter(|l| !l.contains("pipe:") && !l.contains("/proc/")).collect::<Vec<_>>().join("\n")
+    };
+    if same(&bare) == same(&gated) { Ok(()) } else { Err(format!("bare:\n{bare}\ngated:\n{gated}").into()) }
+}
+
+fn cannot_execute() -> Done {
+    let missing = run_at(&proven(), &["--", "no-such-command-anywhere"])?;
+    expect(missing.status.code() == Some(127) && texts(&missing).1.contains("no-such-command-anywhere"), &missing)?;
+    let folder = run_at(&proven(), &["--", "/etc"])?;
+    expect(folder.status.code() == Some(126), &folder)?;
+    let none = run_at(&proven(), &[])?;
+    expect(none.status.code() == Some(2), &none)
+}
+
+fn progress_lines() -> Done {
+    let (folder, _page) =
+        page(&Snapshot { offset: Some(Offset::from_secs(3600)), bound: Some(Duration::from_secs(3601)), ..shut() })?;
+    let text = waiter("wait", folder.path(), ["--max-wait", "50ms"]).output()?;
+    let said = texts(&text).1;
+    expect(said.contains("waiting for the gate: resume: measuring") && said.contains("last offset +3600.0"), &text)?;
+    let json = waiter("wait", folder.path(), ["--max-wait", "50ms", "--json"]).output()?;
+    let line: serde_json::Value = serde_json::from_str(texts(&json).1.lines().next().unwrap_or_default())?;
+    expect(line["version"] == 1 && line["offset_ns"] == 3_600_000_000_000_i64, &json)
+}
+
+fn status() -> Done {
+    let (folder, mut page) = page(&proven())?;
+    let text = waiter("status", folder.path(), [""; 0]).output()?;
+    expect(text.status.success() && texts(&text).0.contains("Gate: open"), &text)?;
+    page.publish(&shut());
+    let json = waiter("status", folder.path(), ["--json"]).output()?;
+    let value: serde_json::Value = serde_json::from_str(&texts(&json).0)?;
+    let told = value["gate"] == "shut" && value["why"] == "resume: measuring" && value["bound_ns"].is_null();
+    expect(json.status.code() == Some(1) && told, &json)
+}
+
+fn live_line() -> Done {
+    let (folder, _page) = page(&shut())?;
+    let run = format!("{CLOCKGATE} run --page {}/public --max-wait 50ms -- true", folder.path().display());
+    let output = Command::new("script").args(["-qec", &run, "/dev/null"]).stdin(Stdio::null()).output()?;
+    let (stdout, _) = texts(&output);
+    let live = stdout.contains("\r\x1b[Kclockgate: waiting for the gate") && stdout.contains("left");
+    expect(output.status.code() == Some(75) && live, &output)
+}
+
+/// The static binary alone in a root of its own: no /proc, no /dev, no libraries, read-only, no capabilities, as nobody.
+fn pid_1() -> Done {
+    let (folder, mut page) = page(&shut())?;
+    let root = folder.path().join("root");
+    for inside in ["gate", "bin"] {
+        std::fs::create_dir_all(root.join(inside))?;
+    }
+    std::fs::copy(CLOCKGATE, root.join("bin/clockgate"))?;
+    let script = r#"set -e
+mount --bind "$1" "$1"; mount --bind "$2" "$1/gate"; mount -o remount,bind,ro "$1/gate"; mount -o remount,bind,ro "$1"
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
+    chroot_as_nobody "$1""#;
+    // chroot(2) needs a capability, so it comes before setpriv, whose file has to be reached from inside: `unshare` does both.
+    let script = script.replace(
+        "exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \\\n    chroot_as_nobody \"$1\"",
+        "exec unshare --root=\"$1\" --setuid 65534 --setgid 65534 /bin/clockgate run --page /gate -- /bin/clockgate status --page /gate",
+    );
+    let waiting = |what: &mut Command| -> Result<std::process::Child, Failed> {
+        let mut child = what.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut first = [0; 1];
+        child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
+        Ok(child)
+    };
+    let mut contained = Command::new("unshare");
+    contained.args([
+        "--mount",
+        "--pid",
+        "--fork",
+        "--ipc",
+        "--uts",
+        "--net",
+        "--kill-child",
+        "sh",
+        "-c",
+        &script,
+        "sh",
+    ]);
+    contained.arg(&root).arg(folder.path().join("public"));
+    let child = waiting(&mut contained)?;
+    page.publish(&proven());
+    let output = child.wait_with_output()?;
+    expect(output.status.success() && texts(&output).0.contains("Gate: open"), &output)?;
+    // As PID 1 it has no default actions: TERM has to end it all the same.
+    page.publish(&shut());
+    let mut child = Ours(waiting(&mut contained)?);
+    let children = format!("/proc/{0}/task/{0}/children", child.0.id());
+    let inner = std::fs::read_to_string(children)?.trim().parse().map_err(|_| "no child")?;
+    kill(nix::unistd::Pid::from_raw(inner), Signal::SIGTERM)?;
+    let mut ended = None;
+    until("PID 1 ends on TERM", Duration::from_secs(5), || {
+        ended = child.0.try_wait().ok().flatten();
+        ended.is_some()
+    })?;
+    let code = ended.and_then(|status| status.code().or_else(|| status.signal().map(|s| 128 + s)));
+    if code == Some(143) { Ok(()) } else { Err(format!("ended with {ended:?}").into()) }
+}
