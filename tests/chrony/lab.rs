@@ -20,6 +20,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::common::{self, until};
+
 const CAP_SYS_TIME: u32 = 25;
 const WITHOUT_THE_CLOCK: &str = "CLOCKGATE_TEST_WITHOUT_THE_CLOCK";
 const AS_ANOTHER_USER: &str = "CLOCKGATE_TEST_AS_ANOTHER_USER";
@@ -28,24 +30,14 @@ const KEY: &str = "1 SHA256 HEX:000102030405060708090a0b0c0d0e0f1011121314151617
 
 /// Where `tests/setup` unpacks chrony.
 fn chronyd() -> PathBuf {
-    let lab = std::env::var_os("CLOCKGATE_LAB")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab"), PathBuf::from);
-    lab.join("chrony/usr/sbin/chronyd")
+    common::lab().join("chrony/usr/sbin/chronyd")
 }
 
 /// What these tests lack on this machine.
-pub fn missing() -> Option<String> {
-    let chronyd = chronyd();
-    if !chronyd.exists() {
-        return Some(format!("{} is not there (run tests/setup)", chronyd.display()));
-    }
-    for program in ["setpriv", "dbus-daemon"] {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        if !std::env::split_paths(&path).any(|folder| folder.join(program).exists()) {
-            return Some(format!("{program} is not there (run tests/setup)"));
-        }
-    }
-    (!nix::unistd::geteuid().is_root()).then(|| "not root: chronyd and another user cannot be started".to_owned())
+pub fn lacks() -> Option<String> {
+    let lacks_chronyd = || (!chronyd().exists()).then(|| format!("{} (run tests/setup)", chronyd().display()));
+    let lacks_program = || ["setpriv", "dbus-daemon"].into_iter().find_map(common::lacks_program);
+    common::lacks_root().or_else(lacks_chronyd).or_else(lacks_program)
 }
 
 /// Runs the whole of the tests in a process that cannot set the clock, unless this is one.
@@ -88,18 +80,6 @@ pub fn as_another_user() -> Option<ExitCode> {
 /// A deadline that nothing healthy comes near.
 pub fn soon() -> Boottime {
     boottime() + Duration::from_secs(2)
-}
-
-/// Waits until a condition holds, or fails with what was waited for.
-pub fn until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) -> Result<(), Failed> {
-    let deadline = boottime() + patience;
-    while boottime() < deadline {
-        if holds() {
-            return Ok(());
-        }
-        nix::poll::poll(&mut [], 10_u16)?;
-    }
-    Err(format!("not within {patience:?}: {what}").into())
 }
 
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {

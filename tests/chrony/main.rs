@@ -3,6 +3,8 @@
 //! This process and all its children give up CAP_SYS_TIME before anything else: whatever a test does, this machine's clock stays as it is.
 #![expect(clippy::expect_used, reason = "tests, though clippy does not see it: they run without the standard harness")]
 
+#[path = "../lab/mod.rs"]
+mod common;
 mod corrector;
 mod daemon_way;
 mod lab;
@@ -24,21 +26,12 @@ fn main() -> ExitCode {
     }
     let args = Arguments::from_args();
     let trials = [protocol::TRIALS, silence::TRIALS, corrector::TRIALS, daemon_way::TRIALS, timesyncd::TRIALS].concat();
-    libtest_mimic::run(&args, trials.into_iter().map(trial).collect()).exit_code()
+    libtest_mimic::run(&args, trials.iter().map(trial).collect()).exit_code()
 }
 
 /// A test: its name is a sentence.
 type Test = (&'static str, fn() -> Result<(), Failed>);
 
-fn trial((name, test): Test) -> Trial {
-    match lab::missing() {
-        None => Trial::test(name, test),
-        Some(what) if std::env::var_os("CI").is_some() => {
-            Trial::test(name, move || Err(format!("{what}, and in CI nothing is skipped").into()))
-        }
-        Some(what) => {
-            eprintln!("skipped: {name}: {what}");
-            Trial::test(name, test).with_ignored_flag(true)
-        }
-    }
+fn trial(&(name, test): &Test) -> Trial {
+    common::needing(lab::lacks(), name, test)
 }

@@ -10,7 +10,8 @@ use clockgate::decision::Leap;
 use libtest_mimic::Failed;
 
 use crate::Test;
-use crate::lab::{Daemon, free_port, soon, until};
+use crate::common::until;
+use crate::lab::{Daemon, free_port, soon};
 use crate::relay::{Relay, renumber};
 
 pub const TRIALS: &[Test] = &[

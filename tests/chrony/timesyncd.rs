@@ -195,7 +195,7 @@ fn timesyncd_is_measured() -> Result<(), Failed> {
         assert_eq!(described.source, "systemd-timesyncd (192.0.2.7)");
         assert!(described.offset == Offset::from_nanos(50_000_000) && described.kind == Kind::Daemon, "{described:?}");
         assert!(boottime().since(described.as_of) >= Duration::from_millis(900), "an old answer is as of when it came");
-        assert_eq!(corrector.servers().await, [ServerName::new("192.0.2.7", 123)]);
+        assert_eq!(corrector.servers().await, [ServerName::numeric([192, 0, 2, 7].into(), 123)]);
         corrector.forget().await;
         let fresh = corrector.measure(Duration::from_secs(2)).await;
         let reading = fresh.readings.first().ok_or_else(|| format!("{:?}", fresh.failures))?;
