@@ -33,9 +33,6 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tracing::warn;
-
 use crate::decision::{Epoch, Snapshot};
 use crate::sys::clock;
 
@@ -142,6 +139,14 @@ impl ClockBoundPage {
         self.write_record(&record(snapshot, &Clocks::read()))
     }
 
+    /// Says `Unknown` on leaving: nobody keeps the bound from here on.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn retire(mut self) -> Result<(), Error> {
+        self.publish(&Snapshot { epoch: self.epoch, ..Snapshot::default() })
+    }
+
     /// Makes a page of ours of whatever the file was. Readers take it once its generation is even and not zero.
     fn lay_out(&mut self) -> Result<(), Error> {
         if self.generation == 0 {
@@ -190,44 +195,12 @@ impl ClockBoundPage {
     }
 }
 
-/// Nobody keeps the bound from here on: the page says `Unknown`.
-impl Drop for ClockBoundPage {
-    fn drop(&mut self) {
-        // Where it is not ours any more, or cannot be written, `void_after` says the same a little later.
-        drop(self.publish(&Snapshot { epoch: self.epoch, ..Snapshot::default() }));
-    }
-}
-
-/// Publishes every snapshot until there are no more. A page that is a daemon's is left to it, until we are started again.
-///
-/// # Errors
-/// [`Error::NotAFile`], [`Error::Io`].
-pub async fn follow(path: PathBuf, root: PathBuf, mut snapshots: watch::Receiver<Snapshot>) -> Result<(), Error> {
-    let followed = async {
-        let mut page = ClockBoundPage::open(&path, &root)?;
-        loop {
-            let snapshot = snapshots.borrow_and_update().clone();
-            page.publish(&snapshot)?;
-            if snapshots.changed().await.is_err() {
-                return Ok(());
-            }
-        }
-    };
-    match followed.await {
-        Err(error @ (Error::Daemon { .. } | Error::Foreign { .. })) => {
-            warn!(%error, "ClockBound's page is not written");
-            Ok(())
-        }
-        ended => ended,
-    }
-}
-
 /// Says `Unknown` in the place of an agent that was killed; nothing to do where it left no page.
 ///
 /// # Errors
 /// [`Error`].
 pub fn shut(path: &Path, root: &Path) -> Result<(), Error> {
-    if path.exists() { ClockBoundPage::open(path, root).map(drop) } else { Ok(()) }
+    if path.exists() { ClockBoundPage::open(path, root)?.retire() } else { Ok(()) }
 }
 
 /// Opens the file and makes it as long as a page, never shorter: clients have it mapped.
