@@ -7,9 +7,7 @@ use crate::lab::guest::Guest;
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure};
 
-pub const SCENARIOS: &[Listed] = &[
-    ("step::a_strangers_step_shuts_the_gate_and_is_undone", a_strangers_step_is_undone),
-];
+pub const SCENARIOS: &[Listed] = &[("step::a_strangers_step_shuts_the_gate_and_is_undone", a_strangers_step_is_undone)];
 
 fn a_strangers_step_is_undone(guest: &Guest, world: &World) -> Outcome {
     let before = gate::start(guest, world)?;
