@@ -3,7 +3,6 @@
 //! The scenarios of one night share a guest, since a boot costs more than most of them; one that fails takes its guest
 //! with it, and the next one boots another.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,20 +13,11 @@ mod scenarios;
 
 use lab::guest::Guest;
 use lab::world::World;
-use lab::{Outcome, fail, inside};
+use lab::{Outcome, fail};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, verb, line] = arguments.as_slice()
-        && verb == inside::VERB
-    {
-        return match inside::serve(Path::new(line)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        };
+    if let Some(done) = lab::inside::perform_verb() {
+        return done;
     }
     let arguments = Arguments::from_args();
     let missing = lab::missing();

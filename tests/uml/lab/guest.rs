@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use clockgate::decision::{Offset, Realtime};
+use clockgate::decision::{Offset, Realtime, forward};
 use clockgate::sys::clock;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -115,19 +115,30 @@ impl Guest {
         }
     }
 
-    /// Truth minus guest, good to half of what the question took (a few milliseconds): positive, the guest is behind.
+    /// Truth minus guest: positive, the guest is behind. Good to half of what the question took, some milliseconds.
     pub fn offset(&self) -> Outcome<Offset> {
-        let mut best: Option<(Duration, Offset)> = None;
+        let (truth, clocks) = self.compare()?;
+        Ok(truth - Realtime::from_nanos(clocks.realtime))
+    }
+
+    /// Truth minus the guest's time since boot, which no step changes.
+    pub fn truth(&self) -> Outcome<Offset> {
+        let (truth, clocks) = self.compare()?;
+        Ok(truth - Realtime::from_nanos(i64::try_from(clocks.boottime)?))
+    }
+
+    /// The guest's clocks and the true time at which they were read: the quickest answer of five.
+    fn compare(&self) -> Outcome<(Realtime, Clocks)> {
+        let mut quickest: Option<(Duration, Realtime, Clocks)> = None;
         for _ in 0..5 {
             let before = clock::realtime();
-            let theirs = Realtime::from_nanos(self.clocks()?.realtime);
+            let clocks = self.clocks()?;
             let took = (clock::realtime() - before).abs();
-            let middle = before + clockgate::decision::forward(took / 2);
-            if best.is_none_or(|(narrowest, _)| took < narrowest) {
-                best = Some((took, middle - theirs));
+            if quickest.is_none_or(|(best, ..)| took < best) {
+                quickest = Some((took, before + forward(took / 2), clocks));
             }
         }
-        best.map_or_else(|| fail("never asked"), |(_, offset)| Ok(offset))
+        quickest.map_or_else(|| fail("never asked"), |(_, truth, clocks)| Ok((truth, clocks)))
     }
 
     /// Sets the guest's clock to the truth, as well as a command can.

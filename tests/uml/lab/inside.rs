@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -15,12 +15,32 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::wire::{Answer, Ask, Clocks, Ran, Reply, Request};
+use super::work;
 
 /// The first argument that makes the program this part.
 pub const VERB: &str = "inside-the-guest";
 
+/// What this program does in the guest, if its arguments say that it runs there.
+pub fn perform_verb() -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [VERB, line] => match serve(Path::new(line)) {
+            Ok(()) => Some(ExitCode::SUCCESS),
+            Err(error) => {
+                eprintln!("{error}");
+                Some(ExitCode::FAILURE)
+            }
+        },
+        [work::VERB] => {
+            work::stamp();
+            Some(ExitCode::SUCCESS)
+        }
+        _ => None,
+    }
+}
+
 /// Serves the host until the line closes.
-pub fn serve(line: &Path) -> io::Result<()> {
+fn serve(line: &Path) -> io::Result<()> {
     let reader = OpenOptions::new().read(true).write(true).open(line)?;
     let raw = Command::new("stty").arg("-F").arg(line).args(["raw", "-echo"]).status()?;
     if !raw.success() {

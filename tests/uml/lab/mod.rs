@@ -18,6 +18,7 @@ pub mod namespace;
 pub mod server;
 mod stage;
 pub mod wire;
+pub mod work;
 pub mod world;
 
 /// How everything here ends: well, or with a text that says what went wrong.
