@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Cause, Event, Gate, Machine, Snapshot};
 use crate::disruption::notify::Notice;
+use crate::publish::clockbound::{self, ClockBoundPage};
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
 use crate::publish::unit::{self, Watchdog};
@@ -25,7 +26,7 @@ use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 
-pub use once::{Outcome, once};
+pub use once::{Outcome, measure, once};
 use perform::Performer;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
@@ -37,16 +38,24 @@ pub enum Error {
     /// The gate page cannot be written.
     #[error("cannot publish the gate")]
     Page(#[from] gate_page::Error),
+    /// ClockBound's page is wanted and cannot be written.
+    #[error("cannot publish to ClockBound's clients")]
+    ClockBound(#[from] clockbound::Error),
     /// The kernel refused an alarm.
     #[error("cannot set an alarm on CLOCK_BOOTTIME")]
     Alarm(#[source] io::Error),
 }
 
-/// Keeps the gate until `shutdown`; it is shut when this returns.
+/// Keeps the gate until `shutdown`; it is shut when this returns. What comes by `reloads` replaces the rules and the servers;
+/// where things are published and who is watched stays as it was at the start.
 ///
 /// # Errors
 /// [`Error`]; what fails later than the start is reported, and the gate stays shut for it.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    mut reloads: mpsc::Receiver<Config>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let (page, epoch) = GatePage::open(&config.page)?;
     let clock = Arc::new(SystemClock::new());
     let (events, mut inbox) = mpsc::channel(QUEUE);
@@ -58,6 +67,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         alarm: Alarm::new().and_then(readable).map_err(Error::Alarm)?,
         performer: Performer::new(corrector, events.clone(), &config),
         page,
+        clockbound: config
+            .clockbound
+            .enabled
+            .then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))
+            .transpose()?,
         last_good: LastGood::new(&config.root),
         snapshots,
         sleepers: vec![],
@@ -73,6 +87,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
             () = &mut shutdown => break,
             Some(notice) = notice_inbox.recv() => corridor.take_notice(notice)?,
             Some(event) = inbox.recv() => corridor.take(event)?,
+            Some(config) = reloads.recv() => corridor.reload(config),
             rung = rung(&corridor.alarm) => {
                 rung.map_err(Error::Alarm)?;
                 corridor.take(Event::Alarm)?;
@@ -91,6 +106,7 @@ struct Corridor {
     alarm: AsyncFd<Alarm>,
     performer: Performer,
     page: GatePage,
+    clockbound: Option<ClockBoundPage>,
     last_good: LastGood,
     snapshots: watch::Sender<Snapshot>,
     /// Who waits to be let go to sleep.
@@ -130,14 +146,30 @@ impl Corridor {
         self.alarm.get_ref().set(self.machine.alarm()).map_err(Error::Alarm)
     }
 
+    /// New rules apply from the next answer on; new servers from the next question.
+    fn reload(&mut self, config: Config) {
+        self.performer = self.performer.with(&config);
+        self.performer.refresh();
+        self.machine.set_policy(config.policy);
+        info!("the configuration was read again");
+    }
+
     fn publish(&mut self, before: &Snapshot, after: Snapshot) {
         self.page.publish(&after);
+        self.tell_clockbound(&after);
         tell::transition(before, &after, &self.machine);
         unit::status(&after);
         if let Err(error) = self.last_good.note(&after) {
             warn!(%error, "cannot keep the last good time in {}", crate::publish::last_good::FILE);
         }
         self.snapshots.send_replace(after);
+    }
+
+    fn tell_clockbound(&mut self, snapshot: &Snapshot) {
+        if let Some(Err(error)) = self.clockbound.as_mut().map(|page| page.publish(snapshot)) {
+            error!(error = &error as &dyn std::error::Error, "ClockBound's page is left alone from here on");
+            self.clockbound = None;
+        }
     }
 
     fn act(&mut self, action: Action) {
@@ -164,6 +196,9 @@ impl Corridor {
     fn leave(mut self) {
         let why = "the agent has ended".to_owned();
         self.page.publish(&Snapshot { state: 0, gate: Gate::Shut, why, ..self.machine.snapshot() });
+        if let Some(Err(error)) = self.clockbound.take().map(ClockBoundPage::retire) {
+            warn!(error = &error as &dyn std::error::Error, "ClockBound's page still holds what was published last");
+        }
         info!(epoch = self.machine.epoch().get(), "gate shut; the agent ends");
     }
 }

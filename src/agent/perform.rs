@@ -37,24 +37,35 @@ struct Rules {
     root: PathBuf,
 }
 
-impl Performer {
-    /// Hands that send what came of it to `events`.
-    #[must_use]
-    pub fn new(corrector: Corrector, events: Sender<Event>, config: &Config) -> Self {
-        let rules = Rules {
+impl From<&Config> for Rules {
+    fn from(config: &Config) -> Self {
+        Self {
             threshold: config.policy.threshold,
             measure_timeout: config.measure_timeout,
             daemon_timeout: config.policy.deadline,
             servers: config.servers.clone(),
             root: config.root.clone(),
-        };
+        }
+    }
+}
+
+impl Performer {
+    /// Hands that send what came of it to `events`.
+    #[must_use]
+    pub fn new(corrector: Corrector, events: Sender<Event>, config: &Config) -> Self {
         Self {
             corrector: Arc::new(corrector),
             references: Arc::new(References::new(config.servers.clone())),
             events,
-            rules: Arc::new(rules),
+            rules: Arc::new(Rules::from(config)),
             asked: Arc::default(),
         }
+    }
+
+    /// The same hands under new rules.
+    #[must_use]
+    pub fn with(&self, config: &Config) -> Self {
+        Self { rules: Arc::new(Rules::from(config)), ..self.clone() }
     }
 
     /// Starts an action. Publishing is not among them: it is done before the actions, in the corridor.
@@ -90,7 +101,8 @@ impl Performer {
         })
     }
 
-    async fn measure(&self) -> Measurement {
+    /// Asks every reference once; whom, is found out first if it is not known.
+    pub(super) async fn measure(&self) -> Measurement {
         {
             let mut asked = self.asked.lock().await;
             if asked.is_none() {

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+use tracing::error;
+
 use crate::agent;
 use crate::cli::Error;
 use crate::config::Config;
@@ -37,9 +41,26 @@ impl Args {
                 .map_err(|e| Error::caused(Exit::StillShut, "the gate was not shut", e));
         }
         super::runtime()?.block_on(async {
-            let shutdown = signal::shutdown().map_err(|e| Error::caused(Exit::Bug, "cannot catch TERM and INT", e))?;
-            let ended = agent::run(config, shutdown).await;
+            let uncaught = |e| Error::caused(Exit::Bug, "cannot catch HUP, TERM and INT", e);
+            let (shutdown, hangups) = (signal::shutdown().map_err(uncaught)?, signal::hangups().map_err(uncaught)?);
+            let (reload, reloads) = mpsc::channel(1);
+            tokio::spawn(reread(self.root, hangups, reload));
+            let ended = agent::run(config, reloads, shutdown).await;
             ended.map(|()| Exit::Ok).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))
         })
+    }
+}
+
+/// Reads the configuration again on every HUP; one that is wrong is reported, and the old one stays.
+async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Config>) {
+    while hangups.recv().await.is_some() {
+        match Config::load(&root) {
+            Ok(config) => {
+                if reload.send(config).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => error!("{error}; the old one stays"),
+        }
     }
 }

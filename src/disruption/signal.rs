@@ -1,9 +1,17 @@
-//! What an operator says by signals: TERM and INT mean the same, end.
+//! What an operator says by signals: TERM and INT mean the same, end; HUP, read the configuration again.
 
 use std::future::Future;
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Hears every HUP from now on.
+///
+/// # Errors
+/// What sigaction(2) said.
+pub fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
 
 /// Completes on the first TERM or INT; both are caught from now on, not from the first poll.
 ///
