@@ -19,6 +19,8 @@ use crate::sys::timerfd::Alarm;
 pub struct Outcome {
     /// How the machine stood at the end; its gate says whether the clock is proven.
     pub end: Snapshot,
+    /// What stood between it and a proof; means nothing where there is one.
+    pub trouble: String,
     /// The steps that were made.
     pub steps: Vec<Offset>,
     /// Why a step was not permitted, if that is what ended it.
@@ -50,6 +52,7 @@ pub async fn once(config: &Config) -> Result<Outcome, Error> {
         if machine.state() == State::Synchronized || given_up {
             watch.abort();
             outcome.end = machine.snapshot();
+            outcome.trouble = machine.trouble().to_string();
             return Ok(outcome);
         }
         actions.into_iter().for_each(|action| performer.start(action));

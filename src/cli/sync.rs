@@ -82,7 +82,10 @@ impl Args {
         if self.json {
             let bound = nanos_u64(agreement.bound());
             let offset = agreement.offset.as_nanos();
-            println!("{}", json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict }));
+            println!(
+                "{}",
+                json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict })
+            );
         } else {
             println!("offset {}, at most {:.3} ms wrong: {verdict}", agreement.offset, millis(agreement.bound()));
         }
@@ -104,17 +107,20 @@ impl Args {
         let outcome = super::runtime()?
             .block_on(agent::once(config))
             .map_err(|e| Error::caused(Exit::Bug, "the walk broke off", e))?;
-        let Outcome { end, steps, not_permitted, failures } = &outcome;
+        let Outcome { end, trouble, steps, not_permitted, failures } = &outcome;
         if let Some(why) = not_permitted {
             return Err(Error::new(Exit::NotPermitted, why.clone()));
         }
         let (Gate::Proven, Some(offset), Some(bound)) = (end.gate, end.offset, end.bound) else {
-            return Err(in_vain(end.why.clone(), failures));
+            return Err(in_vain(trouble.clone(), failures));
         };
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
             let bound = nanos_u64(bound);
-            println!("{}", json!({ "version": 1, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound }));
+            println!(
+                "{}",
+                json!({ "version": 1, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound })
+            );
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
             println!("{}proven: offset {offset}, at most {:.3} ms wrong", stepped.concat(), millis(bound));
@@ -126,7 +132,7 @@ impl Args {
 /// The clock is not proven; who did not answer is named.
 fn in_vain(why: String, failures: &[Failure]) -> Error {
     let each: Vec<String> = failures.iter().map(|Failure { source, why }| format!("\n  {source}: {why}")).collect();
-    Error::new(Exit::StillShut, format!("{why}{}", each.concat()))
+    Error::new(Exit::StillShut, format!("the clock is not proven: {why}{}", each.concat()))
 }
 
 fn millis(duration: Duration) -> f64 {
