@@ -147,26 +147,33 @@ impl Guest {
         self.sh(&format!("date -u -s @{}.{:09}", now / 1_000_000_000, now % 1_000_000_000)).map(drop)
     }
 
-    /// Sends the guest to sleep through logind; it sleeps when this returns.
-    pub fn suspend(&self) -> Outcome {
+    /// Sends the guest to sleep through logind; it sleeps when this returns, since the true time it tells.
+    pub fn suspend(&self) -> Outcome<Realtime> {
         let already = self.sleeps();
         self.sh("echo s2idle >/sys/power/mem_sleep; systemctl suspend")?;
         until("the guest freezes all tasks", USUAL, || Ok((self.sleeps() > already).then_some(())))?;
+        let asleep = clock::realtime();
         // Devices are next, in a millisecond; a signal that comes before the last of them calls the sleep off.
         let mut ran = 0;
         until("the guest lies still", USUAL, || {
             Ok((self.ran()? == std::mem::replace(&mut ran, self.ran()?)).then_some(()))
-        })
+        })?;
+        Ok(asleep)
     }
 
-    /// Wakes the guest; it is awake when this returns.
-    pub fn wake(&self) -> Outcome {
+    /// Wakes the guest; it is awake when this returns, since the true time it tells.
+    pub fn wake(&self) -> Outcome<Realtime> {
         let pid = self.pid()?;
-        until("the guest wakes", USUAL, || {
-            kill(pid, Signal::SIGUSR1)?;
-            Ok(self.clocks_within(Duration::from_millis(500)).ok())
-        })?;
-        Ok(())
+        let already = self.wakings();
+        kill(pid, Signal::SIGUSR1)?;
+        let woken = until("the guest wakes", USUAL, || Ok((self.wakings() > already).then(clock::realtime)))?;
+        self.clocks()?;
+        Ok(woken)
+    }
+
+    /// How often the kernel said that tasks run again.
+    fn wakings(&self) -> usize {
+        self.console().matches("Restarting tasks").count()
     }
 
     /// How often the kernel said that all tasks are frozen.
@@ -187,8 +194,8 @@ impl Guest {
 
     /// The ends of its console and its journal, for whoever wants to know why.
     pub fn last_words(&self) -> String {
-        let journal = self
-            .wake()
+        let woken = if self.sleeps() > self.wakings() { self.wake().map(drop) } else { Ok(()) };
+        let journal = woken
             .and_then(|()| self.sh("journalctl -b --no-pager -n 60 -o short-monotonic"))
             .unwrap_or_else(|failed| failed.message().unwrap_or_default().to_owned());
         let console = self.console();

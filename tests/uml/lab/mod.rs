@@ -67,7 +67,7 @@ pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Outcome<O
         if clock::boottime() >= deadline {
             return fail(format!("waited {within:?} in vain: {what}"));
         }
-        std::thread::park_timeout(Duration::from_millis(20));
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 

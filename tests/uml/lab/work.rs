@@ -55,6 +55,11 @@ impl Work {
         Ok(work)
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// All that was done so far.
     pub fn stamps(&self, guest: &Guest) -> Outcome<Vec<Stamp>> {
         guest.sh(&format!("cat /run/{}", self.name))?.lines().map(|line| self.read(line)).collect()
