@@ -26,7 +26,7 @@ use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 
-pub use once::{Outcome, once};
+pub use once::{Outcome, measure, once};
 use perform::Performer;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{Error, Performer, tell};
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Epoch, Event, Failure, Machine, Offset, Snapshot, State, StepError};
+use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Snapshot, State, StepError};
 use crate::disruption::clock_set;
 use crate::sys::clock::boottime;
 use crate::sys::readable::readable;
@@ -59,6 +59,13 @@ pub async fn once(config: &Config) -> Result<Outcome, Error> {
             rung = super::rung(&alarm) => rung.map(|()| Event::Alarm).map_err(Error::Alarm)?,
         };
     }
+}
+
+/// Asks every reference once, and leaves it at that.
+pub async fn measure(config: &Config) -> Measurement {
+    let (events, _inbox) = mpsc::channel(1);
+    let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
+    Performer::new(corrector, events, config).measure().await
 }
 
 impl Outcome {

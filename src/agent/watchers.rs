@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::config::Config;
 use crate::decision::{Event, Snapshot};
 use crate::disruption::notify::Notice;
-use crate::disruption::{clock_set, network};
+use crate::disruption::{clock_set, logind, network};
 
 use crate::sys::step::SystemClock;
 
@@ -31,6 +31,10 @@ pub(super) fn start(
     watchers.spawn(kept("clock_set", events.clone(), move || clock_set::watch(clock.clone(), to.clone())));
     let to = events.clone();
     watchers.spawn(kept("network", events.clone(), move || network::watch(to.clone())));
+    if config.bus.system {
+        // It comes back by itself when the bus or logind was away.
+        watchers.spawn(logind::watch(None, notices.clone()));
+    }
     watchers
 }
 

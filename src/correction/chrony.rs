@@ -82,7 +82,10 @@ impl Chronyd {
     pub fn forget(&self) -> Forgot {
         let mut client = self.client(ORDER);
         // A reset clears the sources' reachability, so this comes first; it takes microseconds.
-        let authenticated = authenticated(&mut client);
+        let authenticated = match authenticated(&mut client) {
+            Err(error) if error.is_silent() => return Forgot::Not(error.to_string()),
+            outcome => outcome,
+        };
         let error = match client.reset_sources() {
             Ok(()) => return done(authenticated),
             Err(error) => error,

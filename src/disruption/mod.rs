@@ -2,6 +2,7 @@
 //! an event too.
 
 pub mod clock_set;
+pub mod logind;
 pub mod network;
 pub mod notify;
 pub mod signal;
