@@ -1,0 +1,80 @@
+//! The laboratory: a user-mode Linux guest whose clock may be broken, in a world whose time is true.
+//!
+//! [`world`] is what surrounds the guest: a network with servers that know the time, or lie. [`guest`] is the machine
+//! under test, told what to do over [`wire`] by the part of this program that runs [`inside`] it. The host's clock is
+//! the truth that everything is measured by, and nothing here sets it.
+
+#![allow(dead_code, reason = "the tests, the demo and the bench each use a part of the laboratory")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clockgate::sys::clock;
+use libtest_mimic::Failed;
+
+pub mod guest;
+pub mod inside;
+pub mod namespace;
+pub mod server;
+mod stage;
+pub mod wire;
+pub mod work;
+pub mod world;
+
+/// How everything here ends: well, or with a text that says what went wrong.
+pub type Outcome<T = ()> = Result<T, Failed>;
+
+/// Fails with a text.
+pub fn fail<T>(text: impl Into<String>) -> Outcome<T> {
+    Err(Failed::from(text.into()))
+}
+
+/// Fails with `text` unless `fact` holds.
+pub fn ensure(fact: bool, text: impl Into<String>) -> Outcome {
+    if fact { Ok(()) } else { fail(text) }
+}
+
+/// The folder that `tests/setup` filled.
+pub fn folder() -> PathBuf {
+    std::env::var_os("CLOCKGATE_LAB")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/lab"), PathBuf::from)
+}
+
+/// What keeps the laboratory from running on this machine, if anything does.
+pub fn missing() -> Option<String> {
+    let paths = [
+        folder().join("guest/lab-init"),
+        folder().join("chrony/usr/sbin/chronyd"),
+        PathBuf::from("/usr/bin/linux.uml"),
+    ];
+    if !nix::unistd::geteuid().is_root() {
+        return Some("needs root, for a network namespace and a tap device".into());
+    }
+    if !PathBuf::from("/dev/net/tun").exists() {
+        return Some("needs /dev/net/tun".into());
+    }
+    let absent = paths.iter().find(|path| !path.exists())?;
+    Some(format!("{} is not there: run tests/setup", absent.display()))
+}
+
+/// Asks until the answer is there, or fails after `within` saying what was waited for.
+pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Outcome<Option<T>>) -> Outcome<T> {
+    let deadline = clock::boottime() + within;
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        if clock::boottime() >= deadline {
+            return fail(format!("waited {within:?} in vain: {what}"));
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Lets time go by, where the time itself is what is tested: a sleep, a silence.
+pub fn pass(duration: Duration) {
+    let end = clock::boottime() + duration;
+    while clock::boottime() < end {
+        std::thread::park_timeout(end.since(clock::boottime()));
+    }
+}

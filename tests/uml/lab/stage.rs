@@ -1,0 +1,45 @@
+//! The tree that lies over the guest's image for one boot: the program under test with its units, and our own part.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Outcome, ensure, inside};
+
+/// Fills `folder` with what `guest/init` expects: itself, and `tree`.
+pub fn prepare(folder: &Path) -> Outcome {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tree = folder.join("tree");
+    let guest = project.join("tests/uml/guest");
+    std::fs::create_dir(folder)?;
+    std::fs::copy(guest.join("init"), folder.join("init"))?;
+    succeed(Command::new("cp").arg("-a").arg(guest.join("tree")).arg(&tree))?;
+
+    let part = tree.join("usr/lib/lab/part");
+    std::fs::create_dir_all(tree.join("usr/lib/lab"))?;
+    let this = std::env::current_exe()?;
+    if std::fs::hard_link(&this, &part).is_err() {
+        std::fs::copy(&this, &part)?;
+    }
+    let service = tree.join("etc/systemd/system/lab.service");
+    let text = std::fs::read_to_string(&service)?;
+    ensure(text.contains(inside::VERB), format!("{} does not start {}", service.display(), inside::VERB))?;
+
+    succeed(
+        Command::new("make")
+            .args(["--no-print-directory", "--silent", "-C"])
+            .arg(project)
+            .args(["install", "PREFIX=/usr"])
+            .arg(format!("DESTDIR={}", tree.display()))
+            .arg(format!("BINARY={}", env!("CARGO_BIN_EXE_clockgate")))
+            // Flags of a make that called us are not for this one.
+            .env_remove("MAKEFLAGS")
+            .env_remove("MAKELEVEL"),
+    )
+}
+
+/// Runs a command of the host that has to succeed.
+pub fn succeed(command: &mut Command) -> Outcome {
+    let output = command.output().map_err(|e| format!("cannot run {command:?}: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure(output.status.success(), format!("{command:?} ended with {}: {}", output.status, said.trim()))
+}

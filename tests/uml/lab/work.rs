@@ -1,0 +1,84 @@
+//! Workloads in the guest: each does a little work over and over, and stamps it with the time it believes it is.
+
+use std::time::Duration;
+
+use clockgate::decision::{Boottime, Offset, Realtime};
+use clockgate::sys::clock;
+
+use super::guest::Guest;
+use super::{Outcome, fail, until};
+
+/// The first argument that makes this program do one piece of work: print the clocks and end.
+pub const VERB: &str = "stamp";
+
+/// Does one piece of work.
+pub fn stamp() {
+    println!("{} {}", clock::boottime().as_nanos(), clock::realtime().as_nanos());
+}
+
+/// A piece of work as it was done.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    /// When, on the guest's clock that nobody sets.
+    pub at: Boottime,
+    /// How wrong the time was that it saw: truth minus that.
+    pub off: Offset,
+}
+
+/// A workload that runs.
+#[derive(Debug)]
+pub struct Work {
+    name: String,
+    /// True time minus the guest's time since boot.
+    truth: Offset,
+}
+
+impl Work {
+    /// Starts a workload that asks at the gate before each piece of work.
+    pub fn behind_the_gate(guest: &Guest, name: &str) -> Outcome<Self> {
+        Self::start(guest, name, "clockgate run --max-wait infinity -- ")
+    }
+
+    /// Starts a workload that does not ask.
+    pub fn careless(guest: &Guest, name: &str) -> Outcome<Self> {
+        Self::start(guest, name, "")
+    }
+
+    fn start(guest: &Guest, name: &str, ask: &str) -> Outcome<Self> {
+        let truth = guest.truth()?;
+        guest.sh(&format!(
+            ": >/run/{name}; systemd-run -q --unit={name} --property=StandardOutput=append:/run/{name} --property=StandardError=journal \
+             sh -c 'while sleep 0.1; do {ask}/usr/lib/lab/part {VERB}; done'"
+        ))?;
+        let work = Self { name: name.into(), truth };
+        until("the workload works", Duration::from_secs(10), || Ok((!work.stamps(guest)?.is_empty()).then_some(())))?;
+        Ok(work)
+    }
+
+    /// All that was done so far.
+    pub fn stamps(&self, guest: &Guest) -> Outcome<Vec<Stamp>> {
+        guest.sh(&format!("cat /run/{}", self.name))?.lines().map(|line| self.read(line)).collect()
+    }
+
+    /// Waits for work that was done after `at`; the first piece of it.
+    pub fn first_after(&self, guest: &Guest, at: Boottime) -> Outcome<Stamp> {
+        until("the workload goes on", Duration::from_secs(30), || {
+            Ok(self.stamps(guest)?.into_iter().find(|stamp| stamp.at > at))
+        })
+    }
+
+    fn read(&self, line: &str) -> Outcome<Stamp> {
+        let mut numbers = line.split(' ').map(str::parse::<u64>);
+        let (Some(Ok(boot)), Some(Ok(real))) = (numbers.next(), numbers.next()) else {
+            return fail(format!("not a stamp: {line:?}"));
+        };
+        let truth = Realtime::from_nanos(i64::try_from(boot)?) + self.truth;
+        Ok(Stamp { at: Boottime::from_nanos(boot), off: truth - Realtime::from_nanos(i64::try_from(real)?) })
+    }
+
+    /// Ends the workload; what it did.
+    pub fn end(self, guest: &Guest) -> Outcome<Vec<Stamp>> {
+        guest.sh(&format!("systemctl stop {}", self.name))?;
+        self.stamps(guest)
+    }
+}

@@ -1,0 +1,77 @@
+//! Scenarios on a real kernel whose clock may be broken: user-mode Linux with systemd, logind and real time daemons.
+//!
+//! The scenarios of one night share a guest, since a boot costs more than most of them; one that fails takes its guest
+//! with it, and the next one boots another.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Trial};
+
+mod lab;
+mod scenarios;
+
+use lab::guest::Guest;
+use lab::world::World;
+use lab::{Outcome, fail};
+
+fn main() -> ExitCode {
+    if let Some(done) = lab::inside::perform_verb() {
+        return done;
+    }
+    let arguments = Arguments::from_args();
+    let missing = lab::missing();
+    if missing.is_none()
+        && !arguments.list
+        && let Err(error) = lab::namespace::enter()
+    {
+        eprintln!("{}", error.message().unwrap_or("cannot enter namespaces"));
+        return ExitCode::FAILURE;
+    }
+    let trials = scenarios::all().into_iter().map(|scenario| trial(scenario, missing.as_deref())).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Where the scenarios of one night happen.
+#[derive(Debug, Default)]
+pub struct Night(Mutex<Option<(Guest, World)>>);
+
+/// One thing to show, and the night it happens in.
+#[derive(Debug)]
+pub struct Scenario {
+    name: &'static str,
+    night: Arc<Night>,
+    play: fn(&Guest, &World) -> Outcome,
+}
+
+fn trial(scenario: Scenario, missing: Option<&str>) -> Trial {
+    let Some(missing) = missing else {
+        return Trial::test(scenario.name, move || scenario.night.host(scenario.play));
+    };
+    if std::env::var_os("CI").is_some() {
+        let text = missing.to_owned();
+        return Trial::test(scenario.name, move || fail(text));
+    }
+    println!("skipped: {}: {missing}", scenario.name);
+    Trial::test(scenario.name, || Ok(())).with_ignored_flag(true)
+}
+
+impl Night {
+    fn host(&self, play: fn(&Guest, &World) -> Outcome) -> Outcome {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken out, so that a scenario that panics drops its guest.
+        let (guest, world) = match place.take() {
+            Some(ready) => ready,
+            None => {
+                let world = World::new()?;
+                (Guest::boot(&world)?, world)
+            }
+        };
+        play(&guest, &world).map_err(|failed| {
+            let said = failed.message().unwrap_or("failed").to_owned();
+            format!("{said}\n{}", guest.last_words())
+        })?;
+        *place = Some((guest, world));
+        Ok(())
+    }
+}
