@@ -1,7 +1,8 @@
 //! Make it right: chronyd, systemd-timesyncd, or the kernel alone.
 //!
 //! One writer at a time: the daemon forgets first, and what it still meant to slew with it; then we step, or let it step; then it
-//! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget.
+//! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget,
+//! `docs/decisions/0009-the-daemons-word.md` when a daemon's word is believed.
 
 mod bus;
 mod chrony;
@@ -148,7 +149,7 @@ impl Corrector {
             (Keeper::Timesyncd, None) => (timesyncd::NAME, self.measure_by_timesyncd(until).await),
             (Keeper::Chronyd, Some(why)) => (chrony::NAME, Err(unproven(&why))),
             (Keeper::Timesyncd, Some(why)) => (timesyncd::NAME, Err(unproven(&why))),
-            (Keeper::Nobody, why) => ("time daemon", Err(unproven(&why.unwrap_or_default()))),
+            (Keeper::Nobody, why) => ("time daemon", Err(why.unwrap_or_default())),
         };
         match answer {
             Ok(reading) => Measurement { readings: vec![reading], ..Measurement::default() },

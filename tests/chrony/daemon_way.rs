@@ -10,14 +10,16 @@ use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;
 
 use crate::Test;
+use crate::common::until;
 use crate::corrector::measured;
-use crate::lab::{Daemon, block_on, corrector};
+use crate::lab::{Daemon, block_on, corrector, free_port};
 use crate::relay::{Relay, boast};
 
 pub const TRIALS: &[Test] = &[
     ("a_chronyd_that_may_not_step_is_named_and_made_to_forget_its_lie", a_chronyd_that_may_not_step),
     ("a_step_that_was_said_and_not_made_is_found_out", a_step_that_was_said_and_not_made),
     ("a_daemon_that_means_another_step_than_was_judged_makes_none", a_daemon_that_means_another_step),
+    ("a_sample_that_contradicts_the_others_unmakes_the_belief", a_sample_that_contradicts),
     ("a_daemon_that_forgot_meanwhile_does_not_step_by_nothing", a_daemon_that_forgot_meanwhile),
 ];
 
@@ -85,6 +87,39 @@ fn a_daemon_that_means_another_step() -> Result<(), Failed> {
         let stepped = corrector.step(Way::Daemon, THIRTY, stale, boottime()).await;
         assert!(matches!(stepped, Err(StepError::Superseded { .. })), "{stepped:?}");
         assert!(!client.log().contains("Could not step"), "it was not even asked to");
+        Ok(())
+    })
+}
+
+/// What a pause of the machine looks like to its chronyd, between two samples: the server is suddenly ahead.
+fn a_sample_that_contradicts() -> Result<(), Failed> {
+    let truth = Daemon::server()?;
+    let line = "server {server} minpoll -2 maxpoll 0 iburst";
+    let before = Daemon::between(&truth, &[line], free_port()?)?;
+    before.synchronised()?;
+    let client = Daemon::client(&before, &[line])?;
+    client.synchronised()?;
+    let corrector = client.corrector();
+    block_on(async {
+        corrector.forget().await;
+        let first = measured(&corrector, PATIENCE).await?;
+        assert!(first.offset.abs() < Duration::from_millis(50), "{first:?}");
+        let port = before.port;
+        drop(before);
+        let after = Daemon::between(&truth, &[&format!("{line} offset 30")], port)?;
+        after.synchronised()?;
+        let lost =
+            || client.log().contains("no selectable sources") && client.ask().sources().is_ok_and(|s| !s[0].selected);
+        until("chronyd follows nobody", PATIENCE, lost)?;
+        let tracking = client.ask().tracking()?;
+        assert!(
+            tracking.synchronised().is_some() && tracking.offset.abs() < Duration::from_millis(50),
+            "the trap: {tracking:?}"
+        );
+        assert_eq!(corrector.ask(Duration::from_millis(200)).await, DaemonVerdict::NotYet);
+        assert_eq!(corrector.describe().await, None);
+        let second = measured(&corrector, PATIENCE).await?;
+        assert!(near_thirty(second.offset), "{second:?}");
         Ok(())
     })
 }

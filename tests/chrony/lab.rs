@@ -113,9 +113,15 @@ impl Daemon {
 
     /// A client with one line of configuration for each source. `{server}` stands for address and port of `server`.
     pub fn client(server: &Self, sources: &[&str]) -> Result<Self, Failed> {
+        Self::between(server, sources, 0)
+    }
+
+    /// A client that serves the time it gets, on `port`.
+    pub fn between(server: &Self, sources: &[&str], port: u16) -> Result<Self, Failed> {
         let address = format!("127.0.0.1 port {}", server.port);
-        let lines: Vec<String> = sources.iter().map(|line| line.replace("{server}", &address)).collect();
-        Self::start(&lines.iter().map(String::as_str).collect::<Vec<_>>(), 0)
+        let mut lines: Vec<String> = sources.iter().map(|line| line.replace("{server}", &address)).collect();
+        lines.push("allow 127.0.0.1".to_owned());
+        Self::start(&lines.iter().map(String::as_str).collect::<Vec<_>>(), port)
     }
 
     fn start(lines: &[&str], port: u16) -> Result<Self, Failed> {
