@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Kind, Leap, Machine, Measurement, Notifier,
-    Offset, Policy, Reading, Realtime, State, StepError,
+    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Kind, Leap, Machine, Measurement,
+    Notifier, Offset, Policy, Reading, Realtime, State, StepError,
 };
 
 fn main() {
@@ -37,7 +37,9 @@ fn walk(dice: &mut Dice, nobody_to_ask: AtDeadline, edges: &mut BTreeMap<(String
     let mut asked = vec![];
     let mut next = Some(("started", Event::Started));
     for _ in 0..200 {
-        let Some((why, event)) = next.take().or_else(|| happening(dice, &mut asked, &machine, &mut now)) else { continue };
+        let Some((why, event)) = next.take().or_else(|| happening(dice, &mut asked, &machine, &mut now)) else {
+            continue;
+        };
         let before = name(machine.state());
         let actions = machine.step(event, now);
         let after = name(machine.state());

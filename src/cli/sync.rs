@@ -82,7 +82,10 @@ impl Args {
         if self.json {
             let bound = nanos_u64(agreement.bound());
             let offset = agreement.offset.as_nanos();
-            println!("{}", json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict }));
+            println!(
+                "{}",
+                json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict })
+            );
         } else {
             println!("offset {}, at most {:.3} ms wrong: {verdict}", agreement.offset, millis(agreement.bound()));
         }
@@ -114,7 +117,10 @@ impl Args {
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
             let bound = nanos_u64(bound);
-            println!("{}", json!({ "version": 1, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound }));
+            println!(
+                "{}",
+                json!({ "version": 1, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound })
+            );
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
             println!("{}proven: offset {offset}, at most {:.3} ms wrong", stepped.concat(), millis(bound));
