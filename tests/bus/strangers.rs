@@ -1,11 +1,11 @@
 //! Those who may not, as `nobody`: on the bus, with and without polkit, and on the socket.
 
 use std::collections::HashMap;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use clockgate::decision::{Event, Notifier};
+use clockgate::decision::{Cause, Event, Notifier};
 use clockgate::publish::bus::{NAME, PATH};
 use tokio::sync::mpsc;
 use zbus::message::Header;
@@ -126,4 +126,37 @@ pub async fn a_stranger_on_the_socket_is_turned_away_and_told_with_77() {
     let nobody_there = notify(socket.folder.path().join("none"), false).await;
     assert_eq!(nobody_there.status.code(), Some(69));
     assert!(text(&nobody_there.stderr).contains("systemctl start clockgate"), "{}", text(&nobody_there.stderr));
+}
+
+/// The number of the group clockgate where this machine has none.
+const GID: &str = "4711";
+
+/// A host with the group: a mount namespace of our own, in which this program runs again; the host's file is left alone.
+pub async fn a_member_of_the_group_is_let_in_on_a_host_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("group");
+    std::fs::write(&file, format!("root:x:0:\nclockgate:x:{GID}:\n")).unwrap();
+    let mut host = Command::new("unshare");
+    host.args(["--mount", "--propagation", "private", "sh", "-c", "mount --bind \"$0\" /etc/group && exec \"$1\""]);
+    host.arg(file).arg(std::env::current_exe().unwrap()).env(crate::INSIDE, "1");
+    let inside = run(host).await;
+    assert!(inside.status.success(), "{}{}", text(&inside.stdout), text(&inside.stderr));
+}
+
+pub async fn as_a_member() {
+    let socket = Socket::new();
+    let mut agent = Agent::new();
+    let _served = agent.on_socket(&socket.path());
+    let meta = std::fs::symlink_metadata(socket.path()).unwrap();
+    assert_eq!((meta.mode() & 0o777, meta.gid().to_string().as_str()), (0o660, GID));
+    let binary = socket.folder.path().join("clockgate");
+    std::fs::copy(env!("CARGO_BIN_EXE_clockgate"), &binary).unwrap();
+    for groups in [["--regid=65534", "--groups=4711"], ["--regid=4711", "--clear-groups"]] {
+        let mut command = Command::new("setpriv");
+        command.arg("--reuid=65534").args(groups).arg(&binary).args(["notify", "post-restore", "--bus"]);
+        command.arg(socket.path());
+        let told = run(command).await;
+        assert!(told.status.success(), "{}", text(&told.stderr));
+        assert_eq!(soon(agent.notices.recv()).await.unwrap().event, Event::Disrupted(Cause::Restore));
+    }
 }

@@ -1,7 +1,6 @@
 //! The other end of the agent's socket: what our own command line says and hears.
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use zbus::connection;
 use zbus::proxy::CacheProperties;
 
 pub use super::object::What;
+use crate::sys::peer::connect;
 
 /// How long the agent may take to greet us.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);
@@ -85,7 +85,7 @@ impl Client {
     /// # Errors
     /// [`Error::NoAgent`], [`Error::NotPermitted`] or [`Error::Stuck`].
     pub fn connect(path: &Path) -> Result<Self, Error> {
-        let stream = UnixStream::connect(path).map_err(|source| {
+        let stream = connect(path, GREETED_WITHIN).map_err(|source| {
             if source.kind() == io::ErrorKind::PermissionDenied {
                 Error::NotPermitted(format!("cannot connect to {}", path.display()))
             } else {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
-use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,13 +20,15 @@ use super::access::{Door, GROUP, group_id};
 use super::object::Agent;
 use super::transport::Authenticated;
 use super::{Face, PATH, handshake, say_changes};
-use crate::sys::peer::credentials;
+use crate::sys::peer::{connect, credentials};
 
 /// The command line comes one at a time; more than these is a program that forgot to hang up.
 const CONNECTIONS_MAX: usize = 64;
 /// A client of ours needs less than a millisecond.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const BACKLOG: i32 = 64;
+/// How long another agent may take to show that it lives.
+const LIVING_WITHIN: Duration = Duration::from_millis(200);
 
 /// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +74,7 @@ impl Listener {
         }
         match fs::symlink_metadata(path) {
             Ok(meta) if !meta.file_type().is_socket() => return Err(Error::NotASocket(path.to_owned())),
-            Ok(_) if StdStream::connect(path).is_ok() => return Err(Error::InUse(path.to_owned())),
+            Ok(_) if answers(path) => return Err(Error::InUse(path.to_owned())),
             Ok(_) | Err(_) => {}
         }
         // Bound under a name of its own and moved: at no moment is there no socket, or one with the wrong mode.
@@ -80,9 +82,10 @@ impl Listener {
         drop(fs::remove_file(&fresh));
         let listener = bind_private(&fresh).map_err(|errno| cannot("bind", &fresh)(errno.into()))?;
         if let Some(gid) = group_id(Path::new("/etc/group"), GROUP) {
-            chown(&fresh, None, Some(gid)).map_err(cannot("give to the group clockgate", &fresh))?;
-            fs::set_permissions(&fresh, fs::Permissions::from_mode(0o660))
-                .map_err(cannot("open to its group", &fresh))?;
+            let open = |()| fs::set_permissions(&fresh, fs::Permissions::from_mode(0o660));
+            if let Err(error) = chown(&fresh, None, Some(gid)).and_then(open) {
+                warn!(%error, socket = %path.display(), "cannot open the socket to the group {GROUP}: it is root's alone");
+            }
         }
         fs::rename(&fresh, path).map_err(cannot("put in its place", &fresh))?;
         let inode = fs::symlink_metadata(path).map_err(cannot("look at", path))?.ino();
@@ -119,6 +122,14 @@ impl Drop for Listener {
         if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == self.inode) {
             drop(fs::remove_file(&self.path));
         }
+    }
+}
+
+/// Whether somebody listens there, if only with a full queue.
+fn answers(path: &Path) -> bool {
+    match connect(path, LIVING_WITHIN) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
 }
 
