@@ -12,14 +12,21 @@ mod laboratory;
 mod night;
 mod sleep;
 mod step;
+mod unit;
 mod without;
 
 /// Every scenario; those of one night in their order, where they run on one thread.
 pub fn all() -> Vec<Scenario> {
-    [night(laboratory::SCENARIOS), night(without::SCENARIOS), night(step::SCENARIOS), night(sleep::SCENARIOS)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        night(laboratory::SCENARIOS),
+        night(without::SCENARIOS),
+        night(step::SCENARIOS),
+        night(unit::SCENARIOS),
+        night(sleep::SCENARIOS),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 type Listed = (&'static str, fn(&Guest, &World) -> Outcome);
