@@ -13,6 +13,7 @@ mod notify;
 mod run;
 mod status;
 mod sync;
+mod thaw;
 mod wait;
 
 /// Keeps workloads waiting until the host's clock can be trusted.
@@ -39,6 +40,8 @@ enum Verb {
     Status(status::Args),
     /// Tell the agent of a sleep, a wake-up, a snapshot or a restore
     Notify(notify::Args),
+    /// Thaw what the agent froze and did not thaw
+    Thaw(thaw::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
 }
@@ -92,6 +95,7 @@ impl Cli {
             Verb::Measure(args) => args.run(),
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
+            Verb::Thaw(args) => args.run(),
             Verb::Config(args) => args.run(),
         }
     }
