@@ -134,10 +134,11 @@ pub struct Settings {
     pub root: PathBuf,
 }
 
+/// Nobody's containers; whose is the configuration's to say.
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
+            engines: vec![],
             exclude: vec![],
             max: Duration::from_secs(30),
             waves: None,
