@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::cli::{Error, runtime};
 use crate::config::Config;
 use crate::correction::Corrector;
@@ -18,8 +19,6 @@ use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::boottime;
 use crate::sys::step::SystemClock;
 
-/// Where containers name their servers, separated by commas or spaces.
-const ENVIRONMENT: &str = "CLOCKGATE_SERVERS";
 /// The version of what `--json` prints; raised when a field changes its meaning or goes.
 const JSON_VERSION: u32 = 1;
 
@@ -47,7 +46,7 @@ impl Args {
         let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
         let (claim, of_the_daemon) =
             runtime()?.block_on(async { (corrector.describe().await, corrector.servers().await) });
-        let (servers, asked) = match named(self.servers, std::env::var(ENVIRONMENT).ok(), config.servers)? {
+        let (servers, asked) = match named(self.servers, of_the_environment()?, config.servers) {
             Some(named) => named,
             None => {
                 let (servers, origin) = defaults::servers(Path::new("/"), &of_the_daemon);
@@ -82,19 +81,15 @@ fn print(text: &str) -> Result<(), Error> {
 /// The servers that somebody named, and who did.
 fn named(
     on_the_command_line: Vec<ServerName>,
-    in_the_environment: Option<String>,
+    in_the_environment: Vec<ServerName>,
     in_the_configuration: Vec<ServerName>,
-) -> Result<Option<(Vec<ServerName>, String)>, Error> {
-    let listed = in_the_environment.unwrap_or_default();
-    let parts = listed.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty());
-    let listed: Result<Vec<ServerName>, _> = parts.map(str::parse).collect();
-    let listed = listed.map_err(|e| Error::caused(Exit::Usage, format!("cannot read {ENVIRONMENT}"), e))?;
+) -> Option<(Vec<ServerName>, String)> {
     let sources = [
         (on_the_command_line, "--server"),
-        (listed, ENVIRONMENT),
+        (in_the_environment, ENVIRONMENT),
         (in_the_configuration, "the configuration's servers"),
     ];
-    Ok(sources.into_iter().find(|(servers, _)| !servers.is_empty()).map(|(servers, by)| (servers, by.to_owned())))
+    sources.into_iter().find(|(servers, _)| !servers.is_empty()).map(|(servers, by)| (servers, by.to_owned()))
 }
 
 /// Everything there is to print.
