@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Cause, Event, Gate, Machine, Snapshot};
 use crate::disruption::notify::Notice;
+use crate::publish::bus::Face;
 use crate::publish::clockbound::{self, ClockBoundPage};
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
@@ -26,7 +27,7 @@ use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 
-pub use once::{Outcome, once};
+pub use once::{Outcome, measure, once};
 use perform::Performer;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
@@ -76,7 +77,7 @@ pub async fn run(
         snapshots,
         sleepers: vec![],
     };
-    let _watchers = watchers::start(&config, &clock, &events, &notices, &seen);
+    let _watchers = watchers::start(&config, &clock, &events, &Face { snapshots: seen, notices });
     corridor.take(Event::Started)?;
     unit::ready();
     let mut watchdog = Watchdog::new();

@@ -137,12 +137,15 @@ impl Page {
     /// [`Error`]. A page of another boot is [`Error::Absent`]: its agent is gone with that boot.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let path = directory.join(FILE);
-        let unreadable = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => Error::Absent(path.clone()),
-            io::ErrorKind::UnexpectedEof => {
-                Error::Foreign { path: path.clone(), found: format!("it is shorter than {LEN} bytes") }
+        let unreadable = |source: io::Error| {
+            let path = path.clone();
+            if source.kind() == io::ErrorKind::NotFound {
+                Error::Absent(path)
+            } else if source.kind() == io::ErrorKind::UnexpectedEof {
+                Error::Foreign { path, found: format!("it is shorter than {LEN} bytes") }
+            } else {
+                Error::Unreadable { path, source }
             }
-            _ => Error::Unreadable { path: path.clone(), source },
         };
         let file = File::open(&path).map_err(unreadable)?;
         let page = Self { mapping: Mapping::new(&file).map_err(unreadable)? };

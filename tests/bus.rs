@@ -1,27 +1,42 @@
 //! D-Bus with real parts: a private dbus-daemon, a logind of our own on it, the agent's object on it and on its socket.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::too_many_arguments, reason = "methods that others defined")]
 
 use std::future::Future;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 
+#[path = "bus/agent.rs"]
+mod agent;
 #[path = "bus/daemon.rs"]
 mod daemon;
 #[path = "bus/logind.rs"]
 mod logind;
+#[path = "bus/object.rs"]
+mod object;
 #[path = "bus/sleep.rs"]
 mod sleep;
+#[path = "bus/socket.rs"]
+mod socket;
+#[path = "bus/strangers.rs"]
+mod strangers;
 
 macro_rules! scenes {
-    ($($module:ident: $($scene:ident),+ $(,)?;)+) => {
-        vec![$($(scene(stringify!($scene), || run($module::$scene()))),+),+]
+    ($($module:ident needs $needs:expr => $($scene:ident),+ $(,)?;)+) => {
+        vec![$($(scene(stringify!($scene), &$needs, || run($module::$scene()))),+),+]
     };
 }
 
+/// Set where this program runs again, on a host that it made.
+const INSIDE: &str = "CLOCKGATE_TEST_INSIDE";
+
 fn main() {
+    if std::env::var_os(INSIDE).is_some() {
+        return run(strangers::as_a_member());
+    }
     let scenes = scenes! {
-        sleep:
+        sleep needs ["dbus-daemon"] =>
             the_machine_sleeps_only_after_the_answer_and_the_next_sleep_is_held_again,
             a_second_announcement_without_a_wake_up_between_is_announced_too,
             a_wake_up_without_a_sleep_is_passed_on_and_leaves_an_inhibitor,
@@ -36,22 +51,51 @@ fn main() {
             a_refused_inhibitor_is_asked_for_again_and_sleep_is_announced_all_the_same,
             nobody_but_logind_can_announce_a_sleep,
             when_nobody_listens_any_more_the_inhibitor_is_let_go;
+        object needs ["dbus-daemon"] =>
+            the_properties_are_those_of_the_snapshot,
+            what_changes_is_said_in_one_signal_and_nothing_else_is,
+            sync_answers_when_the_clock_is_proven_again,
+            sync_answers_when_the_agent_gives_up_and_errs_when_the_callers_time_ends,
+            notify_passes_each_event_and_waits_as_it_is_told,
+            the_introspection_is_the_interface_file_that_we_ship,
+            a_bus_that_dies_is_joined_again_and_a_name_that_is_taken_waited_for;
+        socket needs ["dbus-send"] =>
+            without_a_bus_our_own_client_syncs_and_notifies,
+            libdbus_is_served_on_the_socket_and_peers_hear_of_changes,
+            the_socket_is_roots_alone_and_replaces_a_dead_one_but_never_a_living_one,
+            garbage_on_the_socket_harms_nobody_else;
+        strangers needs ["dbus-daemon", "busctl", "setpriv", "unshare", ROOT] =>
+            on_the_bus_everybody_reads_and_strangers_act_only_by_polkit,
+            a_stranger_on_the_socket_is_turned_away_and_told_with_77,
+            a_member_of_the_group_is_let_in_on_a_host_that_has_it;
     };
     libtest_mimic::run(&Arguments::from_args(), scenes).exit();
 }
 
-/// A scene that needs a dbus-daemon: without one it is skipped aloud, and in CI it fails.
-fn scene(name: &str, play: fn()) -> Trial {
-    let here = daemon::Bus::is_here();
-    if !here {
-        eprintln!("skipped: {name}: no dbus-daemon on this machine");
+const ROOT: &str = "root";
+
+/// A scene that lacks a program or a privilege is skipped aloud; in CI it fails.
+fn scene(name: &str, needs: &[&str], play: fn()) -> Trial {
+    let lacks = needs.iter().find(|need| !is_here(need));
+    if let Some(lacks) = lacks {
+        eprintln!("skipped: {name}: it needs {lacks}");
     }
-    let skip = !here && std::env::var("CI").as_deref() != Ok("true");
+    let skip = lacks.is_some() && std::env::var("CI").as_deref() != Ok("true");
     Trial::test(name, move || {
         play();
         Ok(())
     })
     .with_ignored_flag(skip)
+}
+
+fn is_here(need: &str) -> bool {
+    if need == ROOT {
+        return nix::unistd::geteuid().is_root();
+    }
+    let mut folders =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    folders.push("/usr/bin".into());
+    folders.iter().any(|folder| folder.join(need).exists())
 }
 
 fn run(scene: impl Future<Output = ()>) {

@@ -8,7 +8,7 @@ use clock_bound_client::{ClockBoundClient, ClockBoundNowResult, ClockStatus};
 use clock_bound_shm::common::{CLOCK_MONOTONIC, clock_gettime_safe};
 use clock_bound_shm::{ClockErrorBound, ShmWrite, ShmWriter};
 use clockgate::decision::{Boottime, Cause, Epoch, Gate, Snapshot, State};
-use clockgate::publish::clockbound::{ClockBoundPage, Error};
+use clockgate::publish::clockbound::{self, ClockBoundPage, Error};
 use clockgate::sys::clock::boottime;
 use tempfile::TempDir;
 
@@ -160,16 +160,31 @@ fn a_reader_never_sees_half_a_record_nor_the_generation_zero() {
 #[test]
 fn a_restarted_agent_goes_on_with_its_own_page_and_mends_an_odd_generation() {
     let (root, path) = root();
-    ClockBoundPage::open(&path, root.path()).unwrap().publish(&proven(State::Synchronized)).unwrap();
-    let mut client = client(&path);
-    assert_eq!(client.now().unwrap().clock_status, ClockStatus::Synchronized);
-
+    let mut client = killed_while_synchronized(&root, &path);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[if cfg!(target_endian = "little") { 14 } else { 15 }] |= 1;
     std::fs::write(&path, bytes).unwrap();
     let mut page = ClockBoundPage::open(&path, root.path()).unwrap();
     page.publish(&shut(Cause::Restore)).unwrap();
     assert_eq!(client.now().unwrap().clock_status, ClockStatus::Disrupted);
+}
+
+#[test]
+fn the_page_of_a_killed_agent_can_be_shut_for_it() {
+    let (root, path) = root();
+    clockbound::shut(&path, root.path()).unwrap();
+    assert!(!path.exists());
+    let mut client = killed_while_synchronized(&root, &path);
+    clockbound::shut(&path, root.path()).unwrap();
+    assert_eq!(client.now().unwrap().clock_status, ClockStatus::Unknown);
+}
+
+fn killed_while_synchronized(root: &TempDir, path: &Path) -> ClockBoundClient {
+    let mut page = ClockBoundPage::open(path, root.path()).unwrap();
+    page.publish(&proven(State::Synchronized)).unwrap();
+    let mut client = client(path);
+    assert_eq!(client.now().unwrap().clock_status, ClockStatus::Synchronized);
+    client
 }
 
 #[test]

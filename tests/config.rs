@@ -85,9 +85,8 @@ fn sample_passes_check() -> Result<(), Failed> {
     fs::write(&file, clockgate(&["sample"]).stdout)?;
     assert_eq!(clockgate(&["check", &file.to_string_lossy()]).status.code(), Some(0));
     let loaded = Config::load(folder.path())?;
-    let floor = loaded.policy.floor;
-    let mut defaults = Config::default();
-    defaults.policy.floor = floor;
+    let mut defaults = Config { root: loaded.root.clone(), ..Config::default() };
+    defaults.policy.floor = loaded.policy.floor;
     assert_eq!(loaded, defaults);
     Ok(())
 }

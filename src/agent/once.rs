@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{Error, Performer, tell};
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Epoch, Event, Failure, Machine, Offset, Snapshot, State, StepError};
+use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Snapshot, State, StepError};
 use crate::disruption::clock_set;
 use crate::sys::clock::boottime;
 use crate::sys::readable::readable;
@@ -19,6 +19,8 @@ use crate::sys::timerfd::Alarm;
 pub struct Outcome {
     /// How the machine stood at the end; its gate says whether the clock is proven.
     pub end: Snapshot,
+    /// What stood between it and a proof; means nothing where there is one.
+    pub trouble: String,
     /// The steps that were made.
     pub steps: Vec<Offset>,
     /// Why a step was not permitted, if that is what ended it.
@@ -50,6 +52,7 @@ pub async fn once(config: &Config) -> Result<Outcome, Error> {
         if machine.state() == State::Synchronized || given_up {
             watch.abort();
             outcome.end = machine.snapshot();
+            outcome.trouble = machine.trouble().to_string();
             return Ok(outcome);
         }
         actions.into_iter().for_each(|action| performer.start(action));
@@ -59,6 +62,13 @@ pub async fn once(config: &Config) -> Result<Outcome, Error> {
             rung = super::rung(&alarm) => rung.map(|()| Event::Alarm).map_err(Error::Alarm)?,
         };
     }
+}
+
+/// Asks every reference once, and leaves it at that.
+pub async fn measure(config: &Config) -> Measurement {
+    let (events, _inbox) = mpsc::channel(1);
+    let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
+    Performer::new(corrector, events, config).measure().await
 }
 
 impl Outcome {

@@ -101,7 +101,8 @@ impl Performer {
         })
     }
 
-    async fn measure(&self) -> Measurement {
+    /// Asks every reference once; whom, is found out first if it is not known.
+    pub(super) async fn measure(&self) -> Measurement {
         {
             let mut asked = self.asked.lock().await;
             if asked.is_none() {

@@ -1,18 +1,19 @@
 //! What runs beside the loop: the sources of disruptions and the bus. One that ends is started again, later and later.
 
+use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::config::Config;
-use crate::decision::{Event, Snapshot};
-use crate::disruption::notify::Notice;
+use crate::decision::Event;
 use crate::disruption::{clock_set, logind, network};
 
+use crate::publish::bus::{self, Face};
 use crate::sys::step::SystemClock;
 
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -23,8 +24,7 @@ pub(super) fn start(
     config: &Config,
     clock: &Arc<SystemClock>,
     events: &mpsc::Sender<Event>,
-    notices: &mpsc::Sender<Notice>,
-    seen: &watch::Receiver<Snapshot>,
+    face: &Face,
 ) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
     let (clock, to) = (clock.clone(), events.clone());
@@ -32,17 +32,29 @@ pub(super) fn start(
     let to = events.clone();
     watchers.spawn(kept("network", events.clone(), move || network::watch(to.clone())));
     if config.bus.system {
-        // It comes back by itself when the bus or logind was away.
-        watchers.spawn(logind::watch(None, notices.clone()));
+        // These two come back by themselves when the bus was away.
+        watchers.spawn(logind::watch(None, face.notices.clone()));
+        watchers.spawn(bus::system::serve(None, face.clone()));
+    }
+    // The gate works without anybody who could talk to the agent, so it is kept all the same.
+    match bus::peer::Listener::bind(&config.bus.peer) {
+        Ok(listener) => drop(watchers.spawn(listen(listener, face.clone()))),
+        Err(error) => error!(error = &error as &dyn Error, "nobody can notify this agent by its socket"),
     }
     watchers
+}
+
+async fn listen(listener: bus::peer::Listener, face: Face) {
+    if let Err(error) = listener.serve(face).await {
+        error!(%error, "nobody can notify this agent by its socket any more");
+    }
 }
 
 /// Starts a source again whenever it fails, after a pause; says each time that it is lost.
 async fn kept<F, E>(name: &'static str, events: mpsc::Sender<Event>, source: impl Fn() -> F)
 where
     F: Future<Output = Result<(), E>>,
-    E: std::error::Error,
+    E: Error,
 {
     let mut pause = PAUSE_FIRST;
     while let Err(error) = source().await {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::decision::Boottime;
 use crate::sys::clock::boottime;
+use crate::sys::random;
 
 use super::error::{Error, Problem};
 use super::reports::{Activity, Authentication, Mode, NtpData, SourceData, Tracking};
-use super::socket::{Socket, random};
+use super::socket::Socket;
 use super::status::Status;
 use super::wire::{Address, Command, Fields, Malformed, REPLY_MAX, decode, encode};
 
@@ -49,7 +50,7 @@ impl Client {
     }
 
     fn new(place: Place, deadline: Boottime) -> Self {
-        Self { place, deadline, socket: None, sequence: random() as u32 }
+        Self { place, deadline, socket: None, sequence: 0 }
     }
 
     /// What chronyd believes of the clock.
@@ -162,7 +163,7 @@ impl Client {
 
     /// Sends until a reply to this very request comes. What else comes is ignored: a late reply to the last request, garbage.
     fn exchange<'a>(&mut self, command: Command, body: &[u8], buffer: &'a mut [u8]) -> Result<Fields<'a>, Problem> {
-        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence = random::number().map_err(Problem::Io)? as u32;
         let began = boottime();
         let mut ignored = None;
         for attempt in 0..ATTEMPTS {

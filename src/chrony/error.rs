@@ -72,6 +72,12 @@ impl Error {
         matches!(self.problem, Problem::Refused(Status::Invalid))
     }
 
+    /// Whether chronyd let its deadline pass.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        matches!(self.problem, Problem::Silent { .. })
+    }
+
     /// Whether there is certainly no chronyd behind this socket.
     #[must_use]
     pub fn is_absent(&self) -> bool {

@@ -69,6 +69,8 @@ pub struct SourceData {
     pub address: Address,
     /// Its stratum, 0 before its first answer.
     pub stratum: u16,
+    /// Whether it is the one that chronyd follows.
+    pub selected: bool,
     /// What it is.
     pub mode: Mode,
     /// One bit for each of the last eight polls; the lowest is the last one.
@@ -85,6 +87,8 @@ impl SourceData {
         Ok(Self {
             address: reply.address(28, "source address")?,
             stratum: reply.u16(50, "stratum")?,
+            // RPY_SD_ST_SELECTED; the others say why not.
+            selected: reply.u16(52, "source state")? == 0,
             mode: match reply.u16(54, "source mode")? {
                 0 => Mode::Client,
                 1 => Mode::Peer,
@@ -225,6 +229,7 @@ mod tests {
         let source = parsed(SOURCE_DATA, Command::SourceData, SourceData::parse)?;
         assert_eq!(source.address, Address::Ip([127, 0, 0, 1].into()));
         assert_eq!((source.mode, source.reach, source.stratum), (Mode::Client, 0xff, 2));
+        assert!(source.selected);
         assert_eq!(source.since_sample_secs, Some(1));
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! The two ways to chronyd: its Unix datagram socket, for everything, and its UDP port, for reading.
 
 use std::fs::{self, Permissions};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +8,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
+
+use crate::sys::random;
 
 use super::error::Problem;
 
@@ -49,7 +50,8 @@ impl Socket {
         UnixDatagram::unbound().and_then(|s| s.connect(path)).map_err(|e| problem(e, Problem::Abandoned))?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         sweep(folder);
-        let own = folder.join(format!("{OURS}{}-{:08x}.sock", process::id(), random() as u32));
+        let number = random::number().map_err(Problem::Io)? as u32;
+        let own = folder.join(format!("{OURS}{}-{number:08x}.sock", process::id()));
         let failed = |source| Problem::OwnSocket { path: own.clone(), source };
         let socket = UnixDatagram::bind(&own).map_err(failed)?;
         let file = OwnFile(own.clone());
@@ -120,13 +122,6 @@ fn sweep(folder: &Path) {
             drop(fs::remove_file(entry.path()));
         }
     }
-}
-
-/// A number that nobody can foretell: the standard library's hasher takes its keys from getrandom(2).
-pub fn random() -> u64 {
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u64(0);
-    hasher.finish()
 }
 
 #[cfg(test)]

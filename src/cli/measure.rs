@@ -1,15 +1,279 @@
-//! `clockgate measure`
+//! `clockgate measure`: ask every reference once and print what each says. It changes nothing and needs no privilege.
 
-use crate::cli::Error;
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::{Error, runtime};
+use crate::config::Config;
+use crate::correction::Corrector;
+use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, agree};
 use crate::exit::Exit;
+use crate::reference::{References, ServerName, defaults};
+use crate::sys::adjtimex::{self, KernelClock};
+use crate::sys::clock::boottime;
+use crate::sys::step::SystemClock;
+
+/// Where containers name their servers, separated by commas or spaces.
+const ENVIRONMENT: &str = "CLOCKGATE_SERVERS";
+/// The version of what `--json` prints; raised when a field changes its meaning or goes.
+const JSON_VERSION: u32 = 1;
 
 /// Options of `clockgate measure`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Ask this NTP server, and only those named so (default: CLOCKGATE_SERVERS, the configuration's, those of the running
+    /// time daemon, those of this cloud, a public pool: the first of these that names any)
+    #[arg(long = "server", value_name = "HOST[:PORT]")]
+    servers: Vec<ServerName>,
+    /// How long to wait for the answers (default: `measure-timeout` of the configuration)
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
+    timeout: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
 
 impl Args {
-    /// Performs the verb.
+    /// Performs the verb: 0 when an NTP server answered. The daemon's and the kernel's claims are printed and count for
+    /// nothing: they stand for hours after a restore.
     pub fn run(self) -> Result<Exit, Error> {
-        Err(Error::new(Exit::Bug, "not written yet"))
+        let config = Config::load(Path::new("/"))
+            .map_err(|e| Error::caused(Exit::Config, "cannot read the configuration", e))?;
+        let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
+        let (claim, of_the_daemon) =
+            runtime()?.block_on(async { (corrector.describe().await, corrector.servers().await) });
+        let (servers, asked) = match named(self.servers, std::env::var(ENVIRONMENT).ok(), config.servers)? {
+            Some(named) => named,
+            None => {
+                let (servers, origin) = defaults::servers(Path::new("/"), &of_the_daemon);
+                (servers, origin.to_string())
+            }
+        };
+        let timeout = self.timeout.unwrap_or(config.measure_timeout);
+        let references = References::new(servers);
+        references.resolve(timeout);
+        let measurement = references.measure(timeout);
+        let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
+        let agreement = agree(&measurement.readings, boottime(), drift_ppm, config.policy.min_references);
+        let report = Report { asked, measurement, claim, agreement, drift_ppm, kernel: adjtimex::read().ok() };
+        print(&if self.json { format!("{:#}\n", report.json()) } else { report.table() })?;
+        if report.measurement.readings.is_empty() {
+            return Err(Error::new(Exit::StillShut, "no reference answered"));
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// Writes to standard output; whoever reads it may stop early.
+fn print(text: &str) -> Result<(), Error> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::caused(Exit::Bug, "cannot write to standard output", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The servers that somebody named, and who did.
+fn named(
+    on_the_command_line: Vec<ServerName>,
+    in_the_environment: Option<String>,
+    in_the_configuration: Vec<ServerName>,
+) -> Result<Option<(Vec<ServerName>, String)>, Error> {
+    let listed = in_the_environment.unwrap_or_default();
+    let parts = listed.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty());
+    let listed: Result<Vec<ServerName>, _> = parts.map(str::parse).collect();
+    let listed = listed.map_err(|e| Error::caused(Exit::Usage, format!("cannot read {ENVIRONMENT}"), e))?;
+    let sources = [
+        (on_the_command_line, "--server"),
+        (listed, ENVIRONMENT),
+        (in_the_configuration, "the configuration's servers"),
+    ];
+    Ok(sources.into_iter().find(|(servers, _)| !servers.is_empty()).map(|(servers, by)| (servers, by.to_owned())))
+}
+
+/// Everything there is to print.
+struct Report {
+    asked: String,
+    measurement: Measurement,
+    /// What the time daemon says of the clock.
+    claim: Option<Reading>,
+    agreement: Result<Agreement, Disagreement>,
+    drift_ppm: u32,
+    kernel: Option<KernelClock>,
+}
+
+impl Report {
+    fn table(&self) -> String {
+        let head = ["SOURCE", "OFFSET", "BOUND", "STRATUM", "DELAY", "AUTHENTICATED"].map(str::to_owned);
+        let rows: Vec<[String; 6]> = std::iter::once(head).chain(self.all().map(|r| self.row(r))).collect();
+        let mut widths = [0; 6];
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        let mut text = String::new();
+        for row in &rows {
+            let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            text.push_str(line.join("  ").trim_end());
+            text.push('\n');
+        }
+        for failure in &self.measurement.failures {
+            line(&mut text, &format!("{}: {}", failure.source, failure.why));
+        }
+        line(&mut text, &format!("asked: {}", self.asked));
+        line(&mut text, &format!("agreement: {}", self.agreement_in_words()));
+        if let Some(kernel) = &self.kernel {
+            line(&mut text, &format!("the kernel's own claim: {}", kernel_in_words(kernel)));
+        }
+        text
+    }
+
+    /// The readings, and the daemon's claim after them.
+    fn all(&self) -> impl Iterator<Item = &Reading> {
+        self.measurement.readings.iter().chain(&self.claim)
+    }
+
+    fn row(&self, reading: &Reading) -> [String; 6] {
+        let now = boottime();
+        [
+            reading.source.clone(),
+            reading.offset.to_string(),
+            seconds(reading.bound_at(now, self.drift_ppm)),
+            reading.stratum.map_or_else(|| "-".to_owned(), |s| s.to_string()),
+            reading.delay.map_or_else(|| "-".to_owned(), seconds),
+            if reading.authenticated { "yes" } else { "no" }.to_owned(),
+        ]
+    }
+
+    fn agreement_in_words(&self) -> String {
+        match &self.agreement {
+            Ok(all) => {
+                let asked = self.measurement.readings.len();
+                let mut words =
+                    format!("offset {}, bound {}, {} of {asked}", all.offset, seconds(all.bound()), all.supporters);
+                if !all.falsetickers.is_empty() {
+                    // Writing to a string does not fail.
+                    let _ = write!(words, "; not with them: {}", all.falsetickers.join(", "));
+                }
+                words
+            }
+            Err(why) => why.to_string(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let readings: Vec<Value> = self.all().map(|r| self.reading_json(r)).collect();
+        let failures: Vec<Value> = self
+            .measurement
+            .failures
+            .iter()
+            .map(|failure| json!({ "source": failure.source, "why": failure.why }))
+            .collect();
+        json!({
+            "version": JSON_VERSION,
+            "asked": self.asked,
+            "references": readings,
+            "failures": failures,
+            "agreement": self.agreement.as_ref().ok().map(agreement_json),
+            "disagreement": self.agreement.as_ref().err().map(ToString::to_string),
+            "kernel": self.kernel.as_ref().map(kernel_json),
+        })
+    }
+
+    fn reading_json(&self, reading: &Reading) -> Value {
+        let now = boottime();
+        json!({
+            "source": reading.source,
+            "kind": reading.kind.to_string(),
+            "offset_ns": reading.offset.as_nanos(),
+            "bound_ns": nanos(reading.bound_at(now, self.drift_ppm)),
+            "root_distance_ns": nanos(reading.root_distance_at(now, self.drift_ppm)),
+            "stratum": reading.stratum,
+            "delay_ns": reading.delay.map(nanos),
+            "leap": leap_name(reading.leap),
+            "authenticated": reading.authenticated,
+        })
+    }
+}
+
+fn agreement_json(all: &Agreement) -> Value {
+    json!({
+        "offset_ns": all.offset.as_nanos(),
+        "bound_ns": nanos(all.bound()),
+        "supporters": all.supporters,
+        "authenticated": all.authenticated,
+        "falsetickers": all.falsetickers,
+    })
+}
+
+fn kernel_json(kernel: &KernelClock) -> Value {
+    json!({
+        "synchronised": !kernel.unsynchronised,
+        "max_error_ns": nanos(kernel.max_error),
+        "rate_ppm": kernel.rate_ppm(),
+    })
+}
+
+fn kernel_in_words(kernel: &KernelClock) -> String {
+    let state = if kernel.unsynchronised { "not synchronised" } else { "synchronised" };
+    format!("{state}, maximum error {}, rate bent by {} ppm", seconds(kernel.max_error), kernel.rate_ppm())
+}
+
+const fn leap_name(leap: Leap) -> &'static str {
+    match leap {
+        Leap::None => "none",
+        Leap::Insert => "insert",
+        Leap::Delete => "delete",
+    }
+}
+
+fn line(text: &mut String, content: &str) {
+    text.push_str(content);
+    text.push('\n');
+}
+
+/// Rounded up: a bound is at least what it says.
+fn seconds(duration: Duration) -> String {
+    let micros = duration.as_nanos().div_ceil(1000);
+    format!("{}.{:06}s", micros / 1_000_000, micros % 1_000_000)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    crate::decision::nanos_u64(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whom(line: &[&str], environment: Option<&str>, config: &[&str]) -> Result<Option<(String, String)>, Error> {
+        let parsed = |names: &[&str]| names.iter().map(|n| n.parse().unwrap()).collect::<Vec<ServerName>>();
+        let found = named(parsed(line), environment.map(str::to_owned), parsed(config))?;
+        let joined = |servers: Vec<ServerName>| servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        Ok(found.map(|(servers, by)| (joined(servers), by)))
+    }
+
+    #[test]
+    fn the_command_line_is_before_the_environment_and_that_before_the_configuration() {
+        let found = |line: &[&str], environment, config: &[&str]| whom(line, environment, config).unwrap().unwrap();
+        assert_eq!(found(&["a.example"], Some("b.example"), &["c.example"]).0, "a.example");
+        let (servers, by) = found(&[], Some(" 192.0.2.1,b.example:99\t[::1]:5 ,"), &["c.example"]);
+        assert_eq!((servers.as_str(), by.as_str()), ("192.0.2.1 b.example:99 [::1]:5", ENVIRONMENT));
+        assert_eq!(found(&[], Some(" "), &["c.example"]).0, "c.example");
+        assert!(whom(&[], None, &[]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_wrong_environment_is_named() {
+        let error = whom(&[], Some("192.0.2.1,b/example"), &[]).unwrap_err();
+        assert_eq!(error.exit, Exit::Usage);
+        assert!(error.to_string().contains(ENVIRONMENT));
     }
 }

@@ -1,15 +1,88 @@
-//! `clockgate notify`
+//! `clockgate notify`: tell the agent of a sleep, a wake-up, a snapshot or a restore.
+
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use serde_json::json;
 
 use crate::cli::Error;
+use crate::config::Config;
+use crate::duration;
 use crate::exit::Exit;
+use crate::publish::bus::client::{self, Client, Outcome, What};
 
 /// Options of `clockgate notify`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// What happens, or has happened
+    #[arg(value_parser = PossibleValuesParser::new(What::ALL.map(What::name)))]
+    what: String,
+    /// Wait until the gate is shut (suspend, pre-snapshot), or until the clock is proven again (resume, post-restore)
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait at most
+    #[arg(long, value_name = "D", value_parser = duration::parse, default_value = "60s", requires = "wait")]
+    timeout: Duration,
+    /// The agent's socket [default: bus.peer of the configuration]
+    #[arg(long, value_name = "PATH")]
+    bus: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
 
 impl Args {
-    /// Performs the verb.
+    /// Performs the verb: 0 when the agent took it, and with `--wait` when what was waited for has come.
     pub fn run(self) -> Result<Exit, Error> {
-        Err(Error::new(Exit::Bug, "not written yet"))
+        let what = What::named(&self.what);
+        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
+        let patience = if self.wait { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
+        let outcome = Client::connect(&socket(self.bus))?.notify(what, patience)?;
+        if self.json {
+            println!("{}", json!({"version": 1, "notified": what.name(), "agent": outcome}));
+        } else if self.wait {
+            println!("{}", sentence(&outcome));
+        }
+        let waited_in_vain = self.wait && !what.begins() && outcome.gate != "open";
+        Ok(if waited_in_vain { Exit::StillShut } else { Exit::Ok })
+    }
+}
+
+/// The agent's socket: where we are told, or where the configuration says.
+pub(super) fn socket(told: Option<PathBuf>) -> PathBuf {
+    // A hook's word must come through whatever is wrong with the configuration; the agent says what that is.
+    told.unwrap_or_else(|| Config::load(Path::new("/")).unwrap_or_default().bus.peer)
+}
+
+/// What the agent answered, for people.
+pub(super) fn sentence(outcome: &Outcome) -> String {
+    let mut text = format!("gate {}, {} in epoch {}", outcome.gate, outcome.state, outcome.epoch);
+    if let (Some(offset), Some(bound)) = (outcome.offset_ns, outcome.bound_ns) {
+        let offset = crate::decision::Offset::from_nanos(offset);
+        let bound = Duration::from_nanos(bound).as_secs_f64() * 1e3;
+        text.push_str(&format!(", offset {offset}, bound {bound:.3} ms"));
+    }
+    if !outcome.why.is_empty() {
+        text.push_str(&format!(": {}", outcome.why));
+    }
+    text
+}
+
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            text.push_str(&format!(": {next}"));
+            cause = next.source();
+        }
+        let exit = match error {
+            client::Error::NoAgent { .. } | client::Error::Stuck { .. } => Exit::NoAgent,
+            client::Error::NotPermitted(_) => Exit::NotPermitted,
+            client::Error::StillShut(_) => Exit::StillShut,
+        };
+        Self::new(exit, text)
     }
 }

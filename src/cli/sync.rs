@@ -1,15 +1,140 @@
-//! `clockgate sync`
+//! `clockgate sync`: the heir of ntpdate and `sntp -sS`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::agent::{self, Outcome};
 use crate::cli::Error;
+use crate::config::Config;
+use crate::decision::{Evidence, Failure, Gate, agree, judge, nanos_u64};
 use crate::exit::Exit;
+use crate::page::{self, Page};
+use crate::publish::bus::client::Client;
+use crate::reference::ServerName;
+use crate::sys::clock::boottime;
 
 /// Options of `clockgate sync`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Ask this server and no other; may be given again, and two that agree may ask for a larger step than one
+    #[arg(long = "server", value_name = "HOST[:PORT]")]
+    servers: Vec<ServerName>,
+
+    /// Measure, judge, say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// How long to try
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
+    timeout: Option<Duration>,
+
+    /// Read the configuration below this folder
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
 
 impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
-        Err(Error::new(Exit::Bug, "not written yet"))
+        let mut config =
+            Config::load(&self.root).map_err(|e| Error::caused(Exit::Config, "the configuration is wrong", e))?;
+        if !self.servers.is_empty() {
+            config.servers.clone_from(&self.servers);
+        }
+        if let Some(timeout) = self.timeout {
+            config.policy.deadline = timeout;
+        }
+        if self.dry_run {
+            return self.dry(&config);
+        }
+        // One writer at a time: where an agent keeps this clock, it is asked to.
+        match Page::open(&config.page) {
+            Ok(_) if self.servers.is_empty() => self.by_the_agent(&config),
+            Ok(_) => Err(Error::new(
+                Exit::Usage,
+                "an agent keeps this clock, and it asks its own servers: leave --server out, or stop the agent",
+            )),
+            Err(page::Error::Absent(_)) => self.alone(&config),
+            Err(error) => Err(Error::caused(Exit::NoAgent, "cannot tell whether an agent keeps this clock", error)),
+        }
     }
+
+    /// Measures, judges, and leaves the clock as it is.
+    fn dry(&self, config: &Config) -> Result<Exit, Error> {
+        let measurement = super::runtime()?.block_on(agent::measure(config));
+        let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
+        let agreed = agree(&measurement.readings, boottime(), drift_ppm, config.policy.min_references);
+        let agreement = agreed.map_err(|why| in_vain(why.to_string(), &measurement.failures))?;
+        let verdict = if agreement.bound() <= config.policy.threshold {
+            "no step is needed".to_owned()
+        } else {
+            match judge(&agreement, &Evidence { last: None, ..Evidence::default() }, &config.policy) {
+                Ok(()) => format!("the clock would be stepped by {}", agreement.offset),
+                Err(refusal) => format!("the step would be refused: {refusal}"),
+            }
+        };
+        if self.json {
+            let bound = nanos_u64(agreement.bound());
+            let offset = agreement.offset.as_nanos();
+            println!(
+                "{}",
+                json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict })
+            );
+        } else {
+            println!("offset {}, at most {:.3} ms wrong: {verdict}", agreement.offset, millis(agreement.bound()));
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn by_the_agent(&self, config: &Config) -> Result<Exit, Error> {
+        let outcome = Client::connect(&config.bus.peer)?.sync(config.policy.deadline)?;
+        let is_proven = outcome.gate == Gate::Proven.to_string();
+        if self.json {
+            println!("{}", json!({ "version": 1, "proven": is_proven, "agent": outcome }));
+        } else {
+            println!("the agent: {}", super::notify::sentence(&outcome));
+        }
+        Ok(if is_proven { Exit::Ok } else { Exit::StillShut })
+    }
+
+    fn alone(&self, config: &Config) -> Result<Exit, Error> {
+        let outcome = super::runtime()?
+            .block_on(agent::once(config))
+            .map_err(|e| Error::caused(Exit::Bug, "the walk broke off", e))?;
+        let Outcome { end, trouble, steps, not_permitted, failures } = &outcome;
+        if let Some(why) = not_permitted {
+            return Err(Error::new(Exit::NotPermitted, why.clone()));
+        }
+        let (Gate::Proven, Some(offset), Some(bound)) = (end.gate, end.offset, end.bound) else {
+            return Err(in_vain(trouble.clone(), failures));
+        };
+        if self.json {
+            let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
+            let bound = nanos_u64(bound);
+            println!(
+                "{}",
+                json!({ "version": 1, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound })
+            );
+        } else {
+            let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
+            println!("{}proven: offset {offset}, at most {:.3} ms wrong", stepped.concat(), millis(bound));
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// The clock is not proven; who did not answer is named.
+fn in_vain(why: String, failures: &[Failure]) -> Error {
+    let each: Vec<String> = failures.iter().map(|Failure { source, why }| format!("\n  {source}: {why}")).collect();
+    Error::new(Exit::StillShut, format!("the clock is not proven: {why}{}", each.concat()))
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use crate::chrony::{Address, Authentication, Client, Error, Mode, Problem, SourceData, Status, Tracking};
-use crate::decision::{Boottime, Kind, Offset, Reading, Realtime, StepError, forward};
+use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, StepError, forward, nanos_u64};
 use crate::reference::ServerName;
 use crate::sys::clock::{boottime, realtime, standing};
 use crate::sys::step::{NOISE, SystemClock};
@@ -46,12 +46,13 @@ pub enum Forgot {
     Absent(Option<String>),
 }
 
-/// How much a chronyd has heard, to tell a new sample from an old one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the source that chronyd follows has been heard saying, to tell a new sample from an old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
-    /// Good packets of all its servers.
-    valid: u64,
-    /// When the newest sample was taken, at the earliest.
+    source: Address,
+    /// Its good packets; reference clocks have none.
+    valid: u32,
+    /// When its newest sample was taken, at the earliest.
     newest: Boottime,
     /// When we asked.
     as_of: Boottime,
@@ -59,8 +60,8 @@ pub struct Heard {
 
 impl Heard {
     /// Whether a sample came after `before` was taken.
-    const fn is_newer(&self, before: &Self) -> bool {
-        self.valid > before.valid || self.newest.since(before.as_of).as_nanos() > 0
+    fn is_newer(&self, before: &Self) -> bool {
+        (self.source == before.source && self.valid > before.valid) || self.newest > before.as_of
     }
 }
 
@@ -69,11 +70,11 @@ impl Chronyd {
         Client::unix(&self.socket, boottime() + patience)
     }
 
-    /// Reads `tracking`, by UDP where the socket is closed to us.
-    fn tracking(&self) -> Result<Tracking, Error> {
-        let over_socket = self.client(LOOK).tracking();
+    /// Reads what it believes, by UDP where the socket is closed to us.
+    fn belief(&self) -> Result<Option<(Tracking, Leap)>, Error> {
+        let over_socket = belief(&mut self.client(LOOK));
         match (over_socket, self.udp) {
-            (Err(error), Some(udp)) => Client::udp(udp, boottime() + LOOK).tracking().map_err(|_| error),
+            (Err(error), Some(udp)) => belief(&mut Client::udp(udp, boottime() + LOOK)).map_err(|_| error),
             (outcome, _) => outcome,
         }
     }
@@ -82,7 +83,10 @@ impl Chronyd {
     pub fn forget(&self) -> Forgot {
         let mut client = self.client(ORDER);
         // A reset clears the sources' reachability, so this comes first; it takes microseconds.
-        let authenticated = authenticated(&mut client);
+        let authenticated = match client.sources().and_then(|sources| authenticated(&mut client, sources)) {
+            Err(error) if error.is_silent() => return Forgot::Not(error.to_string()),
+            outcome => outcome,
+        };
         let error = match client.reset_sources() {
             Ok(()) => return done(authenticated),
             Err(error) => error,
@@ -126,7 +130,12 @@ impl Chronyd {
     /// [`Error`].
     pub fn freshen(&self) -> Result<(), Error> {
         let mut client = self.client(ORDER);
-        let knows = client.tracking()?.synchronised().is_some();
+        let synchronised = client.tracking()?.synchronised().is_some();
+        let knows = belief(&mut client)?.is_some();
+        if synchronised && !knows {
+            // Its samples contradict one another: those it took last would fight the others for minutes.
+            client.reset_sources()?;
+        }
         stir(&mut client, if knows { FRESHEN } else { BURST })
     }
 
@@ -136,23 +145,25 @@ impl Chronyd {
     /// [`Error`].
     pub fn look(&self, before: Option<Heard>) -> Result<Option<(Reading, Heard)>, Error> {
         let mut client = self.client(ORDER);
-        let heard = heard(&mut client)?;
-        if before.is_some_and(|before| !heard.is_newer(&before)) {
+        let Some(heard) = heard(&mut client)?.filter(|heard| before.is_none_or(|before| heard.is_newer(&before)))
+        else {
             return Ok(None);
-        }
+        };
         let (as_of, local) = (boottime(), realtime());
-        let tracking = client.tracking()?;
-        let authenticated = authenticated(&mut client)?;
-        Ok(reading(&tracking, as_of, local, authenticated).map(|reading| (reading, heard)))
+        let Some((tracking, leap)) = belief(&mut client)? else { return Ok(None) };
+        let sources = client.sources()?;
+        let authenticated = authenticated(&mut client, sources)?;
+        Ok(Some((reading(&tracking, leap, (as_of, local), authenticated), heard)))
     }
 
     /// What it says just now, however old its samples are; by UDP where the socket is closed to us.
     #[must_use]
     pub fn describe(&self) -> Option<Reading> {
         let (as_of, local) = (boottime(), realtime());
-        let tracking = self.tracking().ok()?;
-        let authenticated = authenticated(&mut self.client(LOOK)).unwrap_or(false);
-        reading(&tracking, as_of, local, authenticated)
+        let (tracking, leap) = self.belief().ok()??;
+        let mut client = self.client(LOOK);
+        let authenticated = client.sources().and_then(|sources| authenticated(&mut client, sources));
+        Some(reading(&tracking, leap, (as_of, local), authenticated.unwrap_or(false)))
     }
 
     /// What it means to correct; none while it does not know.
@@ -160,8 +171,7 @@ impl Chronyd {
     /// # Errors
     /// [`Error`].
     pub fn correction(&self) -> Result<Option<Offset>, Error> {
-        let tracking = self.tracking()?;
-        Ok(tracking.synchronised().map(|_| tracking.offset))
+        Ok(self.belief()?.map(|(tracking, _)| tracking.offset))
     }
 
     /// Lets it step, by what it has measured since it forgot.
@@ -182,12 +192,10 @@ impl Chronyd {
             return Err(StepError::Superseded { change });
         }
         let mut client = self.client(ORDER);
-        let tracking = client.tracking().map_err(failed)?;
-        if tracking.synchronised().is_none() {
-            let why =
-                format!("{NAME} forgot what it had measured, so that it would step by nothing: it measures again");
+        let Some((tracking, _)) = belief(&mut client).map_err(failed)? else {
+            let why = format!("{NAME} no longer knows the time and would step by nothing: it measures again");
             return Err(StepError::Failed(why));
-        }
+        };
         // The guards let `offset` pass and nothing else.
         let aside = tracking.offset - offset;
         if aside.abs() > tracking.root_distance() + slewed(boottime().since(as_of)) + STEP_SLACK {
@@ -242,8 +250,7 @@ fn done(authenticated: Result<bool, Error>) -> Forgot {
 /// Whether every server that it hears is authenticated, or every one it has where it hears none.
 ///
 /// chronyd does not tell which of its sources are offline; those are not heard.
-fn authenticated(client: &mut Client) -> Result<bool, Error> {
-    let mut servers = client.sources()?;
+fn authenticated(client: &mut Client, mut servers: Vec<SourceData>) -> Result<bool, Error> {
     servers.retain(|s| s.mode != Mode::RefClock);
     if servers.iter().any(|s| s.reach != 0) {
         servers.retain(|s| s.reach != 0);
@@ -260,21 +267,28 @@ fn authenticated(client: &mut Client) -> Result<bool, Error> {
     Ok(!servers.is_empty())
 }
 
-fn heard(client: &mut Client) -> Result<Heard, Error> {
+fn heard(client: &mut Client) -> Result<Option<Heard>, Error> {
     let as_of = boottime();
-    let mut heard = Heard { as_of, ..Heard::default() };
-    for source in client.sources()? {
-        if let Some(secs) = source.since_sample_secs {
-            // Whole seconds, rounded: the sample may be up to one older.
-            let age = Duration::from_secs(u64::from(secs) + 1).as_nanos();
-            let taken = u128::from(as_of.as_nanos()).saturating_sub(age);
-            heard.newest = heard.newest.max(Boottime::from_nanos(u64::try_from(taken).unwrap_or(0)));
-        }
-        if source.mode != Mode::RefClock {
-            heard.valid += client.ntp_data(source.address).map_or(0, |data| u64::from(data.valid));
-        }
-    }
-    Ok(heard)
+    let Some(source) = client.sources()?.into_iter().find(|source| source.selected) else { return Ok(None) };
+    // Whole seconds, rounded: the sample may be up to one older.
+    let age = source.since_sample_secs.map_or(Duration::MAX, |secs| Duration::from_secs(u64::from(secs) + 1));
+    let newest = Boottime::from_nanos(as_of.as_nanos().saturating_sub(nanos_u64(age)));
+    let valid = match source.mode {
+        Mode::RefClock => 0,
+        Mode::Client | Mode::Peer => client.ntp_data(source.address)?.valid,
+    };
+    Ok(Some(Heard { source: source.address, valid, newest, as_of }))
+}
+
+/// What chronyd believes, if it follows a source.
+///
+/// `tracking` alone goes on saying what it said, synchronised and all, when a sample contradicts the others so that chronyd can
+/// follow none ("Can't synchronise: no selectable sources"): that is how it stands after a pause that nobody noticed (seen with 4.3).
+fn belief(client: &mut Client) -> Result<Option<(Tracking, Leap)>, Error> {
+    let tracking = client.tracking()?;
+    let Some(leap) = tracking.synchronised() else { return Ok(None) };
+    let follows = client.sources()?.iter().any(|source| source.selected);
+    Ok(follows.then_some((tracking, leap)))
 }
 
 /// Has every source polled quickly. Where somebody took some of them offline and left others, those stay as they are.
@@ -290,8 +304,8 @@ fn stir(client: &mut Client, (good, total): (u32, u32)) -> Result<(), Error> {
     }
 }
 
-fn reading(tracking: &Tracking, as_of: Boottime, local: Realtime, authenticated: bool) -> Option<Reading> {
-    tracking.synchronised().map(|leap| Reading {
+fn reading(tracking: &Tracking, leap: Leap, (as_of, local): (Boottime, Realtime), authenticated: bool) -> Reading {
+    Reading {
         source: NAME.to_owned(),
         kind: Kind::Daemon,
         as_of,
@@ -302,7 +316,7 @@ fn reading(tracking: &Tracking, as_of: Boottime, local: Realtime, authenticated:
         leap,
         stratum: u8::try_from(tracking.stratum).ok(),
         delay: None,
-    })
+    }
 }
 
 /// What chronyd can have slewed meanwhile: 83,333 ppm is its limit.

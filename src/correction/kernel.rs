@@ -7,13 +7,16 @@ use std::path::Path;
 use tracing::{info, warn};
 
 use crate::decision::{Boottime, Offset, Realtime, StepError};
-use crate::sys::step::{self, SystemClock, straighten, tick_bent_ppm};
+use crate::sys::adjtimex;
+use crate::sys::step::{self, SystemClock, straighten};
 
 const MAY_NOT: &str = "this process may not set the clock (CAP_SYS_TIME): run it as root, with AmbientCapabilities=CAP_SYS_TIME \
     in its unit, or with --cap-add SYS_TIME in a container";
 
-/// More than a crystal ever needs, less than any slew worth the name: chronyd slews by up to 83,333 ppm.
-const BENT_PPM: u64 = 1000;
+/// Microseconds in a tick that nobody bends (adjtimex(2)).
+const NOMINAL_TICK_US: i64 = 10_000;
+/// 1,000 ppm: more than a crystal ever needs, less than any slew worth the name; chronyd slews by up to 83,333 ppm.
+const BENT_US: u64 = 10;
 
 /// The kernel's own PID namespace (PROC_PID_INIT_INO in linux/proc_ns.h): every process of the host is in its /proc.
 const HOST_PIDS: &str = "pid:[4026531836]";
@@ -61,10 +64,11 @@ pub fn step(clock: &SystemClock, offset: Offset, local: Realtime, as_of: Boottim
 /// chronyd bends the tick while it slews, and takes that back when it ends, unless it is killed. Nobody can ask the kernel
 /// whose bend it is; so it is left alone unless every process of this host can be seen and none of them is known to bend clocks.
 pub fn straighten_if_abandoned(root: &Path) {
-    match tick_bent_ppm() {
-        Ok(ppm) if ppm > BENT_PPM && nobody_bends(&root.join("proc")) => match straighten() {
-            Ok(()) => info!(ppm, "the clock's rate was still bent by a time daemon that is gone: made straight"),
-            Err(error) => warn!(ppm, why = cannot("straighten its rate", &error), "the clock's rate is bent"),
+    let bent = |tick_us: i64| (tick_us - NOMINAL_TICK_US).unsigned_abs() >= BENT_US;
+    match adjtimex::read().map(|kernel| kernel.tick_us) {
+        Ok(tick_us) if bent(tick_us) && nobody_bends(&root.join("proc")) => match straighten() {
+            Ok(()) => info!(tick_us, "the clock's rate was still bent by a time daemon that is gone: made straight"),
+            Err(error) => warn!(tick_us, why = cannot("straighten its rate", &error), "the clock's rate is bent"),
         },
         Ok(_) => {}
         Err(error) => warn!(%error, "cannot read the clock's rate: adjtimex failed"),

@@ -1,7 +1,8 @@
 //! Make it right: chronyd, systemd-timesyncd, or the kernel alone.
 //!
 //! One writer at a time: the daemon forgets first, and what it still meant to slew with it; then we step, or let it step; then it
-//! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget.
+//! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget,
+//! `docs/decisions/0009-the-daemons-word.md` when a daemon's word is believed.
 
 mod bus;
 mod chrony;
@@ -63,8 +64,8 @@ struct Known {
     untrue: Option<String>,
     /// What chronyd had heard when it was last believed.
     heard: Option<Heard>,
-    /// When the clock was last handed over to it.
-    handed_over: Realtime,
+    /// Before it was last made to forget, or handed the clock: what it answers to questions from before then is old.
+    since: Realtime,
 }
 
 /// Makes the clock right, by our hands or the daemon's.
@@ -95,6 +96,7 @@ impl Corrector {
 
     /// Finds the daemon and makes it forget; the kernel's clock is marked unsynchronised either way.
     pub async fn forget(&self) -> Forgotten {
+        let since = realtime();
         let (keeper, forgotten, untrue) = match self.with_chronyd(Chronyd::forget).await {
             Ok(Forgot::Done { authenticated, trouble }) => {
                 (Keeper::Chronyd, Forgotten { daemon: Some(chrony::NAME.to_owned()), authenticated, trouble }, None)
@@ -106,8 +108,7 @@ impl Corrector {
             }
             Ok(Forgot::Absent(why)) => self.forget_without_chronyd(why).await,
         };
-        let handed_over = realtime();
-        *self.known() = Some(Known { keeper, untrue, heard: None, handed_over });
+        *self.known() = Some(Known { keeper, untrue, heard: None, since });
         forgotten
     }
 
@@ -148,7 +149,7 @@ impl Corrector {
             (Keeper::Timesyncd, None) => (timesyncd::NAME, self.measure_by_timesyncd(until).await),
             (Keeper::Chronyd, Some(why)) => (chrony::NAME, Err(unproven(&why))),
             (Keeper::Timesyncd, Some(why)) => (timesyncd::NAME, Err(unproven(&why))),
-            (Keeper::Nobody, why) => ("time daemon", Err(unproven(&why.unwrap_or_default()))),
+            (Keeper::Nobody, why) => ("time daemon", Err(why.unwrap_or_default())),
         };
         match answer {
             Ok(reading) => Measurement { readings: vec![reading], ..Measurement::default() },
@@ -183,7 +184,7 @@ impl Corrector {
         // Where we may not kick, it was restarted, and what it has said since then has to do.
         let after = match kernel::kick(&self.clock) {
             Ok(()) => asked,
-            Err(_) => self.known().as_ref().map_or(asked, |known| known.handed_over),
+            Err(_) => self.known().as_ref().map_or(asked, |known| known.since),
         };
         loop {
             match self.timesyncd.message().await {
@@ -227,9 +228,9 @@ impl Corrector {
     /// # Errors
     /// In words; the clock is right all the same.
     pub async fn hand_over(&self) -> Result<(), String> {
-        let moment = realtime();
+        let since = realtime();
         let keeper = self.known().as_mut().map_or(Keeper::Nobody, |known| {
-            known.handed_over = moment;
+            known.since = since;
             known.keeper
         });
         match keeper {
@@ -245,8 +246,8 @@ impl Corrector {
 
     /// Whether the daemon, which has measured for itself since, agrees that the clock is right.
     pub async fn ask(&self, threshold: Duration) -> DaemonVerdict {
-        let Some((keeper, untrue, handed_over)) =
-            self.known().as_ref().map(|known| (known.keeper, known.untrue.clone(), known.handed_over))
+        let Some((keeper, untrue, since)) =
+            self.known().as_ref().map(|known| (known.keeper, known.untrue.clone(), known.since))
         else {
             return DaemonVerdict::Silent("no daemon was looked for yet".to_owned());
         };
@@ -255,7 +256,7 @@ impl Corrector {
             Keeper::Chronyd => self.with_chronyd(Chronyd::correction).await.and_then(|c| c.map_err(|e| e.to_string())),
             Keeper::Timesyncd => {
                 let message = self.timesyncd.message().await.map_err(|e| e.to_string());
-                message.map(|m| m.filter(|m| m.is_after(handed_over)).map(|m| m.offset()))
+                message.map(|m| m.filter(|m| m.is_after(since)).map(|m| m.offset()))
             }
             Keeper::Nobody => Err("no time daemon runs here".to_owned()),
         };

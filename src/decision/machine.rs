@@ -107,6 +107,12 @@ impl Machine {
         self.epoch
     }
 
+    /// What stood between the state and a proof at the last attempt.
+    #[must_use]
+    pub const fn trouble(&self) -> &Trouble {
+        &self.pursuit.trouble
+    }
+
     /// The daemon that was found when this epoch began.
     #[must_use]
     pub fn daemon(&self) -> Option<&str> {

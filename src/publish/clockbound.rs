@@ -33,8 +33,12 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Cause, Epoch, Gate, Snapshot, State, drift, nanos_u64};
+use crate::decision::{Epoch, Snapshot};
 use crate::sys::clock;
+
+mod record;
+
+use record::{Clocks, RECORD_AT, is_fresh, record};
 
 /// Where ClockBound's clients look (`/var/run` is a link to `/run`).
 pub const DEFAULT_PATH: &str = "/run/clockbound/shm0";
@@ -43,7 +47,6 @@ const SIZE: usize = 80;
 const MAGIC: [u32; 2] = [0x414D_5A4E, 0x4342_0200];
 const VERSION: u16 = 2;
 const GENERATION_AT: usize = 14;
-const RECORD_AT: usize = 16;
 const MARK_AT: usize = 73;
 const MARK: &[u8; 7] = b"clkgate";
 
@@ -51,8 +54,6 @@ const MARK: &[u8; 7] = b"clkgate";
 const DAEMON: &str = "clockbound";
 /// A daemon writes every second; a record of somebody else's that is younger than this has a writer.
 const FRESH: Duration = Duration::from_secs(10);
-/// How long after `as_of` a client believes the status, `void_after` or not (clock-bound-shm, `CLOCKBOUND_RESTART_GRACE_PERIOD`).
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Why the page is not ours to write, or could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +195,14 @@ impl ClockBoundPage {
     }
 }
 
+/// Says `Unknown` in the place of an agent that was killed; nothing to do where it left no page.
+///
+/// # Errors
+/// [`Error`].
+pub fn shut(path: &Path, root: &Path) -> Result<(), Error> {
+    if path.exists() { ClockBoundPage::open(path, root)?.retire() } else { Ok(()) }
+}
+
 /// Opens the file and makes it as long as a page, never shorter: clients have it mapped.
 fn open_file(path: &Path) -> Result<File, Error> {
     let failed = |what| move |source| Error::Io { what, path: path.into(), source };
@@ -237,156 +246,6 @@ fn is_ours(bytes: &[u8; SIZE]) -> bool {
     bytes[MARK_AT..] == *MARK
 }
 
-/// Whether a record was made in the last ten seconds; one from the future is from an earlier boot.
-fn is_fresh(bytes: &[u8; SIZE], now: u64) -> bool {
-    let number = |at: usize| u64::from_ne_bytes(std::array::from_fn(|i| bytes[at + i]));
-    let as_of = number(16).saturating_mul(1_000_000_000).saturating_add(number(24));
-    now.checked_sub(as_of).is_some_and(|age| age < nanos_u64(FRESH))
-}
-
 fn generation(bytes: &[u8; SIZE]) -> u16 {
     u16::from_ne_bytes([bytes[GENERATION_AT], bytes[GENERATION_AT + 1]])
-}
-
-/// The clocks that a record is reckoned by.
-#[derive(Clone, Copy, Debug)]
-struct Clocks {
-    coarse_nanos: u64,
-    boottime: Boottime,
-    asleep: Duration,
-}
-
-impl Clocks {
-    /// The coarse clock first: read later, it would date a bound later than the bound was grown to.
-    fn read() -> Self {
-        let coarse_nanos = clock::monotonic_coarse_nanos();
-        Self { coarse_nanos, boottime: clock::boottime(), asleep: clock::standing().boot_minus_mono }
-    }
-}
-
-/// The record of a snapshot, as of now: a client refuses an `as_of` that is later than its own coarse clock.
-fn record(snapshot: &Snapshot, clocks: &Clocks) -> [u8; SIZE - RECORD_AT] {
-    let grown = drift(clocks.boottime.since(snapshot.as_of), snapshot.max_drift_ppm);
-    let bound = snapshot.bound.map_or(Duration::ZERO, |bound| bound.saturating_add(grown));
-    let void_after = snapshot.valid_until.as_nanos().saturating_sub(nanos_u64(clocks.asleep));
-    let as_of = match snapshot.gate {
-        // A proof that ends sooner than the client's grace is dated back, or the client would believe it for longer.
-        Gate::Proven => clocks.coarse_nanos.min(void_after.saturating_sub(nanos_u64(GRACE))),
-        Gate::Shut | Gate::Unproven => clocks.coarse_nanos,
-    };
-    let drift_ppb = snapshot.max_drift_ppm.saturating_mul(1000);
-
-    let mut record = [0; SIZE - RECORD_AT];
-    let mut put = |at: usize, bytes: &[u8]| record[at - RECORD_AT..][..bytes.len()].copy_from_slice(bytes);
-    put(16, &timespec(as_of));
-    put(32, &timespec(void_after));
-    // A client adds the growth to it, and both to the time of day.
-    put(48, &i64::try_from(nanos_u64(bound)).unwrap_or(i64::MAX).min(i64::MAX / 4).to_ne_bytes());
-    put(56, &snapshot.epoch.get().to_ne_bytes());
-    // A client calls a page malformed whose clock may drift by its own rate.
-    put(64, &drift_ppb.min(999_999_999).to_ne_bytes());
-    put(68, &(status(snapshot) as i32).to_ne_bytes());
-    put(MARK_AT, MARK);
-    record
-}
-
-fn timespec(nanos: u64) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&(nanos / 1_000_000_000).to_ne_bytes());
-    bytes[8..].copy_from_slice(&(nanos % 1_000_000_000).to_ne_bytes());
-    bytes
-}
-
-/// ClockBound's words for the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-enum Status {
-    Unknown = 0,
-    Synchronized = 1,
-    FreeRunning = 2,
-    Disrupted = 3,
-}
-
-/// `Unknown` is for a start, `Disrupted` for all else that shut the gate; a gate open on no proof is no reason to trust.
-fn status(snapshot: &Snapshot) -> Status {
-    match snapshot.gate {
-        Gate::Proven if snapshot.state == State::FreeRunning.code() => Status::FreeRunning,
-        Gate::Proven => Status::Synchronized,
-        Gate::Shut | Gate::Unproven if snapshot.cause == Cause::Started => Status::Unknown,
-        Gate::Shut | Gate::Unproven => Status::Disrupted,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CLOCKS: Clocks = Clocks {
-        coarse_nanos: 40_000_000_000,
-        boottime: Boottime::from_nanos(100_004_000_000),
-        asleep: Duration::from_secs(60),
-    };
-
-    fn number(record: &[u8], at: usize) -> i64 {
-        i64::from_ne_bytes(record[at - RECORD_AT..][..8].try_into().expect("eight bytes"))
-    }
-
-    #[test]
-    fn a_record_is_as_of_now_with_the_bound_grown_until_then() {
-        let proven = Snapshot {
-            state: State::Synchronized.code(),
-            gate: Gate::Proven,
-            epoch: Epoch::new(7),
-            bound: Some(Duration::from_millis(3)),
-            as_of: Boottime::from_nanos(96_004_000_000),
-            valid_until: Boottime::from_nanos(200_000_000_001),
-            max_drift_ppm: 500,
-            ..Snapshot::default()
-        };
-        let record = record(&proven, &CLOCKS);
-        assert_eq!((number(&record, 16), number(&record, 24)), (40, 0));
-        assert_eq!((number(&record, 32), number(&record, 40)), (140, 1), "time asleep is taken out");
-        assert_eq!(number(&record, 48), 5_000_000, "3 ms and 4 s at 500 ppm");
-        assert_eq!(number(&record, 56), 7);
-        assert_eq!(record[48..52], 500_000_u32.to_ne_bytes());
-    }
-
-    #[test]
-    fn a_proof_that_ends_within_the_clients_grace_is_dated_back() {
-        let valid_until = Boottime::from_nanos(101_500_000_000);
-        let proven = Snapshot { gate: Gate::Proven, valid_until, ..Snapshot::default() };
-        let record = record(&proven, &CLOCKS);
-        assert_eq!((number(&record, 16), number(&record, 24)), (36, 500_000_000));
-        assert_eq!((number(&record, 32), number(&record, 40)), (41, 500_000_000));
-    }
-
-    #[test]
-    fn what_a_client_could_not_add_up_is_cut() {
-        let endless = Snapshot {
-            bound: Some(Duration::MAX),
-            valid_until: Boottime::NEVER,
-            max_drift_ppm: u32::MAX,
-            ..Snapshot::default()
-        };
-        let record = record(&endless, &CLOCKS);
-        assert_eq!(number(&record, 48), i64::MAX / 4);
-        assert_eq!(record[48..52], 999_999_999_u32.to_ne_bytes());
-        assert!(number(&record, 32) > 0);
-    }
-
-    #[test]
-    fn a_gate_that_is_not_proven_is_disrupted_and_after_a_start_unknown() {
-        let shut = Snapshot { cause: Cause::Restore, ..Snapshot::default() };
-        assert_eq!(status(&shut), Status::Disrupted);
-        assert_eq!(status(&Snapshot { gate: Gate::Unproven, ..shut }), Status::Disrupted);
-        assert_eq!(status(&Snapshot::default()), Status::Unknown);
-    }
-
-    #[test]
-    fn a_record_from_an_earlier_boot_is_not_fresh() {
-        let mut bytes = [0; SIZE];
-        bytes[16..32].copy_from_slice(&timespec(20_000_000_000));
-        assert!(is_fresh(&bytes, 20_000_000_000) && is_fresh(&bytes, 29_999_999_999));
-        assert!(!is_fresh(&bytes, 30_000_000_000) && !is_fresh(&bytes, 19_999_999_999));
-    }
 }

@@ -26,6 +26,8 @@ pub struct Book {
 struct Entry {
     name: ServerName,
     addresses: Vec<Address>,
+    /// Whether it was ever looked up.
+    tried: bool,
     resolving: bool,
     trouble: Option<String>,
 }
@@ -67,17 +69,15 @@ impl Book {
         }
     }
 
-    /// The names to look up, marked from now on as being looked up; who refused us is asked anew.
-    pub fn take_unresolved(&mut self) -> Vec<ServerName> {
-        let mut names = vec![];
-        for entry in &mut self.entries {
-            entry.addresses.iter_mut().for_each(|a| a.refused = None);
-            if entry.name.address().is_none() && !entry.resolving {
-                entry.resolving = true;
-                names.push(entry.name.clone());
-            }
-        }
-        names
+    /// Every name, marked from now on as being looked up; who refused us is asked anew.
+    pub fn take_names(&mut self) -> Vec<ServerName> {
+        self.entries.iter_mut().flat_map(|e| &mut e.addresses).for_each(|a| a.refused = None);
+        self.entries.iter_mut().filter_map(Entry::take_name).collect()
+    }
+
+    /// The names that were never looked up, marked from now on as being so.
+    pub fn take_new_names(&mut self) -> Vec<ServerName> {
+        self.entries.iter_mut().filter(|e| !e.tried).filter_map(Entry::take_name).collect()
     }
 
     /// What a look-up found; a name that no longer resolves keeps its old addresses.
@@ -164,7 +164,16 @@ impl Book {
 impl Entry {
     fn new(name: ServerName) -> Self {
         let known = name.address().map(|ip| Address::new(SocketAddr::new(ip, name.port())));
-        Self { name, addresses: known.into_iter().collect(), resolving: false, trouble: None }
+        Self { name, addresses: known.into_iter().collect(), tried: false, resolving: false, trouble: None }
+    }
+
+    /// The name, unless it is an address or a look-up is under way.
+    fn take_name(&mut self) -> Option<ServerName> {
+        if self.name.address().is_some() || self.resolving {
+            return None;
+        }
+        (self.tried, self.resolving) = (true, true);
+        Some(self.name.clone())
     }
 
     fn why_unknown(&self) -> String {
@@ -222,8 +231,9 @@ mod tests {
         let mut book = book(&["192.0.2.1", "ntp.example"]);
         assert_eq!(asked(&book, 0), [socket(1)]);
         assert!(!book.knows_nobody());
-        assert_eq!(book.take_unresolved(), [name("ntp.example")]);
-        assert_eq!(book.take_unresolved(), [], "it is under way");
+        assert_eq!(book.take_names(), [name("ntp.example")]);
+        assert_eq!(book.take_names(), [], "it is under way");
+        assert_eq!(book.take_new_names(), []);
         let (_, failures) = book.targets(at(0));
         assert_eq!(failures[0].source, "ntp.example");
         book.resolved(&name("ntp.example"), Ok(vec![socket(2), socket(1)]));
@@ -278,7 +288,7 @@ mod tests {
             book.set(vec![name("192.0.2.1")]);
             assert_eq!(asked(&book, 0), [socket(1)]);
             book.heed(socket(1), kiss, at(0));
-            assert_eq!(book.take_unresolved(), []);
+            assert_eq!(book.take_names(), []);
             assert_eq!(asked(&book, 0), [socket(1)]);
             book.heed(socket(1), Kiss::Other(*b"INIT"), at(0));
             assert_eq!(asked(&book, 0), [socket(1)]);
@@ -293,7 +303,11 @@ mod tests {
         book.set(vec![name("c.example"), name("a.example"), name("a.example")]);
         assert!(asked(&book, 7).is_empty());
         assert_eq!(asked(&book, 8), [socket(1)]);
-        assert_eq!(book.take_unresolved(), [name("c.example"), name("a.example")]);
+        assert_eq!(book.take_names(), [name("c.example"), name("a.example")]);
+        book.resolved(&name("c.example"), Err("no such name".to_owned()));
+        assert_eq!(book.take_new_names(), [], "only resolve tries again");
+        book.set(vec![name("d.example"), name("c.example")]);
+        assert_eq!(book.take_new_names(), [name("d.example")]);
         book.set(vec![]);
         assert!(!book.knows_nobody() && asked(&book, 8).is_empty());
     }

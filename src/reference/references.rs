@@ -46,14 +46,8 @@ impl References {
     /// Looks every name up again, and returns when all have been found or at the deadline. What comes later counts all the
     /// same; a name that does not resolve keeps the addresses it had.
     pub fn resolve(&self, deadline: Duration) {
-        let names = self.shared.book().take_unresolved();
-        for name in names {
-            let (shared, whose) = (Arc::clone(&self.shared), name.clone());
-            let started = resolver::look_up(name.clone(), move |found| shared.resolved(&whose, found));
-            if let Err(error) = started {
-                self.shared.resolved(&name, Err(error));
-            }
-        }
+        let names = self.shared.book().take_names();
+        self.look_up(names);
         // Condvars count awake time alone: a sleep meanwhile prolongs the wait, and what is found after it is fresh.
         let waited = self.shared.looked_up.wait_timeout_while(self.shared.book(), deadline, |book| book.resolving());
         drop(waited);
@@ -61,12 +55,16 @@ impl References {
 
     /// Asks every address at once and returns when all have answered, 100 ms after the first good answer, or at the timeout.
     ///
-    /// Only where no address is known at all, names are looked up first, for half of the timeout at most.
+    /// Only where no address is known at all, names are looked up first, for half of the timeout at most. Otherwise the names
+    /// never looked up are so meanwhile, for the next time.
     #[must_use]
     pub fn measure(&self, timeout: Duration) -> Measurement {
         let began = boottime();
         if self.shared.book().knows_nobody() {
             self.resolve(timeout / 2);
+        } else {
+            let names = self.shared.book().take_new_names();
+            self.look_up(names);
         }
         let (targets, failures) = self.shared.book().targets(boottime());
         let sockets: Vec<SocketAddr> = targets.iter().map(|t| t.socket).collect();
@@ -82,6 +80,17 @@ impl References {
             readings: tally.readings,
             failures: tally.failures,
             rate_ppm: adjtimex::read().map_or(0, |clock| clock.rate_ppm()),
+        }
+    }
+
+    /// Begins to look the names up; the book hears of each, however late.
+    fn look_up(&self, names: Vec<ServerName>) {
+        for name in names {
+            let (shared, whose) = (Arc::clone(&self.shared), name.clone());
+            let started = resolver::look_up(name.clone(), move |found| shared.resolved(&whose, found));
+            if let Err(error) = started {
+                self.shared.resolved(&name, Err(error));
+            }
         }
     }
 }

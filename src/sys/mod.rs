@@ -5,6 +5,7 @@ pub mod clock;
 pub mod futex;
 pub mod mapping;
 pub mod nss;
+pub mod peer;
 pub mod random;
 pub mod readable;
 pub mod signals;

@@ -147,17 +147,6 @@ pub fn straighten() -> io::Result<()> {
     adjtimex(&mut timex)
 }
 
-/// How far the kernel's tick is bent, parts per million without the sign; this reads and sets nothing.
-///
-/// # Errors
-/// What adjtimex(2) said.
-pub fn tick_bent_ppm() -> io::Result<u64> {
-    let mut timex = zeroed();
-    adjtimex(&mut timex)?;
-    // A tick is 10 ms, so one of its microseconds is 100 ppm.
-    Ok((timex.tick - NOMINAL_TICK).unsigned_abs() * 100)
-}
-
 fn real_minus_boot(local: Realtime, as_of: Boottime) -> Offset {
     local - Realtime::from_nanos(i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX))
 }

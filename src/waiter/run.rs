@@ -22,10 +22,7 @@ impl Error {
     /// 127 where there is no such command, 126 where it cannot be executed, as env(1) has it.
     #[must_use]
     pub const fn exit(&self) -> Exit {
-        match self.source {
-            Errno::ENOENT => Exit::NotFound,
-            _ => Exit::CannotExecute,
-        }
+        if matches!(self.source, Errno::ENOENT) { Exit::NotFound } else { Exit::CannotExecute }
     }
 }
 

@@ -69,12 +69,14 @@ pub enum Kiss {
 }
 
 impl Kiss {
-    const fn from_code(code: [u8; 4]) -> Self {
+    /// Four letters, which a zero in their place is not: that is how chronyd says that it has no reference at all.
+    fn from_code(code: [u8; 4]) -> Option<Self> {
         match &code {
-            b"RATE" => Self::Rate,
-            b"DENY" => Self::Deny,
-            b"RSTR" => Self::Restricted,
-            _ => Self::Other(code),
+            b"RATE" => Some(Self::Rate),
+            b"DENY" => Some(Self::Deny),
+            b"RSTR" => Some(Self::Restricted),
+            letters if letters.iter().all(u8::is_ascii_graphic) => Some(Self::Other(code)),
+            _ => None,
         }
     }
 }
@@ -172,8 +174,10 @@ pub fn parse(packet: &[u8], asked: &[Nonce]) -> Result<Reply, Error> {
         return Err(Error::Origin);
     }
     let reference_id = [packet[12], packet[13], packet[14], packet[15]];
-    if packet[1] == 0 {
-        return Err(Error::Kiss(Kiss::from_code(reference_id)));
+    if packet[1] == 0
+        && let Some(kiss) = Kiss::from_code(reference_id)
+    {
+        return Err(Error::Kiss(kiss));
     }
     let reply = Reply {
         nonce,
@@ -203,7 +207,7 @@ fn leap_of(indicator: u8) -> Result<Leap, Error> {
 }
 
 fn check(reply: &Reply) -> Result<(), Error> {
-    if reply.stratum > MAX_STRATUM {
+    if !(1..=MAX_STRATUM).contains(&reply.stratum) {
         return Err(Error::Stratum(reply.stratum));
     }
     if reply.receive.0 == 0 {
@@ -292,6 +296,8 @@ mod tests {
             (Answer { origin: NONCE.0 + 1, ..good() }, Error::Origin),
             (Answer { origin: 0, ..good() }, Error::Origin),
             (Answer { leap: 3, ..good() }, Error::Unsynchronised),
+            (Answer { leap: 3, stratum: 0, reference_id: [0; 4], ..good() }, Error::Unsynchronised),
+            (Answer { stratum: 0, reference_id: [0; 4], ..good() }, Error::Stratum(0)),
             (Answer { stratum: 16, ..good() }, Error::Stratum(16)),
             (Answer { stratum: 255, ..good() }, Error::Stratum(255)),
             (Answer { receive: 0, ..good() }, Error::NoTimestamp("receive")),

@@ -1,0 +1,137 @@
+//! Prints the drawing of docs/states.md: `cargo run --example states`. Nobody drew it: the machine is walked at random, with a
+//! fixed seed, and what it did is what is printed.
+
+#![allow(clippy::wildcard_enum_match_arm, reason = "the drawing tells a few of the kinds apart")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clockgate::decision::{
+    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Kind, Leap, Machine, Measurement,
+    Notifier, Offset, Policy, Reading, Realtime, State, StepError,
+};
+
+fn main() {
+    print!("{}", drawing());
+}
+
+/// The drawing, in Mermaid's words.
+pub fn drawing() -> String {
+    let mut edges: BTreeMap<(String, String), Vec<&'static str>> = BTreeMap::new();
+    let mut dice = Dice(1);
+    for nobody_to_ask in [AtDeadline::Hold, AtDeadline::Open] {
+        for _ in 0..400 {
+            walk(&mut dice, nobody_to_ask, &mut edges);
+        }
+    }
+    let mut text = String::from("stateDiagram-v2\n    [*] --> Unknown\n");
+    for ((from, to), mut why) in edges {
+        why.sort_unstable();
+        why.dedup();
+        text.push_str(&format!("    {from} --> {to}: {}\n", why.join(", ")));
+    }
+    text
+}
+
+fn walk(dice: &mut Dice, nobody_to_ask: AtDeadline, edges: &mut BTreeMap<(String, String), Vec<&'static str>>) {
+    let mut machine = Machine::new(Policy { nobody_to_ask, ..Policy::default() }, Epoch::default());
+    let mut now = Boottime::from_nanos(1_000_000_000);
+    let mut asked = vec![];
+    let mut next = Some(("started", Event::Started));
+    for _ in 0..200 {
+        let Some((why, event)) = next.take().or_else(|| happening(dice, &mut asked, &machine, &mut now)) else {
+            continue;
+        };
+        let before = name(machine.state());
+        let actions = machine.step(event, now);
+        let after = name(machine.state());
+        if before != after {
+            edges.entry((before, after)).or_default().push(why);
+        }
+        asked.extend(actions);
+        now = now + Duration::from_millis(1);
+    }
+}
+
+fn happening(
+    dice: &mut Dice,
+    asked: &mut Vec<Action>,
+    machine: &Machine,
+    now: &mut Boottime,
+) -> Option<(&'static str, Event)> {
+    Some(match dice.throw(12) {
+        0 => ("sleep", Event::Sleeping(Notifier::Logind)),
+        1 => ("woken", Event::Woken(Notifier::Logind)),
+        2 => ("disrupted", Event::Disrupted(Cause::ForeignStep { change: Offset::from_secs(5) })),
+        3 if machine.alarm() != Boottime::NEVER => {
+            *now = machine.alarm().max(*now);
+            (alarm(machine, *now), Event::Alarm)
+        }
+        _ if asked.is_empty() => return None,
+        _ => answer(dice, asked.remove(0), *now)?,
+    })
+}
+
+fn alarm(machine: &Machine, now: Boottime) -> &'static str {
+    match machine.state() {
+        State::Synchronized | State::FreeRunning if now >= machine.snapshot().valid_until => "the proof ends",
+        _ => "deadline",
+    }
+}
+
+fn answer(dice: &mut Dice, question: Action, now: Boottime) -> Option<(&'static str, Event)> {
+    Some(match question {
+        Action::Forget(epoch) => ("forgotten", Event::Forgotten(epoch, Forgotten::default())),
+        Action::Measure(epoch, _) => {
+            let (why, readings) = match dice.throw(3) {
+                0 => ("no answer", vec![]),
+                1 => ("wrong", vec![reading(now, 500)]),
+                _ => ("right", vec![reading(now, 0)]),
+            };
+            (why, Event::Measured(epoch, Measurement { readings, ..Measurement::default() }))
+        }
+        Action::Step { epoch, offset, .. } if dice.throw(4) > 0 => ("stepped", Event::Stepped(epoch, Ok(offset))),
+        Action::Step { epoch, .. } => ("not stepped", Event::Stepped(epoch, Err(StepError::Failed(String::new())))),
+        Action::HandOver(epoch) => ("handed over", Event::HandedOver(epoch, Ok(()))),
+        Action::AskDaemon(epoch) => {
+            let offset = Offset::from_secs(1);
+            ("the daemon disagrees", Event::DaemonAsked(epoch, DaemonVerdict::Disagrees { offset }))
+        }
+        Action::LetSleep | Action::Complain(_) => return None,
+    })
+}
+
+fn reading(now: Boottime, offset_ms: i64) -> Reading {
+    Reading {
+        source: "server".to_owned(),
+        kind: Kind::Ntp,
+        as_of: now,
+        local: Realtime::from_secs(1_800_014_400),
+        offset: Offset::from_nanos(offset_ms * 1_000_000),
+        root_distance: Duration::from_millis(1),
+        authenticated: false,
+        leap: Leap::None,
+        stratum: Some(2),
+        delay: None,
+    }
+}
+
+fn name(state: State) -> String {
+    match state {
+        State::GaveUp(AtDeadline::Hold) => "GaveUp_hold".to_owned(),
+        State::GaveUp(AtDeadline::Open) => "GaveUp_open".to_owned(),
+        state => state.to_string(),
+    }
+}
+
+/// Xorshift: the same throws on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}

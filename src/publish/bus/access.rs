@@ -1,0 +1,122 @@
+//! Who may do what: reading is everybody's; methods are root's, the group's, and whoever polkit lets.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::debug;
+use zbus::message::{Flags, Header};
+use zbus::{Connection, Variant, fdo};
+
+use super::object::Error;
+use crate::sys::peer::Peer;
+
+/// polkit's names of what the methods do (usr/share/polkit-1/actions/org.clockgate.policy).
+pub(super) const SYNC_ACTION: &str = "org.clockgate.sync";
+pub(super) const NOTIFY_ACTION: &str = "org.clockgate.notify";
+
+/// The group whose members may call.
+pub(super) const GROUP: &str = "clockgate";
+/// polkit may ask a person, who has to find the password.
+const POLKIT_WITHIN: Duration = Duration::from_secs(120);
+const POLKIT: &str = "org.freedesktop.PolicyKit1";
+const POLKIT_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
+const POLKIT_AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
+/// `AllowUserInteraction` of org.freedesktop.PolicyKit1.CheckAuthorizationFlags.
+const ASK_THE_USER: u32 = 1;
+
+/// The door a caller comes through, which says how we know who it is.
+#[derive(Debug)]
+pub(super) enum Door {
+    /// Our own socket: the kernel told us when it connected.
+    Socket(Peer),
+    /// The system bus: it vouches for each sender.
+    SystemBus,
+}
+
+impl Door {
+    /// Lets the caller of a method in, or says why not.
+    ///
+    /// # Errors
+    /// [`Error::NotPermitted`].
+    pub(super) async fn admit(&self, action: &str, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+        match self {
+            Self::Socket(peer) if is_ours(peer) => Ok(()),
+            Self::Socket(peer) => Err(refused(peer.uid)),
+            Self::SystemBus => by_bus(action, header, bus).await,
+        }
+    }
+}
+
+async fn by_bus(action: &str, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+    let sender = header.sender().ok_or_else(|| Error::NotPermitted("the call names no sender".to_owned()))?;
+    let driver = fdo::DBusProxy::new(bus).await?;
+    let credentials = driver.get_connection_credentials(sender.clone().into()).await.map_err(zbus::Error::from)?;
+    let uid = credentials.unix_user_id().ok_or_else(|| Error::NotPermitted("the bus does not know you".to_owned()))?;
+    let peer = Peer { uid, gids: credentials.into_unix_group_ids().unwrap_or_default() };
+    if is_ours(&peer) {
+        return Ok(());
+    }
+    let subject = ("system-bus-name", HashMap::from([("name", Variant::from(sender.as_str()))]));
+    let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
+    let flags = if interactive { ASK_THE_USER } else { 0 };
+    let details = HashMap::<&str, &str>::new();
+    let question = (&subject, action, details, flags, "");
+    let asked = bus.call_method(Some(POLKIT), POLKIT_PATH, Some(POLKIT_AUTHORITY), "CheckAuthorization", &question);
+    let answer = match timeout(POLKIT_WITHIN, asked).await {
+        Ok(Ok(answer)) => answer,
+        // Without polkit there is nobody who could let others in.
+        Ok(Err(error)) => {
+            debug!(%error, "polkit does not answer");
+            return Err(refused(uid));
+        }
+        Err(_) => return Err(refused(uid)),
+    };
+    let (is_authorized, _, _): (bool, bool, HashMap<String, String>) = answer.body().deserialize()?;
+    if is_authorized { Ok(()) } else { Err(refused(uid)) }
+}
+
+/// Root, the user that the agent itself runs as (who could do all this without asking), or a member of the group.
+fn is_ours(peer: &Peer) -> bool {
+    peer.uid == 0
+        || peer.uid == nix::unistd::geteuid().as_raw()
+        || group_id(Path::new("/etc/group"), GROUP).is_some_and(|gid| peer.gids.contains(&gid))
+}
+
+fn refused(uid: u32) -> Error {
+    Error::NotPermitted(format!("uid {uid} is neither root nor in the group {GROUP}, and polkit has not let it in"))
+}
+
+/// A group's number from group(5), without NSS, which a static binary cannot load.
+pub(super) fn group_id(file: &Path, name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_its_whole_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("group");
+        std::fs::write(&file, "root:x:0:\nclockgate2:x:7:\nclockgate:x:981:alice,bob\nbroken\n").unwrap();
+        assert_eq!(group_id(&file, "clockgate"), Some(981));
+        assert_eq!(group_id(&file, "clock"), None);
+        assert_eq!(group_id(&file, "broken"), None);
+        assert_eq!(group_id(&folder.path().join("none"), "root"), None);
+    }
+
+    #[test]
+    fn root_and_our_own_user_are_let_in_and_others_are_not() {
+        let own = nix::unistd::geteuid().as_raw();
+        assert!(is_ours(&Peer { uid: 0, gids: vec![] }));
+        assert!(is_ours(&Peer { uid: own, gids: vec![] }));
+        assert!(!is_ours(&Peer { uid: own + 4242, gids: vec![0, 4242] }));
+    }
+}

@@ -1,0 +1,163 @@
+//! The other end of the agent's socket: what our own command line says and hears.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+use zbus::connection;
+use zbus::proxy::CacheProperties;
+
+pub use super::object::What;
+use crate::sys::peer::connect;
+
+/// How long the agent may take to greet us.
+const GREETED_WITHIN: Duration = Duration::from_secs(5);
+/// What the agent's own time is exceeded by before we stop listening.
+const GRACE: Duration = Duration::from_secs(6);
+
+/// What the agent answered: its state after the event.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Outcome {
+    /// The state's name.
+    pub state: String,
+    /// `shut`, `open` or `unproven`.
+    pub gate: String,
+    /// The count of disruptions.
+    pub epoch: u64,
+    /// Reference minus local at the last measurement of this epoch, nanoseconds; none before it.
+    pub offset_ns: Option<i64>,
+    /// The most the clock was wrong then, nanoseconds; none before it.
+    pub bound_ns: Option<u64>,
+    /// Why the gate is shut, in words.
+    pub why: String,
+}
+
+/// Why the agent did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no agent.
+    #[error("no agent answers on {}: start it (systemctl start clockgate), or `clockgate agent`", path.display())]
+    NoAgent {
+        /// The socket.
+        path: PathBuf,
+        /// What connect(2) said.
+        source: io::Error,
+    },
+    /// We may not.
+    #[error("not permitted: {0}; be root, or a member of the group clockgate")]
+    NotPermitted(String),
+    /// The time was too short.
+    #[error("{0}")]
+    StillShut(String),
+    /// The agent is there and does not do its work.
+    #[error("the agent on {} does not answer", path.display())]
+    Stuck {
+        /// The socket.
+        path: PathBuf,
+        /// What went wrong, if anything was heard of it.
+        source: Option<zbus::Error>,
+    },
+}
+
+#[zbus::proxy(
+    interface = "org.clockgate.Agent1",
+    default_service = "org.clockgate.Agent1",
+    default_path = "/org/clockgate/Agent1"
+)]
+trait Agent {
+    fn sync(&self, timeout_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
+    fn notify(&self, what: &str, wait_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
+}
+
+/// A connection to the agent; its calls block.
+#[derive(Debug)]
+pub struct Client {
+    runtime: Runtime,
+    agent: AgentProxy<'static>,
+    path: PathBuf,
+}
+
+impl Client {
+    /// Connects to the agent's socket.
+    ///
+    /// # Errors
+    /// [`Error::NoAgent`], [`Error::NotPermitted`] or [`Error::Stuck`].
+    pub fn connect(path: &Path) -> Result<Self, Error> {
+        let stream = connect(path, GREETED_WITHIN).map_err(|source| {
+            if source.kind() == io::ErrorKind::PermissionDenied {
+                Error::NotPermitted(format!("cannot connect to {}", path.display()))
+            } else {
+                Error::NoAgent { path: path.to_owned(), source }
+            }
+        })?;
+        let stuck = |source| Error::Stuck { path: path.to_owned(), source };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| stuck(Some(error.into())))?;
+        let greeted = runtime.block_on(async {
+            timeout(GREETED_WITHIN, async {
+                let bus = connection::Builder::unix_stream(stream).p2p().build().await?;
+                AgentProxy::builder(&bus).cache_properties(CacheProperties::No).build().await
+            })
+            .await
+        });
+        match greeted {
+            Ok(Ok(agent)) => Ok(Self { runtime, agent, path: path.to_owned() }),
+            Ok(Err(error)) => Err(stuck(Some(error))),
+            Err(_) => Err(stuck(None)),
+        }
+    }
+
+    /// Has the clock proven afresh, and waits until it is or `patience` ends.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn sync(&self, patience: Duration) -> Result<Outcome, Error> {
+        let limit = millis(patience).max(1);
+        self.call(patience, self.agent.sync(limit))
+    }
+
+    /// Tells of a disruption, and waits for what follows from it, if `patience` is not zero.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn notify(&self, what: What, patience: Duration) -> Result<Outcome, Error> {
+        self.call(patience, self.agent.notify(what.name(), millis(patience)))
+    }
+
+    fn call(
+        &self,
+        patience: Duration,
+        call: impl Future<Output = zbus::Result<(String, String, u64, i64, u64, String)>>,
+    ) -> Result<Outcome, Error> {
+        let within = patience.saturating_add(GRACE);
+        match self.runtime.block_on(async { timeout(within, call).await }) {
+            Ok(Ok((state, gate, epoch, offset, bound, why))) => {
+                let measured = bound != u64::MAX;
+                let (offset_ns, bound_ns) = (measured.then_some(offset), measured.then_some(bound));
+                Ok(Outcome { state, gate, epoch, offset_ns, bound_ns, why })
+            }
+            Ok(Err(error)) => Err(self.refusal(error)),
+            Err(_) => Err(Error::Stuck { path: self.path.clone(), source: None }),
+        }
+    }
+
+    fn refusal(&self, error: zbus::Error) -> Error {
+        let (name, sentence) = if let zbus::Error::MethodError(name, sentence, _) = &error {
+            (name.as_str().strip_prefix("org.clockgate.Error."), sentence.clone().unwrap_or_default())
+        } else {
+            (None, String::new())
+        };
+        match name {
+            Some("NotPermitted") => Error::NotPermitted(sentence),
+            Some("StillShut") => Error::StillShut(format!("the clock is still not proven: {sentence}")),
+            Some("NotYetShut") => Error::StillShut(format!("the gate is still not shut: {sentence}")),
+            _ => Error::Stuck { path: self.path.clone(), source: Some(error) },
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

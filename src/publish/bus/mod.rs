@@ -1,0 +1,53 @@
+//! D-Bus: `org.clockgate.Agent1` at `/org/clockgate/Agent1`, on the system bus and, without any bus, on a socket of our own.
+
+use std::collections::HashMap;
+
+use tokio::sync::{mpsc, watch};
+use zbus::{Connection, Variant};
+
+use crate::decision::Snapshot;
+use crate::disruption::notify::Notice;
+
+mod access;
+pub mod client;
+mod handshake;
+mod object;
+pub mod peer;
+pub mod system;
+mod transport;
+
+/// The name on the system bus.
+pub const NAME: &str = "org.clockgate.Agent1";
+/// The one object.
+pub const PATH: &str = "/org/clockgate/Agent1";
+
+/// The agent as the bus sees it: what is true, and where requests go.
+#[derive(Clone, Debug)]
+pub struct Face {
+    /// What is published.
+    pub snapshots: watch::Receiver<Snapshot>,
+    /// Where events go whose sender may wait for the answer.
+    pub notices: mpsc::Sender<Notice>,
+}
+
+/// Says what changed since `said`, until the connection closes or the agent ends.
+async fn say_changes(bus: &Connection, mut snapshots: watch::Receiver<Snapshot>, mut said: Snapshot) {
+    loop {
+        let now = snapshots.borrow_and_update().clone();
+        let changed = object::changed(&said, &now);
+        if !changed.is_empty() && emit(bus, changed).await.is_err() {
+            return;
+        }
+        said = now;
+        tokio::select! {
+            () = bus.closed() => return,
+            changed = snapshots.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn emit(bus: &Connection, changed: HashMap<&'static str, Variant<'static>>) -> zbus::Result<()> {
+    let invalidated: [&str; 0] = [];
+    let body = (NAME, changed, invalidated.as_slice());
+    bus.emit_signal(None::<&str>, PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged", &body).await
+}

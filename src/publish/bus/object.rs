@@ -1,0 +1,309 @@
+//! The object: properties are a snapshot's fields, methods are notices that are waited for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+use zbus::message::Header;
+use zbus::{Connection, Variant, interface};
+
+use super::Face;
+use super::access::{Door, NOTIFY_ACTION, SYNC_ACTION};
+use crate::decision::{Cause, Event, Gate, Notifier, Snapshot, State};
+use crate::disruption::notify::Notice;
+
+/// What a caller gets that names no timeout.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+/// An agent that takes no notice in this time is stuck.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a method was not performed.
+#[derive(Debug, zbus::DBusError)]
+#[zbus(prefix = "org.clockgate.Error")]
+pub(super) enum Error {
+    /// D-Bus itself failed.
+    #[zbus(error)]
+    Bus(zbus::Error),
+    /// The caller may not do this.
+    NotPermitted(String),
+    /// There is no such thing to notify of.
+    InvalidArgument(String),
+    /// The clock was not proven in the caller's time.
+    StillShut(String),
+    /// The gate was not shut in the caller's time.
+    NotYetShut(String),
+    /// The agent is stuck, or ending.
+    NoAnswer(String),
+}
+
+/// The object, behind one of its doors.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) face: Face,
+    pub(super) door: Door,
+}
+
+// The comments below are the documentation in the introspection, and in the XML file that is shipped.
+#[interface(name = "org.clockgate.Agent1")]
+impl Agent {
+    /// Shuts the gate, proves the clock afresh, and answers when that is done or given up.
+    ///
+    /// `timeout_ms` is the caller's patience, 0 for a minute; StillShut is the answer when it ends.
+    #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
+    async fn sync(
+        &self,
+        timeout_ms: u32,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+        self.door.admit(SYNC_ACTION, &header, bus).await?;
+        let patience = if timeout_ms == 0 { SYNC_TIMEOUT } else { Duration::from_millis(timeout_ms.into()) };
+        let until = Instant::now() + patience;
+        let asked = self.tell(Event::Disrupted(Cause::Requested), until).await?;
+        Ok(told(&self.settled(&asked, until).await?))
+    }
+
+    /// Tells of a disruption: `suspend`, `resume`, `pre-snapshot` or `post-restore`.
+    ///
+    /// With `wait_ms` of 0 the answer comes at once. Otherwise `suspend` and `pre-snapshot` are answered when the gate is shut
+    /// and the machine may go on, `resume` and `post-restore` when the clock is proven again or that is given up.
+    #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
+    async fn notify(
+        &self,
+        what: &str,
+        wait_ms: u32,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+        self.door.admit(NOTIFY_ACTION, &header, bus).await?;
+        let Some(what) = What::named(what) else {
+            let names = What::ALL.map(What::name).join(", ");
+            return Err(Error::InvalidArgument(format!("`{what}` is not one of {names}")));
+        };
+        if wait_ms == 0 {
+            self.send(what.event()).await?;
+            return Ok(told(&self.now()));
+        }
+        let until = Instant::now() + Duration::from_millis(wait_ms.into());
+        let answer = self.tell(what.event(), until).await?;
+        Ok(told(&if what.begins() { answer } else { self.settled(&answer, until).await? }))
+    }
+
+    /// Unknown, Suspended, Disrupted, Settling, Synchronized, FreeRunning or GaveUp.
+    #[zbus(property)]
+    fn state(&self) -> String {
+        State::name_of(self.now().state).to_owned()
+    }
+
+    /// shut; open, on a proof made after the last disruption; or unproven, open by policy.
+    #[zbus(property)]
+    fn gate(&self) -> String {
+        self.now().gate.to_string()
+    }
+
+    /// The count of disruptions.
+    #[zbus(property)]
+    fn epoch(&self) -> u64 {
+        self.now().epoch.get()
+    }
+
+    /// Why this epoch began.
+    #[zbus(property)]
+    fn cause(&self) -> String {
+        self.now().cause.to_string()
+    }
+
+    /// When this epoch began.
+    #[zbus(property)]
+    fn since(&self) -> u64 {
+        self.now().since.as_nanos()
+    }
+
+    /// Reference minus local at AsOf; 0 before the first measurement of this epoch.
+    #[zbus(property)]
+    fn offset(&self) -> i64 {
+        offset(&self.now())
+    }
+
+    /// The most the clock was wrong at AsOf; the largest number before the first measurement of this epoch.
+    #[zbus(property)]
+    fn bound(&self) -> u64 {
+        bound(&self.now())
+    }
+
+    /// When the last question was asked.
+    #[zbus(property)]
+    fn as_of(&self) -> u64 {
+        self.now().as_of.as_nanos()
+    }
+
+    /// The bound under which the gate opens.
+    #[zbus(property)]
+    fn threshold(&self) -> u64 {
+        nanos(self.now().threshold)
+    }
+
+    /// The rate at which the bound grows, parts per million.
+    #[zbus(property)]
+    fn max_drift_ppm(&self) -> u32 {
+        self.now().max_drift_ppm
+    }
+
+    /// When the growing bound meets the threshold and the proof is void; 0 without a proof.
+    #[zbus(property)]
+    fn valid_until(&self) -> u64 {
+        self.now().valid_until.as_nanos()
+    }
+
+    /// When the policy for a clock that could not be proven applies; 0 when nothing waits for it.
+    #[zbus(property)]
+    fn deadline(&self) -> u64 {
+        self.now().deadline.as_nanos()
+    }
+
+    /// Why the gate is shut, in words; empty when it is open on a proof.
+    #[zbus(property)]
+    fn why(&self) -> String {
+        self.now().why
+    }
+
+    /// The agent's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+}
+
+impl Agent {
+    fn now(&self) -> Snapshot {
+        self.face.snapshots.borrow().clone()
+    }
+
+    async fn send(&self, event: Event) -> Result<tokio::sync::oneshot::Receiver<Snapshot>, Error> {
+        let (notice, answer) = Notice::new(event);
+        match timeout(TAKEN_WITHIN, self.face.notices.send(notice)).await {
+            Ok(Ok(())) => Ok(answer),
+            Ok(Err(_)) => Err(Error::NoAnswer("the agent is ending".to_owned())),
+            Err(_) => Err(Error::NoAnswer("the agent takes no notice of anything".to_owned())),
+        }
+    }
+
+    /// Sends an event and waits until the agent has answered it.
+    async fn tell(&self, event: Event, until: Instant) -> Result<Snapshot, Error> {
+        let answer = self.send(event).await?;
+        match timeout_at(until, answer).await {
+            Ok(Ok(snapshot)) => Ok(snapshot),
+            Ok(Err(_)) => Err(Error::NoAnswer("the agent ended before it answered".to_owned())),
+            Err(_) => Err(Error::NotYetShut("the agent did not answer in time".to_owned())),
+        }
+    }
+
+    /// Waits until the clock is proven in the epoch of the answer or a later one, or the agent has given up.
+    async fn settled(&self, since: &Snapshot, until: Instant) -> Result<Snapshot, Error> {
+        let mut snapshots = self.face.snapshots.clone();
+        let done = |snapshot: &Snapshot| {
+            snapshot.epoch >= since.epoch && (snapshot.gate == Gate::Proven || gave_up(snapshot.state))
+        };
+        let waited = timeout_at(until, snapshots.wait_for(done)).await.map(|outcome| outcome.map(|s| s.clone()));
+        match waited {
+            Ok(Ok(snapshot)) => Ok(snapshot),
+            Ok(Err(_)) => Err(Error::NoAnswer("the agent ended meanwhile".to_owned())),
+            Err(_) => Err(Error::StillShut(self.now().why)),
+        }
+    }
+}
+
+/// What can be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The machine is about to sleep.
+    Suspend,
+    /// The machine woke up.
+    Resume,
+    /// A snapshot is about to be taken.
+    PreSnapshot,
+    /// The machine was restored from a snapshot, or continued.
+    PostRestore,
+}
+
+impl What {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::Suspend, Self::Resume, Self::PreSnapshot, Self::PostRestore];
+
+    /// Its name on the bus and the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::PreSnapshot => "pre-snapshot",
+            Self::PostRestore => "post-restore",
+        }
+    }
+
+    /// From its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| what.name() == name)
+    }
+
+    /// Whether something begins that the clock will not survive, so that the gate being shut is the end of it.
+    #[must_use]
+    pub const fn begins(self) -> bool {
+        matches!(self, Self::Suspend | Self::PreSnapshot)
+    }
+
+    const fn event(self) -> Event {
+        match self {
+            Self::Suspend => Event::Sleeping(Notifier::Notify),
+            Self::Resume => Event::Woken(Notifier::Notify),
+            Self::PreSnapshot => Event::Disrupted(Cause::Snapshot),
+            Self::PostRestore => Event::Disrupted(Cause::Restore),
+        }
+    }
+}
+
+/// The properties that differ between two snapshots, by name.
+pub(super) fn changed(said: &Snapshot, now: &Snapshot) -> HashMap<&'static str, Variant<'static>> {
+    properties(now).into_iter().zip(properties(said)).filter(|(new, old)| new != old).map(|(new, _)| new).collect()
+}
+
+fn properties(snapshot: &Snapshot) -> [(&'static str, Variant<'static>); 13] {
+    [
+        ("State", State::name_of(snapshot.state).into()),
+        ("Gate", snapshot.gate.to_string().into()),
+        ("Epoch", snapshot.epoch.get().into()),
+        ("Cause", snapshot.cause.to_string().into()),
+        ("Since", snapshot.since.as_nanos().into()),
+        ("Offset", offset(snapshot).into()),
+        ("Bound", bound(snapshot).into()),
+        ("AsOf", snapshot.as_of.as_nanos().into()),
+        ("Threshold", nanos(snapshot.threshold).into()),
+        ("MaxDriftPpm", snapshot.max_drift_ppm.into()),
+        ("ValidUntil", snapshot.valid_until.as_nanos().into()),
+        ("Deadline", snapshot.deadline.as_nanos().into()),
+        ("Why", snapshot.why.clone().into()),
+    ]
+}
+
+fn told(snapshot: &Snapshot) -> (String, String, u64, i64, u64, String) {
+    let state = State::name_of(snapshot.state).to_owned();
+    let (epoch, why) = (snapshot.epoch.get(), snapshot.why.clone());
+    (state, snapshot.gate.to_string(), epoch, offset(snapshot), bound(snapshot), why)
+}
+
+fn gave_up(state: u32) -> bool {
+    state == State::GaveUp(crate::decision::AtDeadline::Hold).code()
+}
+
+fn offset(snapshot: &Snapshot) -> i64 {
+    snapshot.offset.map_or(0, |offset| offset.as_nanos())
+}
+
+fn bound(snapshot: &Snapshot) -> u64 {
+    snapshot.bound.map_or(u64::MAX, nanos)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

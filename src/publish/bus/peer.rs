@@ -1,0 +1,171 @@
+//! The socket for those who come without a bus: the command line, hooks, hosts that have none.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::stat::{Mode, fchmod};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+use zbus::{Guid, connection};
+
+use super::access::{Door, GROUP, group_id};
+use super::object::Agent;
+use super::transport::Authenticated;
+use super::{Face, PATH, handshake, say_changes};
+use crate::sys::peer::{connect, credentials};
+
+/// The command line comes one at a time; more than these is a program that forgot to hang up.
+const CONNECTIONS_MAX: usize = 64;
+/// A client of ours needs less than a millisecond.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+const BACKLOG: i32 = 64;
+/// How long another agent may take to show that it lives.
+const LIVING_WITHIN: Duration = Duration::from_millis(200);
+
+/// Why the socket cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something else has the path.
+    #[error("{} is there and is no socket; remove it, or set bus.peer", .0.display())]
+    NotASocket(PathBuf),
+    /// Another agent has it.
+    #[error("another agent answers on {}", .0.display())]
+    InUse(PathBuf),
+    /// The kernel said no.
+    #[error("cannot {what} {}", path.display())]
+    Cannot {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// The socket, listened on; it is removed when this is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    listener: StdListener,
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Listener {
+    /// Takes the place of a dead agent's socket, never that of a living one.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn bind(path: &Path) -> Result<Self, Error> {
+        let cannot = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Cannot { what, path, source }
+        };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(cannot("create", folder))?;
+        }
+        match fs::symlink_metadata(path) {
+            Ok(meta) if !meta.file_type().is_socket() => return Err(Error::NotASocket(path.to_owned())),
+            Ok(_) if answers(path) => return Err(Error::InUse(path.to_owned())),
+            Ok(_) | Err(_) => {}
+        }
+        // Bound under a name of its own and moved: at no moment is there no socket, or one with the wrong mode.
+        let fresh = path.with_extension(format!("{}.new", std::process::id()));
+        drop(fs::remove_file(&fresh));
+        let listener = bind_private(&fresh).map_err(|errno| cannot("bind", &fresh)(errno.into()))?;
+        if let Some(gid) = group_id(Path::new("/etc/group"), GROUP) {
+            let open = |()| fs::set_permissions(&fresh, fs::Permissions::from_mode(0o660));
+            if let Err(error) = chown(&fresh, None, Some(gid)).and_then(open) {
+                warn!(%error, socket = %path.display(), "cannot open the socket to the group {GROUP}: it is root's alone");
+            }
+        }
+        fs::rename(&fresh, path).map_err(cannot("put in its place", &fresh))?;
+        let inode = fs::symlink_metadata(path).map_err(cannot("look at", path))?.ino();
+        Ok(Self { listener, path: path.to_owned(), inode })
+    }
+
+    /// Serves whoever comes, until it is dropped.
+    ///
+    /// # Errors
+    /// What the runtime said about the socket.
+    pub async fn serve(&self, face: Face) -> io::Result<()> {
+        let listener = UnixListener::from_std(self.listener.try_clone()?)?;
+        let guid: Guid<'static> = Guid::generate();
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(_) = clients.join_next() => {}
+                accepted = listener.accept(), if clients.len() < CONNECTIONS_MAX => match accepted {
+                    Ok((stream, _)) => drop(clients.spawn(client(stream, guid.clone(), face.clone()))),
+                    // Out of descriptors, most likely: one client that leaves is a descriptor again.
+                    Err(error) => {
+                        warn!(%error, "cannot take a caller");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // A successor may have put its own there.
+        if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == self.inode) {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// Whether somebody listens there, if only with a full queue.
+fn answers(path: &Path) -> bool {
+    match connect(path, LIVING_WITHIN) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
+/// The mode of the descriptor becomes the mode of the file.
+fn bind_private(path: &Path) -> nix::Result<StdListener> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&fd, Backlog::new(BACKLOG)?)?;
+    Ok(fd.into())
+}
+
+async fn client(stream: UnixStream, guid: Guid<'static>, face: Face) {
+    if let Err(error) = serve_client(stream, guid, face).await {
+        debug!(error = &*error, "a caller was sent away");
+    }
+}
+
+async fn serve_client(
+    stream: UnixStream,
+    guid: Guid<'static>,
+    face: Face,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let peer = credentials(&stream)?;
+    timeout(HANDSHAKE_WITHIN, handshake::serve(&stream, peer.uid, guid.as_str())).await??;
+    let snapshots = face.snapshots.clone();
+    let said = snapshots.borrow().clone();
+    let agent = Agent { face, door: Door::Socket(peer) };
+    let bus = connection::Builder::authenticated_socket(Authenticated(stream), guid)
+        .p2p()
+        .serve_at(PATH, agent)
+        .build()
+        .await?;
+    say_changes(&bus, snapshots, said).await;
+    // What is still being answered goes on as long as the connection does.
+    bus.closed().await;
+    Ok(())
+}

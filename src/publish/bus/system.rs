@@ -1,0 +1,57 @@
+//! The object on the system bus, which may come and go.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+use zbus::{Connection, connection};
+
+use super::access::Door;
+use super::object::Agent;
+use super::{Face, NAME, PATH, say_changes};
+
+const REACHED_WITHIN: Duration = Duration::from_secs(5);
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+const PAUSE_LAST: Duration = Duration::from_secs(30);
+
+/// Serves the object until the agent ends. `address` is the bus; the system bus without one.
+///
+/// A bus that is not there, or refuses the name, is said once and tried for ever.
+pub async fn serve(address: Option<String>, face: Face) {
+    let mut pause = PAUSE_FIRST;
+    let mut said = false;
+    let mut ends = face.snapshots.clone();
+    let for_ever = async {
+        loop {
+            let before = face.snapshots.borrow().clone();
+            match connect(address.as_deref(), face.clone()).await {
+                Ok(bus) => {
+                    info!(name = NAME, "on the system bus");
+                    (pause, said) = (PAUSE_FIRST, false);
+                    say_changes(&bus, face.snapshots.clone(), before).await;
+                    bus.closed().await;
+                }
+                Err(error) if !said => {
+                    said = true;
+                    warn!(%error, "not on the system bus; trying again");
+                }
+                Err(_) => {}
+            }
+            sleep(pause).await;
+            pause = pause.saturating_mul(2).min(PAUSE_LAST);
+        }
+    };
+    tokio::select! {
+        () = for_ever => {}
+        () = async { while ends.changed().await.is_ok() {} } => {}
+    }
+}
+
+async fn connect(address: Option<&str>, face: Face) -> zbus::Result<Connection> {
+    let builder = address.map_or_else(connection::Builder::system, connection::Builder::address);
+    let build = builder.serve_at(PATH, Agent { face, door: Door::SystemBus }).name(NAME).build();
+    match timeout(REACHED_WITHIN, build).await {
+        Ok(bus) => bus,
+        Err(_) => Err(zbus::Error::Failure("the bus does not answer".to_owned())),
+    }
+}

@@ -1,0 +1,119 @@
+//! org.clockgate.Agent1 on its own socket: who is served there, and what becomes of bad callers.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use clockgate::decision::{Cause, Epoch, Event, Notifier};
+use clockgate::publish::bus::client::{Client, Error, Outcome, What};
+use clockgate::publish::bus::{NAME, PATH, peer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use zbus::connection;
+
+use crate::agent::{Agent, Socket, changed, changes, next, run, text};
+use crate::{nothing_within, soon};
+
+async fn with_client<T: Send + 'static>(path: PathBuf, ask: impl FnOnce(Client) -> T + Send + 'static) -> T {
+    soon(tokio::task::spawn_blocking(move || ask(Client::connect(&path).unwrap()))).await.unwrap()
+}
+
+pub async fn without_a_bus_our_own_client_syncs_and_notifies() {
+    let socket = Socket::new();
+    let mut agent = Agent::new();
+    let _served = agent.on_socket(&socket.path());
+    let call = tokio::spawn(with_client(socket.path(), |client| client.sync(Duration::from_secs(20))));
+    agent.takes(Event::Disrupted(Cause::Requested)).await;
+    agent.proves();
+    let outcome = call.await.unwrap().unwrap();
+    let expected = Outcome {
+        state: "Synchronized".to_owned(),
+        gate: "open".to_owned(),
+        epoch: 4,
+        offset_ns: Some(-5),
+        bound_ns: Some(7),
+        why: String::new(),
+    };
+    assert_eq!(outcome, expected);
+    let wait = Duration::from_secs(20);
+    let call = tokio::spawn(with_client(socket.path(), move |client| client.notify(What::Suspend, wait)));
+    agent.takes(Event::Sleeping(Notifier::Notify)).await;
+    assert_eq!(call.await.unwrap().unwrap().gate, "shut");
+    let call = with_client(socket.path(), |client| client.sync(Duration::from_millis(100))).await;
+    assert!(matches!(call, Err(Error::StillShut(_))), "{call:?}");
+}
+
+pub async fn libdbus_is_served_on_the_socket_and_peers_hear_of_changes() {
+    let socket = Socket::new();
+    let mut agent = Agent::new();
+    let _served = agent.on_socket(&socket.path());
+    let mut send = Command::new("dbus-send");
+    send.arg(format!("--peer={}", socket.address())).args(["--print-reply", PATH]);
+    send.args(["org.freedesktop.DBus.Properties.Get", &format!("string:{NAME}"), "string:Gate"]);
+    let said = run(send).await;
+    assert!(text(&said.stdout).contains("string \"open\""), "{}", text(&said.stderr));
+    let mut send = Command::new("dbus-send");
+    send.arg(format!("--peer={}", socket.address())).args(["--print-reply", PATH]);
+    send.args([&format!("{NAME}.Notify"), "string:resume", "uint32:0"]);
+    let said = run(send).await;
+    assert!(text(&said.stdout).contains("string \"Synchronized\""), "{}", text(&said.stderr));
+    assert_eq!(soon(agent.notices.recv()).await.unwrap().event, Event::Woken(Notifier::Notify));
+
+    let stream = std::os::unix::net::UnixStream::connect(socket.path()).unwrap();
+    let bus = connection::Builder::unix_stream(stream).p2p().build().await.unwrap();
+    let mut signals = changes(&bus).await;
+    agent.publish(|s| s.epoch = Epoch::new(77));
+    assert_eq!(changed(&soon(next(&mut signals)).await), ["Epoch"]);
+}
+
+pub async fn the_socket_is_roots_alone_and_replaces_a_dead_one_but_never_a_living_one() {
+    let socket = Socket::new();
+    let path = socket.path();
+    // A socket that its owner left behind.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let listener = peer::Listener::bind(&path).unwrap();
+    let meta = std::fs::symlink_metadata(&path).unwrap();
+    let group = std::fs::read_to_string("/etc/group").unwrap().lines().any(|line| line.starts_with("clockgate:"));
+    assert_eq!(meta.mode() & 0o777, if group { 0o660 } else { 0o600 });
+    assert_eq!(std::fs::read_dir(socket.folder.path()).unwrap().count(), 1, "nothing else is left behind");
+    assert!(matches!(peer::Listener::bind(&path), Err(peer::Error::InUse(_))));
+    drop(listener);
+    assert!(!path.exists());
+    std::fs::write(&path, "precious").unwrap();
+    assert!(matches!(peer::Listener::bind(&path), Err(peer::Error::NotASocket(_))));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+pub async fn garbage_on_the_socket_harms_nobody_else() {
+    let socket = Socket::new();
+    let mut agent = Agent::new();
+    let _served = agent.on_socket(&socket.path());
+    let uid: String = nix::unistd::geteuid().to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
+    let greeted = format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").into_bytes();
+    let endless = [b"\0AUTH ".to_vec(), vec![b'x'; 1 << 16]].concat();
+    let huge = [greeted.clone(), b"l\x01\x00\x01\xff\xff\xff\x7f\x01\x00\x00\x00\xff\xff\xff\x00".to_vec()].concat();
+    let wrong = [greeted.clone(), vec![0xaa; 4096]].concat();
+    let lines = [b"\0".to_vec(), b"NONSENSE\r\n".repeat(100)].concat();
+    let empty_line = [greeted[..greeted.len() - 7].to_vec(), b"\n\r\n\n".to_vec()].concat();
+    let cases: [&[u8]; 9] =
+        [b"\n", b"\0\n", b"GET / HTTP/1.1\r\n\r\n", &endless, &lines, &wrong, &huge, &empty_line, b"\0\xff\xfe\r\n"];
+    for garbage in cases {
+        let mut stream = UnixStream::connect(socket.path()).await.unwrap();
+        // The other side may have hung up before all of it is sent.
+        drop(stream.write_all(garbage).await);
+        drop(stream.shutdown().await);
+        let mut answer = vec![];
+        drop(soon(stream.read_to_end(&mut answer)).await);
+    }
+    // As many as are served at all, and silent: the next one waits until they are found out, and is served then.
+    let mut silent = vec![];
+    for _ in 0..64 {
+        silent.push(UnixStream::connect(socket.path()).await.unwrap());
+    }
+    let call = tokio::spawn(with_client(socket.path(), |client| client.notify(What::Resume, Duration::ZERO)));
+    nothing_within(Duration::from_millis(300), agent.notices.recv()).await;
+    drop(silent);
+    assert_eq!(soon(agent.notices.recv()).await.unwrap().event, Event::Woken(Notifier::Notify));
+    call.await.unwrap().unwrap();
+}

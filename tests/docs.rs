@@ -1,0 +1,261 @@
+//! What no test compares, drifts: manual pages, the page's table and the reader in Python against the program itself.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::Duration;
+
+use clockgate::config::Config;
+use clockgate::config::keys::KEYS;
+use clockgate::decision::{Boottime, Cause, Epoch, Gate, Offset, Snapshot, State};
+use clockgate::publish::gate_page::GatePage;
+use clockgate::sys::clock::boottime;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Outcome = Result<(), Failed>;
+
+fn main() -> ExitCode {
+    let trials = vec![
+        Trial::test("every_verb_and_option_is_in_its_manual_page", every_option),
+        Trial::test("every_key_is_in_the_manual_with_its_default_and_what_it_allows", every_key),
+        Trial::test("the_manual_and_the_interfaces_agree_on_the_page", the_page),
+        needs("mandoc", "the_manual_pages_are_without_fault", lint),
+        needs("python3", "the_reader_in_python_reads_what_the_agent_writes", reads),
+        needs("python3", "the_reader_in_python_takes_no_page_that_it_should_not", refuses),
+        needs("python3", "the_reader_in_python_is_woken_when_the_gate_opens", is_woken),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A trial that is skipped aloud without the program, and fails without it where nothing may be skipped.
+fn needs(program: &'static str, name: &'static str, trial: fn() -> Outcome) -> Trial {
+    if Command::new(program).arg("--version").output().is_ok() {
+        return Trial::test(name, trial);
+    }
+    let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    eprintln!("skipped: {name}: there is no {program}");
+    Trial::test(name, move || Err(format!("there is no {program}").into())).with_ignored_flag(!strict)
+}
+
+fn file(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+fn clockgate(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_clockgate")).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn every_option() -> Outcome {
+    let help = clockgate(&["--help"]);
+    let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let mut missing = BTreeSet::new();
+    for verb in verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help") {
+        let path = if matches!(verb, "run" | "wait") { "docs/man/clockgate-run.1" } else { "docs/man/clockgate.8" };
+        let page = file(path);
+        if !page.lines().any(|line| line == format!(".Cm {verb}") || line == format!(".Nm clockgate {verb}")) {
+            missing.insert(format!("{path}: the verb {verb}"));
+        }
+        for option in options(&clockgate(&[verb, "--help"])) {
+            if !page.contains(&format!("Fl -{option}")) {
+                missing.insert(format!("{path}: --{option} of {verb}"));
+            }
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(format!("not there: {missing:#?}").into()) }
+}
+
+/// The long options of a help text, without those that every command has.
+fn options(help: &str) -> BTreeSet<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    help.lines()
+        .map(str::trim_start)
+        .filter(|line| line.starts_with('-'))
+        .filter_map(|line| line.split("--").nth(1).map(word))
+        .filter(|option: &String| !matches!(option.as_str(), "help" | "version"))
+        .collect()
+}
+
+fn every_key() -> Outcome {
+    let page = file("docs/man/clockgate.yaml.5");
+    let mut missing = vec![];
+    let entries: Vec<(&str, String)> = page
+        .split(".It Ic ")
+        .skip(1)
+        .map(|entry| entry.split_once('\n').unwrap())
+        .map(|(name, text)| (name, text.split_whitespace().collect::<Vec<_>>().join(" ")))
+        .collect();
+    let named: Vec<_> = entries.iter().map(|(name, _)| *name).collect();
+    let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(named, known, "the keys and their order");
+    for (key, (name, text)) in KEYS.iter().zip(&entries) {
+        let facts = format!("Default: {}. Allowed: {}.", key.print(&Config::default()).trim_matches('"'), key.allows());
+        if !text.contains(&facts) {
+            missing.push(format!("{name}: {facts}"));
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(format!("not there: {missing:#?}").into()) }
+}
+
+fn the_page() -> Outcome {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let manual: Vec<(String, String)> = file("docs/man/clockgate-interfaces.7")
+        .lines()
+        .map(words)
+        .filter(|words| words.len() > 3 && words[0].parse::<usize>().is_ok())
+        .filter(|words| words[1].starts_with(['u', 'i']) || words[2] == "bytes")
+        .map(|words| (words[0].clone(), if words[2] == "bytes" { words[3].clone() } else { words[2].clone() }))
+        .collect();
+    let interfaces: Vec<(String, String)> = file("docs/interfaces.md")
+        .lines()
+        .map(|line| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>())
+        .filter(|cells| cells.len() == 7 && cells[1].parse::<usize>().is_ok())
+        .map(|cells| (cells[1].clone(), cells[4].clone()))
+        .collect();
+    assert!(interfaces.len() > 10, "{interfaces:?}");
+    assert_eq!(manual, interfaces);
+    Ok(())
+}
+
+fn lint() -> Outcome {
+    let pages: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/man"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let output = Command::new("mandoc").args(["-Tlint", "-Wwarning"]).args(&pages).output().unwrap();
+    if pages.len() == 4 && output.status.success() && output.stdout.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} pages: {}", pages.len(), String::from_utf8_lossy(&output.stdout)).into())
+}
+
+/// `examples/gate.py` with a page of its own.
+struct Reader {
+    folder: tempfile::TempDir,
+}
+
+impl Reader {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn page(&self) -> GatePage {
+        GatePage::open(&self.folder.path().join("public")).unwrap().0
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("public/gate")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("python3");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gate.py"));
+        command.env("CLOCKGATE_PAGE", self.path()).env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    }
+
+    fn read(&self) -> Output {
+        self.command().output().unwrap()
+    }
+}
+
+fn proven() -> Snapshot {
+    let now = boottime();
+    Snapshot {
+        state: State::Synchronized.code(),
+        gate: Gate::Proven,
+        epoch: Epoch::new(7),
+        cause: Cause::Restore,
+        since: now,
+        offset: Some(Offset::from_nanos(-1_500_000)),
+        bound: Some(Duration::from_millis(3)),
+        as_of: now,
+        threshold: Duration::from_millis(200),
+        valid_until: now + Duration::from_secs(300),
+        max_drift_ppm: 500,
+        ..Snapshot::default()
+    }
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    let json = serde_json::from_slice(&output.stdout);
+    assert!(json.is_ok(), "{output:?}");
+    json.unwrap()
+}
+
+fn reads() -> Outcome {
+    let reader = Reader::new();
+    let mut page = reader.page();
+    let snapshot = proven();
+    page.publish(&snapshot);
+    let output = reader.read();
+    let said = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(
+        (&said["gate"], &said["state"], &said["cause"]),
+        (&"open".into(), &"Synchronized".into(), &"restore".into())
+    );
+    assert_eq!((&said["epoch"], &said["offset"], &said["threshold"]), (&7.into(), &(-0.0015).into(), &0.2.into()));
+    let bound = said["bound"].as_f64().unwrap();
+    assert!((0.003..0.013).contains(&bound), "3 ms, growing by half a millisecond a second: {bound}");
+
+    page.publish(&Snapshot { gate: Gate::Shut, bound: None, why: "schläft".to_owned(), ..snapshot.clone() });
+    let output = reader.read();
+    let said = json(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!((&said["gate"], &said["why"], &said["offset"]), (&"shut".into(), &"schläft".into(), &().into()));
+
+    // A dead agent's gate: the word says open and the proof has run out.
+    page.publish(&Snapshot { valid_until: Boottime::from_nanos(1), ..snapshot.clone() });
+    let output = reader.read();
+    assert_eq!((output.status.code(), &json(&output)["gate"]), (Some(1), &"shut".into()));
+
+    page.publish(&Snapshot { gate: Gate::Unproven, ..snapshot });
+    let output = reader.read();
+    assert_eq!((output.status.code(), &json(&output)["gate"]), (Some(1), &"unproven".into()));
+    Ok(())
+}
+
+fn refuses() -> Outcome {
+    let reader = Reader::new();
+    assert_eq!(reader.read().status.code(), Some(69), "no page");
+    fs::create_dir_all(reader.path().parent().unwrap()).unwrap();
+    fs::write(reader.path(), [0; 100]).unwrap();
+    assert_eq!(reader.read().status.code(), Some(69), "cut short");
+    fs::write(reader.path(), [0; 4096]).unwrap();
+    assert_eq!(reader.read().status.code(), Some(69), "no agent has been here");
+
+    reader.page().publish(&proven());
+    let good = fs::read(reader.path()).unwrap();
+    for (what, at) in [("magic", 0), ("version", 8), ("boot", 16), ("an odd sequence", 36)] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(reader.path(), &bad).unwrap();
+        let output = reader.read();
+        assert_eq!(output.status.code(), Some(69), "{what}: {output:?}");
+        assert!(!output.stderr.starts_with(b"Traceback"), "{what}: {output:?}");
+    }
+    Ok(())
+}
+
+fn is_woken() -> Outcome {
+    let reader = Reader::new();
+    let mut page = reader.page();
+    let mut waiting = reader.command().args(["--wait", "60"]).stdout(Stdio::null()).spawn().unwrap();
+    // It sleeps in futex(2) before the gate opens; the kernel names the call it sleeps in.
+    let deadline = boottime() + Duration::from_secs(20);
+    let asleep = || fs::read_to_string(format!("/proc/{}/syscall", waiting.id())).unwrap_or_default();
+    let number = format!("{} ", libc::SYS_futex);
+    while boottime() < deadline && !asleep().starts_with(&number) {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    page.publish(&proven());
+    assert_eq!(waiting.wait().unwrap().code(), Some(0));
+
+    page.publish(&Snapshot::default());
+    let given_up = reader.command().args(["--wait", "0.2"]).output().unwrap();
+    assert_eq!(given_up.status.code(), Some(75), "{given_up:?}");
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The NTP client and `clockgate measure` against a real chronyd, which runs with `-x` and so never touches the clock.
+
+mod lab;
+
+use std::fmt::Debug;
+use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use clockgate::decision::{Measurement, agree};
+use clockgate::reference::{References, ServerName};
+use clockgate::sys::clock::boottime;
+use lab::{CLOCKGATE, Ours, clockgate, expect, harmless, needing, texts};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const SERVES: &str = "local stratum 3\nallow";
+
+type Outcome = Result<(), Failed>;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trial = |name, test: fn() -> Outcome| needing(lacks_chronyd(), name, test);
+    let rooted = |name, test: fn() -> Outcome| needing(lacks_chronyd().or_else(lacks_another_root), name, test);
+    let trials = vec![
+        trial("a_real_chronyd_is_measured_over_ipv4_and_ipv6", a_real_chronyd),
+        trial("one_chronyd_behind_two_addresses_is_one_reference", one_behind_two_addresses),
+        trial("a_chronyd_without_a_reference_of_its_own_proves_nothing", without_a_reference),
+        trial("a_chronyd_that_may_not_answer_us_is_silent", that_may_not_answer),
+        trial("measure_prints_a_table_and_json", a_table_and_json),
+        rooted("an_empty_root_measures_an_address_and_says_why_a_name_fails", an_empty_root),
+        rooted("the_configurations_servers_and_the_daemons_claim_are_printed", the_daemons_claim),
+        rooted("a_hosts_file_is_read_whatever_nsswitch_conf_says", a_hosts_file),
+        Trial::test("without_an_answer_measure_exits_75", without_an_answer),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn a_real_chronyd() -> Outcome {
+    let server = Chronyd::start(SERVES)?;
+    for host in ["127.0.0.1", "[::1]"] {
+        let measured = server.measured(host)?;
+        let reading = measured.readings.first().ok_or("no reading")?;
+        // The server's clock and ours are the same clock.
+        check(reading.offset.abs() <= reading.root_distance, reading)?;
+        check(reading.stratum == Some(3) && !reading.authenticated, reading)?;
+        check(reading.root_distance < Duration::from_secs(1), reading)?;
+    }
+    Ok(())
+}
+
+fn one_behind_two_addresses() -> Outcome {
+    let server = Chronyd::start(SERVES)?;
+    server.measured("127.0.0.1")?;
+    let references = References::new(vec![server.at("127.0.0.1")?, server.at("[::1]")?]);
+    // chronyd may set its local reference anew between the two answers: tried until it has not.
+    let measured = until(|| {
+        Some(references.measure(PATIENCE)).filter(|m| m.failures.iter().any(|f| f.why.contains("counted once")))
+    })?;
+    check(measured.readings.len() == 1, &measured)?;
+    check(agree(&measured.readings, boottime(), 500, 1).is_ok(), &measured)
+}
+
+fn without_a_reference() -> Outcome {
+    let server = Chronyd::start("allow")?;
+    let measured = until(|| {
+        let measured = References::new(vec![server.at("127.0.0.1").ok()?]).measure(PATIENCE);
+        measured.failures.iter().any(|f| f.why.contains("not synchronised")).then_some(measured)
+    })?;
+    check(measured.readings.is_empty(), &measured)
+}
+
+fn that_may_not_answer() -> Outcome {
+    let server = Chronyd::start("local stratum 3\nallow 192.0.2.0/24")?;
+    // It opens its port, so that no ICMP error comes, and drops the question.
+    let measured = until(|| {
+        let measured = References::new(vec![server.at("127.0.0.1").ok()?]).measure(Duration::from_millis(400));
+        measured.failures.iter().any(|f| f.why.contains("no answer within 400 ms")).then_some(measured)
+    })?;
+    check(measured.readings.is_empty(), &measured)
+}
+
+fn a_table_and_json() -> Outcome {
+    let server = Chronyd::start(SERVES)?;
+    server.measured("127.0.0.1")?;
+    let (named, closed) = (format!("localhost:{}", server.port), format!("127.0.0.1:{}", free_port()?));
+    let output = measure(&["--server", &named, "--server", &closed])?;
+    let (table, _) = texts(&output);
+    let mut lines = table.lines();
+    let head: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+    expect(output.status.code() == Some(0), &output)?;
+    expect(head == ["SOURCE", "OFFSET", "BOUND", "STRATUM", "DELAY", "AUTHENTICATED"], &output)?;
+    expect(lines.next().is_some_and(|line| line.contains("(localhost)") && line.ends_with("no")), &output)?;
+    expect(table.contains(&format!("{closed}: cannot be reached: Connection refused")), &output)?;
+    expect(table.contains("agreement: offset ") && table.contains("asked: --server"), &output)?;
+
+    let servers = format!("127.0.0.1:{}, {closed}", server.port);
+    let output = clockgate().args(["measure", "--json"]).env("CLOCKGATE_SERVERS", servers).output()?;
+    let json: Value = serde_json::from_slice(&output.stdout)?;
+    expect(output.status.code() == Some(0), &output)?;
+    expect(json["version"] == 1 && json["asked"] == "CLOCKGATE_SERVERS", &output)?;
+    expect(json["references"][0]["stratum"] == 3 && json["references"][0]["kind"] == "ntp", &output)?;
+    expect(json["references"][0]["bound_ns"].as_u64().is_some_and(|b| b < 1_000_000_000), &output)?;
+    expect(json["failures"][0]["source"] == closed.as_str(), &output)?;
+    expect(json["agreement"]["supporters"] == 1, &output)
+}
+
+fn without_an_answer() -> Outcome {
+    let closed = format!("127.0.0.1:{}", free_port()?);
+    let output = measure(&["--server", &closed, "--json"])?;
+    let json: Value = serde_json::from_slice(&output.stdout)?;
+    expect(output.status.code() == Some(75), &output)?;
+    expect(json["agreement"].is_null() && json["failures"][0]["source"] == closed.as_str(), &output)?;
+    expect(texts(&output).1.contains("no reference answered"), &output)?;
+    let wrong = measure(&["--server", "ntp/example"])?;
+    expect(wrong.status.code() == Some(2), &wrong)
+}
+
+fn an_empty_root() -> Outcome {
+    let server = Chronyd::start(SERVES)?;
+    server.measured("127.0.0.1")?;
+    let address = format!("127.0.0.1:{}", server.port);
+    let output = measure_in(&[], &["--server", &address, "--server", "no-such-host.invalid"])?;
+    let (table, _) = texts(&output);
+    expect(output.status.code() == Some(0), &output)?;
+    expect(table.lines().nth(1).is_some_and(|line| line.starts_with(&address)), &output)?;
+    expect(table.contains("cannot resolve `no-such-host.invalid` by /etc/hosts"), &output)
+}
+
+fn the_daemons_claim() -> Outcome {
+    let commands = free_port()?;
+    let server = Chronyd::start(&format!("{SERVES}\ncmdport {commands}"))?;
+    server.measured("127.0.0.1")?;
+    let config = format!("servers: ['127.0.0.1:{}']\nchrony: {{udp: '127.0.0.1:{commands}'}}\n", server.port);
+    let output = measure_in(&[("etc/clockgate/config.yaml", &config)], &["--json"])?;
+    let json: Value = serde_json::from_slice(&output.stdout)?;
+    expect(json["asked"] == "the configuration's servers", &output)?;
+    expect(json["references"][1]["kind"] == "daemon" && json["references"][1]["source"] == "chronyd", &output)?;
+    expect(json["agreement"]["supporters"] == 1, &output)
+}
+
+fn a_hosts_file() -> Outcome {
+    let server = Chronyd::start(SERVES)?;
+    server.measured("127.0.0.1")?;
+    // A module of another C library's kills a static program that loads it; ours loads none, whatever this file says.
+    let files = [("etc/hosts", "127.0.0.1 ntp.here\n"), ("etc/nsswitch.conf", "hosts: myhostname resolve\n")];
+    let output = measure_in(&files, &["--server", &format!("ntp.here:{}", server.port)])?;
+    expect(output.status.code() == Some(0) && texts(&output).0.contains("(ntp.here)"), &output)
+}
+
+/// A chronyd of our own on loopback, ended when it is dropped.
+struct Chronyd {
+    _process: Ours,
+    _folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Chronyd {
+    fn start(config: &str) -> Result<Self, Failed> {
+        let (folder, port) = (tempfile::tempdir()?, free_port()?);
+        let file = folder.path().join("chrony.conf");
+        let pid = folder.path().join("pid");
+        let own = format!("port {port}\nbindaddress 127.0.0.1\nbindaddress ::1\ncmdport 0\nbindcmdaddress /\n");
+        fs::write(&file, format!("{own}pidfile {}\n{config}\n", pid.display()))?;
+        let log = fs::File::create(folder.path().join("log"))?;
+        let mut command = harmless(chronyd().to_str().ok_or("a path that is no text")?);
+        command.args(["-x", "-d", "-U", "-u", &user()?, "-f"]).arg(&file).stdout(Stdio::null()).stderr(log);
+        Ok(Self { _process: Ours::spawn(&mut command)?, _folder: folder, port })
+    }
+
+    fn at(&self, host: &str) -> Result<ServerName, Failed> {
+        Ok(format!("{host}:{}", self.port).parse()?)
+    }
+
+    /// What it says, once it is there to say it.
+    fn measured(&self, host: &str) -> Result<Measurement, Failed> {
+        let references = References::new(vec![self.at(host)?]);
+        until(|| Some(references.measure(Duration::from_secs(1))).filter(|m| !m.readings.is_empty()))
+    }
+}
+
+fn chronyd() -> PathBuf {
+    lab::lab().join("chrony/usr/sbin/chronyd")
+}
+
+fn lacks_chronyd() -> Option<String> {
+    (!chronyd().is_file()).then(|| format!("chronyd in {}", lab::lab().display()))
+}
+
+fn lacks_another_root() -> Option<String> {
+    let tried = Command::new("unshare").args(["--map-root-user", "chroot", "/", "true"]).output();
+    let may = tried.is_ok_and(|output| output.status.success());
+    (!may).then(|| "unshare(1) and a user namespace".to_owned())
+}
+
+/// chronyd wants to become somebody; it becomes who it is.
+fn user() -> Result<String, Failed> {
+    Ok(String::from_utf8(Command::new("id").arg("-un").output()?.stdout)?.trim().to_owned())
+}
+
+fn measure(arguments: &[&str]) -> Result<Output, Failed> {
+    Ok(clockgate().arg("measure").args(arguments).env_remove("CLOCKGATE_SERVERS").output()?)
+}
+
+/// The same in a root that holds our binary, these files and nothing else.
+fn measure_in(files: &[(&str, &str)], arguments: &[&str]) -> Result<Output, Failed> {
+    let root = tempfile::tempdir()?;
+    fs::copy(CLOCKGATE, root.path().join("clockgate"))?;
+    fs::set_permissions(root.path().join("clockgate"), fs::Permissions::from_mode(0o755))?;
+    for (name, content) in files {
+        let path = root.path().join(name);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        fs::write(path, content)?;
+    }
+    let mut command = harmless("unshare");
+    command.args(["--map-root-user", "chroot"]).arg(root.path()).args(["/clockgate", "measure"]).args(arguments);
+    Ok(command.env_remove("CLOCKGATE_SERVERS").output()?)
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16, Failed> {
+    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Tries until something comes of it; each try waits by itself.
+fn until<T>(attempt: impl Fn() -> Option<T>) -> Result<T, Failed> {
+    let mut found = None;
+    lab::until("an answer", PATIENCE, || {
+        found = attempt();
+        found.is_some()
+    })?;
+    found.ok_or_else(|| "nothing came of it".into())
+}
+
+fn check(holds: bool, seen: &impl Debug) -> Outcome {
+    if holds { Ok(()) } else { Err(format!("{seen:#?}").into()) }
+}
