@@ -33,7 +33,9 @@ fn two_capabilities(guest: &Guest, world: &World) -> Outcome {
 
 fn modes(guest: &Guest, world: &World) -> Outcome {
     gate::start(guest, world)?;
-    let found = guest.sh("stat -c '%a %U %G %n' /run/clockgate /run/clockgate/public /run/clockgate/public/gate /run/clockgate/bus")?;
+    let found = guest.sh(
+        "stat -c '%a %U %G %n' /run/clockgate /run/clockgate/public /run/clockgate/public/gate /run/clockgate/bus",
+    )?;
     night::over(guest)?;
     let wanted = "755 root root /run/clockgate\n755 root root /run/clockgate/public\n\
                   644 root root /run/clockgate/public/gate\n660 root clockgate /run/clockgate/bus";
