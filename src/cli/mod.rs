@@ -11,6 +11,7 @@ mod log;
 mod measure;
 mod notify;
 mod run;
+mod servers;
 mod status;
 mod sync;
 mod wait;

@@ -36,8 +36,6 @@ pub struct Config {
     pub chrony: Chrony,
     /// What may be done to timesyncd.
     pub timesyncd: Timesyncd,
-    /// What `run` and `wait` do unless told otherwise.
-    pub run: Run,
     /// The root of the host's file system; given, not configured.
     pub root: PathBuf,
 }
@@ -76,25 +74,6 @@ pub struct Timesyncd {
     pub set_ntp: bool,
 }
 
-/// What `run` and `wait` do unless told otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// How long they wait.
-    pub max_wait: Duration,
-    /// What then.
-    pub on_timeout: OnTimeout,
-}
-
-/// What a waiter does when its own patience ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnTimeout {
-    /// It ends with an error, and nothing runs.
-    #[default]
-    Fail,
-    /// It lets go, and says so.
-    Open,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -109,7 +88,6 @@ impl Default for Config {
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
             timesyncd: Timesyncd { set_ntp: false },
-            run: Run { max_wait: Duration::from_secs(60), on_timeout: OnTimeout::Fail },
             root: PathBuf::from("/"),
         }
     }

@@ -274,7 +274,7 @@ impl Machine {
             Err(why) => return self.failed(state, why.into(), now),
         };
         self.falsetickers.clone_from(&agreement.falsetickers);
-        let right = agreement.bound() <= self.policy.threshold;
+        let right = self.is_under(agreement.bound(), drift_ppm);
         match state {
             State::Unknown | State::Suspended => vec![],
             State::Synchronized | State::FreeRunning if right => self.prove(&agreement, drift_ppm, now),
@@ -292,20 +292,27 @@ impl Machine {
             State::GaveUp(AtDeadline::Open) => {
                 // A reference disagrees: shut again, and the deadline counts anew.
                 self.pursuit = Pursuit::new(now, &self.policy);
-                self.correct(&agreement, now)
+                self.correct(&agreement, drift_ppm, now)
             }
-            State::Disrupted | State::Settling | State::GaveUp(AtDeadline::Hold) => self.correct(&agreement, now),
+            State::Disrupted | State::Settling | State::GaveUp(AtDeadline::Hold) => {
+                self.correct(&agreement, drift_ppm, now)
+            }
         }
     }
 
+    /// Whether the bound is under the threshold, and stays there for long enough to be worth a proof.
+    fn is_under(&self, bound: Duration, drift_ppm: u32) -> bool {
+        bound.saturating_add(drift(RETRY_FIRST, drift_ppm)) <= self.policy.threshold
+    }
+
     /// The clock is wrong, or its error not known well enough: step it if that helps and the guards agree.
-    fn correct(&mut self, agreement: &Agreement, now: Boottime) -> Vec<Action> {
+    fn correct(&mut self, agreement: &Agreement, drift_ppm: u32, now: Boottime) -> Vec<Action> {
         self.note(agreement);
         if !matches!(self.state, State::GaveUp(AtDeadline::Hold)) {
             self.state = State::Disrupted;
         }
         let (offset, distance) = (agreement.offset, agreement.root_distance);
-        if offset.abs() <= distance && distance > self.policy.threshold {
+        if offset.abs() <= distance && !self.is_under(distance, drift_ppm) {
             let why = format!("the references know the time only to ±{} ms", distance.as_millis());
             return self.failed(self.state, Trouble::AskedAndWrong(why), now);
         }
