@@ -138,6 +138,17 @@ pub enum DaemonVerdict {
     Silent(String),
 }
 
+/// What came of a freeze.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frozen {
+    /// How many containers are frozen.
+    pub frozen: usize,
+    /// How many there are to freeze.
+    pub of: usize,
+    /// Those that did not freeze in time, by name, and what could not be done at all.
+    pub stuck: Vec<String>,
+}
+
 /// What can happen to the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -159,6 +170,10 @@ pub enum Event {
     HandedOver(Epoch, Result<(), String>),
     /// The daemon was asked whether it agrees.
     DaemonAsked(Epoch, DaemonVerdict),
+    /// What runs was frozen, as far as it could be.
+    Frozen(Epoch, Frozen),
+    /// What was frozen runs again, or does not.
+    Thawed(Epoch, Result<(), String>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
     /// A source of disruptions ended; what it would have seen goes unseen until it is back.
