@@ -51,9 +51,12 @@ fn two_of_three_lie(guest: &Guest, world: &World) -> Outcome {
 }
 
 fn one_of_three_lies(guest: &Guest, world: &World) -> Outcome {
-    let honest = Liar::start(world.address(2), Offset::ZERO)?;
-    let liar = Liar::start(world.address(3), Offset::from_secs(700))?;
-    gate::start_with(guest, &servers(world, &[honest, liar]))?;
+    // They answer for as long as they are held.
+    let others = [
+        Liar::start(world.address(2), Offset::ZERO)?,
+        Liar::start(world.address(3), Offset::from_secs(700))?,
+    ];
+    gate::start_with(guest, &servers(world, &others))?;
     gate::proven(guest)?;
     let off = guest.offset()?;
     let log = gate::log(guest)?;
