@@ -182,6 +182,7 @@ fn forgotten(text: &str) -> Forgotten {
     Forgotten {
         daemon: words.next().map(str::to_owned),
         authenticated: words.next() == Some("authenticated"),
+        rtc: None,
         trouble: None,
     }
 }

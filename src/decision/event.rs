@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::agreement::Disagreement;
+use super::guard::Fix;
 use super::reading::Measurement;
 use super::time::{Epoch, Offset};
 
@@ -98,6 +99,8 @@ pub struct Forgotten {
     pub daemon: Option<String>,
     /// Whether its sources are authenticated, so that ours would be a downgrade.
     pub authenticated: bool,
+    /// What the RTC said before anything else was done; none where there is no RTC that makes sense.
+    pub rtc: Option<Fix>,
     /// What did not work, in words; the walk goes on without it.
     pub trouble: Option<String>,
 }

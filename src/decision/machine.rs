@@ -284,6 +284,7 @@ impl Machine {
             Correction::Auto | Correction::Clockgate | Correction::None => Way::Own,
         };
         self.daemon = what.daemon;
+        self.evidence.rtc = what.rtc;
         self.measure()
     }
 

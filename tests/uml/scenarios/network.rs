@@ -52,10 +52,7 @@ fn two_of_three_lie(guest: &Guest, world: &World) -> Outcome {
 
 fn one_of_three_lies(guest: &Guest, world: &World) -> Outcome {
     // They answer for as long as they are held.
-    let others = [
-        Liar::start(world.address(2), Offset::ZERO)?,
-        Liar::start(world.address(3), Offset::from_secs(700))?,
-    ];
+    let others = [Liar::start(world.address(2), Offset::ZERO)?, Liar::start(world.address(3), Offset::from_secs(700))?];
     gate::start_with(guest, &servers(world, &others))?;
     gate::proven(guest)?;
     let off = guest.offset()?;
