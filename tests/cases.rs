@@ -94,6 +94,7 @@ impl World {
             "sleeping" => Event::Sleeping(notifier(rest)?),
             "woken" => Event::Woken(notifier(rest)?),
             "resume" => Event::Disrupted(Cause::Resume { slept: Duration::from_nanos(nanos(rest)?.unsigned_abs()) }),
+            "pause" => Event::Disrupted(Cause::Pause { lost: Duration::from_nanos(nanos(rest)?.unsigned_abs()) }),
             "foreign-step" => {
                 let change = Offset::from_nanos(nanos(rest)?);
                 self.moved = self.moved + change;

@@ -51,6 +51,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     let cause = prop_oneof![
         (0..100_000_u64).prop_map(|s| Cause::Resume { slept: Duration::from_secs(s) }),
         (-7200..7200_i64).prop_map(|s| Cause::ForeignStep { change: Offset::from_secs(s) }),
+        (0..100_000_u64).prop_map(|s| Cause::Pause { lost: Duration::from_secs(s) }),
         Just(Cause::Restore),
         Just(Cause::Requested),
         Just(Cause::Snapshot),

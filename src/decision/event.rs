@@ -37,7 +37,7 @@ pub enum Cause {
     },
     /// A snapshot is about to be taken.
     Snapshot,
-    /// The machine was restored from a snapshot, or continued after a pause, and somebody told us.
+    /// The machine was restored from a snapshot, or continued after a pause, and somebody or the hypervisor's own mark said so.
     Restore,
     /// An operator asked for a fresh proof.
     Requested,
@@ -47,6 +47,11 @@ pub enum Cause {
     Drifted,
     /// The time daemon means to take the clock elsewhere.
     DaemonDisagrees,
+    /// The machine stood still unannounced, for so long by a clock that went on (zero where none says how long).
+    Pause {
+        /// Time that the system clock lost.
+        lost: Duration,
+    },
 }
 
 impl Cause {
@@ -64,6 +69,7 @@ impl Cause {
             Self::Expired => 7,
             Self::Drifted => 8,
             Self::DaemonDisagrees => 9,
+            Self::Pause { .. } => 10,
         }
     }
 
@@ -81,6 +87,7 @@ impl Cause {
             7 => "expired",
             8 => "drifted",
             9 => "daemon-disagrees",
+            10 => "pause",
             _ => "unknown",
         }
     }
