@@ -257,7 +257,7 @@ impl Machine {
         if let Cause::Resume { slept } = cause {
             self.evidence.slept = self.evidence.slept.saturating_add(slept);
         }
-        self.evidence.restored |= cause == Cause::Restore;
+        self.evidence.restored |= matches!(cause, Cause::Restore | Cause::Pause { .. });
         if self.policy.correction == Correction::None {
             return self.measure();
         }
@@ -476,6 +476,10 @@ impl Machine {
     fn rung(&mut self, state: State, now: Boottime) -> Vec<Action> {
         match state {
             State::Unknown => vec![],
+            // An image taken frozen may wake up a year later, and nobody may say so.
+            State::Suspended if now >= self.pursuit.deadline && self.cause == Cause::Snapshot => {
+                self.disrupt(Cause::Restore, now)
+            }
             State::Suspended if now >= self.pursuit.deadline => {
                 self.disrupt(Cause::Resume { slept: Duration::ZERO }, now)
             }
