@@ -36,8 +36,7 @@ impl Args {
         if self.shut_gate {
             return self.shut();
         }
-        let config =
-            Config::load(&self.root).map_err(|e| Error::caused(Exit::Config, "the configuration is wrong", e))?;
+        let config = super::load(&self.root)?;
         super::runtime()?.block_on(async {
             let uncaught = |e| Error::caused(Exit::Bug, "cannot catch HUP, TERM and INT", e);
             let (shutdown, hangups) = (signal::shutdown().map_err(uncaught)?, signal::hangups().map_err(uncaught)?);

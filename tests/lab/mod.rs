@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "a condition is looked at again and again, until its deadline")]
 #![allow(dead_code, reason = "every test target uses its own part of it")]
 
+pub mod liar;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
