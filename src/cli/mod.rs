@@ -13,6 +13,7 @@ mod gate_options;
 mod log;
 mod measure;
 mod notify;
+mod oci;
 mod run;
 mod servers;
 mod status;
@@ -45,6 +46,8 @@ enum Verb {
     Notify(notify::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
+    /// Hold a container's start, then become its OCI runtime
+    Oci(oci::Args),
 }
 
 /// A command that failed: what to print, and the code to exit with.
@@ -102,6 +105,7 @@ impl Cli {
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
             Verb::Config(args) => args.run(),
+            Verb::Oci(args) => args.run(),
         }
     }
 }
