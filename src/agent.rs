@@ -156,6 +156,9 @@ impl Corridor {
         if let Err(error) = self.last_good.note(&after) {
             warn!(%error, "cannot keep the last good time in {}", crate::publish::last_good::FILE);
         }
+        if before.gate != Gate::Proven && after.gate == Gate::Proven {
+            self.performer.judge_rtc();
+        }
         self.snapshots.send_replace(after);
     }
 
