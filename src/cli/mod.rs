@@ -18,6 +18,7 @@ mod run;
 mod servers;
 mod status;
 mod sync;
+mod thaw;
 mod wait;
 
 /// Keeps workloads waiting until the host's clock can be trusted.
@@ -44,6 +45,8 @@ enum Verb {
     Status(status::Args),
     /// Tell the agent of a sleep, a wake-up, a snapshot or a restore
     Notify(notify::Args),
+    /// Thaw what the agent froze and did not thaw
+    Thaw(thaw::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
     /// Hold a container's start, then become its OCI runtime
@@ -104,6 +107,7 @@ impl Cli {
             Verb::Measure(args) => args.run(),
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
+            Verb::Thaw(args) => args.run(),
             Verb::Config(args) => args.run(),
             Verb::Oci(args) => args.run(),
         }
