@@ -217,7 +217,7 @@ fn measure(arguments: &[&str]) -> Result<Output, Failed> {
 /// The same in a root that holds our binary, these files and nothing else.
 fn measure_in(files: &[(&str, &str)], arguments: &[&str]) -> Result<Output, Failed> {
     let root = tempfile::tempdir()?;
-    fs::copy(CLOCKGATE, root.path().join("clockgate"))?;
+    lab::copy_program(CLOCKGATE.as_ref(), &root.path().join("clockgate"))?;
     fs::set_permissions(root.path().join("clockgate"), fs::Permissions::from_mode(0o755))?;
     for (name, content) in files {
         let path = root.path().join(name);

@@ -284,7 +284,7 @@ fn pid_1() -> Done {
     for inside in ["gate", "bin"] {
         std::fs::create_dir_all(root.join(inside))?;
     }
-    std::fs::copy(CLOCKGATE, root.join("bin/clockgate"))?;
+    lab::copy_program(CLOCKGATE.as_ref(), &root.join("bin/clockgate"))?;
     let script = r#"set -e
 mount --bind "$1" "$1"; mount --bind "$2" "$1/gate"; mount -o remount,bind,ro "$1/gate"; mount -o remount,bind,ro "$1"
 exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Action, Event, Failure, Measurement, Way};
+use crate::decision::{Action, Event, Failure, Frozen, Measurement, Way};
 use crate::reference::{References, ServerName, defaults};
 
 /// How long a resolver may take; nothing between an event and a proof waits for it, unless no address is known at all.
@@ -97,6 +97,9 @@ impl Performer {
             }
             Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
+            // Nothing that runs is known to us yet.
+            Action::Freeze(epoch) => Event::Frozen(epoch, Frozen::default()),
+            Action::Thaw(epoch) => Event::Thawed(epoch, Ok(())),
             Action::LetSleep | Action::Complain(_) => return None,
         })
     }

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::cli::{Error, runtime};
-use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, agree};
 use crate::exit::Exit;
@@ -41,8 +40,7 @@ impl Args {
     /// Performs the verb: 0 when an NTP server answered. The daemon's and the kernel's claims are printed and count for
     /// nothing: they stand for hours after a restore.
     pub fn run(self) -> Result<Exit, Error> {
-        let config = Config::load(Path::new("/"))
-            .map_err(|e| Error::caused(Exit::Config, "cannot read the configuration", e))?;
+        let config = super::load(Path::new("/"))?;
         let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
         let (claim, of_the_daemon) =
             runtime()?.block_on(async { (corrector.describe().await, corrector.servers().await) });

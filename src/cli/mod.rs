@@ -1,7 +1,10 @@
 //! The command line: one file a verb.
 
+use std::path::Path;
+
 use clap::{Parser, Subcommand};
 
+use crate::config::Config;
 use crate::exit::Exit;
 
 mod agent;
@@ -72,6 +75,11 @@ impl Error {
     ) -> Self {
         Self { exit, message: message.into(), source: Some(source.into()) }
     }
+}
+
+/// The configuration below `root`.
+fn load(root: &Path) -> Result<Config, Error> {
+    Config::load(root).map_err(|error| Error::new(Exit::Config, error.to_string()))
 }
 
 /// The runtime of the verbs that need one: one thread, and more only for what blocks.

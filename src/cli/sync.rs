@@ -43,8 +43,7 @@ pub struct Args {
 impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
-        let mut config =
-            Config::load(&self.root).map_err(|e| Error::caused(Exit::Config, "the configuration is wrong", e))?;
+        let mut config = super::load(&self.root)?;
         let named = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
         if !named.is_empty() {
             config.servers = named;

@@ -2,10 +2,14 @@
 
 mod book;
 pub mod defaults;
+mod moment;
 pub mod ntp;
+pub mod phc;
 mod references;
 mod resolver;
+pub mod rtc;
 mod server_name;
+pub mod vmclock;
 
 pub use references::References;
 pub use server_name::{Error as ServerNameError, NTP_PORT, ServerName};

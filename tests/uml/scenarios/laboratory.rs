@@ -27,7 +27,7 @@ fn a_set_clock_moves_the_guest_alone(guest: &Guest, _: &World) -> Outcome {
     let host = clock::standing().real_minus_boot;
     guest.sh("date -u -s '1 hour ago'")?;
     let off = guest.offset()?;
-    ensure(off.abs().abs_diff(Duration::from_secs(3600)) < Duration::from_secs(1), format!("guest is off by {off}"))?;
+    ensure(off.abs().abs_diff(Duration::from_secs(3600)) < Duration::from_secs(10), format!("guest is off by {off}"))?;
     guest.set_right()?;
     let off = guest.offset()?;
     ensure(off.abs() < Duration::from_millis(500), format!("guest is off by {off} after it was set right"))?;

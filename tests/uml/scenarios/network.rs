@@ -1,12 +1,13 @@
 //! References that are silent, and references that lie.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clockgate::decision::Offset;
 
 use super::{Listed, gate, night};
 use crate::lab::guest::Guest;
-use crate::lab::server::Liar;
+use crate::lab::liar::Liar;
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, pass};
 
@@ -35,10 +36,8 @@ fn silent_for_20_seconds(guest: &Guest, world: &World) -> Outcome {
 }
 
 fn two_of_three_lie(guest: &Guest, world: &World) -> Outcome {
-    let liars = [
-        Liar::start(world.address(2), Offset::from_secs(-1800))?,
-        Liar::start(world.address(3), Offset::from_secs(700))?,
-    ];
+    let liars =
+        [Liar::start(ntp(world, 2), Offset::from_secs(-1800))?, Liar::start(ntp(world, 3), Offset::from_secs(700))?];
     let before = guest.offset()?;
     gate::start_with(guest, &servers(world, &liars))?;
     let now = gate::when(guest, "the agent says why", |now| now.gate == "shut" && !now.why.is_empty())?;
@@ -51,9 +50,9 @@ fn two_of_three_lie(guest: &Guest, world: &World) -> Outcome {
 }
 
 fn one_of_three_lies(guest: &Guest, world: &World) -> Outcome {
-    let honest = Liar::start(world.address(2), Offset::ZERO)?;
-    let liar = Liar::start(world.address(3), Offset::from_secs(700))?;
-    gate::start_with(guest, &servers(world, &[honest, liar]))?;
+    // They answer for as long as they are held.
+    let others = [Liar::start(ntp(world, 2), Offset::ZERO)?, Liar::start(ntp(world, 3), Offset::from_secs(700))?];
+    gate::start_with(guest, &servers(world, &others))?;
     gate::proven(guest)?;
     let off = guest.offset()?;
     let log = gate::log(guest)?;
@@ -65,4 +64,8 @@ fn one_of_three_lies(guest: &Guest, world: &World) -> Outcome {
 
 fn servers(world: &World, others: &[Liar; 2]) -> String {
     format!("servers: [{}, {}, {}]\n", world.truth.address(), others[0].address(), others[1].address())
+}
+
+fn ntp(world: &World, last: u8) -> SocketAddr {
+    SocketAddr::from((world.address(last), 123))
 }
