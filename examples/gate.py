@@ -28,7 +28,7 @@ UNKNOWN = 2**64 - 1
 GATES = {1: "open", 2: "unproven"}
 STATES = ["Unknown", "Suspended", "Disrupted", "Settling", "Synchronized", "FreeRunning", "GaveUp"]
 CAUSES = ["started", "sleep", "resume", "foreign-step", "snapshot", "restore", "requested", "expired", "drifted",
-          "daemon-disagrees"]
+          "daemon-disagrees", "pause"]
 
 SYS_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "s390x": 238, "ppc64le": 221}
 FUTEX_WAIT = 0  # without FUTEX_PRIVATE_FLAG: the word is another process's too

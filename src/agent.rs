@@ -18,7 +18,7 @@ use crate::correction::Corrector;
 use crate::decision::{Action, Cause, Event, Gate, Machine, Snapshot};
 use crate::disruption::notify::Notice;
 use crate::publish::bus::Face;
-use crate::publish::clockbound::{self, ClockBoundPage};
+use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
 use crate::publish::unit::{self, Watchdog};
@@ -39,9 +39,6 @@ pub enum Error {
     /// The gate page cannot be written.
     #[error("cannot publish the gate")]
     Page(#[from] gate_page::Error),
-    /// ClockBound's page is wanted and cannot be written.
-    #[error("cannot publish to ClockBound's clients")]
-    ClockBound(#[from] clockbound::Error),
     /// The kernel refused an alarm.
     #[error("cannot set an alarm on CLOCK_BOOTTIME")]
     Alarm(#[source] io::Error),
@@ -68,11 +65,7 @@ pub async fn run(
         alarm: Alarm::new().and_then(readable).map_err(Error::Alarm)?,
         performer: Performer::new(corrector, events.clone(), &config),
         page,
-        clockbound: config
-            .clockbound
-            .enabled
-            .then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))
-            .transpose()?,
+        clockbound: clockbound(&config),
         last_good: LastGood::new(&config.root),
         snapshots,
         sleepers: vec![],
@@ -163,6 +156,9 @@ impl Corridor {
         if let Err(error) = self.last_good.note(&after) {
             warn!(%error, "cannot keep the last good time in {}", crate::publish::last_good::FILE);
         }
+        if before.gate != Gate::Proven && after.gate == Gate::Proven {
+            self.performer.judge_rtc();
+        }
         self.snapshots.send_replace(after);
     }
 
@@ -187,9 +183,9 @@ impl Corridor {
             | Action::Measure(..)
             | Action::Step { .. }
             | Action::HandOver(_)
-            | Action::AskDaemon(_) => {
-                self.performer.start(action);
-            }
+            | Action::AskDaemon(_)
+            | Action::Freeze(_)
+            | Action::Thaw(_) => self.performer.start(action),
         }
     }
 
@@ -202,6 +198,13 @@ impl Corridor {
         }
         info!(epoch = self.machine.epoch().get(), "gate shut; the agent ends");
     }
+}
+
+/// ClockBound's page, if it is wanted; the gate is kept without it all the same.
+fn clockbound(config: &Config) -> Option<ClockBoundPage> {
+    let page = config.clockbound.enabled.then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))?;
+    page.inspect_err(|error| error!(error = error as &dyn std::error::Error, "nothing is said to ClockBound's clients"))
+        .ok()
 }
 
 /// Waits for the machine's alarm.

@@ -19,7 +19,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cgroups::{Cgroups, id};
-use clockgate::workload::{Engine, Error, Report, Settings, Waves, Workloads};
+use clockgate::decision::Frozen;
+use clockgate::workload::{Engine, Error, Settings, Waves, Workloads};
 use lab::{needing, until};
 use libtest_mimic::{Arguments, Failed};
 
@@ -55,8 +56,8 @@ fn main() -> std::process::ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn report(frozen: usize) -> Report {
-    Report { frozen, of: frozen, stuck: vec![] }
+fn report(frozen: usize) -> Frozen {
+    Frozen { frozen, of: frozen, stuck: vec![] }
 }
 
 fn one_and_a_hundred() -> Outcome {

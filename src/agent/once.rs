@@ -85,6 +85,8 @@ impl Outcome {
             | Event::Forgotten(..)
             | Event::HandedOver(..)
             | Event::DaemonAsked(..)
+            | Event::Frozen(..)
+            | Event::Thawed(..)
             | Event::NetworkChanged
             | Event::SourceLost(_)
             | Event::Alarm => {}

@@ -1,17 +1,17 @@
 //! Performing what the machine orders. Every action is a task of its own, and its outcome comes back as an event.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Action, Event, Failure, Measurement, Way};
-use crate::reference::{References, ServerName, defaults};
+use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
+use crate::reference::{References, ServerName, defaults, hardware, rtc};
 
 /// How long a resolver may take; nothing between an event and a proof waits for it, unless no address is known at all.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ pub struct Performer {
     rules: Arc<Rules>,
     /// Whom we ask; held while that is being found out, none before it was.
     asked: Arc<Mutex<Option<Vec<ServerName>>>>,
+    /// What the RTC turned out to be worth at the last proof; believed until then.
+    rtc_worth: Arc<std::sync::Mutex<rtc::Worth>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Performer {
             events,
             rules: Arc::new(Rules::from(config)),
             asked: Arc::default(),
+            rtc_worth: Arc::new(std::sync::Mutex::new(rtc::Worth::Right)),
         }
     }
 
@@ -87,7 +90,11 @@ impl Performer {
 
     async fn perform(&self, action: Action) -> Option<Event> {
         Some(match action {
-            Action::Forget(epoch) => Event::Forgotten(epoch, self.corrector.forget().await),
+            Action::Forget(epoch) => {
+                // First of all: the stale clock is soon written into it.
+                let rtc = self.rtc();
+                Event::Forgotten(epoch, Forgotten { rtc, ..self.corrector.forget().await })
+            }
             Action::Measure(epoch, Way::Own) => Event::Measured(epoch, self.measure().await),
             Action::Measure(epoch, Way::Daemon) => {
                 Event::Measured(epoch, self.corrector.measure(self.rules.daemon_timeout).await)
@@ -97,6 +104,9 @@ impl Performer {
             }
             Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
+            // Nothing that runs is known to us yet.
+            Action::Freeze(epoch) => Event::Frozen(epoch, Frozen::default()),
+            Action::Thaw(epoch) => Event::Thawed(epoch, Ok(())),
             Action::LetSleep | Action::Complain(_) => return None,
         })
     }
@@ -109,13 +119,30 @@ impl Performer {
                 self.find_servers(&mut asked).await;
             }
         }
-        let (references, timeout) = (self.references.clone(), self.rules.measure_timeout);
-        let asked = tokio::task::spawn_blocking(move || references.measure(timeout)).await;
+        let (references, rules) = (self.references.clone(), self.rules.clone());
+        let ask = move || hardware::measure_with(&references, &rules.root, rules.measure_timeout);
+        let asked = tokio::task::spawn_blocking(ask).await;
         asked.unwrap_or_else(|error| {
             let failure =
                 Failure { source: "every server".to_owned(), why: format!("the exchange broke off: {error}") };
             Measurement { failures: vec![failure], ..Measurement::default() }
         })
+    }
+
+    /// What the RTC says, as far as it is worth believing.
+    fn rtc(&self) -> Option<Fix> {
+        let reading =
+            rtc::evidence(&self.rules.root).inspect_err(|error| debug!(%error, "no word from the RTC")).ok()?;
+        let worth = *self.rtc_worth.lock().unwrap_or_else(PoisonError::into_inner);
+        let believed = rtc::believed(reading, worth)?;
+        Some(Fix { at: believed.as_of, truth: believed.local + believed.offset })
+    }
+
+    /// The clock was just proven right: what is the RTC worth?
+    pub(super) fn judge_rtc(&self) {
+        if let Ok(reading) = rtc::evidence(&self.rules.root) {
+            *self.rtc_worth.lock().unwrap_or_else(PoisonError::into_inner) = rtc::worth(&reading);
+        }
     }
 
     async fn find_servers(&self, asked: &mut Option<Vec<ServerName>>) {

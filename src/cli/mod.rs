@@ -1,7 +1,10 @@
 //! The command line: one file a verb.
 
+use std::path::Path;
+
 use clap::{Parser, Subcommand};
 
+use crate::config::Config;
 use crate::exit::Exit;
 
 mod agent;
@@ -10,7 +13,9 @@ mod gate_options;
 mod log;
 mod measure;
 mod notify;
+mod oci;
 mod run;
+mod servers;
 mod status;
 mod sync;
 mod thaw;
@@ -44,6 +49,8 @@ enum Verb {
     Thaw(thaw::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
+    /// Hold a container's start, then become its OCI runtime
+    Oci(oci::Args),
 }
 
 /// A command that failed: what to print, and the code to exit with.
@@ -73,6 +80,11 @@ impl Error {
     }
 }
 
+/// The configuration below `root`.
+fn load(root: &Path) -> Result<Config, Error> {
+    Config::load(root).map_err(|error| Error::new(Exit::Config, error.to_string()))
+}
+
 /// The runtime of the verbs that need one: one thread, and more only for what blocks.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread()
@@ -97,6 +109,7 @@ impl Cli {
             Verb::Notify(args) => args.run(),
             Verb::Thaw(args) => args.run(),
             Verb::Config(args) => args.run(),
+            Verb::Oci(args) => args.run(),
         }
     }
 }

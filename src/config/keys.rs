@@ -39,7 +39,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 30] = [
+pub static KEYS: [Key; 28] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by no more than this.",
@@ -155,16 +155,6 @@ pub static KEYS: [Key; 30] = [
         name: "timesyncd.set-ntp",
         does: "Whether systemd-timesyncd may be switched off and on through timedated where nothing else makes it measure.",
         place: |c| Place::Switch(&mut c.timesyncd.set_ntp),
-    },
-    Key {
-        name: "run.max-wait",
-        does: "How long `clockgate run` and `wait` wait unless told otherwise.",
-        place: |c| Place::Duration(&mut c.run.max_wait, Duration::ZERO, YEAR),
-    },
-    Key {
-        name: "run.on-timeout",
-        does: "What they do then. fail: end with an error, and nothing runs. open: let go, and say so.",
-        place: |c| Place::OnTimeout(&mut c.run.on_timeout),
     },
     Key {
         name: "freeze.engines",

@@ -37,8 +37,6 @@ pub struct Config {
     pub chrony: Chrony,
     /// What may be done to timesyncd.
     pub timesyncd: Timesyncd,
-    /// What `run` and `wait` do unless told otherwise.
-    pub run: Run,
     /// Which containers are frozen, and how they are thawed.
     pub freeze: Freeze,
     /// The root of the host's file system; given, not configured.
@@ -79,15 +77,6 @@ pub struct Timesyncd {
     pub set_ntp: bool,
 }
 
-/// What `run` and `wait` do unless told otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// How long they wait.
-    pub max_wait: Duration,
-    /// What then.
-    pub on_timeout: OnTimeout,
-}
-
 /// Which containers are frozen, and how they are thawed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freeze {
@@ -103,14 +92,12 @@ pub struct Freeze {
     pub wave_pause: Duration,
 }
 
-/// What a waiter does when its own patience ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnTimeout {
-    /// It ends with an error, and nothing runs.
-    #[default]
-    Fail,
-    /// It lets go, and says so.
-    Open,
+impl Freeze {
+    /// What the policy goes by: the limit; none where nobody's containers are frozen.
+    #[must_use]
+    pub fn policy(&self) -> Option<Duration> {
+        (!self.engines.is_empty()).then_some(self.max)
+    }
 }
 
 impl Default for Config {
@@ -127,7 +114,6 @@ impl Default for Config {
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
             timesyncd: Timesyncd { set_ntp: false },
-            run: Run { max_wait: Duration::from_secs(60), on_timeout: OnTimeout::Fail },
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
                 exclude: vec![],

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::OnTimeout;
 use super::raw::Value;
 use crate::decision::{AtDeadline, Correction};
 use crate::duration;
@@ -32,8 +31,6 @@ pub enum Place<'a> {
     Correction(&'a mut Correction),
     /// What becomes of the gate.
     AtDeadline(&'a mut AtDeadline),
-    /// What becomes of a waiter.
-    OnTimeout(&'a mut OnTimeout),
     /// A path from the root.
     Path(&'a mut PathBuf),
     /// A path from the root that fits a socket's address.
@@ -65,7 +62,6 @@ impl Place<'_> {
             }
             Self::Correction(place) => *place = word(value, &CORRECTIONS).map_err(whole)?,
             Self::AtDeadline(place) => *place = word(value, &AT_DEADLINE).map_err(whole)?,
-            Self::OnTimeout(place) => *place = word(value, &ON_TIMEOUT).map_err(whole)?,
             Self::Path(place) => *place = path(value).map_err(whole)?,
             Self::Socket(place) => *place = socket(value).map_err(whole)?,
             Self::Address(place) => *place = address(value).map_err(whole)?,
@@ -85,7 +81,6 @@ impl Place<'_> {
             Self::Switch(place) => place.to_string(),
             Self::Correction(place) => name_of(*place, &CORRECTIONS),
             Self::AtDeadline(place) => name_of(*place, &AT_DEADLINE),
-            Self::OnTimeout(place) => name_of(*place, &ON_TIMEOUT),
             Self::Path(place) | Self::Socket(place) => quoted(&place.to_string_lossy()),
             Self::Address(place) => place.map_or_else(|| NO_ADDRESS.to_owned(), |a| quoted(&a.to_string())),
             Self::Servers(place) => listed(place),
@@ -103,7 +98,6 @@ impl Place<'_> {
             Self::Switch(_) => "true, false".to_owned(),
             Self::Correction(_) => names(&CORRECTIONS),
             Self::AtDeadline(_) => names(&AT_DEADLINE),
-            Self::OnTimeout(_) => names(&ON_TIMEOUT),
             Self::Path(_) | Self::Socket(_) => "a path from the root".to_owned(),
             Self::Address(_) => format!("an address and a port, or {NO_ADDRESS}"),
             Self::Servers(_) => {
@@ -122,7 +116,6 @@ const CORRECTIONS: [(&str, Correction); 4] = [
     ("none", Correction::None),
 ];
 const AT_DEADLINE: [(&str, AtDeadline); 2] = [("open", AtDeadline::Open), ("hold", AtDeadline::Hold)];
-const ON_TIMEOUT: [(&str, OnTimeout); 2] = [("fail", OnTimeout::Fail), ("open", OnTimeout::Open)];
 const NO_ADDRESS: &str = "none";
 
 fn duration_within(value: &Value, least: Duration, most: Duration) -> Result<Duration, String> {

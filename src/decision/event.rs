@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::agreement::Disagreement;
+use super::guard::Fix;
 use super::reading::Measurement;
 use super::time::{Epoch, Offset};
 
@@ -36,7 +37,7 @@ pub enum Cause {
     },
     /// A snapshot is about to be taken.
     Snapshot,
-    /// The machine was restored from a snapshot, or continued after a pause, and somebody told us.
+    /// The machine was restored from a snapshot, or continued after a pause, and somebody or the hypervisor's own mark said so.
     Restore,
     /// An operator asked for a fresh proof.
     Requested,
@@ -46,6 +47,11 @@ pub enum Cause {
     Drifted,
     /// The time daemon means to take the clock elsewhere.
     DaemonDisagrees,
+    /// The machine stood still unannounced, for so long by a clock that went on (zero where none says how long).
+    Pause {
+        /// Time that the system clock lost.
+        lost: Duration,
+    },
 }
 
 impl Cause {
@@ -63,6 +69,7 @@ impl Cause {
             Self::Expired => 7,
             Self::Drifted => 8,
             Self::DaemonDisagrees => 9,
+            Self::Pause { .. } => 10,
         }
     }
 
@@ -80,6 +87,7 @@ impl Cause {
             7 => "expired",
             8 => "drifted",
             9 => "daemon-disagrees",
+            10 => "pause",
             _ => "unknown",
         }
     }
@@ -98,6 +106,8 @@ pub struct Forgotten {
     pub daemon: Option<String>,
     /// Whether its sources are authenticated, so that ours would be a downgrade.
     pub authenticated: bool,
+    /// What the RTC said before anything else was done; none where there is no RTC that makes sense.
+    pub rtc: Option<Fix>,
     /// What did not work, in words; the walk goes on without it.
     pub trouble: Option<String>,
 }
@@ -138,6 +148,17 @@ pub enum DaemonVerdict {
     Silent(String),
 }
 
+/// What came of a freeze.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frozen {
+    /// How many containers are frozen.
+    pub frozen: usize,
+    /// How many there are to freeze.
+    pub of: usize,
+    /// Those that did not freeze in time, by name, and what could not be done at all.
+    pub stuck: Vec<String>,
+}
+
 /// What can happen to the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -159,6 +180,10 @@ pub enum Event {
     HandedOver(Epoch, Result<(), String>),
     /// The daemon was asked whether it agrees.
     DaemonAsked(Epoch, DaemonVerdict),
+    /// What runs was frozen, as far as it could be.
+    Frozen(Epoch, Frozen),
+    /// What was frozen runs again, or does not.
+    Thawed(Epoch, Result<(), String>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
     /// A source of disruptions ended; what it would have seen goes unseen until it is back.

@@ -12,6 +12,14 @@ pub enum Kind {
     Ntp,
     /// The time daemon of this host, after it was made to forget.
     Daemon,
+    /// A hardware clock of the kernel's PTP class: the hypervisor's, or a network card's.
+    Phc,
+    /// The time that the hypervisor publishes in the VMClock page.
+    VmClock,
+    /// The battery-backed clock: whole seconds, evidence for a step and never a proof.
+    Rtc,
+    /// Whoever told us of a restore told us the time as well.
+    Told,
 }
 
 impl fmt::Display for Kind {
@@ -19,6 +27,10 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Ntp => "ntp",
             Self::Daemon => "daemon",
+            Self::Phc => "phc",
+            Self::VmClock => "vmclock",
+            Self::Rtc => "rtc",
+            Self::Told => "told",
         })
     }
 }

@@ -7,3 +7,6 @@ pub mod network;
 pub mod notify;
 pub mod signal;
 pub mod suspend;
+pub mod vmclock;
+pub mod vmgenid;
+pub mod watch;

@@ -2,10 +2,16 @@
 
 mod book;
 pub mod defaults;
+pub mod hardware;
+mod moment;
 pub mod ntp;
+pub mod phc;
 mod references;
 mod resolver;
+pub mod rtc;
 mod server_name;
+pub mod vmclock;
+pub mod witness;
 
 pub use references::References;
 pub use server_name::{Error as ServerNameError, NTP_PORT, ServerName};

@@ -3,15 +3,20 @@
 pub mod adjtimex;
 pub mod cgroup;
 pub mod clock;
+pub mod counter;
 pub mod futex;
 pub mod mapping;
 pub mod nss;
 pub mod peer;
+pub mod ptp;
 pub mod random;
 pub mod readable;
 pub mod signals;
 pub mod step;
 pub mod timerfd;
+pub mod vmclock;
+pub mod vsock;
+pub mod zone;
 
 /// Sleeps for so long of time awake, or until a signal was handled.
 pub fn nap(length: std::time::Duration) {

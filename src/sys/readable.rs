@@ -1,6 +1,7 @@
 //! Descriptors of ours that the runtime waits on.
 #![expect(unsafe_code, reason = "tokio asks for a promise that the descriptor is not closed under it")]
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -8,11 +9,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::timerfd::{Alarm, ClockSetWatch};
+use super::vmclock::VmClock;
 
 /// What owns one descriptor from its making to its drop, and never replaces it.
 pub trait Owner: AsRawFd {}
 
+impl Owner for File {}
 impl Owner for OwnedFd {}
+impl Owner for VmClock {}
 impl Owner for Alarm {}
 impl Owner for ClockSetWatch {}
 

@@ -48,7 +48,7 @@ impl Work {
         let truth = guest.truth()?;
         guest.sh(&format!(
             ": >/run/{name}; systemd-run -q --unit={name} --property=StandardOutput=append:/run/{name} --property=StandardError=journal \
-             sh -c 'while sleep 0.1; do {ask}/usr/lib/lab/part {VERB}; done'"
+             sh -c 'while sleep 0.2; do {ask}/usr/lib/lab/part {VERB}; done'"
         ))?;
         let work = Self { name: name.into(), truth };
         until("the workload works", Duration::from_secs(10), || Ok((!work.stamps(guest)?.is_empty()).then_some(())))?;

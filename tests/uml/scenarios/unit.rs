@@ -33,9 +33,12 @@ fn two_capabilities(guest: &Guest, world: &World) -> Outcome {
 
 fn modes(guest: &Guest, world: &World) -> Outcome {
     gate::start(guest, world)?;
-    let found = guest.sh("stat -c '%a %U %n' /run/clockgate /run/clockgate/public /run/clockgate/public/gate")?;
+    let found = guest.sh(
+        "stat -c '%a %U %G %n' /run/clockgate /run/clockgate/public /run/clockgate/public/gate /run/clockgate/bus",
+    )?;
     night::over(guest)?;
-    let wanted = "755 root /run/clockgate\n755 root /run/clockgate/public\n644 root /run/clockgate/public/gate";
+    let wanted = "755 root root /run/clockgate\n755 root root /run/clockgate/public\n\
+                  644 root root /run/clockgate/public/gate\n660 root clockgate /run/clockgate/bus";
     ensure(found == wanted, found)
 }
 
