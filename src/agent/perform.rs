@@ -12,9 +12,13 @@ use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
 use crate::reference::{References, ServerName, defaults, hardware, rtc};
+use crate::workload::{self, Report, Workloads};
 
 /// How long a resolver may take; nothing between an event and a proof waits for it, unless no address is known at all.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What has not stopped by then is named, and the walk goes on: a sleep is held back for 4 s at most, a step for no longer.
+const FREEZE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The hands of the machine.
 #[derive(Clone, Debug)]
@@ -22,6 +26,9 @@ pub struct Performer {
     corrector: Arc<Corrector>,
     references: Arc<References>,
     events: Sender<Event>,
+    workloads: Arc<Workloads>,
+    /// Held by who freezes or thaws: they take turns, in the order of their orders.
+    turn: Arc<Mutex<()>>,
     rules: Arc<Rules>,
     /// Whom we ask; held while that is being found out, none before it was.
     asked: Arc<Mutex<Option<Vec<ServerName>>>>,
@@ -59,6 +66,8 @@ impl Performer {
             corrector: Arc::new(corrector),
             references: Arc::new(References::new(config.servers.clone())),
             events,
+            workloads: Arc::new(Workloads::new(config.workload_settings())),
+            turn: Arc::default(),
             rules: Arc::new(Rules::from(config)),
             asked: Arc::default(),
             rtc_worth: Arc::new(std::sync::Mutex::new(rtc::Worth::Right)),
@@ -104,9 +113,8 @@ impl Performer {
             }
             Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
-            // Nothing that runs is known to us yet.
-            Action::Freeze(epoch) => Event::Frozen(epoch, Frozen::default()),
-            Action::Thaw(epoch) => Event::Thawed(epoch, Ok(())),
+            Action::Freeze(epoch) => Event::Frozen(epoch, self.freeze().await),
+            Action::Thaw(epoch) => Event::Thawed(epoch, self.thaw().await),
             Action::LetSleep | Action::Complain(_) => return None,
         })
     }
@@ -127,6 +135,39 @@ impl Performer {
                 Failure { source: "every server".to_owned(), why: format!("the exchange broke off: {error}") };
             Measurement { failures: vec![failure], ..Measurement::default() }
         })
+    }
+
+    async fn freeze(&self) -> Frozen {
+        let _turn = self.turn.lock().await;
+        let workloads = self.workloads.clone();
+        let outcome = tokio::task::spawn_blocking(move || workloads.freeze(FREEZE_WITHIN)).await;
+        match outcome.map_err(|error| error.to_string()).and_then(|report| report.map_err(|error| in_words(&error))) {
+            Ok(Report { frozen, of, stuck }) => Frozen { frozen, of, stuck },
+            Err(why) => Frozen { stuck: vec![why], ..Frozen::default() },
+        }
+    }
+
+    async fn thaw(&self) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
+        let workloads = self.workloads.clone();
+        let outcome = tokio::task::spawn_blocking(move || workloads.thaw()).await;
+        outcome.map_err(|error| error.to_string())?.map(drop).map_err(|error| in_words(&error))
+    }
+
+    /// Thaws what is frozen, ours or left by an agent before us; blocks.
+    pub(super) fn thaw_all(&self) -> Result<(), workload::Error> {
+        self.workloads.thaw().map(drop)
+    }
+
+    /// Gets ready for the next freeze, in the background.
+    pub(super) fn prepare(&self) {
+        let workloads = self.workloads.clone();
+        tokio::task::spawn_blocking(move || {
+            // A freeze would fail as well, and says so when it does.
+            if let Err(error) = workloads.prepare() {
+                debug!(error = in_words(&error), "not ready to freeze");
+            }
+        });
     }
 
     /// What the RTC says, as far as it is worth believing.
@@ -162,4 +203,15 @@ impl Performer {
             warn!(%error, "the resolver broke off");
         }
     }
+}
+
+/// An error with its causes, in one line.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        words.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    words
 }

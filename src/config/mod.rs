@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::correction::{BusAddress, Settings};
 use crate::decision::{Policy, Realtime};
 use crate::reference::ServerName;
+use crate::workload;
 
 pub mod floor;
 mod fragments;
@@ -143,6 +144,16 @@ impl Config {
         config.policy.floor = floor(root);
         root.clone_into(&mut config.root);
         Ok(config)
+    }
+
+    /// What is frozen, and by whose word.
+    #[must_use]
+    pub fn workload_settings(&self) -> workload::Settings {
+        workload::Settings {
+            max: self.policy.freeze.unwrap_or_default(),
+            root: self.root.clone(),
+            ..workload::Settings::default()
+        }
     }
 
     /// Where the corrector finds the daemons.
