@@ -8,23 +8,12 @@ use super::Error;
 use super::container::Container;
 use super::ledger::{Contents, Entry, Ledger};
 use super::plan::Unit;
-use crate::decision::nanos_u64;
+use crate::decision::{Frozen, nanos_u64};
 use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
 use crate::sys::clock::monotonic_nanos;
 
 /// So many marks are held open at once, and are noted with one write: far below the 1024 files that a process may have open.
 const AT_ONCE: usize = 128;
-
-/// How a freeze went.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Containers that are frozen now, whoever froze them.
-    pub frozen: usize,
-    /// Containers that should be.
-    pub of: usize,
-    /// Those that are not, and what is known of the reason.
-    pub stuck: Vec<String>,
-}
 
 /// What was thawed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +60,7 @@ impl Freezer<'_> {
     /// # Errors
     /// [`Error`] when the ledger cannot be written, or not a single mark could be set. What was frozen before that is in the
     /// ledger.
-    pub fn freeze(&self, units: &[Unit<'_>], order: &Order<'_>) -> Result<Report, Error> {
+    pub fn freeze(&self, units: &[Unit<'_>], order: &Order<'_>) -> Result<Frozen, Error> {
         let end = monotonic_nanos().saturating_add(nanos_u64(order.limit));
         let (mut marked, mut failed) = (vec![], vec![]);
         for some in units.chunks(AT_ONCE) {
@@ -81,10 +70,10 @@ impl Freezer<'_> {
             let (_, error) = failed.swap_remove(0);
             return Err(error);
         }
-        let mut report = Report::default();
+        let mut report = Frozen::default();
         for (unit, error) in failed {
             report.of += unit.containers.len().max(1);
-            report.stuck.push(format!("{}: {}", called(unit, order), super::chain(&error)));
+            report.stuck.push(format!("{}: {}", called(unit, order), super::error::chain(&error)));
         }
         for unit in marked {
             let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
@@ -126,7 +115,7 @@ impl Freezer<'_> {
         Ok(())
     }
 
-    fn confirm(&self, unit: &Unit<'_>, left: Duration, order: &Order<'_>, report: &mut Report) {
+    fn confirm(&self, unit: &Unit<'_>, left: Duration, order: &Order<'_>, report: &mut Frozen) {
         match self.is_frozen(unit.cgroup, left) {
             Ok(true) => {
                 report.frozen += unit.containers.len();
@@ -153,9 +142,9 @@ impl Freezer<'_> {
         }
     }
 
-    fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut Report) {
+    fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut Frozen) {
         report.of += 1;
-        report.stuck.push(super::chain(&self.error("look at", cgroup, error)));
+        report.stuck.push(super::error::chain(&self.error("look at", cgroup, error)));
     }
 
     fn is_frozen(&self, cgroup: &Path, limit: Duration) -> io::Result<bool> {

@@ -214,7 +214,7 @@ fn say(why: &str, outcome: &Result<Thawed, Error>) {
     let what = match outcome {
         Ok(thawed) if thawed.thawed.is_empty() => return,
         Ok(thawed) => format!("thawed {} cgroup(s)", thawed.thawed.len()),
-        Err(error) => super::chain(error),
+        Err(error) => super::error::chain(error),
     };
     let _ = writeln!(io::stderr(), "clockgate guard: {why}: {what}");
 }

@@ -9,13 +9,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod about;
 mod container;
+mod error;
 mod exempt;
 mod freezer;
 pub(crate) mod guard;
@@ -24,8 +24,9 @@ mod plan;
 pub(crate) mod tree;
 
 pub use container::{Container, Engine};
+pub use error::Error;
 pub use exempt::Pattern;
-pub use freezer::{Report, Thawed, Waves};
+pub use freezer::{Thawed, Waves};
 
 use about::{About, Lookup};
 use exempt::Keeper;
@@ -35,80 +36,12 @@ use ledger::{Held, Ledger};
 use plan::{Grain, Rules};
 use tree::{Node, Place};
 
+use crate::decision::Frozen;
 use crate::sys::cgroup::Hierarchy;
 
-/// The guard waits a little longer than the agent may, thawing at the limit being the agent's to do: by this part, and a second.
-const GRACE_PART: u32 = 8;
+/// The guard is for an agent that hangs: it waits as long as the agent may twice, before a sleep and after it, and a little.
+const GUARD_PARTS: u32 = 2;
 const GRACE: Duration = Duration::from_secs(1);
-
-/// Why containers could not be found, frozen or thawed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Something that is needed is not there.
-    #[error("there is no {0} ({path})", path = .1.display())]
-    Absent(String, PathBuf),
-    /// We may not.
-    #[error("not permitted to {what} {path}", path = path.display())]
-    NotPermitted {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Anything else.
-    #[error("cannot {what} {path}", path = path.display())]
-    Broken {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Another agent freezes.
-    #[error("another agent holds {path}", path = .0.display())]
-    Held(PathBuf),
-    /// Nothing is frozen without a guard.
-    #[error("cannot post the guard {program}", program = program.display())]
-    Guard {
-        /// The program.
-        program: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
-    /// These are frozen still; everything else was thawed.
-    #[error("still frozen: {}", failed.iter().map(chain).collect::<Vec<_>>().join("; "))]
-    StillFrozen {
-        /// What was thawed.
-        thawed: Thawed,
-        /// What was not, and why.
-        failed: Vec<Error>,
-    },
-}
-
-impl Error {
-    fn from_io(what: &'static str, path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.raw_os_error() {
-            Some(libc::ENOENT) => Self::Absent(format!("such thing to {what}"), path),
-            Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::NotPermitted { what, path, source },
-            _ => Self::Broken { what, path, source },
-        }
-    }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
-}
 
 /// What to freeze, and where things are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +50,7 @@ pub struct Settings {
     pub engines: Vec<Engine>,
     /// Containers that are not, whoever started them.
     pub exclude: Vec<Pattern>,
-    /// How long anything may stay frozen, time asleep not counted; the guard thaws a little later than that.
+    /// How long anything may stay frozen, time asleep not counted; the guard of an agent that hangs waits twice as long.
     pub max: Duration,
     /// Thawing little by little; all at once where there is none. With waves every container is frozen by itself, so that it can
     /// be thawed by itself.
@@ -134,10 +67,11 @@ pub struct Settings {
     pub root: PathBuf,
 }
 
+/// Nobody's containers; whose is the configuration's to say.
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
+            engines: vec![],
             exclude: vec![],
             max: Duration::from_secs(30),
             waves: None,
@@ -230,9 +164,9 @@ impl Workloads {
     /// # Errors
     /// [`Error`] when there is no ledger, no guard or no hierarchy, or when not one could be frozen. Some may be frozen even
     /// then: [`Self::thaw`] knows.
-    pub fn freeze(&self, limit: Duration) -> Result<Report, Error> {
+    pub fn freeze(&self, limit: Duration) -> Result<Frozen, Error> {
         if self.settings.engines.is_empty() {
-            return Ok(Report::default());
+            return Ok(Frozen::default());
         }
         let mut state = self.state();
         let (place, tree) = self.look()?;
@@ -350,7 +284,7 @@ impl Workloads {
     }
 
     fn watch(&self, session: u64, place: &Place) -> Watch {
-        let max = self.settings.max.saturating_add(self.settings.max / GRACE_PART).saturating_add(GRACE);
+        let max = self.settings.max.saturating_mul(GUARD_PARTS).saturating_add(GRACE);
         Watch { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session, max }
     }
 }
