@@ -13,6 +13,7 @@ mod notify;
 mod run;
 mod status;
 mod sync;
+mod vm;
 mod wait;
 
 /// Keeps workloads waiting until the host's clock can be trusted.
@@ -39,6 +40,8 @@ enum Verb {
     Status(status::Args),
     /// Tell the agent of a sleep, a wake-up, a snapshot or a restore
     Notify(notify::Args),
+    /// Tell the agent in a guest of this hypervisor
+    Vm(vm::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
 }
@@ -92,6 +95,7 @@ impl Cli {
             Verb::Measure(args) => args.run(),
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
+            Verb::Vm(args) => args.run(),
             Verb::Config(args) => args.run(),
         }
     }
