@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
 use crate::reference::{References, ServerName, defaults, hardware, rtc};
-use crate::workload::{self, Report, Workloads};
+use crate::workload::{self, Workloads};
 
 /// How long a resolver may take; nothing between an event and a proof waits for it, unless no address is known at all.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
@@ -141,10 +141,9 @@ impl Performer {
         let _turn = self.turn.lock().await;
         let workloads = self.workloads.clone();
         let outcome = tokio::task::spawn_blocking(move || workloads.freeze(FREEZE_WITHIN)).await;
-        match outcome.map_err(|error| error.to_string()).and_then(|report| report.map_err(|error| in_words(&error))) {
-            Ok(Report { frozen, of, stuck }) => Frozen { frozen, of, stuck },
-            Err(why) => Frozen { stuck: vec![why], ..Frozen::default() },
-        }
+        let outcome = outcome.map_err(|error| error.to_string());
+        let frozen = outcome.and_then(|report| report.map_err(|error| in_words(&error)));
+        frozen.unwrap_or_else(|why| Frozen { stuck: vec![why], ..Frozen::default() })
     }
 
     async fn thaw(&self) -> Result<(), String> {
