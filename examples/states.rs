@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Kind, Leap, Machine, Measurement,
-    Notifier, Offset, Policy, Reading, Realtime, State, StepError,
+    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine,
+    Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError,
 };
 
 fn main() {
@@ -97,6 +97,8 @@ fn answer(dice: &mut Dice, question: Action, now: Boottime) -> Option<(&'static 
             let offset = Offset::from_secs(1);
             ("the daemon disagrees", Event::DaemonAsked(epoch, DaemonVerdict::Disagrees { offset }))
         }
+        Action::Freeze(epoch) => ("frozen", Event::Frozen(epoch, Frozen::default())),
+        Action::Thaw(epoch) => ("thawed", Event::Thawed(epoch, Ok(()))),
         Action::LetSleep | Action::Complain(_) => return None,
     })
 }

@@ -18,7 +18,7 @@ use crate::correction::Corrector;
 use crate::decision::{Action, Cause, Event, Gate, Machine, Snapshot};
 use crate::disruption::notify::Notice;
 use crate::publish::bus::Face;
-use crate::publish::clockbound::{self, ClockBoundPage};
+use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
 use crate::publish::unit::{self, Watchdog};
@@ -39,9 +39,6 @@ pub enum Error {
     /// The gate page cannot be written.
     #[error("cannot publish the gate")]
     Page(#[from] gate_page::Error),
-    /// ClockBound's page is wanted and cannot be written.
-    #[error("cannot publish to ClockBound's clients")]
-    ClockBound(#[from] clockbound::Error),
     /// The kernel refused an alarm.
     #[error("cannot set an alarm on CLOCK_BOOTTIME")]
     Alarm(#[source] io::Error),
@@ -68,15 +65,15 @@ pub async fn run(
         alarm: Alarm::new().and_then(readable).map_err(Error::Alarm)?,
         performer: Performer::new(corrector, events.clone(), &config),
         page,
-        clockbound: config
-            .clockbound
-            .enabled
-            .then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))
-            .transpose()?,
+        clockbound: clockbound(&config),
         last_good: LastGood::new(&config.root),
         snapshots,
         sleepers: vec![],
     };
+    // An agent that was killed may have left something frozen, and nobody else's business comes before that.
+    if let Err(error) = corridor.performer.thaw_all() {
+        error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
+    }
     let _watchers = watchers::start(&config, &clock, &events, &Face { snapshots: seen, notices });
     corridor.take(Event::Started)?;
     unit::ready();
@@ -163,6 +160,12 @@ impl Corridor {
         if let Err(error) = self.last_good.note(&after) {
             warn!(%error, "cannot keep the last good time in {}", crate::publish::last_good::FILE);
         }
+        if before.gate != Gate::Proven && after.gate == Gate::Proven {
+            self.performer.judge_rtc();
+            if self.machine.freezes() {
+                self.performer.prepare();
+            }
+        }
         self.snapshots.send_replace(after);
     }
 
@@ -187,9 +190,9 @@ impl Corridor {
             | Action::Measure(..)
             | Action::Step { .. }
             | Action::HandOver(_)
-            | Action::AskDaemon(_) => {
-                self.performer.start(action);
-            }
+            | Action::AskDaemon(_)
+            | Action::Freeze(_)
+            | Action::Thaw(_) => self.performer.start(action),
         }
     }
 
@@ -197,11 +200,23 @@ impl Corridor {
     fn leave(mut self) {
         let why = "the agent has ended".to_owned();
         self.page.publish(&Snapshot { state: 0, gate: Gate::Shut, why, ..self.machine.snapshot() });
+        if self.machine.is_frozen()
+            && let Err(error) = self.performer.thaw_all()
+        {
+            error!(error = &error as &dyn std::error::Error, "not all is thawed; `clockgate thaw` tries again");
+        }
         if let Some(Err(error)) = self.clockbound.take().map(ClockBoundPage::retire) {
             warn!(error = &error as &dyn std::error::Error, "ClockBound's page still holds what was published last");
         }
         info!(epoch = self.machine.epoch().get(), "gate shut; the agent ends");
     }
+}
+
+/// ClockBound's page, if it is wanted; the gate is kept without it all the same.
+fn clockbound(config: &Config) -> Option<ClockBoundPage> {
+    let page = config.clockbound.enabled.then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))?;
+    page.inspect_err(|error| error!(error = error as &dyn std::error::Error, "nothing is said to ClockBound's clients"))
+        .ok()
 }
 
 /// Waits for the machine's alarm.

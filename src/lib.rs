@@ -3,32 +3,34 @@
 //! Data goes one way; the outcome of an action comes back as an event, and that is the only circle. The modules below stand
 //! in the order of the walk.
 
-/// The corridor: take an event, step, publish, start the actions.
+// The corridor: take an event, step, publish, start the actions.
 pub mod agent;
-/// Make it right: the time daemons and the kernel.
+// Make it right: the time daemons and the kernel.
 pub mod correction;
-/// What it means: the pure machine.
+// What it means: the pure machine.
 pub mod decision;
-/// What voids what we knew: one file a source; sends events, decides nothing.
+// What voids what we knew: one file a source; sends events, decides nothing.
 pub mod disruption;
-/// Say it: the gate page, the bus, the unit's status.
+// Say it: the gate page, the bus, the unit's status.
 pub mod publish;
-/// How far off are we? Asks and answers with readings.
+// How far off are we? Asks and answers with readings.
 pub mod reference;
-/// Let them go: `run` and `wait`; reads the gate page and nothing else.
+// Let them go: `run` and `wait`; reads the gate page and nothing else.
 pub mod waiter;
+/// Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
+pub mod workload;
 
-/// chronyd's command protocol.
+// chronyd's command protocol.
 pub mod chrony;
-/// The command line.
+// The command line.
 pub mod cli;
-/// The configuration.
+// The configuration.
 pub mod config;
-/// Durations as people write them.
+// Durations as people write them.
 pub mod duration;
-/// Exit codes.
+// Exit codes.
 pub mod exit;
-/// The gate page: layout and reader.
+// The gate page: layout and reader.
 pub mod page;
-/// The kernel made safe.
+// The kernel made safe.
 pub mod sys;

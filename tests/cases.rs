@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Kind, Leap, Machine, Measurement, Notifier,
-    Offset, Policy, Reading, Realtime, StepError, Way,
+    Action, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine, Measurement,
+    Notifier, Offset, Policy, Reading, Realtime, StepError, Way,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -109,6 +109,8 @@ impl World {
             "forgotten" => Event::Forgotten(epoch, forgotten(rest)),
             "measured" => Event::Measured(epoch, self.measurement(rest, now)?),
             "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
+            "frozen" => Event::Frozen(epoch, Frozen::default()),
+            "thawed" => Event::Thawed(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
             "handed-over" => Event::HandedOver(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
             "daemon" => Event::DaemonAsked(epoch, verdict(rest)?),
             _ => return Err(format!("no event `{word}`")),
@@ -161,6 +163,8 @@ fn order(action: &Action) -> String {
         Action::Step { way: Way::Daemon, offset, .. } => format!("let the daemon step {offset}"),
         Action::HandOver(_) => "hand over".to_owned(),
         Action::AskDaemon(_) => "ask the daemon".to_owned(),
+        Action::Freeze(_) => "freeze".to_owned(),
+        Action::Thaw(_) => "thaw".to_owned(),
         Action::LetSleep => "let sleep".to_owned(),
         Action::Complain(_) => "complain".to_owned(),
     }
@@ -179,6 +183,7 @@ fn forgotten(text: &str) -> Forgotten {
     Forgotten {
         daemon: words.next().map(str::to_owned),
         authenticated: words.next() == Some("authenticated"),
+        rtc: None,
         trouble: None,
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Gate, Kind, Leap, Machine,
+    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Gate, Kind, Leap, Machine,
     Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError,
 };
 use proptest::prelude::*;
@@ -112,6 +112,11 @@ fn answered(question: &Action, answer: &Answer, now: Boottime) -> Option<Event> 
                 _ => DaemonVerdict::Agrees { offset: Offset::ZERO },
             },
         ),
+        Action::Freeze(epoch) => Event::Frozen(*epoch, Frozen::default()),
+        Action::Thaw(epoch) => Event::Thawed(
+            *epoch,
+            if matches!(answer, Answer::Refused) { Err("cgroup.freeze: Input/output error".into()) } else { Ok(()) },
+        ),
         Action::LetSleep | Action::Complain(_) => return None,
     })
 }
@@ -125,6 +130,10 @@ struct World {
     /// Good measurements since the epoch began or the clock was last stepped, and measurements since the epoch began.
     good: u32,
     asked: u32,
+    /// Who asked to sleep, and was not let go yet.
+    sleeper: Option<Boottime>,
+    /// Since when something is frozen in this epoch.
+    frozen_since: Option<Boottime>,
     /// Since when the machine has been on its way to a proof or to its policy for failures.
     undecided_since: Boottime,
 }
@@ -139,6 +148,8 @@ impl World {
             policy,
             good: 0,
             asked: 0,
+            sleeper: None,
+            frozen_since: None,
             undecided_since: Boottime::from_nanos(1),
         };
         world.take(Event::Started);
@@ -157,9 +168,19 @@ impl World {
         if after.epoch != before.epoch || !matches!(self.machine.state(), State::Disrupted | State::Settling) {
             self.undecided_since = self.now;
         }
-        let let_go = actions.iter().filter(|a| matches!(a, Action::LetSleep)).count();
-        assert_eq!(let_go, usize::from(sleeps), "each notice of a sleep is answered once");
-        assert!(let_go == 0 || after.gate == Gate::Shut, "nobody sleeps before the gate is shut");
+        if sleeps {
+            self.sleeper = Some(self.now);
+        }
+        if actions.iter().any(|a| matches!(a, Action::LetSleep)) {
+            assert!(self.sleeper.take().is_some(), "nobody asked to sleep");
+            assert!(after.gate == Gate::Shut || !sleeps, "nobody sleeps before the gate is shut");
+        }
+        assert!(
+            self.sleeper.is_none() || self.policy.freeze.is_some(),
+            "nothing to freeze, and the sleep is held back"
+        );
+        self.watch_ice(&event, &actions, after.epoch != before.epoch);
+        assert!(self.frozen_since.is_none() || after.gate == Gate::Shut, "frozen behind an open gate");
         if after.gate == Gate::Proven {
             assert!(
                 self.good >= 1 && self.asked >= 2,
@@ -173,6 +194,20 @@ impl World {
             assert_eq!(self.machine.state(), State::GaveUp(AtDeadline::Open));
         }
         self.open.extend(actions);
+    }
+
+    fn watch_ice(&mut self, event: &Event, actions: &[Action], is_new_epoch: bool) {
+        if is_new_epoch && self.frozen_since.is_some() || matches!(event, Event::Thawed(_, Err(_))) {
+            self.frozen_since = Some(self.now);
+        }
+        for action in actions {
+            match action {
+                Action::Freeze(_) => self.frozen_since = Some(self.frozen_since.unwrap_or(self.now)),
+                Action::Thaw(_) => self.frozen_since = None,
+                _ => {}
+            }
+        }
+        assert_eq!(self.frozen_since.is_some(), self.machine.is_frozen());
     }
 
     fn remember(&mut self, event: &Event) {
@@ -205,6 +240,13 @@ impl World {
         }
         let waited = self.now.since(self.undecided_since);
         assert!(waited <= self.policy.deadline.max(Duration::from_secs(60)), "undecided for {waited:?}");
+        let held = self.sleeper.map_or(Duration::ZERO, |since| self.now.since(since));
+        assert!(held <= Duration::from_secs(4), "a sleep was held back for {held:?}");
+        if let (Some(since), Some(max), false) =
+            (self.frozen_since, self.policy.freeze, self.machine.state() == State::Suspended)
+        {
+            assert!(self.now.since(since) <= max, "frozen for {:?}", self.now.since(since));
+        }
         let snapshot = self.machine.snapshot();
         assert!(snapshot.gate != Gate::Proven || snapshot.valid_until > self.now, "open beyond the end of the proof");
     }
@@ -252,16 +294,20 @@ impl World {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let at_deadline = || prop_oneof![Just(AtDeadline::Hold), Just(AtDeadline::Open)];
-    (at_deadline(), at_deadline(), 1..400_u64).prop_map(|(nobody_to_ask, asked_and_wrong, threshold)| Policy {
-        nobody_to_ask,
-        asked_and_wrong,
-        threshold: Duration::from_millis(threshold),
-        ..Policy::default()
-    })
+    let freeze = prop_oneof![Just(None), (1..60_u64).prop_map(|secs| Some(Duration::from_secs(secs)))];
+    (at_deadline(), at_deadline(), 1..400_u64, freeze).prop_map(
+        |(nobody_to_ask, asked_and_wrong, threshold, freeze)| Policy {
+            freeze,
+            nobody_to_ask,
+            asked_and_wrong,
+            threshold: Duration::from_millis(threshold),
+            ..Policy::default()
+        },
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_invariants_hold(

@@ -132,14 +132,22 @@ fn an_empty_root() -> Outcome {
 }
 
 fn the_daemons_claim() -> Outcome {
+    let truth = Chronyd::start(SERVES)?;
+    truth.measured("127.0.0.1")?;
     let commands = free_port()?;
-    let server = Chronyd::start(&format!("{SERVES}\ncmdport {commands}"))?;
-    server.measured("127.0.0.1")?;
-    let config = format!("servers: ['127.0.0.1:{}']\nchrony: {{udp: '127.0.0.1:{commands}'}}\n", server.port);
-    let output = measure_in(&[("etc/clockgate/config.yaml", &config)], &["--json"])?;
-    let json: Value = serde_json::from_slice(&output.stdout)?;
+    // It has something to claim once it follows somebody.
+    let _daemon = Chronyd::start(&format!(
+        "server 127.0.0.1 port {} iburst minpoll -2 maxpoll -2\ncmdport {commands}",
+        truth.port
+    ))?;
+    let config = format!("servers: ['127.0.0.1:{}']\nchrony: {{udp: '127.0.0.1:{commands}'}}\n", truth.port);
+    let (output, json) = until(|| {
+        let output = measure_in(&[("etc/clockgate/config.yaml", &config)], &["--json"]).ok()?;
+        let json: Value = serde_json::from_slice(&output.stdout).ok()?;
+        (json["references"][1]["source"] == "chronyd").then_some((output, json))
+    })?;
     expect(json["asked"] == "the configuration's servers", &output)?;
-    expect(json["references"][1]["kind"] == "daemon" && json["references"][1]["source"] == "chronyd", &output)?;
+    expect(json["references"][1]["kind"] == "daemon", &output)?;
     expect(json["agreement"]["supporters"] == 1, &output)
 }
 
@@ -209,7 +217,7 @@ fn measure(arguments: &[&str]) -> Result<Output, Failed> {
 /// The same in a root that holds our binary, these files and nothing else.
 fn measure_in(files: &[(&str, &str)], arguments: &[&str]) -> Result<Output, Failed> {
     let root = tempfile::tempdir()?;
-    fs::copy(CLOCKGATE, root.path().join("clockgate"))?;
+    lab::copy_program(CLOCKGATE.as_ref(), &root.path().join("clockgate"))?;
     fs::set_permissions(root.path().join("clockgate"), fs::Permissions::from_mode(0o755))?;
     for (name, content) in files {
         let path = root.path().join(name);

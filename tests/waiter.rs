@@ -162,7 +162,7 @@ fn without_a_page() -> Done {
     let fail = run(&["--no-agent", "fail", "--", "echo", "through"])?;
     expect(fail.status.code() == Some(69) && fail.stdout.is_empty(), &fail)?;
     // Servers are named, so they are asked; this one does not answer.
-    let asked = run(&["--servers", "127.0.0.1:9", "--max-wait", "10ms", "--", "echo", "through"])?;
+    let asked = run(&["--server", "127.0.0.1:9", "--max-wait", "10ms", "--", "echo", "through"])?;
     let names = texts(&asked).1.contains("127.0.0.1:9");
     expect(asked.status.code() == Some(75) && asked.stdout.is_empty() && names, &asked)?;
     let kernel = run(&["--max-wait", "10ms", "--require-proof", "--", "echo", "through"])?;
@@ -171,7 +171,7 @@ fn without_a_page() -> Done {
 
 fn an_agent_comes() -> Done {
     let folder = tempfile::tempdir()?;
-    let args = ["--no-agent", "measure", "--servers", "127.0.0.1:9", "--", "true"];
+    let args = ["--no-agent", "measure", "--server", "127.0.0.1:9", "--", "true"];
     let mut child = waiter("run", folder.path(), args).stderr(Stdio::piped()).spawn()?;
     let mut first = [0; 1];
     child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
@@ -284,7 +284,7 @@ fn pid_1() -> Done {
     for inside in ["gate", "bin"] {
         std::fs::create_dir_all(root.join(inside))?;
     }
-    std::fs::copy(CLOCKGATE, root.join("bin/clockgate"))?;
+    lab::copy_program(CLOCKGATE.as_ref(), &root.join("bin/clockgate"))?;
     let script = r#"set -e
 mount --bind "$1" "$1"; mount --bind "$2" "$1/gate"; mount -o remount,bind,ro "$1/gate"; mount -o remount,bind,ro "$1"
 exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \

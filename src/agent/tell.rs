@@ -1,8 +1,8 @@
 //! The agent's log: one line a transition, and what happened where that is more than the transition it causes.
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::decision::{DaemonVerdict, Event, Failure, Gate, Machine, Snapshot, nanos_u64};
+use crate::decision::{DaemonVerdict, Event, Failure, Frozen, Gate, Machine, Snapshot, nanos_u64};
 use crate::sys::clock::boottime;
 
 /// Says what happened.
@@ -26,12 +26,18 @@ pub(super) fn event(event: &Event) {
         Event::Stepped(epoch, Err(error)) => warn!(epoch = epoch.get(), "clock not stepped: {error}"),
         Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "the daemon was not told of the step: {why}"),
         Event::DaemonAsked(epoch, verdict) => daemon(epoch.get(), verdict),
+        Event::Frozen(epoch, Frozen { frozen, of, stuck }) if *of > 0 => {
+            info!(epoch = epoch.get(), frozen, of, stuck = (!stuck.is_empty()).then(|| stuck.join(" ")), "frozen");
+        }
+        Event::Thawed(epoch, Err(why)) => error!(epoch = epoch.get(), "not thawed; trying again: {why}"),
         Event::SourceLost(source) => warn!(source, "a source of disruptions is lost; trying to get it back"),
         Event::Started
         | Event::Disrupted(_)
         | Event::Sleeping(_)
         | Event::Woken(_)
         | Event::HandedOver(_, Ok(()))
+        | Event::Frozen(..)
+        | Event::Thawed(_, Ok(()))
         | Event::NetworkChanged
         | Event::Alarm => {}
     }

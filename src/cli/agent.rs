@@ -11,7 +11,7 @@ use crate::cli::Error;
 use crate::config::Config;
 use crate::disruption::signal;
 use crate::exit::Exit;
-use crate::publish::gate_page;
+use crate::publish::{clockbound, gate_page};
 
 /// Options of `clockgate agent`.
 #[derive(Debug, clap::Args)]
@@ -33,13 +33,10 @@ impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
         super::log::init(self.verbose);
-        let config =
-            Config::load(&self.root).map_err(|e| Error::caused(Exit::Config, "the configuration is wrong", e))?;
         if self.shut_gate {
-            return gate_page::shut(&config.page)
-                .map(|()| Exit::Ok)
-                .map_err(|e| Error::caused(Exit::StillShut, "the gate was not shut", e));
+            return self.shut();
         }
+        let config = super::load(&self.root)?;
         super::runtime()?.block_on(async {
             let uncaught = |e| Error::caused(Exit::Bug, "cannot catch HUP, TERM and INT", e);
             let (shutdown, hangups) = (signal::shutdown().map_err(uncaught)?, signal::hangups().map_err(uncaught)?);
@@ -48,6 +45,21 @@ impl Args {
             let ended = agent::run(config, reloads, shutdown).await;
             ended.map(|()| Exit::Ok).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))
         })
+    }
+
+    /// Shuts what a dead agent left open, each thing for itself.
+    fn shut(&self) -> Result<Exit, Error> {
+        // A gate has to be shut whatever is wrong with the configuration that the agent ended by.
+        let config = Config::load(&self.root).unwrap_or_else(|error| {
+            error!("{error}; shutting the gate in its usual place");
+            Config { root: self.root.clone(), ..Config::default() }
+        });
+        let gate = gate_page::shut(&config.page);
+        if config.clockbound.enabled {
+            clockbound::shut(&config.clockbound.path, &config.root)
+                .map_err(|e| Error::caused(Exit::StillShut, "ClockBound's clients were not told", e))?;
+        }
+        gate.map(|()| Exit::Ok).map_err(|e| Error::caused(Exit::StillShut, "the gate was not shut", e))
     }
 }
 

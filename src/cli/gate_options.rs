@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::Error;
+use crate::cli::servers::of_the_environment;
 use crate::exit::Exit;
 use crate::page;
 use crate::reference::ServerName;
@@ -32,8 +33,8 @@ pub struct GateOptions {
     #[arg(long, value_enum, value_name = "HOW")]
     no_agent: Option<NoAgent>,
 
-    /// Whom to ask without a gate page: HOST[:PORT], separated by commas
-    #[arg(long = "servers", env = "CLOCKGATE_SERVERS", value_delimiter = ',', value_name = "SERVERS")]
+    /// Ask this NTP server without a gate page; may be given again [default: CLOCKGATE_SERVERS]
+    #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
 
     /// The bound that is good enough without a gate page
@@ -55,18 +56,21 @@ fn patience(text: &str) -> Result<Patience, String> {
 
 impl GateOptions {
     /// As the waiter takes them.
-    #[must_use]
-    pub fn options(&self) -> Options {
-        let unnamed = if self.servers.is_empty() { NoAgent::Kernel } else { NoAgent::Measure };
-        Options {
+    ///
+    /// # Errors
+    /// The environment names a server that is none.
+    pub fn options(&self) -> Result<Options, Error> {
+        let servers = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
+        let unnamed = if servers.is_empty() { NoAgent::Kernel } else { NoAgent::Measure };
+        Ok(Options {
             directory: self.page.clone(),
             max_wait: self.max_wait.0,
             on_timeout: self.on_timeout,
             require_proof: self.require_proof,
             no_agent: self.no_agent.unwrap_or(unnamed),
-            servers: self.servers.clone(),
+            servers,
             threshold: self.threshold,
-        }
+        })
     }
 }
 

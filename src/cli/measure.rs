@@ -8,18 +8,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::cli::{Error, runtime};
-use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, agree};
 use crate::exit::Exit;
-use crate::reference::{References, ServerName, defaults};
+use crate::reference::{References, ServerName, defaults, hardware};
 use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::boottime;
 use crate::sys::step::SystemClock;
 
-/// Where containers name their servers, separated by commas or spaces.
-const ENVIRONMENT: &str = "CLOCKGATE_SERVERS";
 /// The version of what `--json` prints; raised when a field changes its meaning or goes.
 const JSON_VERSION: u32 = 1;
 
@@ -42,12 +40,11 @@ impl Args {
     /// Performs the verb: 0 when an NTP server answered. The daemon's and the kernel's claims are printed and count for
     /// nothing: they stand for hours after a restore.
     pub fn run(self) -> Result<Exit, Error> {
-        let config = Config::load(Path::new("/"))
-            .map_err(|e| Error::caused(Exit::Config, "cannot read the configuration", e))?;
+        let config = super::load(Path::new("/"))?;
         let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
         let (claim, of_the_daemon) =
             runtime()?.block_on(async { (corrector.describe().await, corrector.servers().await) });
-        let (servers, asked) = match named(self.servers, std::env::var(ENVIRONMENT).ok(), config.servers)? {
+        let (servers, asked) = match named(self.servers, of_the_environment()?, config.servers) {
             Some(named) => named,
             None => {
                 let (servers, origin) = defaults::servers(Path::new("/"), &of_the_daemon);
@@ -57,7 +54,7 @@ impl Args {
         let timeout = self.timeout.unwrap_or(config.measure_timeout);
         let references = References::new(servers);
         references.resolve(timeout);
-        let measurement = references.measure(timeout);
+        let measurement = hardware::measure_with(&references, Path::new("/"), timeout);
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
         let agreement = agree(&measurement.readings, boottime(), drift_ppm, config.policy.min_references);
         let report = Report { asked, measurement, claim, agreement, drift_ppm, kernel: adjtimex::read().ok() };
@@ -82,19 +79,15 @@ fn print(text: &str) -> Result<(), Error> {
 /// The servers that somebody named, and who did.
 fn named(
     on_the_command_line: Vec<ServerName>,
-    in_the_environment: Option<String>,
+    in_the_environment: Vec<ServerName>,
     in_the_configuration: Vec<ServerName>,
-) -> Result<Option<(Vec<ServerName>, String)>, Error> {
-    let listed = in_the_environment.unwrap_or_default();
-    let parts = listed.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty());
-    let listed: Result<Vec<ServerName>, _> = parts.map(str::parse).collect();
-    let listed = listed.map_err(|e| Error::caused(Exit::Usage, format!("cannot read {ENVIRONMENT}"), e))?;
+) -> Option<(Vec<ServerName>, String)> {
     let sources = [
         (on_the_command_line, "--server"),
-        (listed, ENVIRONMENT),
+        (in_the_environment, ENVIRONMENT),
         (in_the_configuration, "the configuration's servers"),
     ];
-    Ok(sources.into_iter().find(|(servers, _)| !servers.is_empty()).map(|(servers, by)| (servers, by.to_owned())))
+    sources.into_iter().find(|(servers, _)| !servers.is_empty()).map(|(servers, by)| (servers, by.to_owned()))
 }
 
 /// Everything there is to print.
@@ -253,27 +246,15 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn whom(line: &[&str], environment: Option<&str>, config: &[&str]) -> Result<Option<(String, String)>, Error> {
-        let parsed = |names: &[&str]| names.iter().map(|n| n.parse().unwrap()).collect::<Vec<ServerName>>();
-        let found = named(parsed(line), environment.map(str::to_owned), parsed(config))?;
-        let joined = |servers: Vec<ServerName>| servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        Ok(found.map(|(servers, by)| (joined(servers), by)))
-    }
-
     #[test]
     fn the_command_line_is_before_the_environment_and_that_before_the_configuration() {
-        let found = |line: &[&str], environment, config: &[&str]| whom(line, environment, config).unwrap().unwrap();
-        assert_eq!(found(&["a.example"], Some("b.example"), &["c.example"]).0, "a.example");
-        let (servers, by) = found(&[], Some(" 192.0.2.1,b.example:99\t[::1]:5 ,"), &["c.example"]);
-        assert_eq!((servers.as_str(), by.as_str()), ("192.0.2.1 b.example:99 [::1]:5", ENVIRONMENT));
-        assert_eq!(found(&[], Some(" "), &["c.example"]).0, "c.example");
-        assert!(whom(&[], None, &[]).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_wrong_environment_is_named() {
-        let error = whom(&[], Some("192.0.2.1,b/example"), &[]).unwrap_err();
-        assert_eq!(error.exit, Exit::Usage);
-        assert!(error.to_string().contains(ENVIRONMENT));
+        let servers = |names: &[&str]| names.iter().map(|n| n.parse().unwrap()).collect::<Vec<ServerName>>();
+        let found = |line: &[&str], environment: &[&str], config: &[&str]| {
+            named(servers(line), servers(environment), servers(config)).map(|(found, _)| found)
+        };
+        assert_eq!(found(&["a.example"], &["b.example"], &["c.example"]), Some(servers(&["a.example"])));
+        assert_eq!(found(&[], &["b.example"], &["c.example"]), Some(servers(&["b.example"])));
+        assert_eq!(found(&[], &[], &["c.example"]), Some(servers(&["c.example"])));
+        assert_eq!(found(&[], &[], &[]), None);
     }
 }

@@ -1,7 +1,10 @@
 //! The command line: one file a verb.
 
+use std::path::Path;
+
 use clap::{Parser, Subcommand};
 
+use crate::config::Config;
 use crate::exit::Exit;
 
 mod agent;
@@ -10,9 +13,12 @@ mod gate_options;
 mod log;
 mod measure;
 mod notify;
+mod oci;
 mod run;
+mod servers;
 mod status;
 mod sync;
+mod thaw;
 mod vm;
 mod wait;
 
@@ -40,10 +46,14 @@ enum Verb {
     Status(status::Args),
     /// Tell the agent of a sleep, a wake-up, a snapshot or a restore
     Notify(notify::Args),
+    /// Thaw what the agent froze and did not thaw
+    Thaw(thaw::Args),
     /// Tell the agent in a guest of this hypervisor
     Vm(vm::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
+    /// Hold a container's start, then become its OCI runtime
+    Oci(oci::Args),
 }
 
 /// A command that failed: what to print, and the code to exit with.
@@ -73,6 +83,11 @@ impl Error {
     }
 }
 
+/// The configuration below `root`.
+fn load(root: &Path) -> Result<Config, Error> {
+    Config::load(root).map_err(|error| Error::new(Exit::Config, error.to_string()))
+}
+
 /// The runtime of the verbs that need one: one thread, and more only for what blocks.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread()
@@ -95,8 +110,10 @@ impl Cli {
             Verb::Measure(args) => args.run(),
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
+            Verb::Thaw(args) => args.run(),
             Verb::Vm(args) => args.run(),
             Verb::Config(args) => args.run(),
+            Verb::Oci(args) => args.run(),
         }
     }
 }

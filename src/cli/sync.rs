@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::agent::{self, Outcome};
 use crate::cli::Error;
+use crate::cli::servers::of_the_environment;
 use crate::config::Config;
 use crate::decision::{Evidence, Failure, Gate, agree, judge, nanos_u64};
 use crate::exit::Exit;
@@ -42,10 +43,10 @@ pub struct Args {
 impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
-        let mut config =
-            Config::load(&self.root).map_err(|e| Error::caused(Exit::Config, "the configuration is wrong", e))?;
-        if !self.servers.is_empty() {
-            config.servers.clone_from(&self.servers);
+        let mut config = super::load(&self.root)?;
+        let named = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
+        if !named.is_empty() {
+            config.servers = named;
         }
         if let Some(timeout) = self.timeout {
             config.policy.deadline = timeout;

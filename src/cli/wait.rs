@@ -18,7 +18,7 @@ impl Args {
     pub fn run(self) -> Result<Exit, Error> {
         signals::end_on_term_and_int().map_err(|errno| Error::caused(Exit::Bug, "cannot catch TERM and INT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
-        let ground = wait(&self.gate.options(), &mut progress).map_err(refused)?;
+        let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
         if self.gate.json {
             println!("{}", serde_json::json!({ "version": 1, "released": true, "ground": ground.to_string() }));
         } else {

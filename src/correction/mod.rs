@@ -98,13 +98,19 @@ impl Corrector {
     pub async fn forget(&self) -> Forgotten {
         let since = realtime();
         let (keeper, forgotten, untrue) = match self.with_chronyd(Chronyd::forget).await {
-            Ok(Forgot::Done { authenticated, trouble }) => {
-                (Keeper::Chronyd, Forgotten { daemon: Some(chrony::NAME.to_owned()), authenticated, trouble }, None)
-            }
+            Ok(Forgot::Done { authenticated, trouble }) => (
+                Keeper::Chronyd,
+                Forgotten { daemon: Some(chrony::NAME.to_owned()), authenticated, trouble, ..Forgotten::default() },
+                None,
+            ),
             Ok(Forgot::Not(why)) | Err(why) => {
                 let trouble = join([Some(why.clone()), kernel::kick(&self.clock).err()]);
                 let daemon = Some(chrony::NAME.to_owned());
-                (Keeper::Chronyd, Forgotten { daemon, authenticated: false, trouble }, Some(why))
+                (
+                    Keeper::Chronyd,
+                    Forgotten { daemon, authenticated: false, trouble, ..Forgotten::default() },
+                    Some(why),
+                )
             }
             Ok(Forgot::Absent(why)) => self.forget_without_chronyd(why).await,
         };
@@ -124,13 +130,17 @@ impl Corrector {
             let untrue = restarted.clone().err();
             let trouble = join([kicked.err(), restarted.err()]);
             let daemon = Some(timesyncd::NAME.to_owned());
-            return (Keeper::Timesyncd, Forgotten { daemon, authenticated: false, trouble }, untrue);
+            return (
+                Keeper::Timesyncd,
+                Forgotten { daemon, authenticated: false, trouble, ..Forgotten::default() },
+                untrue,
+            );
         }
         kernel::straighten_if_abandoned(&self.root);
         let trouble = join([why, kicked.err()]);
         (
             Keeper::Nobody,
-            Forgotten { daemon: None, authenticated: false, trouble },
+            Forgotten { daemon: None, authenticated: false, trouble, ..Forgotten::default() },
             Some("no time daemon runs here".to_owned()),
         )
     }

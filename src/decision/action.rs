@@ -36,6 +36,10 @@ pub enum Action {
     HandOver(Epoch),
     /// Ask the daemon whether it agrees. Answered by `DaemonAsked`.
     AskDaemon(Epoch),
+    /// Freeze what runs, within a limit. Answered by `Frozen`. Freezes and thaws are performed in the order of their coming.
+    Freeze(Epoch),
+    /// Thaw what we froze. Answered by `Thawed`.
+    Thaw(Epoch),
     /// Whoever holds the sleep back for us may let go: the gate is shut and published.
     LetSleep,
     /// Say this aloud: the gate stands other than on a proof.

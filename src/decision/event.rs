@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::agreement::Disagreement;
+use super::guard::Fix;
 use super::reading::Measurement;
 use super::time::{Epoch, Offset};
 
@@ -105,6 +106,8 @@ pub struct Forgotten {
     pub daemon: Option<String>,
     /// Whether its sources are authenticated, so that ours would be a downgrade.
     pub authenticated: bool,
+    /// What the RTC said before anything else was done; none where there is no RTC that makes sense.
+    pub rtc: Option<Fix>,
     /// What did not work, in words; the walk goes on without it.
     pub trouble: Option<String>,
 }
@@ -145,6 +148,17 @@ pub enum DaemonVerdict {
     Silent(String),
 }
 
+/// What came of a freeze.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frozen {
+    /// How many containers are frozen.
+    pub frozen: usize,
+    /// How many there are to freeze.
+    pub of: usize,
+    /// Those that did not freeze in time, by name, and what could not be done at all.
+    pub stuck: Vec<String>,
+}
+
 /// What can happen to the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -166,6 +180,10 @@ pub enum Event {
     HandedOver(Epoch, Result<(), String>),
     /// The daemon was asked whether it agrees.
     DaemonAsked(Epoch, DaemonVerdict),
+    /// What runs was frozen, as far as it could be.
+    Frozen(Epoch, Frozen),
+    /// What was frozen runs again, or does not.
+    Thawed(Epoch, Result<(), String>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
     /// A source of disruptions ended; what it would have seen goes unseen until it is back.

@@ -9,6 +9,8 @@ use super::time::{Boottime, Offset, Realtime, drift};
 
 /// How far the offset that a step undoes may lie from what dead reckoning expects.
 const RECKONING_SLACK: Duration = Duration::from_secs(1);
+/// The same for what a clock says that counts whole seconds.
+const RTC_SLACK: Duration = Duration::from_secs(2);
 /// How near a flagged leap second no step is made.
 const LEAP_MARGIN_SECS: i64 = 2;
 const SECS_PER_DAY: i64 = 86_400;
@@ -31,6 +33,8 @@ pub struct Evidence {
     pub slept: Duration,
     /// Whether a restore was announced or seen since the last proof.
     pub restored: bool,
+    /// What the RTC said when this epoch began, before the stale clock could be written into it; it never steps a clock alone.
+    pub rtc: Option<Fix>,
 }
 
 /// Why a step is not made.
@@ -70,7 +74,7 @@ pub enum Refusal {
 /// Judges the step that an agreement asks for.
 ///
 /// Two references that agree are believed. One alone is, as far as the evidence reaches: undoing what the clock is known to
-/// have lost or won since the last proof; up to `max-step.forward` at the first proof or after a restore; otherwise
+/// have lost or won since the last proof; up to `max-step.forward` at the first proof, after a restore, or where the RTC says the same; otherwise
 /// `max-step.unsupported` and the length of the sleep.
 ///
 /// # Errors
@@ -85,14 +89,15 @@ pub fn judge(asked: &Agreement, evidence: &Evidence, policy: &Policy) -> Result<
     if asked.leap != Leap::None && near_midnight(target) {
         return Err(Refusal::LeapSecond);
     }
-    if asked.supporters >= 2 || evidence.last.is_some_and(|fix| reckoned(fix, asked, policy)) {
+    if asked.supporters >= 2 || evidence.last.is_some_and(|fix| reckoned(fix, RECKONING_SLACK, asked, policy)) {
         return Ok(());
     }
     if offset.is_backward() {
         let limit = policy.max_backward;
         return if offset.abs() <= limit { Ok(()) } else { Err(Refusal::Backward { offset, limit }) };
     }
-    let limit = if evidence.restored || evidence.last.is_none() {
+    let rtc_agrees = evidence.rtc.is_some_and(|fix| reckoned(fix, RTC_SLACK, asked, policy));
+    let limit = if evidence.restored || rtc_agrees || evidence.last.is_none() {
         policy.max_forward
     } else {
         policy.max_unsupported.saturating_add(evidence.slept)
@@ -100,11 +105,11 @@ pub fn judge(asked: &Agreement, evidence: &Evidence, policy: &Policy) -> Result<
     if offset.abs() <= limit { Ok(()) } else { Err(Refusal::Forward { offset, limit }) }
 }
 
-/// Whether the time asked for is the one that BOOTTIME tells since the last proof.
-fn reckoned(fix: Fix, asked: &Agreement, policy: &Policy) -> bool {
+/// Whether the time asked for is the one that BOOTTIME tells since `fix`.
+fn reckoned(fix: Fix, slack: Duration, asked: &Agreement, policy: &Policy) -> bool {
     let elapsed = asked.as_of.since(fix.at);
     let expected = fix.truth + super::time::forward(elapsed);
-    let slack = RECKONING_SLACK + drift(elapsed, policy.max_drift_ppm);
+    let slack = slack + drift(elapsed, policy.max_drift_ppm);
     (asked.local + asked.offset - expected).abs() <= slack
 }
 
@@ -169,6 +174,13 @@ mod tests {
         assert_eq!(judge(&asks(7200, 1), &restored, &policy), Ok(()));
         let slept = Evidence { slept: Duration::from_secs(7000), ..evidence };
         assert_eq!(judge(&asks(7200, 1), &slept, &policy), Ok(()));
+        // The RTC, read 10 s before the question, is a second behind what the reference says.
+        let says =
+            |secs| Fix { at: Boottime::from_nanos(990_000_000_000), truth: Realtime::from_secs(NOON - 10 + secs) };
+        let rtc = Evidence { rtc: Some(says(7199)), ..evidence };
+        assert_eq!(judge(&asks(7200, 1), &rtc, &policy), Ok(()));
+        let dead_battery = Evidence { rtc: Some(says(-500_000_000)), ..evidence };
+        assert!(matches!(judge(&asks(7200, 1), &dead_battery, &policy), Err(Refusal::Forward { .. })));
     }
 
     #[test]

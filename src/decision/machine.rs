@@ -6,6 +6,7 @@ use super::action::{Action, Way};
 use super::agreement::{Agreement, agree};
 use super::event::{Cause, DaemonVerdict, Event, Forgotten, Notifier, StepError};
 use super::guard::{Evidence, Fix, judge};
+use super::ice::Ice;
 use super::policy::{AtDeadline, Correction, Policy};
 use super::reading::Measurement;
 use super::snapshot::Snapshot;
@@ -70,6 +71,7 @@ pub struct Machine {
     falsetickers: Vec<String>,
     ask_daemon: Boottime,
     daemon_asked: u32,
+    ice: Ice,
 }
 
 impl Machine {
@@ -92,7 +94,20 @@ impl Machine {
             falsetickers: vec![],
             ask_daemon: Boottime::NEVER,
             daemon_asked: 0,
+            ice: Ice::new(),
         }
+    }
+
+    /// Whether what runs is to be frozen when the time comes.
+    #[must_use]
+    pub const fn freezes(&self) -> bool {
+        self.policy.freeze.is_some()
+    }
+
+    /// Whether what runs is frozen, or about to be.
+    #[must_use]
+    pub const fn is_frozen(&self) -> bool {
+        self.ice.is_frozen()
     }
 
     /// The state.
@@ -133,6 +148,10 @@ impl Machine {
     /// When [`Event::Alarm`] is due; [`Boottime::NEVER`] when nothing is waited for.
     #[must_use]
     pub fn alarm(&self) -> Boottime {
+        self.walk_alarm().min(self.ice.alarm())
+    }
+
+    fn walk_alarm(&self) -> Boottime {
         let retry = if self.pursuit.asking { Boottime::NEVER } else { self.pursuit.retry };
         match self.state {
             State::Unknown => Boottime::NEVER,
@@ -172,6 +191,12 @@ impl Machine {
 
     /// Takes one event and says what is to be done about it.
     pub fn step(&mut self, event: Event, now: Boottime) -> Vec<Action> {
+        let mut actions = self.walk(event, now);
+        actions.extend(self.ice.settle(self.state, self.epoch, now));
+        actions
+    }
+
+    fn walk(&mut self, event: Event, now: Boottime) -> Vec<Action> {
         match (self.state, event) {
             (_, Event::Started) => self.disrupt(Cause::Started, now),
             (_, Event::Sleeping(_)) => self.fall_asleep(Cause::Sleep, now),
@@ -212,6 +237,12 @@ impl Machine {
                 self.try_again()
             }
             (State::Unknown | State::Suspended | State::Synchronized, Event::NetworkChanged) => vec![],
+            (_, Event::Frozen(epoch, _)) => self.ice.answered(epoch),
+            (_, Event::Thawed(_, Ok(()))) => vec![],
+            (_, Event::Thawed(_, Err(_))) => {
+                self.ice.thaw_failed(now);
+                vec![]
+            }
             (_, Event::SourceLost(_)) => vec![],
             (state, Event::Alarm) => self.rung(state, now),
         }
@@ -222,7 +253,7 @@ impl Machine {
         self.begin_epoch(cause, now);
         self.state = State::Suspended;
         self.pursuit.deadline = now + self.policy.sleep_deadline;
-        vec![Action::LetSleep]
+        self.ice.before_sleep(self.epoch, self.policy.freeze, now)
     }
 
     /// What we knew is void: shut, forget, measure.
@@ -232,7 +263,7 @@ impl Machine {
         if let Cause::Resume { slept } = cause {
             self.evidence.slept = self.evidence.slept.saturating_add(slept);
         }
-        self.evidence.restored |= cause == Cause::Restore;
+        self.evidence.restored |= matches!(cause, Cause::Restore | Cause::Pause { .. });
         if self.policy.correction == Correction::None {
             return self.measure();
         }
@@ -249,6 +280,7 @@ impl Machine {
         self.ask_daemon = Boottime::NEVER;
         self.daemon_asked = 0;
         self.pursuit = Pursuit::new(now, &self.policy);
+        self.ice.begin_epoch(self.policy.freeze, now);
     }
 
     fn forgotten(&mut self, what: Forgotten) -> Vec<Action> {
@@ -258,6 +290,7 @@ impl Machine {
             Correction::Auto | Correction::Clockgate | Correction::None => Way::Own,
         };
         self.daemon = what.daemon;
+        self.evidence.rtc = what.rtc;
         self.measure()
     }
 
@@ -274,7 +307,7 @@ impl Machine {
             Err(why) => return self.failed(state, why.into(), now),
         };
         self.falsetickers.clone_from(&agreement.falsetickers);
-        let right = agreement.bound() <= self.policy.threshold;
+        let right = self.is_under(agreement.bound(), drift_ppm);
         match state {
             State::Unknown | State::Suspended => vec![],
             State::Synchronized | State::FreeRunning if right => self.prove(&agreement, drift_ppm, now),
@@ -292,20 +325,27 @@ impl Machine {
             State::GaveUp(AtDeadline::Open) => {
                 // A reference disagrees: shut again, and the deadline counts anew.
                 self.pursuit = Pursuit::new(now, &self.policy);
-                self.correct(&agreement, now)
+                self.correct(&agreement, drift_ppm, now)
             }
-            State::Disrupted | State::Settling | State::GaveUp(AtDeadline::Hold) => self.correct(&agreement, now),
+            State::Disrupted | State::Settling | State::GaveUp(AtDeadline::Hold) => {
+                self.correct(&agreement, drift_ppm, now)
+            }
         }
     }
 
+    /// Whether the bound is under the threshold, and stays there for long enough to be worth a proof.
+    fn is_under(&self, bound: Duration, drift_ppm: u32) -> bool {
+        bound.saturating_add(drift(RETRY_FIRST, drift_ppm)) <= self.policy.threshold
+    }
+
     /// The clock is wrong, or its error not known well enough: step it if that helps and the guards agree.
-    fn correct(&mut self, agreement: &Agreement, now: Boottime) -> Vec<Action> {
+    fn correct(&mut self, agreement: &Agreement, drift_ppm: u32, now: Boottime) -> Vec<Action> {
         self.note(agreement);
         if !matches!(self.state, State::GaveUp(AtDeadline::Hold)) {
             self.state = State::Disrupted;
         }
         let (offset, distance) = (agreement.offset, agreement.root_distance);
-        if offset.abs() <= distance && distance > self.policy.threshold {
+        if offset.abs() <= distance && !self.is_under(distance, drift_ppm) {
             let why = format!("the references know the time only to ±{} ms", distance.as_millis());
             return self.failed(self.state, Trouble::AskedAndWrong(why), now);
         }
@@ -324,7 +364,9 @@ impl Machine {
         self.pursuit.asking = true;
         self.pursuit.steps += 1;
         self.pursuit.trouble = Trouble::AskedAndWrong(format!("the clock is off by {offset}"));
-        vec![Action::Step { epoch: self.epoch, way: self.way, offset, as_of: agreement.as_of, local: agreement.local }]
+        let (as_of, local) = (agreement.as_of, agreement.local);
+        let step = Action::Step { epoch: self.epoch, way: self.way, offset, as_of, local };
+        self.ice.before_step(step, self.epoch, self.policy.freeze, now)
     }
 
     fn stepped(&mut self, outcome: Result<Offset, StepError>, now: Boottime) -> Vec<Action> {
@@ -440,6 +482,10 @@ impl Machine {
     fn rung(&mut self, state: State, now: Boottime) -> Vec<Action> {
         match state {
             State::Unknown => vec![],
+            // An image taken frozen may wake up a year later, and nobody may say so.
+            State::Suspended if now >= self.pursuit.deadline && self.cause == Cause::Snapshot => {
+                self.disrupt(Cause::Restore, now)
+            }
             State::Suspended if now >= self.pursuit.deadline => {
                 self.disrupt(Cause::Resume { slept: Duration::ZERO }, now)
             }

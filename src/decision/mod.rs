@@ -6,6 +6,7 @@ mod action;
 mod agreement;
 mod event;
 mod guard;
+mod ice;
 mod machine;
 mod policy;
 mod reading;
@@ -15,7 +16,7 @@ mod time;
 
 pub use action::{Action, Way};
 pub use agreement::{Agreement, Disagreement, agree};
-pub use event::{Cause, DaemonVerdict, Event, Forgotten, Notifier, StepError};
+pub use event::{Cause, DaemonVerdict, Event, Forgotten, Frozen, Notifier, StepError};
 pub use guard::{Evidence, Fix, Refusal, judge};
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};

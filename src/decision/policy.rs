@@ -52,6 +52,8 @@ pub struct Policy {
     pub nobody_to_ask: AtDeadline,
     /// At the deadline, when references answered and the clock could still not be proven right.
     pub asked_and_wrong: AtDeadline,
+    /// Whether what runs is frozen while its clock is wrong, and how long of time awake at most.
+    pub freeze: Option<Duration>,
     /// How long we believe a sleep that was announced and did not come.
     pub sleep_deadline: Duration,
     /// The shortest time between two measurements while all is well.
@@ -74,6 +76,7 @@ impl Default for Policy {
             deadline: Duration::from_secs(30),
             nobody_to_ask: AtDeadline::Open,
             asked_and_wrong: AtDeadline::Hold,
+            freeze: None,
             sleep_deadline: Duration::from_secs(30),
             remeasure_min: Duration::from_secs(120),
             remeasure_max: Duration::from_secs(1024),

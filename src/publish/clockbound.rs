@@ -1,7 +1,8 @@
-//! ClockBound's page, `/run/clockbound/shm0`: programs that already ask ClockBound see our disruptions and our bound without
-//! knowing of us. Off by default, and never where a ClockBound daemon runs.
+//! ClockBound's page, `/run/clockbound/shm0`: programs that already ask ClockBound see our disruptions and our bound
+//! without knowing of us. Off by default, and never where a ClockBound daemon runs.
 //!
-//! Version 2 of the layout (docs/PROTOCOL.md of aws/clock-bound and its crate clock-bound-shm), 80 bytes, native endian:
+//! Version 2 of the layout (docs/PROTOCOL.md of aws/clock-bound and its crate clock-bound-shm), 80 bytes, native
+//! endian:
 //!
 //! | at | | |
 //! |---|---|---|
@@ -18,14 +19,15 @@
 //! | 72 | u8 | whether clients are to read /dev/vmclock0 themselves and compare its marker with ours: no |
 //! | 73 | 7 bytes | padding to a client, zero from a ClockBound daemon; ours says `clkgate`, so that we know our own |
 //!
-//! **No wake-ups for its sake.** A client trusts `Synchronized` for 5 s after `as_of` and then reads `FreeRunning` out of it,
-//! until `void_after`; both mean that the bound holds, and the client grows it. We publish when something changed, as the
-//! gate page does: clients see `Synchronized` for 5 s after each proof, `FreeRunning` until the next, and a bound that is true
-//! all the while. Whoever wants `Synchronized` throughout publishes the same snapshot again every few seconds.
+//! **No wake-ups for its sake.** A client trusts `Synchronized` for 5 s after `as_of` and then reads `FreeRunning` out
+//! of it, until `void_after`; both mean that the bound holds, and the client grows it. We publish when something
+//! changed, as the gate page does: clients see `Synchronized` for 5 s after each proof, `FreeRunning` until the next,
+//! and a bound that is true all the while. Whoever wants `Synchronized` throughout publishes the same snapshot again
+//! every few seconds.
 //!
-//! **Plain writes.** Clients map the file, we write it with pwrite(2): the page cache is the same memory, and two calls on one
-//! file are in order for whoever sees the second (both take the inode's lock). The kernel may copy two bytes one by one, so the
-//! generation is only ever changed one byte a call, and its high byte only while its low byte is odd.
+//! **Plain writes.** Clients map the file, we write it with pwrite(2): the page cache is the same memory, and two calls
+//! on one file are in order for whoever sees the second (both take the inode's lock). The kernel may copy two bytes one
+//! by one, so the generation is only ever changed one byte a call, and its high byte only while its low byte is odd.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, read_dir, read_to_string};
 use std::io;
@@ -100,10 +102,11 @@ pub struct ClockBoundPage {
 }
 
 impl ClockBoundPage {
-    /// Opens the page at `path`, or makes it; what it says is `Unknown` until the first [`Self::publish`] if it was not ours.
+    /// Opens the page at `path`, or makes it; what it says is `Unknown` until the first [`Self::publish`] if it was not
+    /// ours.
     ///
-    /// It is a ClockBound daemon's, and refused, if a process of that name runs (`root` is where `/proc` is looked for), or
-    /// if the page has a record without our mark that is younger than ten seconds.
+    /// It is a ClockBound daemon's, and refused, if a process of that name runs (`root` is where `/proc` is looked
+    /// for), or if the page has a record without our mark that is younger than ten seconds.
     ///
     /// # Errors
     /// [`Error`].
@@ -126,7 +129,8 @@ impl ClockBoundPage {
         Ok(page)
     }
 
-    /// Writes what the snapshot says as of now; writing the same snapshot again keeps clients from reading `FreeRunning`.
+    /// Writes what the snapshot says as of now; writing the same snapshot again keeps clients from reading
+    /// `FreeRunning`.
     ///
     /// # Errors
     /// [`Error::Foreign`] once somebody else has written the page, which is then theirs; [`Error::Io`].

@@ -1,6 +1,7 @@
 //! Let them go: waits at the gate page and reads nothing else. No runtime, no bus; it works in an empty root, as any uid.
 
 mod alone;
+pub mod oci;
 mod progress;
 pub mod run;
 

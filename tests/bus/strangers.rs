@@ -99,7 +99,7 @@ pub async fn a_stranger_on_the_socket_is_turned_away_and_told_with_77() {
     let _served = agent.on_socket(&socket.path());
     // Where it lies, the built binary may be out of a stranger's reach.
     let binary = socket.folder.path().join("clockgate");
-    std::fs::copy(env!("CARGO_BIN_EXE_clockgate"), &binary).unwrap();
+    copy_program(&binary);
     let notify = |bus: PathBuf, stranger: bool| {
         let mut command = Command::new(if stranger { "setpriv".into() } else { binary.clone() });
         if stranger {
@@ -150,7 +150,7 @@ pub async fn as_a_member() {
     let meta = std::fs::symlink_metadata(socket.path()).unwrap();
     assert_eq!((meta.mode() & 0o777, meta.gid().to_string().as_str()), (0o660, GID));
     let binary = socket.folder.path().join("clockgate");
-    std::fs::copy(env!("CARGO_BIN_EXE_clockgate"), &binary).unwrap();
+    copy_program(&binary);
     for groups in [["--regid=65534", "--groups=4711"], ["--regid=4711", "--clear-groups"]] {
         let mut command = Command::new("setpriv");
         command.arg("--reuid=65534").args(groups).arg(&binary).args(["notify", "post-restore", "--bus"]);
@@ -159,4 +159,11 @@ pub async fn as_a_member() {
         assert!(told.status.success(), "{}", text(&told.stderr));
         assert_eq!(soon(agent.notices.recv()).await.unwrap().event, Event::Disrupted(Cause::Restore));
     }
+}
+
+/// Copies the program by another process: a descriptor of ours, open for writing, would be in every child that other tests
+/// fork meanwhile, and the kernel executes no file that is being written (ETXTBSY).
+fn copy_program(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_clockgate")).arg(to).status().unwrap();
+    assert!(copied.success());
 }

@@ -195,7 +195,7 @@ impl Daemon {
         let folder = tempfile::tempdir()?;
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let this = folder.path().join("test");
-        fs::copy(std::env::current_exe()?, &this)?;
+        common::copy_program(&std::env::current_exe()?, &this)?;
         let mut command = Command::new(this);
         command.env(AS_ANOTHER_USER, format!("{}|{}", self.socket().display(), self.udp)).current_dir("/");
         let output = command.uid(NOBODY).gid(NOBODY).output()?;

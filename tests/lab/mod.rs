@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "a condition is looked at again and again, until its deadline")]
 #![allow(dead_code, reason = "every test target uses its own part of it")]
 
+pub mod liar;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -100,4 +102,11 @@ pub fn texts(output: &Output) -> (String, String) {
 pub fn expect(condition: bool, output: &Output) -> Result<(), Failed> {
     let (stdout, stderr) = texts(output);
     if condition { Ok(()) } else { Err(format!("{:?}\nstdout: {stdout}\nstderr: {stderr}", output.status).into()) }
+}
+
+/// Copies a program by another process: a descriptor of ours, open for writing, would be in every child that other tests
+/// start meanwhile, and the kernel executes no file that is being written (ETXTBSY).
+pub fn copy_program(from: &Path, to: &Path) -> Result<(), Failed> {
+    let copied = Command::new("cp").arg(from).arg(to).status()?;
+    if copied.success() { Ok(()) } else { Err(format!("cannot copy {} to {}", from.display(), to.display()).into()) }
 }

@@ -18,6 +18,11 @@ use lab::{Outcome, fail, pass};
 const SLEEP: Duration = Duration::from_secs(2);
 const WATCH: Duration = Duration::from_secs(8);
 
+// How the moments begin that are looked up again.
+const HEARD: &str = "gate shut (resume)";
+const STEPPED: &str = "clock stepped";
+const OPEN: &str = "gate open";
+
 fn main() -> ExitCode {
     if let Some(done) = lab::inside::perform_verb() {
         return done;
@@ -55,6 +60,8 @@ fn play() -> Outcome {
 struct Night {
     /// From waking up to the step, if there was one.
     stepped: Option<Duration>,
+    /// From hearing of it to the open gate, if there was one.
+    walk: Option<Duration>,
     /// From waking up to the first piece of work.
     first_work: Duration,
     /// Work done after waking up.
@@ -82,7 +89,7 @@ fn usual_night(guest: &Guest, world: &World) -> Outcome<Night> {
     timeline
         .add(Boottime::default() + Duration::from_secs_f64(seconds), format!("hook: chronyc makestep: \"{answer}\""));
     pass(WATCH);
-    let night = timeline.end(guest, works, None)?;
+    let night = timeline.end(guest, works)?;
     let claim = guest.sh("chronyc tracking | sed -n 's/^Leap status *: //p'")?;
     timeline.print();
     println!("  and {} s later the clock is off by {}; chronyd's leap status: {claim}", WATCH.as_secs(), night.off);
@@ -105,8 +112,8 @@ fn gated_night(guest: &Guest, world: &World) -> Outcome<Night> {
     }
     pass(WATCH);
     let log = guest.sh("journalctl -u clockgate -o cat")?;
-    let stepped = timeline.agent(&log);
-    let night = timeline.end(guest, works, stepped)?;
+    timeline.agent(&log);
+    let night = timeline.end(guest, works)?;
     timeline.print();
     println!("  and {} s later the clock is off by {}", WATCH.as_secs(), night.off);
     Ok(night)
@@ -161,36 +168,43 @@ impl Timeline {
         Ok(())
     }
 
-    /// Takes the agent's log; when it stepped.
-    fn agent(&mut self, log: &str) -> Option<Duration> {
-        let mut stepped = None;
+    /// Takes in the agent's log.
+    fn agent(&mut self, log: &str) {
         let mut measured = "offset found";
         let from = self.from;
         for (at, text) in log.lines().filter_map(stamped).filter(|(at, _)| *at >= from) {
             if text.contains("gate shut") {
-                self.add(at, format!("gate shut ({})", field(text, "cause=")));
+                let what = format!("gate shut ({})", field(text, "cause="));
+                // The sleep hook says what logind has said before.
+                if self.when(&what).is_none() {
+                    self.add(at, what);
+                }
             } else if text.contains("event=Measured") {
                 self.add(at, std::mem::replace(&mut measured, "measured once more"));
             } else if text.contains("clock stepped") {
-                stepped = Some(at.since(self.woken));
-                self.add(at, format!("clock stepped by {}", field(text, "moved=")));
+                self.add(at, format!("{STEPPED} by {}", field(text, "moved=")));
             } else if text.contains("gate open") {
                 // The proof is the last thing of interest; what the agent measures later is another night's.
-                self.add(at, format!("gate open: proven, wrong by at most {} us", field(text, "bound_us=")));
+                self.add(at, format!("{OPEN}: proven, wrong by at most {} us", field(text, "bound_us=")));
                 break;
             }
         }
-        stepped
     }
 
-    fn end(&self, guest: &Guest, works: [Work; 2], stepped: Option<Duration>) -> Outcome<Night> {
+    fn when(&self, what: &str) -> Option<Boottime> {
+        self.moments.iter().find(|(_, text)| text.starts_with(what)).map(|(at, _)| *at)
+    }
+
+    fn end(&self, guest: &Guest, works: [Work; 2]) -> Outcome<Night> {
         let off = guest.offset()?;
         let mut after = vec![];
         for work in works {
             after.extend(work.end(guest)?.into_iter().filter(|stamp| stamp.at > self.woken));
         }
         let Some(first) = after.iter().map(|stamp| stamp.at).min() else { return fail("no work was done") };
-        Ok(Night { stepped, first_work: first.since(self.woken), works: after, off })
+        let stepped = self.when(STEPPED).map(|at| at.since(self.woken));
+        let walk = self.when(OPEN).zip(self.when(HEARD)).map(|(open, heard)| open.since(heard));
+        Ok(Night { stepped, walk, first_work: first.since(self.woken), works: after, off })
     }
 
     fn print(&mut self) {
@@ -220,10 +234,11 @@ fn field<'a>(text: &'a str, key: &str) -> &'a str {
 
 fn compare(usual: &Night, gated: &Night) {
     let wrong = |night: &Night| night.works.iter().filter(|stamp| stamp.off.abs() > Duration::from_millis(200)).count();
-    let step = |night: &Night| night.stepped.map_or("never".to_owned(), millis);
+    let maybe = |duration: Option<Duration>, absent: &str| duration.map_or(absent.to_owned(), millis);
     let rows = [
         ("", "the usual hook".to_owned(), "clockgate".to_owned()),
-        ("clock stepped after waking up", step(usual), step(gated)),
+        ("clock stepped after waking up", maybe(usual.stepped, "never"), maybe(gated.stepped, "never")),
+        ("from hearing of it to the proof", maybe(usual.walk, "-"), maybe(gated.walk, "-")),
         ("first work after waking up", millis(usual.first_work), millis(gated.first_work)),
         (
             "work done on a wrong clock",

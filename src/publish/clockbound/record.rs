@@ -8,7 +8,8 @@ use crate::sys::clock;
 
 /// Where the record begins, behind the header.
 pub(super) const RECORD_AT: usize = 16;
-/// How long after `as_of` a client believes the status, `void_after` or not (clock-bound-shm, `CLOCKBOUND_RESTART_GRACE_PERIOD`).
+/// How long after `as_of` a client believes the status, `void_after` or not (clock-bound-shm,
+/// `CLOCKBOUND_RESTART_GRACE_PERIOD`).
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The clocks that a record is reckoned by.
@@ -77,7 +78,8 @@ enum Status {
     Disrupted = 3,
 }
 
-/// `Unknown` is for a start, `Disrupted` for all else that shut the gate; a gate open on no proof is no reason to trust.
+/// `Unknown` is for a start, `Disrupted` for all else that shut the gate; a gate open on no proof is no reason to
+/// trust.
 fn status(snapshot: &Snapshot) -> Status {
     match snapshot.gate {
         Gate::Proven if snapshot.state == State::FreeRunning.code() => Status::FreeRunning,

@@ -71,10 +71,11 @@ impl Guest {
     /// Runs a shell script that may take up to `deadline`, after which it is killed (137).
     pub fn run_within(&self, script: &str, deadline: Duration) -> Outcome<Ran> {
         let deadline_ms = u64::try_from(deadline.as_millis())?;
-        match self.ask(Ask::Run { script: script.into(), deadline_ms }, deadline + Duration::from_secs(10))? {
-            Reply::Ran(ran) => Ok(ran),
-            other => fail(format!("not an answer to a script: {other:?}")),
-        }
+        let ask = Ask::Run { script: script.into(), deadline_ms };
+        let Reply::Ran(ran) = self.ask(ask, deadline + Duration::from_secs(10))? else {
+            return fail(format!("not an answer to a script: {script}"));
+        };
+        Ok(ran)
     }
 
     /// Runs a shell script that has to succeed; what it printed, trimmed.
@@ -105,14 +106,10 @@ impl Guest {
 
     /// The guest's clocks, as soon as it answers.
     pub fn clocks(&self) -> Outcome<Clocks> {
-        self.clocks_within(USUAL)
-    }
-
-    fn clocks_within(&self, deadline: Duration) -> Outcome<Clocks> {
-        match self.ask(Ask::Clocks, deadline)? {
-            Reply::Clocks(clocks) => Ok(clocks),
-            other => fail(format!("not an answer to clocks: {other:?}")),
-        }
+        let Reply::Clocks(clocks) = self.ask(Ask::Clocks, USUAL)? else {
+            return fail("not an answer to a question for the clocks");
+        };
+        Ok(clocks)
     }
 
     /// Truth minus guest: positive, the guest is behind. Good to half of what the question took, some milliseconds.

@@ -14,6 +14,8 @@ use libtest_mimic::Failed;
 
 pub mod guest;
 pub mod inside;
+#[path = "../../lab/liar.rs"]
+pub mod liar;
 pub mod namespace;
 pub mod server;
 mod stage;

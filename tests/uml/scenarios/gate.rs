@@ -66,3 +66,9 @@ pub fn when(guest: &Guest, what: &str, wanted: impl Fn(&Gate) -> bool) -> Outcom
     })
     .map_err(|failed| format!("{}; the gate: {last:?}", failed.message().unwrap_or_default()).into())
 }
+
+/// What the agent has said since the scenario began.
+pub fn log(guest: &Guest) -> Outcome<String> {
+    guest.sh("journalctl -u clockgate -o cat --no-pager \
+         _SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value clockgate)")
+}

@@ -27,7 +27,7 @@ fn a_set_clock_moves_the_guest_alone(guest: &Guest, _: &World) -> Outcome {
     let host = clock::standing().real_minus_boot;
     guest.sh("date -u -s '1 hour ago'")?;
     let off = guest.offset()?;
-    ensure(off.abs().abs_diff(Duration::from_secs(3600)) < Duration::from_secs(1), format!("guest is off by {off}"))?;
+    ensure(off.abs().abs_diff(Duration::from_secs(3600)) < Duration::from_secs(10), format!("guest is off by {off}"))?;
     guest.set_right()?;
     let off = guest.offset()?;
     ensure(off.abs() < Duration::from_millis(500), format!("guest is off by {off} after it was set right"))?;
@@ -46,7 +46,7 @@ fn logind_announces_a_sleep(guest: &Guest, _: &World) -> Outcome {
         Ok((heard.lines().count() == 2).then_some(heard))
     })?;
     ensure(heard == "boolean true\nboolean false", format!("heard {heard:?}"))?;
-    let gaps = "{ gap = $1 - last; last = $1 } NR > 1 && gap > longest { longest = gap } END { print longest }";
+    let gaps = "!/^[0-9.]+$/ { next } last && $1 - last > gap { gap = $1 - last } { last = $1 } END { print gap }";
     let gap: f64 =
         guest.sh(&format!("systemctl stop watch ticker; journalctl -u ticker -o cat | awk '{gaps}'"))?.parse()?;
     ensure((2.0..10.0).contains(&gap), format!("nothing ran for {gap} s"))

@@ -7,26 +7,38 @@ use crate::lab::guest::Guest;
 use crate::lab::world::World;
 use crate::{Night, Scenario};
 
+mod chrony;
+mod crash;
+mod freeze;
 mod gate;
 mod laboratory;
+mod network;
 mod night;
 mod sleep;
 mod step;
+mod timesyncd;
 mod unit;
 mod without;
 
 /// Every scenario; those of one night in their order, where they run on one thread.
 pub fn all() -> Vec<Scenario> {
-    [
-        night(laboratory::SCENARIOS),
-        night(without::SCENARIOS),
-        night(step::SCENARIOS),
-        night(unit::SCENARIOS),
-        night(sleep::SCENARIOS),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let nights = [
+        [laboratory::SCENARIOS, without::SCENARIOS, unit::SCENARIOS, sleep::SCENARIOS].concat(),
+        [
+            step::SCENARIOS,
+            chrony::SCENARIOS,
+            timesyncd::SCENARIOS,
+            network::SCENARIOS,
+            crash::SCENARIOS,
+            freeze::SCENARIOS,
+        ]
+        .concat(),
+    ];
+    // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
+    let mut dealt: Vec<(usize, Scenario)> =
+        nights.iter().flat_map(|scenarios| night(scenarios).into_iter().enumerate()).collect();
+    dealt.sort_by_key(|(turn, _)| *turn);
+    dealt.into_iter().map(|(_, scenario)| scenario).collect()
 }
 
 type Listed = (&'static str, fn(&Guest, &World) -> Outcome);

@@ -9,16 +9,16 @@ use crate::lab::{Outcome, until};
 /// Starts chronyd as Debian sets it up, on the true time, polling every second; returns when its three updates that
 /// may step (`makestep 1 3`) are used up.
 pub fn chronyd(guest: &Guest, world: &World) -> Outcome {
-    chronyd_with(guest, &format!("server {} iburst minpoll 0 maxpoll 0\n", world.truth.address()))
+    chronyd_that_hears(guest, &format!("server {} iburst minpoll 0 maxpoll 0\n", world.truth.address()), 6)
 }
 
-/// Starts chronyd on other sources.
-pub fn chronyd_with(guest: &Guest, sources: &str) -> Outcome {
+/// Starts chronyd on other sources; returns when it has heard `answers` of theirs.
+pub fn chronyd_that_hears(guest: &Guest, sources: &str, answers: u32) -> Outcome {
     guest.put("/etc/chrony/chrony.conf", &format!("{sources}driftfile /run/chrony.drift\nmakestep 1 3\nrtcsync\n"))?;
     guest.sh("systemctl stop systemd-timesyncd; systemctl restart chrony")?;
-    until("chronyd has had six answers", Duration::from_secs(20), || {
+    until("chronyd has heard enough", Duration::from_secs(20), || {
         let data = guest.sh("chronyc ntpdata | awk -F: '/Total valid RX/ { n += $2 } END { print n + 0 }'")?;
-        Ok((data.parse::<u32>()? >= 6).then_some(()))
+        Ok((data.parse::<u32>()? >= answers).then_some(()))
     })
 }
 
@@ -32,6 +32,7 @@ pub fn stale_sleeps(guest: &Guest) -> Outcome {
 
 /// Puts everything back: the right time, no daemon, none of our hooks.
 pub fn over(guest: &Guest) -> Outcome {
-    guest.sh("rm -f /lib/systemd/system-sleep/zz-*; systemctl stop clockgate chrony systemd-timesyncd")?;
+    guest.sh("rm -f /lib/systemd/system-sleep/zz-*; systemctl stop clockgate chrony systemd-timesyncd
+         systemctl reset-failed")?;
     guest.set_right()
 }

@@ -1,0 +1,29 @@
+//! `clockgate oci`
+
+use std::ffi::OsString;
+
+use crate::cli::Error;
+use crate::exit::Exit;
+use crate::waiter::oci;
+
+/// Options of `clockgate oci`: none of its own, whatever comes is the runtime's.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Args {
+    /// `hook`, or the arguments of the runtime
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
+    args: Vec<OsString>,
+}
+
+impl Args {
+    /// Performs the verb.
+    pub fn run(self) -> Result<Exit, Error> {
+        let argv0 = "clockgate-oci".as_ref();
+        let outcome = if self.args == ["hook"] {
+            oci::hook(argv0, &mut std::io::stdin())
+        } else {
+            oci::run(argv0, self.args).map(|never| match never {})
+        };
+        outcome.map(|()| Exit::Ok).map_err(|error| Error::new(error.exit(), oci::in_full(&error)))
+    }
+}

@@ -1,0 +1,137 @@
+//! Whether what runs is frozen: before the machine sleeps, before a snapshot, and before the clock is stepped. Every freeze has
+//! its thaw: when the gate opens, when the machine gives up, and after `freeze.max` of time awake at the latest.
+
+use std::time::Duration;
+
+use super::action::Action;
+use super::state::State;
+use super::time::{Boottime, Epoch};
+
+/// Who holds a sleep back lets go after so long, frozen or not: logind's patience ends at 5 s.
+const LET_SLEEP_AFTER: Duration = Duration::from_secs(4);
+/// A thaw that failed is tried again.
+const THAW_AGAIN: Duration = Duration::from_secs(1);
+
+/// What is known of the freezing.
+#[derive(Clone, Debug)]
+pub(super) struct Ice {
+    /// Whether a freeze was ordered and no thaw after it.
+    frozen: bool,
+    /// The epoch of a freeze that was not answered yet.
+    asked: Option<Epoch>,
+    /// Until when a sleep is held back for it; never when none is.
+    sleep_by: Boottime,
+    /// The step that waits for it.
+    step: Option<Action>,
+    /// When everything is thawed, proven or not.
+    thaw_by: Boottime,
+    /// Whether this epoch has had its freeze: nobody is frozen twice for one disruption.
+    spent: bool,
+}
+
+impl Ice {
+    pub(super) const fn new() -> Self {
+        Self {
+            frozen: false,
+            asked: None,
+            sleep_by: Boottime::NEVER,
+            step: None,
+            thaw_by: Boottime::NEVER,
+            spent: false,
+        }
+    }
+
+    /// Whether anything is frozen, or about to be.
+    pub(super) const fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// A new epoch: the step of the old one is void. From a wake-up on, the frozen wait for `max` at most.
+    pub(super) fn begin_epoch(&mut self, max: Option<Duration>, now: Boottime) {
+        self.step = None;
+        self.spent = false;
+        if let (true, Some(max)) = (self.frozen, max) {
+            self.thaw_by = now + max;
+        }
+    }
+
+    /// A sleep or a snapshot comes: freeze first, then let it.
+    pub(super) fn before_sleep(&mut self, epoch: Epoch, max: Option<Duration>, now: Boottime) -> Vec<Action> {
+        self.thaw_by = Boottime::NEVER;
+        if max.is_none() || (self.frozen && self.asked.is_none()) {
+            return vec![Action::LetSleep];
+        }
+        // Whoever asked first is let go first.
+        self.sleep_by = self.sleep_by.min(now + LET_SLEEP_AFTER);
+        self.order(epoch)
+    }
+
+    /// The clock is wrong and is about to be stepped: freeze first, then step.
+    pub(super) fn before_step(
+        &mut self,
+        step: Action,
+        epoch: Epoch,
+        max: Option<Duration>,
+        now: Boottime,
+    ) -> Vec<Action> {
+        match max {
+            Some(max) if !self.frozen && !self.spent => {
+                self.thaw_by = now + max;
+                self.step = Some(step);
+                self.order(epoch)
+            }
+            _ if self.asked.is_some() => {
+                self.step = Some(step);
+                vec![]
+            }
+            _ => vec![step],
+        }
+    }
+
+    fn order(&mut self, epoch: Epoch) -> Vec<Action> {
+        (self.frozen, self.spent, self.asked) = (true, true, Some(epoch));
+        vec![Action::Freeze(epoch)]
+    }
+
+    /// What could be frozen is.
+    pub(super) fn answered(&mut self, epoch: Epoch) -> Vec<Action> {
+        if self.asked != Some(epoch) {
+            return vec![];
+        }
+        self.asked = None;
+        let sleep = (self.sleep_by != Boottime::NEVER).then_some(Action::LetSleep);
+        self.sleep_by = Boottime::NEVER;
+        sleep.into_iter().chain(self.step.take()).collect()
+    }
+
+    /// A thaw failed, in part at least.
+    pub(super) fn thaw_failed(&mut self, now: Boottime) {
+        self.frozen = true;
+        self.thaw_by = now + THAW_AGAIN;
+    }
+
+    /// What the state asks for, whatever led to it.
+    pub(super) fn settle(&mut self, state: State, epoch: Epoch, now: Boottime) -> Vec<Action> {
+        let mut actions = vec![];
+        if now >= self.sleep_by {
+            self.sleep_by = Boottime::NEVER;
+            actions.push(Action::LetSleep);
+        }
+        let is_over = match state {
+            State::Synchronized | State::FreeRunning | State::GaveUp(_) => true,
+            State::Unknown | State::Suspended | State::Disrupted | State::Settling => now >= self.thaw_by,
+        };
+        if self.frozen && is_over {
+            (self.frozen, self.asked, self.thaw_by) = (false, None, Boottime::NEVER);
+            actions.push(Action::Thaw(epoch));
+            // The step that waited does not wait for those who run again.
+            actions.extend(self.step.take());
+        }
+        actions
+    }
+
+    /// When [`Self::settle`] has something to do without an event.
+    pub(super) fn alarm(&self) -> Boottime {
+        if self.frozen { self.thaw_by.min(self.sleep_by) } else { self.sleep_by }
+    }
+}

@@ -1,0 +1,181 @@
+//! The wrapper around an OCI runtime: holds a container's start at the gate, lets everything else pass at once, and becomes
+//! the real runtime. It stands in the way of every container of the host, so nothing in it may fail for want of an agent.
+//!
+//! As an OCI hook (`clockgate-oci hook`, stage createRuntime) it holds in the same way, and says by its exit code whether the
+//! runtime may go on.
+
+mod call;
+mod exempt;
+mod hold;
+mod hook;
+mod runtime;
+mod say;
+mod settings;
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::exit::Exit;
+use crate::waiter::Ground;
+
+pub use call::{Call, Engine};
+pub use hook::hook;
+pub use settings::{FILE, Settings};
+
+use exempt::Facts;
+use hold::{Held, Refused, Released};
+use say::Grave;
+
+/// How often the log is told again that a container is still held.
+const REMIND_EVERY: Duration = Duration::from_secs(60);
+
+/// Why no container was made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The gate was shut for longer than the engine can be made to wait.
+    #[error("refusing to {what} {subject}: after {waited} s {why}; `clockgate status` says more", waited = waited.as_secs())]
+    Refused {
+        /// `create`, `run`, `restore`, or `start` for a hook.
+        what: String,
+        /// The container.
+        subject: String,
+        /// How long it was held.
+        waited: Duration,
+        /// Why.
+        why: String,
+    },
+    /// There is nothing to become.
+    #[error("no container runtime")]
+    Runtime(#[source] runtime::Error),
+}
+
+impl Error {
+    /// How the process ends.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Refused { .. } => Exit::StillShut,
+            Self::Runtime(runtime::Error::Absent { .. }) => Exit::NotFound,
+            Self::Runtime(runtime::Error::Exec { .. }) => Exit::CannotExecute,
+        }
+    }
+}
+
+/// Does what the runtime was called for: waits at the gate where that is a container's start, and becomes the real one.
+///
+/// # Errors
+/// [`Error`]; there is no other way to return.
+pub fn run(argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, Error> {
+    let call = Call::parse(&args);
+    let outcome = hold_and_become(&call, argv0, args);
+    if let Err(error) = &outcome {
+        say::tell_engine(&call, &format!("clockgate: {}", in_full(error)));
+    }
+    outcome
+}
+
+fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, Error> {
+    // Settings are looked for under the name we were called by, and only where they can matter.
+    let settings = Settings::of(Path::new(argv0));
+    if let Some(what) = &call.start {
+        let bundle = call.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+        Start::new(what, &call.id, call.engine(), &|| Facts::of(&bundle), &settings).hold()?;
+    }
+    let runtime = match settings.runtime {
+        Some(runtime) => runtime,
+        None => runtime::find(argv0).map_err(Error::Runtime)?,
+    };
+    runtime::become_it(runtime, args).map_err(Error::Runtime)
+}
+
+/// A container about to start, and what was found out about it.
+struct Start<'a> {
+    what: &'a str,
+    id: &'a str,
+    engine: Engine,
+    /// Looked up only where the gate is shut.
+    look_up: &'a dyn Fn() -> Facts,
+    facts: Facts,
+    exempt_by: Option<String>,
+    told: Option<Duration>,
+    settings: &'a Settings,
+}
+
+impl<'a> Start<'a> {
+    fn new(what: &'a str, id: &'a str, engine: Engine, look_up: &'a dyn Fn() -> Facts, settings: &'a Settings) -> Self {
+        Self { what, id, engine, look_up, facts: Facts::default(), exempt_by: None, told: None, settings }
+    }
+
+    fn hold(mut self) -> Result<(), Error> {
+        match hold::hold(self.settings, self.settings.patience(self.engine), &mut self) {
+            Ok(Released::Exempt) => {
+                let rule = self.exempt_by.as_deref().unwrap_or_default();
+                self.log(Grave::Info, &format!("passes the shut gate: exempt by {rule}"));
+            }
+            // A gate that stood open on a proof is nothing to talk about; whatever else let the container go is.
+            Ok(Released::On(Ground::Proven(_))) if self.told.is_none() => {}
+            Ok(Released::On(ground @ Ground::Proven(_))) => self.log(Grave::Info, &format!("let go: {ground}")),
+            Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("let go: {ground}")),
+            Err(Refused { waited, why }) => {
+                let refused = Error::Refused { what: self.what.to_owned(), subject: self.subject(), waited, why };
+                self.log(Grave::Warning, &refused.to_string());
+                return Err(refused);
+            }
+        }
+        Ok(())
+    }
+
+    fn subject(&self) -> String {
+        let id = self.id.get(..12).unwrap_or(self.id);
+        self.facts.title().map_or_else(|| format!("container {id}"), |title| format!("container {id} ({title})"))
+    }
+
+    fn log(&self, grave: Grave, text: &str) {
+        say::log(&self.settings.syslog, grave, &format!("{}: {}: {text}", self.engine, self.subject()));
+    }
+}
+
+impl Held for Start<'_> {
+    fn is_exempt(&mut self) -> bool {
+        self.facts = (self.look_up)();
+        if self.facts.is_crio() {
+            self.engine = Engine::Crio;
+        }
+        self.exempt_by = self.facts.exempt_by(&self.settings.exempt);
+        self.exempt_by.is_some()
+    }
+
+    fn waits(&mut self, waited: Duration, why: &str) {
+        if self.told.is_none_or(|told| waited >= told + REMIND_EVERY) {
+            self.told = Some(waited);
+            self.log(Grave::Info, &format!("held for {} s: {why}", waited.as_secs()));
+        }
+    }
+}
+
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Crio => "cri-o",
+            Self::Kubernetes => "kubernetes",
+            Self::Containerd => "containerd",
+            Self::Other => "runtime",
+        })
+    }
+}
+
+/// The error and its causes in one line, as users see it.
+#[must_use]
+pub fn in_full(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,45 @@
+//! The same as an OCI hook of the stage createRuntime, for engines that run hooks: podman and CRI-O.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::exempt::Facts;
+use super::{Engine, Error, Settings, Start};
+
+/// A state has some kilobytes; whoever sends more is no runtime.
+const SIZE_MAX: u64 = 1 << 20;
+
+/// The container's state, as the runtime writes it to the hook's standard input (OCI runtime specification, "State").
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct State {
+    id: String,
+    bundle: PathBuf,
+    annotations: BTreeMap<String, String>,
+}
+
+/// Holds the container whose state comes on `input`.
+///
+/// # Errors
+/// [`Error::Refused`]: its text and a code that is not zero make the runtime give up.
+pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), Error> {
+    let mut bytes = vec![];
+    // A state that nobody can read holds its container all the same; it only cannot be exempt.
+    let _ = input.take(SIZE_MAX).read_to_end(&mut bytes);
+    let state: State = serde_json::from_slice(&bytes).unwrap_or_default();
+    let facts = || {
+        let mut facts = Facts::of(&state.bundle);
+        facts.add(state.annotations.clone());
+        facts
+    };
+    let engine = match state.annotations.get("io.container.manager").map(String::as_str) {
+        Some("libpod") => Engine::Podman,
+        Some("cri-o") => Engine::Crio,
+        _ => Engine::Other,
+    };
+    Start::new("start", &state.id, engine, &facts, &Settings::of(Path::new(argv0))).hold()
+}

@@ -1,0 +1,105 @@
+//! What is said, and where each reader finds it: the engine in the file of `--log`, the host's log through /dev/log.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use super::call::Call;
+use crate::decision::Realtime;
+use crate::sys::clock::realtime;
+
+/// How grave a line is, as syslog(3) counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grave {
+    /// A container was refused, or let go without a proof.
+    Warning = 4,
+    /// A container is held, or let go.
+    Info = 6,
+}
+
+/// Writes one line to the host's log. Where there is none nobody is told: a line that is lost is no reason to lose a container.
+pub fn log(socket: &Path, grave: Grave, text: &str) {
+    /// LOG_DAEMON of syslog(3)
+    const DAEMON: u8 = 3 << 3;
+    let Ok(unbound) = UnixDatagram::unbound() else { return };
+    // A log that does not keep up is not waited for.
+    let _ = unbound.set_nonblocking(true);
+    let line = format!("<{}>clockgate-oci[{}]: {text}", DAEMON | grave as u8, std::process::id());
+    let _ = unbound.send_to(line.as_bytes(), socket);
+}
+
+/// Writes why a container is refused to where its engine looks for it, as runc and crun do.
+pub fn tell_engine(call: &Call, text: &str) {
+    let Some(file) = &call.log else { return };
+    let time = rfc3339(realtime());
+    let line = if call.log_is_json {
+        // containerd and podman read the last line, and show its `msg`.
+        format!("{}\n", serde_json::json!({ "level": "error", "msg": text, "time": time }))
+    } else {
+        format!("time=\"{time}\" level=error msg={text:?}\n")
+    };
+    let _ = OpenOptions::new().append(true).create(true).open(file).and_then(|mut f| f.write_all(line.as_bytes()));
+}
+
+/// A moment as RFC 3339 has it, in UTC and whole seconds. containerd takes a line for nothing whose time it cannot read.
+fn rfc3339(time: Realtime) -> String {
+    let seconds = time.as_nanos().div_euclid(1_000_000_000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days since 0000-03-01 in the proleptic Gregorian calendar: a year that begins in March has its leap day at its end.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (era * 400 + year + i64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_the_calendar_has_them() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (1_795_556_045, "2026-11-24T21:34:05Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(Realtime::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn the_engine_is_told_in_the_form_it_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.json");
+        let call = Call { log: Some(log.clone()), log_is_json: true, ..Call::default() };
+        tell_engine(&call, "a \"quoted\"\nword");
+        let line: serde_json::Value = serde_json::from_slice(&std::fs::read(&log).unwrap()).unwrap();
+        assert_eq!((&line["level"], &line["msg"]), (&"error".into(), &"a \"quoted\"\nword".into()));
+        std::fs::remove_file(&log).unwrap();
+        tell_engine(&Call { log_is_json: false, ..call }, "a \"quoted\" word");
+        assert!(std::fs::read_to_string(&log).unwrap().ends_with("level=error msg=\"a \\\"quoted\\\" word\"\n"));
+    }
+
+    #[test]
+    fn a_line_goes_to_the_socket_and_a_missing_socket_hurts_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        log(&path, Grave::Info, "lost");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        log(&path, Grave::Warning, "docker: container ab: held");
+        let mut bytes = [0; 200];
+        let length = socket.recv(&mut bytes).unwrap();
+        let line = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        assert!(line.starts_with("<28>clockgate-oci[") && line.ends_with("]: docker: container ab: held"), "{line}");
+    }
+}

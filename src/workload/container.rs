@@ -1,0 +1,283 @@
+//! Which cgroup is a container: by the names that the engines give. One rule for the tree of cgroups and for the path that
+//! `/proc/PID/cgroup` shows, so that no name is ever built.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Who started a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Engine {
+    /// dockerd.
+    Docker,
+    /// Podman, rootless too.
+    Podman,
+    /// containerd without Kubernetes: nerdctl, ctr.
+    Containerd,
+    /// kubelet, through containerd, CRI-O or dockerd.
+    Kubernetes,
+    /// LXC, Incus, Proxmox.
+    Lxc,
+    /// systemd-nspawn.
+    Nspawn,
+}
+
+impl Engine {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Docker, Self::Podman, Self::Containerd, Self::Kubernetes, Self::Lxc, Self::Nspawn];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Containerd => "containerd",
+            Self::Kubernetes => "kubernetes",
+            Self::Lxc => "lxc",
+            Self::Nspawn => "nspawn",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A container as the tree of cgroups shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Who started it.
+    pub engine: Engine,
+    /// The engine's id of it; the name where the engine has no ids.
+    pub id: String,
+    /// Its cgroup, relative to the hierarchy.
+    pub cgroup: PathBuf,
+    /// The inode of its cgroup: another one with the same name has another.
+    pub inode: u64,
+}
+
+/// What a cgroup is to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An engine keeps all its containers below, and systemd starts no service there: safe to freeze as one.
+    Parent(Engine),
+    /// Something below a parent that is no container: a pod, a class of service, a monitor.
+    Inner(Engine),
+    /// A container.
+    Container(Engine, String),
+    /// Named like a container of containerd's; its state folder knows whose.
+    Unclear(String),
+    /// Nothing of ours, though there may be containers below.
+    Other,
+}
+
+/// What the cgroup at `path`, relative to the hierarchy, is. What lies below a container belongs to it and is not asked for.
+#[must_use]
+pub fn kind(path: &Path) -> Kind {
+    let mut within = None;
+    let mut found = Kind::Other;
+    let mut above = "";
+    for (depth, part) in path.components().enumerate() {
+        let Some(name) = part.as_os_str().to_str() else { return Kind::Other };
+        found = match within {
+            Some(engine) => below_parent(engine, name),
+            None => by_name(depth, above, name),
+        };
+        if let Kind::Parent(engine) = found {
+            within = Some(engine);
+        }
+        if matches!(found, Kind::Container(..)) {
+            return found;
+        }
+        above = name;
+    }
+    found
+}
+
+/// The container that a path lies in, with the part of the path that is its cgroup.
+#[must_use]
+pub fn containing(path: &Path) -> Option<&Path> {
+    let whole: Vec<&Path> = path.ancestors().collect();
+    whole.into_iter().rev().find(|part| matches!(kind(part), Kind::Container(..) | Kind::Unclear(_)))
+}
+
+fn by_name(depth: usize, above: &str, name: &str) -> Kind {
+    if depth == 0 {
+        match name {
+            "docker" => return Kind::Parent(Engine::Docker),
+            "libpod_parent" => return Kind::Parent(Engine::Podman),
+            "lxc" | "lxc.payload" => return Kind::Parent(Engine::Lxc),
+            _ => {}
+        }
+    }
+    // kubelet's --cgroup-root puts it anywhere; systemd repeats the names above in a slice's own.
+    if name == "kubepods" || name == "kubepods.slice" || name.ends_with("-kubepods.slice") {
+        return Kind::Parent(Engine::Kubernetes);
+    }
+    if let Some(container) = scope(name) {
+        return container;
+    }
+    if let Some(name) = name.strip_prefix("lxc.payload.") {
+        return Kind::Container(Engine::Lxc, name.to_owned());
+    }
+    if name == "payload"
+        && let Some(machine) = machine(above)
+    {
+        return Kind::Container(Engine::Nspawn, machine);
+    }
+    if depth > 0 && is_id(name) { Kind::Unclear(name.to_owned()) } else { Kind::Other }
+}
+
+fn below_parent(engine: Engine, name: &str) -> Kind {
+    let container = |id: &str| Kind::Container(engine, id.to_owned());
+    match engine {
+        Engine::Lxc => container(name),
+        // A pod of Podman's is a bare id, with containers below.
+        Engine::Podman => name.strip_prefix("libpod-").filter(|id| is_id(id)).map_or(Kind::Inner(engine), container),
+        Engine::Kubernetes => match scope(name) {
+            Some(Kind::Container(_, id)) => Kind::Container(engine, id),
+            _ if is_id(name) => container(name),
+            _ => Kind::Inner(engine),
+        },
+        Engine::Docker | Engine::Containerd | Engine::Nspawn => {
+            if is_id(name) {
+                container(name)
+            } else {
+                Kind::Inner(engine)
+            }
+        }
+    }
+}
+
+/// A container by the name of its own cgroup: `docker-ID.scope` with the systemd driver, `libpod-ID` with the other.
+fn scope(name: &str) -> Option<Kind> {
+    // The name that containerd makes where kubelet means systemd's driver and containerd the other: a:cri-containerd:ID.
+    if let Some((_, id)) = name.split_once(":cri-containerd:") {
+        return is_id(id).then(|| Kind::Container(Engine::Kubernetes, id.to_owned()));
+    }
+    let (stem, is_scope) = name.strip_suffix(".scope").map_or((name, false), |stem| (stem, true));
+    let (prefix, id) = stem.rsplit_once('-')?;
+    let engine = match prefix {
+        "docker" if is_scope => Engine::Docker,
+        // The payload of a unit with cgroups=split has no scope of its own.
+        "libpod" | "libpod-payload" => Engine::Podman,
+        "nerdctl" if is_scope => Engine::Containerd,
+        "cri-containerd" | "crio" => Engine::Kubernetes,
+        _ => return None,
+    };
+    is_id(id).then(|| Kind::Container(engine, id.to_owned()))
+}
+
+/// The machine whose `payload` lies below this unit. systemd-nspawn makes that folder; the scopes of virtual machines have
+/// none, and freezing those would do to their clocks what was done to ours.
+fn machine(unit: &str) -> Option<String> {
+    let scope = unit.strip_prefix("machine-").and_then(|rest| rest.strip_suffix(".scope"));
+    let service = unit.strip_prefix("systemd-nspawn@").and_then(|rest| rest.strip_suffix(".service"));
+    scope.or(service).map(|escaped| escaped.replace("\\x2d", "-"))
+}
+
+/// 64 hexadecimal digits: the ids of Docker, Podman, containerd's clients and CRI-O.
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn at(path: &str) -> Kind {
+        kind(Path::new(&path.replace("ID", ID)))
+    }
+
+    fn container(engine: Engine) -> Kind {
+        Kind::Container(engine, ID.to_owned())
+    }
+
+    #[test]
+    fn containers_are_known_by_where_their_engine_puts_them() {
+        for (path, engine) in [
+            ("docker/ID", Engine::Docker),
+            ("docker/ID/init.scope", Engine::Docker),
+            ("system.slice/docker-ID.scope", Engine::Docker),
+            ("user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope", Engine::Docker),
+            ("containers.slice/docker-ID.scope", Engine::Docker),
+            ("libpod_parent/libpod-ID", Engine::Podman),
+            ("libpod_parent/ID/libpod-ID/container", Engine::Podman),
+            ("machine.slice/libpod-ID.scope", Engine::Podman),
+            ("machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope", Engine::Podman),
+            ("system.slice/web.service/libpod-payload-ID", Engine::Podman),
+            ("user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope", Engine::Podman),
+            ("kubepods/burstable/pod0a-1b/ID", Engine::Kubernetes),
+            ("kubepods/podUID/ID", Engine::Kubernetes),
+            ("kubepods/besteffort/podUID/crio-ID", Engine::Kubernetes),
+            (
+                "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope",
+                Engine::Kubernetes,
+            ),
+            ("kubepods.slice/kubepods-podUID.slice/crio-ID.scope", Engine::Kubernetes),
+            ("kubepods.slice/kubepods-podUID.slice/docker-ID.scope", Engine::Kubernetes),
+            ("kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podUID.slice/crio-ID.scope", Engine::Kubernetes),
+            ("system.slice/containerd.service/kubepods-burstable-podUID.slice:cri-containerd:ID", Engine::Kubernetes),
+            ("system.slice/nerdctl-ID.scope", Engine::Containerd),
+            // A container that has containers is one container.
+            ("docker/ID/kubelet.slice/kubelet-kubepods.slice/cri-containerd-ID.scope", Engine::Docker),
+        ] {
+            assert_eq!(at(path), container(engine), "{path}");
+        }
+    }
+
+    #[test]
+    fn containers_without_ids_are_known_by_their_names() {
+        for (path, engine, name) in [
+            ("lxc.payload.web", Engine::Lxc, "web"),
+            ("lxc.payload.web/system.slice/docker-ID.scope", Engine::Lxc, "web"),
+            ("lxc/100/ns", Engine::Lxc, "100"),
+            ("machine.slice/machine-a\\x2db.scope/payload", Engine::Nspawn, "a-b"),
+            ("machine.slice/systemd-nspawn@web.service/payload/init.scope", Engine::Nspawn, "web"),
+        ] {
+            assert_eq!(at(path), Kind::Container(engine, name.to_owned()), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_container_is_none() {
+        for path in [
+            "",
+            "system.slice",
+            "system.slice/docker.service",
+            "system.slice/docker-web.scope",
+            "machine.slice/libpod-conmon-ID.scope",
+            "machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt",
+            "machine.slice/systemd-nspawn@web.service/supervisor",
+            "lxc.monitor.web",
+            "system.slice/docker/x",
+            "ID",
+            "payload",
+        ] {
+            assert_eq!(at(path), Kind::Other, "{path}");
+        }
+    }
+
+    #[test]
+    fn parents_and_what_lies_between_them_and_their_containers_are_told_apart() {
+        assert_eq!(at("docker"), Kind::Parent(Engine::Docker));
+        assert_eq!(at("docker/buildkit"), Kind::Inner(Engine::Docker));
+        assert_eq!(at("libpod_parent/conmon"), Kind::Inner(Engine::Podman));
+        assert_eq!(at("libpod_parent/ID"), Kind::Inner(Engine::Podman));
+        assert_eq!(at("kubepods.slice/kubepods-burstable.slice"), Kind::Inner(Engine::Kubernetes));
+        assert_eq!(at("kubepods.slice/kubepods-podUID.slice/crio-conmon-ID.scope"), Kind::Inner(Engine::Kubernetes));
+        assert_eq!(at("k8s.io/ID"), Kind::Unclear(ID.to_owned()));
+    }
+
+    #[test]
+    fn the_outermost_container_is_the_one_that_holds_a_process() {
+        let path = format!("docker/{ID}/system.slice/docker-{ID}.scope");
+        assert_eq!(containing(Path::new(&path)), Some(Path::new(&format!("docker/{ID}"))));
+        assert_eq!(containing(Path::new("system.slice/ssh.service")), None);
+    }
+}

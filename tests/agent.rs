@@ -1,0 +1,227 @@
+//! The agent and `sync` as processes on this host, without the privilege to set its clock: what is left then, and what is said.
+
+mod lab;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output};
+use std::time::Duration;
+
+use clockgate::decision::{Gate, Offset};
+use clockgate::page::{Page, View};
+use lab::liar::Liar;
+use lab::{Ours, clockgate, expect, lacks_program, needing, texts, until};
+use libtest_mimic::{Arguments, Failed};
+use nix::sys::signal::{Signal, kill};
+
+type Outcome = Result<(), Failed>;
+
+/// Far more than anything here takes.
+const SOON: Duration = Duration::from_secs(15);
+
+fn main() -> ExitCode {
+    let trial = |name, test: fn() -> Outcome| needing(lacks_program("setpriv"), name, test);
+    let trials = vec![
+        trial("it_opens_on_a_proof_and_shuts_when_it_is_told_to_end", opens_and_shuts),
+        trial("killed_it_leaves_a_gate_that_shut_gate_shuts_and_its_successor_counts_on", killed),
+        trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
+        trial("without_the_privilege_it_says_what_to_do_and_holds", without_the_privilege),
+        trial("a_wrong_configuration_ends_it_with_78_and_a_reload_of_one_changes_nothing", wrong_configuration),
+        trial("sync_needs_no_privilege_where_the_clock_is_right", sync_of_a_right_clock),
+        trial("sync_ends_with_77_where_it_may_not_step", sync_without_the_privilege),
+        trial("sync_ends_with_75_where_nobody_answers_and_names_who_did_not", sync_in_vain),
+        trial("sync_asks_the_agent_where_there_is_one", sync_by_the_agent),
+        trial("a_dry_run_says_what_would_be_done", dry_runs),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A host's root in a folder: a configuration, a page, a socket.
+struct Host(tempfile::TempDir);
+
+impl Host {
+    /// One whose configuration names these servers, and says this as well.
+    fn new(servers: &[&Liar], more: &str) -> Result<Self, Failed> {
+        let host = Self(tempfile::tempdir()?);
+        host.configure(servers, more)?;
+        Ok(host)
+    }
+
+    fn configure(&self, servers: &[&Liar], more: &str) -> Outcome {
+        let folder = self.0.path().join("etc/clockgate");
+        fs::create_dir_all(&folder)?;
+        let servers: Vec<String> = servers.iter().map(|server| format!("'{}'", server.address())).collect();
+        let at = self.0.path().display();
+        let places = format!(
+            "page: {at}/public\nbus: {{system: false, peer: {at}/bus}}\nchrony: {{socket: {at}/no, udp: none}}\n"
+        );
+        Ok(fs::write(folder.join("config.yaml"), format!("servers: [{}]\n{places}{more}\n", servers.join(", ")))?)
+    }
+
+    fn page(&self) -> PathBuf {
+        self.0.path().join("public")
+    }
+
+    fn clockgate(&self, verb: &str) -> Command {
+        let mut command = clockgate();
+        command.arg(verb).arg("--root").arg(self.0.path()).env_remove("CLOCKGATE_SERVERS");
+        command
+    }
+
+    fn agent(&self) -> Result<Ours, Failed> {
+        let log = fs::File::options().create(true).append(true).open(self.0.path().join("log"))?;
+        Ours::spawn(self.clockgate("agent").stderr(log))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.0.path().join("log")).unwrap_or_default()
+    }
+
+    fn gate(&self, what: &str, wanted: impl Fn(&View) -> bool) -> Result<View, Failed> {
+        let mut seen = None;
+        let found = until(what, SOON, || {
+            seen = Page::open(&self.page()).ok().map(|page| page.read());
+            seen.as_ref().is_some_and(&wanted)
+        });
+        found.map_err(|failed| format!("{}: {seen:?}\n{}", failed.message().unwrap_or_default(), self.log()))?;
+        seen.ok_or_else(|| "no page".into())
+    }
+}
+
+fn server(lie: Offset) -> Result<Liar, Failed> {
+    Ok(Liar::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), lie)?)
+}
+
+fn proven(view: &View) -> bool {
+    view.gate == Gate::Proven
+}
+
+fn ended(agent: &mut Ours) -> Result<Option<i32>, Failed> {
+    let mut status = None;
+    until("the agent ends", SOON, || {
+        status = agent.0.try_wait().ok().flatten();
+        status.is_some()
+    })?;
+    Ok(status.and_then(|status| status.code()))
+}
+
+fn opens_and_shuts() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none")?;
+    let mut agent = host.agent()?;
+    let view = host.gate("the gate is proven", proven)?;
+    assert_eq!((view.epoch, view.cause_name(), view.state_name()), (1, "started", "Synchronized"));
+    kill(agent.pid(), Signal::SIGTERM)?;
+    assert_eq!(ended(&mut agent)?, Some(0), "{}", host.log());
+    let view = host.gate("the gate is shut", |view| view.gate == Gate::Shut)?;
+    assert_eq!(view.why, "the agent has ended");
+    Ok(())
+}
+
+fn killed() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none")?;
+    let mut agent = host.agent()?;
+    host.gate("the gate is proven", proven)?;
+    kill(agent.pid(), Signal::SIGKILL)?;
+    ended(&mut agent)?;
+    // Nobody had the time to shut it; the unit's ExecStopPost= does.
+    host.gate("the gate is left open", proven)?;
+    let output = host.clockgate("agent").arg("--shut-gate").output()?;
+    expect(output.status.success(), &output)?;
+    host.gate("the gate is shut", |view| view.gate == Gate::Shut)?;
+    let _agent = host.agent()?;
+    let view = host.gate("the gate is proven again", proven)?;
+    assert_eq!(view.epoch, 2, "the count of this boot goes on");
+    Ok(())
+}
+
+fn second_agent() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none")?;
+    let _first = host.agent()?;
+    host.gate("the gate is proven", proven)?;
+    let second = host.clockgate("agent").output()?;
+    let said = texts(&second).1;
+    expect(second.status.code() == Some(69) && said.contains("is another agent running"), &second)?;
+    host.gate("the gate is as it was", |view| proven(view) && view.epoch == 1).map(drop)
+}
+
+fn without_the_privilege() -> Outcome {
+    let liar = server(Offset::from_secs(5))?;
+    let host = Host::new(&[&liar], "")?;
+    let _agent = host.agent()?;
+    host.gate("the gate says why it is shut", |view| view.gate == Gate::Shut && view.why.contains("CAP_SYS_TIME"))?;
+    Ok(())
+}
+
+fn wrong_configuration() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none\ntreshold: 5s")?;
+    let refused = host.clockgate("agent").output()?;
+    let said = texts(&refused).1;
+    expect(refused.status.code() == Some(78) && said.contains("config.yaml:6") && said.contains("treshold"), &refused)?;
+    assert!(!host.page().exists(), "nothing was published");
+    host.configure(&[&truth], "correction: none")?;
+    let agent = host.agent()?;
+    host.gate("the gate is proven", proven)?;
+    host.configure(&[&truth], "correction: none\nthreshold: never")?;
+    kill(agent.pid(), Signal::SIGHUP)?;
+    until("the fault is said", SOON, || host.log().contains("the old one stays"))?;
+    host.gate("the gate is as it was", |view| proven(view) && view.epoch == 1)?;
+    host.configure(&[&truth], "correction: none\nthreshold: 5s")?;
+    kill(agent.pid(), Signal::SIGHUP)?;
+    until("the configuration is read again", SOON, || host.log().contains("was read again"))
+}
+
+fn sync_of_a_right_clock() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "")?;
+    let output = host.clockgate("sync").output()?;
+    expect(output.status.success() && texts(&output).0.starts_with("proven: offset"), &output)?;
+    let json = host.clockgate("sync").arg("--json").output()?;
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout)?;
+    expect(value["proven"] == true && value["steps_ns"].as_array().is_some_and(Vec::is_empty), &json)
+}
+
+fn sync_without_the_privilege() -> Outcome {
+    let liar = server(Offset::from_secs(5))?;
+    let host = Host::new(&[], "")?;
+    let output = host.clockgate("sync").arg("--server").arg(liar.address().to_string()).output()?;
+    expect(output.status.code() == Some(77) && texts(&output).1.contains("CAP_SYS_TIME"), &output)
+}
+
+fn sync_in_vain() -> Outcome {
+    let host = Host::new(&[], "")?;
+    let output = host.clockgate("sync").args(["--server", "127.0.0.1:9", "--timeout", "1s"]).output()?;
+    expect(output.status.code() == Some(75) && texts(&output).1.contains("127.0.0.1:9"), &output)
+}
+
+fn sync_by_the_agent() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none")?;
+    let _agent = host.agent()?;
+    host.gate("the gate is proven", proven)?;
+    let output: Output = host.clockgate("sync").output()?;
+    expect(output.status.success() && texts(&output).0.starts_with("the agent: gate open"), &output)?;
+    host.gate("a later epoch is proven", |view| proven(view) && view.epoch == 2 && view.cause_name() == "requested")?;
+    let twice = host.clockgate("sync").args(["--server", "127.0.0.1:9"]).output()?;
+    expect(twice.status.code() == Some(2), &twice)
+}
+
+fn dry_runs() -> Outcome {
+    let dry = |lie: Offset| -> Result<Output, Failed> {
+        let liar = server(lie)?;
+        Ok(Host::new(&[&liar], "")?.clockgate("sync").arg("--dry-run").output()?)
+    };
+    for (lie, said) in [
+        (Offset::ZERO, "no step is needed"),
+        (Offset::from_secs(3600), "the clock would be stepped by +3"),
+        (Offset::from_secs(-3600), "the step would be refused"),
+    ] {
+        let output = dry(lie)?;
+        expect(output.status.success() && texts(&output).0.contains(said), &output)?;
+    }
+    Ok(())
+}
