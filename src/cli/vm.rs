@@ -20,12 +20,15 @@ use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::publish::bus::client::Outcome;
 use crate::sys::clock::{boottime, realtime};
-use crate::sys::{adjtimex, peer, vsock};
+use crate::sys::{adjtimex, nap, peer, vsock};
 
 /// What the guest's agent takes longer than its own time before we stop listening.
 const GRACE: Duration = Duration::from_secs(6);
 /// How long the hypervisor's socket may take to connect.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Between two attempts to reach a guest.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Options of `clockgate vm`.
 #[derive(Debug, clap::Args)]
@@ -89,14 +92,7 @@ impl Notify {
         if let Some(told) = self.time {
             told.answer(0, began)?;
         }
-        let stream = match (&self.uds, self.cid) {
-            (Some(path), _) => through(path, self.port)?,
-            (None, cid) => {
-                let cid = cid.unwrap_or_default();
-                let connected = vsock::connect(cid, self.port);
-                connected.map_err(|e| no_agent(format!("cannot reach port {} of guest {cid}", self.port), e))?
-            }
-        };
+        let stream = self.reach(began + wait)?;
         let request = Request { what, wait, tells_time: self.time.is_some() };
         let answer = converse(stream, request, |nonce| self.time.unwrap_or(Told::NOW).answer(nonce, began))?;
         let outcome = outcome(&answer);
@@ -107,6 +103,21 @@ impl Notify {
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
         Ok(if waited_in_vain { Exit::StillShut } else { Exit::Ok })
+    }
+
+    /// Connects to the guest's agent. A guest that is only just being restored answers a little later.
+    fn reach(&self, until: Boottime) -> Result<UnixStream, Error> {
+        loop {
+            let connected = match (&self.uds, self.cid.unwrap_or_default()) {
+                (Some(path), _) => through(path, self.port),
+                (None, cid) => vsock::connect(cid, self.port)
+                    .map_err(|e| no_agent(format!("cannot reach port {} of guest {cid}", self.port), e)),
+            };
+            if connected.is_ok() || boottime() + AGAIN_AFTER >= until {
+                return connected;
+            }
+            nap(AGAIN_AFTER);
+        }
     }
 }
 
