@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use crate::config::Config;
 use crate::decision::{Event, Kind};
+use crate::disruption::vsock::{self, Callers, Desk};
 use crate::disruption::watch::{self, Witness};
 use crate::disruption::{clock_set, logind, network, vmclock, vmgenid};
 
@@ -28,6 +29,7 @@ pub(super) fn start(
     clock: &Arc<SystemClock>,
     events: &mpsc::Sender<Event>,
     face: &Face,
+    callers: Callers,
 ) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
     let (clock, to) = (clock.clone(), events.clone());
@@ -41,6 +43,10 @@ pub(super) fn start(
     for witness in witnesses(&config.root) {
         let (seen, to) = (face.snapshots.clone(), events.clone());
         watchers.spawn(async move { watch::watch(witness, seen, to).await.unwrap_or_else(|never| match never {}) });
+    }
+    if let (true, Ok(port)) = (config.vsock.enabled, u32::try_from(config.vsock.port)) {
+        let desk = Desk { notices: face.notices.clone(), published: face.snapshots.clone(), callers };
+        watchers.spawn(kept("vsock", events.clone(), move || vsock::serve(port, desk.clone())));
     }
     if config.bus.system {
         // These two come back by themselves when the bus was away.
