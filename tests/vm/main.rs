@@ -14,6 +14,7 @@ mod lab;
 mod machine;
 mod qmp;
 mod scenarios;
+mod timeline;
 
 use lab::world::World;
 use lab::{Outcome, fail};
@@ -74,7 +75,14 @@ impl Hall {
                 (machine, world)
             }
         };
-        *place = Some((play(machine, &world)?, world));
+        let played = play(machine, &world).map_err(|failed| {
+            let console = std::fs::read(world.console()).unwrap_or_default();
+            let console = String::from_utf8_lossy(&console).into_owned();
+            let from = console.lines().count().saturating_sub(30);
+            let end: Vec<&str> = console.lines().skip(from).collect();
+            format!("{}\nthe machine's console ends:\n{}", failed.message().unwrap_or("failed"), end.join("\n"))
+        });
+        *place = Some((played?, world));
         Ok(())
     }
 }
