@@ -61,8 +61,11 @@ pub(super) fn start(
     watchers
 }
 
-/// The clocks that go on while this machine stands still: one that can be read finely, or the RTC.
+/// The clocks that go on while this machine stands still: those that can be read finely, and the RTC.
 fn witnesses(root: &Path) -> Vec<Witness> {
+    if !watch::can_be_paused(root) {
+        return vec![];
+    }
     let clocks = phc::find(root).into_iter().map(|clock| {
         let name = clock.name.clone();
         Witness::new(name, Kind::Phc, move || clock.measure().ok())
