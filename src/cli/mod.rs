@@ -19,6 +19,7 @@ mod servers;
 mod status;
 mod sync;
 mod thaw;
+mod vm;
 mod wait;
 
 /// Keeps workloads waiting until the host's clock can be trusted.
@@ -47,6 +48,8 @@ enum Verb {
     Notify(notify::Args),
     /// Thaw what the agent froze and did not thaw
     Thaw(thaw::Args),
+    /// Tell the agent in a guest of this hypervisor
+    Vm(vm::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
     /// Hold a container's start, then become its OCI runtime
@@ -108,6 +111,7 @@ impl Cli {
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
             Verb::Thaw(args) => args.run(),
+            Verb::Vm(args) => args.run(),
             Verb::Config(args) => args.run(),
             Verb::Oci(args) => args.run(),
         }

@@ -37,6 +37,8 @@ pub struct Config {
     pub chrony: Chrony,
     /// What may be done to timesyncd.
     pub timesyncd: Timesyncd,
+    /// Where the hypervisor is listened to.
+    pub vsock: Vsock,
     /// Which containers are frozen, and how they are thawed.
     pub freeze: Freeze,
     /// The root of the host's file system; given, not configured.
@@ -68,6 +70,15 @@ pub struct Chrony {
     pub socket: PathBuf,
     /// Its command port, for reading where the socket is closed to us.
     pub udp: Option<SocketAddr>,
+}
+
+/// Where the hypervisor is listened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vsock {
+    /// Whether it is.
+    pub enabled: bool,
+    /// On which port (vsock(7)).
+    pub port: usize,
 }
 
 /// What may be done to timesyncd.
@@ -114,6 +125,7 @@ impl Default for Config {
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
             timesyncd: Timesyncd { set_ntp: false },
+            vsock: Vsock { enabled: false, port: 9123 },
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
                 exclude: vec![],
@@ -167,13 +179,15 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Reads `config.yaml` and `config.d` below `root`, and finds the floor.
+    /// Reads `config.yaml` and `config.d` below `root`, and finds what the policy has from elsewhere: the floor, and whether
+    /// there is anybody to freeze.
     ///
     /// # Errors
     /// [`Error`] with every fault of every file.
     pub fn load(root: &Path) -> Result<Self, Error> {
         let mut config = load(root)?.config;
         config.policy.floor = floor(root);
+        config.policy.freeze = (!config.freeze.engines.is_empty()).then_some(config.freeze.max);
         root.clone_into(&mut config.root);
         Ok(config)
     }

@@ -9,4 +9,5 @@ pub mod signal;
 pub mod suspend;
 pub mod vmclock;
 pub mod vmgenid;
+pub mod vsock;
 pub mod watch;

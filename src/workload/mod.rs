@@ -1,8 +1,10 @@
 //! Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
 //!
-//!     tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
-//!     plan               which cgroups to freeze for that       freezer         freeze, await, thaw
-//!     ledger             what has to be thawed                  guard           thaws when the agent cannot
+//! ```text
+//! tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
+//! plan               which cgroups to freeze for that       freezer         freeze, await, thaw
+//! ledger             what has to be thawed                  guard           thaws when the agent cannot
+//! ```
 //!
 //! Everything here blocks. Only the v2 freezer is used: on a hybrid host the engines put every container into the unified
 //! hierarchy too. Where there is none, nothing can be frozen, and that is said.

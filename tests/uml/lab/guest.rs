@@ -35,6 +35,8 @@ pub struct Guest {
     linux: Child,
     line: Mutex<UnixStream>,
     waiting: Waiting,
+    /// Where our part says once that it is ready.
+    booted: Mutex<mpsc::Receiver<Result<Reply, String>>>,
     asked: AtomicU64,
     console: PathBuf,
 }
@@ -46,21 +48,25 @@ impl Guest {
         stage::prepare(&staged)?;
         let (ours, theirs) = UnixStream::pair()?;
         let linux = start(world, &staged, theirs.into())?;
+        Self::on(linux, ours, world.console())?.booted_within(BOOT)
+    }
+
+    /// A guest that this process runs, with our part of it at the other end of the line.
+    pub fn on(process: Child, line: UnixStream, console: PathBuf) -> Outcome<Self> {
         let waiting = Waiting::default();
-        let guest = Self {
-            linux,
-            line: Mutex::new(ours.try_clone()?),
-            waiting: Arc::clone(&waiting),
-            asked: AtomicU64::new(1),
-            console: world.console(),
-        };
         let (ready, booted) = mpsc::channel();
-        lock(&guest.waiting).insert(0, ready);
-        std::thread::spawn(move || hear(ours, &waiting));
-        match booted.recv_timeout(BOOT) {
-            Ok(_) => Ok(guest),
-            Err(_) => fail(format!("the guest did not boot; its console:\n{}", guest.console())),
-        }
+        lock(&waiting).insert(0, ready);
+        let (heard, answers) = (line.try_clone()?, Arc::clone(&waiting));
+        std::thread::spawn(move || hear(heard, &answers));
+        let (line, booted) = (Mutex::new(line), Mutex::new(booted));
+        Ok(Self { linux: process, line, waiting, booted, asked: AtomicU64::new(1), console })
+    }
+
+    /// Waits until our part in the guest says that it is ready.
+    pub fn booted_within(self, deadline: Duration) -> Outcome<Self> {
+        let booted = lock(&self.booted).recv_timeout(deadline);
+        ensure(booted.is_ok(), format!("the guest did not boot; its console:\n{}", self.console()))?;
+        Ok(self)
     }
 
     /// Runs a shell script in the guest. A process it leaves in the background must not hold its output.

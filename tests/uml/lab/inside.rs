@@ -35,6 +35,10 @@ pub fn perform_verb() -> Option<ExitCode> {
             work::stamp();
             Some(ExitCode::SUCCESS)
         }
+        [work::VERB_FOR_EVER] => {
+            work::stamp_for_ever();
+            Some(ExitCode::SUCCESS)
+        }
         _ => None,
     }
 }

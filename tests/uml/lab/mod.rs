@@ -18,7 +18,7 @@ pub mod inside;
 pub mod liar;
 pub mod namespace;
 pub mod server;
-mod stage;
+pub mod stage;
 pub mod wire;
 pub mod work;
 pub mod world;

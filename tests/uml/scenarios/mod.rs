@@ -9,6 +9,7 @@ use crate::{Night, Scenario};
 
 mod chrony;
 mod crash;
+mod freeze;
 mod gate;
 mod laboratory;
 mod network;
@@ -23,7 +24,15 @@ mod without;
 pub fn all() -> Vec<Scenario> {
     let nights = [
         [laboratory::SCENARIOS, without::SCENARIOS, unit::SCENARIOS, sleep::SCENARIOS].concat(),
-        [step::SCENARIOS, chrony::SCENARIOS, timesyncd::SCENARIOS, network::SCENARIOS, crash::SCENARIOS].concat(),
+        [
+            step::SCENARIOS,
+            chrony::SCENARIOS,
+            timesyncd::SCENARIOS,
+            network::SCENARIOS,
+            crash::SCENARIOS,
+            freeze::SCENARIOS,
+        ]
+        .concat(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
     let mut dealt: Vec<(usize, Scenario)> =
