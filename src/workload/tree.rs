@@ -44,10 +44,20 @@ impl Place {
                 (mounts.into_iter().next().ok_or_else(absent)?, PathBuf::new())
             }
         };
-        let own = proc_root.join("self/cgroup");
-        let own = unified(&fs::read_to_string(&own).map_err(|e| Error::from_io("read", &own, e))?);
-        let own = own.and_then(|own| own.strip_prefix(&prefix).ok().map(Path::to_owned));
-        Ok(Self { folder, prefix, own })
+        let mut place = Self { folder, prefix, own: None };
+        place.find_ourselves(proc_root)?;
+        Ok(place)
+    }
+
+    /// Looks where we are: somebody may have moved us since.
+    ///
+    /// # Errors
+    /// [`Error`] when that cannot be read.
+    pub fn find_ourselves(&mut self, proc_root: &Path) -> Result<(), Error> {
+        let path = proc_root.join("self/cgroup");
+        let own = unified(&fs::read_to_string(&path).map_err(|e| Error::from_io("read", &path, e))?);
+        self.own = own.and_then(|own| own.strip_prefix(&self.prefix).ok().map(Path::to_owned));
+        Ok(())
     }
 
     /// The cgroup of a process, relative to the folder; none when it lies elsewhere or the process is gone.
@@ -92,32 +102,52 @@ fn unified(text: &str) -> Option<PathBuf> {
     Some(PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)))
 }
 
-/// A cgroup that we may freeze, with those below that we tell apart.
+/// A cgroup that we may freeze.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Relative to the folder.
-    pub path: PathBuf,
-    /// What it is; a container, or what holds containers.
-    pub kind: NodeKind,
-    /// What lies below; nothing for a container.
-    pub children: Vec<Node>,
-}
-
-/// What a node is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeKind {
+pub enum Node {
     /// A container.
     Container(Container),
     /// A folder of an engine's, safe to freeze as one.
-    Folder(Engine),
+    Folder {
+        /// Whose.
+        engine: Engine,
+        /// Relative to the hierarchy.
+        path: PathBuf,
+        /// What lies below.
+        children: Vec<Node>,
+    },
 }
 
 impl Node {
+    /// Its cgroup, relative to the hierarchy.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Container(container) => &container.cgroup,
+            Self::Folder { path, .. } => path,
+        }
+    }
+
+    /// What lies below; nothing for a container.
+    #[must_use]
+    pub fn children(&self) -> &[Self] {
+        match self {
+            Self::Container(_) => &[],
+            Self::Folder { children, .. } => children,
+        }
+    }
+
     /// Every container in this part of the tree.
-    pub fn containers(&self) -> Box<dyn Iterator<Item = &Container> + '_> {
-        match &self.kind {
-            NodeKind::Container(container) => Box::new(std::iter::once(container)),
-            NodeKind::Folder(_) => Box::new(self.children.iter().flat_map(Self::containers)),
+    pub fn containers(&self) -> Vec<&Container> {
+        let mut found = vec![];
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, found: &mut Vec<&'a Container>) {
+        match self {
+            Self::Container(container) => found.push(container),
+            Self::Folder { children, .. } => children.iter().for_each(|child| child.collect(found)),
         }
     }
 }
@@ -129,7 +159,7 @@ impl Node {
 pub fn walk(folder: &Path, root: &Path) -> Result<Vec<Node>, Error> {
     let mut found = vec![];
     let walk = Walk { folder, root };
-    walk.below(Path::new(""), &mut found).map_err(|e| Error::from_io("list", folder, e))?;
+    walk.below(Path::new(""), None, &mut found).map_err(|e| Error::from_io("list", folder, e))?;
     Ok(found)
 }
 
@@ -139,28 +169,23 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Adds what lies in `path`, which is nothing of ours itself.
-    fn below(&self, path: &Path, found: &mut Vec<Node>) -> io::Result<()> {
+    /// Adds what lies in `path`, which is nothing of ours itself, or a folder of the engine `within`.
+    fn below(&self, path: &Path, within: Option<Engine>, found: &mut Vec<Node>) -> io::Result<()> {
         for entry in fs::read_dir(self.folder.join(path))? {
             let entry = entry?;
             if !entry.file_type()?.is_dir() {
                 continue;
             }
             let path = path.join(entry.file_name());
-            let folder = |engine| Node { path: path.clone(), kind: NodeKind::Folder(engine), children: vec![] };
-            let container = |engine, id| {
-                let container = Container { engine, id, cgroup: path.clone(), inode: entry.ino() };
-                Node { path: path.clone(), kind: NodeKind::Container(container), children: vec![] }
-            };
-            match kind(&path) {
-                Kind::Parent(engine) | Kind::Inner(engine) => {
-                    let mut node = folder(engine);
-                    passed_over(self.below(&path, &mut node.children))?;
-                    found.push(node);
+            match kind(&path, within) {
+                Kind::Folder(engine) => {
+                    let mut children = vec![];
+                    passed_over(self.below(&path, Some(engine), &mut children))?;
+                    found.push(Node::Folder { engine, path, children });
                 }
-                Kind::Container(engine, id) => found.push(container(engine, id)),
+                Kind::Container(engine, id) => found.push(container(engine, id, path, &entry)),
                 Kind::Unclear(id) => match self.engine_of(&id) {
-                    Some(engine) => found.push(container(engine, id)),
+                    Some(engine) => found.push(container(engine, id, path, &entry)),
                     None => self.go_down(&entry, &path, found)?,
                 },
                 Kind::Other => self.go_down(&entry, &path, found)?,
@@ -175,7 +200,7 @@ impl Walk<'_> {
         if is_leaf || path.components().count() >= MAX_DEPTH {
             return Ok(());
         }
-        passed_over(self.below(path, found))
+        passed_over(self.below(path, None, found))
     }
 
     /// Whose container of containerd's it is, by the namespace in which its bundle lies.
@@ -186,6 +211,10 @@ impl Walk<'_> {
             _ => Engine::Containerd,
         })
     }
+}
+
+fn container(engine: Engine, id: String, cgroup: PathBuf, entry: &fs::DirEntry) -> Node {
+    Node::Container(Container { engine, id, cgroup, inode: entry.ino() })
 }
 
 /// The folder with a container's bundle, where containerd started it.
