@@ -1,5 +1,5 @@
 //! What freezing costs beside the bare writes to `cgroup.freeze`, in the same run, in turn: with containers in one folder, where
-//! one write freezes them all, and in scopes, where each takes its own. Prints rows of the table in docs/performance.md.
+//! one write freezes them all, and in scopes, where each takes its own. Its table goes to docs/performance.md.
 //!
 //! Ours finds the containers, writes and syncs the ledger, and tells its guard; the bare writes know what to freeze and remember
 //! nothing. Both wait until the kernel says of each that it has stopped, or runs again.
@@ -14,14 +14,19 @@ use std::time::{Duration, Instant};
 
 use clockgate::workload::{Engine, Settings, Workloads};
 
+#[path = "report/mod.rs"]
+mod report;
+
+use report::{Result, Table, median};
+
 const CLOCKGATE: &str = env!("CARGO_BIN_EXE_clockgate");
 const LIMIT: Duration = Duration::from_secs(60);
 const COUNTS: [usize; 4] = [1, 100, 1_000, 10_000];
 /// The kernel says that a cgroup runs again when its first task does; the others are let come to rest before the next freeze.
 const SETTLE: Duration = Duration::from_millis(30);
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+const GOAL: f64 = 1.2;
 
-fn main() -> Result<()> {
+fn main() -> Result {
     let Some(mount) = mount() else {
         eprintln!("skipped: freezing: cgroup2 is not mounted");
         return Ok(());
@@ -33,13 +38,13 @@ fn main() -> Result<()> {
     }
     let mut bench =
         Bench { host, scratch: tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?, sleepers: vec![] };
-    println!("| what | clockgate | the bare writes | ratio | goal |\n|---|---:|---:|---:|---|");
+    let mut table = Table::new(&["what", "clockgate", "the bare writes", "ratio", "goal"]);
     for count in COUNTS {
         bench.start_sleepers(count)?;
-        bench.compare(Layout::Folder, count)?;
-        bench.compare(Layout::Scopes, count)?;
+        bench.compare(Layout::Folder, count, &mut table)?;
+        bench.compare(Layout::Scopes, count, &mut table)?;
     }
-    Ok(())
+    table.write("freezer")
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +78,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn compare(&self, layout: Layout, count: usize) -> Result<()> {
+    fn compare(&self, layout: Layout, count: usize, table: &mut Table) -> Result {
         let containers = layout.containers(count);
         for (container, sleeper) in containers.iter().zip(&self.sleepers) {
             fs::create_dir_all(self.host.join(container))?;
@@ -113,10 +118,10 @@ impl Bench {
                 times.iter_mut().zip([ours, bare].concat()).for_each(|(times, time)| times.push(time));
             }
         }
-        let [freeze, thaw, bare_freeze, bare_thaw] = times.map(median);
+        let [freeze, thaw, bare_freeze, bare_thaw] = times.map(|times| median(&times));
         let containers = format!("{count} container{} {}", if count == 1 { "" } else { "s" }, layout.name());
-        row(&format!("{containers}, frozen"), freeze, bare_freeze);
-        row(&format!("{containers}, thawed"), thaw, bare_thaw);
+        table.compare(&format!("{containers}, frozen"), freeze, bare_freeze, GOAL);
+        table.compare(&format!("{containers}, thawed"), thaw, bare_thaw, GOAL);
         drop(workloads);
         for sleeper in &self.sleepers {
             fs::write(self.host.join("cgroup.procs"), sleeper.id().to_string())?;
@@ -125,7 +130,7 @@ impl Bench {
         Ok(())
     }
 
-    fn start_sleepers(&mut self, count: usize) -> Result<()> {
+    fn start_sleepers(&mut self, count: usize) -> Result {
         let program = sleeper(self.scratch.path())?;
         while self.sleepers.len() < count {
             let child = Command::new(&program).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
@@ -158,7 +163,7 @@ fn bare(cgroups: &[PathBuf], mark: &str) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-fn await_all(cgroups: &[PathBuf], wanted: &str) -> Result<()> {
+fn await_all(cgroups: &[PathBuf], wanted: &str) -> Result {
     for cgroup in cgroups {
         let events = File::open(cgroup.join("cgroup.events"))?;
         let mut bytes = [0; 64];
@@ -203,16 +208,4 @@ fn sleeper(folder: &Path) -> Result<PathBuf> {
         .args([&program, &source])
         .status()?;
     if made.success() { Ok(program) } else { Err("cannot compile the sleeper".into()) }
-}
-
-fn median(mut all: Vec<Duration>) -> Duration {
-    all.sort();
-    all[all.len() / 2]
-}
-
-fn row(what: &str, ours: Duration, bare: Duration) {
-    let ratio = ours.as_secs_f64() / bare.as_secs_f64();
-    let [ours, bare] = [ours, bare].map(|time| time.as_secs_f64() * 1e3);
-    let goal = if ratio <= 1.2 { "met".to_owned() } else { format!("not met, {:.2} ms more", ours - bare) };
-    println!("| {what} | {ours:.2} ms | {bare:.2} ms | {ratio:.2} | within 1.2: {goal} |");
 }
