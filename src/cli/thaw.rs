@@ -100,7 +100,8 @@ fn code(error: &workload::Error) -> Exit {
         {
             Exit::NotPermitted
         }
-        workload::Error::Absent(..)
+        workload::Error::NoHierarchy(_)
+        | workload::Error::Absent { .. }
         | workload::Error::Broken { .. }
         | workload::Error::Held(_)
         | workload::Error::Guard { .. }

@@ -181,7 +181,7 @@ impl Workloads {
         self.stand_ready(&mut state, &place)?;
         self.arm(&mut state, &place)?;
         let State { ledger: Some(ledger), session, seen, .. } = &*state else {
-            return Err(Error::Absent("ledger".to_owned(), self.settings.ledger.clone()));
+            return Err(Error::Absent { what: "hold", path: self.settings.ledger.clone() });
         };
         let runs_on = |container: &Container| self.why_it_runs_on(seen, &place, container).is_some();
         let grain = if self.settings.waves.is_some() { Grain::Containers } else { Grain::Folders };

@@ -31,7 +31,7 @@ impl Place {
     /// Finds the hierarchy, or the part of it at `folder`.
     ///
     /// # Errors
-    /// [`Error::Absent`] when no cgroup2 hierarchy is mounted: then no container can be frozen.
+    /// [`Error::NoHierarchy`] when none is mounted: then no container can be frozen.
     pub fn find(proc_root: &Path, folder: Option<&Path>) -> Result<Self, Error> {
         let mountinfo = proc_root.join("self/mountinfo");
         let text = fs::read_to_string(&mountinfo).map_err(|e| Error::from_io("read", &mountinfo, e))?;
@@ -47,10 +47,7 @@ impl Place {
                 let prefix = mount.and_then(|mount| folder.strip_prefix(mount).ok()).map(Path::to_owned);
                 (folder.to_owned(), prefix.unwrap_or_default())
             }
-            None => {
-                let absent = || Error::Absent("a cgroup2 hierarchy".to_owned(), mountinfo.clone());
-                (mounts.into_iter().next().ok_or_else(absent)?, PathBuf::new())
-            }
+            None => (mounts.into_iter().next().ok_or(Error::NoHierarchy(mountinfo))?, PathBuf::new()),
         };
         let mut place = Self { folder, prefix, own: None, old_freezer };
         place.find_ourselves(proc_root)?;
@@ -289,7 +286,7 @@ mod tests {
     fn without_a_hierarchy_nothing_can_be_frozen_and_that_is_said() {
         let proc_root = proc_root("9:name=systemd:/x\n");
         fs::write(proc_root.path().join("self/mountinfo"), "24 1 0:22 / /sys rw - sysfs sysfs rw\n").unwrap();
-        assert!(matches!(Place::find(proc_root.path(), None), Err(Error::Absent(..))));
+        assert!(matches!(Place::find(proc_root.path(), None), Err(Error::NoHierarchy(_))));
     }
 
     #[test]
