@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 
+#[allow(dead_code, reason = "other scenarios read more of it")]
 #[path = "../uml/scenarios/gate.rs"]
 mod gate;
 #[path = "../uml/lab/mod.rs"]
