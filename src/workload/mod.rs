@@ -157,7 +157,8 @@ impl Workloads {
         let known = tree.iter().flat_map(Node::containers).map(|container| Known {
             name: state.seen.about.get(&container.inode).and_then(|about| about.name.clone()),
             runs_on: self.why_it_runs_on(&state.seen, &place, container),
-            is_frozen: hierarchy.events(&container.cgroup).and_then(|events| events.is_frozen()).unwrap_or(false),
+            is_frozen: hierarchy.events(&container.cgroup).is_ok_and(|events| events.is_frozen().unwrap_or(false))
+                || freezer::is_paused(&hierarchy, place.old_freezer.as_deref(), &container.cgroup),
             container: container.clone(),
         });
         Ok(known.collect())
@@ -188,7 +189,7 @@ impl Workloads {
         let units = plan::plan(&tree, &rules);
         let hierarchy = open(&place)?;
         let name = |container: &Container| name(seen, container);
-        let freezer = Freezer { hierarchy: &hierarchy, ledger };
+        let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
         freezer.freeze(&units, &Order { session: *session, limit, name: &name })
     }
 
@@ -325,7 +326,7 @@ fn thaw_by(ledger: &Ledger, settings: &Settings, place: Option<Place>, waves: Op
         return Ok(Thawed { damaged: contents.damaged, ..Thawed::default() });
     }
     let place = place.map_or_else(|| Place::find(&settings.proc_root, settings.cgroup.as_deref()), Ok)?;
-    Freezer { hierarchy: &open(&place)?, ledger }.thaw(&contents, None, waves)
+    Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None }.thaw(&contents, None, waves)
 }
 
 fn open(place: &Place) -> Result<Hierarchy, Error> {

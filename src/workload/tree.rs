@@ -23,6 +23,8 @@ pub struct Place {
     pub prefix: PathBuf,
     /// Our own cgroup relative to the folder; none when it lies elsewhere.
     pub own: Option<PathBuf>,
+    /// The freezer of version 1, where a hybrid host has one: its engines pause by that.
+    pub old_freezer: Option<PathBuf>,
 }
 
 impl Place {
@@ -32,7 +34,13 @@ impl Place {
     /// [`Error::Absent`] when no cgroup2 hierarchy is mounted: then no container can be frozen.
     pub fn find(proc_root: &Path, folder: Option<&Path>) -> Result<Self, Error> {
         let mountinfo = proc_root.join("self/mountinfo");
-        let mounts = mounts(&fs::read_to_string(&mountinfo).map_err(|e| Error::from_io("read", &mountinfo, e))?);
+        let text = fs::read_to_string(&mountinfo).map_err(|e| Error::from_io("read", &mountinfo, e))?;
+        let mounts = mounts(&text, |filesystem| filesystem.starts_with("cgroup2 "));
+        let is_freezer = |filesystem: &str| {
+            let options = filesystem.rsplit(' ').next().unwrap_or_default();
+            filesystem.starts_with("cgroup ") && options.split(',').any(|option| option == "freezer")
+        };
+        let old_freezer = self::mounts(&text, is_freezer).into_iter().next();
         let (folder, prefix) = match folder {
             Some(folder) => {
                 let mount = mounts.iter().filter(|mount| folder.starts_with(mount)).max_by_key(|m| m.as_os_str().len());
@@ -44,7 +52,7 @@ impl Place {
                 (mounts.into_iter().next().ok_or_else(absent)?, PathBuf::new())
             }
         };
-        let mut place = Self { folder, prefix, own: None };
+        let mut place = Self { folder, prefix, own: None, old_freezer };
         place.find_ourselves(proc_root)?;
         Ok(place)
     }
@@ -74,16 +82,16 @@ impl Place {
     }
 }
 
-/// The whole hierarchies in a mountinfo (proc_pid_mountinfo(5)), the usual place first. A cgroup namespace shows its own part
+/// The whole hierarchies of a kind in a mountinfo (proc_pid_mountinfo(5)), the usual place first. A cgroup namespace shows its own part
 /// as the whole, and what lies outside is out of sight.
-fn mounts(mountinfo: &str) -> Vec<PathBuf> {
+fn mounts(mountinfo: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = mountinfo
         .lines()
         .filter_map(|line| {
             let (mount, filesystem) = line.split_once(" - ")?;
             let mut fields = mount.split(' ').skip(3);
             let (root, at) = (fields.next()?, fields.next()?);
-            (filesystem.starts_with("cgroup2 ") && root == "/").then(|| PathBuf::from(unescaped(at)))
+            (is_wanted(filesystem) && root == "/").then(|| PathBuf::from(unescaped(at)))
         })
         .collect();
     found.sort_by_key(|path| (!path.starts_with("/sys/fs/cgroup"), path.as_os_str().len()));
@@ -242,6 +250,7 @@ mod tests {
 24 1 0:22 / /sys rw,relatime - sysfs sysfs rw
 30 24 0:26 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsdelegate
 31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+32 24 0:28 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer
 40 24 0:26 / /srv/a\\040b/cgroup rw - cgroup2 cgroup2 rw
 41 24 0:26 /docker/x /sys/fs/x rw - cgroup2 cgroup2 rw
 ";
@@ -256,10 +265,12 @@ mod tests {
 
     #[test]
     fn the_whole_hierarchy_is_found_and_not_a_part_of_it_that_is_mounted_elsewhere() {
-        assert_eq!(mounts(MOUNTINFO), [Path::new("/sys/fs/cgroup/unified"), Path::new("/srv/a b/cgroup")]);
+        let found = mounts(MOUNTINFO, |filesystem| filesystem.starts_with("cgroup2 "));
+        assert_eq!(found, [Path::new("/sys/fs/cgroup/unified"), Path::new("/srv/a b/cgroup")]);
         let proc_root = proc_root("9:name=systemd:/x\n0::/system.slice/clockgate.service\n");
         let place = Place::find(proc_root.path(), None).unwrap();
         assert_eq!(place.own.as_deref(), Some(Path::new("system.slice/clockgate.service")));
+        assert_eq!(place.old_freezer.as_deref(), Some(Path::new("/sys/fs/cgroup/freezer")));
         assert_eq!((place.folder.to_str(), place.prefix.to_str()), (Some("/sys/fs/cgroup/unified"), Some("")));
     }
 
