@@ -74,7 +74,8 @@ pub async fn run(
     if let Err(error) = corridor.performer.thaw_all() {
         error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
     }
-    let _watchers = watchers::start(&config, &clock, &events, &Face { snapshots: seen, notices });
+    let _watchers =
+        watchers::start(&config, &clock, &events, &Face { snapshots: seen, notices }, corridor.performer.callers());
     corridor.take(Event::Started)?;
     unit::ready();
     let mut watchdog = Watchdog::new();

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
+use crate::disruption::vsock::Callers;
 use crate::reference::{References, ServerName, defaults, hardware, rtc};
 use crate::workload::{self, Workloads};
 
@@ -27,6 +28,7 @@ pub struct Performer {
     references: Arc<References>,
     events: Sender<Event>,
     workloads: Arc<Workloads>,
+    callers: Callers,
     /// Held by who freezes or thaws: they take turns, in the order of their orders.
     turn: Arc<Mutex<()>>,
     rules: Arc<Rules>,
@@ -66,12 +68,18 @@ impl Performer {
             corrector: Arc::new(corrector),
             references: Arc::new(References::new(config.servers.clone())),
             events,
+            callers: Callers::default(),
             workloads: Arc::new(Workloads::new(config.workload_settings())),
             turn: Arc::default(),
             rules: Arc::new(Rules::from(config)),
             asked: Arc::default(),
             rtc_worth: Arc::new(std::sync::Mutex::new(rtc::Worth::Right)),
         }
+    }
+
+    /// Who told us of something and can be asked for the time.
+    pub(super) fn callers(&self) -> Callers {
+        self.callers.clone()
     }
 
     /// The same hands under new rules.
@@ -127,8 +135,14 @@ impl Performer {
                 self.find_servers(&mut asked).await;
             }
         }
+        let mut told = Measurement::default();
+        match self.callers.measure(self.rules.measure_timeout).await {
+            Some(Ok(reading)) => told.readings.push(reading),
+            Some(Err(failure)) => told.failures.push(failure),
+            None => {}
+        }
         let (references, rules) = (self.references.clone(), self.rules.clone());
-        let ask = move || hardware::measure_with(&references, &rules.root, rules.measure_timeout);
+        let ask = move || hardware::measure_with(&references, &rules.root, rules.measure_timeout, told);
         let asked = tokio::task::spawn_blocking(ask).await;
         asked.unwrap_or_else(|error| {
             let failure =

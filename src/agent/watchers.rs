@@ -12,8 +12,9 @@ use tracing::{error, warn};
 
 use crate::config::Config;
 use crate::decision::{Event, Kind};
+use crate::disruption::vsock::{self, Callers, Desk};
 use crate::disruption::watch::{self, Witness};
-use crate::disruption::{clock_set, logind, network, vmclock, vmgenid};
+use crate::disruption::{clock_set, hypervisor, logind, network, vmclock, vmgenid};
 
 use crate::publish::bus::{self, Face};
 use crate::reference::{phc, rtc};
@@ -28,6 +29,7 @@ pub(super) fn start(
     clock: &Arc<SystemClock>,
     events: &mpsc::Sender<Event>,
     face: &Face,
+    callers: Callers,
 ) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
     let (clock, to) = (clock.clone(), events.clone());
@@ -42,6 +44,10 @@ pub(super) fn start(
         let (seen, to) = (face.snapshots.clone(), events.clone());
         watchers.spawn(async move { watch::watch(witness, seen, to).await.unwrap_or_else(|never| match never {}) });
     }
+    if let (true, Ok(port)) = (config.vsock.enabled, u32::try_from(config.vsock.port)) {
+        let desk = Desk { notices: face.notices.clone(), published: face.snapshots.clone(), callers };
+        watchers.spawn(kept("vsock", events.clone(), move || vsock::serve(port, desk.clone())));
+    }
     if config.bus.system {
         // These two come back by themselves when the bus was away.
         watchers.spawn(logind::watch(None, face.notices.clone()));
@@ -55,8 +61,11 @@ pub(super) fn start(
     watchers
 }
 
-/// The clocks that go on while this machine stands still: one that can be read finely, or the RTC.
+/// The clocks that go on while this machine stands still: those that can be read finely, and the RTC.
 fn witnesses(root: &Path) -> Vec<Witness> {
+    if !hypervisor::can_be_paused(root) {
+        return vec![];
+    }
     let clocks = phc::find(root).into_iter().map(|clock| {
         let name = clock.name.clone();
         Witness::new(name, Kind::Phc, move || clock.measure().ok())

@@ -39,7 +39,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 28] = [
+pub static KEYS: [Key; 30] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by no more than this.",
@@ -156,6 +156,12 @@ pub static KEYS: [Key; 28] = [
         does: "Whether systemd-timesyncd may be switched off and on through timedated where nothing else makes it measure.",
         place: |c| Place::Switch(&mut c.timesyncd.set_ntp),
     },
+    Key {
+        name: "vsock.enabled",
+        does: "Whether the hypervisor is listened to on a vsock port: what it does to this machine, and what time it is.",
+        place: |c| Place::Switch(&mut c.vsock.enabled),
+    },
+    Key { name: "vsock.port", does: "The port.", place: |c| Place::Count(&mut c.vsock.port, 1, 4_294_967_294) },
     Key {
         name: "freeze.engines",
         does: "Whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: nobody's.",

@@ -37,6 +37,8 @@ pub struct Config {
     pub chrony: Chrony,
     /// What may be done to timesyncd.
     pub timesyncd: Timesyncd,
+    /// Where the hypervisor is listened to.
+    pub vsock: Vsock,
     /// Which containers are frozen, and how they are thawed.
     pub freeze: Freeze,
     /// The root of the host's file system; given, not configured.
@@ -68,6 +70,15 @@ pub struct Chrony {
     pub socket: PathBuf,
     /// Its command port, for reading where the socket is closed to us.
     pub udp: Option<SocketAddr>,
+}
+
+/// Where the hypervisor is listened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vsock {
+    /// Whether it is.
+    pub enabled: bool,
+    /// On which port (vsock(7)).
+    pub port: usize,
 }
 
 /// What may be done to timesyncd.
@@ -114,6 +125,7 @@ impl Default for Config {
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
             timesyncd: Timesyncd { set_ntp: false },
+            vsock: Vsock { enabled: false, port: 9123 },
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
                 exclude: vec![],

@@ -12,6 +12,8 @@ use crate::decision::{Frozen, nanos_u64};
 use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
 use crate::sys::clock::monotonic_nanos;
 
+/// After so long it is looked at who keeps a cgroup from being frozen; then after twice as long, and so on.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
 /// So many marks are held open at once, and are noted with one write: far below the 1024 files that a process may have open.
 const AT_ONCE: usize = 128;
 
@@ -52,6 +54,8 @@ pub struct Freezer<'a> {
     pub hierarchy: &'a Hierarchy,
     /// What is noted before and after.
     pub ledger: &'a Ledger,
+    /// The freezer of version 1, where there is one.
+    pub old_freezer: Option<&'a Path>,
 }
 
 impl Freezer<'_> {
@@ -76,8 +80,7 @@ impl Freezer<'_> {
             report.stuck.push(format!("{}: {}", called(unit, order), super::error::chain(&error)));
         }
         for unit in marked {
-            let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
-            self.confirm(unit, left, order, &mut report);
+            self.confirm(unit, end, order, &mut report);
         }
         Ok(report)
     }
@@ -115,30 +118,40 @@ impl Freezer<'_> {
         Ok(())
     }
 
-    fn confirm(&self, unit: &Unit<'_>, left: Duration, order: &Order<'_>, report: &mut Frozen) {
-        match self.is_frozen(unit.cgroup, left) {
-            Ok(true) => {
-                report.frozen += unit.containers.len();
-                report.of += unit.containers.len();
-            }
-            Ok(false) if unit.containers.is_empty() => report.stuck.push(self.why(unit.cgroup, called(unit, order))),
-            Ok(false) => {
-                for container in &unit.containers {
-                    match self.is_frozen(&container.cgroup, Duration::ZERO) {
-                        Ok(is_frozen) => {
-                            report.of += 1;
-                            report.frozen += usize::from(is_frozen);
-                            if !is_frozen {
-                                report.stuck.push(self.why(&container.cgroup, (order.name)(container)));
-                            }
-                        }
-                        Err(error) if is_gone(&error) => {}
-                        Err(error) => self.unknown(&container.cgroup, error, report),
-                    }
+    fn confirm(&self, unit: &Unit<'_>, end: u64, order: &Order<'_>, report: &mut Frozen) {
+        let mut pause = LOOK_AFTER;
+        loop {
+            let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
+            match self.is_frozen(unit.cgroup, left.min(pause)) {
+                Ok(true) => {
+                    report.frozen += unit.containers.len();
+                    report.of += unit.containers.len();
+                    return;
                 }
+                Err(error) if is_gone(&error) => return,
+                Err(error) => return self.unknown(unit.cgroup, error, report),
+                Ok(false) => {}
             }
-            Err(error) if is_gone(&error) => {}
-            Err(error) => self.unknown(unit.cgroup, error, report),
+            let (frozen, awaited): (Vec<&Container>, Vec<&Container>) =
+                unit.containers.iter().partition(|container| self.is_frozen_or_gone(&container.cgroup));
+            let is_over = left.is_zero();
+            if is_over || (awaited.is_empty() && !unit.containers.is_empty()) {
+                report.frozen += frozen.len();
+                report.of += unit.containers.len();
+                report.stuck.extend(awaited.iter().map(|one| self.why(&one.cgroup, (order.name)(one))));
+                if unit.containers.is_empty() {
+                    report.stuck.push(self.why(unit.cgroup, called(unit, order)));
+                }
+                return;
+            }
+            pause = pause.saturating_mul(2);
+        }
+    }
+
+    fn is_frozen_or_gone(&self, cgroup: &Path) -> bool {
+        match self.is_frozen(cgroup, Duration::ZERO) {
+            Ok(is_frozen) => is_frozen || is_paused(self.hierarchy, self.old_freezer, cgroup),
+            Err(error) => is_gone(&error),
         }
     }
 
@@ -237,4 +250,16 @@ fn called(unit: &Unit<'_>, order: &Order<'_>) -> String {
         [only] if only.cgroup == unit.cgroup => (order.name)(only),
         _ => format!("/{}", unit.cgroup.display()),
     }
+}
+
+/// Whether an engine has paused a container by the freezer of version 1: the other never calls its tasks frozen then, since to
+/// that one they are in uninterruptible sleep.
+pub fn is_paused(hierarchy: &Hierarchy, old_freezer: Option<&Path>, cgroup: &Path) -> bool {
+    let state = |old: &Path| {
+        let process = hierarchy.processes(cgroup).ok()?.into_iter().next()?;
+        let cgroups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+        let path = cgroups.lines().find_map(|line| line.split_once(":freezer:/"))?.1;
+        std::fs::read_to_string(old.join(path).join("freezer.state")).ok()
+    };
+    old_freezer.and_then(state).is_some_and(|state| state.starts_with("FROZEN"))
 }

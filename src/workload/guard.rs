@@ -140,7 +140,7 @@ pub fn keep(watch: &Watch) -> Result<(), Error> {
     let boot = boot_id(Path::new("/proc"))?;
     let ledger = Ledger::open(&watch.ledger, &boot)?;
     let ledger = ledger.ok_or_else(|| Error::Absent("a ledger to guard".to_owned(), watch.ledger.clone()))?;
-    let freezer = Freezer { hierarchy: &hierarchy, ledger: &ledger };
+    let freezer = Freezer { hierarchy: &hierarchy, ledger: &ledger, old_freezer: None };
     nix::unistd::write(io::stdin(), b"\n").map_err(|e| Error::from_io("speak to", Path::new("the agent"), e.into()))?;
     let mut armed_until = None;
     loop {

@@ -1,8 +1,10 @@
 //! Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
 //!
-//!     tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
-//!     plan               which cgroups to freeze for that       freezer         freeze, await, thaw
-//!     ledger             what has to be thawed                  guard           thaws when the agent cannot
+//! ```text
+//! tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
+//! plan               which cgroups to freeze for that       freezer         freeze, await, thaw
+//! ledger             what has to be thawed                  guard           thaws when the agent cannot
+//! ```
 //!
 //! Everything here blocks. Only the v2 freezer is used: on a hybrid host the engines put every container into the unified
 //! hierarchy too. Where there is none, nothing can be frozen, and that is said.
@@ -110,6 +112,8 @@ struct State {
     /// The guard, with the session whose entries it thaws.
     guard: Option<Guard>,
     session: u64,
+    /// Where the hierarchy lies; looked for once, since a host may have thousands of mounts.
+    place: Option<Place>,
     seen: Seen,
 }
 
@@ -143,7 +147,8 @@ impl Workloads {
     /// [`Error`]: a freeze would fail as well.
     pub fn prepare(&self) -> Result<Vec<Known>, Error> {
         let mut state = self.state();
-        let (place, tree) = self.look()?;
+        let place = self.place(&mut state)?;
+        let tree = tree::walk(&place.folder, &self.settings.root)?;
         self.study(&mut state.seen, &place, &tree, Thoroughness::Anew);
         if !self.settings.engines.is_empty() {
             self.stand_ready(&mut state, &place)?;
@@ -152,7 +157,8 @@ impl Workloads {
         let known = tree.iter().flat_map(Node::containers).map(|container| Known {
             name: state.seen.about.get(&container.inode).and_then(|about| about.name.clone()),
             runs_on: self.why_it_runs_on(&state.seen, &place, container),
-            is_frozen: hierarchy.events(&container.cgroup).and_then(|events| events.is_frozen()).unwrap_or(false),
+            is_frozen: hierarchy.events(&container.cgroup).is_ok_and(|events| events.is_frozen().unwrap_or(false))
+                || freezer::is_paused(&hierarchy, place.old_freezer.as_deref(), &container.cgroup),
             container: container.clone(),
         });
         Ok(known.collect())
@@ -169,7 +175,8 @@ impl Workloads {
             return Ok(Frozen::default());
         }
         let mut state = self.state();
-        let (place, tree) = self.look()?;
+        let place = self.place(&mut state)?;
+        let tree = tree::walk(&place.folder, &self.settings.root)?;
         self.study(&mut state.seen, &place, &tree, Thoroughness::WhatIsNew);
         self.stand_ready(&mut state, &place)?;
         self.arm(&mut state, &place)?;
@@ -182,7 +189,7 @@ impl Workloads {
         let units = plan::plan(&tree, &rules);
         let hierarchy = open(&place)?;
         let name = |container: &Container| name(seen, container);
-        let freezer = Freezer { hierarchy: &hierarchy, ledger };
+        let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
         freezer.freeze(&units, &Order { session: *session, limit, name: &name })
     }
 
@@ -193,13 +200,14 @@ impl Workloads {
     /// [`Error`] says that the ledger could not be read or written.
     pub fn thaw(&self) -> Result<Thawed, Error> {
         let mut state = self.state();
-        let boot = boot_id(&self.settings.proc_root)?;
         if state.ledger.is_none() {
+            let boot = boot_id(&self.settings.proc_root)?;
             let Some(ledger) = Ledger::open(&self.settings.ledger, &boot)? else { return Ok(Thawed::default()) };
             state.ledger = Some(Held::take(ledger)?);
         }
+        let place = state.place.clone();
         let Some(ledger) = &state.ledger else { return Ok(Thawed::default()) };
-        let thawed = thaw_by(ledger, &self.settings, self.settings.waves)?;
+        let thawed = thaw_by(ledger, &self.settings, place, self.settings.waves)?;
         if let Some(guard) = &state.guard {
             // A guard that is gone has nothing to be told; the next freeze posts another.
             let _ = guard.disarm();
@@ -213,10 +221,15 @@ impl Workloads {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self) -> Result<(Place, Vec<Node>), Error> {
-        let place = Place::find(&self.settings.proc_root, self.settings.cgroup.as_deref())?;
-        let tree = tree::walk(&place.folder, &self.settings.root)?;
-        Ok((place, tree))
+    fn place(&self, state: &mut State) -> Result<Place, Error> {
+        let place = match &mut state.place {
+            Some(place) => {
+                place.find_ourselves(&self.settings.proc_root)?;
+                place
+            }
+            none => none.insert(Place::find(&self.settings.proc_root, self.settings.cgroup.as_deref())?),
+        };
+        Ok(place.clone())
     }
 
     /// Finds out what has to be known of the containers: of those that are new, or of all.
@@ -302,18 +315,18 @@ enum Thoroughness {
 pub fn replay(settings: &Settings) -> Result<Thawed, Error> {
     let boot = boot_id(&settings.proc_root)?;
     let Some(ledger) = Ledger::open(&settings.ledger, &boot)? else { return Ok(Thawed::default()) };
-    let thawed = thaw_by(&ledger, settings, None)?;
+    let thawed = thaw_by(&ledger, settings, None, None)?;
     ledger.tidy()?;
     Ok(thawed)
 }
 
-fn thaw_by(ledger: &Ledger, settings: &Settings, waves: Option<Waves>) -> Result<Thawed, Error> {
+fn thaw_by(ledger: &Ledger, settings: &Settings, place: Option<Place>, waves: Option<Waves>) -> Result<Thawed, Error> {
     let contents = ledger.read()?;
     if contents.entries.is_empty() {
         return Ok(Thawed { damaged: contents.damaged, ..Thawed::default() });
     }
-    let hierarchy = open(&Place::find(&settings.proc_root, settings.cgroup.as_deref())?)?;
-    Freezer { hierarchy: &hierarchy, ledger }.thaw(&contents, None, waves)
+    let place = place.map_or_else(|| Place::find(&settings.proc_root, settings.cgroup.as_deref()), Ok)?;
+    Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None }.thaw(&contents, None, waves)
 }
 
 fn open(place: &Place) -> Result<Hierarchy, Error> {

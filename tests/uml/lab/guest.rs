@@ -110,6 +110,14 @@ impl Guest {
         self.ask(Ask::Write { path: path.into(), text: text.into(), mode }, USUAL).map(drop)
     }
 
+    /// What a file has behind `from` bytes, as far as the last whole line; costs the guest no process.
+    pub fn lines(&self, path: &str, from: u64) -> Outcome<String> {
+        let Reply::Lines(text) = self.ask(Ask::Read { path: path.into(), from }, USUAL)? else {
+            return fail(format!("not what is in {path}"));
+        };
+        Ok(text)
+    }
+
     /// The guest's clocks, as soon as it answers.
     pub fn clocks(&self) -> Outcome<Clocks> {
         let Reply::Clocks(clocks) = self.ask(Ask::Clocks, USUAL)? else {
@@ -120,18 +128,18 @@ impl Guest {
 
     /// Truth minus guest: positive, the guest is behind. Good to half of what the question took, some milliseconds.
     pub fn offset(&self) -> Outcome<Offset> {
-        let (truth, clocks) = self.compare()?;
+        let (truth, clocks, _) = self.compare()?;
         Ok(truth - Realtime::from_nanos(clocks.realtime))
     }
 
     /// Truth minus the guest's time since boot, which no step changes.
     pub fn truth(&self) -> Outcome<Offset> {
-        let (truth, clocks) = self.compare()?;
+        let (truth, clocks, _) = self.compare()?;
         Ok(truth - Realtime::from_nanos(i64::try_from(clocks.boottime)?))
     }
 
-    /// The guest's clocks and the true time at which they were read: the quickest answer of five.
-    fn compare(&self) -> Outcome<(Realtime, Clocks)> {
+    /// The guest's clocks, the true time at which they were read, and how far off that may be: the quickest answer of five.
+    pub fn compare(&self) -> Outcome<(Realtime, Clocks, Duration)> {
         let mut quickest: Option<(Duration, Realtime, Clocks)> = None;
         for _ in 0..5 {
             let before = clock::realtime();
@@ -141,7 +149,7 @@ impl Guest {
                 quickest = Some((took, before + forward(took / 2), clocks));
             }
         }
-        quickest.map_or_else(|| fail("never asked"), |(_, truth, clocks)| Ok((truth, clocks)))
+        quickest.map_or_else(|| fail("never asked"), |(took, truth, clocks)| Ok((truth, clocks, took / 2)))
     }
 
     /// Sets the guest's clock to the truth, as well as a command can.

@@ -48,10 +48,12 @@ fn killed_while_frozen(guest: &Guest, world: &World) -> Outcome {
     guest.sh("clockgate notify pre-snapshot --wait")?;
     let frozen = "grep -l 'frozen 1' /sys/fs/cgroup/system.slice/docker-*.scope/cgroup.events | wc -l";
     ensure(guest.sh(frozen)? == "1", "the container is not frozen before a snapshot")?;
-    guest.sh("kill -STOP 1; kill -9 $(pgrep -f 'clockgate agent')")?;
+    // SIGSTOP does nothing to PID 1; its cgroup's freezer does.
+    let pid1 = "/sys/fs/cgroup/init.scope/cgroup.freeze";
+    guest.sh(&format!("agent=$(systemctl show -P MainPID clockgate); echo 1 >{pid1}; kill -9 $agent"))?;
     let thawed =
         until("the guard has thawed it", Duration::from_secs(5), || Ok((guest.sh(frozen)? == "0").then_some(())));
-    guest.sh("kill -CONT 1")?;
+    guest.sh(&format!("echo 0 >{pid1}"))?;
     thawed?;
     work.end_contained(guest)?;
     night::over(guest)

@@ -15,6 +15,7 @@ mod laboratory;
 mod network;
 mod night;
 mod sleep;
+mod soak;
 mod step;
 mod timesyncd;
 mod unit;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Scenario> {
             freeze::SCENARIOS,
         ]
         .concat(),
+        soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
     let mut dealt: Vec<(usize, Scenario)> =
