@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 
-#[allow(dead_code, reason = "other scenarios read more of it")]
 #[path = "../uml/scenarios/gate.rs"]
 #[allow(dead_code, reason = "the scenarios of both laboratories use a part of it each")]
 mod gate;
