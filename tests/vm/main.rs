@@ -9,7 +9,6 @@ use libtest_mimic::{Arguments, Trial};
 
 #[allow(dead_code, reason = "other scenarios read more of it")]
 #[path = "../uml/scenarios/gate.rs"]
-#[allow(dead_code, reason = "the scenarios of both laboratories use a part of it each")]
 mod gate;
 #[path = "../uml/lab/mod.rs"]
 mod lab;
