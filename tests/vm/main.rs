@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 
+#[allow(dead_code, reason = "the scenarios of both laboratories use a part of it each")]
 #[path = "../uml/scenarios/gate.rs"]
 mod gate;
 #[path = "../uml/lab/mod.rs"]
