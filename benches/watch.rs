@@ -1,48 +1,55 @@
 //! What the watch for silent pauses costs: one look at each clock of this machine beside the system's, and at the VMClock
-//! page. A machine that lacks one has a fake in its place, and the row says so. Prints rows for docs/performance.md.
-#![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
+//! page. A machine without an RTC has a file in its place, and the row says so. Its table goes to docs/performance.md.
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clockgate::reference::{phc, rtc, vmclock};
-use clockgate::sys::clock::realtime;
+use clockgate::sys::clock::{boottime, realtime};
 use clockgate::sys::vmclock::VmClock;
+
+#[path = "report/mod.rs"]
+mod report;
+
+use report::Table;
 
 const LOOKS: u32 = 500;
 
-fn main() {
-    println!("| a look at | every | costs | of one processor |\n|---|---:|---:|---:|");
+fn main() -> report::Result {
+    let mut table = Table::new(&["a look at", "costs", "of one processor", "every"]);
     let root = Path::new("/");
     for clock in phc::find(root) {
-        row(&clock.name, Duration::from_secs(1), || drop(clock.measure()));
+        row(&mut table, &clock.name, Duration::from_secs(1), || drop(clock.measure()));
     }
     if vmclock::measure(root).is_ok() {
-        row("the VMClock's time", Duration::from_secs(1), || drop(vmclock::measure(root)));
+        row(&mut table, "the VMClock's time", Duration::from_secs(1), || drop(vmclock::measure(root)));
     }
-    match VmClock::open(root) {
-        Ok(page) => row("the VMClock page", Duration::from_millis(100), || drop(page.read())),
-        Err(error) => println!("| the VMClock page: {error} | | | |"),
+    if let Ok(page) = VmClock::open(root) {
+        row(&mut table, "the VMClock page", Duration::from_millis(100), || drop(page.read()));
     }
     if rtc::evidence(root).is_ok() {
-        row("the RTC", Duration::from_secs(2), || drop(rtc::evidence(root)));
+        row(&mut table, "the RTC", Duration::from_secs(2), || drop(rtc::evidence(root)));
     } else {
-        let fake = std::env::temp_dir().join(format!("clockgate-bench-{}", std::process::id()));
-        let folder = fake.join("sys/class/rtc/rtc0");
-        if fs::create_dir_all(&folder).is_ok() {
-            let _ = fs::write(folder.join("since_epoch"), realtime().as_secs().to_string());
-            row("a file in the RTC's place", Duration::from_secs(2), || drop(rtc::evidence(&fake)));
-            let _ = fs::remove_dir_all(&fake);
-        }
+        let fake = tempfile::tempdir()?;
+        let folder = fake.path().join("sys/class/rtc/rtc0");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("since_epoch"), realtime().as_secs().to_string())?;
+        row(&mut table, "a file in an RTC's place", Duration::from_secs(2), || drop(rtc::evidence(fake.path())));
     }
+    table.write("watch")
 }
 
-fn row(what: &str, every: Duration, look: impl Fn()) {
+fn row(table: &mut Table, what: &str, every: Duration, look: impl Fn()) {
     look();
-    let began = Instant::now();
+    let began = boottime();
     (0..LOOKS).for_each(|_| look());
-    let each = began.elapsed() / LOOKS;
+    let each = boottime().since(began) / LOOKS;
     let share = each.as_secs_f64() / every.as_secs_f64() * 100.0;
-    println!("| {what} | {every:?} | {:.1} µs | {share:.4} % |", each.as_secs_f64() * 1e6);
+    table.row(&[
+        &what,
+        &format!("{:.1} µs", each.as_secs_f64() * 1e6),
+        &format!("{share:.4} %"),
+        &format!("{every:?}"),
+    ]);
 }

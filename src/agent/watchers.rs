@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::decision::{Event, Kind};
 use crate::disruption::vsock::{self, Callers, Desk};
 use crate::disruption::watch::{self, Witness};
-use crate::disruption::{clock_set, logind, network, vmclock, vmgenid};
+use crate::disruption::{clock_set, hypervisor, logind, network, vmclock, vmgenid};
 
 use crate::publish::bus::{self, Face};
 use crate::reference::{phc, rtc};
@@ -63,7 +63,7 @@ pub(super) fn start(
 
 /// The clocks that go on while this machine stands still: those that can be read finely, and the RTC.
 fn witnesses(root: &Path) -> Vec<Witness> {
-    if !watch::can_be_paused(root) {
+    if !hypervisor::can_be_paused(root) {
         return vec![];
     }
     let clocks = phc::find(root).into_iter().map(|clock| {

@@ -2,6 +2,7 @@
 //! an event too.
 
 pub mod clock_set;
+pub mod hypervisor;
 pub mod logind;
 pub mod network;
 pub mod notify;

@@ -8,15 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use clockgate::decision::Realtime;
+use clockgate::sys::clock::realtime;
 use serde_json::json;
 
 use crate::lab::guest::Guest;
 use crate::lab::world::World;
-use crate::lab::{Outcome, fail, folder, stage};
+use crate::lab::{Outcome, fail, folder, stage, until};
 use crate::qmp::Qmp;
 
 /// A machine in software, beside others, boots in its own time.
 const BOOT: Duration = Duration::from_secs(240);
+const WAKES_WITHIN: Duration = Duration::from_secs(60);
 /// What every image of the machine is taken back to.
 const BOOTED: &str = "booted";
 /// The generation of the machine that boots: any number that no other has.
@@ -45,13 +48,14 @@ impl Machine {
     }
 
     /// Another QEMU on the same image: the machine as it was, with a new generation's number. The old one ends first.
-    pub fn restored_elsewhere(self, world: &World, image: &str, generation: &str) -> Outcome<Self> {
+    pub fn restored_elsewhere(self, world: &World, image: &str, generation: &str) -> Outcome<(Self, Realtime)> {
         drop(self);
         let (process, line) = start(world, generation, Some(image))?;
         let guest = Guest::on(process, line, world.console())?;
         let qmp = Qmp::connect(&socket(world))?;
-        qmp.execute("cont", json!({}))?;
-        Ok(Self { guest, qmp })
+        let machine = Self { guest, qmp };
+        let went_on = machine.go_on()?;
+        Ok((machine, went_on))
     }
 
     /// Stops the machine: not one instruction runs from here on.
@@ -59,9 +63,11 @@ impl Machine {
         self.qmp.execute("stop", json!({})).map(drop)
     }
 
-    /// Lets it go on, as if nothing had been.
-    pub fn go_on(&self) -> Outcome {
-        self.qmp.execute("cont", json!({})).map(drop)
+    /// Lets it go on, as if nothing had been; the true time just before.
+    pub fn go_on(&self) -> Outcome<Realtime> {
+        let now = realtime();
+        self.qmp.execute("cont", json!({}))?;
+        Ok(now)
     }
 
     /// Takes an image of the machine; it goes on after it.
@@ -69,8 +75,8 @@ impl Machine {
         self.qmp.monitor(&format!("savevm {image}"))
     }
 
-    /// Takes the machine back to an image, in place.
-    pub fn load(&self, image: &str) -> Outcome {
+    /// Takes the machine back to an image, in place; the true time just before it goes on.
+    pub fn load(&self, image: &str) -> Outcome<Realtime> {
         self.stop()?;
         self.qmp.monitor(&format!("loadvm {image}"))?;
         self.go_on()
@@ -82,13 +88,25 @@ impl Machine {
         self.guest.set_right()
     }
 
-    /// Presses the button that wakes a machine which sleeps.
-    pub fn wake(&self) -> Outcome {
-        self.qmp.execute("system_wakeup", json!({})).map(drop)
+    /// Sends the machine to sleep through logind (S3); it sleeps when this returns.
+    pub fn suspend(&self) -> Outcome {
+        self.guest.sh("echo deep >/sys/power/mem_sleep; systemctl suspend --no-block")?;
+        until("the machine sleeps", WAKES_WITHIN, || Ok((self.status()? == "suspended").then_some(())))
+    }
+
+    /// Presses the button that wakes it; it is awake when this returns, since the true time it tells.
+    pub fn wake(&self) -> Outcome<Realtime> {
+        let wakings = || self.guest.console().matches("PM: suspend exit").count();
+        let already = wakings();
+        let woken = realtime();
+        self.qmp.execute("system_wakeup", json!({}))?;
+        // What is said on a serial line before its driver is awake is lost.
+        until("the machine wakes", WAKES_WITHIN, || Ok((wakings() > already).then_some(())))?;
+        Ok(woken)
     }
 
     /// `running`, `paused`, `suspended`...
-    pub fn status(&self) -> Outcome<String> {
+    fn status(&self) -> Outcome<String> {
         let status = self.qmp.execute("query-status", json!({}))?;
         status["status"].as_str().map_or_else(|| fail(format!("no status: {status}")), |status| Ok(status.to_owned()))
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 
-#[path = "../uml/scenarios/gate.rs"]
 #[allow(dead_code, reason = "the scenarios of both laboratories use a part of it each")]
+#[path = "../uml/scenarios/gate.rs"]
 mod gate;
 #[path = "../uml/lab/mod.rs"]
 mod lab;

@@ -34,6 +34,16 @@ pub struct Stamp {
     pub at: Boottime,
     /// How wrong the time was that it saw: truth minus that.
     pub off: Offset,
+    /// What its clock said.
+    pub said: Realtime,
+}
+
+impl Stamp {
+    /// How wrong its time was on a machine whose true time minus its time since boot has become `truth`: it stood still since
+    /// the workload was started.
+    pub fn off_by(&self, truth: Offset) -> Offset {
+        Realtime::from_nanos(i64::try_from(self.at.as_nanos()).unwrap_or(i64::MAX)) + truth - self.said
+    }
 }
 
 /// A workload that runs.
@@ -112,7 +122,8 @@ impl Work {
             return fail(format!("not a stamp: {line:?}"));
         };
         let truth = Realtime::from_nanos(i64::try_from(boot)?) + self.truth;
-        Ok(Stamp { at: Boottime::from_nanos(boot), off: truth - Realtime::from_nanos(i64::try_from(real)?) })
+        let said = Realtime::from_nanos(i64::try_from(real)?);
+        Ok(Stamp { at: Boottime::from_nanos(boot), off: truth - said, said })
     }
 
     /// Ends the workload; what it did.

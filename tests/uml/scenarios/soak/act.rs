@@ -22,14 +22,14 @@ const NO_AGENT: i32 = 69;
 pub struct Servers<'w> {
     world: &'w World,
     others: Vec<(u8, Liar)>,
-    /// When all of them are honest again.
-    until: Boottime,
+    /// When the last lie or silence is over; none where all of them are honest.
+    until: Option<Boottime>,
 }
 
 impl<'w> Servers<'w> {
     /// Three of them, honest.
     pub fn start(world: &'w World) -> Outcome<Self> {
-        let mut servers = Self { world, others: vec![], until: Boottime::default() };
+        let mut servers = Self { world, others: vec![], until: None };
         servers.speak()?;
         Ok(servers)
     }
@@ -42,9 +42,14 @@ impl<'w> Servers<'w> {
 
     fn lie(&mut self, server: u8, by: Offset, lasts: Duration) -> Outcome {
         self.others.retain(|(last, _)| *last != server);
+        self.serve(server, by)?;
+        self.lasts(lasts);
+        Ok(())
+    }
+
+    fn serve(&mut self, server: u8, by: Offset) -> Outcome {
         let liar = Liar::start(SocketAddr::from((self.world.address(server), 123)), by)?;
         self.others.push((server, liar));
-        self.lasts(lasts);
         Ok(())
     }
 
@@ -59,23 +64,20 @@ impl<'w> Servers<'w> {
     fn speak(&mut self) -> Outcome {
         self.others.clear();
         for last in HONEST {
-            self.lie(last, Offset::ZERO, Duration::ZERO)?;
+            self.serve(last, Offset::ZERO)?;
         }
         self.world.truth.speak()
     }
 
     fn lasts(&mut self, lasts: Duration) {
-        self.until = self.until.max(clock::boottime() + lasts);
+        self.until = self.until.max(Some(clock::boottime() + lasts));
     }
 
     /// Waits until the last lie or silence is over, and ends them.
     fn wait(&mut self) -> Outcome {
-        if self.until > Boottime::default() {
-            pass(self.until.since(clock::boottime()));
-            self.speak()?;
-            self.until = Boottime::default();
-        }
-        Ok(())
+        let Some(until) = self.until.take() else { return Ok(()) };
+        pass(until.since(clock::boottime()));
+        self.speak()
     }
 }
 
@@ -116,7 +118,7 @@ fn sleep(guest: &Guest, lasts: Duration, moved: Offset) -> Outcome {
     until("logind and systemd are done with the last sleep", Duration::from_secs(20), || {
         let busy = guest.sh("busctl get-property org.freedesktop.login1 /org/freedesktop/login1 \
              org.freedesktop.login1.Manager PreparingForSleep; systemctl is-active systemd-suspend || true")?;
-        Ok((busy == "b false\ninactive").then_some(()))
+        Ok(matches!(busy.as_str(), "b false\ninactive" | "b false\nfailed").then_some(()))
     })?;
     guest.suspend()?;
     pass(lasts);

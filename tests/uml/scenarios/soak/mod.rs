@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use clockgate::decision::{Gate, Offset};
+use clockgate::sys::clock;
 
 use super::{Listed, gate, night};
 use crate::lab::guest::Guest;
@@ -37,20 +38,24 @@ const FOR_EVER: &str = "at-deadline: {nobody-to-ask: hold, asked-and-wrong: hold
 fn without_a_deadline(guest: &Guest, world: &World) -> Outcome {
     let (seed, rounds) = (wanted("CLOCKGATE_SOAK_SEED", SEED)?, wanted("CLOCKGATE_SOAK", USUAL)?);
     println!("soak: {rounds} disruptions, CLOCKGATE_SOAK_SEED={seed}; times in ms since the event:");
-    println!("soak:   no  notice    shut stepped    open  window");
+    println!("soak:   no  notice    shut stepped    open  window    took");
     let mut dice = Dice::new(seed);
     let disruptions: Vec<Disruption> = (0..rounds).map(|_| dice.disruption()).collect();
-    let mut soak = Soak::start(guest, world, FOR_EVER)?;
     let mut done = vec![];
-    for (n, disruption) in disruptions.iter().enumerate() {
-        done.push(disruption.to_string());
-        soak.disrupt(n + 1, disruption).map_err(|failed| {
-            let said = failed.message().unwrap_or_default();
-            format!("CLOCKGATE_SOAK_SEED={seed}: {said}\nafter these disruptions:\n{}", done.join("\n"))
-        })?;
-    }
-    let tally = soak.end()?;
+    let tally = let_all_happen(guest, world, &disruptions, &mut done).map_err(|failed| {
+        let said = failed.message().unwrap_or_default();
+        format!("CLOCKGATE_SOAK_SEED={seed}: {said}\nafter these disruptions:\n{}", done.join("\n"))
+    })?;
     ensure(tally.openings.is_empty() && tally.unproven == 0, format!("opened without a proof: {tally:?}"))
+}
+
+fn let_all_happen(guest: &Guest, world: &World, disruptions: &[Disruption], done: &mut Vec<String>) -> Outcome<Tally> {
+    let mut soak = Soak::start(guest, world, FOR_EVER)?;
+    for (n, disruption) in disruptions.iter().enumerate() {
+        done.push(format!("{:4}  {disruption}", n + 1));
+        soak.disrupt(n + 1, disruption)?;
+    }
+    soak.end()
 }
 
 /// The policy as it is shipped, all servers silent past its deadline. Shortened where the soak is.
@@ -97,7 +102,7 @@ impl<'g> Soak<'g> {
         self.judge.look(NOTICE)?;
         let (seen, windows) = (self.judge.sights().len(), self.judge.tally.windows.len());
         let epoch = self.judge.sights().last().map_or(0, |last| last.epoch);
-        let began = self.guest.clocks()?.boottime;
+        let (began, then) = (self.guest.clocks()?.boottime, clock::boottime());
         act::perform(self.guest, &mut self.servers, &mut self.judge.truths, disruption)?;
         self.judge.proven(PROVEN_WITHIN, allowed, |sights| {
             let since = &sights[seen..];
@@ -107,7 +112,8 @@ impl<'g> Soak<'g> {
         let times = Times::of(disruption, began, epoch, &self.judge.sights()[seen.saturating_sub(1)..]);
         let windows: Vec<String> =
             self.judge.tally.windows[windows..].iter().map(|window| window.as_millis().to_string()).collect();
-        println!("soak: {number:4} {times} {:>7}  {disruption}", windows.join("+"));
+        let took = clock::boottime().since(then).as_millis();
+        println!("soak: {number:4} {times} {:>7} {took:>7}  {disruption}", windows.join("+"));
         Ok(())
     }
 
