@@ -187,7 +187,7 @@ impl Config {
     pub fn load(root: &Path) -> Result<Self, Error> {
         let mut config = load(root)?.config;
         config.policy.floor = floor(root);
-        config.policy.freeze = (!config.freeze.engines.is_empty()).then_some(config.freeze.max);
+        config.policy.freeze = config.freeze.policy();
         root.clone_into(&mut config.root);
         Ok(config)
     }
