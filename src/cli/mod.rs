@@ -10,6 +10,7 @@ use crate::exit::Exit;
 mod agent;
 mod config;
 mod gate_options;
+mod hooks;
 mod log;
 mod measure;
 mod notify;
@@ -46,6 +47,8 @@ enum Verb {
     Notify(notify::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
+    /// Put the gate into the way of container engines, or take it away
+    Hooks(hooks::Args),
     /// Hold a container's start, then become its OCI runtime
     Oci(oci::Args),
 }
@@ -105,6 +108,7 @@ impl Cli {
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
             Verb::Config(args) => args.run(),
+            Verb::Hooks(args) => args.run(),
             Verb::Oci(args) => args.run(),
         }
     }
