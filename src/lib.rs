@@ -17,6 +17,8 @@ pub mod publish;
 pub mod reference;
 // Let them go: `run` and `wait`; reads the gate page and nothing else.
 pub mod waiter;
+// Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
+pub mod workload;
 
 // chronyd's command protocol.
 pub mod chrony;

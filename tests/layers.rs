@@ -18,10 +18,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("disruption", &["decision", "sys"]),
     ("reference", &["decision", "sys"]),
     ("correction", &["chrony", "decision", "reference", "sys"]),
-    ("config", &["correction", "decision", "duration", "page", "reference", "sys"]),
+    ("workload", &["decision", "sys"]),
+    ("config", &["correction", "decision", "duration", "page", "reference", "sys", "workload"]),
     ("publish", &["decision", "disruption", "page", "sys"]),
     ("waiter", &["decision", "duration", "exit", "page", "reference", "sys"]),
-    ("agent", &["config", "correction", "decision", "disruption", "publish", "reference", "sys"]),
+    ("agent", &["config", "correction", "decision", "disruption", "publish", "reference", "sys", "workload"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -19,6 +19,8 @@ mod run;
 mod servers;
 mod status;
 mod sync;
+mod thaw;
+mod vm;
 mod wait;
 
 /// Keeps workloads waiting until the host's clock can be trusted.
@@ -45,6 +47,10 @@ enum Verb {
     Status(status::Args),
     /// Tell the agent of a sleep, a wake-up, a snapshot or a restore
     Notify(notify::Args),
+    /// Thaw what the agent froze and did not thaw
+    Thaw(thaw::Args),
+    /// Tell the agent in a guest of this hypervisor
+    Vm(vm::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
     /// Put the gate into the way of container engines, or take it away
@@ -107,6 +113,8 @@ impl Cli {
             Verb::Measure(args) => args.run(),
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
+            Verb::Thaw(args) => args.run(),
+            Verb::Vm(args) => args.run(),
             Verb::Config(args) => args.run(),
             Verb::Hooks(args) => args.run(),
             Verb::Oci(args) => args.run(),

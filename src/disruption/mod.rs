@@ -2,8 +2,13 @@
 //! an event too.
 
 pub mod clock_set;
+pub mod hypervisor;
 pub mod logind;
 pub mod network;
 pub mod notify;
 pub mod signal;
 pub mod suspend;
+pub mod vmclock;
+pub mod vmgenid;
+pub mod vsock;
+pub mod watch;

@@ -2,6 +2,7 @@
 
 mod book;
 pub mod defaults;
+pub mod hardware;
 mod moment;
 pub mod ntp;
 pub mod phc;

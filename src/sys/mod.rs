@@ -1,6 +1,7 @@
 //! The kernel made safe: the only `unsafe` blocks of the program are here.
 
 pub mod adjtimex;
+pub mod cgroup;
 pub mod clock;
 pub mod counter;
 pub mod futex;

@@ -129,11 +129,9 @@ impl VmClock {
         let path = root.join(DEVICE);
         match File::open(&path) {
             Ok(file) => Ok(Self { file, path }),
-            Err(error) => Err(match error.kind() {
-                ErrorKind::NotFound => Error::NotThere { path },
-                ErrorKind::PermissionDenied => Error::NotAllowed { path, source: error },
-                _ => Error::Unreadable { path, source: error },
-            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NotThere { path }),
+            Err(source) if source.kind() == ErrorKind::PermissionDenied => Err(Error::NotAllowed { path, source }),
+            Err(source) => Err(Error::Unreadable { path, source }),
         }
     }
 

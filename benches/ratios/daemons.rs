@@ -1,0 +1,161 @@
+//! chronyd and the agent side by side, as on a host, on loopback and with their hands off this machine's clock.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use clockgate::chrony::Client;
+use clockgate::decision::{Gate, Offset};
+use clockgate::page::Page;
+use clockgate::sys::clock::boottime;
+
+use crate::clockgate;
+use crate::lab::folder as lab;
+use crate::lab::liar::Liar;
+use crate::report::{Result, until};
+
+/// An NTP server that tells the truth, a bus, a chronyd and an agent; all of them end with this.
+pub struct Daemons {
+    folder: PathBuf,
+    pub agent: Ours,
+    pub chronyd: Ours,
+    _bus: Ours,
+    _server: Liar,
+}
+
+impl Daemons {
+    /// Starts them in `folder`; chronyd is synchronised and the agent's gate open on a proof when this returns.
+    pub fn start(folder: &Path) -> Result<Self> {
+        // chronyd makes no socket in a folder that others may enter.
+        fs::DirBuilder::new().mode(0o700).create(folder)?;
+        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
+        if !up.success() {
+            return Err("cannot bring up the loopback of this namespace".into());
+        }
+        let server = Liar::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Offset::ZERO)?;
+        let bus = start_bus(folder)?;
+        let chronyd = start_chronyd(folder, server.address())?;
+        let agent = start_agent(folder, server.address())?;
+        let daemons = Self { folder: folder.to_owned(), agent, chronyd, _bus: bus, _server: server };
+        let soon = || boottime() + Duration::from_secs(2);
+        until("chronyd is synchronised", Duration::from_secs(30), || {
+            let tracking = Client::unix(&daemons.socket(), soon()).tracking();
+            tracking.is_ok_and(|tracking| tracking.synchronised().is_some())
+        })?;
+        until("the agent's gate is open", Duration::from_secs(30), || {
+            Page::open(&daemons.public()).is_ok_and(|page| page.read().gate == Gate::Proven)
+        })?;
+        Ok(daemons)
+    }
+
+    /// The folder of the agent's page.
+    pub fn public(&self) -> PathBuf {
+        self.folder.join("public")
+    }
+
+    /// What people put in front of a command that wants the right time.
+    pub fn waitsync(&self) -> Command {
+        let mut command = Command::new(lab().join("chrony/usr/bin/chronyc"));
+        command.arg("-h").arg(self.socket()).args(["waitsync", "1", "0.1", "0", "0.1"]);
+        command
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("chronyd.sock")
+    }
+}
+
+/// A process of ours.
+pub struct Ours(Child);
+
+impl Ours {
+    fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let log = File::create(log)?;
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+        Ok(Self(child.map_err(|e| format!("cannot start {command:?}: {e}"))?))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A program that cannot set the clock, whatever it tries.
+fn harmless(program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]).arg(program.as_ref());
+    command
+}
+
+fn start_bus(folder: &Path) -> Result<Ours> {
+    // The agent is root, as everybody is here: what a system bus allows to whom is not what is measured.
+    let config = format!(
+        "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\" \
+         \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig><listen>{}</listen>\
+         <auth>EXTERNAL</auth><policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>\
+         <allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy></busconfig>",
+        bus_address(folder)
+    );
+    let path = folder.join("bus.conf");
+    fs::write(&path, config)?;
+    let mut command = Command::new("dbus-daemon");
+    command.arg(format!("--config-file={}", path.display())).args(["--nofork", "--nopidfile"]);
+    let bus = Ours::start(&mut command, &folder.join("bus.log"))?;
+    until("the bus listens", Duration::from_secs(10), || folder.join("bus").exists())?;
+    Ok(bus)
+}
+
+fn bus_address(folder: &Path) -> String {
+    format!("unix:path={}", folder.join("bus").display())
+}
+
+fn start_chronyd(folder: &Path, server: SocketAddr) -> Result<Ours> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    // Debian's file, but for the server and the places.
+    let config = format!(
+        "server {} port {} iburst\ndriftfile {}\nntsdumpdir {}\nmaxupdateskew 100.0\nrtcsync\nmakestep 1 3\n\
+         port 0\ncmdport 0\nbindcmdaddress {}\npidfile {}\n",
+        server.ip(),
+        server.port(),
+        path("drift"),
+        path("nts"),
+        path("chronyd.sock"),
+        path("chronyd.pid"),
+    );
+    fs::write(path("chrony.conf"), config)?;
+    let mut command = harmless(lab().join("chrony/usr/sbin/chronyd"));
+    command.args(["-x", "-d", "-u", "root", "-f"]).arg(path("chrony.conf"));
+    Ours::start(&mut command, &folder.join("chronyd.log"))
+}
+
+fn start_agent(folder: &Path, server: SocketAddr) -> Result<Ours> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let root = folder.join("root");
+    fs::create_dir_all(root.join("etc/clockgate"))?;
+    // Proofs are renewed as often as is ever allowed without being told to.
+    let config = format!(
+        "servers: [\"{server}\"]\ncorrection: none\nremeasure: {{max: 120s}}\npage: {}\nbus: {{system: true, peer: {}}}\n\
+         chrony: {{socket: {}}}\n",
+        path("public"),
+        path("peer"),
+        path("chronyd.sock"),
+    );
+    fs::write(root.join("etc/clockgate/config.yaml"), config)?;
+    let mut command = harmless(clockgate());
+    command.args(["agent", "--root"]).arg(root);
+    // As its unit has it: WatchdogSec=2min.
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", bus_address(folder)).env("WATCHDOG_USEC", "120000000");
+    command.env_remove("WATCHDOG_PID");
+    Ours::start(&mut command, &folder.join("agent.log"))
+}

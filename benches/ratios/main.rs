@@ -1,0 +1,75 @@
+//! What clockgate costs, as ratios within one run: `run` in front of a command, many waiters let go at once, the memory and
+//! the wake-ups of an idle agent. Its tables go to docs/performance.md.
+#![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clockgate::decision::{Epoch, Gate, Snapshot};
+use clockgate::publish::gate_page::GatePage;
+use clockgate::sys::clock::boottime;
+
+#[path = "../../tests/uml/lab/mod.rs"]
+mod lab;
+#[path = "../report/mod.rs"]
+mod report;
+
+mod daemons;
+mod idle;
+mod open;
+mod released;
+
+use daemons::Daemons;
+use idle::Idle;
+use report::{Result, Table};
+
+fn main() -> ExitCode {
+    // As one of its own waiters: a bare futex, nothing around it.
+    if let Some(path) = std::env::args_os().skip_while(|arg| arg != released::BARE).nth(1) {
+        return released::bare_waiter(Path::new(&path));
+    }
+    let done = match lab::missing() {
+        Some(missing) => Err(missing.into()),
+        None => lab::namespace::enter().map_err(|failed| failed.message().unwrap_or_default().into()),
+    };
+    match done.and_then(|()| measure()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the bench failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result {
+    report::write("machine", &report::machine::describe())?;
+    let folder = tempfile::tempdir()?;
+    let daemons = Daemons::start(&folder.path().join("idle"))?;
+    let mut table = Table::new(&["what", "clockgate", "beside it", "ratio", "goal"]);
+    let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
+    page.publish(&proven());
+    open::measure(folder.path(), &daemons, &mut table)?;
+    // The others go on for longer than it has to be watched, and it is not asked for anything meanwhile.
+    let idle = Idle::watch(&daemons);
+    released::measure(folder.path(), &mut page, &mut table)?;
+    table.write("ratios")?;
+    idle.report()?.write("idle")
+}
+
+/// A gate that is open on a proof.
+fn proven() -> Snapshot {
+    Snapshot {
+        state: 4,
+        gate: Gate::Proven,
+        epoch: Epoch::new(1),
+        bound: Some(Duration::from_millis(2)),
+        valid_until: boottime() + Duration::from_secs(3600),
+        ..Snapshot::default()
+    }
+}
+
+/// The program.
+fn clockgate() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_clockgate"))
+}

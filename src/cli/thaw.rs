@@ -1,0 +1,132 @@
+//! `clockgate thaw`: what the agent froze and did not thaw; by hand, as `ExecStopPost=`, and, hidden, as the guard.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cli::Error;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::workload::guard::{self, Watch};
+use crate::workload::tree::Place;
+use crate::workload::{self, Settings, Thawed, ledger};
+
+/// Options of `clockgate thaw`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Read the configuration below this folder
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+
+    /// The ledger of what was frozen (the configuration's if not given)
+    #[arg(long, value_name = "FILE", hide = true)]
+    ledger: Option<PathBuf>,
+
+    /// The cgroup2 hierarchy (found if not given)
+    #[arg(long, value_name = "DIR", hide = true)]
+    cgroup: Option<PathBuf>,
+
+    /// Be the guard of the agent at the other end of standard input
+    #[arg(long, value_name = "SESSION", hide = true, requires = "max")]
+    guard: Option<String>,
+
+    /// How long the guard lets things be frozen
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, hide = true)]
+    max: Option<Duration>,
+}
+
+impl Args {
+    /// Performs the verb: 0 when nothing of ours is frozen any more.
+    pub fn run(self) -> Result<Exit, Error> {
+        if let (Some(session), Some(max)) = (&self.guard, self.max) {
+            return self.keep(session, max);
+        }
+        let settings = self.settings();
+        let outcome = workload::replay(&settings);
+        let nothing = Thawed::default();
+        let thawed = match &outcome {
+            Ok(thawed) | Err(workload::Error::StillFrozen { thawed, .. }) => thawed,
+            Err(_) => &nothing,
+        };
+        if self.json {
+            println!("{}", as_json(thawed, &outcome));
+        } else {
+            print!("{}", as_text(thawed, outcome.is_ok()));
+        }
+        match outcome {
+            Ok(_) => Ok(Exit::Ok),
+            Err(error) => Err(Error::caused(code(&error), "not everything was thawed", error)),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        let mut settings = match Config::load(&self.root) {
+            Ok(config) => config.workload_settings(),
+            Err(error) => {
+                // A mistake in the configuration is no reason to leave anything frozen.
+                eprintln!("clockgate: {error}\nThawing by the ledger in its usual place all the same.");
+                Config { root: self.root.clone(), ..Config::default() }.workload_settings()
+            }
+        };
+        settings.cgroup.clone_from(&self.cgroup);
+        if let Some(ledger) = &self.ledger {
+            settings.ledger.clone_from(ledger);
+        }
+        settings
+    }
+
+    fn keep(&self, session: &str, max: Duration) -> Result<Exit, Error> {
+        let session = u64::from_str_radix(session, 16)
+            .map_err(|e| Error::caused(Exit::Usage, format!("`{session}` is no session"), e))?;
+        let failed = |error: workload::Error| Error::caused(code(&error), "the guard has failed", error);
+        let folder = Place::find(Path::new("/proc"), self.cgroup.as_deref()).map_err(failed)?.folder;
+        // A guard is told everything: it reads no configuration.
+        let ledger = self.ledger.clone().unwrap_or_else(|| ledger::PATH.into());
+        let watch = Watch { ledger, folder, session, max };
+        guard::keep(&watch).map(|()| Exit::Ok).map_err(failed)
+    }
+}
+
+fn code(error: &workload::Error) -> Exit {
+    match error {
+        workload::Error::NotPermitted { .. } => Exit::NotPermitted,
+        workload::Error::StillFrozen { failed, .. }
+            if failed.iter().all(|error| matches!(error, workload::Error::NotPermitted { .. })) =>
+        {
+            Exit::NotPermitted
+        }
+        workload::Error::Absent(..)
+        | workload::Error::Broken { .. }
+        | workload::Error::Held(_)
+        | workload::Error::Guard { .. }
+        | workload::Error::StillFrozen { .. } => Exit::StillShut,
+    }
+}
+
+fn as_json(thawed: &Thawed, outcome: &Result<Thawed, workload::Error>) -> serde_json::Value {
+    let paths = |paths: &[PathBuf]| paths.iter().map(|path| format!("/{}", path.display())).collect::<Vec<_>>();
+    json!({
+        "version": 1,
+        "thawed": paths(&thawed.thawed),
+        "gone": paths(&thawed.gone),
+        "damaged_lines": thawed.damaged,
+        "done": outcome.is_ok(),
+    })
+}
+
+fn as_text(thawed: &Thawed, is_done: bool) -> String {
+    let mut lines: Vec<String> = thawed.thawed.iter().map(|path| format!("thawed /{}", path.display())).collect();
+    lines.extend(thawed.gone.iter().map(|path| format!("gone: /{}", path.display())));
+    if thawed.damaged > 0 {
+        lines.push(format!("{} line(s) of the ledger are damaged and were passed over", thawed.damaged));
+    }
+    if lines.is_empty() && is_done {
+        lines.push("nothing is frozen by clockgate".to_owned());
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}

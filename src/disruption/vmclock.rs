@@ -1,0 +1,164 @@
+//! The hypervisor's own mark that it moved this machine through time: the disruption marker of /dev/vmclock0.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::Sender;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use crate::decision::{Cause, Event};
+use crate::sys::readable::readable;
+use crate::sys::vmclock::{Error, Page, VmClock};
+
+/// Where nobody notifies us; a read costs about a microsecond.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Sends what the marker tells, until nobody listens. Returns at once where there is no such device, or not for us.
+///
+/// # Errors
+/// [`Error`]; the caller reports the source as lost.
+pub async fn watch(root: PathBuf, events: Sender<Event>) -> Result<(), Error> {
+    let (mut watched, mut seen) = match begin(&root) {
+        Ok(begun) => begun,
+        Err(error @ Error::NotThere { .. }) => {
+            debug!("{error}; no hypervisor marks disruptions");
+            return Ok(());
+        }
+        Err(error @ Error::NotAllowed { .. }) => {
+            warn!(error = &error as &dyn std::error::Error, "the hypervisor's marks go unseen");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    loop {
+        tokio::select! {
+            () = events.closed() => return Ok(()),
+            () = watched.changed() => {}
+        }
+        let page = match watched.read() {
+            // What is written for longer than the driver waits is read when it is whole.
+            Err(Error::Busy) => continue,
+            page => page?,
+        };
+        let Some(cause) = moved(&seen, &page) else { continue };
+        seen = page;
+        if events.send(Event::Disrupted(cause)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn begin(root: &Path) -> Result<(Watched, Page), Error> {
+    let device = VmClock::open(root)?;
+    let page = device.read()?;
+    // Drivers before Linux 7.0 have no poll(2), and epoll(7) takes nothing that has none.
+    let notified = if page.notifies { readable(VmClock::open(root)?).ok() } else { None };
+    debug!(notified = notified.is_some(), "watching the hypervisor's marks");
+    let watched = Watched { device, notified };
+    let seen = watched.read()?;
+    Ok((watched, seen))
+}
+
+/// The page, and how we learn that it changed.
+struct Watched {
+    device: VmClock,
+    /// Where the kernel tells us: a descriptor that counts what was read by it. Elsewhere we look.
+    notified: Option<AsyncFd<VmClock>>,
+}
+
+impl Watched {
+    fn read(&self) -> Result<Page, Error> {
+        self.notified.as_ref().map_or(&self.device, AsyncFd::get_ref).read()
+    }
+
+    /// Returns when the page may have changed.
+    async fn changed(&mut self) {
+        if let Some(fd) = &self.notified {
+            match fd.readable().await {
+                Ok(mut ready) if !ready.ready().is_read_closed() => return ready.clear_ready(),
+                // POLLHUP: the hypervisor notifies nobody any more, and to go on waiting would be to spin.
+                Ok(_) | Err(_) => {}
+            }
+            self.notified = None;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What it means that the page changed so.
+fn moved(seen: &Page, page: &Page) -> Option<Cause> {
+    let another_generation = seen.generation != page.generation;
+    if seen.disruption_marker == page.disruption_marker && !another_generation {
+        return None;
+    }
+    // Where generations are counted, a marker that moves without them is a live migration: a pause, and no copy of us.
+    let migrated = page.generation.is_some() && !another_generation;
+    Some(if migrated { Cause::Pause { lost: Duration::ZERO } } else { Cause::Restore })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::vmclock::fake::FakePage;
+    use tokio::sync::mpsc::{Receiver, channel};
+    use tokio::task::JoinHandle;
+
+    fn watched(root: &Path) -> (Receiver<Event>, JoinHandle<Result<(), Error>>) {
+        let (events, inbox) = channel(4);
+        (inbox, tokio::spawn(watch(root.to_owned(), events)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_marker_that_moves_is_a_restore_and_is_told_once() {
+        let root = tempfile::tempdir().unwrap();
+        let page = FakePage::new(7);
+        page.write(root.path());
+        let (mut inbox, _source) = watched(root.path());
+        // It has begun when it has looked once and waits: time goes on by itself only when every task does.
+        sleep(LOOK_EVERY).await;
+        FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        sleep(LOOK_EVERY * 10).await;
+        assert!(inbox.try_recv().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_half_written_is_read_when_it_is_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let page = FakePage::new(7);
+        page.write(root.path());
+        let (mut inbox, source) = watched(root.path());
+        sleep(LOOK_EVERY).await;
+        FakePage { marker: 8, sequence: 3, ..page }.write(root.path());
+        sleep(LOOK_EVERY * 3).await;
+        assert!(inbox.try_recv().is_err() && !source.is_finished());
+        FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_live_migration_is_a_pause_where_generations_are_counted() {
+        let root = tempfile::tempdir().unwrap();
+        let page = FakePage { generation: Some(1), ..FakePage::new(7) };
+        page.write(root.path());
+        let (mut inbox, _source) = watched(root.path());
+        sleep(LOOK_EVERY).await;
+        FakePage { marker: 8, ..page }.write(root.path());
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Pause { lost: Duration::ZERO })));
+        FakePage { marker: 9, generation: Some(2), ..page }.write(root.path());
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_device_the_source_ends_in_silence_and_a_strange_one_is_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut inbox, source) = watched(root.path());
+        assert!(source.await.unwrap().is_ok() && inbox.recv().await.is_none());
+        std::fs::create_dir_all(root.path().join("dev")).unwrap();
+        std::fs::write(root.path().join(crate::sys::vmclock::DEVICE), [0; 4096]).unwrap();
+        let (_inbox, source) = watched(root.path());
+        assert!(matches!(source.await.unwrap(), Err(Error::Unknown { .. })));
+    }
+}

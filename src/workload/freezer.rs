@@ -1,0 +1,265 @@
+//! Freeze, await, thaw. The ledger is written before each freeze and after each thaw, never the other way round.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Error;
+use super::container::Container;
+use super::ledger::{Contents, Entry, Ledger};
+use super::plan::Unit;
+use crate::decision::{Frozen, nanos_u64};
+use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
+use crate::sys::clock::monotonic_nanos;
+
+/// After so long it is looked at who keeps a cgroup from being frozen; then after twice as long, and so on.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
+/// So many marks are held open at once, and are noted with one write: far below the 1024 files that a process may have open.
+const AT_ONCE: usize = 128;
+
+/// What was thawed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Thawed {
+    /// Cgroups that run again, the last frozen first; relative to the hierarchy.
+    pub thawed: Vec<PathBuf>,
+    /// Cgroups that were gone, or replaced by others of the same name.
+    pub gone: Vec<PathBuf>,
+    /// Lines of the ledger that could not be read.
+    pub damaged: usize,
+}
+
+/// Thawing little by little, so that not all that became due meanwhile is done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waves {
+    /// Cgroups thawed together.
+    pub size: usize,
+    /// Time between two waves.
+    pub pause: Duration,
+}
+
+/// What a freeze needs to know.
+pub struct Order<'a> {
+    /// Who freezes, for the ledger.
+    pub session: u64,
+    /// How long to wait for the tasks to stop.
+    pub limit: Duration,
+    /// What a container is called.
+    pub name: &'a dyn Fn(&Container) -> String,
+}
+
+/// The hands on the hierarchy.
+#[derive(Clone, Copy, Debug)]
+pub struct Freezer<'a> {
+    /// The hierarchy.
+    pub hierarchy: &'a Hierarchy,
+    /// What is noted before and after.
+    pub ledger: &'a Ledger,
+    /// The freezer of version 1, where there is one.
+    pub old_freezer: Option<&'a Path>,
+}
+
+impl Freezer<'_> {
+    /// Freezes the cgroups, and waits until their tasks have stopped. One that is marked already is left as it is.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger cannot be written, or not a single mark could be set. What was frozen before that is in the
+    /// ledger.
+    pub fn freeze(&self, units: &[Unit<'_>], order: &Order<'_>) -> Result<Frozen, Error> {
+        let end = monotonic_nanos().saturating_add(nanos_u64(order.limit));
+        let (mut marked, mut failed) = (vec![], vec![]);
+        for some in units.chunks(AT_ONCE) {
+            self.mark(some, order.session, &mut marked, &mut failed)?;
+        }
+        if marked.is_empty() && !failed.is_empty() {
+            let (_, error) = failed.swap_remove(0);
+            return Err(error);
+        }
+        let mut report = Frozen::default();
+        for (unit, error) in failed {
+            report.of += unit.containers.len().max(1);
+            report.stuck.push(format!("{}: {}", called(unit, order), super::error::chain(&error)));
+        }
+        for unit in marked {
+            self.confirm(unit, end, order, &mut report);
+        }
+        Ok(report)
+    }
+
+    fn mark<'u>(
+        &self,
+        units: &'u [Unit<'u>],
+        session: u64,
+        marked: &mut Vec<&'u Unit<'u>>,
+        failed: &mut Vec<(&'u Unit<'u>, Error)>,
+    ) -> Result<(), Error> {
+        let mut to_set: Vec<(&Unit<'_>, Mark)> = vec![];
+        let mut sort = |unit, outcome: io::Result<Option<Mark>>| match outcome {
+            Ok(Some(mark)) => to_set.push((unit, mark)),
+            Ok(None) => marked.push(unit),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => failed.push((unit, self.error("freeze", unit.cgroup, error))),
+        };
+        for unit in units {
+            let unmarked = self.hierarchy.mark(unit.cgroup).and_then(|mark| Ok((!mark.is_set()?).then_some(mark)));
+            sort(unit, unmarked);
+        }
+        let entry =
+            |(unit, mark): &(&Unit<'_>, Mark)| Entry { cgroup: unit.cgroup.to_owned(), inode: mark.inode(), session };
+        if !to_set.is_empty() {
+            self.ledger.note_frozen(&to_set.iter().map(entry).collect::<Vec<_>>())?;
+        }
+        for (unit, mark) in to_set {
+            match mark.set() {
+                Ok(()) => marked.push(unit),
+                Err(error) if is_gone(&error) => {}
+                Err(error) => failed.push((unit, self.error("freeze", unit.cgroup, error))),
+            }
+        }
+        Ok(())
+    }
+
+    fn confirm(&self, unit: &Unit<'_>, end: u64, order: &Order<'_>, report: &mut Frozen) {
+        let mut pause = LOOK_AFTER;
+        loop {
+            let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
+            match self.is_frozen(unit.cgroup, left.min(pause)) {
+                Ok(true) => {
+                    report.frozen += unit.containers.len();
+                    report.of += unit.containers.len();
+                    return;
+                }
+                Err(error) if is_gone(&error) => return,
+                Err(error) => return self.unknown(unit.cgroup, error, report),
+                Ok(false) => {}
+            }
+            let (frozen, awaited): (Vec<&Container>, Vec<&Container>) =
+                unit.containers.iter().partition(|container| self.is_frozen_or_gone(&container.cgroup));
+            let is_over = left.is_zero();
+            if is_over || (awaited.is_empty() && !unit.containers.is_empty()) {
+                report.frozen += frozen.len();
+                report.of += unit.containers.len();
+                report.stuck.extend(awaited.iter().map(|one| self.why(&one.cgroup, (order.name)(one))));
+                if unit.containers.is_empty() {
+                    report.stuck.push(self.why(unit.cgroup, called(unit, order)));
+                }
+                return;
+            }
+            pause = pause.saturating_mul(2);
+        }
+    }
+
+    fn is_frozen_or_gone(&self, cgroup: &Path) -> bool {
+        match self.is_frozen(cgroup, Duration::ZERO) {
+            Ok(is_frozen) => is_frozen || is_paused(self.hierarchy, self.old_freezer, cgroup),
+            Err(error) => is_gone(&error),
+        }
+    }
+
+    fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut Frozen) {
+        report.of += 1;
+        report.stuck.push(super::error::chain(&self.error("look at", cgroup, error)));
+    }
+
+    fn is_frozen(&self, cgroup: &Path, limit: Duration) -> io::Result<bool> {
+        self.hierarchy.events(cgroup)?.wait_until_frozen(limit)
+    }
+
+    /// Names the processes that the kernel cannot stop: those in uninterruptible sleep.
+    fn why(&self, cgroup: &Path, name: String) -> String {
+        let mut asleep = vec![];
+        self.uninterruptible(cgroup, &mut asleep);
+        let shown: Vec<&str> = asleep.iter().map(String::as_str).take(3).collect();
+        match shown[..] {
+            [] => format!("{name} has not stopped"),
+            _ => format!("{name} has not stopped: uninterruptible sleep of process {}", shown.join(", ")),
+        }
+    }
+
+    fn uninterruptible(&self, cgroup: &Path, found: &mut Vec<String>) {
+        for pid in self.hierarchy.processes(cgroup).unwrap_or_default() {
+            // pid (comm) state …; the name may hold anything, brackets too.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if let Some((name, rest)) = stat.rsplit_once(')')
+                && rest.starts_with(" D")
+            {
+                found.push(format!("{name})"));
+            }
+        }
+        let below = std::fs::read_dir(self.hierarchy.path().join(cgroup)).into_iter().flatten().flatten();
+        for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            self.uninterruptible(&cgroup.join(entry.file_name()), found);
+        }
+    }
+
+    /// Thaws what the ledger says was frozen, by `session` alone or by anybody, the last first.
+    ///
+    /// # Errors
+    /// [`Error::StillFrozen`] names what could not be thawed; all the rest was. Any other [`Error`] is about the ledger itself.
+    pub fn thaw(&self, contents: &Contents, session: Option<u64>, waves: Option<Waves>) -> Result<Thawed, Error> {
+        let ours = |entry: &&Entry| session.is_none_or(|session| entry.session == session);
+        let entries: Vec<&Entry> = contents.entries.iter().rev().filter(ours).collect();
+        let mut thawed = Thawed { damaged: contents.damaged, ..Thawed::default() };
+        let (mut failed, mut unnoted) = (vec![], None);
+        let size = waves.map_or(AT_ONCE, |waves| waves.size.max(1));
+        for (n, wave) in entries.chunks(size).enumerate() {
+            if let (true, Some(waves)) = (n > 0, waves) {
+                crate::sys::nap(waves.pause);
+            }
+            let mut done = vec![];
+            for entry in wave {
+                match self.clear(entry) {
+                    Ok(true) => thawed.thawed.push(entry.cgroup.clone()),
+                    Ok(false) => thawed.gone.push(entry.cgroup.clone()),
+                    Err(error) => {
+                        failed.push(self.error("thaw", &entry.cgroup, error));
+                        continue;
+                    }
+                }
+                done.push((*entry).clone());
+            }
+            if let Err(error) = self.ledger.note_thawed(&done) {
+                unnoted.get_or_insert(error);
+            }
+        }
+        match (failed.is_empty(), unnoted) {
+            (true, None) => Ok(thawed),
+            (true, Some(error)) => Err(error),
+            (false, _) => Err(Error::StillFrozen { thawed, failed }),
+        }
+    }
+
+    /// Whether the cgroup was there to be thawed.
+    fn clear(&self, entry: &Entry) -> io::Result<bool> {
+        let cleared = self.hierarchy.mark(&entry.cgroup).and_then(|mark| {
+            let is_ours = mark.inode() == entry.inode;
+            if is_ours { mark.clear().map(|()| true) } else { Ok(false) }
+        });
+        match cleared {
+            Err(error) if is_gone(&error) => Ok(false),
+            other => other,
+        }
+    }
+
+    fn error(&self, what: &'static str, cgroup: &Path, error: io::Error) -> Error {
+        Error::from_io(what, &self.hierarchy.path().join(cgroup), error)
+    }
+}
+
+fn called(unit: &Unit<'_>, order: &Order<'_>) -> String {
+    match unit.containers[..] {
+        [only] if only.cgroup == unit.cgroup => (order.name)(only),
+        _ => format!("/{}", unit.cgroup.display()),
+    }
+}
+
+/// Whether an engine has paused a container by the freezer of version 1: the other never calls its tasks frozen then, since to
+/// that one they are in uninterruptible sleep.
+pub fn is_paused(hierarchy: &Hierarchy, old_freezer: Option<&Path>, cgroup: &Path) -> bool {
+    let state = |old: &Path| {
+        let process = hierarchy.processes(cgroup).ok()?.into_iter().next()?;
+        let cgroups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+        let path = cgroups.lines().find_map(|line| line.split_once(":freezer:/"))?.1;
+        std::fs::read_to_string(old.join(path).join("freezer.state")).ok()
+    };
+    old_freezer.and_then(state).is_some_and(|state| state.starts_with("FROZEN"))
+}

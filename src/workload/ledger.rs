@@ -1,0 +1,367 @@
+//! What we froze and have to thaw, whatever becomes of us: a file in `/run`, written and synced before each freeze, gone with the
+//! boot as the freezes are.
+//!
+//! It is only ever appended to, by the agent that freezes, the guard, and `clockgate thaw`, one write(2) at a time, and cut back
+//! to nothing by whoever holds its lock when nothing is frozen. Every line stands for itself and has its checksum: one
+//! that is damaged or half-written takes no other with it. A line is
+//!
+//! ```text
+//! CHECKSUM freeze|thaw BOOT-ID SESSION INODE CGROUP
+//! ```
+//!
+//! with the cgroup relative to the hierarchy, last, since it may have blanks in it. What held a mark before us never gets one.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::Error;
+
+/// Where it lies unless told otherwise.
+pub const PATH: &str = "/run/clockgate/ledger";
+
+/// A cgroup that we froze.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the hierarchy.
+    pub cgroup: PathBuf,
+    /// The inode of its `cgroup.freeze`: a cgroup that took its place has another.
+    pub inode: u64,
+    /// The agent that froze it.
+    pub session: u64,
+}
+
+/// What is still to be thawed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// In the order of freezing.
+    pub entries: Vec<Entry>,
+    /// Lines that could not be read.
+    pub damaged: usize,
+}
+
+/// The ledger as those see it who thaw.
+#[derive(Debug)]
+pub struct Ledger {
+    file: File,
+    path: PathBuf,
+    boot: String,
+}
+
+impl Ledger {
+    /// Opens it; none where nobody ever froze anything.
+    ///
+    /// # Errors
+    /// [`Error`] when it is there and cannot be opened.
+    pub fn open(path: &Path, boot: &str) -> Result<Option<Self>, Error> {
+        match options().open(path) {
+            Ok(file) => Ok(Some(Self { file, path: path.to_owned(), boot: boot.to_owned() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::from_io("open", path, error)),
+        }
+    }
+
+    /// Opens it, or lays it there with the folder above it.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be opened or made.
+    pub fn make(path: &Path, boot: &str) -> Result<Self, Error> {
+        if let Some(folder) = path.parent() {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(folder);
+            made.map_err(|e| Error::from_io("make", folder, e))?;
+        }
+        let file = options().create(true).mode(0o600).open(path).map_err(|e| Error::from_io("make", path, e))?;
+        Ok(Self { file, path: path.to_owned(), boot: boot.to_owned() })
+    }
+
+    /// Everything that this boot has frozen and not thawed.
+    ///
+    /// # Errors
+    /// [`Error`] when the file cannot be read.
+    pub fn read(&self) -> Result<Contents, Error> {
+        // Not from the file's position, which moves with what is written.
+        let (mut bytes, mut part) = (vec![], vec![0; 1 << 16]);
+        loop {
+            match self.file.read_at(&mut part, bytes.len() as u64) {
+                Ok(0) => break,
+                Ok(length) => bytes.extend(&part[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::from_io("read", &self.path, error)),
+            }
+        }
+        Ok(parse(&bytes, &self.boot))
+    }
+
+    /// Notes what will be frozen; whoever calls this freezes only after it returned.
+    ///
+    /// # Errors
+    /// [`Error`] when the file cannot be written or synced: then nothing may be frozen.
+    pub fn note_frozen(&self, entries: &[Entry]) -> Result<(), Error> {
+        self.append(entries, "freeze")
+    }
+
+    /// Notes what was thawed.
+    ///
+    /// # Errors
+    /// [`Error`] when the file cannot be written or synced: then it will be thawed again.
+    pub fn note_thawed(&self, entries: &[Entry]) -> Result<(), Error> {
+        self.append(entries, "thaw")
+    }
+
+    fn append(&self, entries: &[Entry], verb: &str) -> Result<(), Error> {
+        let mut file = &self.file;
+        file.write_all(&lines(entries, verb, &self.boot))
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| Error::from_io("write", &self.path, e))
+    }
+
+    /// Cuts it back to nothing, if nothing is frozen and nobody who may freeze holds it.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be read or cut.
+    pub fn tidy(self) -> Result<(), Error> {
+        match Held::take(self) {
+            Ok(held) => held.tidy(),
+            // The agent tidies up by itself.
+            Err(Error::Held(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The ledger as the agent sees it who freezes: one at a time, by a lock that ends with its process.
+#[derive(Debug)]
+pub struct Held {
+    ledger: Ledger,
+    _lock: Flock<File>,
+}
+
+impl Held {
+    /// Takes the ledger for itself.
+    ///
+    /// # Errors
+    /// [`Error::Held`] when another agent has it.
+    pub fn take(ledger: Ledger) -> Result<Self, Error> {
+        let file = ledger.file.try_clone().map_err(|e| Error::from_io("open", &ledger.path, e))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { ledger, _lock: lock }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(Error::Held(ledger.path)),
+            Err((_, errno)) => Err(Error::from_io("lock", &ledger.path, errno.into())),
+        }
+    }
+
+    /// Cuts it back to nothing, if nothing is frozen.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be read or cut.
+    pub fn tidy(&self) -> Result<(), Error> {
+        if !self.ledger.read()?.entries.is_empty() {
+            return Ok(());
+        }
+        self.ledger.file.set_len(0).map_err(|e| Error::from_io("cut", &self.ledger.path, e))
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+    options
+}
+
+/// The lines of some entries, begun with the end of a line: what another may have left half-written stays alone.
+fn lines(entries: &[Entry], verb: &str, boot: &str) -> Vec<u8> {
+    let mut bytes = vec![b'\n'];
+    for Entry { cgroup, inode, session } in entries {
+        let mut line = format!("{verb} {boot} {session:016x} {inode} ").into_bytes();
+        line.extend(cgroup.as_os_str().as_bytes());
+        bytes.extend(format!("{:016x} ", checksum(&line)).into_bytes());
+        bytes.extend(line);
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// Reads every line that is whole; what was thawed by the same session that froze it is done.
+fn parse(bytes: &[u8], boot: &str) -> Contents {
+    let mut damaged = 0;
+    let mut entries: Vec<Option<Entry>> = vec![];
+    let mut frozen = HashMap::new();
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let Some((verb, its_boot, entry)) = parse_line(line) else {
+            damaged += 1;
+            continue;
+        };
+        let key = (entry.session, entry.inode);
+        if its_boot != boot {
+            continue;
+        }
+        if verb == "freeze" {
+            frozen.entry(key).or_insert_with(|| {
+                entries.push(Some(entry));
+                entries.len() - 1
+            });
+        } else if let Some(at) = frozen.remove(&key) {
+            entries[at] = None;
+        }
+    }
+    Contents { entries: entries.into_iter().flatten().collect(), damaged }
+}
+
+fn parse_line(line: &[u8]) -> Option<(&str, &str, Entry)> {
+    let (sum, rest) = line.split_at_checked(17)?;
+    let sum = u64::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
+    if sum != checksum(rest) {
+        return None;
+    }
+    let mut fields = rest.splitn(5, |byte| *byte == b' ');
+    let mut text = || fields.next().and_then(|field| std::str::from_utf8(field).ok());
+    let (verb, boot, session, inode) = (text()?, text()?, text()?, text()?);
+    let entry = Entry {
+        session: u64::from_str_radix(session, 16).ok()?,
+        inode: inode.parse().ok()?,
+        cgroup: PathBuf::from(OsStr::from_bytes(fields.next()?)),
+    };
+    matches!(verb, "freeze" | "thaw").then_some((verb, boot, entry))
+}
+
+/// FNV-1a, 64 bits: against accidents, not against root, who alone can write here.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BOOT: &str = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
+
+    fn entry(cgroup: &str, inode: u64) -> Entry {
+        Entry { cgroup: PathBuf::from(cgroup), inode, session: 7 }
+    }
+
+    struct Book(tempfile::TempDir);
+
+    impl Book {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("run/ledger")
+        }
+
+        fn open(&self) -> Ledger {
+            Ledger::make(&self.path(), BOOT).unwrap()
+        }
+    }
+
+    #[test]
+    fn what_was_frozen_is_read_back_and_what_was_thawed_is_done() {
+        let book = Book::new();
+        assert!(Ledger::open(&book.path(), BOOT).unwrap().is_none());
+        let ledger = book.open();
+        let (a, b) = (entry("docker/a", 1), entry("machine.slice/with a blank.scope", 2));
+        ledger.note_frozen(&[a.clone(), b.clone()]).unwrap();
+        assert_eq!(book.open().read().unwrap(), Contents { entries: vec![a.clone(), b.clone()], damaged: 0 });
+        ledger.note_thawed(&[b]).unwrap();
+        assert_eq!(book.open().read().unwrap().entries, [a]);
+    }
+
+    #[test]
+    fn a_thaw_is_for_the_cgroup_and_the_session_that_it_names() {
+        let ledger = Book::new().open();
+        let frozen = entry("docker/a", 1);
+        ledger.note_frozen(std::slice::from_ref(&frozen)).unwrap();
+        ledger.note_thawed(&[Entry { session: 8, ..frozen.clone() }, Entry { inode: 2, ..frozen.clone() }]).unwrap();
+        assert_eq!(ledger.read().unwrap().entries, std::slice::from_ref(&frozen));
+        ledger.note_thawed(std::slice::from_ref(&frozen)).unwrap();
+        ledger.note_frozen(std::slice::from_ref(&frozen)).unwrap();
+        assert_eq!(ledger.read().unwrap().entries, [frozen], "frozen again after it was thawed");
+    }
+
+    #[test]
+    fn another_boot_froze_nothing_of_this_one() {
+        let book = Book::new();
+        book.open().note_frozen(&[entry("docker/a", 1)]).unwrap();
+        let later = Ledger::open(&book.path(), "00000000-0000-0000-0000-000000000000").unwrap().unwrap();
+        assert_eq!(later.read().unwrap(), Contents::default());
+    }
+
+    #[test]
+    fn one_agent_at_a_time_freezes_and_tidies_up_only_when_nothing_is_frozen() {
+        let book = Book::new();
+        let held = Held::take(book.open()).unwrap();
+        assert!(matches!(Held::take(book.open()), Err(Error::Held(_))));
+        let a = entry("docker/a", 1);
+        held.note_frozen(std::slice::from_ref(&a)).unwrap();
+        held.tidy().unwrap();
+        assert_eq!(held.read().unwrap().entries, std::slice::from_ref(&a));
+        book.open().note_thawed(&[a]).unwrap();
+        book.open().tidy().unwrap();
+        assert_ne!(fs::metadata(book.path()).unwrap().len(), 0, "not while another holds it");
+        held.tidy().unwrap();
+        assert_eq!(fs::metadata(book.path()).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_line_cut_short_takes_no_other_with_it() {
+        let book = Book::new();
+        let (a, b, c) = (entry("docker/a", 1), entry("docker/b", 2), entry("docker/c", 3));
+        book.open().note_frozen(&[a.clone(), b]).unwrap();
+        let whole = fs::read(book.path()).unwrap();
+        let file = OpenOptions::new().write(true).open(book.path()).unwrap();
+        file.set_len(whole.len() as u64 - 4).unwrap();
+        book.open().note_frozen(std::slice::from_ref(&c)).unwrap();
+        assert_eq!(book.open().read().unwrap(), Contents { entries: vec![a, c], damaged: 1 });
+        // Without its end alone a line is whole.
+        fs::write(book.path(), &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(book.open().read().unwrap().entries.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn damage_anywhere_loses_the_lines_that_it_hits_and_no_other(
+            names in proptest::collection::vec("[a-z]{1,8}( [a-z]{1,4})?", 1..20),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            let entries: Vec<Entry> = (1..).zip(&names).map(|(inode, name)| entry(name, inode)).collect();
+            let whole = lines(&entries, "freeze", BOOT);
+            let mut bytes = whole.clone();
+            for (at, byte) in &damage {
+                *at.get_mut(&mut bytes) = *byte;
+            }
+            let read = parse(&bytes, BOOT).entries;
+            // A line survives whose bytes are what they were, with the ends of the lines beside it.
+            let mut start = 1;
+            for (line, entry) in whole[1..].split_inclusive(|byte| *byte == b'\n').zip(&entries) {
+                let (from, to) = (start - 1, start + line.len());
+                start = to;
+                if whole[from..to] == bytes[from..to] {
+                    prop_assert!(read.contains(entry), "{entry:?}");
+                }
+            }
+            prop_assert!(read.iter().all(|entry| entries.contains(entry)), "nothing is read that was not written");
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_fail(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&bytes, BOOT);
+        }
+    }
+}

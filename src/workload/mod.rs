@@ -1,0 +1,350 @@
+//! Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
+//!
+//! ```text
+//! tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
+//! plan               which cgroups to freeze for that       freezer         freeze, await, thaw
+//! ledger             what has to be thawed                  guard           thaws when the agent cannot
+//! ```
+//!
+//! Everything here blocks. Only the v2 freezer is used: on a hybrid host the engines put every container into the unified
+//! hierarchy too. Where there is none, nothing can be frozen, and that is said.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+mod about;
+mod container;
+mod error;
+mod exempt;
+mod freezer;
+pub(crate) mod guard;
+pub(crate) mod ledger;
+mod plan;
+pub(crate) mod tree;
+
+pub use container::{Container, Engine};
+pub use error::Error;
+pub use exempt::Pattern;
+pub use freezer::{Thawed, Waves};
+
+use about::{About, Lookup};
+use exempt::Keeper;
+use freezer::{Freezer, Order};
+use guard::{Guard, Watch};
+use ledger::{Held, Ledger};
+use plan::{Grain, Rules};
+use tree::{Node, Place};
+
+use crate::decision::Frozen;
+use crate::sys::cgroup::Hierarchy;
+
+/// The guard is for an agent that hangs: it waits as long as the agent may twice, before a sleep and after it, and a little.
+const GUARD_PARTS: u32 = 2;
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What to freeze, and where things are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whose containers are frozen.
+    pub engines: Vec<Engine>,
+    /// Containers that are not, whoever started them.
+    pub exclude: Vec<Pattern>,
+    /// How long anything may stay frozen, time asleep not counted; the guard of an agent that hangs waits twice as long.
+    pub max: Duration,
+    /// Thawing little by little; all at once where there is none. With waves every container is frozen by itself, so that it can
+    /// be thawed by itself.
+    pub waves: Option<Waves>,
+    /// The ledger.
+    pub ledger: PathBuf,
+    /// The program that the guard is, this one.
+    pub guard: PathBuf,
+    /// The cgroup2 hierarchy, or a part of it; found if none is given.
+    pub cgroup: Option<PathBuf>,
+    /// Where `/proc` is mounted.
+    pub proc_root: PathBuf,
+    /// The root of the host's file system, below which the engines keep their files.
+    pub root: PathBuf,
+}
+
+/// Nobody's containers; whose is the configuration's to say.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            engines: vec![],
+            exclude: vec![],
+            max: Duration::from_secs(30),
+            waves: None,
+            ledger: PathBuf::from(ledger::PATH),
+            guard: PathBuf::from("/proc/self/exe"),
+            cgroup: None,
+            proc_root: PathBuf::from("/proc"),
+            root: PathBuf::from("/"),
+        }
+    }
+}
+
+/// A container, and whether it would be frozen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What the tree shows.
+    pub container: Container,
+    /// Its name; none where the engine did not say.
+    pub name: Option<String>,
+    /// Why it runs on while the others are frozen; none if it does not.
+    pub runs_on: Option<String>,
+    /// Whether it is frozen now, by a mark of its own or one above it.
+    pub is_frozen: bool,
+}
+
+/// The containers of this host. It may be shared; freezing and thawing take turns.
+#[derive(Debug)]
+pub struct Workloads {
+    settings: Settings,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ledger: Option<Held>,
+    /// The guard, with the session whose entries it thaws.
+    guard: Option<Guard>,
+    session: u64,
+    /// Where the hierarchy lies; looked for once, since a host may have thousands of mounts.
+    place: Option<Place>,
+    seen: Seen,
+}
+
+/// What was found out about the containers that were there when we last looked.
+#[derive(Debug, Default)]
+struct Seen {
+    /// By the inode of the cgroup.
+    about: HashMap<u64, About>,
+    keepers: Vec<Keeper>,
+}
+
+impl Workloads {
+    /// Touches nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, state: Mutex::default() }
+    }
+
+    /// Thaws what an agent before this one left frozen. To be called once, before anything is frozen.
+    ///
+    /// # Errors
+    /// [`Error`]; whatever it is about, everything else was thawed.
+    pub fn recover(&self) -> Result<Thawed, Error> {
+        self.thaw()
+    }
+
+    /// Looks at the containers ahead of time, and posts the guard, so that a freeze costs no more than the freeze. To be called
+    /// now and then: what has changed since is found out while freezing.
+    ///
+    /// # Errors
+    /// [`Error`]: a freeze would fail as well.
+    pub fn prepare(&self) -> Result<Vec<Known>, Error> {
+        let mut state = self.state();
+        let place = self.place(&mut state)?;
+        let tree = tree::walk(&place.folder, &self.settings.root)?;
+        self.study(&mut state.seen, &place, &tree, Thoroughness::Anew);
+        if !self.settings.engines.is_empty() {
+            self.stand_ready(&mut state, &place)?;
+        }
+        let hierarchy = open(&place)?;
+        let known = tree.iter().flat_map(Node::containers).map(|container| Known {
+            name: state.seen.about.get(&container.inode).and_then(|about| about.name.clone()),
+            runs_on: self.why_it_runs_on(&state.seen, &place, container),
+            is_frozen: hierarchy.events(&container.cgroup).is_ok_and(|events| events.is_frozen().unwrap_or(false))
+                || freezer::is_paused(&hierarchy, place.old_freezer.as_deref(), &container.cgroup),
+            container: container.clone(),
+        });
+        Ok(known.collect())
+    }
+
+    /// Freezes every container that is to be frozen, and waits up to `limit` for their tasks to stop. What was frozen before is
+    /// left as it is and counts as frozen; to freeze again freezes what has come since, and begins `max` anew.
+    ///
+    /// # Errors
+    /// [`Error`] when there is no ledger, no guard or no hierarchy, or when not one could be frozen. Some may be frozen even
+    /// then: [`Self::thaw`] knows.
+    pub fn freeze(&self, limit: Duration) -> Result<Frozen, Error> {
+        if self.settings.engines.is_empty() {
+            return Ok(Frozen::default());
+        }
+        let mut state = self.state();
+        let place = self.place(&mut state)?;
+        let tree = tree::walk(&place.folder, &self.settings.root)?;
+        self.study(&mut state.seen, &place, &tree, Thoroughness::WhatIsNew);
+        self.stand_ready(&mut state, &place)?;
+        self.arm(&mut state, &place)?;
+        let State { ledger: Some(ledger), session, seen, .. } = &*state else {
+            return Err(Error::Absent("ledger".to_owned(), self.settings.ledger.clone()));
+        };
+        let runs_on = |container: &Container| self.why_it_runs_on(seen, &place, container).is_some();
+        let grain = if self.settings.waves.is_some() { Grain::Containers } else { Grain::Folders };
+        let rules = Rules { engines: &self.settings.engines, own: place.own.as_deref(), grain, runs_on: &runs_on };
+        let units = plan::plan(&tree, &rules);
+        let hierarchy = open(&place)?;
+        let name = |container: &Container| name(seen, container);
+        let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
+        freezer.freeze(&units, &Order { session: *session, limit, name: &name })
+    }
+
+    /// Thaws everything that the ledger says was frozen by us, in the reverse order.
+    ///
+    /// # Errors
+    /// [`Error::StillFrozen`] names what could not be thawed; all the rest was, and the guard tries it again at its time. Any other
+    /// [`Error`] says that the ledger could not be read or written.
+    pub fn thaw(&self) -> Result<Thawed, Error> {
+        let mut state = self.state();
+        if state.ledger.is_none() {
+            let boot = boot_id(&self.settings.proc_root)?;
+            let Some(ledger) = Ledger::open(&self.settings.ledger, &boot)? else { return Ok(Thawed::default()) };
+            state.ledger = Some(Held::take(ledger)?);
+        }
+        let place = state.place.clone();
+        let Some(ledger) = &state.ledger else { return Ok(Thawed::default()) };
+        let thawed = thaw_by(ledger, &self.settings, place, self.settings.waves)?;
+        if let Some(guard) = &state.guard {
+            // A guard that is gone has nothing to be told; the next freeze posts another.
+            let _ = guard.disarm();
+        }
+        ledger.tidy()?;
+        Ok(thawed)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked left the ledger whole; thawing must go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self, state: &mut State) -> Result<Place, Error> {
+        let place = match &mut state.place {
+            Some(place) => {
+                place.find_ourselves(&self.settings.proc_root)?;
+                place
+            }
+            none => none.insert(Place::find(&self.settings.proc_root, self.settings.cgroup.as_deref())?),
+        };
+        Ok(place.clone())
+    }
+
+    /// Finds out what has to be known of the containers: of those that are new, or of all.
+    fn study(&self, seen: &mut Seen, place: &Place, tree: &[Node], thoroughness: Thoroughness) {
+        let wanted = |container: &&Container| self.settings.engines.contains(&container.engine);
+        let there: Vec<&Container> = tree.iter().flat_map(Node::containers).filter(wanted).collect();
+        let is_new = |container: &&Container| !seen.about.contains_key(&container.inode);
+        if thoroughness == Thoroughness::Anew {
+            seen.about.clear();
+        } else if !there.iter().any(is_new) {
+            return;
+        }
+        let inodes: HashSet<u64> = there.iter().map(|container| container.inode).collect();
+        seen.about.retain(|inode, _| inodes.contains(inode));
+        let mut lookup = Lookup::new(&self.settings.root);
+        for container in there {
+            seen.about.entry(container.inode).or_insert_with(|| lookup.about(container));
+        }
+        seen.keepers = exempt::keepers(&self.settings.proc_root, place);
+    }
+
+    fn why_it_runs_on(&self, seen: &Seen, place: &Place, container: &Container) -> Option<String> {
+        if !self.settings.engines.contains(&container.engine) {
+            return Some(format!("{} is not among freeze.engines", container.engine));
+        }
+        if place.own.as_ref().is_some_and(|own| own.starts_with(&container.cgroup)) {
+            return Some("clockgate itself runs in it".to_owned());
+        }
+        if let Some(keeper) = seen.keepers.iter().find(|keeper| keeper.is_in(container)) {
+            return Some(format!("{} runs in it", keeper.program));
+        }
+        let unknown = About::default();
+        let about = seen.about.get(&container.inode).unwrap_or(&unknown);
+        if exempt::by_label(about) {
+            return Some(format!("its label {}={}", exempt::LABEL.0, exempt::LABEL.1));
+        }
+        let pattern = self.settings.exclude.iter().find(|pattern| pattern.matches(container, about))?;
+        Some(format!("freeze.exclude has {pattern}"))
+    }
+
+    /// The ledger held, the guard at its post.
+    fn stand_ready(&self, state: &mut State, place: &Place) -> Result<(), Error> {
+        if state.ledger.is_none() {
+            let boot = boot_id(&self.settings.proc_root)?;
+            state.ledger = Some(Held::take(Ledger::make(&self.settings.ledger, &boot)?)?);
+        }
+        if state.guard.is_none() {
+            let session = crate::sys::random::number();
+            state.session = session.map_err(|e| Error::from_io("read", Path::new("getrandom(2)"), e))?;
+            state.guard = Some(Guard::post(&self.settings.guard, &self.watch(state.session, place))?);
+        }
+        Ok(())
+    }
+
+    /// The guard's time begins; one that is gone is replaced.
+    fn arm(&self, state: &mut State, place: &Place) -> Result<(), Error> {
+        if state.guard.as_ref().is_some_and(|guard| guard.arm().is_ok()) {
+            return Ok(());
+        }
+        // The same session: what is frozen already is the new guard's too.
+        let guard = Guard::post(&self.settings.guard, &self.watch(state.session, place))?;
+        guard.arm().map_err(|source| Error::Guard { program: self.settings.guard.clone(), source })?;
+        state.guard = Some(guard);
+        Ok(())
+    }
+
+    fn watch(&self, session: u64, place: &Place) -> Watch {
+        let max = self.settings.max.saturating_mul(GUARD_PARTS).saturating_add(GRACE);
+        Watch { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session, max }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thoroughness {
+    Anew,
+    WhatIsNew,
+}
+
+/// Thaws by the ledger, as `clockgate thaw` and `ExecStopPost=` do, with an agent or without one.
+///
+/// # Errors
+/// As [`Workloads::thaw`].
+pub fn replay(settings: &Settings) -> Result<Thawed, Error> {
+    let boot = boot_id(&settings.proc_root)?;
+    let Some(ledger) = Ledger::open(&settings.ledger, &boot)? else { return Ok(Thawed::default()) };
+    let thawed = thaw_by(&ledger, settings, None, None)?;
+    ledger.tidy()?;
+    Ok(thawed)
+}
+
+fn thaw_by(ledger: &Ledger, settings: &Settings, place: Option<Place>, waves: Option<Waves>) -> Result<Thawed, Error> {
+    let contents = ledger.read()?;
+    if contents.entries.is_empty() {
+        return Ok(Thawed { damaged: contents.damaged, ..Thawed::default() });
+    }
+    let place = place.map_or_else(|| Place::find(&settings.proc_root, settings.cgroup.as_deref()), Ok)?;
+    Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None }.thaw(&contents, None, waves)
+}
+
+fn open(place: &Place) -> Result<Hierarchy, Error> {
+    Hierarchy::open(&place.folder).map_err(|e| Error::from_io("open", &place.folder, e))
+}
+
+/// `web (docker 3f2a8c01d9e2)`
+fn name(seen: &Seen, container: &Container) -> String {
+    let short = container.id.get(..12).unwrap_or(&container.id);
+    match seen.about.get(&container.inode).and_then(|about| about.name.as_deref()) {
+        Some(name) if name != container.id => format!("{name} ({} {short})", container.engine),
+        _ => format!("{} {short}", container.engine),
+    }
+}
+
+/// The id of this boot, as text.
+fn boot_id(proc_root: &Path) -> Result<String, Error> {
+    let path = proc_root.join("sys/kernel/random/boot_id");
+    let text = fs::read_to_string(&path).map_err(|e| Error::from_io("read", &path, e))?;
+    Ok(text.trim().to_owned())
+}
