@@ -61,6 +61,8 @@ bench: ## The tables of docs/performance.md, measured on this machine (six minut
 install: ## Install the program, its units, hooks and manuals below DESTDIR and PREFIX
 	@[ -f "$(BINARY)" ] || { echo "there is no $(BINARY): run make build first" >&2; exit 1; }
 	install -D -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/clockgate"
+	install -D -m 755 "$(BINARY)-oci" "$(DESTDIR)$(PREFIX)/lib/clockgate/clockgate-oci"
+	for runtime in runc crun; do ln -sf clockgate-oci "$(DESTDIR)$(PREFIX)/lib/clockgate/clockgate-$$runtime"; done
 	cd packaging && find usr -type f | while read -r file; do \
 		install -d "$(DESTDIR)/$${file%/*}"; \
 		sed 's|/usr/bin/clockgate|$(PREFIX)/bin/clockgate|' "$$file" | install -m 644 /dev/stdin "$(DESTDIR)/$$file"; done

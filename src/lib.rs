@@ -30,6 +30,8 @@ pub mod config;
 pub mod duration;
 // Exit codes.
 pub mod exit;
+// The gate put into the way of container engines, and taken away again.
+pub mod hooks;
 // The gate page: layout and reader.
 pub mod page;
 // The kernel made safe.

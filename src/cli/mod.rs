@@ -10,6 +10,7 @@ use crate::exit::Exit;
 mod agent;
 mod config;
 mod gate_options;
+mod hooks;
 mod log;
 mod measure;
 mod notify;
@@ -52,6 +53,8 @@ enum Verb {
     Vm(vm::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
+    /// Put the gate into the way of container engines, or take it away
+    Hooks(hooks::Args),
     /// Hold a container's start, then become its OCI runtime
     Oci(oci::Args),
 }
@@ -113,6 +116,7 @@ impl Cli {
             Verb::Thaw(args) => args.run(),
             Verb::Vm(args) => args.run(),
             Verb::Config(args) => args.run(),
+            Verb::Hooks(args) => args.run(),
             Verb::Oci(args) => args.run(),
         }
     }
