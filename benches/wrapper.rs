@@ -1,0 +1,99 @@
+//! What the wrapping runtime adds to what an engine waits for: to `runc --version`, and to a container's whole life, which is five calls
+//! of the runtime. Real runc, an open gate. Its table goes to docs/performance.md.
+#![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clockgate::decision::{Epoch, Gate, Snapshot};
+use clockgate::publish::gate_page::GatePage;
+use clockgate::sys::clock::boottime;
+
+#[path = "report/mod.rs"]
+mod report;
+
+use report::{Result, Table, in_turn, met, millis};
+
+const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
+/// What it may add (issue "Every container on the host").
+const GOAL: Duration = Duration::from_millis(2);
+
+fn main() -> Result {
+    let folder = tempfile::tempdir()?;
+    let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
+    page.publish(&Snapshot {
+        state: 4,
+        gate: Gate::Proven,
+        epoch: Epoch::new(1),
+        bound: Some(Duration::from_millis(2)),
+        valid_until: boottime() + Duration::from_secs(3600),
+        ..Snapshot::default()
+    });
+    let runc = lab().join("usr/sbin/runc");
+    let wrapper = wrap(folder.path(), &runc)?;
+    let bundle = bundle(folder.path(), &runc)?;
+    let mut table = Table::new(&["what", "with the wrapper", "without", "it adds", "goal"]);
+    let mut row = |what: &str, rounds: usize, run: &mut dyn FnMut(&Path) -> Result<Duration>| -> Result {
+        let run = std::cell::RefCell::new(run);
+        let (a, b) = in_turn(rounds, || run.borrow_mut()(&wrapper), || run.borrow_mut()(&runc))?;
+        let added = a.saturating_sub(b);
+        let goal = format!("under {}: {}", millis(GOAL), met(added < GOAL));
+        table.row(&[&what, &millis(a), &millis(b), &millis(added), &goal]);
+        Ok(())
+    };
+    row("`runc --version`", 200, &mut |runc| timed(Command::new(runc).arg("--version")))?;
+    row("a container's start: `runc create`, `runc start`", 50, &mut |runc| start(runc, &bundle))?;
+    let size = std::fs::metadata(OCI)?.len() as f64 / 1e6;
+    table.row(&[&"the program", &format!("{size:.1} MB"), &"-", &"-", &"-"]);
+    table.write("wrapper")
+}
+
+fn lab() -> PathBuf {
+    let lab = std::env::var_os("CLOCKGATE_LAB").map(PathBuf::from);
+    lab.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab")).join("engines")
+}
+
+/// As an installed one: by its name beside the runtime's.
+fn wrap(folder: &Path, runc: &Path) -> Result<PathBuf> {
+    let wrapper = folder.join("clockgate-runc");
+    std::os::unix::fs::symlink(OCI, &wrapper)?;
+    std::os::unix::fs::symlink(std::fs::canonicalize(runc)?, folder.join("runc"))?;
+    std::fs::write(folder.join("clockgate-runc.conf"), format!("page = {}\n", folder.join("public").display()))?;
+    Ok(wrapper)
+}
+
+/// A container that does nothing, from busybox alone.
+fn bundle(folder: &Path, runc: &Path) -> Result<PathBuf> {
+    let bundle = folder.join("bundle");
+    std::fs::create_dir_all(bundle.join("rootfs/bin"))?;
+    std::fs::copy(lab().join("bin/busybox"), bundle.join("rootfs/bin/true"))?;
+    let spec = Command::new(runc).arg("spec").current_dir(&bundle).status()?;
+    if !spec.success() {
+        return Err("runc writes no specification".into());
+    }
+    let file = bundle.join("config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = serde_json::json!(["/bin/true"]);
+    config["linux"]["cgroupsPath"] = format!("/clockgate-bench-{}", std::process::id()).into();
+    std::fs::write(file, config.to_string())?;
+    Ok(bundle)
+}
+
+/// From the call of `create` until `start` has returned; the rest of its life is not timed.
+fn start(runc: &Path, bundle: &Path) -> Result<Duration> {
+    let name = format!("clockgate-bench-{}", std::process::id());
+    let took = timed(Command::new(runc).args(["create", "--bundle"]).arg(bundle).arg(&name))?
+        + timed(Command::new(runc).args(["start", &name]))?;
+    timed(Command::new(runc).args(["delete", "--force", &name]))?;
+    Ok(took)
+}
+
+fn timed(command: &mut Command) -> Result<Duration> {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let started = Instant::now();
+    let status = command.status()?;
+    let took = started.elapsed();
+    if status.success() { Ok(took) } else { Err(format!("{command:?} ended with {status}").into()) }
+}
