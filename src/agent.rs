@@ -70,7 +70,12 @@ pub async fn run(
         snapshots,
         sleepers: vec![],
     };
-    let _watchers = watchers::start(&config, &clock, &events, &Face { snapshots: seen, notices });
+    // An agent that was killed may have left something frozen, and nobody else's business comes before that.
+    if let Err(error) = corridor.performer.thaw_all() {
+        error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
+    }
+    let _watchers =
+        watchers::start(&config, &clock, &events, &Face { snapshots: seen, notices }, corridor.performer.callers());
     corridor.take(Event::Started)?;
     unit::ready();
     let mut watchdog = Watchdog::new();
@@ -158,6 +163,9 @@ impl Corridor {
         }
         if before.gate != Gate::Proven && after.gate == Gate::Proven {
             self.performer.judge_rtc();
+            if self.machine.freezes() {
+                self.performer.prepare();
+            }
         }
         self.snapshots.send_replace(after);
     }
@@ -193,6 +201,11 @@ impl Corridor {
     fn leave(mut self) {
         let why = "the agent has ended".to_owned();
         self.page.publish(&Snapshot { state: 0, gate: Gate::Shut, why, ..self.machine.snapshot() });
+        if self.machine.is_frozen()
+            && let Err(error) = self.performer.thaw_all()
+        {
+            error!(error = &error as &dyn std::error::Error, "not all is thawed; `clockgate thaw` tries again");
+        }
         if let Some(Err(error)) = self.clockbound.take().map(ClockBoundPage::retire) {
             warn!(error = &error as &dyn std::error::Error, "ClockBound's page still holds what was published last");
         }

@@ -17,7 +17,7 @@ pub mod publish;
 pub mod reference;
 // Let them go: `run` and `wait`; reads the gate page and nothing else.
 pub mod waiter;
-/// Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
+// Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
 pub mod workload;
 
 // chronyd's command protocol.
@@ -30,6 +30,8 @@ pub mod config;
 pub mod duration;
 // Exit codes.
 pub mod exit;
+// The gate put into the way of container engines, and taken away again.
+pub mod hooks;
 // The gate page: layout and reader.
 pub mod page;
 // The kernel made safe.

@@ -31,7 +31,7 @@ fn main() -> std::process::ExitCode {
 
 fn case(folder: &Path) -> Result<(), Failed> {
     let config = folder.join("config.yaml");
-    let policy = if config.exists() { clockgate::config::load_file(&config)?.config.policy } else { Policy::default() };
+    let policy = if config.exists() { configured(&config)? } else { Policy::default() };
     let events = std::fs::read_to_string(folder.join("events.txt"))?;
     let path = folder.join("expected.txt");
     let mut world = World { machine: Machine::new(policy, Epoch::default()), moved: Offset::ZERO };
@@ -50,6 +50,11 @@ fn case(folder: &Path) -> Result<(), Failed> {
         None if expected.lines().count() != became.lines().count() => Err("a different number of lines".into()),
         None => Ok(()),
     }
+}
+
+fn configured(file: &Path) -> Result<Policy, Failed> {
+    let config = clockgate::config::load_file(file)?.config;
+    Ok(Policy { freeze: Some(config.freeze.max), ..config.policy })
 }
 
 struct World {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("decision", &[]),
     ("exit", &[]),
+    ("hooks", &[]),
     ("duration", &[]),
     ("sys", &["decision"]),
     ("page", &["decision", "sys"]),

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{Error, Performer, tell};
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Snapshot, State, StepError};
+use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
 use crate::disruption::clock_set;
 use crate::sys::clock::boottime;
 use crate::sys::readable::readable;
@@ -41,7 +41,9 @@ pub async fn once(config: &Config) -> Result<Outcome, Error> {
     let alarm = Alarm::new().and_then(readable).map_err(Error::Alarm)?;
     // A stranger's step between the two exchanges voids the first one here as well.
     let watch = tokio::spawn(clock_set::watch(clock, events));
-    let mut machine = Machine::new(config.policy.clone(), Epoch::default());
+    // Who steps a clock by hand does not mean to stop what runs.
+    let policy = Policy { freeze: None, ..config.policy.clone() };
+    let mut machine = Machine::new(policy, Epoch::default());
     let mut outcome = Outcome::default();
     let mut event = Event::Started;
     loop {

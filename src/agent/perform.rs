@@ -11,10 +11,15 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
+use crate::disruption::vsock::Callers;
 use crate::reference::{References, ServerName, defaults, hardware, rtc};
+use crate::workload::{self, Workloads};
 
 /// How long a resolver may take; nothing between an event and a proof waits for it, unless no address is known at all.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What has not stopped by then is named, and the walk goes on: a sleep is held back for 4 s at most, a step for no longer.
+const FREEZE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The hands of the machine.
 #[derive(Clone, Debug)]
@@ -22,6 +27,10 @@ pub struct Performer {
     corrector: Arc<Corrector>,
     references: Arc<References>,
     events: Sender<Event>,
+    workloads: Arc<Workloads>,
+    callers: Callers,
+    /// Held by who freezes or thaws: they take turns, in the order of their orders.
+    turn: Arc<Mutex<()>>,
     rules: Arc<Rules>,
     /// Whom we ask; held while that is being found out, none before it was.
     asked: Arc<Mutex<Option<Vec<ServerName>>>>,
@@ -59,10 +68,18 @@ impl Performer {
             corrector: Arc::new(corrector),
             references: Arc::new(References::new(config.servers.clone())),
             events,
+            callers: Callers::default(),
+            workloads: Arc::new(Workloads::new(config.workload_settings())),
+            turn: Arc::default(),
             rules: Arc::new(Rules::from(config)),
             asked: Arc::default(),
             rtc_worth: Arc::new(std::sync::Mutex::new(rtc::Worth::Right)),
         }
+    }
+
+    /// Who told us of something and can be asked for the time.
+    pub(super) fn callers(&self) -> Callers {
+        self.callers.clone()
     }
 
     /// The same hands under new rules.
@@ -104,9 +121,8 @@ impl Performer {
             }
             Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
-            // Nothing that runs is known to us yet.
-            Action::Freeze(epoch) => Event::Frozen(epoch, Frozen::default()),
-            Action::Thaw(epoch) => Event::Thawed(epoch, Ok(())),
+            Action::Freeze(epoch) => Event::Frozen(epoch, self.freeze().await),
+            Action::Thaw(epoch) => Event::Thawed(epoch, self.thaw().await),
             Action::LetSleep | Action::Complain(_) => return None,
         })
     }
@@ -119,14 +135,52 @@ impl Performer {
                 self.find_servers(&mut asked).await;
             }
         }
+        let mut told = Measurement::default();
+        match self.callers.measure(self.rules.measure_timeout).await {
+            Some(Ok(reading)) => told.readings.push(reading),
+            Some(Err(failure)) => told.failures.push(failure),
+            None => {}
+        }
         let (references, rules) = (self.references.clone(), self.rules.clone());
-        let ask = move || hardware::measure_with(&references, &rules.root, rules.measure_timeout);
+        let ask = move || hardware::measure_with(&references, &rules.root, rules.measure_timeout, told);
         let asked = tokio::task::spawn_blocking(ask).await;
         asked.unwrap_or_else(|error| {
             let failure =
                 Failure { source: "every server".to_owned(), why: format!("the exchange broke off: {error}") };
             Measurement { failures: vec![failure], ..Measurement::default() }
         })
+    }
+
+    async fn freeze(&self) -> Frozen {
+        let _turn = self.turn.lock().await;
+        let workloads = self.workloads.clone();
+        let outcome = tokio::task::spawn_blocking(move || workloads.freeze(FREEZE_WITHIN)).await;
+        let outcome = outcome.map_err(|error| error.to_string());
+        let frozen = outcome.and_then(|report| report.map_err(|error| in_words(&error)));
+        frozen.unwrap_or_else(|why| Frozen { stuck: vec![why], ..Frozen::default() })
+    }
+
+    async fn thaw(&self) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
+        let workloads = self.workloads.clone();
+        let outcome = tokio::task::spawn_blocking(move || workloads.thaw()).await;
+        outcome.map_err(|error| error.to_string())?.map(drop).map_err(|error| in_words(&error))
+    }
+
+    /// Thaws what is frozen, ours or left by an agent before us; blocks.
+    pub(super) fn thaw_all(&self) -> Result<(), workload::Error> {
+        self.workloads.thaw().map(drop)
+    }
+
+    /// Gets ready for the next freeze, in the background.
+    pub(super) fn prepare(&self) {
+        let workloads = self.workloads.clone();
+        tokio::task::spawn_blocking(move || {
+            // A freeze would fail as well, and says so when it does.
+            if let Err(error) = workloads.prepare() {
+                debug!(error = in_words(&error), "not ready to freeze");
+            }
+        });
     }
 
     /// What the RTC says, as far as it is worth believing.
@@ -162,4 +216,15 @@ impl Performer {
             warn!(%error, "the resolver broke off");
         }
     }
+}
+
+/// An error with its causes, in one line.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        words.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    words
 }

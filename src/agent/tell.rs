@@ -26,9 +26,10 @@ pub(super) fn event(event: &Event) {
         Event::Stepped(epoch, Err(error)) => warn!(epoch = epoch.get(), "clock not stepped: {error}"),
         Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "the daemon was not told of the step: {why}"),
         Event::DaemonAsked(epoch, verdict) => daemon(epoch.get(), verdict),
-        Event::Frozen(epoch, Frozen { frozen, of, stuck }) if *of > 0 => {
-            info!(epoch = epoch.get(), frozen, of, stuck = (!stuck.is_empty()).then(|| stuck.join(" ")), "frozen");
+        Event::Frozen(epoch, Frozen { frozen, of, stuck }) if !stuck.is_empty() => {
+            warn!(epoch = epoch.get(), frozen, of, "not everything is frozen: {}", stuck.join("; "));
         }
+        Event::Frozen(epoch, Frozen { frozen, of, .. }) if *of > 0 => info!(epoch = epoch.get(), frozen, of, "frozen"),
         Event::Thawed(epoch, Err(why)) => error!(epoch = epoch.get(), "not thawed; trying again: {why}"),
         Event::SourceLost(source) => warn!(source, "a source of disruptions is lost; trying to get it back"),
         Event::Started

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use crate::config::Config;
-use crate::decision::Event;
-use crate::disruption::{clock_set, logind, network};
+use crate::decision::{Event, Kind};
+use crate::disruption::vsock::{self, Callers, Desk};
+use crate::disruption::watch::{self, Witness};
+use crate::disruption::{clock_set, hypervisor, logind, network, vmclock, vmgenid};
 
 use crate::publish::bus::{self, Face};
+use crate::reference::{phc, rtc};
 use crate::sys::step::SystemClock;
 
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -25,12 +29,25 @@ pub(super) fn start(
     clock: &Arc<SystemClock>,
     events: &mpsc::Sender<Event>,
     face: &Face,
+    callers: Callers,
 ) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
     let (clock, to) = (clock.clone(), events.clone());
     watchers.spawn(kept("clock_set", events.clone(), move || clock_set::watch(clock.clone(), to.clone())));
     let to = events.clone();
     watchers.spawn(kept("network", events.clone(), move || network::watch(to.clone())));
+    let (root, to) = (config.root.clone(), events.clone());
+    watchers.spawn(kept("vmclock", events.clone(), move || vmclock::watch(root.clone(), to.clone())));
+    let (root, to) = (config.root.clone(), events.clone());
+    watchers.spawn(kept("vmgenid", events.clone(), move || vmgenid::watch(root.clone(), to.clone())));
+    for witness in witnesses(&config.root) {
+        let (seen, to) = (face.snapshots.clone(), events.clone());
+        watchers.spawn(async move { watch::watch(witness, seen, to).await.unwrap_or_else(|never| match never {}) });
+    }
+    if let (true, Ok(port)) = (config.vsock.enabled, u32::try_from(config.vsock.port)) {
+        let desk = Desk { notices: face.notices.clone(), published: face.snapshots.clone(), callers };
+        watchers.spawn(kept("vsock", events.clone(), move || vsock::serve(port, desk.clone())));
+    }
     if config.bus.system {
         // These two come back by themselves when the bus was away.
         watchers.spawn(logind::watch(None, face.notices.clone()));
@@ -42,6 +59,23 @@ pub(super) fn start(
         Err(error) => error!(error = &error as &dyn Error, "nobody can notify this agent by its socket"),
     }
     watchers
+}
+
+/// The clocks that go on while this machine stands still: those that can be read finely, and the RTC.
+fn witnesses(root: &Path) -> Vec<Witness> {
+    if !hypervisor::can_be_paused(root) {
+        return vec![];
+    }
+    let clocks = phc::find(root).into_iter().map(|clock| {
+        let name = clock.name.clone();
+        Witness::new(name, Kind::Phc, move || clock.measure().ok())
+    });
+    let mut witnesses: Vec<Witness> = clocks.collect();
+    let root = root.to_owned();
+    if rtc::evidence(&root).is_ok() {
+        witnesses.push(Witness::new("rtc", Kind::Rtc, move || rtc::evidence(&root).ok()));
+    }
+    witnesses
 }
 
 async fn listen(listener: bus::peer::Listener, face: Face) {

@@ -54,7 +54,7 @@ impl Args {
         let timeout = self.timeout.unwrap_or(config.measure_timeout);
         let references = References::new(servers);
         references.resolve(timeout);
-        let measurement = hardware::measure_with(&references, Path::new("/"), timeout);
+        let measurement = hardware::measure_with(&references, Path::new("/"), timeout, Measurement::default());
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
         let agreement = agree(&measurement.readings, boottime(), drift_ppm, config.policy.min_references);
         let report = Report { asked, measurement, claim, agreement, drift_ppm, kernel: adjtimex::read().ok() };

@@ -10,6 +10,7 @@ use crate::exit::Exit;
 mod agent;
 mod config;
 mod gate_options;
+mod hooks;
 mod log;
 mod measure;
 mod notify;
@@ -19,6 +20,7 @@ mod servers;
 mod status;
 mod sync;
 mod thaw;
+mod vm;
 mod wait;
 
 /// Keeps workloads waiting until the host's clock can be trusted.
@@ -47,8 +49,12 @@ enum Verb {
     Notify(notify::Args),
     /// Thaw what the agent froze and did not thaw
     Thaw(thaw::Args),
+    /// Tell the agent in a guest of this hypervisor
+    Vm(vm::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
+    /// Put the gate into the way of container engines, or take it away
+    Hooks(hooks::Args),
     /// Hold a container's start, then become its OCI runtime
     Oci(oci::Args),
 }
@@ -108,7 +114,9 @@ impl Cli {
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(),
             Verb::Thaw(args) => args.run(),
+            Verb::Vm(args) => args.run(),
             Verb::Config(args) => args.run(),
+            Verb::Hooks(args) => args.run(),
             Verb::Oci(args) => args.run(),
         }
     }

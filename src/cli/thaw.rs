@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cli::Error;
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::workload::guard::{self, Watch};
 use crate::workload::tree::Place;
@@ -18,9 +19,13 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
-    /// The ledger of what was frozen
-    #[arg(long, value_name = "FILE", default_value = ledger::PATH, hide = true)]
-    ledger: PathBuf,
+    /// Read the configuration below this folder
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+
+    /// The ledger of what was frozen (the configuration's if not given)
+    #[arg(long, value_name = "FILE", hide = true)]
+    ledger: Option<PathBuf>,
 
     /// The cgroup2 hierarchy (found if not given)
     #[arg(long, value_name = "DIR", hide = true)]
@@ -41,7 +46,7 @@ impl Args {
         if let (Some(session), Some(max)) = (&self.guard, self.max) {
             return self.keep(session, max);
         }
-        let settings = Settings { ledger: self.ledger.clone(), cgroup: self.cgroup.clone(), ..Settings::default() };
+        let settings = self.settings();
         let outcome = workload::replay(&settings);
         let nothing = Thawed::default();
         let thawed = match &outcome {
@@ -59,12 +64,30 @@ impl Args {
         }
     }
 
+    fn settings(&self) -> Settings {
+        let mut settings = match Config::load(&self.root) {
+            Ok(config) => config.workload_settings(),
+            Err(error) => {
+                // A mistake in the configuration is no reason to leave anything frozen.
+                eprintln!("clockgate: {error}\nThawing by the ledger in its usual place all the same.");
+                Config { root: self.root.clone(), ..Config::default() }.workload_settings()
+            }
+        };
+        settings.cgroup.clone_from(&self.cgroup);
+        if let Some(ledger) = &self.ledger {
+            settings.ledger.clone_from(ledger);
+        }
+        settings
+    }
+
     fn keep(&self, session: &str, max: Duration) -> Result<Exit, Error> {
         let session = u64::from_str_radix(session, 16)
             .map_err(|e| Error::caused(Exit::Usage, format!("`{session}` is no session"), e))?;
         let failed = |error: workload::Error| Error::caused(code(&error), "the guard has failed", error);
         let folder = Place::find(Path::new("/proc"), self.cgroup.as_deref()).map_err(failed)?.folder;
-        let watch = Watch { ledger: self.ledger.clone(), folder, session, max };
+        // A guard is told everything: it reads no configuration.
+        let ledger = self.ledger.clone().unwrap_or_else(|| ledger::PATH.into());
+        let watch = Watch { ledger, folder, session, max };
         guard::keep(&watch).map(|()| Exit::Ok).map_err(failed)
     }
 }
@@ -77,7 +100,8 @@ fn code(error: &workload::Error) -> Exit {
         {
             Exit::NotPermitted
         }
-        workload::Error::Absent(..)
+        workload::Error::NoHierarchy(_)
+        | workload::Error::Absent { .. }
         | workload::Error::Broken { .. }
         | workload::Error::Held(_)
         | workload::Error::Guard { .. }

@@ -39,7 +39,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 23] = [
+pub static KEYS: [Key; 30] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by no more than this.",
@@ -155,6 +155,38 @@ pub static KEYS: [Key; 23] = [
         name: "timesyncd.set-ntp",
         does: "Whether systemd-timesyncd may be switched off and on through timedated where nothing else makes it measure.",
         place: |c| Place::Switch(&mut c.timesyncd.set_ntp),
+    },
+    Key {
+        name: "vsock.enabled",
+        does: "Whether the hypervisor is listened to on a vsock port: what it does to this machine, and what time it is.",
+        place: |c| Place::Switch(&mut c.vsock.enabled),
+    },
+    Key { name: "vsock.port", does: "The port.", place: |c| Place::Count(&mut c.vsock.port, 1, 4_294_967_294) },
+    Key {
+        name: "freeze.engines",
+        does: "Whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: nobody's.",
+        place: |c| Place::Engines(&mut c.freeze.engines),
+    },
+    Key {
+        name: "freeze.exclude",
+        does: "Containers that run on: a name or an id; a cgroup, if it begins with /; LABEL=VALUE. * stands for anything, ? \
+               for one character. The label clockgate.exempt=true excludes too, and time daemons are never frozen.",
+        place: |c| Place::Patterns(&mut c.freeze.exclude),
+    },
+    Key {
+        name: "freeze.max",
+        does: "How long containers stay frozen at the most, time asleep not counted. They are thawed then, whatever the clock.",
+        place: |c| Place::Duration(&mut c.freeze.max, SEC, HOUR),
+    },
+    Key {
+        name: "freeze.wave-size",
+        does: "How many containers are thawed together, so that not everything that became due is done at once. 0: all.",
+        place: |c| Place::Count(&mut c.freeze.wave_size, 0, 100_000),
+    },
+    Key {
+        name: "freeze.wave-pause",
+        does: "The time between two such waves.",
+        place: |c| Place::Duration(&mut c.freeze.wave_pause, MS, SEC.saturating_mul(10)),
     },
 ];
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::correction::{BusAddress, Settings};
 use crate::decision::{Policy, Realtime};
 use crate::reference::ServerName;
+use crate::workload::{self, Engine, Pattern, Waves};
 
 pub mod floor;
 mod fragments;
@@ -36,6 +37,10 @@ pub struct Config {
     pub chrony: Chrony,
     /// What may be done to timesyncd.
     pub timesyncd: Timesyncd,
+    /// Where the hypervisor is listened to.
+    pub vsock: Vsock,
+    /// Which containers are frozen, and how they are thawed.
+    pub freeze: Freeze,
     /// The root of the host's file system; given, not configured.
     pub root: PathBuf,
 }
@@ -67,11 +72,43 @@ pub struct Chrony {
     pub udp: Option<SocketAddr>,
 }
 
+/// Where the hypervisor is listened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vsock {
+    /// Whether it is.
+    pub enabled: bool,
+    /// On which port (vsock(7)).
+    pub port: usize,
+}
+
 /// What may be done to timesyncd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timesyncd {
     /// Whether it may be switched off and on through timedated.
     pub set_ntp: bool,
+}
+
+/// Which containers are frozen, and how they are thawed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// Whose containers are frozen.
+    pub engines: Vec<Engine>,
+    /// Containers that are not.
+    pub exclude: Vec<Pattern>,
+    /// How long anything stays frozen.
+    pub max: Duration,
+    /// How many containers are thawed together; zero: all of them.
+    pub wave_size: usize,
+    /// The time between two waves.
+    pub wave_pause: Duration,
+}
+
+impl Freeze {
+    /// What the policy goes by: the limit; none where nobody's containers are frozen.
+    #[must_use]
+    pub fn policy(&self) -> Option<Duration> {
+        (!self.engines.is_empty()).then_some(self.max)
+    }
 }
 
 impl Default for Config {
@@ -88,6 +125,14 @@ impl Default for Config {
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
             timesyncd: Timesyncd { set_ntp: false },
+            vsock: Vsock { enabled: false, port: 9123 },
+            freeze: Freeze {
+                engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
+                exclude: vec![],
+                max: Duration::from_secs(30),
+                wave_size: 0,
+                wave_pause: Duration::from_millis(100),
+            },
             root: PathBuf::from("/"),
         }
     }
@@ -134,13 +179,15 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Reads `config.yaml` and `config.d` below `root`, and finds the floor.
+    /// Reads `config.yaml` and `config.d` below `root`, and finds what the policy has from elsewhere: the floor, and whether
+    /// there is anybody to freeze.
     ///
     /// # Errors
     /// [`Error`] with every fault of every file.
     pub fn load(root: &Path) -> Result<Self, Error> {
         let mut config = load(root)?.config;
         config.policy.floor = floor(root);
+        config.policy.freeze = config.freeze.policy();
         root.clone_into(&mut config.root);
         Ok(config)
     }
@@ -154,6 +201,24 @@ impl Config {
             root: self.root.clone(),
             bus: if self.bus.system { BusAddress::System } else { BusAddress::Nowhere },
             set_ntp: self.timesyncd.set_ntp,
+        }
+    }
+
+    /// What is frozen; below another root than the host's, only what that root has.
+    #[must_use]
+    pub fn workload_settings(&self) -> workload::Settings {
+        let Freeze { engines, exclude, max, wave_size: size, wave_pause: pause } = self.freeze.clone();
+        workload::Settings {
+            engines,
+            exclude,
+            max,
+            waves: (size > 0).then_some(Waves { size, pause }),
+            // Beside the folder of the page, out of reach of those who have that mounted.
+            ledger: self.page.with_file_name("ledger"),
+            guard: PathBuf::from("/proc/self/exe"),
+            cgroup: None,
+            proc_root: self.root.join("proc"),
+            root: self.root.clone(),
         }
     }
 }

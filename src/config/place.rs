@@ -8,11 +8,14 @@ use super::raw::Value;
 use crate::decision::{AtDeadline, Correction};
 use crate::duration;
 use crate::reference::ServerName;
+use crate::workload::{Engine, Pattern};
 
 /// `sun_path` of unix(7) less its closing zero.
 const SOCKET_PATH_MAX: usize = 107;
 /// More servers than this tell no better time, and cost a packet each at every measurement.
 const SERVERS_MAX: usize = 32;
+/// Each pattern is compared with each container.
+const PATTERNS_MAX: usize = 256;
 
 /// The place of one key in the configuration.
 pub enum Place<'a> {
@@ -36,6 +39,10 @@ pub enum Place<'a> {
     Address(&'a mut Option<SocketAddr>),
     /// The servers.
     Servers(&'a mut Vec<ServerName>),
+    /// The engines whose containers are frozen.
+    Engines(&'a mut Vec<Engine>),
+    /// Which containers are not.
+    Patterns(&'a mut Vec<Pattern>),
 }
 
 /// What is wrong with a value; the line is that of a list's item.
@@ -44,34 +51,23 @@ pub type Wrong = (Option<u64>, String);
 impl Place<'_> {
     /// Takes a value, if it is one for this place.
     pub fn take(self, value: &Value) -> Result<(), Vec<Wrong>> {
-        if let Self::Servers(place) = self {
-            *place = servers(value)?;
-            return Ok(());
-        }
-        self.take_one(value).map_err(|what| vec![(None, what)])
-    }
-
-    fn take_one(self, value: &Value) -> Result<(), String> {
+        let whole = |what: String| vec![(None, what)];
         match self {
-            Self::Duration(place, least, most) => *place = duration_within(value, least, most)?,
-            Self::Count(place, least, most) => *place = number_within(value, least, most)?,
-            Self::Ppm(place, least, most) => *place = number_within(value, least, most)?,
+            Self::Duration(place, least, most) => *place = duration_within(value, least, most).map_err(whole)?,
+            Self::Count(place, least, most) => *place = number_within(value, least, most).map_err(whole)?,
+            Self::Ppm(place, least, most) => *place = number_within(value, least, most).map_err(whole)?,
             Self::Switch(place) => {
-                let Value::Switch(on) = value else { return Err(unfit(value, "`true` or `false`")) };
+                let Value::Switch(on) = value else { return Err(whole(unfit(value, "`true` or `false`"))) };
                 *place = *on;
             }
-            Self::Correction(place) => *place = word(value, &CORRECTIONS)?,
-            Self::AtDeadline(place) => *place = word(value, &AT_DEADLINE)?,
-            Self::Path(place) => *place = path(value)?,
-            Self::Socket(place) => {
-                let path = path(value)?;
-                if path.as_os_str().len() > SOCKET_PATH_MAX {
-                    return Err(format!("the path of a socket has at most {SOCKET_PATH_MAX} bytes"));
-                }
-                *place = path;
-            }
-            Self::Address(place) => *place = address(value)?,
-            Self::Servers(_) => {}
+            Self::Correction(place) => *place = word(value, &CORRECTIONS).map_err(whole)?,
+            Self::AtDeadline(place) => *place = word(value, &AT_DEADLINE).map_err(whole)?,
+            Self::Path(place) => *place = path(value).map_err(whole)?,
+            Self::Socket(place) => *place = socket(value).map_err(whole)?,
+            Self::Address(place) => *place = address(value).map_err(whole)?,
+            Self::Servers(place) => *place = list(value, SERVERS_MAX, "[ntp.example, 192.0.2.1:123]", server)?,
+            Self::Engines(place) => *place = list(value, Engine::ALL.len(), "[docker, podman]", engine)?,
+            Self::Patterns(place) => *place = list(value, PATTERNS_MAX, "[vpn, example.tier=infra]", pattern)?,
         }
         Ok(())
     }
@@ -87,9 +83,9 @@ impl Place<'_> {
             Self::AtDeadline(place) => name_of(*place, &AT_DEADLINE),
             Self::Path(place) | Self::Socket(place) => quoted(&place.to_string_lossy()),
             Self::Address(place) => place.map_or_else(|| NO_ADDRESS.to_owned(), |a| quoted(&a.to_string())),
-            Self::Servers(place) => {
-                format!("[{}]", place.iter().map(|s| quoted(&s.to_string())).collect::<Vec<_>>().join(", "))
-            }
+            Self::Servers(place) => listed(place),
+            Self::Engines(place) => listed(place),
+            Self::Patterns(place) => listed(place),
         }
     }
 
@@ -107,6 +103,8 @@ impl Place<'_> {
             Self::Servers(_) => {
                 format!("a list of at most {SERVERS_MAX} names or addresses, each with or without a port")
             }
+            Self::Engines(_) => format!("a list of {}", engine_names()),
+            Self::Patterns(_) => format!("a list of at most {PATTERNS_MAX} patterns"),
         }
     }
 }
@@ -159,6 +157,14 @@ fn path(value: &Value) -> Result<PathBuf, String> {
     Err(unfit(value, "a path from the root, as in /run/clockgate"))
 }
 
+fn socket(value: &Value) -> Result<PathBuf, String> {
+    let path = path(value)?;
+    if path.as_os_str().len() > SOCKET_PATH_MAX {
+        return Err(format!("the path of a socket has at most {SOCKET_PATH_MAX} bytes"));
+    }
+    Ok(path)
+}
+
 fn address(value: &Value) -> Result<Option<SocketAddr>, String> {
     let wanted = "an address and a port, as in 127.0.0.1:323 or [::1]:323, or `none`";
     let Value::Text(text) = value else { return Err(unfit(value, wanted)) };
@@ -168,27 +174,60 @@ fn address(value: &Value) -> Result<Option<SocketAddr>, String> {
     text.parse().map(Some).map_err(|_| unfit(value, wanted))
 }
 
-fn servers(value: &Value) -> Result<Vec<ServerName>, Vec<Wrong>> {
+/// A list without duplicates; every item that is wrong is named with its line.
+fn list<T: PartialEq + std::fmt::Display>(
+    value: &Value,
+    most: usize,
+    example: &str,
+    item: fn(&Value) -> Result<T, String>,
+) -> Result<Vec<T>, Vec<Wrong>> {
     let Value::List(items) = value else {
-        return Err(vec![(None, unfit(value, "a list, as in [ntp.example, 192.0.2.1:123]"))]);
+        return Err(vec![(None, unfit(value, &format!("a list, as in {example}")))]);
     };
-    let (mut names, mut wrong) = (vec![], vec![]);
-    for item in items {
-        match server(&item.value) {
-            Ok(name) if names.contains(&name) => wrong.push((Some(item.line), format!("`{name}` is named twice"))),
-            Ok(name) => names.push(name),
-            Err(what) => wrong.push((Some(item.line), what)),
+    let (mut taken, mut wrong) = (vec![], vec![]);
+    for node in items {
+        match item(&node.value) {
+            Ok(one) if taken.contains(&one) => wrong.push((Some(node.line), format!("`{one}` is named twice"))),
+            Ok(one) => taken.push(one),
+            Err(what) => wrong.push((Some(node.line), what)),
         }
     }
-    if names.len() > SERVERS_MAX {
-        wrong.push((None, format!("{} servers are named, {SERVERS_MAX} at most are asked", names.len())));
+    if taken.len() > most {
+        wrong.push((None, format!("{} are named, {most} at most are allowed", taken.len())));
     }
-    if wrong.is_empty() { Ok(names) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(taken) } else { Err(wrong) }
+}
+
+fn engine(value: &Value) -> Result<Engine, String> {
+    let Value::Text(text) = value else { return Err(unfit(value, &format!("one of {}", engine_names()))) };
+    let found = Engine::ALL.into_iter().find(|engine| engine.name() == text);
+    found.ok_or_else(|| unfit(value, &format!("one of {}", engine_names())))
+}
+
+fn engine_names() -> String {
+    Engine::ALL.map(Engine::name).join(", ")
+}
+
+fn pattern(value: &Value) -> Result<Pattern, String> {
+    let text = match value {
+        Value::Text(text) => text.clone(),
+        // The id of a container may be all digits.
+        Value::Number(number) => number.to_string(),
+        Value::Odd(text) => text.clone(),
+        Value::Nothing | Value::Switch(_) | Value::List(_) | Value::Map(_) => {
+            return Err(unfit(value, "a container's name, id or /cgroup, or LABEL=VALUE"));
+        }
+    };
+    text.parse().map_err(|why| format!("`{text}` {why}"))
 }
 
 fn server(value: &Value) -> Result<ServerName, String> {
     let Value::Text(text) = value else { return Err(unfit(value, "a server's name or address")) };
     text.parse().map_err(|why: crate::reference::ServerNameError| why.to_string())
+}
+
+fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+    format!("[{}]", items.iter().map(|item| quoted(&item.to_string())).collect::<Vec<_>>().join(", "))
 }
 
 fn unfit(value: &Value, wanted: &str) -> String {

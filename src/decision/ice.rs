@@ -12,6 +12,9 @@ const LET_SLEEP_AFTER: Duration = Duration::from_secs(4);
 /// A thaw that failed is tried again.
 const THAW_AGAIN: Duration = Duration::from_secs(1);
 
+const TOO_LONG: &str =
+    "what runs was frozen for freeze.max and the clock is not proven yet: thawed, on a clock that may be wrong";
+
 /// What is known of the freezing.
 #[derive(Clone, Debug)]
 pub(super) struct Ice {
@@ -25,6 +28,8 @@ pub(super) struct Ice {
     step: Option<Action>,
     /// When everything is thawed, proven or not.
     thaw_by: Boottime,
+    /// Whether a thaw failed and is to be tried again.
+    thawing_again: bool,
     /// Whether this epoch has had its freeze: nobody is frozen twice for one disruption.
     spent: bool,
 }
@@ -37,6 +42,7 @@ impl Ice {
             sleep_by: Boottime::NEVER,
             step: None,
             thaw_by: Boottime::NEVER,
+            thawing_again: false,
             spent: false,
         }
     }
@@ -106,7 +112,7 @@ impl Ice {
 
     /// A thaw failed, in part at least.
     pub(super) fn thaw_failed(&mut self, now: Boottime) {
-        self.frozen = true;
+        (self.frozen, self.thawing_again) = (true, true);
         self.thaw_by = now + THAW_AGAIN;
     }
 
@@ -117,15 +123,23 @@ impl Ice {
             self.sleep_by = Boottime::NEVER;
             actions.push(Action::LetSleep);
         }
-        let is_over = match state {
+        let is_decided = match state {
             State::Synchronized | State::FreeRunning | State::GaveUp(_) => true,
-            State::Unknown | State::Suspended | State::Disrupted | State::Settling => now >= self.thaw_by,
+            State::Unknown | State::Suspended | State::Disrupted | State::Settling => false,
         };
-        if self.frozen && is_over {
+        let is_late = now >= self.thaw_by;
+        if self.frozen && is_late && !is_decided && !self.thawing_again {
+            actions.push(Action::Complain(TOO_LONG.to_owned()));
+        }
+        if self.frozen && (is_decided || is_late) {
+            self.thawing_again = false;
             (self.frozen, self.asked, self.thaw_by) = (false, None, Boottime::NEVER);
             actions.push(Action::Thaw(epoch));
-            // The step that waited does not wait for those who run again.
-            actions.extend(self.step.take());
+            // The step that waited does not wait for those who run again; a proven clock wants none.
+            let step = self.step.take();
+            if !matches!(state, State::Synchronized | State::FreeRunning) {
+                actions.extend(step);
+            }
         }
         actions
     }

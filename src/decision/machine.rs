@@ -98,6 +98,12 @@ impl Machine {
         }
     }
 
+    /// Whether what runs is to be frozen when the time comes.
+    #[must_use]
+    pub const fn freezes(&self) -> bool {
+        self.policy.freeze.is_some()
+    }
+
     /// Whether what runs is frozen, or about to be.
     #[must_use]
     pub const fn is_frozen(&self) -> bool {

@@ -2,6 +2,7 @@
 //! an event too.
 
 pub mod clock_set;
+pub mod hypervisor;
 pub mod logind;
 pub mod network;
 pub mod notify;
@@ -9,4 +10,5 @@ pub mod signal;
 pub mod suspend;
 pub mod vmclock;
 pub mod vmgenid;
+pub mod vsock;
 pub mod watch;

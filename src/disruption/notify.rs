@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::decision::{Event, Snapshot};
+use crate::decision::{Cause, Event, Notifier, Snapshot};
 
 /// An event whose sender waits until the agent has answered it: the gate stands as the snapshot says, and that is published.
 ///
@@ -21,5 +21,57 @@ impl Notice {
     pub fn new(event: Event) -> (Self, oneshot::Receiver<Snapshot>) {
         let (answer, answered) = oneshot::channel();
         (Self { event, answer }, answered)
+    }
+}
+
+/// What can be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The machine is about to sleep.
+    Suspend,
+    /// The machine woke up.
+    Resume,
+    /// A snapshot is about to be taken.
+    PreSnapshot,
+    /// The machine was restored from a snapshot, or continued.
+    PostRestore,
+}
+
+impl What {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::Suspend, Self::Resume, Self::PreSnapshot, Self::PostRestore];
+
+    /// Its name on the bus, on vsock and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::PreSnapshot => "pre-snapshot",
+            Self::PostRestore => "post-restore",
+        }
+    }
+
+    /// From its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| what.name() == name)
+    }
+
+    /// Whether something begins that the clock will not survive, so that the gate being shut is the end of it.
+    #[must_use]
+    pub const fn begins(self) -> bool {
+        matches!(self, Self::Suspend | Self::PreSnapshot)
+    }
+
+    /// The event that it is.
+    #[must_use]
+    pub const fn event(self) -> Event {
+        match self {
+            Self::Suspend => Event::Sleeping(Notifier::Notify),
+            Self::Resume => Event::Woken(Notifier::Notify),
+            Self::PreSnapshot => Event::Disrupted(Cause::Snapshot),
+            Self::PostRestore => Event::Disrupted(Cause::Restore),
+        }
     }
 }

@@ -108,8 +108,8 @@ mod tests {
         let mut kernel = OpenOptions::new().write(true).open(&path).unwrap();
         let (events, mut inbox) = channel(4);
         let source = tokio::spawn(follow(log, events));
-        write!(kernel, "6,1,1,-;random: crng init done\n SUBSYSTEM=x\n").unwrap();
-        write!(kernel, "5,2,2,-;{LINE}\n").unwrap();
+        writeln!(kernel, "6,1,1,-;random: crng init done\n SUBSYSTEM=x").unwrap();
+        writeln!(kernel, "5,2,2,-;{LINE}").unwrap();
         assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
         drop(kernel);
         assert_eq!(source.await.unwrap().unwrap_err().kind(), ErrorKind::UnexpectedEof);

@@ -11,10 +11,12 @@ use crate::sys::vmclock as page;
 /// As long as the network is waited for where hardware has answered already.
 const NETWORK_AFTER_HARDWARE: Duration = Duration::from_millis(100);
 
-/// Asks the machine's own clocks, then every server at once.
+/// Asks the machine's own clocks, then every server at once; adds what was `told` already.
 #[must_use]
-pub fn measure_with(references: &References, root: &Path, timeout: Duration) -> Measurement {
-    let local = measure(root);
+pub fn measure_with(references: &References, root: &Path, timeout: Duration, told: Measurement) -> Measurement {
+    let mut local = measure(root);
+    local.readings.extend(told.readings);
+    local.failures.extend(told.failures);
     let timeout = if local.readings.is_empty() { timeout } else { timeout.min(NETWORK_AFTER_HARDWARE) };
     let mut all = references.measure(timeout);
     all.readings.splice(..0, local.readings);

@@ -11,7 +11,6 @@ mod resolver;
 pub mod rtc;
 mod server_name;
 pub mod vmclock;
-pub mod witness;
 
 pub use references::References;
 pub use server_name::{Error as ServerNameError, NTP_PORT, ServerName};

@@ -130,8 +130,8 @@ impl VmClock {
         match File::open(&path) {
             Ok(file) => Ok(Self { file, path }),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NotThere { path }),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Error::NotAllowed { path, source: error }),
-            Err(error) => Err(Error::Unreadable { path, source: error }),
+            Err(source) if source.kind() == ErrorKind::PermissionDenied => Err(Error::NotAllowed { path, source }),
+            Err(source) => Err(Error::Unreadable { path, source }),
         }
     }
 

@@ -11,6 +11,7 @@ mod hook;
 mod runtime;
 mod say;
 mod settings;
+mod waiting;
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -23,6 +24,7 @@ use crate::waiter::Ground;
 pub use call::{Call, Engine};
 pub use hook::hook;
 pub use settings::{FILE, Settings};
+pub use waiting::{Waiting, waiting};
 
 use exempt::Facts;
 use hold::{Held, Refused, Released};

@@ -62,10 +62,9 @@ pub struct Container {
 /// What a cgroup is to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An engine keeps all its containers below, and systemd starts no service there: safe to freeze as one.
-    Parent(Engine),
-    /// Something below a parent that is no container: a pod, a class of service, a monitor.
-    Inner(Engine),
+    /// A folder that an engine keeps its containers in, or one below that: systemd starts no service there, so it is safe to
+    /// freeze as one.
+    Folder(Engine),
     /// A container.
     Container(Engine, String),
     /// Named like a container of containerd's; its state folder knows whose.
@@ -74,89 +73,75 @@ pub enum Kind {
     Other,
 }
 
-/// What the cgroup at `path`, relative to the hierarchy, is. What lies below a container belongs to it and is not asked for.
+/// What the cgroup at `path`, relative to the hierarchy, is; `within` is the engine in whose folder it lies. What lies below a
+/// container belongs to it and is not asked for.
 #[must_use]
-pub fn kind(path: &Path) -> Kind {
-    let mut within = None;
-    let mut found = Kind::Other;
-    let mut above = "";
-    for (depth, part) in path.components().enumerate() {
-        let Some(name) = part.as_os_str().to_str() else { return Kind::Other };
-        found = match within {
-            Some(engine) => below_parent(engine, name),
-            None => by_name(depth, above, name),
-        };
-        if let Kind::Parent(engine) = found {
-            within = Some(engine);
-        }
-        if matches!(found, Kind::Container(..)) {
-            return found;
-        }
-        above = name;
+pub fn kind(path: &Path, within: Option<Engine>) -> Kind {
+    let mut parts = path.iter().rev().map(|part| part.to_str().unwrap_or_default());
+    let name = parts.next().unwrap_or_default();
+    match within {
+        Some(engine) => below_folder(engine, name),
+        None => by_name(parts.next(), name),
     }
-    found
 }
 
-/// The container that a path lies in, with the part of the path that is its cgroup.
+/// The container that a path lies in, the outermost if it lies in several: the part of the path that is its cgroup.
 #[must_use]
 pub fn containing(path: &Path) -> Option<&Path> {
-    let whole: Vec<&Path> = path.ancestors().collect();
-    whole.into_iter().rev().find(|part| matches!(kind(part), Kind::Container(..) | Kind::Unclear(_)))
+    let mut within = None;
+    let parts: Vec<&Path> = path.ancestors().filter(|part| !part.as_os_str().is_empty()).collect();
+    parts.into_iter().rev().find(|part| match kind(part, within) {
+        Kind::Container(..) | Kind::Unclear(_) => true,
+        Kind::Folder(engine) => {
+            within = Some(engine);
+            false
+        }
+        Kind::Other => false,
+    })
 }
 
-fn by_name(depth: usize, above: &str, name: &str) -> Kind {
-    if depth == 0 {
-        match name {
-            "docker" => return Kind::Parent(Engine::Docker),
-            "libpod_parent" => return Kind::Parent(Engine::Podman),
-            "lxc" | "lxc.payload" => return Kind::Parent(Engine::Lxc),
-            _ => {}
-        }
-    }
-    // kubelet's --cgroup-root puts it anywhere; systemd repeats the names above in a slice's own.
-    if name == "kubepods" || name == "kubepods.slice" || name.ends_with("-kubepods.slice") {
-        return Kind::Parent(Engine::Kubernetes);
-    }
-    if let Some(container) = scope(name) {
-        return container;
-    }
-    if let Some(name) = name.strip_prefix("lxc.payload.") {
-        return Kind::Container(Engine::Lxc, name.to_owned());
-    }
-    if name == "payload"
-        && let Some(machine) = machine(above)
-    {
+fn by_name(above: Option<&str>, name: &str) -> Kind {
+    let Some(above) = above else {
+        return match name {
+            "docker" => Kind::Folder(Engine::Docker),
+            "libpod_parent" => Kind::Folder(Engine::Podman),
+            "lxc" | "lxc.payload" => Kind::Folder(Engine::Lxc),
+            _ => anywhere(name).unwrap_or(Kind::Other),
+        };
+    };
+    if let ("payload", Some(machine)) = (name, machine(above)) {
         return Kind::Container(Engine::Nspawn, machine);
     }
-    if depth > 0 && is_id(name) { Kind::Unclear(name.to_owned()) } else { Kind::Other }
+    let unclear = || if is_id(name) { Kind::Unclear(name.to_owned()) } else { Kind::Other };
+    anywhere(name).unwrap_or_else(unclear)
 }
 
-fn below_parent(engine: Engine, name: &str) -> Kind {
-    let container = |id: &str| Kind::Container(engine, id.to_owned());
-    match engine {
-        Engine::Lxc => container(name),
-        // A pod of Podman's is a bare id, with containers below.
-        Engine::Podman => name.strip_prefix("libpod-").filter(|id| is_id(id)).map_or(Kind::Inner(engine), container),
-        Engine::Kubernetes => match scope(name) {
-            Some(Kind::Container(_, id)) => Kind::Container(engine, id),
-            _ if is_id(name) => container(name),
-            _ => Kind::Inner(engine),
-        },
-        Engine::Docker | Engine::Containerd | Engine::Nspawn => {
-            if is_id(name) {
-                container(name)
-            } else {
-                Kind::Inner(engine)
-            }
-        }
+/// What a name says wherever it stands.
+fn anywhere(name: &str) -> Option<Kind> {
+    // kubelet's --cgroup-root puts it anywhere; systemd repeats the names above in a slice's own.
+    if name == "kubepods" || name == "kubepods.slice" || name.ends_with("-kubepods.slice") {
+        return Some(Kind::Folder(Engine::Kubernetes));
     }
+    let lxc = || name.strip_prefix("lxc.payload.").map(|name| Kind::Container(Engine::Lxc, name.to_owned()));
+    scope(name).map(|(engine, id)| Kind::Container(engine, id.to_owned())).or_else(lxc)
+}
+
+fn below_folder(engine: Engine, name: &str) -> Kind {
+    let id = match engine {
+        Engine::Lxc => Some(name),
+        // A pod of Podman's is a bare id, with containers below.
+        Engine::Podman => name.strip_prefix("libpod-").filter(|id| is_id(id)),
+        Engine::Kubernetes if !is_id(name) => scope(name).map(|(_, id)| id),
+        Engine::Docker | Engine::Containerd | Engine::Kubernetes | Engine::Nspawn => is_id(name).then_some(name),
+    };
+    id.map_or(Kind::Folder(engine), |id| Kind::Container(engine, id.to_owned()))
 }
 
 /// A container by the name of its own cgroup: `docker-ID.scope` with the systemd driver, `libpod-ID` with the other.
-fn scope(name: &str) -> Option<Kind> {
+fn scope(name: &str) -> Option<(Engine, &str)> {
     // The name that containerd makes where kubelet means systemd's driver and containerd the other: a:cri-containerd:ID.
     if let Some((_, id)) = name.split_once(":cri-containerd:") {
-        return is_id(id).then(|| Kind::Container(Engine::Kubernetes, id.to_owned()));
+        return is_id(id).then_some((Engine::Kubernetes, id));
     }
     let (stem, is_scope) = name.strip_suffix(".scope").map_or((name, false), |stem| (stem, true));
     let (prefix, id) = stem.rsplit_once('-')?;
@@ -168,7 +153,7 @@ fn scope(name: &str) -> Option<Kind> {
         "cri-containerd" | "crio" => Engine::Kubernetes,
         _ => return None,
     };
-    is_id(id).then(|| Kind::Container(engine, id.to_owned()))
+    is_id(id).then_some((engine, id))
 }
 
 /// The machine whose `payload` lies below this unit. systemd-nspawn makes that folder; the scopes of virtual machines have
@@ -190,8 +175,19 @@ mod tests {
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+    /// What the walk would make of a path: the container that it lies in, or its last part.
     fn at(path: &str) -> Kind {
-        kind(Path::new(&path.replace("ID", ID)))
+        let path = path.replace("ID", ID);
+        let (mut within, mut found) = (None, Kind::Other);
+        for part in Path::new(&path).ancestors().collect::<Vec<_>>().into_iter().rev().skip(1) {
+            found = kind(part, within);
+            match found {
+                Kind::Container(..) => return found,
+                Kind::Folder(engine) => within = Some(engine),
+                Kind::Unclear(_) | Kind::Other => {}
+            }
+        }
+        found
     }
 
     fn container(engine: Engine) -> Kind {
@@ -264,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn parents_and_what_lies_between_them_and_their_containers_are_told_apart() {
-        assert_eq!(at("docker"), Kind::Parent(Engine::Docker));
-        assert_eq!(at("docker/buildkit"), Kind::Inner(Engine::Docker));
-        assert_eq!(at("libpod_parent/conmon"), Kind::Inner(Engine::Podman));
-        assert_eq!(at("libpod_parent/ID"), Kind::Inner(Engine::Podman));
-        assert_eq!(at("kubepods.slice/kubepods-burstable.slice"), Kind::Inner(Engine::Kubernetes));
-        assert_eq!(at("kubepods.slice/kubepods-podUID.slice/crio-conmon-ID.scope"), Kind::Inner(Engine::Kubernetes));
+    fn an_engine_s_folder_and_what_lies_between_it_and_its_containers_are_told_from_those() {
+        assert_eq!(at("docker"), Kind::Folder(Engine::Docker));
+        assert_eq!(at("docker/buildkit"), Kind::Folder(Engine::Docker));
+        assert_eq!(at("libpod_parent/conmon"), Kind::Folder(Engine::Podman));
+        assert_eq!(at("libpod_parent/ID"), Kind::Folder(Engine::Podman));
+        assert_eq!(at("kubepods.slice/kubepods-burstable.slice"), Kind::Folder(Engine::Kubernetes));
+        assert_eq!(at("kubepods.slice/kubepods-podUID.slice/crio-conmon-ID.scope"), Kind::Folder(Engine::Kubernetes));
         assert_eq!(at("k8s.io/ID"), Kind::Unclear(ID.to_owned()));
     }
 

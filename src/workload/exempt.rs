@@ -234,7 +234,7 @@ mod tests {
         process("13", "chronyd", "000001ffffffffff", host, "system.slice/chrony.service");
         process("14", "nginx", "000001ffffffffff", host, &format!("docker/{}", id("d")));
         process("15", "flanneld", "0000000000001000", host, &format!("docker/{}", id("e")));
-        let place = Place { folder: folder.path().to_owned(), prefix: PathBuf::new(), own: None };
+        let place = Place { folder: folder.path().to_owned(), prefix: PathBuf::new(), own: None, old_freezer: None };
         let mut found = keepers(folder.path(), &place);
         found.sort_by(|a, b| a.cgroup.cmp(&b.cgroup));
         let programs: Vec<&str> = found.iter().map(|keeper| keeper.program.as_str()).collect();

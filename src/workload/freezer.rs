@@ -8,23 +8,14 @@ use super::Error;
 use super::container::Container;
 use super::ledger::{Contents, Entry, Ledger};
 use super::plan::Unit;
-use crate::decision::nanos_u64;
+use crate::decision::{Frozen, nanos_u64};
 use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
 use crate::sys::clock::monotonic_nanos;
 
+/// After so long it is looked at who keeps a cgroup from being frozen; then after twice as long, and so on.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
 /// So many marks are held open at once, and are noted with one write: far below the 1024 files that a process may have open.
 const AT_ONCE: usize = 128;
-
-/// How a freeze went.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Containers that are frozen now, whoever froze them.
-    pub frozen: usize,
-    /// Containers that should be.
-    pub of: usize,
-    /// Those that are not, and what is known of the reason.
-    pub stuck: Vec<String>,
-}
 
 /// What was thawed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +54,8 @@ pub struct Freezer<'a> {
     pub hierarchy: &'a Hierarchy,
     /// What is noted before and after.
     pub ledger: &'a Ledger,
+    /// The freezer of version 1, where there is one.
+    pub old_freezer: Option<&'a Path>,
 }
 
 impl Freezer<'_> {
@@ -71,7 +64,7 @@ impl Freezer<'_> {
     /// # Errors
     /// [`Error`] when the ledger cannot be written, or not a single mark could be set. What was frozen before that is in the
     /// ledger.
-    pub fn freeze(&self, units: &[Unit<'_>], order: &Order<'_>) -> Result<Report, Error> {
+    pub fn freeze(&self, units: &[Unit<'_>], order: &Order<'_>) -> Result<Frozen, Error> {
         let end = monotonic_nanos().saturating_add(nanos_u64(order.limit));
         let (mut marked, mut failed) = (vec![], vec![]);
         for some in units.chunks(AT_ONCE) {
@@ -81,14 +74,13 @@ impl Freezer<'_> {
             let (_, error) = failed.swap_remove(0);
             return Err(error);
         }
-        let mut report = Report::default();
+        let mut report = Frozen::default();
         for (unit, error) in failed {
             report.of += unit.containers.len().max(1);
-            report.stuck.push(format!("{}: {}", called(unit, order), super::chain(&error)));
+            report.stuck.push(format!("{}: {}", called(unit, order), super::error::chain(&error)));
         }
         for unit in marked {
-            let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
-            self.confirm(unit, left, order, &mut report);
+            self.confirm(unit, end, order, &mut report);
         }
         Ok(report)
     }
@@ -126,36 +118,46 @@ impl Freezer<'_> {
         Ok(())
     }
 
-    fn confirm(&self, unit: &Unit<'_>, left: Duration, order: &Order<'_>, report: &mut Report) {
-        match self.is_frozen(unit.cgroup, left) {
-            Ok(true) => {
-                report.frozen += unit.containers.len();
-                report.of += unit.containers.len();
-            }
-            Ok(false) if unit.containers.is_empty() => report.stuck.push(self.why(unit.cgroup, called(unit, order))),
-            Ok(false) => {
-                for container in &unit.containers {
-                    match self.is_frozen(&container.cgroup, Duration::ZERO) {
-                        Ok(is_frozen) => {
-                            report.of += 1;
-                            report.frozen += usize::from(is_frozen);
-                            if !is_frozen {
-                                report.stuck.push(self.why(&container.cgroup, (order.name)(container)));
-                            }
-                        }
-                        Err(error) if is_gone(&error) => {}
-                        Err(error) => self.unknown(&container.cgroup, error, report),
-                    }
+    fn confirm(&self, unit: &Unit<'_>, end: u64, order: &Order<'_>, report: &mut Frozen) {
+        let mut pause = LOOK_AFTER;
+        loop {
+            let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
+            match self.is_frozen(unit.cgroup, left.min(pause)) {
+                Ok(true) => {
+                    report.frozen += unit.containers.len();
+                    report.of += unit.containers.len();
+                    return;
                 }
+                Err(error) if is_gone(&error) => return,
+                Err(error) => return self.unknown(unit.cgroup, error, report),
+                Ok(false) => {}
             }
-            Err(error) if is_gone(&error) => {}
-            Err(error) => self.unknown(unit.cgroup, error, report),
+            let (frozen, awaited): (Vec<&Container>, Vec<&Container>) =
+                unit.containers.iter().partition(|container| self.is_frozen_or_gone(&container.cgroup));
+            let is_over = left.is_zero();
+            if is_over || (awaited.is_empty() && !unit.containers.is_empty()) {
+                report.frozen += frozen.len();
+                report.of += unit.containers.len();
+                report.stuck.extend(awaited.iter().map(|one| self.why(&one.cgroup, (order.name)(one))));
+                if unit.containers.is_empty() {
+                    report.stuck.push(self.why(unit.cgroup, called(unit, order)));
+                }
+                return;
+            }
+            pause = pause.saturating_mul(2);
         }
     }
 
-    fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut Report) {
+    fn is_frozen_or_gone(&self, cgroup: &Path) -> bool {
+        match self.is_frozen(cgroup, Duration::ZERO) {
+            Ok(is_frozen) => is_frozen || is_paused(self.hierarchy, self.old_freezer, cgroup),
+            Err(error) => is_gone(&error),
+        }
+    }
+
+    fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut Frozen) {
         report.of += 1;
-        report.stuck.push(super::chain(&self.error("look at", cgroup, error)));
+        report.stuck.push(super::error::chain(&self.error("look at", cgroup, error)));
     }
 
     fn is_frozen(&self, cgroup: &Path, limit: Duration) -> io::Result<bool> {
@@ -248,4 +250,16 @@ fn called(unit: &Unit<'_>, order: &Order<'_>) -> String {
         [only] if only.cgroup == unit.cgroup => (order.name)(only),
         _ => format!("/{}", unit.cgroup.display()),
     }
+}
+
+/// Whether an engine has paused a container by the freezer of version 1: the other never calls its tasks frozen then, since to
+/// that one they are in uninterruptible sleep.
+pub fn is_paused(hierarchy: &Hierarchy, old_freezer: Option<&Path>, cgroup: &Path) -> bool {
+    let state = |old: &Path| {
+        let process = hierarchy.processes(cgroup).ok()?.into_iter().next()?;
+        let cgroups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+        let path = cgroups.lines().find_map(|line| line.split_once(":freezer:/"))?.1;
+        std::fs::read_to_string(old.join(path).join("freezer.state")).ok()
+    };
+    old_freezer.and_then(state).is_some_and(|state| state.starts_with("FROZEN"))
 }

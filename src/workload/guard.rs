@@ -139,8 +139,8 @@ pub fn keep(watch: &Watch) -> Result<(), Error> {
     let hierarchy = Hierarchy::open(&watch.folder).map_err(|error| Error::from_io("open", &watch.folder, error))?;
     let boot = boot_id(Path::new("/proc"))?;
     let ledger = Ledger::open(&watch.ledger, &boot)?;
-    let ledger = ledger.ok_or_else(|| Error::Absent("a ledger to guard".to_owned(), watch.ledger.clone()))?;
-    let freezer = Freezer { hierarchy: &hierarchy, ledger: &ledger };
+    let ledger = ledger.ok_or_else(|| Error::Absent { what: "guard", path: watch.ledger.clone() })?;
+    let freezer = Freezer { hierarchy: &hierarchy, ledger: &ledger, old_freezer: None };
     nix::unistd::write(io::stdin(), b"\n").map_err(|e| Error::from_io("speak to", Path::new("the agent"), e.into()))?;
     let mut armed_until = None;
     loop {
@@ -214,7 +214,7 @@ fn say(why: &str, outcome: &Result<Thawed, Error>) {
     let what = match outcome {
         Ok(thawed) if thawed.thawed.is_empty() => return,
         Ok(thawed) => format!("thawed {} cgroup(s)", thawed.thawed.len()),
-        Err(error) => super::chain(error),
+        Err(error) => super::error::chain(error),
     };
     let _ = writeln!(io::stderr(), "clockgate guard: {why}: {what}");
 }

@@ -5,7 +5,9 @@
 //! to nothing by whoever holds its lock when nothing is frozen. Every line stands for itself and has its checksum: one
 //! that is damaged or half-written takes no other with it. A line is
 //!
-//!     CHECKSUM freeze|thaw BOOT-ID SESSION INODE CGROUP
+//! ```text
+//! CHECKSUM freeze|thaw BOOT-ID SESSION INODE CGROUP
+//! ```
 //!
 //! with the cgroup relative to the hierarchy, last, since it may have blanks in it. What held a mark before us never gets one.
 

@@ -1,21 +1,23 @@
 //! Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
 //!
-//!     tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
-//!     plan               which cgroups to freeze for that       freezer         freeze, await, thaw
-//!     ledger             what has to be thawed                  guard           thaws when the agent cannot
+//! ```text
+//! tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
+//! plan               which cgroups to freeze for that       freezer         freeze, await, thaw
+//! ledger             what has to be thawed                  guard           thaws when the agent cannot
+//! ```
 //!
 //! Everything here blocks. Only the v2 freezer is used: on a hybrid host the engines put every container into the unified
 //! hierarchy too. Where there is none, nothing can be frozen, and that is said.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod about;
 mod container;
+mod error;
 mod exempt;
 mod freezer;
 pub(crate) mod guard;
@@ -24,8 +26,9 @@ mod plan;
 pub(crate) mod tree;
 
 pub use container::{Container, Engine};
+pub use error::Error;
 pub use exempt::Pattern;
-pub use freezer::{Report, Thawed, Waves};
+pub use freezer::{Thawed, Waves};
 
 use about::{About, Lookup};
 use exempt::Keeper;
@@ -35,80 +38,12 @@ use ledger::{Held, Ledger};
 use plan::{Grain, Rules};
 use tree::{Node, Place};
 
+use crate::decision::Frozen;
 use crate::sys::cgroup::Hierarchy;
 
-/// The guard waits a little longer than the agent may, thawing at the limit being the agent's to do: by this part, and a second.
-const GRACE_PART: u32 = 8;
+/// The guard is for an agent that hangs: it waits as long as the agent may twice, before a sleep and after it, and a little.
+const GUARD_PARTS: u32 = 2;
 const GRACE: Duration = Duration::from_secs(1);
-
-/// Why containers could not be found, frozen or thawed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Something that is needed is not there.
-    #[error("there is no {0} ({path})", path = .1.display())]
-    Absent(String, PathBuf),
-    /// We may not.
-    #[error("not permitted to {what} {path}", path = path.display())]
-    NotPermitted {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Anything else.
-    #[error("cannot {what} {path}", path = path.display())]
-    Broken {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Another agent freezes.
-    #[error("another agent holds {path}", path = .0.display())]
-    Held(PathBuf),
-    /// Nothing is frozen without a guard.
-    #[error("cannot post the guard {program}", program = program.display())]
-    Guard {
-        /// The program.
-        program: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
-    /// These are frozen still; everything else was thawed.
-    #[error("still frozen: {}", failed.iter().map(chain).collect::<Vec<_>>().join("; "))]
-    StillFrozen {
-        /// What was thawed.
-        thawed: Thawed,
-        /// What was not, and why.
-        failed: Vec<Error>,
-    },
-}
-
-impl Error {
-    fn from_io(what: &'static str, path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.raw_os_error() {
-            Some(libc::ENOENT) => Self::Absent(format!("such thing to {what}"), path),
-            Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::NotPermitted { what, path, source },
-            _ => Self::Broken { what, path, source },
-        }
-    }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
-}
 
 /// What to freeze, and where things are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +52,7 @@ pub struct Settings {
     pub engines: Vec<Engine>,
     /// Containers that are not, whoever started them.
     pub exclude: Vec<Pattern>,
-    /// How long anything may stay frozen, time asleep not counted; the guard thaws a little later than that.
+    /// How long anything may stay frozen, time asleep not counted; the guard of an agent that hangs waits twice as long.
     pub max: Duration,
     /// Thawing little by little; all at once where there is none. With waves every container is frozen by itself, so that it can
     /// be thawed by itself.
@@ -134,10 +69,11 @@ pub struct Settings {
     pub root: PathBuf,
 }
 
+/// Nobody's containers; whose is the configuration's to say.
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
+            engines: vec![],
             exclude: vec![],
             max: Duration::from_secs(30),
             waves: None,
@@ -176,6 +112,8 @@ struct State {
     /// The guard, with the session whose entries it thaws.
     guard: Option<Guard>,
     session: u64,
+    /// Where the hierarchy lies; looked for once, since a host may have thousands of mounts.
+    place: Option<Place>,
     seen: Seen,
 }
 
@@ -209,7 +147,8 @@ impl Workloads {
     /// [`Error`]: a freeze would fail as well.
     pub fn prepare(&self) -> Result<Vec<Known>, Error> {
         let mut state = self.state();
-        let (place, tree) = self.look()?;
+        let place = self.place(&mut state)?;
+        let tree = tree::walk(&place.folder, &self.settings.root)?;
         self.study(&mut state.seen, &place, &tree, Thoroughness::Anew);
         if !self.settings.engines.is_empty() {
             self.stand_ready(&mut state, &place)?;
@@ -218,7 +157,8 @@ impl Workloads {
         let known = tree.iter().flat_map(Node::containers).map(|container| Known {
             name: state.seen.about.get(&container.inode).and_then(|about| about.name.clone()),
             runs_on: self.why_it_runs_on(&state.seen, &place, container),
-            is_frozen: hierarchy.events(&container.cgroup).and_then(|events| events.is_frozen()).unwrap_or(false),
+            is_frozen: hierarchy.events(&container.cgroup).is_ok_and(|events| events.is_frozen().unwrap_or(false))
+                || freezer::is_paused(&hierarchy, place.old_freezer.as_deref(), &container.cgroup),
             container: container.clone(),
         });
         Ok(known.collect())
@@ -230,17 +170,18 @@ impl Workloads {
     /// # Errors
     /// [`Error`] when there is no ledger, no guard or no hierarchy, or when not one could be frozen. Some may be frozen even
     /// then: [`Self::thaw`] knows.
-    pub fn freeze(&self, limit: Duration) -> Result<Report, Error> {
+    pub fn freeze(&self, limit: Duration) -> Result<Frozen, Error> {
         if self.settings.engines.is_empty() {
-            return Ok(Report::default());
+            return Ok(Frozen::default());
         }
         let mut state = self.state();
-        let (place, tree) = self.look()?;
+        let place = self.place(&mut state)?;
+        let tree = tree::walk(&place.folder, &self.settings.root)?;
         self.study(&mut state.seen, &place, &tree, Thoroughness::WhatIsNew);
         self.stand_ready(&mut state, &place)?;
         self.arm(&mut state, &place)?;
         let State { ledger: Some(ledger), session, seen, .. } = &*state else {
-            return Err(Error::Absent("ledger".to_owned(), self.settings.ledger.clone()));
+            return Err(Error::Absent { what: "hold", path: self.settings.ledger.clone() });
         };
         let runs_on = |container: &Container| self.why_it_runs_on(seen, &place, container).is_some();
         let grain = if self.settings.waves.is_some() { Grain::Containers } else { Grain::Folders };
@@ -248,7 +189,7 @@ impl Workloads {
         let units = plan::plan(&tree, &rules);
         let hierarchy = open(&place)?;
         let name = |container: &Container| name(seen, container);
-        let freezer = Freezer { hierarchy: &hierarchy, ledger };
+        let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
         freezer.freeze(&units, &Order { session: *session, limit, name: &name })
     }
 
@@ -259,13 +200,14 @@ impl Workloads {
     /// [`Error`] says that the ledger could not be read or written.
     pub fn thaw(&self) -> Result<Thawed, Error> {
         let mut state = self.state();
-        let boot = boot_id(&self.settings.proc_root)?;
         if state.ledger.is_none() {
+            let boot = boot_id(&self.settings.proc_root)?;
             let Some(ledger) = Ledger::open(&self.settings.ledger, &boot)? else { return Ok(Thawed::default()) };
             state.ledger = Some(Held::take(ledger)?);
         }
+        let place = state.place.clone();
         let Some(ledger) = &state.ledger else { return Ok(Thawed::default()) };
-        let thawed = thaw_by(ledger, &self.settings, self.settings.waves)?;
+        let thawed = thaw_by(ledger, &self.settings, place, self.settings.waves)?;
         if let Some(guard) = &state.guard {
             // A guard that is gone has nothing to be told; the next freeze posts another.
             let _ = guard.disarm();
@@ -279,10 +221,15 @@ impl Workloads {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self) -> Result<(Place, Vec<Node>), Error> {
-        let place = Place::find(&self.settings.proc_root, self.settings.cgroup.as_deref())?;
-        let tree = tree::walk(&place.folder, &self.settings.root)?;
-        Ok((place, tree))
+    fn place(&self, state: &mut State) -> Result<Place, Error> {
+        let place = match &mut state.place {
+            Some(place) => {
+                place.find_ourselves(&self.settings.proc_root)?;
+                place
+            }
+            none => none.insert(Place::find(&self.settings.proc_root, self.settings.cgroup.as_deref())?),
+        };
+        Ok(place.clone())
     }
 
     /// Finds out what has to be known of the containers: of those that are new, or of all.
@@ -350,7 +297,7 @@ impl Workloads {
     }
 
     fn watch(&self, session: u64, place: &Place) -> Watch {
-        let max = self.settings.max.saturating_add(self.settings.max / GRACE_PART).saturating_add(GRACE);
+        let max = self.settings.max.saturating_mul(GUARD_PARTS).saturating_add(GRACE);
         Watch { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session, max }
     }
 }
@@ -368,18 +315,18 @@ enum Thoroughness {
 pub fn replay(settings: &Settings) -> Result<Thawed, Error> {
     let boot = boot_id(&settings.proc_root)?;
     let Some(ledger) = Ledger::open(&settings.ledger, &boot)? else { return Ok(Thawed::default()) };
-    let thawed = thaw_by(&ledger, settings, None)?;
+    let thawed = thaw_by(&ledger, settings, None, None)?;
     ledger.tidy()?;
     Ok(thawed)
 }
 
-fn thaw_by(ledger: &Ledger, settings: &Settings, waves: Option<Waves>) -> Result<Thawed, Error> {
+fn thaw_by(ledger: &Ledger, settings: &Settings, place: Option<Place>, waves: Option<Waves>) -> Result<Thawed, Error> {
     let contents = ledger.read()?;
     if contents.entries.is_empty() {
         return Ok(Thawed { damaged: contents.damaged, ..Thawed::default() });
     }
-    let hierarchy = open(&Place::find(&settings.proc_root, settings.cgroup.as_deref())?)?;
-    Freezer { hierarchy: &hierarchy, ledger }.thaw(&contents, None, waves)
+    let place = place.map_or_else(|| Place::find(&settings.proc_root, settings.cgroup.as_deref()), Ok)?;
+    Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None }.thaw(&contents, None, waves)
 }
 
 fn open(place: &Place) -> Result<Hierarchy, Error> {

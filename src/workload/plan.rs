@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::container::{Container, Engine};
-use super::tree::{Node, NodeKind};
+use super::tree::Node;
 
 /// What the plan goes by.
 pub struct Rules<'a> {
@@ -42,10 +42,9 @@ pub fn plan<'a>(tree: &'a [Node], rules: &Rules<'_>) -> Vec<Unit<'a>> {
     let mut units = vec![];
     for node in tree {
         // An engine's own folder is frozen even while it is empty: a start in it waits.
-        if rules.whole(node) {
-            units.push(unit(node));
-        } else {
-            rules.cover(node, &mut units);
+        match rules.whole(node) {
+            Some(unit) => units.push(unit),
+            None => rules.cover(node, &mut units),
         }
     }
     units.retain(|unit| may_be_frozen(unit.cgroup));
@@ -55,28 +54,29 @@ pub fn plan<'a>(tree: &'a [Node], rules: &Rules<'_>) -> Vec<Unit<'a>> {
 impl Rules<'_> {
     /// Adds the parts of a node that cannot be frozen whole.
     fn cover<'a>(&self, node: &'a Node, units: &mut Vec<Unit<'a>>) {
-        for child in &node.children {
-            // What holds no container is a monitor or the like, and stays.
-            if self.whole(child) && child.containers().next().is_some() {
-                units.push(unit(child));
-            } else {
-                self.cover(child, units);
+        for child in node.children() {
+            match self.whole(child) {
+                // What holds no container is a monitor or the like, and stays.
+                Some(unit) if !unit.containers.is_empty() => units.push(unit),
+                _ => self.cover(child, units),
             }
         }
     }
 
-    fn whole(&self, node: &Node) -> bool {
-        let is_wanted = match &node.kind {
-            NodeKind::Container(container) => self.engines.contains(&container.engine),
-            NodeKind::Folder(engine) => self.grain == Grain::Folders && self.engines.contains(engine),
+    /// A node as one unit, where nothing in it has to run on.
+    fn whole<'a>(&self, node: &'a Node) -> Option<Unit<'a>> {
+        let is_wanted = match node {
+            Node::Container(container) => self.engines.contains(&container.engine),
+            Node::Folder { engine, .. } => self.grain == Grain::Folders && self.engines.contains(engine),
         };
-        let holds_us = self.own.is_some_and(|own| own.starts_with(&node.path));
-        is_wanted && !holds_us && !node.containers().any(self.runs_on)
+        let holds_us = self.own.is_some_and(|own| own.starts_with(node.path()));
+        if !is_wanted || holds_us {
+            return None;
+        }
+        let containers = node.containers();
+        let runs_on = containers.iter().any(|container| (self.runs_on)(container));
+        (!runs_on).then_some(Unit { cgroup: node.path(), containers })
     }
-}
-
-fn unit(node: &Node) -> Unit<'_> {
-    Unit { cgroup: &node.path, containers: node.containers().collect() }
 }
 
 /// The last lock. A service that systemd starts in a frozen cgroup hangs it in clone3(2), with everything that it looks after:

@@ -23,31 +23,46 @@ pub struct Place {
     pub prefix: PathBuf,
     /// Our own cgroup relative to the folder; none when it lies elsewhere.
     pub own: Option<PathBuf>,
+    /// The freezer of version 1, where a hybrid host has one: its engines pause by that.
+    pub old_freezer: Option<PathBuf>,
 }
 
 impl Place {
     /// Finds the hierarchy, or the part of it at `folder`.
     ///
     /// # Errors
-    /// [`Error::Absent`] when no cgroup2 hierarchy is mounted: then no container can be frozen.
+    /// [`Error::NoHierarchy`] when none is mounted: then no container can be frozen.
     pub fn find(proc_root: &Path, folder: Option<&Path>) -> Result<Self, Error> {
         let mountinfo = proc_root.join("self/mountinfo");
-        let mounts = mounts(&fs::read_to_string(&mountinfo).map_err(|e| Error::from_io("read", &mountinfo, e))?);
+        let text = fs::read_to_string(&mountinfo).map_err(|e| Error::from_io("read", &mountinfo, e))?;
+        let mounts = mounts(&text, |filesystem| filesystem.starts_with("cgroup2 "));
+        let is_freezer = |filesystem: &str| {
+            let options = filesystem.rsplit(' ').next().unwrap_or_default();
+            filesystem.starts_with("cgroup ") && options.split(',').any(|option| option == "freezer")
+        };
+        let old_freezer = self::mounts(&text, is_freezer).into_iter().next();
         let (folder, prefix) = match folder {
             Some(folder) => {
                 let mount = mounts.iter().filter(|mount| folder.starts_with(mount)).max_by_key(|m| m.as_os_str().len());
                 let prefix = mount.and_then(|mount| folder.strip_prefix(mount).ok()).map(Path::to_owned);
                 (folder.to_owned(), prefix.unwrap_or_default())
             }
-            None => {
-                let absent = || Error::Absent("a cgroup2 hierarchy".to_owned(), mountinfo.clone());
-                (mounts.into_iter().next().ok_or_else(absent)?, PathBuf::new())
-            }
+            None => (mounts.into_iter().next().ok_or(Error::NoHierarchy(mountinfo))?, PathBuf::new()),
         };
-        let own = proc_root.join("self/cgroup");
-        let own = unified(&fs::read_to_string(&own).map_err(|e| Error::from_io("read", &own, e))?);
-        let own = own.and_then(|own| own.strip_prefix(&prefix).ok().map(Path::to_owned));
-        Ok(Self { folder, prefix, own })
+        let mut place = Self { folder, prefix, own: None, old_freezer };
+        place.find_ourselves(proc_root)?;
+        Ok(place)
+    }
+
+    /// Looks where we are: somebody may have moved us since.
+    ///
+    /// # Errors
+    /// [`Error`] when that cannot be read.
+    pub fn find_ourselves(&mut self, proc_root: &Path) -> Result<(), Error> {
+        let path = proc_root.join("self/cgroup");
+        let own = unified(&fs::read_to_string(&path).map_err(|e| Error::from_io("read", &path, e))?);
+        self.own = own.and_then(|own| own.strip_prefix(&self.prefix).ok().map(Path::to_owned));
+        Ok(())
     }
 
     /// The cgroup of a process, relative to the folder; none when it lies elsewhere or the process is gone.
@@ -64,16 +79,16 @@ impl Place {
     }
 }
 
-/// The whole hierarchies in a mountinfo (proc_pid_mountinfo(5)), the usual place first. A cgroup namespace shows its own part
+/// The whole hierarchies of a kind in a mountinfo (proc_pid_mountinfo(5)), the usual place first. A cgroup namespace shows its own part
 /// as the whole, and what lies outside is out of sight.
-fn mounts(mountinfo: &str) -> Vec<PathBuf> {
+fn mounts(mountinfo: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = mountinfo
         .lines()
         .filter_map(|line| {
             let (mount, filesystem) = line.split_once(" - ")?;
             let mut fields = mount.split(' ').skip(3);
             let (root, at) = (fields.next()?, fields.next()?);
-            (filesystem.starts_with("cgroup2 ") && root == "/").then(|| PathBuf::from(unescaped(at)))
+            (is_wanted(filesystem) && root == "/").then(|| PathBuf::from(unescaped(at)))
         })
         .collect();
     found.sort_by_key(|path| (!path.starts_with("/sys/fs/cgroup"), path.as_os_str().len()));
@@ -92,32 +107,52 @@ fn unified(text: &str) -> Option<PathBuf> {
     Some(PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)))
 }
 
-/// A cgroup that we may freeze, with those below that we tell apart.
+/// A cgroup that we may freeze.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Relative to the folder.
-    pub path: PathBuf,
-    /// What it is; a container, or what holds containers.
-    pub kind: NodeKind,
-    /// What lies below; nothing for a container.
-    pub children: Vec<Node>,
-}
-
-/// What a node is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeKind {
+pub enum Node {
     /// A container.
     Container(Container),
     /// A folder of an engine's, safe to freeze as one.
-    Folder(Engine),
+    Folder {
+        /// Whose.
+        engine: Engine,
+        /// Relative to the hierarchy.
+        path: PathBuf,
+        /// What lies below.
+        children: Vec<Node>,
+    },
 }
 
 impl Node {
+    /// Its cgroup, relative to the hierarchy.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Container(container) => &container.cgroup,
+            Self::Folder { path, .. } => path,
+        }
+    }
+
+    /// What lies below; nothing for a container.
+    #[must_use]
+    pub fn children(&self) -> &[Self] {
+        match self {
+            Self::Container(_) => &[],
+            Self::Folder { children, .. } => children,
+        }
+    }
+
     /// Every container in this part of the tree.
-    pub fn containers(&self) -> Box<dyn Iterator<Item = &Container> + '_> {
-        match &self.kind {
-            NodeKind::Container(container) => Box::new(std::iter::once(container)),
-            NodeKind::Folder(_) => Box::new(self.children.iter().flat_map(Self::containers)),
+    pub fn containers(&self) -> Vec<&Container> {
+        let mut found = vec![];
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, found: &mut Vec<&'a Container>) {
+        match self {
+            Self::Container(container) => found.push(container),
+            Self::Folder { children, .. } => children.iter().for_each(|child| child.collect(found)),
         }
     }
 }
@@ -129,7 +164,7 @@ impl Node {
 pub fn walk(folder: &Path, root: &Path) -> Result<Vec<Node>, Error> {
     let mut found = vec![];
     let walk = Walk { folder, root };
-    walk.below(Path::new(""), &mut found).map_err(|e| Error::from_io("list", folder, e))?;
+    walk.below(Path::new(""), None, &mut found).map_err(|e| Error::from_io("list", folder, e))?;
     Ok(found)
 }
 
@@ -139,28 +174,23 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Adds what lies in `path`, which is nothing of ours itself.
-    fn below(&self, path: &Path, found: &mut Vec<Node>) -> io::Result<()> {
+    /// Adds what lies in `path`, which is nothing of ours itself, or a folder of the engine `within`.
+    fn below(&self, path: &Path, within: Option<Engine>, found: &mut Vec<Node>) -> io::Result<()> {
         for entry in fs::read_dir(self.folder.join(path))? {
             let entry = entry?;
             if !entry.file_type()?.is_dir() {
                 continue;
             }
             let path = path.join(entry.file_name());
-            let folder = |engine| Node { path: path.clone(), kind: NodeKind::Folder(engine), children: vec![] };
-            let container = |engine, id| {
-                let container = Container { engine, id, cgroup: path.clone(), inode: entry.ino() };
-                Node { path: path.clone(), kind: NodeKind::Container(container), children: vec![] }
-            };
-            match kind(&path) {
-                Kind::Parent(engine) | Kind::Inner(engine) => {
-                    let mut node = folder(engine);
-                    passed_over(self.below(&path, &mut node.children))?;
-                    found.push(node);
+            match kind(&path, within) {
+                Kind::Folder(engine) => {
+                    let mut children = vec![];
+                    passed_over(self.below(&path, Some(engine), &mut children))?;
+                    found.push(Node::Folder { engine, path, children });
                 }
-                Kind::Container(engine, id) => found.push(container(engine, id)),
+                Kind::Container(engine, id) => found.push(container(engine, id, path, &entry)),
                 Kind::Unclear(id) => match self.engine_of(&id) {
-                    Some(engine) => found.push(container(engine, id)),
+                    Some(engine) => found.push(container(engine, id, path, &entry)),
                     None => self.go_down(&entry, &path, found)?,
                 },
                 Kind::Other => self.go_down(&entry, &path, found)?,
@@ -175,7 +205,7 @@ impl Walk<'_> {
         if is_leaf || path.components().count() >= MAX_DEPTH {
             return Ok(());
         }
-        passed_over(self.below(path, found))
+        passed_over(self.below(path, None, found))
     }
 
     /// Whose container of containerd's it is, by the namespace in which its bundle lies.
@@ -186,6 +216,10 @@ impl Walk<'_> {
             _ => Engine::Containerd,
         })
     }
+}
+
+fn container(engine: Engine, id: String, cgroup: PathBuf, entry: &fs::DirEntry) -> Node {
+    Node::Container(Container { engine, id, cgroup, inode: entry.ino() })
 }
 
 /// The folder with a container's bundle, where containerd started it.
@@ -213,6 +247,7 @@ mod tests {
 24 1 0:22 / /sys rw,relatime - sysfs sysfs rw
 30 24 0:26 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsdelegate
 31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+32 24 0:28 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer
 40 24 0:26 / /srv/a\\040b/cgroup rw - cgroup2 cgroup2 rw
 41 24 0:26 /docker/x /sys/fs/x rw - cgroup2 cgroup2 rw
 ";
@@ -227,10 +262,12 @@ mod tests {
 
     #[test]
     fn the_whole_hierarchy_is_found_and_not_a_part_of_it_that_is_mounted_elsewhere() {
-        assert_eq!(mounts(MOUNTINFO), [Path::new("/sys/fs/cgroup/unified"), Path::new("/srv/a b/cgroup")]);
+        let found = mounts(MOUNTINFO, |filesystem| filesystem.starts_with("cgroup2 "));
+        assert_eq!(found, [Path::new("/sys/fs/cgroup/unified"), Path::new("/srv/a b/cgroup")]);
         let proc_root = proc_root("9:name=systemd:/x\n0::/system.slice/clockgate.service\n");
         let place = Place::find(proc_root.path(), None).unwrap();
         assert_eq!(place.own.as_deref(), Some(Path::new("system.slice/clockgate.service")));
+        assert_eq!(place.old_freezer.as_deref(), Some(Path::new("/sys/fs/cgroup/freezer")));
         assert_eq!((place.folder.to_str(), place.prefix.to_str()), (Some("/sys/fs/cgroup/unified"), Some("")));
     }
 
@@ -249,7 +286,7 @@ mod tests {
     fn without_a_hierarchy_nothing_can_be_frozen_and_that_is_said() {
         let proc_root = proc_root("9:name=systemd:/x\n");
         fs::write(proc_root.path().join("self/mountinfo"), "24 1 0:22 / /sys rw - sysfs sysfs rw\n").unwrap();
-        assert!(matches!(Place::find(proc_root.path(), None), Err(Error::Absent(..))));
+        assert!(matches!(Place::find(proc_root.path(), None), Err(Error::NoHierarchy(_))));
     }
 
     #[test]

@@ -66,18 +66,23 @@ struct Night {
     first_work: Duration,
     /// Work done after waking up.
     works: Vec<Stamp>,
+    /// What the containers wrote after waking up; they ask nobody.
+    lines: Vec<Stamp>,
     /// How wrong the clock is when the night is over.
     off: Offset,
 }
 
 fn usual_night(guest: &Guest, world: &World) -> Outcome<Night> {
-    println!("\nThe first night: a sleep hook runs `chronyc makestep`, as many do. Two workloads, which do not ask.");
+    println!(
+        "\nThe first night: a sleep hook runs `chronyc makestep`, as many do. Two workloads and ten\ncontainers, which do not ask."
+    );
     settle(guest, world)?;
     guest.put_program(
         "/lib/systemd/system-sleep/zz-usual",
         "#!/bin/sh\n[ \"$1\" = post ] && { cut -d' ' -f1 /proc/uptime; chronyc makestep; } >/run/usual\n",
     )?;
     let works = [Work::careless(guest, "work-1")?, Work::careless(guest, "work-2")?];
+    let boxes = ten_containers(guest)?;
     let mut timeline = Timeline::new(guest)?;
     timeline.sleep_and_wake(guest)?;
     for work in &works {
@@ -89,7 +94,7 @@ fn usual_night(guest: &Guest, world: &World) -> Outcome<Night> {
     timeline
         .add(Boottime::default() + Duration::from_secs_f64(seconds), format!("hook: chronyc makestep: \"{answer}\""));
     pass(WATCH);
-    let night = timeline.end(guest, works)?;
+    let night = timeline.end(guest, works, boxes)?;
     let claim = guest.sh("chronyc tracking | sed -n 's/^Leap status *: //p'")?;
     timeline.print();
     println!("  and {} s later the clock is off by {}; chronyd's leap status: {claim}", WATCH.as_secs(), night.off);
@@ -97,7 +102,9 @@ fn usual_night(guest: &Guest, world: &World) -> Outcome<Night> {
 }
 
 fn gated_night(guest: &Guest, world: &World) -> Outcome<Night> {
-    println!("\nThe second night: clockgate's agent runs. Two workloads: `clockgate run -- ...`.");
+    println!(
+        "\nThe second night: clockgate's agent runs. Two workloads: `clockgate run -- ...`;\nand ten containers, which do not ask."
+    );
     settle(guest, world)?;
     guest.put(
         "/etc/systemd/system/clockgate.service.d/verbose.conf",
@@ -105,6 +112,7 @@ fn gated_night(guest: &Guest, world: &World) -> Outcome<Night> {
     )?;
     guest.sh("systemctl daemon-reload; systemctl start clockgate; clockgate wait")?;
     let works = [Work::behind_the_gate(guest, "work-1")?, Work::behind_the_gate(guest, "work-2")?];
+    let boxes = ten_containers(guest)?;
     let mut timeline = Timeline::new(guest)?;
     timeline.sleep_and_wake(guest)?;
     for work in &works {
@@ -113,7 +121,7 @@ fn gated_night(guest: &Guest, world: &World) -> Outcome<Night> {
     pass(WATCH);
     let log = guest.sh("journalctl -u clockgate -o cat")?;
     timeline.agent(&log);
-    let night = timeline.end(guest, works)?;
+    let night = timeline.end(guest, works, boxes)?;
     timeline.print();
     println!("  and {} s later the clock is off by {}", WATCH.as_secs(), night.off);
     Ok(night)
@@ -128,6 +136,11 @@ fn settle(guest: &Guest, world: &World) -> Outcome {
         guest.offset()?
     );
     Ok(())
+}
+
+/// Ten that write the time every 10 ms, in scopes as Docker makes them.
+fn ten_containers(guest: &Guest) -> Outcome<Vec<Work>> {
+    (0..10).map(|n| Work::contained(guest, &format!("box-{n}"))).collect()
 }
 
 /// What happened in a night, on the guest's clock that nobody sets.
@@ -173,7 +186,9 @@ impl Timeline {
         let mut measured = "offset found";
         let from = self.from;
         for (at, text) in log.lines().filter_map(stamped).filter(|(at, _)| *at >= from) {
-            if text.contains("gate shut") {
+            if text.contains("frozen=") && self.when("frozen").is_none() {
+                self.add(at, format!("frozen: {} of {} containers", field(text, "frozen="), field(text, "of=")));
+            } else if text.contains("gate shut") {
                 let what = format!("gate shut ({})", field(text, "cause="));
                 // The sleep hook says what logind has said before.
                 if self.when(&what).is_none() {
@@ -195,16 +210,20 @@ impl Timeline {
         self.moments.iter().find(|(_, text)| text.starts_with(what)).map(|(at, _)| *at)
     }
 
-    fn end(&self, guest: &Guest, works: [Work; 2]) -> Outcome<Night> {
+    fn end(&self, guest: &Guest, works: [Work; 2], boxes: Vec<Work>) -> Outcome<Night> {
         let off = guest.offset()?;
         let mut after = vec![];
         for work in works {
             after.extend(work.end(guest)?.into_iter().filter(|stamp| stamp.at > self.woken));
         }
+        let mut lines = vec![];
+        for container in boxes {
+            lines.extend(container.end_contained(guest)?.into_iter().filter(|stamp| stamp.at > self.woken));
+        }
         let Some(first) = after.iter().map(|stamp| stamp.at).min() else { return fail("no work was done") };
         let stepped = self.when(STEPPED).map(|at| at.since(self.woken));
         let walk = self.when(OPEN).zip(self.when(HEARD)).map(|(open, heard)| open.since(heard));
-        Ok(Night { stepped, walk, first_work: first.since(self.woken), works: after, off })
+        Ok(Night { stepped, walk, first_work: first.since(self.woken), works: after, lines, off })
     }
 
     fn print(&mut self) {
@@ -233,18 +252,18 @@ fn field<'a>(text: &'a str, key: &str) -> &'a str {
 }
 
 fn compare(usual: &Night, gated: &Night) {
-    let wrong = |night: &Night| night.works.iter().filter(|stamp| stamp.off.abs() > Duration::from_millis(200)).count();
+    let wrong = |stamps: &[Stamp]| {
+        let wrong = stamps.iter().filter(|stamp| stamp.off.abs() > Duration::from_millis(200)).count();
+        format!("{wrong} of {}", stamps.len())
+    };
     let maybe = |duration: Option<Duration>, absent: &str| duration.map_or(absent.to_owned(), millis);
     let rows = [
         ("", "the usual hook".to_owned(), "clockgate".to_owned()),
         ("clock stepped after waking up", maybe(usual.stepped, "never"), maybe(gated.stepped, "never")),
         ("from hearing of it to the proof", maybe(usual.walk, "-"), maybe(gated.walk, "-")),
         ("first work after waking up", millis(usual.first_work), millis(gated.first_work)),
-        (
-            "work done on a wrong clock",
-            format!("{} of {}", wrong(usual), usual.works.len()),
-            format!("{} of {}", wrong(gated), gated.works.len()),
-        ),
+        ("work done on a wrong clock", wrong(&usual.works), wrong(&gated.works)),
+        ("containers' lines, wrong clock", wrong(&usual.lines), wrong(&gated.lines)),
         ("clock off at the end", usual.off.to_string(), gated.off.to_string()),
     ];
     println!();

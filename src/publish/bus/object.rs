@@ -9,8 +9,9 @@ use zbus::{Connection, Variant, interface};
 
 use super::Face;
 use super::access::{Door, NOTIFY_ACTION, SYNC_ACTION};
-use crate::decision::{Cause, Event, Gate, Notifier, Snapshot, State};
+use crate::decision::{Cause, Event, Gate, Snapshot, State};
 use crate::disruption::notify::Notice;
+pub use crate::disruption::notify::What;
 
 /// What a caller gets that names no timeout.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
@@ -209,56 +210,6 @@ impl Agent {
             Ok(Ok(snapshot)) => Ok(snapshot),
             Ok(Err(_)) => Err(Error::NoAnswer("the agent ended meanwhile".to_owned())),
             Err(_) => Err(Error::StillShut(self.now().why)),
-        }
-    }
-}
-
-/// What can be told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The machine is about to sleep.
-    Suspend,
-    /// The machine woke up.
-    Resume,
-    /// A snapshot is about to be taken.
-    PreSnapshot,
-    /// The machine was restored from a snapshot, or continued.
-    PostRestore,
-}
-
-impl What {
-    /// Every one of them.
-    pub const ALL: [Self; 4] = [Self::Suspend, Self::Resume, Self::PreSnapshot, Self::PostRestore];
-
-    /// Its name on the bus and the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Suspend => "suspend",
-            Self::Resume => "resume",
-            Self::PreSnapshot => "pre-snapshot",
-            Self::PostRestore => "post-restore",
-        }
-    }
-
-    /// From its name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|what| what.name() == name)
-    }
-
-    /// Whether something begins that the clock will not survive, so that the gate being shut is the end of it.
-    #[must_use]
-    pub const fn begins(self) -> bool {
-        matches!(self, Self::Suspend | Self::PreSnapshot)
-    }
-
-    const fn event(self) -> Event {
-        match self {
-            Self::Suspend => Event::Sleeping(Notifier::Notify),
-            Self::Resume => Event::Woken(Notifier::Notify),
-            Self::PreSnapshot => Event::Disrupted(Cause::Snapshot),
-            Self::PostRestore => Event::Disrupted(Cause::Restore),
         }
     }
 }

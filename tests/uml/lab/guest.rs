@@ -35,6 +35,8 @@ pub struct Guest {
     linux: Child,
     line: Mutex<UnixStream>,
     waiting: Waiting,
+    /// Where our part says once that it is ready.
+    booted: Mutex<mpsc::Receiver<Result<Reply, String>>>,
     asked: AtomicU64,
     console: PathBuf,
 }
@@ -46,21 +48,25 @@ impl Guest {
         stage::prepare(&staged)?;
         let (ours, theirs) = UnixStream::pair()?;
         let linux = start(world, &staged, theirs.into())?;
+        Self::on(linux, ours, world.console())?.booted_within(BOOT)
+    }
+
+    /// A guest that this process runs, with our part of it at the other end of the line.
+    pub fn on(process: Child, line: UnixStream, console: PathBuf) -> Outcome<Self> {
         let waiting = Waiting::default();
-        let guest = Self {
-            linux,
-            line: Mutex::new(ours.try_clone()?),
-            waiting: Arc::clone(&waiting),
-            asked: AtomicU64::new(1),
-            console: world.console(),
-        };
         let (ready, booted) = mpsc::channel();
-        lock(&guest.waiting).insert(0, ready);
-        std::thread::spawn(move || hear(ours, &waiting));
-        match booted.recv_timeout(BOOT) {
-            Ok(_) => Ok(guest),
-            Err(_) => fail(format!("the guest did not boot; its console:\n{}", guest.console())),
-        }
+        lock(&waiting).insert(0, ready);
+        let (heard, answers) = (line.try_clone()?, Arc::clone(&waiting));
+        std::thread::spawn(move || hear(heard, &answers));
+        let (line, booted) = (Mutex::new(line), Mutex::new(booted));
+        Ok(Self { linux: process, line, waiting, booted, asked: AtomicU64::new(1), console })
+    }
+
+    /// Waits until our part in the guest says that it is ready.
+    pub fn booted_within(self, deadline: Duration) -> Outcome<Self> {
+        let booted = lock(&self.booted).recv_timeout(deadline);
+        ensure(booted.is_ok(), format!("the guest did not boot; its console:\n{}", self.console()))?;
+        Ok(self)
     }
 
     /// Runs a shell script in the guest. A process it leaves in the background must not hold its output.
@@ -104,6 +110,14 @@ impl Guest {
         self.ask(Ask::Write { path: path.into(), text: text.into(), mode }, USUAL).map(drop)
     }
 
+    /// What a file has behind `from` bytes, as far as the last whole line; costs the guest no process.
+    pub fn lines(&self, path: &str, from: u64) -> Outcome<String> {
+        let Reply::Lines(text) = self.ask(Ask::Read { path: path.into(), from }, USUAL)? else {
+            return fail(format!("not what is in {path}"));
+        };
+        Ok(text)
+    }
+
     /// The guest's clocks, as soon as it answers.
     pub fn clocks(&self) -> Outcome<Clocks> {
         let Reply::Clocks(clocks) = self.ask(Ask::Clocks, USUAL)? else {
@@ -114,18 +128,18 @@ impl Guest {
 
     /// Truth minus guest: positive, the guest is behind. Good to half of what the question took, some milliseconds.
     pub fn offset(&self) -> Outcome<Offset> {
-        let (truth, clocks) = self.compare()?;
+        let (truth, clocks, _) = self.compare()?;
         Ok(truth - Realtime::from_nanos(clocks.realtime))
     }
 
     /// Truth minus the guest's time since boot, which no step changes.
     pub fn truth(&self) -> Outcome<Offset> {
-        let (truth, clocks) = self.compare()?;
+        let (truth, clocks, _) = self.compare()?;
         Ok(truth - Realtime::from_nanos(i64::try_from(clocks.boottime)?))
     }
 
-    /// The guest's clocks and the true time at which they were read: the quickest answer of five.
-    fn compare(&self) -> Outcome<(Realtime, Clocks)> {
+    /// The guest's clocks, the true time at which they were read, and how far off that may be: the quickest answer of five.
+    pub fn compare(&self) -> Outcome<(Realtime, Clocks, Duration)> {
         let mut quickest: Option<(Duration, Realtime, Clocks)> = None;
         for _ in 0..5 {
             let before = clock::realtime();
@@ -135,7 +149,7 @@ impl Guest {
                 quickest = Some((took, before + forward(took / 2), clocks));
             }
         }
-        quickest.map_or_else(|| fail("never asked"), |(_, truth, clocks)| Ok((truth, clocks)))
+        quickest.map_or_else(|| fail("never asked"), |(took, truth, clocks)| Ok((truth, clocks, took / 2)))
     }
 
     /// Sets the guest's clock to the truth, as well as a command can.

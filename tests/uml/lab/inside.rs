@@ -1,7 +1,7 @@
 //! The part that runs in the guest: the same program, static, as a service on a serial line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::wire::{Answer, Ask, Clocks, Ran, Reply, Request};
-use super::work;
+use super::{watch, work};
 
 /// The first argument that makes the program this part.
 pub const VERB: &str = "inside-the-guest";
@@ -33,6 +33,18 @@ pub fn perform_verb() -> Option<ExitCode> {
         },
         [work::VERB] => {
             work::stamp();
+            Some(ExitCode::SUCCESS)
+        }
+        [work::VERB_FOR_EVER] => {
+            work::stamp_for_ever();
+            Some(ExitCode::SUCCESS)
+        }
+        [watch::VERB] => {
+            watch::watch();
+            Some(ExitCode::SUCCESS)
+        }
+        [watch::VERB_ONCE] => {
+            println!("{}", watch::Moment::now());
             Some(ExitCode::SUCCESS)
         }
         _ => None,
@@ -79,9 +91,19 @@ fn perform(ask: Ask) -> io::Result<Reply> {
         Ask::Clocks => {
             let asleep = nanos_u64(clock::standing().boot_minus_mono);
             let realtime = clock::realtime().as_nanos();
-            Ok(Reply::Clocks(Clocks { realtime, boottime: clock::boottime().as_nanos(), asleep }))
+            let raw = clock::monotonic_raw_nanos();
+            Ok(Reply::Clocks(Clocks { realtime, boottime: clock::boottime().as_nanos(), raw, asleep }))
         }
+        Ask::Read { path, from } => lines(Path::new(&path), from).map(Reply::Lines),
     }
+}
+
+fn lines(path: &Path, from: u64) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut text = read_all(Some(file))?;
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    Ok(text)
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {

@@ -17,6 +17,8 @@ pub enum Ask {
     Write { path: String, text: String, mode: u32 },
     /// Read the clocks.
     Clocks,
+    /// Read what a file has behind so many bytes, as far as the last whole line.
+    Read { path: String, from: u64 },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +34,7 @@ pub enum Reply {
     Ran(Ran),
     Written,
     Clocks(Clocks),
+    Lines(String),
 }
 
 /// How a script ended; `code` is 128 + n for signal n, as the shell has it.
@@ -47,6 +50,8 @@ pub struct Ran {
 pub struct Clocks {
     pub realtime: i64,
     pub boottime: u64,
+    /// MONOTONIC_RAW: nobody bends it, and it stands still in a sleep.
+    pub raw: u64,
     /// BOOTTIME − MONOTONIC: the time asleep.
     pub asleep: u64,
 }

@@ -3,13 +3,24 @@
 use std::time::Duration;
 
 use clockgate::decision::{Boottime, Offset, Realtime};
-use clockgate::sys::clock;
+use clockgate::sys::{clock, nap};
 
 use super::guest::Guest;
 use super::{Outcome, fail, until};
 
 /// The first argument that makes this program do one piece of work: print the clocks and end.
 pub const VERB: &str = "stamp";
+
+/// The first argument that makes this program work without end, a piece every 10 ms.
+pub const VERB_FOR_EVER: &str = "stamps";
+
+/// Works until it is ended.
+pub fn stamp_for_ever() {
+    loop {
+        stamp();
+        nap(Duration::from_millis(10));
+    }
+}
 
 /// Does one piece of work.
 pub fn stamp() {
@@ -23,6 +34,16 @@ pub struct Stamp {
     pub at: Boottime,
     /// How wrong the time was that it saw: truth minus that.
     pub off: Offset,
+    /// What its clock said.
+    pub said: Realtime,
+}
+
+impl Stamp {
+    /// How wrong its time was on a machine whose true time minus its time since boot has become `truth`: it stood still since
+    /// the workload was started.
+    pub fn off_by(&self, truth: Offset) -> Offset {
+        Realtime::from_nanos(i64::try_from(self.at.as_nanos()).unwrap_or(i64::MAX)) + truth - self.said
+    }
 }
 
 /// A workload that runs.
@@ -44,6 +65,26 @@ impl Work {
         Self::start(guest, name, "")
     }
 
+    /// Starts a workload that does not ask, in a scope as Docker makes them under systemd's cgroup driver: what is frozen with
+    /// it is the real thing, only that no image and no runtime is around it.
+    pub fn contained(guest: &Guest, name: &str) -> Outcome<Self> {
+        let truth = guest.truth()?;
+        let id = format!("{:064x}", name.bytes().fold(0_u128, |id, byte| (id << 8) | u128::from(byte)));
+        guest.sh(&format!(
+            "setsid systemd-run -q --scope --unit=docker-{id}.scope --slice=system.slice /usr/lib/lab/part {VERB_FOR_EVER} \
+             >/run/{name} 2>/dev/null </dev/null & ln -sf docker-{id}.scope /run/{name}.unit"
+        ))?;
+        let work = Self { name: name.into(), truth };
+        until("the container works", Duration::from_secs(10), || Ok((!work.stamps(guest)?.is_empty()).then_some(())))?;
+        Ok(work)
+    }
+
+    /// Ends a workload that is contained; what it did.
+    pub fn end_contained(self, guest: &Guest) -> Outcome<Vec<Stamp>> {
+        guest.sh(&format!("systemctl kill -s KILL $(readlink /run/{}.unit)", self.name))?;
+        self.stamps(guest)
+    }
+
     fn start(guest: &Guest, name: &str, ask: &str) -> Outcome<Self> {
         let truth = guest.truth()?;
         guest.sh(&format!(
@@ -62,7 +103,10 @@ impl Work {
 
     /// All that was done so far.
     pub fn stamps(&self, guest: &Guest) -> Outcome<Vec<Stamp>> {
-        guest.sh(&format!("cat /run/{}", self.name))?.lines().map(|line| self.read(line)).collect()
+        // Whoever is ended in the middle of a line leaves half of it.
+        let text = guest.sh(&format!("cat /run/{}", self.name))?;
+        let whole = text.lines().filter(|line| line.split(' ').all(|number| number.len() > 8) && line.contains(' '));
+        whole.map(|line| self.read(line)).collect()
     }
 
     /// Waits for work that was done after `at`; the first piece of it.
@@ -78,7 +122,8 @@ impl Work {
             return fail(format!("not a stamp: {line:?}"));
         };
         let truth = Realtime::from_nanos(i64::try_from(boot)?) + self.truth;
-        Ok(Stamp { at: Boottime::from_nanos(boot), off: truth - Realtime::from_nanos(i64::try_from(real)?) })
+        let said = Realtime::from_nanos(i64::try_from(real)?);
+        Ok(Stamp { at: Boottime::from_nanos(boot), off: truth - said, said })
     }
 
     /// Ends the workload; what it did.

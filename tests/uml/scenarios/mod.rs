@@ -9,11 +9,13 @@ use crate::{Night, Scenario};
 
 mod chrony;
 mod crash;
+mod freeze;
 mod gate;
 mod laboratory;
 mod network;
 mod night;
 mod sleep;
+mod soak;
 mod step;
 mod timesyncd;
 mod unit;
@@ -23,7 +25,16 @@ mod without;
 pub fn all() -> Vec<Scenario> {
     let nights = [
         [laboratory::SCENARIOS, without::SCENARIOS, unit::SCENARIOS, sleep::SCENARIOS].concat(),
-        [step::SCENARIOS, chrony::SCENARIOS, timesyncd::SCENARIOS, network::SCENARIOS, crash::SCENARIOS].concat(),
+        [
+            step::SCENARIOS,
+            chrony::SCENARIOS,
+            timesyncd::SCENARIOS,
+            network::SCENARIOS,
+            crash::SCENARIOS,
+            freeze::SCENARIOS,
+        ]
+        .concat(),
+        soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
     let mut dealt: Vec<(usize, Scenario)> =

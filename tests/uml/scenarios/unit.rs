@@ -8,7 +8,7 @@ use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, until};
 
 pub const SCENARIOS: &[Listed] = &[
-    ("unit::the_agent_has_two_capabilities_and_no_other", two_capabilities),
+    ("unit::the_agent_has_three_capabilities_and_no_other", three_capabilities),
     ("unit::the_page_is_for_everybody_and_the_folder_beside_it_is_not_to_be_written", modes),
     ("unit::a_chronyd_that_starts_after_the_agent_is_reached_all_the_same", chronyd_comes_later),
     ("unit::the_gate_of_a_killed_agent_is_shut_behind_it", killed),
@@ -20,14 +20,14 @@ pub const SCENARIOS: &[Listed] = &[
 
 const SOON: Duration = Duration::from_secs(15);
 
-fn two_capabilities(guest: &Guest, world: &World) -> Outcome {
+fn three_capabilities(guest: &Guest, world: &World) -> Outcome {
     gate::start(guest, world)?;
     let pid = guest.sh("systemctl show -P MainPID clockgate")?;
     let status = guest.sh(&format!("grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/{pid}/status"))?;
     night::over(guest)?;
-    // CAP_DAC_OVERRIDE is 1, CAP_SYS_TIME 25 (linux/capability.h); seccomp mode 2 is a filter.
+    // CAP_DAC_OVERRIDE is 1, CAP_SYS_TIME 25, CAP_SYSLOG 34 (linux/capability.h); seccomp mode 2 is a filter.
     let words: Vec<&str> = status.split_whitespace().collect();
-    let wanted = ["CapEff:", "0000000002000002", "CapBnd:", "0000000002000002", "NoNewPrivs:", "1", "Seccomp:", "2"];
+    let wanted = ["CapEff:", "0000000402000002", "CapBnd:", "0000000402000002", "NoNewPrivs:", "1", "Seccomp:", "2"];
     ensure(words == wanted, status)
 }
 

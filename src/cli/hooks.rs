@@ -1,0 +1,272 @@
+//! `clockgate hooks`
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::Error;
+use crate::exit::Exit;
+use crate::hooks::{self, Change, Host, Standing, Target, unified};
+use crate::waiter::oci;
+
+/// Options of `clockgate hooks`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// Change the host below this folder
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Hold what these start
+    Install {
+        /// What to hold
+        #[arg(required = true, value_name = "TARGET")]
+        targets: Vec<Target>,
+
+        /// Show what would be changed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+
+        /// Where clockgate-oci is, as the engines will call it
+        #[arg(long, value_name = "PATH")]
+        oci: Option<PathBuf>,
+    },
+    /// Put everything back as it was
+    Remove {
+        /// What to hold no more [default: all that is installed]
+        #[arg(value_name = "TARGET")]
+        targets: Vec<Target>,
+
+        /// Show what would be changed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+
+        /// Even if there are containers that could not start any more
+        #[arg(long)]
+        force: bool,
+
+        /// Touch no file: it was taken out by hand
+        #[arg(long)]
+        forget: bool,
+    },
+    /// Show what is installed, and what is held now
+    List,
+}
+
+/// What was done, or would be, for one target.
+#[derive(serde::Serialize)]
+struct Done {
+    target: &'static str,
+    state: &'static str,
+    changes: Vec<Shown>,
+    afterwards: String,
+    notes: Vec<String>,
+}
+
+#[derive(serde::Serialize)]
+struct Shown {
+    path: PathBuf,
+    diff: String,
+}
+
+impl Args {
+    /// Performs the verb.
+    pub fn run(self) -> Result<Exit, Error> {
+        match &self.verb {
+            Verb::Install { targets, dry_run, oci } => {
+                let host = Host::new(&self.root, oci.clone());
+                self.show(&install(&host, targets, *dry_run)?);
+            }
+            Verb::Remove { targets, dry_run, force, forget } => {
+                let host = Host::new(&self.root, None);
+                let how = if *forget {
+                    How::Forget
+                } else if *force {
+                    How::Force
+                } else {
+                    How::Undo
+                };
+                self.show(&remove(&host, targets, how, *dry_run)?);
+            }
+            Verb::List => self.list(&Host::new(&self.root, None))?,
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn show(&self, done: &[Done]) {
+        if self.json {
+            println!("{}", serde_json::json!({ "version": 1, "hooks": done }));
+            return;
+        }
+        for Done { target, state, changes, afterwards, notes } in done {
+            changes.iter().for_each(|shown| print!("{}", shown.diff));
+            println!("{target}: {state}");
+            if !afterwards.is_empty() {
+                println!("{target}: takes effect {afterwards}");
+            }
+            notes.iter().for_each(|note| println!("{target}: note: {note}"));
+        }
+    }
+
+    fn list(&self, host: &Host) -> Result<(), Error> {
+        let mut settings = oci::Settings::default();
+        let passed_over = settings.take_file(&host.at(oci::FILE));
+        let waiting = oci::waiting(Path::new("/proc"));
+        let mut rows = vec![];
+        for target in Target::ALL {
+            let (state, files) = match hooks::standing(host, target).map_err(failed)? {
+                Standing::Absent if host.program(target.program()).is_some() => ("not installed", vec![]),
+                Standing::Absent => ("not here", vec![]),
+                Standing::Installed(changes) => ("installed", changes),
+                Standing::Edited(_, changes) => ("changed since", changes),
+            };
+            let is_file = |change: &&Change| matches!(change, Change::File { .. });
+            let files: Vec<PathBuf> = files.iter().filter(is_file).map(|change| change.path().to_owned()).collect();
+            rows.push((target.name(), state, files));
+        }
+        if self.json {
+            let rows: Vec<_> = rows
+                .iter()
+                .map(|(target, state, files)| serde_json::json!({ "target": target, "state": state, "files": files }))
+                .collect();
+            let held: Vec<_> = waiting
+                .iter()
+                .map(|held| serde_json::json!({ "pid": held.pid, "engine": held.engine.to_string(), "id": held.id }))
+                .collect();
+            println!(
+                "{}",
+                serde_json::json!({ "version": 1, "hooks": rows, "passed_over": passed_over, "held": held })
+            );
+            return Ok(());
+        }
+        for (target, state, files) in rows {
+            let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            println!("{}", format!("{target:<14}{state:<15}{}", files.join(" ")).trim_end());
+        }
+        passed_over.iter().for_each(|line| println!("passed over: {line}"));
+        waiting
+            .iter()
+            .for_each(|held| println!("held now: {}: container {} (process {})", held.engine, held.id, held.pid));
+        Ok(())
+    }
+}
+
+fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, Error> {
+    let mut plans = vec![];
+    for target in targets.iter().copied() {
+        if let Some(other) = target.instead().filter(|other| targets.contains(other) || is_installed(host, *other)) {
+            let both = format!("{} and {} hold the same containers: install one of them", target.name(), other.name());
+            return Err(Error::new(Exit::Usage, both));
+        }
+        plans.push(match hooks::standing(host, target).map_err(failed)? {
+            Standing::Absent => (target, Some(target.plan(host).map_err(failed)?)),
+            Standing::Installed(_) => (target, None),
+            Standing::Edited(path, _) => return Err(failed(hooks::Error::Edited { path, target: target.name() })),
+        });
+    }
+    let mut done = vec![];
+    for (target, plan) in plans {
+        let Some(plan) = plan else {
+            let state = "is installed already";
+            done.push(Done { target: target.name(), state, changes: vec![], afterwards: String::new(), notes: vec![] });
+            continue;
+        };
+        if !dry_run {
+            hooks::apply(host, target, &plan).map_err(failed)?;
+        }
+        let changes = plan.changes.iter().map(|change| shown(change, Way::There)).collect();
+        let state = if dry_run { "would be installed" } else { "installed" };
+        done.push(Done { target: target.name(), state, changes, afterwards: plan.afterwards, notes: plan.notes });
+    }
+    Ok(done)
+}
+
+/// How to take something back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Undo,
+    Force,
+    Forget,
+}
+
+fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Vec<Done>, Error> {
+    let all: Vec<Target> = Target::ALL.into_iter().filter(|target| is_installed(host, *target)).collect();
+    let targets = if targets.is_empty() { &all } else { targets };
+    let mut done = vec![];
+    for target in targets.iter().copied() {
+        let changes = match hooks::standing(host, target).map_err(failed)? {
+            Standing::Absent => return Err(Error::new(Exit::No, format!("{} is not installed", target.name()))),
+            Standing::Edited(path, _) if how != How::Forget && !dry_run => {
+                return Err(failed(hooks::Error::Edited { path, target: target.name() }));
+            }
+            Standing::Installed(changes) | Standing::Edited(_, changes) => changes,
+        };
+        let needed = target.needed_by(host).map_err(failed)?;
+        if let Some(needed) = needed.filter(|_| how == How::Undo && !dry_run) {
+            return Err(Error::new(Exit::No, format!("{needed}; --force removes it all the same")));
+        }
+        match how {
+            _ if dry_run => {}
+            How::Forget => hooks::forget(host, target).map_err(failed)?,
+            How::Undo | How::Force => hooks::undo(host, target).map_err(failed)?,
+        }
+        let state = match (dry_run, how) {
+            (true, _) => "would be removed",
+            (false, How::Forget) => "forgotten, and its files left as they are",
+            (false, How::Undo | How::Force) => "removed",
+        };
+        let files = changes.iter().rev().filter(|change| matches!(change, Change::File { .. }));
+        let changes = files.map(|change| shown(change, Way::Back)).collect();
+        let afterwards = if how == How::Forget { String::new() } else { target.afterwards().to_owned() };
+        done.push(Done { target: target.name(), state, changes, afterwards, notes: vec![] });
+    }
+    Ok(done)
+}
+
+fn is_installed(host: &Host, target: Target) -> bool {
+    hooks::standing(host, target).is_ok_and(|standing| standing != Standing::Absent)
+}
+
+/// Whether a change is shown as it is made, or as it is taken back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+}
+
+fn shown(change: &Change, way: Way) -> Shown {
+    let diff = match change {
+        Change::File { path, before, after, .. } => {
+            let none = Path::new("/dev/null");
+            let old = (before.as_ref().map_or(none, |_| path), before.as_deref().unwrap_or_default());
+            let new = (path.as_path(), after.as_str());
+            let (from, to) = if way == Way::There { (old, new) } else { (new, old) };
+            format!("--- {}\n+++ {}\n{}", from.0.display(), to.0.display(), unified(from.1, to.1))
+        }
+        Change::Link { path, to } => {
+            format!("+link {} -> {}\n", path.display(), to.display())
+        }
+    };
+    Shown { path: change.path().to_owned(), diff }
+}
+
+fn failed(error: hooks::Error) -> Error {
+    let exit = match &error {
+        hooks::Error::Refused { .. } => Exit::Config,
+        hooks::Error::Wrong(_) | hooks::Error::Edited { .. } => Exit::No,
+        hooks::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Exit::NotPermitted,
+        hooks::Error::Io { .. } => Exit::Bug,
+    };
+    let text = error.to_string();
+    match error {
+        hooks::Error::Io { source, .. } => Error::caused(exit, text, source),
+        hooks::Error::Refused { .. } | hooks::Error::Wrong(_) | hooks::Error::Edited { .. } => Error::new(exit, text),
+    }
+}

@@ -1,0 +1,361 @@
+//! `clockgate vm`: the hypervisor's side of the vsock port. It tells a guest's agent what happens to the guest, and what time
+//! it is while the guest proves its clock.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use serde_json::{Value, json};
+
+use crate::cli::Error;
+use crate::cli::notify::sentence;
+use crate::decision::{Boottime, Gate, Realtime, drift, forward};
+use crate::disruption::notify::What;
+use crate::disruption::vsock::wire::{ANSWER_MOST, PORT, Reply, Request, Time, greeted};
+use crate::duration;
+use crate::exit::Exit;
+use crate::page::{self, Page};
+use crate::publish::bus::client::Outcome;
+use crate::sys::clock::{boottime, realtime};
+use crate::sys::{adjtimex, nap, peer, vsock};
+
+/// What the guest's agent takes longer than its own time before we stop listening.
+const GRACE: Duration = Duration::from_secs(6);
+/// How long the hypervisor's socket may take to connect.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Between two attempts to reach a guest.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// Options of `clockgate vm`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Tell the agent in a guest of a sleep, a wake-up, a snapshot or a restore
+    Notify(Notify),
+}
+
+#[derive(Debug, clap::Args)]
+struct Notify {
+    /// What happens to the guest, or has happened
+    #[arg(value_parser = PossibleValuesParser::new(What::ALL.map(What::name)))]
+    what: String,
+    /// The guest's number on vsock
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..), required_unless_present = "uds")]
+    cid: Option<u32>,
+    /// Firecracker's or Cloud Hypervisor's socket that leads to the guest's ports
+    #[arg(long, value_name = "PATH", conflicts_with = "cid")]
+    uds: Option<PathBuf>,
+    /// The port that the guest's agent listens on
+    #[arg(long, value_name = "P", default_value_t = PORT)]
+    port: u32,
+    /// Wait until the gate is shut (suspend, pre-snapshot), or until the clock is proven again (resume, post-restore)
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait at most
+    #[arg(long, value_name = "D", value_parser = duration::parse, default_value = "60s")]
+    timeout: Duration,
+    /// Tell the time as well, and wait: `now`, or seconds since 1970; with how wrong it may be, as in now±50ms or now+-50ms
+    /// (`now` alone: as wrong as this host's own gate or kernel says)
+    #[arg(long, value_name = "T[±B]")]
+    time: Option<Told>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Performs the verb: 0 when the guest's agent took it, and when what was waited for has come.
+    pub fn run(self) -> Result<Exit, Error> {
+        match self.verb {
+            Verb::Notify(notify) => notify.run(),
+        }
+    }
+}
+
+impl Notify {
+    fn run(self) -> Result<Exit, Error> {
+        let began = boottime();
+        let what = What::named(&self.what);
+        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
+        let waits = self.wait || self.time.is_some();
+        let wait = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
+        // A clock that is not known to be right is found out before the guest is told.
+        if let Some(told) = self.time {
+            told.answer(0, began)?;
+        }
+        let stream = self.reach(began + wait)?;
+        let request = Request { what, wait, tells_time: self.time.is_some() };
+        let answer = converse(stream, request, |nonce| self.time.unwrap_or(Told::NOW).answer(nonce, began))?;
+        let outcome = outcome(&answer);
+        if self.json {
+            println!("{}", json!({"version": 1, "notified": what.name(), "agent": answer}));
+        } else if waits {
+            println!("{}", sentence(&outcome));
+        }
+        let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
+        Ok(if waited_in_vain { Exit::StillShut } else { Exit::Ok })
+    }
+
+    /// Connects to the guest's agent. A guest that is only just being restored answers a little later.
+    fn reach(&self, until: Boottime) -> Result<UnixStream, Error> {
+        loop {
+            let connected = match (&self.uds, self.cid.unwrap_or_default()) {
+                (Some(path), _) => through(path, self.port),
+                (None, cid) => vsock::connect(cid, self.port)
+                    .map_err(|e| no_agent(format!("cannot reach port {} of guest {cid}", self.port), e)),
+            };
+            if connected.is_ok() || boottime() + AGAIN_AFTER >= until {
+                return connected;
+            }
+            nap(AGAIN_AFTER);
+        }
+    }
+}
+
+/// Connects through the hypervisor's own socket: one line each way, then the guest (Firecracker, docs/vsock.md; Cloud
+/// Hypervisor does the same).
+fn through(path: &Path, port: u32) -> Result<UnixStream, Error> {
+    let broken = |e| no_agent(format!("cannot reach the guest through {}", path.display()), e);
+    let mut stream = peer::connect(path, CONNECTS_WITHIN).map_err(broken)?;
+    stream.set_read_timeout(Some(CONNECTS_WITHIN)).map_err(broken)?;
+    writeln!(stream, "CONNECT {port}").map_err(broken)?;
+    // Byte by byte: what comes after the line is the guest's.
+    let mut line = vec![];
+    while line.last() != Some(&b'\n') && line.len() < 64 {
+        let mut byte = [0];
+        match stream.read(&mut byte).map_err(broken)? {
+            0 => break,
+            _ => line.push(byte[0]),
+        }
+    }
+    if line.starts_with(b"OK ") {
+        return Ok(stream);
+    }
+    Err(Error::new(Exit::NoAgent, format!("nobody listens on port {port} of the guest behind {}", path.display())))
+}
+
+/// The whole conversation, until the agent's answer.
+fn converse(stream: UnixStream, request: Request, time: impl Fn(u64) -> Result<Time, Error>) -> Result<Value, Error> {
+    let broken = |e| no_agent("the guest's agent does not answer", e);
+    stream.set_read_timeout(Some(request.wait.saturating_add(GRACE))).map_err(broken)?;
+    let mut agent = BufReader::new(stream);
+    let unknown = |e| Error::caused(Exit::NoAgent, "the guest does not speak as clockgate's agent does", e);
+    greeted(&heard(&mut agent).map_err(broken)?).map_err(unknown)?;
+    writeln!(agent.get_mut(), "{request}").map_err(broken)?;
+    loop {
+        match Reply::parse(&heard(&mut agent).map_err(broken)?).map_err(unknown)? {
+            Reply::Time(nonce) => writeln!(agent.get_mut(), "{}", time(nonce)?).map_err(broken)?,
+            Reply::Answer(answer) => return Ok(answer),
+            Reply::Refused(why) => {
+                return Err(Error::new(Exit::NoAgent, format!("the guest's agent refused: {why}")));
+            }
+        }
+    }
+}
+
+fn heard(agent: &mut BufReader<UnixStream>) -> io::Result<String> {
+    let mut line = vec![];
+    agent.by_ref().take(ANSWER_MOST as u64).read_until(b'\n', &mut line)?;
+    match line.last() {
+        Some(b'\n') => Ok(String::from_utf8_lossy(&line).trim_end().to_owned()),
+        Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "a line without an end")),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn no_agent(message: impl Into<String>, error: io::Error) -> Error {
+    Error::caused(Exit::NoAgent, message, error)
+}
+
+fn outcome(answer: &Value) -> Outcome {
+    let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+    Outcome {
+        state: text("state"),
+        gate: text("gate"),
+        epoch: answer["epoch"].as_u64().unwrap_or_default(),
+        offset_ns: answer["offset_ns"].as_i64(),
+        bound_ns: answer["bound_ns"].as_u64(),
+        why: text("why"),
+    }
+}
+
+/// A time to tell, and how wrong it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The time when this program began; none: whatever this host's clock says when it is asked.
+    at: Option<Realtime>,
+    /// None: what this host knows of its own clock.
+    bound: Option<Duration>,
+}
+
+impl Told {
+    const NOW: Self = Self { at: None, bound: None };
+
+    fn answer(self, nonce: u64, began: Boottime) -> Result<Time, Error> {
+        let bound = match self.bound {
+            Some(bound) => bound,
+            None => own_bound(Path::new(page::DIRECTORY))?,
+        };
+        let at = self.at.map_or_else(realtime, |at| at + forward(boottime().since(began)));
+        Ok(Time { nonce, at, bound })
+    }
+}
+
+impl FromStr for Told {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (at, bound) = match text.split_once('±').or_else(|| text.split_once("+-")) {
+            Some((at, bound)) => (at, Some(duration::parse(bound)?)),
+            None => (text, None),
+        };
+        if at == "now" {
+            return Ok(Self { at: None, bound });
+        }
+        if bound.is_none() {
+            return Err(format!("how wrong may {text} be? Say it, as in {text}±50ms"));
+        }
+        let (secs, frac) = at.split_once('.').unwrap_or((at, ""));
+        let digits = frac.len() <= 9 && frac.bytes().all(|digit| digit.is_ascii_digit());
+        let nanos = format!("{frac:0<9}").parse::<i64>();
+        match (secs.parse::<i64>(), nanos) {
+            (Ok(secs), Ok(nanos)) if digits && secs >= 0 => {
+                let at = Realtime::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos));
+                Ok(Self { at: Some(at), bound })
+            }
+            _ => Err(format!("`{at}` is no time: `now` or seconds since 1970 are wanted")),
+        }
+    }
+}
+
+/// How wrong this host's clock may be: by its own gate, or where it has none, by the claim of whoever keeps it.
+fn own_bound(directory: &Path) -> Result<Duration, Error> {
+    const ADVICE: &str = "say how wrong it may be, as in --time now±50ms";
+    let unproven = |why: String| Error::new(Exit::StillShut, format!("{why}: {ADVICE}"));
+    match Page::open(directory).map(|page| page.read()) {
+        Ok(view) if view.gate == Gate::Proven => {
+            let grown = drift(boottime().since(view.as_of), view.max_drift_ppm);
+            view.bound.map(|bound| bound + grown).ok_or_else(|| unproven("this host's clock has no bound".to_owned()))
+        }
+        Ok(view) => Err(unproven(format!("this host's own gate is {}", view.gate))),
+        Err(page::Error::Absent(_)) => match adjtimex::read() {
+            Ok(clock) if !clock.unsynchronised => Ok(clock.max_error),
+            Ok(_) => Err(unproven("nobody vouches for this host's clock".to_owned())),
+            Err(error) => Err(Error::caused(Exit::Bug, "the kernel does not tell of its clock", error)),
+        },
+        Err(error) => Err(Error::caused(Exit::StillShut, "cannot read this host's own gate", error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Offset;
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    #[test]
+    fn a_time_is_now_or_a_number_and_a_number_has_its_bound() {
+        let told = |text: &str| text.parse::<Told>();
+        assert_eq!(told("now"), Ok(Told::NOW));
+        let wrong_by = Some(Duration::from_millis(50));
+        assert_eq!(told("now±50ms"), Ok(Told { at: None, bound: wrong_by }));
+        let at = Some(Realtime::from_nanos(1_793_491_200_250_000_000));
+        assert_eq!(told("1793491200.25+-50ms"), Ok(Told { at, bound: wrong_by }));
+        for bad in ["", "1793491200", "then±1s", "-5±1s", "1.x±1s", "1.-5±1s", "now±", "now±5"] {
+            assert!(told(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_was_named_goes_on() {
+        let told: Told = "1793491200±1ms".parse().unwrap();
+        let later = boottime();
+        let earlier = Boottime::from_nanos(later.as_nanos() - 2_000_000_000);
+        let answer = told.answer(7, earlier).unwrap();
+        let gone = answer.at - Realtime::from_secs(1_793_491_200);
+        assert!(gone >= Offset::from_secs(2) && gone < Offset::from_secs(12), "{gone}");
+        assert_eq!((answer.nonce, answer.bound), (7, Duration::from_millis(1)));
+    }
+
+    /// An agent's end that says these lines, and what it heard.
+    fn agent(mut stream: UnixStream, lines: &'static [&'static str]) -> thread::JoinHandle<Vec<String>> {
+        thread::spawn(move || {
+            let mut host = BufReader::new(stream.try_clone().unwrap());
+            lines
+                .iter()
+                .map(|line| {
+                    writeln!(stream, "{line}").unwrap();
+                    let mut heard = String::new();
+                    let _ = host.read_line(&mut heard);
+                    heard.trim_end().to_owned()
+                })
+                .collect()
+        })
+    }
+
+    const RESTORED: Request = Request { what: What::PostRestore, wait: Duration::from_secs(5), tells_time: true };
+
+    #[test]
+    fn the_agent_asks_for_the_time_and_answers_at_last() {
+        let (host, guest) = UnixStream::pair().unwrap();
+        let agent = agent(guest, &["clockgate 1", "time 2a", "time 2b", r#"answer {"gate":"open","epoch":3}"#]);
+        let answer =
+            converse(host, RESTORED, |nonce| Ok(Time { nonce, at: Realtime::from_nanos(5), bound: Duration::ZERO }));
+        let answer = outcome(&answer.unwrap());
+        assert_eq!((answer.gate.as_str(), answer.epoch, answer.bound_ns), ("open", 3, None));
+        let heard = ["notify post-restore wait=5000 time=yes", "time 2a 5 0", "time 2b 5 0", ""];
+        assert_eq!(agent.join().unwrap(), heard);
+    }
+
+    #[test]
+    fn a_refusal_a_stranger_and_silence_are_errors() {
+        for (lines, why) in [
+            (&["clockgate 1", "refused no such notice"][..], "no such notice"),
+            (&["SSH-2.0-OpenSSH_9.2"][..], "does not speak"),
+            (&["clockgate 2"][..], "does not speak"),
+            (&["clockgate 1"][..], "does not answer"),
+        ] {
+            let (host, guest) = UnixStream::pair().unwrap();
+            let agent = agent(guest, lines);
+            let error = converse(host, RESTORED, |_| Err(Error::new(Exit::Bug, "not asked"))).unwrap_err();
+            assert!(error.to_string().contains(why) && error.exit == Exit::NoAgent, "{error}");
+            agent.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_hypervisors_socket_leads_to_the_guests_port() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        for (reply, is_there) in [("OK 1073741824\nclockgate 1\n", true), ("", false)] {
+            let hypervisor = listener.try_clone().unwrap();
+            let answers = thread::spawn(move || {
+                let (mut stream, _) = hypervisor.accept().unwrap();
+                let mut line = String::new();
+                BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+                stream.write_all(reply.as_bytes()).unwrap();
+                line
+            });
+            match through(&path, 9123) {
+                Ok(stream) => {
+                    // What the guest says is untouched.
+                    assert_eq!(heard(&mut BufReader::new(stream)).unwrap(), "clockgate 1");
+                    assert!(is_there);
+                }
+                Err(error) => assert!(!is_there && error.exit == Exit::NoAgent, "{error}"),
+            }
+            assert_eq!(answers.join().unwrap(), "CONNECT 9123\n");
+        }
+    }
+}

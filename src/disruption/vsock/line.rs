@@ -1,0 +1,132 @@
+//! One end of a conversation in lines of text, over anything that is a stream.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::wire;
+use crate::decision::{Kind, Leap, Offset, Reading, Realtime, drift};
+use crate::sys::clock::{boottime, standing};
+use crate::sys::random;
+use crate::sys::step::NOISE;
+
+/// Who is asked, for the log.
+pub const SOURCE: &str = "the hypervisor (vsock)";
+/// A hypervisor that has connected says at once what it wants.
+pub const SAYS_WITHIN: Duration = Duration::from_secs(5);
+/// A daemon bends BOOTTIME's rate by 8.3 % at most; half of it is how far the middle of a round trip can be off.
+const BENT_PPM: u32 = 100_000;
+
+/// What can go wrong on the line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the line broke")]
+    Broken(#[from] io::Error),
+    #[error("the hypervisor hung up")]
+    HungUp,
+    #[error("the hypervisor says nothing")]
+    Silent,
+    #[error("the hypervisor says too much in one line")]
+    TooLong,
+    #[error(transparent)]
+    NotUnderstood(#[from] wire::Error),
+    #[error("the answer belongs to another question")]
+    Misplaced,
+    #[error("the system clock was moved while the hypervisor was asked")]
+    Disturbed,
+    #[error("the agent is ending")]
+    Ending,
+}
+
+/// The two ends' lines of text.
+pub struct Line {
+    stream: UnixStream,
+    /// What was read behind the last line.
+    heard: Vec<u8>,
+}
+
+impl Line {
+    /// A line that nothing was said on yet.
+    pub const fn new(stream: UnixStream) -> Self {
+        Self { stream, heard: vec![] }
+    }
+
+    /// Says a line.
+    pub async fn say(&mut self, line: &str) -> Result<(), Error> {
+        let mut left = format!("{line}\n").into_bytes();
+        while !left.is_empty() {
+            timeout(SAYS_WITHIN, self.stream.writable()).await.map_err(|_| Error::Silent)??;
+            match self.stream.try_write(&left) {
+                Ok(written) => drop(left.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hears a line.
+    pub async fn hear(&mut self, within: Duration) -> Result<String, Error> {
+        let until = Instant::now() + within;
+        loop {
+            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
+                let rest = self.heard.split_off(end + 1);
+                let line = std::mem::replace(&mut self.heard, rest);
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            if self.heard.len() > wire::LINE_MOST {
+                return Err(Error::TooLong);
+            }
+            timeout_at(until, self.stream.readable()).await.map_err(|_| Error::Silent)??;
+            let mut buffer = [0; wire::LINE_MOST];
+            match self.stream.try_read(&mut buffer) {
+                Ok(0) => return Err(Error::HungUp),
+                Ok(read) => self.heard.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Asks for the time. The answer was true at some moment between the question and its arrival here.
+    pub async fn ask(&mut self) -> Result<Reading, Error> {
+        let nonce = random::number()?;
+        // An answer that came too late for its own question is not for this one.
+        self.heard.clear();
+        let before = standing();
+        let as_of = boottime();
+        self.say(&wire::question(nonce)).await?;
+        let told = loop {
+            let told = wire::Time::parse(&self.hear(SAYS_WITHIN).await?)?;
+            if told.nonce == nonce {
+                break told;
+            }
+            if boottime().since(as_of) > SAYS_WITHIN {
+                return Err(Error::Misplaced);
+            }
+        };
+        let took = boottime().since(as_of);
+        let after = standing();
+        let moved = (after.real_minus_boot - before.real_minus_boot).abs() > NOISE;
+        if moved || after.boot_minus_mono.abs_diff(before.boot_minus_mono) > NOISE {
+            return Err(Error::Disturbed);
+        }
+        let since_boot = i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX);
+        let local = Realtime::from_nanos(since_boot) + before.real_minus_boot;
+        let half = Offset::from_nanos(i64::try_from(took.as_nanos() / 2).unwrap_or(i64::MAX));
+        Ok(Reading {
+            source: SOURCE.to_owned(),
+            kind: Kind::Told,
+            as_of,
+            local,
+            offset: told.at - (local + half),
+            root_distance: told.bound.saturating_add(took / 2).saturating_add(drift(took, BENT_PPM) / 2),
+            authenticated: false,
+            leap: Leap::None,
+            stratum: None,
+            delay: Some(took),
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! The host whose files are changed: `/`, or a folder that stands for it.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+/// No configuration is larger.
+const SIZE_MAX: u64 = 1 << 20;
+/// Where a package or `make install` puts the wrapper.
+const WRAPPERS: [&str; 4] = [
+    "/usr/lib/clockgate/clockgate-oci",
+    "/usr/local/lib/clockgate/clockgate-oci",
+    "/usr/bin/clockgate-oci",
+    "/usr/local/bin/clockgate-oci",
+];
+/// Where programs are.
+const PROGRAMS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// A host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    root: PathBuf,
+    oci: Option<PathBuf>,
+}
+
+impl Host {
+    /// The host below `root`, with `clockgate-oci` where it is said to be, or else where it usually is.
+    #[must_use]
+    pub fn new(root: &Path, oci: Option<PathBuf>) -> Self {
+        Self { root: root.to_owned(), oci }
+    }
+
+    /// A path of the host as we reach it.
+    #[must_use]
+    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The wrapper, as the host's engines will call it.
+    ///
+    /// # Errors
+    /// [`Error::Wrong`] where it is not there: an engine whose runtime is missing starts nothing at all.
+    pub fn wrapper(&self) -> Result<PathBuf, Error> {
+        if let Some(oci) = &self.oci {
+            let there = is_program(oci) || is_program(&self.at(oci));
+            return if there && oci.is_absolute() {
+                Ok(oci.clone())
+            } else {
+                Err(Error::Wrong(format!("{} is no program that we could name to an engine", oci.display())))
+            };
+        }
+        let beside = || {
+            let exe = std::env::current_exe().ok().filter(|_| self.root == Path::new("/"))?;
+            Some(exe.with_file_name("clockgate-oci")).filter(|path| is_program(path))
+        };
+        let usual = WRAPPERS.iter().map(PathBuf::from).find(|path| is_program(&self.at(path)));
+        usual.or_else(beside).ok_or_else(|| {
+            let places = WRAPPERS.join(", ");
+            Error::Wrong(format!("clockgate-oci is not installed (looked for {places}); --oci says where it is"))
+        })
+    }
+
+    /// clockgate's own program.
+    #[must_use]
+    pub fn clockgate(&self) -> PathBuf {
+        self.program("clockgate").unwrap_or_else(|| "/usr/bin/clockgate".into())
+    }
+
+    /// A program of the host by its name.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        PROGRAMS.iter().map(|folder| Path::new(folder).join(name)).find(|path| is_program(&self.at(path)))
+    }
+
+    /// Whether this is a program of the host.
+    #[must_use]
+    pub fn has(&self, program: &Path) -> bool {
+        is_program(&self.at(program))
+    }
+
+    /// Whether two paths are the same file.
+    #[must_use]
+    pub fn is_same(&self, a: &Path, b: &Path) -> bool {
+        let identity = |path: &Path| self.at(path).metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+        identity(a).is_some() && identity(a) == identity(b)
+    }
+
+    /// The text of a file; none where it is not there.
+    ///
+    /// # Errors
+    /// [`Error`] where it is no plain file of text.
+    pub fn read(&self, path: &Path) -> Result<Option<String>, Error> {
+        let file = self.at(path);
+        let meta = match file.symlink_metadata() {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("look at", path)(error)),
+        };
+        if meta.is_symlink() {
+            // Somebody else's tool puts it there, and would put it back.
+            return Err(Error::refused(path, "is a symbolic link: change what it points to, by what made it"));
+        }
+        if !meta.is_file() {
+            return Err(Error::refused(path, "is no file"));
+        }
+        if meta.size() > SIZE_MAX {
+            return Err(Error::refused(path, "is too large for a configuration"));
+        }
+        let mut text = String::new();
+        let read = fs::File::open(&file).and_then(|mut file| file.read_to_string(&mut text));
+        match read {
+            Ok(_) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Error::refused(path, "is no UTF-8 text")),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
+    /// The files of a folder that end so, by name; none where there is no such folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn list(&self, folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Error> {
+        let entries = match fs::read_dir(self.at(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(Error::io("list", folder)(error)),
+        };
+        let names = entries.collect::<Result<Vec<_>, _>>().map_err(Error::io("list", folder))?;
+        let mut files: Vec<_> = names.iter().map(fs::DirEntry::file_name).collect();
+        files.retain(|name| name.to_string_lossy().ends_with(ending));
+        files.sort();
+        Ok(files.iter().map(|name| folder.join(name)).collect())
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0)
+}

@@ -1,0 +1,237 @@
+//! The gate put into the way of container engines: what has to be written for each, and how it is taken back to the byte.
+//!
+//! A target plans, and touches nothing; the record applies a plan and undoes it.
+
+mod containerd;
+mod crio;
+mod diff;
+mod docker;
+mod host;
+mod json;
+mod podman;
+mod record;
+mod runtime;
+mod sleep;
+mod toml;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use diff::unified;
+pub use host::Host;
+pub use podman::hook as podman_hook;
+pub use record::{Standing, apply, forget, standing, undo};
+
+/// Whatever starts containers, or sends the machine to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Target {
+    /// dockerd: a runtime of ours becomes the default, in daemon.json
+    Docker,
+    /// podman: the wrapper in front of crun and runc, in a drop-in of containers.conf
+    Podman,
+    /// podman: an OCI hook, whatever the runtime
+    PodmanHook,
+    /// containerd for Kubernetes: the wrapper as the binary of its runtimes, in config.toml
+    Containerd,
+    /// CRI-O: the wrapper as the path of its runtimes, in a drop-in of crio.conf
+    Crio,
+    /// CRI-O: an OCI hook, whatever the runtime
+    CrioHook,
+    /// systemd: the agent is told before the machine sleeps and after it woke up
+    SystemdSleep,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file says something that we do not understand, or that we must not change.
+    #[error("{path} {what}", path = path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why, in words.
+        what: String,
+    },
+    /// Something has to be there first, or must not be.
+    #[error("{0}")]
+    Wrong(String),
+    /// A file was changed by somebody else since.
+    #[error(
+        "{path} was changed since it was installed; nothing was touched. Take out by hand what `--dry-run` shows, then run \
+         `clockgate hooks remove --forget {target}`", path = path.display()
+    )]
+    Edited {
+        /// The file.
+        path: PathBuf,
+        /// What is to be removed.
+        target: &'static str,
+    },
+    /// The file system refused.
+    #[error("cannot {what} {path}", path = path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    fn refused(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Self::Refused { path: path.into(), what: what.into() }
+    }
+
+    fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
+/// One file, as it is and as it is to be. Paths are the host's own, below its root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// A file with content.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// What it holds; none where it is not there.
+        before: Option<String>,
+        /// What it is to hold.
+        after: String,
+        /// Its mode if it is new.
+        mode: u32,
+    },
+    /// A symbolic link, which stays for good: see [`runtime`].
+    Link {
+        /// Where.
+        path: PathBuf,
+        /// To what.
+        to: PathBuf,
+    },
+}
+
+impl Change {
+    /// A link that is not there, or is the same already.
+    fn link(host: &Host, path: &Path, to: &Path) -> Result<Self, Error> {
+        let there = host.at(path);
+        if there.symlink_metadata().is_ok() && !std::fs::read_link(&there).is_ok_and(|target| target == to) {
+            return Err(Error::refused(path, "is there already, and leads elsewhere"));
+        }
+        Ok(Self::Link { path: path.to_owned(), to: to.to_owned() })
+    }
+
+    /// A file that is ours alone: what somebody else put there is not overwritten.
+    fn own_file(host: &Host, path: &Path, after: String, mode: u32) -> Result<Self, Error> {
+        match host.read(path)? {
+            Some(before) if before != after => Err(Error::refused(path, "is there already, and another one")),
+            before => Ok(Self::File { path: path.to_owned(), before, after, mode }),
+        }
+    }
+}
+
+/// Everything that has to be written for a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In the order of writing: whoever reads the last one finds the others.
+    pub changes: Vec<Change>,
+    /// When it takes effect.
+    pub afterwards: String,
+    /// What else to know.
+    pub notes: Vec<String>,
+}
+
+impl Target {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Docker,
+        Self::Podman,
+        Self::PodmanHook,
+        Self::Containerd,
+        Self::Crio,
+        Self::CrioHook,
+        Self::SystemdSleep,
+    ];
+
+    /// As it is typed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::PodmanHook => "podman-hook",
+            Self::Containerd => "containerd",
+            Self::Crio => "crio",
+            Self::CrioHook => "crio-hook",
+            Self::SystemdSleep => "systemd-sleep",
+        }
+    }
+
+    /// The other way to hold the same containers: with both, they would be held twice.
+    #[must_use]
+    pub const fn instead(self) -> Option<Self> {
+        match self {
+            Self::Podman => Some(Self::PodmanHook),
+            Self::PodmanHook => Some(Self::Podman),
+            Self::Crio => Some(Self::CrioHook),
+            Self::CrioHook => Some(Self::Crio),
+            Self::Docker | Self::Containerd | Self::SystemdSleep => None,
+        }
+    }
+
+    /// The program that has to be there for this to be of use.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Docker => "dockerd",
+            Self::Podman | Self::PodmanHook => "podman",
+            Self::Containerd => "containerd",
+            Self::Crio | Self::CrioHook => "crio",
+            Self::SystemdSleep => "systemctl",
+        }
+    }
+
+    /// What has to be written, found out without touching anything.
+    ///
+    /// # Errors
+    /// [`Error`], where a file is not understood or something is missing.
+    pub fn plan(self, host: &Host) -> Result<Plan, Error> {
+        match self {
+            Self::Docker => docker::plan(host),
+            Self::Podman => podman::plan(host),
+            Self::PodmanHook => podman::plan_hook(host, podman::Manager::Podman),
+            Self::Containerd => containerd::plan(host),
+            Self::Crio => crio::plan(host),
+            Self::CrioHook => podman::plan_hook(host, podman::Manager::Crio),
+            Self::SystemdSleep => sleep::plan(host),
+        }
+    }
+
+    /// When it takes effect that it was taken back.
+    #[must_use]
+    pub const fn afterwards(self) -> &'static str {
+        match self {
+            Self::Docker => docker::REMOVED,
+            Self::Podman | Self::PodmanHook => podman::AFTERWARDS,
+            Self::Containerd => containerd::REMOVED,
+            Self::Crio | Self::CrioHook => crio::AFTERWARDS,
+            Self::SystemdSleep => sleep::AFTERWARDS,
+        }
+    }
+
+    /// Why taking it back would do harm; none where it would not.
+    ///
+    /// # Errors
+    /// [`Error`] where that cannot be found out.
+    pub fn needed_by(self, host: &Host) -> Result<Option<String>, Error> {
+        match self {
+            Self::Docker => docker::needed_by(host),
+            Self::Podman | Self::PodmanHook | Self::Containerd | Self::Crio | Self::CrioHook | Self::SystemdSleep => {
+                Ok(None)
+            }
+        }
+    }
+}

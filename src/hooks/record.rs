@@ -1,0 +1,238 @@
+//! What was written for a target, and what was there before: kept whole, so that it can be put back to the byte.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Error, Host, Plan, Target};
+
+const FOLDER: &str = "/var/lib/clockgate/hooks";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    changes: Vec<Change>,
+    /// Folders that were not there before, the outer ones first.
+    folders: Vec<PathBuf>,
+}
+
+/// How a target stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing of it was written by us.
+    Absent,
+    /// Everything is as it was written.
+    Installed(Vec<Change>),
+    /// Somebody changed this file since.
+    Edited(PathBuf, Vec<Change>),
+}
+
+/// Looks at what was written for a target.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Refused`] where the record itself cannot be read.
+pub fn standing(host: &Host, target: Target) -> Result<Standing, Error> {
+    let Some(record) = load(host, target)? else { return Ok(Standing::Absent) };
+    let edited = record.changes.iter().find(|change| !change.is_as_known(host));
+    Ok(match edited {
+        Some(change) => Standing::Edited(change.path().to_owned(), record.changes),
+        None => Standing::Installed(record.changes),
+    })
+}
+
+/// Writes what is planned. Where that fails half-way, what was written is taken back.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), Error> {
+    let mut folders: Vec<PathBuf> = vec![];
+    let files = plan.changes.iter().filter(|change| matches!(change, Change::File { .. }));
+    for change in files {
+        let missing = change.path().ancestors().skip(1).take_while(|folder| !host.at(folder).exists());
+        let mut missing: Vec<_> = missing.map(Path::to_owned).filter(|folder| !folders.contains(folder)).collect();
+        missing.reverse();
+        folders.extend(missing);
+    }
+    let record = Record { version: 1, changes: plan.changes.clone(), folders };
+    // Before the first change: from here on, whatever happens can be taken back.
+    save(host, target, &record)?;
+    let written = make(host, &record);
+    if written.is_err() {
+        // The reason why it was not written is the one to tell.
+        drop(undo(host, target));
+    }
+    written
+}
+
+fn make(host: &Host, record: &Record) -> Result<(), Error> {
+    for folder in &record.folders {
+        // The same umask for all would be somebody's own.
+        fs::create_dir(host.at(folder)).map_err(Error::io("make", folder))?;
+        fs::set_permissions(host.at(folder), PermissionsExt::from_mode(0o755)).map_err(Error::io("make", folder))?;
+    }
+    for change in &record.changes {
+        match change {
+            Change::File { path, after, mode, .. } => {
+                write(&host.at(path), after, *mode).map_err(Error::io("write", path))?
+            }
+            Change::Link { path, to } if !change.is_done(host) => {
+                link(&host.at(path), to).map_err(Error::io("make", path))?
+            }
+            Change::Link { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// Puts back what was there before.
+///
+/// # Errors
+/// [`Error::Edited`] where somebody changed a file since, and then nothing is touched; [`Error::Io`].
+pub fn undo(host: &Host, target: Target) -> Result<(), Error> {
+    let Some(record) = load(host, target)? else {
+        return Err(Error::Wrong(format!("{} is not installed", target.name())));
+    };
+    if let Some(change) = record.changes.iter().find(|change| !change.is_as_known(host)) {
+        return Err(Error::Edited { path: change.path().to_owned(), target: target.name() });
+    }
+    for change in record.changes.iter().rev() {
+        let path = host.at(change.path());
+        let done = match change {
+            Change::File { before: Some(before), .. } if change.is_done(host) => write(&path, before, 0o644),
+            Change::File { before: None, .. } => remove(&path),
+            // Containers that run may need the links.
+            Change::File { .. } | Change::Link { .. } => Ok(()),
+        };
+        done.map_err(Error::io("restore", change.path()))?;
+    }
+    let stays = |folder: &&PathBuf| {
+        // One that somebody put something into is his by now.
+        fs::remove_dir(host.at(folder)).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
+    };
+    let mut left: Vec<PathBuf> = record.folders.iter().rev().filter(stays).cloned().collect();
+    left.reverse();
+    forget(host, target)?;
+    hand_on(host, left)
+}
+
+/// Leaves folders that are in use to another target: whichever is removed last takes them away.
+fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), Error> {
+    for target in Target::ALL {
+        if let Some(mut record) = load(host, target)? {
+            record.folders.splice(0..0, folders);
+            return save(host, target, &record);
+        }
+    }
+    Ok(())
+}
+
+/// Forgets a target, and leaves its files as they are.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn forget(host: &Host, target: Target) -> Result<(), Error> {
+    let path = file(target);
+    remove(&host.at(&path)).map_err(Error::io("remove", path))?;
+    let _ = fs::remove_dir(host.at(FOLDER));
+    Ok(())
+}
+
+fn file(target: Target) -> PathBuf {
+    Path::new(FOLDER).join(format!("{}.json", target.name()))
+}
+
+fn load(host: &Host, target: Target) -> Result<Option<Record>, Error> {
+    let path = file(target);
+    let bytes = match fs::read(host.at(&path)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    match serde_json::from_slice::<Record>(&bytes) {
+        Ok(record) if record.version == 1 => Ok(Some(record)),
+        Ok(record) => {
+            Err(Error::refused(path, format!("is of version {}, which another clockgate wrote", record.version)))
+        }
+        Err(error) => Err(Error::refused(path, format!("is no record of ours: {error}"))),
+    }
+}
+
+fn save(host: &Host, target: Target, record: &Record) -> Result<(), Error> {
+    let path = file(target);
+    let failed = || Error::io("write", &path);
+    fs::create_dir_all(host.at(FOLDER)).map_err(failed())?;
+    let text = serde_json::to_string_pretty(record).map_err(|error| failed()(error.into()))?;
+    write(&host.at(&path), &text, 0o600).map_err(failed())
+}
+
+/// Writes a file in one piece: whoever reads it finds the old text or the new one. A file that is there keeps its owner and mode.
+fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".clockgate-{}", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let outcome = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        match path.metadata() {
+            Ok(old) => {
+                chown(&temporary, Some(old.uid()), Some(old.gid()))?;
+                file.set_permissions(old.permissions())?;
+            }
+            Err(_) => file.set_permissions(PermissionsExt::from_mode(mode))?,
+        }
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    })();
+    if outcome.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    outcome
+}
+
+fn link(path: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+    symlink(to, path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+impl Change {
+    /// Where it is made.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File { path, .. } | Self::Link { path, .. } => path,
+        }
+    }
+
+    /// Whether it is as it was written.
+    fn is_done(&self, host: &Host) -> bool {
+        let path = host.at(self.path());
+        match self {
+            Self::File { after, .. } => fs::read(path).is_ok_and(|bytes| bytes == after.as_bytes()),
+            Self::Link { to, .. } => fs::read_link(path).is_ok_and(|target| target == *to),
+        }
+    }
+
+    /// Whether it is as it was written, or as it was before: anything else is somebody else's.
+    fn is_as_known(&self, host: &Host) -> bool {
+        let path = host.at(self.path());
+        self.is_done(host)
+            || match self {
+                Self::File { before: Some(before), .. } => fs::read(path).is_ok_and(|bytes| bytes == before.as_bytes()),
+                Self::File { before: None, .. } => path.symlink_metadata().is_err(),
+                // Nothing is undone about a link, so nobody's work can be.
+                Self::Link { .. } => true,
+            }
+    }
+}

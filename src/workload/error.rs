@@ -1,0 +1,110 @@
+//! What can go wrong with containers, and what to tell about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::freezer::Thawed;
+
+/// Why containers could not be found, frozen or thawed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No cgroup2 hierarchy is mounted: nothing can be frozen on this host, whatever is tried.
+    #[error("no cgroup2 hierarchy is mounted, says {path}; containers cannot be frozen", path = .0.display())]
+    NoHierarchy(PathBuf),
+    /// A file that is needed is not there.
+    #[error("cannot {what} {path}: it is not there", path = path.display())]
+    Absent {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// We may not.
+    #[error("not permitted to {what} {path}", path = path.display())]
+    NotPermitted {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot {what} {path}", path = path.display())]
+    Broken {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another agent freezes.
+    #[error("another agent holds {path}", path = .0.display())]
+    Held(PathBuf),
+    /// Nothing is frozen without a guard.
+    #[error("cannot post the guard {program}", program = program.display())]
+    Guard {
+        /// The program.
+        program: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// These are frozen still; everything else was thawed.
+    #[error("still frozen: {}", failed.iter().map(chain).collect::<Vec<_>>().join("; "))]
+    StillFrozen {
+        /// What was thawed.
+        thawed: Thawed,
+        /// What was not, and why.
+        failed: Vec<Error>,
+    },
+}
+
+impl Error {
+    /// By what the kernel said: not there, not allowed, or broken.
+    pub fn from_io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.raw_os_error() {
+            Some(libc::ENOENT) => Self::Absent { what, path },
+            Some(libc::EACCES | libc::EPERM | libc::EROFS) => Self::NotPermitted { what, path, source },
+            _ => Self::Broken { what, path, source },
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_there_not_allowed_and_broken_are_told_apart_and_name_the_file() {
+        let said = |errno| {
+            let error = Error::from_io("freeze", Path::new("/docker"), io::Error::from_raw_os_error(errno));
+            let kind = match &error {
+                Error::Absent { .. } => "absent",
+                Error::NotPermitted { .. } => "not permitted",
+                Error::Broken { .. } => "broken",
+                Error::NoHierarchy(_) | Error::Held(_) | Error::Guard { .. } | Error::StillFrozen { .. } => "other",
+            };
+            (kind, chain(&error))
+        };
+        assert_eq!(said(libc::ENOENT), ("absent", "cannot freeze /docker: it is not there".to_owned()));
+        let denied = "not permitted to freeze /docker: Permission denied (os error 13)";
+        assert_eq!(said(libc::EACCES), ("not permitted", denied.to_owned()));
+        assert_eq!(said(libc::EIO), ("broken", "cannot freeze /docker: Input/output error (os error 5)".to_owned()));
+        let failed = vec![Error::from_io("thaw", Path::new("/a"), io::Error::from_raw_os_error(libc::EIO))];
+        let still = chain(&Error::StillFrozen { thawed: Thawed::default(), failed });
+        assert_eq!(still, "still frozen: cannot thaw /a: Input/output error (os error 5)");
+    }
+}

@@ -1,0 +1,122 @@
+//! `clockgate hooks` and the engines themselves: they take up what it installs, and are as before when it is removed.
+
+use std::path::PathBuf;
+
+use libtest_mimic::Failed;
+
+use crate::lab::{CLOCKGATE, expect, texts, until};
+use crate::world::{SOON, Trial, Waiting, World, done};
+use crate::wrapper::{Wrapper, proven, shut};
+
+type Done = Result<(), Failed>;
+
+/// One trial: it changes the host that all the others are on, for those who name no runtime.
+pub const TRIALS: &[Trial] = &[("engines_take_up_what_is_installed_and_are_as_before_when_it_is_removed", "", all)];
+
+fn all(world: &World, _: &Wrapper, name: &str) -> Done {
+    let gate = Wrapper::of_the_host(world)?;
+    docker(world, &gate, name)?;
+    podman(world, &gate, name)?;
+    podman_hook(world, &gate)?;
+    containerd(world)
+}
+
+fn hooks(world: &World, args: &[&str]) -> Done {
+    done(world.command(CLOCKGATE).arg("hooks").args(args))
+}
+
+/// A start without any flag of ours: held at the host's gate, and let go.
+fn held_and_let_go(gate: &Wrapper, run: &mut std::process::Command) -> Done {
+    let times = gate.said().matches("held for 0 s").count() + 1;
+    gate.publish(&shut())?;
+    let mut run = Waiting::spawn(run)?;
+    gate.wait_until_said(times, "held for 0 s")?;
+    run.is_held()?;
+    gate.publish(&proven())?;
+    let output = run.end()?;
+    expect(output.status.success() && texts(&output).0 == "hello\n", &output)
+}
+
+fn docker(world: &World, gate: &Wrapper, name: &str) -> Done {
+    let file = world.inside("/etc/docker/daemon.json");
+    let before = std::fs::read(&file)?;
+    let info = || world.docker(&["info", "--format", "{{.DefaultRuntime}}"]).output().map(|output| texts(&output).0);
+    let is_default = |runtime: &str| info().is_ok_and(|default| default.trim() == runtime);
+    assert!(is_default("runc"));
+    done(&mut world.docker(&["create", "--network", "none", "--name", name, "bb", "true"]))?;
+
+    hooks(world, &["install", "docker"])?;
+    world.reload_docker()?;
+    until("the default is ours", SOON, || is_default("clockgate-runc"))?;
+    held_and_let_go(gate, &mut world.docker(&["run", "--rm", "--network", "none", "bb", "echo", "hello"]))?;
+    // A container that was made before keeps its runtime, and is not held.
+    gate.publish(&shut())?;
+    done(&mut world.docker(&["start", "--attach", name]))?;
+    gate.publish(&proven())?;
+    let since = format!("{name}-since");
+    done(&mut world.docker(&["run", "--detach", "--network", "none", "--name", &since, "bb", "sleep", "1000"]))?;
+
+    // Whoever would not start any more is named, and one that runs can still be stopped.
+    let refused = world.command(CLOCKGATE).args(["hooks", "remove", "docker"]).output()?;
+    let named = texts(&refused).1.starts_with(&format!("clockgate: 1 ({since}) is made with a runtime"));
+    expect(refused.status.code() == Some(1) && named, &refused)?;
+    hooks(world, &["remove", "docker", "--force"])?;
+    assert_eq!(std::fs::read(&file)?, before);
+    assert_eq!(world.default_of_a_fresh_docker()?, "runc");
+    done(&mut world.docker(&["stop", "--time", "0", &since]))?;
+    done(&mut world.docker(&["rm", &since]))
+}
+
+fn podman(world: &World, gate: &Wrapper, name: &str) -> Done {
+    let file = world.inside("/etc/containers/containers.conf.d/99-clockgate.conf");
+    let flags = ["--network", "none", "--cgroup-parent", &world.cgroup];
+    let run = [&["run", "--rm"], &flags[..], &["bb", "echo", "hello"]].concat();
+    done(&mut world.podman(&[&["create", "--name", name], &flags[..], &["bb", "echo", "hello"]].concat()))?;
+    hooks(world, &["install", "podman"])?;
+    held_and_let_go(gate, &mut world.podman(&run))?;
+    // A container that was made before is held too, and one made since starts afterwards.
+    held_and_let_go(gate, &mut world.podman(&["start", "--attach", name]))?;
+    let since = format!("{name}-since");
+    done(&mut world.podman(&[&["create", "--name", &since], &flags[..], &["bb", "true"]].concat()))?;
+
+    gate.publish(&shut())?;
+    hooks(world, &["remove", "podman"])?;
+    assert!(!file.exists());
+    done(&mut world.podman(&run))?;
+    done(&mut world.podman(&["start", "--attach", &since]))?;
+    // Where the wrapper's package is gone and its file is not, podman goes on without it.
+    hooks(world, &["install", "podman"])?;
+    let program: PathBuf = world.inside("/usr/lib/clockgate/clockgate-oci");
+    std::fs::remove_file(&program)?;
+    let output = world.podman(&run).output();
+    std::os::unix::fs::symlink(crate::world::OCI, program)?;
+    hooks(world, &["remove", "podman"])?;
+    let output = output?;
+    expect(output.status.success(), &output)
+}
+
+fn podman_hook(world: &World, gate: &Wrapper) -> Done {
+    let run = ["run", "--rm", "--network", "none", "--cgroup-parent", &world.cgroup, "bb", "echo", "hello"];
+    hooks(world, &["install", "podman-hook"])?;
+    held_and_let_go(gate, &mut world.podman(&run))?;
+    gate.publish(&shut())?;
+    hooks(world, &["remove", "podman-hook"])?;
+    done(&mut world.podman(&run))
+}
+
+/// What containerd makes of its file; to run Kubernetes' half of it takes a kubelet.
+fn containerd(world: &World) -> Done {
+    let dump = || -> Result<String, Failed> {
+        let output = world.command("containerd").args(["config", "dump"]).output()?;
+        expect(output.status.success(), &output)?;
+        Ok(texts(&output).0)
+    };
+    let before = dump()?;
+    hooks(world, &["install", "containerd"])?;
+    let ours = dump()?;
+    let binary = "BinaryName = \"/usr/lib/clockgate/clockgate-runc\"";
+    assert!(ours.contains(binary) && ours.contains("runtime_type = \"io.containerd.runc.v2\""), "{ours}");
+    hooks(world, &["remove", "containerd"])?;
+    assert_eq!(dump()?, before);
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Real container engines on this machine, with the wrapper as their runtime or as their hook: how a start is held, what its
+//! user sees, and what passes.
+#![expect(clippy::disallowed_methods, reason = "a condition is looked at again and again, until its deadline")]
+
+mod containerd;
+mod direct;
+mod docker;
+mod installed;
+#[path = "../lab/mod.rs"]
+mod lab;
+mod podman;
+mod world;
+mod wrapper;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use world::World;
+use wrapper::Wrapper;
+
+fn main() -> ExitCode {
+    let args = Arguments::from_args();
+    let lacks = world::lacks_engines();
+    let trials = if args.list || lacks.is_some() { Ok((names(lacks.as_deref()), None)) } else { on_engines() };
+    match trials {
+        Ok((mut trials, world)) => {
+            trials.extend(direct::TRIALS.iter().map(|(name, settings, test)| {
+                Trial::test(*name, move || {
+                    let folder = tempfile::tempdir()?;
+                    test(folder.path(), &Wrapper::new(folder.path(), "clockgate-sh-runtime", settings)?)
+                })
+            }));
+            let conclusion = libtest_mimic::run(&args, trials);
+            drop(world);
+            conclusion.exit_code()
+        }
+        Err(error) => {
+            eprintln!("the engines cannot be started: {}", error.message().unwrap_or_default());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all() -> impl Iterator<Item = &'static world::Trial> {
+    [docker::TRIALS, containerd::TRIALS, podman::TRIALS, installed::TRIALS].into_iter().flatten()
+}
+
+/// The trials as they are where they cannot run.
+fn names(lacks: Option<&str>) -> Vec<Trial> {
+    all().map(|(name, ..)| lab::needing(lacks.map(str::to_owned), name, || Ok(()))).collect()
+}
+
+/// Each trial with a runtime of its own, so that they do not wait at each other's gates.
+fn on_engines() -> Result<(Vec<Trial>, Option<Arc<World>>), Failed> {
+    let world = Arc::new(World::new()?);
+    let (mut trials, mut runtimes) = (vec![], BTreeMap::new());
+    for (number, (name, settings, test)) in all().enumerate() {
+        let runtime = format!("gated{number}");
+        let wrapper = Wrapper::new(&world.path(&runtime), "clockgate-runc", settings)?;
+        runtimes.insert(runtime.clone(), wrapper.program.clone());
+        let world = world.clone();
+        trials.push(Trial::test(*name, move || test(&world, &wrapper, &runtime)));
+    }
+    world.start_docker(&runtimes)?;
+    world.start_podman(&runtimes)?;
+    Ok((trials, Some(world)))
+}

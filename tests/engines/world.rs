@@ -1,0 +1,275 @@
+//! A corner of this machine in which real container engines are installed: namespaces, folders and a cgroup of their own. All of it
+//! ends with this process, however that ends, and the machine outside sees none of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use libtest_mimic::Failed;
+
+use crate::lab::{self, Ours, harmless, until};
+use crate::wrapper::Wrapper;
+
+pub const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
+/// How long anything may take that has nothing to wait for. Shared machines are slow.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// A trial's name, the settings of its wrapper, and what is tried; the last argument is the name of its runtime.
+pub type Trial = (&'static str, &'static str, fn(&World, &Wrapper, &str) -> Result<(), Failed>);
+
+/// /usr with the laboratory's programs in it; /etc, /usr and /var/lib that can be written; an empty /run.
+const ENTER: &str = r#"set -e
+world=$1 lab=$2
+overlay() {
+    mkdir -p "$world/$2" "$world/work-$2"
+    mount -t overlay -o "lowerdir=$1,upperdir=$world/$2,workdir=$world/work-$2" clockgate-test "$3"
+}
+overlay "$lab/usr:/usr" usr /usr
+overlay "$lab/etc:/etc" etc /etc
+overlay /var/lib var-lib /var/lib
+mount -t tmpfs clockgate-test /run
+for engine in docker containers; do
+    mkdir -p "$world/$engine" "/var/lib/$engine"
+    mount --bind "$world/$engine" "/var/lib/$engine"
+done
+: >"$world/ready"
+exec sleep infinity
+"#;
+
+/// What keeps real engines from running here.
+pub fn lacks_engines() -> Option<String> {
+    let has_cgroups = || fs::read_to_string("/proc/mounts").is_ok_and(|mounts| mounts.contains(" cgroup"));
+    lab::lacks_root()
+        .or_else(|| {
+            (!lab::lab().join("engines/stamp").exists()).then(|| "the engines that tests/setup unpacks".to_owned())
+        })
+        .or_else(|| (!has_cgroups()).then(|| "mounted cgroups".to_owned()))
+}
+
+pub struct World {
+    folder: tempfile::TempDir,
+    anchor: Ours,
+    /// Process 1 of the namespaces, by its number outside.
+    first: u32,
+    /// Below the root of every hierarchy.
+    pub cgroup: String,
+    docker: Mutex<Option<Child>>,
+}
+
+impl World {
+    /// To be called by the thread that lives longest: the kernel ends the namespaces together with it.
+    pub fn new() -> Result<Self, Failed> {
+        sweep();
+        let name = format!("clockgate-engines-{}", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
+        let lab = fs::canonicalize(lab::lab().join("engines"))?;
+        let mut anchor = harmless("setpriv");
+        anchor.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        let anchor = Ours::spawn(anchor.args(["sh", "-c", ENTER, "sh"]).arg(folder.path()).arg(lab))?;
+        until("the namespaces", SOON, || folder.path().join("ready").exists())?;
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", anchor.0.id()))?;
+        let first = children.trim().parse().map_err(|_| "process 1 has no number")?;
+        let world = Self { folder, anchor, first, cgroup: format!("/{name}"), docker: Mutex::new(None) };
+        world.install_wrapper()?;
+        world.make_image()?;
+        Ok(world)
+    }
+
+    /// A path that is the same inside and outside.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A path inside, as it is reached from outside.
+    pub fn inside(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.first))
+    }
+
+    /// A program inside. One that waits in vain ends all the same.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = harmless("nsenter");
+        command.arg(format!("--target={}", self.first)).args(["--mount", "--pid", "--"]);
+        command.args(["timeout", "--kill-after=5", "120"]).arg(program);
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/run");
+        command.env_remove("DOCKER_HOST").stdin(Stdio::null());
+        command
+    }
+
+    /// As `make install` puts it.
+    fn install_wrapper(&self) -> Result<(), Failed> {
+        let folder = self.inside("/usr/lib/clockgate");
+        fs::create_dir_all(&folder)?;
+        for (name, to) in
+            [("clockgate-oci", OCI), ("clockgate-runc", "clockgate-oci"), ("clockgate-crun", "clockgate-oci")]
+        {
+            std::os::unix::fs::symlink(to, folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// An image's whole content: busybox, its links, and a daemon that keeps no time.
+    fn make_image(&self) -> Result<(), Failed> {
+        let bin = self.path("image/bin");
+        fs::create_dir_all(&bin)?;
+        fs::copy(lab::lab().join("engines/bin/busybox"), bin.join("busybox"))?;
+        for name in ["sh", "sleep", "echo", "true", "cat"] {
+            std::os::unix::fs::symlink("busybox", bin.join(name))?;
+        }
+        fs::write(bin.join("chronyd"), "#!/bin/sh\nexec echo \"$@\"\n")?;
+        fs::set_permissions(bin.join("chronyd"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let mut tar = Command::new("tar");
+        done(tar.arg("-cf").arg(self.path("image.tar")).arg("-C").arg(self.path("image")).arg("."))
+    }
+
+    /// Starts dockerd with these runtimes and waits until it answers.
+    pub fn start_docker(&self, runtimes: &BTreeMap<String, PathBuf>) -> Result<(), Failed> {
+        let runtimes: serde_json::Map<_, _> =
+            runtimes.iter().map(|(name, path)| (name.clone(), serde_json::json!({ "path": path }))).collect();
+        let config = serde_json::json!({ "runtimes": runtimes, "cgroup-parent": self.cgroup });
+        fs::create_dir_all(self.inside("/etc/docker"))?;
+        fs::write(self.inside("/etc/docker/daemon.json"), format!("{config:#}\n"))?;
+        let log = fs::File::create(self.path("dockerd.log"))?;
+        let mut dockerd = harmless("nsenter");
+        dockerd.arg(format!("--target={}", self.first)).args(["--mount", "--pid", "--", "dockerd"]);
+        dockerd.args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--iptables=false", "--bridge=none"]);
+        dockerd.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        dockerd.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        *self.docker.lock().map_err(|_| "docker")? = Some(dockerd.spawn()?);
+        until("dockerd answers", SOON, || self.docker(&["info"]).output().is_ok_and(|output| output.status.success()))?;
+        done(self.docker(&["import", "-", "bb"]).stdin(fs::File::open(self.path("image.tar"))?))
+    }
+
+    /// Has dockerd read its file again, as `systemctl reload docker` does.
+    pub fn reload_docker(&self) -> Result<(), Failed> {
+        done(self.command("sh").args(["-c", "kill -HUP $(cat /run/docker.pid)"]))
+    }
+
+    /// The default runtime of a second dockerd, which is started for the question.
+    pub fn default_of_a_fresh_docker(&self) -> Result<String, Failed> {
+        let script = "D=$1; mkdir -p $D; dockerd --data-root $D/data --exec-root $D/exec --pidfile $D/pid --host unix://$D/s \
+            --exec-opt native.cgroupdriver=cgroupfs --iptables=false --bridge=none >$D/log 2>&1 & \
+            until docker --host unix://$D/s info --format '{{.DefaultRuntime}}' 2>/dev/null; do sleep 0.1; done; kill $!; wait $!";
+        let output = self.command("sh").args(["-c", script, "sh"]).arg(self.path("second")).output()?;
+        Ok(lab::texts(&output).0.trim().to_owned())
+    }
+
+    /// Docker's command line.
+    pub fn docker(&self, args: &[&str]) -> Command {
+        let mut docker = self.command("docker");
+        docker.args(args);
+        docker
+    }
+
+    /// The command line of the containerd that dockerd started.
+    pub fn ctr(&self, args: &[&str]) -> Command {
+        let mut ctr = self.command("ctr");
+        ctr.args(["--address", "/run/docker/containerd/containerd.sock"]).args(args);
+        ctr
+    }
+
+    /// Configures podman and makes its image. Each of `runtimes` is a name and its program; `plain` is a runtime that nobody wraps.
+    pub fn start_podman(&self, runtimes: &BTreeMap<String, PathBuf>) -> Result<(), Failed> {
+        let containers = self.inside("/etc/containers");
+        fs::create_dir_all(&containers)?;
+        fs::write(containers.join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
+        // As a machine allows where root is not all of root.
+        let mut config = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n[engine]\nruntime = \"runc\"\n\
+                          cgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n[engine.runtimes]\nplain = [\"/usr/sbin/runc\"]\n"
+            .to_owned();
+        for (name, path) in runtimes {
+            config += &format!("{name} = [\"{}\"]\n", path.display());
+        }
+        fs::write(containers.join("containers.conf"), config)?;
+        done(self.podman(&["import", "-", "localhost/bb:latest"]).stdin(fs::File::open(self.path("image.tar"))?))
+    }
+
+    /// Podman's command line.
+    pub fn podman(&self, args: &[&str]) -> Command {
+        let mut podman = self.command("podman");
+        podman.args(args);
+        podman
+    }
+}
+
+/// Runs to a good end.
+pub fn done(command: &mut Command) -> Result<(), Failed> {
+    let output = command.output()?;
+    lab::expect(output.status.success(), &output)
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // With process 1 all of the namespaces ends, and their mounts with it; its cgroups are empty a moment later.
+        let _ = self.anchor.0.kill();
+        let _ = self.anchor.0.wait();
+        if let Ok(Some(docker)) = self.docker.get_mut().map(Option::as_mut) {
+            let _ = docker.kill();
+            let _ = docker.wait();
+        }
+        for ours in cgroups(self.cgroup.trim_start_matches('/')) {
+            let _ = until("an empty cgroup", Duration::from_secs(10), || !ours.exists() || remove(&ours).is_ok());
+        }
+    }
+}
+
+/// The cgroups of this name, in each hierarchy.
+fn cgroups(name: &str) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(name)).filter(|path| path.is_dir()).collect()
+}
+
+/// Removes what test processes left that were killed: nothing runs in their cgroups any more.
+fn sweep() {
+    let temp = std::env::temp_dir();
+    let places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids"].map(Path::new);
+    for entry in places.iter().copied().chain([temp.as_path()]).flat_map(fs::read_dir).flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(pid) = name.strip_prefix("clockgate-engines-").and_then(|rest| rest.split('-').next()) else {
+            continue;
+        };
+        if !Path::new("/proc").join(pid).exists() {
+            cgroups(&name).iter().for_each(|path| drop(remove(path)));
+            let _ = fs::remove_dir_all(temp.join(&name));
+        }
+    }
+}
+
+fn remove(cgroup: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(cgroup)?.flatten().filter(|entry| entry.path().is_dir()) {
+        remove(&entry.path())?;
+    }
+    fs::remove_dir(cgroup)
+}
+
+/// A command that is expected to be held, with both its outputs kept.
+pub struct Waiting(pub Option<Child>);
+
+impl Waiting {
+    pub fn spawn(command: &mut Command) -> Result<Self, Failed> {
+        Ok(Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)))
+    }
+
+    pub fn is_held(&mut self) -> Result<(), Failed> {
+        match self.0.as_mut().ok_or("ended")?.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(format!("was not held: {status:?}").into()),
+        }
+    }
+
+    pub fn end(mut self) -> Result<Output, Failed> {
+        Ok(self.0.take().ok_or("ended")?.wait_with_output()?)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! `clockgate hooks` on hosts that are folders: `tests/install/NN-name/` has the host's files in `host/`, what is to be installed in
+//! `targets.txt`, and in `expected.txt` what `install` says. Whatever it says, `remove` has to leave every file as it was, to the
+//! byte. A case needs no Rust; `BLESS=1` writes what came out, to be read before it is committed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Done = Result<(), Failed>;
+
+/// Programs that every host has.
+const PROGRAMS: [&str; 5] =
+    ["usr/lib/clockgate/clockgate-oci", "usr/bin/clockgate", "usr/bin/runc", "usr/bin/crun", "usr/sbin/dockerd"];
+
+fn main() -> ExitCode {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/install");
+    let mut folders: Vec<PathBuf> = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    let mut trials: Vec<Trial> = folders
+        .into_iter()
+        .map(|folder| {
+            let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+            Trial::test(name, move || install_and_remove(&folder))
+        })
+        .collect();
+    trials.extend([
+        Trial::test("a_file_that_was_changed_since_is_left_alone", changed_since),
+        Trial::test("what_was_taken_out_by_hand_can_be_forgotten", forgotten),
+        Trial::test("docker_keeps_the_wrapper_that_its_containers_name", orphans),
+        Trial::test("the_last_target_takes_the_folders_away", any_order),
+        Trial::test("links_stay_for_the_containers_that_run_through_them", links_stay),
+        Trial::test("a_failure_half_way_is_taken_back", half_way),
+        Trial::test("a_wrapper_that_is_missing_is_not_named_to_an_engine", no_wrapper),
+        Trial::test("owner_and_mode_stay", modes),
+        Trial::test("list_shows_what_stands_where_and_what_was_passed_over", list),
+        Trial::test("json_says_the_same", json),
+    ]);
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A host below a folder.
+struct Host(tempfile::TempDir);
+
+impl Host {
+    fn new() -> Self {
+        let host = Self(tempfile::tempdir().unwrap());
+        for program in PROGRAMS {
+            host.put(program, "#!/bin/sh\n", 0o755);
+        }
+        for alias in ["clockgate-runc", "clockgate-crun"] {
+            symlink("clockgate-oci", host.at("usr/lib/clockgate").join(alias)).unwrap();
+        }
+        host
+    }
+
+    fn with(files: &[(&str, &str)]) -> Self {
+        let host = Self::new();
+        files.iter().for_each(|(path, text)| host.put(path, text, 0o644));
+        host
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn put(&self, path: &str, text: &str, mode: u32) {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).unwrap()
+    }
+
+    fn hooks(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_clockgate"))
+            .arg("hooks")
+            .args(args)
+            .arg("--root")
+            .arg(self.0.path())
+            .output()
+            .unwrap()
+    }
+
+    /// What a command says, and that it ends so.
+    fn says(&self, code: i32, args: &[&str]) -> Result<String, Failed> {
+        let output = self.hooks(args);
+        let text = all(&output);
+        if output.status.code() == Some(code) { Ok(text) } else { Err(format!("{:?}: {text}", output.status).into()) }
+    }
+
+    /// Every file and folder: its mode, and what it holds or leads to. But for our own links, which stay.
+    fn tree(&self) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+        let mut tree = BTreeMap::new();
+        let mut folders = vec![self.0.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let meta = path.symlink_metadata().unwrap();
+                let name = path.strip_prefix(self.0.path()).unwrap().to_owned();
+                // The folder for what clockgate keeps is its package's.
+                if name == Path::new("etc/clockgate") {
+                    continue;
+                }
+                if ["etc", "var", "var/lib", "var/lib/clockgate"].iter().any(|ours| name == Path::new(ours)) {
+                    folders.push(path);
+                    continue;
+                }
+                let content = if meta.is_symlink() {
+                    fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+                } else if meta.is_dir() {
+                    folders.push(path);
+                    vec![]
+                } else {
+                    fs::read(&path).unwrap()
+                };
+                tree.insert(name, (meta.mode(), content));
+            }
+        }
+        tree
+    }
+
+    fn is_as(&self, tree: &BTreeMap<PathBuf, (u32, Vec<u8>)>) -> Done {
+        let now = self.tree();
+        let paths: std::collections::BTreeSet<_> = now.keys().chain(tree.keys()).collect();
+        let changed: Vec<_> = paths.into_iter().filter(|path| now.get(*path) != tree.get(*path)).collect();
+        if changed.is_empty() { Ok(()) } else { Err(format!("not as before: {changed:?}").into()) }
+    }
+}
+
+fn all(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else if entry.file_type().unwrap().is_symlink() {
+            symlink(fs::read_link(entry.path()).unwrap(), to).unwrap();
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn install_and_remove(folder: &Path) -> Done {
+    let host = Host::new();
+    copy(&folder.join("host"), host.0.path());
+    let before = host.tree();
+    let targets = fs::read_to_string(folder.join("targets.txt"))?;
+    let install: Vec<&str> = std::iter::once("install").chain(targets.split_whitespace()).collect();
+
+    let tried = host.hooks(&[&install[..], &["--dry-run"]].concat());
+    host.is_as(&before)?;
+    let done = host.hooks(&install);
+    assert_eq!(all(&tried).replace("would be installed", "installed"), all(&done));
+    let text = format!("{}exit {}\n", all(&done), done.status.code().unwrap_or(-1));
+    let expected = folder.join("expected.txt");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&expected, &text)?;
+    }
+    let wanted = fs::read_to_string(&expected)?;
+    if text != wanted {
+        return Err(format!("expected:\n{wanted}\nfound:\n{text}").into());
+    }
+    if done.status.success() {
+        let installed = host.tree();
+        assert!(host.says(0, &install)?.contains("is installed already"));
+        host.is_as(&installed)?;
+        host.says(0, &["remove"])?;
+    }
+    host.is_as(&before)
+}
+
+fn changed_since() -> Done {
+    let host = Host::with(&[("etc/docker/daemon.json", "{\"debug\": true}\n")]);
+    host.says(0, &["install", "docker"])?;
+    let ours = host.read("etc/docker/daemon.json");
+    host.put("etc/docker/daemon.json", &ours.replace("true", "false"), 0o644);
+    let edited = host.tree();
+    let said = host.says(1, &["remove", "docker"])?;
+    assert_eq!(
+        said,
+        "clockgate: /etc/docker/daemon.json was changed since it was installed; nothing was touched. Take out by hand what \
+         `--dry-run` shows, then run `clockgate hooks remove --forget docker`\n"
+    );
+    assert!(host.says(1, &["install", "docker"])?.contains("was changed since"));
+    host.is_as(&edited)?;
+    assert!(
+        host.says(0, &["remove", "docker", "--dry-run"])?.contains("-  \"default-runtime\"")
+            || ours.lines().count() == 1
+    );
+    host.is_as(&edited)
+}
+
+fn forgotten() -> Done {
+    let host = Host::new();
+    let before = host.tree();
+    host.says(0, &["install", "podman-hook"])?;
+    let file = "usr/share/containers/oci/hooks.d/99-clockgate-podman.json";
+    host.put(file, "{}", 0o644);
+    host.says(0, &["remove", "--forget", "podman-hook"])?;
+    assert_eq!(host.read(file), "{}");
+    fs::remove_dir_all(host.at("usr/share"))?;
+    host.is_as(&before)?;
+    assert!(host.says(1, &["remove", "podman-hook"])?.contains("podman-hook is not installed"));
+    // A file that is gone altogether is nothing to put back.
+    host.says(0, &["install", "podman-hook"])?;
+    fs::remove_file(host.at(file))?;
+    host.says(0, &["remove", "podman-hook"])?;
+    host.is_as(&before)
+}
+
+fn orphans() -> Done {
+    let host = Host::with(&[
+        ("etc/docker/daemon.json", "{\"data-root\": \"/srv/docker\"}\n"),
+        ("srv/docker/containers/ab/hostconfig.json", "{\"Runtime\": \"runc\"}"),
+        ("srv/docker/containers/ab/config.v2.json", "{\"Name\": \"/old\"}"),
+        ("srv/docker/containers/cd/hostconfig.json", "{\"Runtime\": \"kata\"}"),
+    ]);
+    let said = host.says(0, &["install", "docker"])?;
+    let note = "docker: note: containers keep the runtime they were made with: 1 (old) is held only when made anew\n";
+    assert!(said.ends_with(note), "{said}");
+    host.put("srv/docker/containers/ef/hostconfig.json", "{\"Runtime\": \"clockgate-runc\"}", 0o600);
+    host.put("srv/docker/containers/ef/config.v2.json", "{\"Name\": \"/new\"}", 0o600);
+    let installed = host.tree();
+    let said = host.says(1, &["remove", "docker"])?;
+    assert_eq!(
+        said,
+        "clockgate: 1 (new) is made with a runtime that Docker would no longer know, and could not start: make them anew; \
+         --force removes it all the same\n"
+    );
+    host.is_as(&installed)?;
+    host.says(0, &["remove", "docker", "--force"])?;
+    assert_eq!(host.read("etc/docker/daemon.json"), "{\"data-root\": \"/srv/docker\"}\n");
+    Ok(())
+}
+
+fn any_order() -> Done {
+    for order in [["crio-hook", "podman-hook"], ["podman-hook", "crio-hook"]] {
+        let host = Host::new();
+        let before = host.tree();
+        host.says(0, &["install", "crio-hook", "podman-hook"])?;
+        host.says(0, &["remove", order[0]])?;
+        host.says(0, &["remove", order[1]])?;
+        host.is_as(&before)?;
+    }
+    Ok(())
+}
+
+fn links_stay() -> Done {
+    let host = Host::with(&[(
+        "etc/docker/daemon.json",
+        r#"{"default-runtime": "k", "runtimes": {"k": {"path": "/opt/kata"}}}"#,
+    )]);
+    host.put("opt/kata", "", 0o755);
+    let before = host.tree();
+    host.says(0, &["install", "docker"])?;
+    host.says(0, &["remove", "docker"])?;
+    let link = |name: &str| fs::read_link(host.at("etc/clockgate/oci/docker").join(name));
+    assert_eq!(link("clockgate-kata")?, Path::new("/usr/lib/clockgate/clockgate-oci"));
+    assert_eq!(link("kata")?, Path::new("/opt/kata"));
+    host.is_as(&before)?;
+    // They are no hindrance to the next time, and nobody's foreign link is taken for one of them.
+    host.says(0, &["install", "docker"])?;
+    host.says(0, &["remove", "docker"])?;
+    fs::remove_file(host.at("etc/clockgate/oci/docker/kata"))?;
+    symlink("/bin/true", host.at("etc/clockgate/oci/docker/kata"))?;
+    assert!(host.says(78, &["install", "docker"])?.contains("is there already, and leads elsewhere"));
+    host.is_as(&before)
+}
+
+fn half_way() -> Done {
+    // The folder for the last file is a file.
+    let host = Host::with(&[("usr/share/containers", "")]);
+    host.put("etc/containers/containers.conf.d/10-a.conf", "", 0o644);
+    let before = host.tree();
+    let said = host.says(70, &["install", "podman-hook"])?;
+    assert!(said.contains("cannot make /usr/share/containers/oci") || said.contains("cannot look at"), "{said}");
+    host.is_as(&before)
+}
+
+fn no_wrapper() -> Done {
+    let host = Host::new();
+    fs::remove_file(host.at("usr/lib/clockgate/clockgate-oci"))?;
+    let before = host.tree();
+    let said = host.says(1, &["install", "docker"])?;
+    assert!(said.contains("clockgate-oci is not installed (looked for /usr/lib/clockgate/clockgate-oci, "), "{said}");
+    assert!(host.says(1, &["install", "docker", "--oci", "/opt/no"])?.contains("/opt/no is no program"));
+    host.is_as(&before)
+}
+
+fn modes() -> Done {
+    let host = Host::new();
+    host.put("etc/docker/daemon.json", "{}", 0o640);
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(host.at("etc/docker/daemon.json"), Some(0), Some(7))?;
+    }
+    let before = fs::metadata(host.at("etc/docker/daemon.json"))?;
+    let same = |host: &Host| -> Done {
+        let now = fs::metadata(host.at("etc/docker/daemon.json"))?;
+        assert_eq!((now.mode(), now.uid(), now.gid()), (before.mode(), before.uid(), before.gid()));
+        Ok(())
+    };
+    host.says(0, &["install", "docker"])?;
+    same(&host)?;
+    host.says(0, &["remove"])?;
+    same(&host)
+}
+
+fn list() -> Done {
+    let host = Host::with(&[("etc/clockgate/oci.conf", "max-wait = 10s\ncolour = blue\n")]);
+    host.says(0, &["install", "docker"])?;
+    let said = host.says(0, &["list"])?;
+    let lines: Vec<_> = said.lines().filter(|line| !line.starts_with("held now")).collect();
+    assert_eq!(
+        lines,
+        [
+            "docker        installed      /etc/docker/daemon.json",
+            "podman        not here",
+            "podman-hook   not here",
+            "containerd    not here",
+            "crio          not here",
+            "crio-hook     not here",
+            "systemd-sleep not here",
+            &format!("passed over: {}:2: `colour` is not known", host.at("etc/clockgate/oci.conf").display()),
+        ]
+    );
+    host.put("etc/docker/daemon.json", "{}", 0o644);
+    assert!(host.says(0, &["list"])?.starts_with("docker        changed since  /etc/docker/daemon.json\n"));
+    Ok(())
+}
+
+fn json() -> Done {
+    let host = Host::new();
+    let parse = |text: String| serde_json::from_str::<serde_json::Value>(&text);
+    let done = parse(host.says(0, &["install", "docker", "--json"])?)?;
+    assert_eq!((&done["version"], &done["hooks"][0]["state"]), (&1.into(), &"installed".into()));
+    assert!(done["hooks"][0]["changes"][0]["diff"].as_str().unwrap().contains("+    \"default-runtime\""));
+    let listed = parse(host.says(0, &["list", "--json"])?)?;
+    assert_eq!(listed["hooks"][0]["files"][0], "/etc/docker/daemon.json");
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! What must hold throughout, judged from outside: by what a process in the guest saw, and by the true time.
+
+use std::time::Duration;
+
+use clockgate::decision::Gate;
+
+use crate::lab::guest::Guest;
+use crate::lab::watch::{Moment, Sight, Tail, Truths, VERB, VERB_ONCE};
+use crate::lab::{Outcome, fail, until};
+
+/// As far off as the clock may be while the gate says that it is proven.
+pub const THRESHOLD: Duration = Duration::from_millis(200);
+/// How long after a stranger's step an open gate may go on to say so: nobody can know before.
+/// It takes the agent a few milliseconds on a machine that has time for it.
+pub const NOTICE: Duration = Duration::from_millis(500);
+/// The same where the agent was killed: systemd shuts the gate behind it.
+pub const NOTICE_OF_DEATH: Duration = Duration::from_millis(1500);
+/// A step is seen as one; a clock that creeps is not.
+const STEP: Duration = Duration::from_millis(300);
+
+/// Watches one guest from its side and judges it from ours.
+pub struct Judge<'g> {
+    guest: &'g Guest,
+    pub truths: Truths,
+    watch: Tail,
+    works: Vec<Work>,
+    sights: Vec<Sight>,
+    strikes: Vec<Strike>,
+    pub tally: Tally,
+}
+
+/// A workload that asks at the gate before each piece of work.
+struct Work {
+    name: String,
+    done: Tail,
+    last: Option<Moment>,
+    takes_unproven: bool,
+}
+
+/// A stranger's step that an open gate was hit by.
+#[derive(Clone, Copy, Debug)]
+struct Strike {
+    at: Moment,
+    /// How long the gate went on to say that the clock was proven; none while it still does.
+    window: Option<Duration>,
+    /// How long it might, at this time.
+    allowed: Duration,
+}
+
+/// What there was to see.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Pieces of work.
+    pub stamps: usize,
+    /// Those that fell into the window of a stranger's step.
+    pub in_window: usize,
+    /// Those that were let go without a proof, on a clock that was wrong.
+    pub unproven: usize,
+    /// How long the gate was open without a proof, each time.
+    pub openings: Vec<Duration>,
+    /// The windows of a stranger's step.
+    pub windows: Vec<Duration>,
+    /// The worst clock that was seen while the gate said that it is proven, outside of those windows.
+    pub worst: Duration,
+}
+
+impl<'g> Judge<'g> {
+    /// Starts to watch, and `careful` workloads that take nothing but a proof beside one that takes what the gate gives.
+    pub fn start(guest: &'g Guest, careful: usize) -> Outcome<Self> {
+        let mut truths = Truths::default();
+        truths.calibrate(guest)?;
+        // Before everybody else: what it does not look at in time it does not see.
+        let first = "--property=CPUSchedulingPolicy=fifo --property=CPUSchedulingPriority=9";
+        start(guest, "soak-watch", first, &format!("exec /usr/lib/lab/part {VERB}"))?;
+        let mut works = vec![];
+        for n in 0..=careful {
+            let name = format!("soak-work-{n}");
+            let proof = if n == 0 { "" } else { "--require-proof " };
+            let run = format!("clockgate run --max-wait infinity {proof}-- /usr/lib/lab/part {VERB_ONCE}");
+            start(guest, &name, "", &format!("while sleep 0.4; do {run}; done"))?;
+            let done = Tail::new(format!("/run/{name}"));
+            works.push(Work { name, done, last: None, takes_unproven: n == 0 });
+        }
+        let watch = Tail::new("/run/soak-watch");
+        Ok(Self { guest, truths, watch, works, sights: vec![], strikes: vec![], tally: Tally::default() })
+    }
+
+    /// Ends all that was started.
+    pub fn end(self) -> Outcome {
+        self.guest.sh("systemctl stop 'soak-*'").map(drop)
+    }
+
+    /// Reads and judges what came since the last call; `allowed` is how long the window of a stranger's step may be.
+    pub fn look(&mut self, allowed: Duration) -> Outcome {
+        for sight in self.watch.news::<Sight>(self.guest)? {
+            self.judge_sight(sight, allowed)?;
+            self.sights.push(sight);
+        }
+        for n in 0..self.works.len() {
+            for stamp in self.works[n].done.news::<Moment>(self.guest)? {
+                self.judge_stamp(n, &stamp)?;
+                self.works[n].last = Some(stamp);
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_sight(&mut self, sight: Sight, allowed: Duration) -> Outcome {
+        let off = self.truths.off(&sight.at)?;
+        let lying = sight.gate == Gate::Proven && off.abs() > THRESHOLD;
+        let before = self.sights.last().copied();
+        self.note_unproven(before, sight);
+        if let Some(strike) = self.strikes.last_mut().filter(|strike| strike.window.is_none()) {
+            let window = Duration::from_nanos(sight.at.raw - strike.at.raw);
+            // Looked at rarely, on a busy machine, it seems longer than it was.
+            let most = strike.allowed + Duration::from_nanos(sight.unseen);
+            if window > most || !sight.at.same_waking(&strike.at) {
+                return fail(format!("{window:?} after a step by somebody else the gate was open, and off by {off}"));
+            }
+            if !lying {
+                strike.window = Some(window);
+                self.tally.windows.push(window);
+            }
+            return Ok(());
+        }
+        if let Some(before) = before
+            && before.gate == Gate::Proven
+            && off.abs() > THRESHOLD
+            && sight.at.same_waking(&before.at)
+            && self.truths.off(&before.at)?.abs() <= THRESHOLD
+            && sight.at.standing().abs_diff(before.at.standing()) > u64::try_from(STEP.as_nanos())?
+        {
+            // The gate may be shut by now: then the window was shorter than a look.
+            let window = (!lying).then_some(Duration::ZERO);
+            self.tally.windows.extend(window);
+            self.strikes.push(Strike { at: sight.at, window, allowed });
+        } else if lying {
+            return fail(format!(
+                "the gate was open on a clock that was off by {off}: {sight:?}, before it {before:?}"
+            ));
+        } else if sight.gate == Gate::Proven {
+            self.tally.worst = self.tally.worst.max(off.abs());
+        }
+        Ok(())
+    }
+
+    fn note_unproven(&mut self, before: Option<Sight>, sight: Sight) {
+        if let Some(before) = before.filter(|before| before.gate == Gate::Unproven) {
+            let was_open = Duration::from_nanos(sight.at.boot - before.at.boot);
+            if let Some(opening) = self.tally.openings.last_mut() {
+                *opening += was_open;
+            }
+        } else if sight.gate == Gate::Unproven {
+            self.tally.openings.push(Duration::ZERO);
+        }
+    }
+
+    /// A process that was let go reads the clock a moment later: what happens in between is in the window as well.
+    fn judge_stamp(&mut self, work: usize, stamp: &Moment) -> Outcome {
+        self.tally.stamps += 1;
+        let off = self.truths.off(stamp)?;
+        if off.abs() <= THRESHOLD {
+            return Ok(());
+        }
+        let just = |since: &Moment, allowed: Duration| {
+            let slack = Duration::from_millis(20);
+            let after = Duration::from_nanos(
+                (stamp.raw + u64::try_from(slack.as_nanos()).unwrap_or(0)).saturating_sub(since.raw),
+            );
+            since.same_waking(stamp) && after > Duration::ZERO && after <= allowed + slack
+        };
+        if self.strikes.iter().any(|strike| just(&strike.at, strike.allowed)) {
+            self.tally.in_window += 1;
+            return Ok(());
+        }
+        let (before, after): (Vec<&Sight>, Vec<&Sight>) = self.sights.iter().partition(|seen| seen.at.raw <= stamp.raw);
+        let unproven = before.last().is_some_and(|seen| seen.gate == Gate::Unproven)
+            || before.iter().rev().nth(1).is_some_and(|seen| seen.gate == Gate::Unproven)
+                && before.last().is_some_and(|seen| just(&seen.at, NOTICE));
+        if unproven && self.works[work].takes_unproven {
+            self.tally.unproven += 1;
+            return Ok(());
+        }
+        let around = (before.last(), after.first());
+        fail(format!(
+            "{} did work at {stamp:?} on a clock that was off by {off}; the gate: {around:?}",
+            self.works[work].name
+        ))
+    }
+
+    /// Waits until the gate is open on a proof, in an epoch and for a cause that `counts`; all that came before is judged.
+    pub fn proven(&mut self, within: Duration, allowed: Duration, counts: impl Fn(&[Sight]) -> bool) -> Outcome {
+        let waited = until("the gate is open on a proof", within, || {
+            self.look(allowed)?;
+            let open = self.sights.last().is_some_and(|last| last.gate == Gate::Proven) && counts(&self.sights);
+            Ok(open.then_some(()))
+        });
+        waited.map_err(|e| format!("{}; last seen: {:?}", e.message().unwrap_or_default(), self.sights.last()).into())
+    }
+
+    /// Waits until every workload has worked after this moment.
+    pub fn all_answered(&mut self, within: Duration) -> Outcome {
+        let since = self.guest.clocks()?.raw;
+        until("every waiter is answered", within, || {
+            self.look(NOTICE)?;
+            Ok(self.works.iter().all(|work| work.last.is_some_and(|last| last.raw > since)).then_some(()))
+        })
+    }
+
+    /// What was seen so far, in order.
+    pub fn sights(&self) -> &[Sight] {
+        &self.sights
+    }
+}
+
+fn start(guest: &Guest, name: &str, how: &str, script: &str) -> Outcome {
+    guest.sh(&format!(
+        ": >/run/{name}; systemd-run -q --unit={name} {how} --property=StandardOutput=append:/run/{name} \
+         --property=StandardError=journal sh -c '{script}'"
+    ))?;
+    until("it works", Duration::from_secs(10), || {
+        Ok((!guest.lines(&format!("/run/{name}"), 0)?.is_empty()).then_some(()))
+    })
+}

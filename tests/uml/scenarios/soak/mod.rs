@@ -1,0 +1,198 @@
+//! The soak: disruptions of random kind, size, direction and overlap, one after the other, in one guest.
+//!
+//! CLOCKGATE_SOAK says how many (`make soak`: 200), CLOCKGATE_SOAK_SEED which. Whether all went well is judged from outside:
+//! not one piece of work and not one look at an open gate on a clock that is off by more than the threshold. One window is
+//! inherent: between a stranger's step and the moment that anybody can know of it. Its length is bounded, and printed.
+
+use std::time::Duration;
+
+use clockgate::decision::{Gate, Offset};
+use clockgate::sys::clock;
+
+use super::{Listed, gate, night};
+use crate::lab::guest::Guest;
+use crate::lab::watch::Sight;
+use crate::lab::world::World;
+use crate::lab::{Outcome, ensure, fail};
+
+mod act;
+mod judge;
+mod plan;
+
+use act::Servers;
+use judge::{Judge, NOTICE, NOTICE_OF_DEATH, Tally};
+use plan::{Act, Dice, Disruption};
+
+pub const SCENARIOS: &[Listed] = &[
+    ("soak::disruptions_of_every_kind_let_nothing_run_on_an_unproven_clock", without_a_deadline),
+    ("soak::with_a_deadline_what_opens_unproven_is_listed_and_nobody_takes_it_for_a_proof", with_a_deadline),
+];
+
+const SEED: u64 = 4;
+const USUAL: u64 = 20;
+/// From the end of a disruption to the proof: retries come every four seconds while the gate is shut.
+const PROVEN_WITHIN: Duration = Duration::from_secs(30);
+const FOR_EVER: &str = "at-deadline: {nobody-to-ask: hold, asked-and-wrong: hold}\n";
+
+/// Nobody gives up, so there is no opening without a proof at all.
+fn without_a_deadline(guest: &Guest, world: &World) -> Outcome {
+    let (seed, rounds) = (wanted("CLOCKGATE_SOAK_SEED", SEED)?, wanted("CLOCKGATE_SOAK", USUAL)?);
+    println!("soak: {rounds} disruptions, CLOCKGATE_SOAK_SEED={seed}; times in ms since the event:");
+    println!("soak:   no  notice    shut stepped    open  window    took");
+    let mut dice = Dice::new(seed);
+    let disruptions: Vec<Disruption> = (0..rounds).map(|_| dice.disruption()).collect();
+    let mut done = vec![];
+    let tally = let_all_happen(guest, world, &disruptions, &mut done).map_err(|failed| {
+        let said = failed.message().unwrap_or_default();
+        format!("CLOCKGATE_SOAK_SEED={seed}: {said}\nafter these disruptions:\n{}", done.join("\n"))
+    })?;
+    ensure(tally.openings.is_empty() && tally.unproven == 0, format!("opened without a proof: {tally:?}"))
+}
+
+fn let_all_happen(guest: &Guest, world: &World, disruptions: &[Disruption], done: &mut Vec<String>) -> Outcome<Tally> {
+    let mut soak = Soak::start(guest, world, FOR_EVER)?;
+    for (n, disruption) in disruptions.iter().enumerate() {
+        done.push(format!("{:4}  {disruption}", n + 1));
+        soak.disrupt(n + 1, disruption)?;
+    }
+    soak.end()
+}
+
+/// The policy as it is shipped, all servers silent past its deadline. Shortened where the soak is.
+fn with_a_deadline(guest: &Guest, world: &World) -> Outcome {
+    let whole = wanted("CLOCKGATE_SOAK", USUAL)? > USUAL;
+    let (config, lasts, rounds) = if whole { ("", 33, 3) } else { ("deadline: 2s\n", 4, 2) };
+    let mut soak = Soak::start(guest, world, config)?;
+    for n in 1..=rounds {
+        let silence = Act::Silence { lasts: Duration::from_secs(lasts) };
+        let acts = [silence, Act::Step(Offset::from_secs(if n % 2 == 0 { 3600 } else { -3600 }))];
+        soak.disrupt(n, &Disruption(acts.map(|act| (Duration::ZERO, act)).to_vec()))?;
+    }
+    let tally = soak.end()?;
+    ensure(tally.openings.len() == rounds, format!("{rounds} silences past the deadline, and {:?}", tally.openings))?;
+    ensure(tally.unproven > 0, "nobody went through the gate that opened without a proof")
+}
+
+fn wanted(variable: &str, otherwise: u64) -> Outcome<u64> {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().or_else(|_| fail(format!("{variable}={text} is not a number"))),
+        Err(_) => Ok(otherwise),
+    }
+}
+
+struct Soak<'g> {
+    guest: &'g Guest,
+    servers: Servers<'g>,
+    judge: Judge<'g>,
+}
+
+impl<'g> Soak<'g> {
+    fn start(guest: &'g Guest, world: &'g World, config: &str) -> Outcome<Self> {
+        night::chronyd(guest, world)?;
+        let servers = Servers::start(world)?;
+        gate::start_with(guest, &format!("{}{config}", servers.configured()))?;
+        gate::proven(guest)?;
+        Ok(Self { guest, servers, judge: Judge::start(guest, 2)? })
+    }
+
+    /// Lets it happen, waits for the proof that has to follow, and prints a line about it.
+    fn disrupt(&mut self, number: usize, disruption: &Disruption) -> Outcome {
+        let allowed = if disruption.kills() { NOTICE_OF_DEATH } else { NOTICE };
+        self.judge.truths.calibrate(self.guest)?;
+        self.judge.look(NOTICE)?;
+        let (seen, windows) = (self.judge.sights().len(), self.judge.tally.windows.len());
+        let epoch = self.judge.sights().last().map_or(0, |last| last.epoch);
+        let (began, then) = (self.guest.clocks()?.boottime, clock::boottime());
+        act::perform(self.guest, &mut self.servers, &mut self.judge.truths, disruption)?;
+        self.judge.proven(PROVEN_WITHIN, allowed, |sights| {
+            let since = &sights[seen..];
+            let restarted = !disruption.kills() || since.iter().any(is_started);
+            restarted && (!disruption.disrupts() || sights.last().is_some_and(|last| last.epoch > epoch))
+        })?;
+        let times = Times::of(disruption, began, epoch, &self.judge.sights()[seen.saturating_sub(1)..]);
+        let windows: Vec<String> =
+            self.judge.tally.windows[windows..].iter().map(|window| window.as_millis().to_string()).collect();
+        let took = clock::boottime().since(then).as_millis();
+        println!("soak: {number:4} {times} {:>7} {took:>7}  {disruption}", windows.join("+"));
+        Ok(())
+    }
+
+    /// All has to be well, and stay so.
+    fn end(mut self) -> Outcome<Tally> {
+        self.judge.all_answered(PROVEN_WITHIN)?;
+        self.judge.proven(PROVEN_WITHIN, NOTICE, |sights| sights.last().is_some_and(is_synchronized))?;
+        let tally = self.judge.tally.clone();
+        self.judge.end()?;
+        let off = self.guest.offset()?;
+        night::over(self.guest)?;
+        ensure(off.abs() <= judge::THRESHOLD, format!("off by {off} at the end"))?;
+        println!(
+            "soak: {} pieces of work, none of them on a clock off by more than {:?} but {} in the window of a step by somebody \
+             else and {} let go unproven; the worst clock that the gate called proven was off by {:?}",
+            tally.stamps,
+            judge::THRESHOLD,
+            tally.in_window,
+            tally.unproven,
+            tally.worst
+        );
+        println!(
+            "soak: {} such windows, the longest {:?}",
+            tally.windows.len(),
+            tally.windows.iter().max().unwrap_or(&Duration::ZERO)
+        );
+        for opening in &tally.openings {
+            println!("soak: open without a proof for {opening:?}");
+        }
+        Ok(tally)
+    }
+}
+
+fn is_started(sight: &Sight) -> bool {
+    sight.cause == 0
+}
+
+fn is_synchronized(sight: &Sight) -> bool {
+    sight.state == 4
+}
+
+/// When what happened, in milliseconds since the event; none where it did not.
+struct Times([Option<i64>; 4]);
+
+impl Times {
+    /// From what was seen since; the first of it is how all stood before.
+    fn of(disruption: &Disruption, began: u64, epoch: u64, sights: &[Sight]) -> Self {
+        let (before, since) = sights.split_first().map_or((None, sights), |(first, rest)| (Some(first), rest));
+        let first_jump = |matters: fn(&Sight, &Sight) -> bool| {
+            sights.windows(2).find(|pair| matters(&pair[0], &pair[1])).map(|pair| pair[1].at.boot)
+        };
+        let event = match disruption.acts().next() {
+            Some(Act::Sleep { .. }) => first_jump(|a, b| !a.at.same_waking(&b.at)),
+            Some(Act::Step(_)) => first_jump(jumped),
+            Some(_) | None => None,
+        };
+        let event = event.unwrap_or(began);
+        let new = since.iter().find(|sight| sight.epoch > epoch);
+        let shut = since.iter().find(|sight| sight.gate != Gate::Proven);
+        let stepped = sights.windows(2).rev().find(|pair| jumped(&pair[0], &pair[1]) && pair[1].gate != Gate::Proven);
+        let open = since.last().filter(|_| shut.is_some() && before.is_some());
+        let since_event =
+            |nanos: u64| (i64::try_from(nanos).unwrap_or(0) - i64::try_from(event).unwrap_or(0)) / 1_000_000;
+        Self([
+            new.map(|sight| since_event(sight.since)),
+            shut.map(|sight| since_event(sight.at.boot)),
+            stepped.map(|pair| since_event(pair[1].at.boot)),
+            open.map(|sight| since_event(sight.at.boot)),
+        ])
+    }
+}
+
+fn jumped(before: &Sight, after: &Sight) -> bool {
+    before.at.same_waking(&after.at) && before.at.standing().abs_diff(after.at.standing()) > 10_000_000
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = self.0.map(|time| time.map_or_else(|| "-".to_owned(), |time| time.to_string()));
+        write!(f, "{:>7} {:>7} {:>7} {:>7}", words[0], words[1], words[2], words[3])
+    }
+}

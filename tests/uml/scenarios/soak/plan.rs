@@ -1,0 +1,149 @@
+//! What is to happen, drawn from a seed: the same seed draws the same again.
+
+use std::fmt;
+use std::time::Duration;
+
+use clockgate::decision::Offset;
+
+/// One thing that is done to the guest or to its world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A suspend through logind; a clock that moved by so much comes back from it.
+    Sleep { lasts: Duration, moved: Offset },
+    /// A stranger steps the clock.
+    Step(Offset),
+    /// From now on one of the honest servers lies by so much.
+    Lie { server: u8, by: Offset, lasts: Duration },
+    /// From now on nobody answers: one server is silent, the others refuse.
+    Silence { lasts: Duration },
+    /// The agent gets SIGKILL.
+    KillAgent,
+    /// chronyd is restarted, and may step again.
+    RestartDaemon,
+    /// `clockgate notify`, with `--wait` where it announces something.
+    Notify(&'static str),
+}
+
+/// Acts that follow one another at once, each after a pause too short for the agent to be done with the one before.
+#[derive(Clone, Debug)]
+pub struct Disruption(pub Vec<(Duration, Act)>);
+
+impl Disruption {
+    /// Whether the agent may be dead when a stranger steps the clock: systemd shuts the gate then, and takes its time.
+    pub fn kills(&self) -> bool {
+        self.acts().any(|act| act == Act::KillAgent)
+    }
+
+    /// Whether it has to begin an epoch; a daemon that is restarted may be of the same opinion as before.
+    pub fn disrupts(&self) -> bool {
+        self.acts().any(|act| !matches!(act, Act::RestartDaemon | Act::Lie { .. } | Act::Silence { .. }))
+    }
+
+    pub fn acts(&self) -> impl Iterator<Item = Act> {
+        self.0.iter().map(|(_, act)| *act)
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sleep { lasts, moved: Offset::ZERO } => write!(f, "sleep of {lasts:?}"),
+            Self::Sleep { lasts, moved } => write!(f, "sleep of {lasts:?} that moves the clock by {moved}"),
+            Self::Step(by) => write!(f, "step by {by}"),
+            Self::Lie { server, by, lasts } => write!(f, "server {server} lies by {by} for {lasts:?}"),
+            Self::Silence { lasts } => write!(f, "silence for {lasts:?}"),
+            Self::KillAgent => f.write_str("agent killed"),
+            Self::RestartDaemon => f.write_str("chronyd restarted"),
+            Self::Notify(what) => write!(f, "notify {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Disruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (pause, act)) in self.0.iter().enumerate() {
+            match n {
+                0 => write!(f, "{act}")?,
+                _ => write!(f, ", {} ms later {act}", pause.as_millis())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Draws disruptions (splitmix64, Steele et al. 2014).
+#[derive(Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A disruption; one of three overlaps with another.
+    pub fn disruption(&mut self) -> Disruption {
+        let mut acts = self.kind();
+        if self.below(3) == 0 {
+            acts.extend(self.kind());
+        }
+        Disruption(acts.into_iter().map(|act| (self.millis(0, 80), act)).collect())
+    }
+
+    fn kind(&mut self) -> Vec<Act> {
+        match self.below(14) {
+            0..=2 => vec![self.sleep()],
+            3 | 4 => vec![self.step()],
+            5 => vec![self.step(), self.step()],
+            // The answers are wanted: by a step, or by somebody who says that all was restored.
+            6 => vec![self.lie(4), self.asked()],
+            7 => vec![self.lie(3), self.lie(4), self.asked()],
+            8 => vec![Act::Silence { lasts: self.millis(500, 2500) }, self.asked()],
+            9 => vec![Act::KillAgent],
+            10 => vec![Act::RestartDaemon],
+            11 => vec![Act::Notify("suspend"), Act::Notify("resume"), Act::Notify("resume")],
+            // Into the settling of the step before.
+            12 => vec![self.step(), Act::Notify("resume")],
+            _ => vec![Act::Notify("pre-snapshot"), self.step(), Act::Notify("post-restore")],
+        }
+    }
+
+    fn sleep(&mut self) -> Act {
+        let moved = if self.below(4) == 0 { Offset::ZERO } else { self.offset() };
+        Act::Sleep { lasts: self.millis(50, 1500), moved }
+    }
+
+    fn step(&mut self) -> Act {
+        Act::Step(self.offset())
+    }
+
+    fn lie(&mut self, server: u8) -> Act {
+        Act::Lie { server, by: self.offset(), lasts: self.millis(500, 2500) }
+    }
+
+    fn asked(&mut self) -> Act {
+        if self.below(2) == 0 { Act::Notify("post-restore") } else { self.step() }
+    }
+
+    /// Forward or backward, small or large; nothing near the threshold, where an honest judge could err.
+    fn offset(&mut self) -> Offset {
+        let size = match self.below(4) {
+            0 => self.millis(20, 100),
+            1 => self.millis(400, 9_000),
+            2 => self.millis(10_000, 1_000_000),
+            _ => self.millis(1_000_000, 86_400_000),
+        };
+        let size = clockgate::decision::forward(size);
+        if self.below(2) == 0 { size } else { -size }
+    }
+
+    fn millis(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from + self.below(to - from))
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}

@@ -1,0 +1,210 @@
+//! The machine under test: QEMU in software, with everything by which a hypervisor moves a guest through time.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use clockgate::decision::Realtime;
+use clockgate::sys::clock::realtime;
+use serde_json::json;
+
+use crate::lab::guest::Guest;
+use crate::lab::world::World;
+use crate::lab::{Outcome, fail, folder, stage, until};
+use crate::qmp::Qmp;
+
+/// A machine in software, beside others, boots in its own time.
+const BOOT: Duration = Duration::from_secs(240);
+const WAKES_WITHIN: Duration = Duration::from_secs(60);
+/// What every image of the machine is taken back to.
+const BOOTED: &str = "booted";
+/// The generation of the machine that boots: any number that no other has.
+const FIRST_GENERATION: &str = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
+
+/// A running machine; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Machine {
+    pub guest: Guest,
+    qmp: Qmp,
+}
+
+impl Machine {
+    /// Boots a machine into `world` and takes an image of it when it has booted.
+    pub fn boot(world: &World) -> Outcome<Self> {
+        let staged = world.run().join("stage");
+        stage::prepare(&staged)?;
+        initrd(world, &staged)?;
+        disk(world)?;
+        let (process, line) = start(world, FIRST_GENERATION, None)?;
+        let guest = Guest::on(process, line, world.console())?;
+        let qmp = Qmp::connect(&socket(world))?;
+        let machine = Self { guest: guest.booted_within(BOOT)?, qmp };
+        machine.save(BOOTED)?;
+        Ok(machine)
+    }
+
+    /// Another QEMU on the same image: the machine as it was, with a new generation's number. The old one ends first.
+    pub fn restored_elsewhere(self, world: &World, image: &str, generation: &str) -> Outcome<(Self, Realtime)> {
+        drop(self);
+        let (process, line) = start(world, generation, Some(image))?;
+        let guest = Guest::on(process, line, world.console())?;
+        let qmp = Qmp::connect(&socket(world))?;
+        let machine = Self { guest, qmp };
+        let went_on = machine.go_on()?;
+        Ok((machine, went_on))
+    }
+
+    /// Stops the machine: not one instruction runs from here on.
+    pub fn stop(&self) -> Outcome {
+        self.qmp.execute("stop", json!({})).map(drop)
+    }
+
+    /// Lets it go on, as if nothing had been; the true time just before.
+    pub fn go_on(&self) -> Outcome<Realtime> {
+        let now = realtime();
+        self.qmp.execute("cont", json!({}))?;
+        Ok(now)
+    }
+
+    /// Takes an image of the machine; it goes on after it.
+    pub fn save(&self, image: &str) -> Outcome {
+        self.qmp.monitor(&format!("savevm {image}"))
+    }
+
+    /// Takes the machine back to an image, in place; the true time just before it goes on.
+    pub fn load(&self, image: &str) -> Outcome<Realtime> {
+        self.stop()?;
+        self.qmp.monitor(&format!("loadvm {image}"))?;
+        self.go_on()
+    }
+
+    /// Takes the machine back to where it had just booted.
+    pub fn begin_again(&self) -> Outcome {
+        self.load(BOOTED)?;
+        self.guest.set_right()
+    }
+
+    /// Sends the machine to sleep through logind (S3); it sleeps when this returns.
+    pub fn suspend(&self) -> Outcome {
+        self.guest.sh("echo deep >/sys/power/mem_sleep; systemctl suspend --no-block")?;
+        until("the machine sleeps", WAKES_WITHIN, || Ok((self.status()? == "suspended").then_some(())))
+    }
+
+    /// Presses the button that wakes it; it is awake when this returns, since the true time it tells.
+    pub fn wake(&self) -> Outcome<Realtime> {
+        let wakings = || self.guest.console().matches("PM: suspend exit").count();
+        let already = wakings();
+        let woken = realtime();
+        self.qmp.execute("system_wakeup", json!({}))?;
+        // What is said on a serial line before its driver is awake is lost.
+        until("the machine wakes", WAKES_WITHIN, || Ok((wakings() > already).then_some(())))?;
+        Ok(woken)
+    }
+
+    /// `running`, `paused`, `suspended`...
+    fn status(&self) -> Outcome<String> {
+        let status = self.qmp.execute("query-status", json!({}))?;
+        status["status"].as_str().map_or_else(|| fail(format!("no status: {status}")), |status| Ok(status.to_owned()))
+    }
+}
+
+/// What keeps such a machine from running here, if anything does.
+pub fn missing() -> Option<String> {
+    let paths = [folder().join("machine/stamp"), folder().join("engines/bin/busybox")];
+    let absent = paths.iter().find(|path| !path.exists());
+    absent.map(|path| format!("{} is not there: run tests/setup", path.display()))
+}
+
+fn lab() -> PathBuf {
+    folder().join("machine")
+}
+
+/// A program that was unpacked with its libraries.
+fn unpacked(program: &str) -> Command {
+    let root = lab().join("qemu");
+    let mut command = Command::new(root.join(program));
+    let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|path| root.join(path));
+    let joined = libraries.map(|path| path.display().to_string()).join(":");
+    command.env("LD_LIBRARY_PATH", joined);
+    command
+}
+
+/// QEMU makes it there; a path that long would not fit into a socket's address, so it is told a short one.
+fn socket(world: &World) -> PathBuf {
+    world.run().join("qmp")
+}
+
+fn start(world: &World, generation: &str, image: Option<&str>) -> Outcome<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let console = File::options().create(true).append(true).open(world.console())?;
+    let _ = std::fs::remove_file(socket(world));
+    let mut qemu = unpacked("usr/bin/qemu-system-x86_64");
+    for data in ["usr/share/qemu", "usr/share/seabios"] {
+        qemu.arg("-L").arg(lab().join("qemu").join(data));
+    }
+    qemu.args(["-machine", "pc,accel=tcg", "-cpu", "max", "-m", "768", "-nodefaults", "-display", "none"])
+        .args(["-no-user-config", "-rtc", "base=utc,clock=host", "-device", "vmclock"])
+        .args(["-device", &format!("vmgenid,guid={generation}")])
+        .arg("-kernel")
+        .arg(lab().join("vmlinuz"))
+        // With the TSC an image that is loaded in software jumps forward in time instead of standing still.
+        .args(["-initrd", "initrd", "-append"])
+        .arg(format!(
+            "console=ttyS1 loglevel=7 no_console_suspend clocksource=hpet tsc=unstable panic=-1 net.ifnames=0 selinux=0 \
+             apparmor=0 audit=0 systemd.show_status=0 systemd.unit=multi-user.target address={}/24",
+            world.guest_address()
+        ))
+        .args(["-drive", "file=disk.qcow2,if=none,id=disk,cache=unsafe"])
+        .args(["-device", "virtio-blk-pci,drive=disk"])
+        .args(["-netdev", &format!("tap,id=net,ifname={},script=no,downscript=no", world.tap())])
+        .args(["-device", "virtio-net-pci,netdev=net,romfile="])
+        // The first serial line is our part's, the second the kernel's.
+        .args(["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"])
+        .args(["-chardev", "file,id=console,path=console,append=on", "-serial", "chardev:console"])
+        .args(["-qmp", "unix:qmp,server=on,wait=off"])
+        .current_dir(world.run())
+        .stdin(OwnedFd::from(theirs.try_clone()?))
+        .stdout(OwnedFd::from(theirs))
+        .stderr(console)
+        .process_group(0);
+    if let Some(image) = image {
+        qemu.args(["-S", "-loadvm", image]);
+    }
+    Ok((qemu.spawn().map_err(|e| format!("cannot start QEMU: {e}"))?, ours))
+}
+
+/// The disk that this run may write to, over the one that nobody may.
+fn disk(world: &World) -> Outcome {
+    let mut image = unpacked("usr/bin/qemu-img");
+    image.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(std::path::absolute(lab().join("root.img"))?);
+    stage::succeed(image.arg(world.run().join("disk.qcow2")))
+}
+
+/// What the machine boots from: the modules that lead to its disk, and the tree to lay over that.
+fn initrd(world: &World, staged: &Path) -> Outcome {
+    let root = world.run().join("initrd.d");
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::create_dir_all(root.join("bin"))?;
+    let busybox = folder().join("engines/bin/busybox");
+    std::fs::copy(&busybox, root.join("bin/busybox"))?;
+    std::fs::copy(project.join("tests/vm/init"), root.join("init"))?;
+    stage::succeed(Command::new("cp").arg("-r").arg(lab().join("modules")).arg(&root))?;
+    std::fs::rename(staged.join("tree"), root.join("tree"))?;
+    for program in ["tree/usr/bin/clockgate", "tree/usr/lib/lab/part"] {
+        // Names of lines are most of a program, and a machine in software reads slowly.
+        let (whole, stripped) = (root.join(program), root.join("stripped"));
+        stage::succeed(Command::new("strip").arg("-o").arg(&stripped).arg(&whole))?;
+        std::fs::rename(stripped, whole)?;
+    }
+    let archive = File::create(world.run().join("initrd"))?;
+    let list = "find . | \"$0\" cpio -o -H newc 2>/dev/null";
+    let mut pack = Command::new("sh");
+    pack.args(["-c", list]).arg(std::path::absolute(busybox)?).current_dir(&root).stdout(archive);
+    let status = pack.status()?;
+    std::fs::remove_dir_all(&root)?;
+    if status.success() { Ok(()) } else { fail(format!("cannot pack the initrd: {status}")) }
+}

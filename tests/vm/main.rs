@@ -1,0 +1,89 @@
+//! Scenarios that only a whole machine can show, since a hypervisor has to move it through time: QEMU in software.
+//!
+//! It boots once; every scenario begins at an image of the machine that has just booted.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Trial};
+
+#[allow(dead_code, reason = "the scenarios of both laboratories use a part of it each")]
+#[path = "../uml/scenarios/gate.rs"]
+mod gate;
+#[path = "../uml/lab/mod.rs"]
+mod lab;
+mod machine;
+mod qmp;
+mod scenarios;
+mod timeline;
+
+use lab::world::World;
+use lab::{Outcome, fail};
+use machine::Machine;
+
+fn main() -> ExitCode {
+    if let Some(done) = lab::inside::perform_verb() {
+        return done;
+    }
+    let mut arguments = Arguments::from_args();
+    // There is one machine, and it is slow.
+    arguments.test_threads = Some(1);
+    let missing = lab::missing().or_else(machine::missing);
+    if missing.is_none()
+        && !arguments.list
+        && let Err(error) = lab::namespace::enter()
+    {
+        eprintln!("{}", error.message().unwrap_or("cannot enter namespaces"));
+        return ExitCode::FAILURE;
+    }
+    let hall = Arc::new(Hall::default());
+    let trials = scenarios::ALL.iter().map(|&(name, play)| trial(name, play, &hall, missing.as_deref())).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// What is shown: it takes the machine and gives one back, the same or another.
+type Play = fn(Machine, &World) -> Outcome<Machine>;
+
+fn trial(name: &'static str, play: Play, hall: &Arc<Hall>, missing: Option<&str>) -> Trial {
+    let Some(missing) = missing else {
+        let hall = Arc::clone(hall);
+        return Trial::test(name, move || hall.host(play));
+    };
+    if std::env::var_os("CI").is_some() {
+        let text = missing.to_owned();
+        return Trial::test(name, move || fail(text));
+    }
+    println!("skipped: {name}: {missing}");
+    Trial::test(name, || Ok(())).with_ignored_flag(true)
+}
+
+/// Where the machine stands between two scenarios. One that fails takes its machine with it, and the next boots another.
+#[derive(Debug, Default)]
+struct Hall(Mutex<Option<(Machine, World)>>);
+
+impl Hall {
+    fn host(&self, play: Play) -> Outcome {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (machine, world) = match place.take() {
+            Some((machine, world)) => {
+                machine.begin_again()?;
+                (machine, world)
+            }
+            None => {
+                let world = World::new()?;
+                let machine = Machine::boot(&world)?;
+                machine.guest.set_right()?;
+                (machine, world)
+            }
+        };
+        let played = play(machine, &world).map_err(|failed| {
+            let console = std::fs::read(world.console()).unwrap_or_default();
+            let console = String::from_utf8_lossy(&console).into_owned();
+            let from = console.lines().count().saturating_sub(30);
+            let end: Vec<&str> = console.lines().skip(from).collect();
+            format!("{}\nthe machine's console ends:\n{}", failed.message().unwrap_or("failed"), end.join("\n"))
+        });
+        *place = Some((played?, world));
+        Ok(())
+    }
+}
