@@ -74,4 +74,4 @@ install: ## Install the program, its units, hooks and manuals below DESTDIR and 
 		install -D -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done
 
 clean-lab: ## Remove what tests/setup unpacked
-	rm -rf target/lab
+	rm -rf --one-file-system target/lab

@@ -166,12 +166,19 @@ impl Chronyd {
         Some(reading(&tracking, leap, (as_of, local), authenticated.unwrap_or(false)))
     }
 
-    /// What it means to correct; none while it does not know.
+    /// What it means to correct; none while it does not know, and then it is told to measure.
+    ///
+    /// It was told so when it was handed the clock. But a burst that was under way then, as in the seconds after its start, is
+    /// not begun anew: what is left of it can be too few samples, and the next come a minute apart.
     ///
     /// # Errors
     /// [`Error`].
-    pub fn correction(&self) -> Result<Option<Offset>, Error> {
-        Ok(self.belief()?.map(|(tracking, _)| tracking.offset))
+    pub fn correction_or_burst(&self) -> Result<Option<Offset>, Error> {
+        let offset = self.belief()?.map(|(tracking, _)| tracking.offset);
+        if offset.is_none() {
+            stir(&mut self.client(ORDER), BURST)?;
+        }
+        Ok(offset)
     }
 
     /// Lets it step, by what it has measured since it forgot.

@@ -263,7 +263,10 @@ impl Corrector {
         };
         let offset = match keeper {
             Keeper::Chronyd if untrue.is_some() => Err(unproven(&untrue.unwrap_or_default())),
-            Keeper::Chronyd => self.with_chronyd(Chronyd::correction).await.and_then(|c| c.map_err(|e| e.to_string())),
+            Keeper::Chronyd => {
+                let asked = self.with_chronyd(Chronyd::correction_or_burst).await;
+                asked.and_then(|c| c.map_err(|e| e.to_string()))
+            }
             Keeper::Timesyncd => {
                 let message = self.timesyncd.message().await.map_err(|e| e.to_string());
                 message.map(|m| m.filter(|m| m.is_after(since)).map(|m| m.offset()))

@@ -105,7 +105,7 @@ pub enum Change {
         /// Its mode if it is new.
         mode: u32,
     },
-    /// A symbolic link, which stays for good: see [`runtime`].
+    /// A symbolic link, which stays for good: see the module `runtime`.
     Link {
         /// Where.
         path: PathBuf,

@@ -17,6 +17,7 @@ use crate::relay::{Relay, renumber};
 
 pub const TRIALS: &[Test] = &[
     ("the_whole_walk_with_a_chronyd_that_is_right", the_whole_walk),
+    ("a_chronyd_disrupted_in_the_middle_of_a_burst_knows_soon_again", disrupted_in_a_burst),
     ("sources_that_are_offline_are_taken_online", sources_that_are_offline_are_taken_online),
     ("one_server_without_a_key_makes_the_sources_unauthenticated", one_server_without_a_key),
     ("servers_are_told_by_address_and_port_and_unresolved_ones_by_name", servers_are_told),
@@ -62,6 +63,27 @@ fn the_whole_walk() -> Result<(), Failed> {
         let verdict = corrector.ask(THRESHOLD).await;
         assert!(matches!(verdict, DaemonVerdict::Agrees { .. }), "{verdict:?}");
         assert_eq!(corrector.describe().await.map(|r| r.source), Some("chronyd".to_owned()));
+        Ok(())
+    })
+}
+
+/// At boot both start together: chronyd is at its first four samples when it is made to forget, and polls once a minute after.
+fn disrupted_in_a_burst() -> Result<(), Failed> {
+    let server = Daemon::server()?;
+    let client = Daemon::client(&server, &["server {server} iburst"])?;
+    client.synchronised()?;
+    let corrector = client.corrector();
+    block_on(async {
+        corrector.forget().await;
+        corrector.hand_over().await?;
+        let asked = || async { matches!(corrector.ask(THRESHOLD).await, DaemonVerdict::Agrees { .. }) };
+        let deadline = boottime() + Duration::from_secs(30);
+        while !asked().await {
+            if boottime() > deadline {
+                return Err(format!("chronyd does not know the time: {}", client.log()).into());
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
         Ok(())
     })
 }
