@@ -18,7 +18,7 @@ fn all(world: &World, _: &Wrapper, name: &str) -> Done {
     docker(world, &gate, name)?;
     podman(world, &gate, name)?;
     podman_hook(world, &gate)?;
-    containerd(world)
+    containerd(world, &gate)
 }
 
 fn hooks(world: &World, args: &[&str]) -> Done {
@@ -27,6 +27,12 @@ fn hooks(world: &World, args: &[&str]) -> Done {
 
 /// A start without any flag of ours: held at the host's gate, and let go.
 fn held_and_let_go(gate: &Wrapper, run: &mut std::process::Command) -> Done {
+    let said = held(gate, run)?;
+    if said == "hello\n" { Ok(()) } else { Err(format!("said {said}").into()) }
+}
+
+/// What it says in the end.
+fn held(gate: &Wrapper, run: &mut std::process::Command) -> Result<String, Failed> {
     let times = gate.said().matches("held for 0 s").count() + 1;
     gate.publish(&shut())?;
     let mut run = Waiting::spawn(run)?;
@@ -34,7 +40,8 @@ fn held_and_let_go(gate: &Wrapper, run: &mut std::process::Command) -> Done {
     run.is_held()?;
     gate.publish(&proven())?;
     let output = run.end()?;
-    expect(output.status.success() && texts(&output).0 == "hello\n", &output)
+    expect(output.status.success(), &output)?;
+    Ok(texts(&output).0)
 }
 
 fn docker(world: &World, gate: &Wrapper, name: &str) -> Done {
@@ -104,19 +111,39 @@ fn podman_hook(world: &World, gate: &Wrapper) -> Done {
     done(&mut world.podman(&run))
 }
 
-/// What containerd makes of its file; to run Kubernetes' half of it takes a kubelet.
-fn containerd(world: &World) -> Done {
-    let dump = || -> Result<String, Failed> {
-        let output = world.command("containerd").args(["config", "dump"]).output()?;
-        expect(output.status.success(), &output)?;
-        Ok(texts(&output).0)
-    };
-    let before = dump()?;
+/// containerd with its half for Kubernetes, by the file that a node would have and a kubelet of three calls.
+fn containerd(world: &World, gate: &Wrapper) -> Done {
+    let file = world.inside("/etc/containerd/config.toml");
+    std::fs::create_dir_all(world.inside("/etc/containerd"))?;
+    // As a machine allows where root is not all of root.
+    let before = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"] # a node's\n  restrict_oom_score_adj = true\n  \
+                  sandbox_image = \"docker.io/library/pause:latest\"\n";
+    std::fs::write(&file, before)?;
     hooks(world, &["install", "containerd"])?;
-    let ours = dump()?;
-    let binary = "BinaryName = \"/usr/lib/clockgate/clockgate-runc\"";
-    assert!(ours.contains(binary) && ours.contains("runtime_type = \"io.containerd.runc.v2\""), "{ours}");
+    world.start_kubernetes_containerd()?;
+    let cri = |name: &'static str, more: &[&str]| {
+        let mut cri = world.command("/usr/bin/python3");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engines/cri.py");
+        cri.args([script, "/run/containerd/containerd.sock", &world.cgroup, name]).args(more);
+        cri
+    };
+    // The pause container of a pod is one as any other.
+    let sandbox = held(gate, &mut cri("pod", &["sandbox"]))?;
+    let sandbox = sandbox.trim();
+    held(gate, &mut cri("pod", &["container", sandbox]))?;
+
+    // Refused, the words reach the kubelet, and it may come again by the same name.
+    std::fs::write(world.inside("/etc/clockgate/oci.conf"), "syslog = /run/log\nmax-wait = 1s\n")?;
+    gate.publish(&shut())?;
+    let refused = cri("late", &["sandbox"]).output()?;
+    let said = "OCI runtime create failed: clockgate: refusing to create container ";
+    let why = "after 1 s the gate is shut: resume: measuring; `clockgate status` says more: unknown\n";
+    let stderr = texts(&refused).1;
+    expect(refused.status.code() == Some(1) && stderr.contains(said) && stderr.ends_with(why), &refused)?;
+    gate.publish(&proven())?;
+    done(&mut cri("late", &["sandbox"]))?;
+
     hooks(world, &["remove", "containerd"])?;
-    assert_eq!(dump()?, before);
+    assert_eq!(std::fs::read_to_string(&file)?, before);
     Ok(())
 }

@@ -31,7 +31,7 @@ overlay "$lab/usr:/usr" usr /usr
 overlay "$lab/etc:/etc" etc /etc
 overlay /var/lib var-lib /var/lib
 mount -t tmpfs clockgate-test /run
-for engine in docker containers; do
+for engine in docker containers containerd; do
     mkdir -p "$world/$engine" "/var/lib/$engine"
     mount --bind "$world/$engine" "/var/lib/$engine"
 done
@@ -56,7 +56,7 @@ pub struct World {
     first: u32,
     /// Below the root of every hierarchy.
     pub cgroup: String,
-    docker: Mutex<Option<Child>>,
+    daemons: Mutex<Vec<Ours>>,
 }
 
 impl World {
@@ -72,7 +72,7 @@ impl World {
         until("the namespaces", SOON, || folder.path().join("ready").exists())?;
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", anchor.0.id()))?;
         let first = children.trim().parse().map_err(|_| "process 1 has no number")?;
-        let world = Self { folder, anchor, first, cgroup: format!("/{name}"), docker: Mutex::new(None) };
+        let world = Self { folder, anchor, first, cgroup: format!("/{name}"), daemons: Mutex::default() };
         world.install_wrapper()?;
         world.make_image()?;
         Ok(world)
@@ -90,12 +90,24 @@ impl World {
 
     /// A program inside. One that waits in vain ends all the same.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = harmless("nsenter");
-        command.arg(format!("--target={}", self.first)).args(["--mount", "--pid", "--"]);
+        let mut command = self.enter();
         command.args(["timeout", "--kill-after=5", "120"]).arg(program);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/run");
-        command.env_remove("DOCKER_HOST").stdin(Stdio::null());
         command
+    }
+
+    /// A program inside that runs until the world ends.
+    fn daemon(&self, program: &str) -> Command {
+        let mut daemon = self.enter();
+        daemon.arg(program);
+        daemon
+    }
+
+    fn enter(&self) -> Command {
+        let mut enter = harmless("nsenter");
+        enter.arg(format!("--target={}", self.first)).args(["--mount", "--pid", "--"]);
+        enter.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/run").env_remove("DOCKER_HOST");
+        enter.stdin(Stdio::null());
+        enter
     }
 
     /// As `make install` puts it.
@@ -132,12 +144,10 @@ impl World {
         fs::create_dir_all(self.inside("/etc/docker"))?;
         fs::write(self.inside("/etc/docker/daemon.json"), format!("{config:#}\n"))?;
         let log = fs::File::create(self.path("dockerd.log"))?;
-        let mut dockerd = harmless("nsenter");
-        dockerd.arg(format!("--target={}", self.first)).args(["--mount", "--pid", "--", "dockerd"]);
+        let mut dockerd = self.daemon("dockerd");
         dockerd.args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--iptables=false", "--bridge=none"]);
-        dockerd.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        dockerd.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        *self.docker.lock().map_err(|_| "docker")? = Some(dockerd.spawn()?);
+        dockerd.stdout(log.try_clone()?).stderr(log);
+        self.daemons.lock().map_err(|_| "daemons")?.push(Ours(dockerd.spawn()?));
         until("dockerd answers", SOON, || self.docker(&["info"]).output().is_ok_and(|output| output.status.success()))?;
         done(self.docker(&["import", "-", "bb"]).stdin(fs::File::open(self.path("image.tar"))?))
     }
@@ -168,6 +178,25 @@ impl World {
         let mut ctr = self.command("ctr");
         ctr.args(["--address", "/run/docker/containerd/containerd.sock"]).args(args);
         ctr
+    }
+
+    /// Starts a containerd as a node has it, with a pause image that was made here.
+    pub fn start_kubernetes_containerd(&self) -> Result<(), Failed> {
+        let log = fs::File::create(self.path("containerd.log"))?;
+        let mut containerd = self.daemon("containerd");
+        containerd.stdout(log.try_clone()?).stderr(log);
+        self.daemons.lock().map_err(|_| "daemons")?.push(Ours(containerd.spawn()?));
+        let ctr = |args: &[&str]| {
+            let mut ctr = self.command("ctr");
+            ctr.args(["--namespace", "k8s.io"]).args(args);
+            ctr
+        };
+        until("containerd answers", SOON, || ctr(&["version"]).output().is_ok_and(|output| output.status.success()))?;
+        let (image, tar) = (self.path("image.tar"), self.path("pause.tar").display().to_string());
+        let import = ["import", "--change", "CMD [\"/bin/sleep\", \"1000\"]", "-", "pause"];
+        done(self.docker(&import).stdin(fs::File::open(image)?))?;
+        done(&mut self.docker(&["save", "--output", &tar, "pause"]))?;
+        done(&mut ctr(&["images", "import", &tar]))
     }
 
     /// Configures podman and makes its image. Each of `runtimes` is a name and its program; `plain` is a runtime that nobody wraps.
@@ -205,10 +234,6 @@ impl Drop for World {
         // With process 1 all of the namespaces ends, and their mounts with it; its cgroups are empty a moment later.
         let _ = self.anchor.0.kill();
         let _ = self.anchor.0.wait();
-        if let Ok(Some(docker)) = self.docker.get_mut().map(Option::as_mut) {
-            let _ = docker.kill();
-            let _ = docker.wait();
-        }
         for ours in cgroups(self.cgroup.trim_start_matches('/')) {
             let _ = until("an empty cgroup", Duration::from_secs(10), || !ours.exists() || remove(&ours).is_ok());
         }
