@@ -84,9 +84,12 @@ fn bundle(folder: &Path, runc: &Path) -> Result<PathBuf> {
 /// From the call of `create` until `start` has returned; the rest of its life is not timed.
 fn start(runc: &Path, bundle: &Path) -> Result<Duration> {
     let name = format!("clockgate-bench-{}", std::process::id());
-    let took = timed(Command::new(runc).args(["create", "--bundle"]).arg(bundle).arg(&name))?
-        + timed(Command::new(runc).args(["start", &name]))?;
-    timed(Command::new(runc).args(["delete", "--force", &name]))?;
+    let call = |args: &[&str]| {
+        let mut call = Command::new(runc);
+        timed(call.arg("--root").arg(bundle.with_file_name("state")).args(args).arg(&name).current_dir(bundle))
+    };
+    let took = call(&["create"])? + call(&["start"])?;
+    call(&["delete", "--force"])?;
     Ok(took)
 }
 

@@ -4,7 +4,7 @@ use libtest_mimic::Failed;
 
 use crate::lab::{expect, texts};
 use crate::world::{Trial, Waiting, World};
-use crate::wrapper::{Wrapper, proven, shut};
+use crate::wrapper::{Wrapper, proven, refusal, shut};
 
 type Done = Result<(), Failed>;
 
@@ -43,9 +43,9 @@ fn refuse(world: &World, wrapper: &Wrapper, id: &str) -> Done {
     let output = run(world, wrapper, id, &[]).output()?;
     let said = format!(
         "ctr: failed to create shim task: OCI runtime create failed: clockgate: refusing to create container {id} (echo): \
-         after 1 s the gate is shut: resume: measuring; `clockgate status` says more: unknown\n"
+         after N s the gate is shut: resume: measuring; `clockgate status` says more: unknown\n"
     );
-    expect(!output.status.success() && texts(&output).1.contains(&said), &output)?;
+    expect(!output.status.success() && refusal(&texts(&output).1).contains(&said), &output)?;
     // A kubelet comes again, under another name or the same.
     wrapper.publish(&proven())?;
     let output = run(world, wrapper, id, &[]).output()?;

@@ -6,7 +6,7 @@ use libtest_mimic::Failed;
 
 use crate::lab::{expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World};
-use crate::wrapper::{Wrapper, proven, shut};
+use crate::wrapper::{Wrapper, proven, refusal, shut};
 
 type Done = Result<(), Failed>;
 
@@ -86,12 +86,12 @@ fn refuse(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     let id = texts(&world.docker(&["inspect", "--format", "{{.Id}}", runtime]).output()?).0;
     let said = format!(
         "docker: Error response from daemon: failed to create shim task: OCI runtime create failed: \
-         clockgate: refusing to create container {} ({runtime}): after 1 s the gate is shut: resume: measuring; \
+         clockgate: refusing to create container {} ({runtime}): after N s the gate is shut: resume: measuring; \
          `clockgate status` says more: unknown",
         id.get(..12).ok_or("no id")?
     );
     expect(output.status.code() == Some(125), &output)?;
-    assert!(texts(&output).1.starts_with(&said), "{}\n{said}", texts(&output).1);
+    assert!(refusal(&texts(&output).1).starts_with(&said), "{}\n{said}", texts(&output).1);
     wrapper.wait_until_said(1, "refusing to create container")?;
     // Nothing is left behind that keeps it from starting later.
     wrapper.publish(&proven())?;

@@ -20,7 +20,8 @@ pub const SOON: Duration = Duration::from_secs(60);
 /// A trial's name, the settings of its wrapper, and what is tried; the last argument is the name of its runtime.
 pub type Trial = (&'static str, &'static str, fn(&World, &Wrapper, &str) -> Result<(), Failed>);
 
-/// /usr with the laboratory's programs in it; /etc, /usr and /var/lib that can be written; an empty /run.
+/// /usr with the laboratory's programs in it; /etc, /usr and /var/lib that can be written; an empty /run
+/// and /dev/shm.
 const ENTER: &str = r#"set -e
 world=$1 lab=$2
 overlay() {
@@ -31,6 +32,7 @@ overlay "$lab/usr:/usr" usr /usr
 overlay "$lab/etc:/etc" etc /etc
 overlay /var/lib var-lib /var/lib
 mount -t tmpfs clockgate-test /run
+mount -t tmpfs clockgate-test /dev/shm
 for engine in docker containers containerd; do
     mkdir -p "$world/$engine" "/var/lib/$engine"
     mount --bind "$world/$engine" "/var/lib/$engine"

@@ -83,6 +83,13 @@ impl Wrapper {
     }
 }
 
+/// A refusal without the number of its seconds: a busy machine waits longer than it is told to.
+pub fn refusal(text: &str) -> String {
+    let Some((before, after)) = text.split_once(": after ") else { return text.to_owned() };
+    let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+    format!("{before}: after N{}", &after[digits..])
+}
+
 pub fn proven() -> Snapshot {
     Snapshot {
         state: 4,
