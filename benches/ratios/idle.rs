@@ -13,7 +13,7 @@ use crate::report::machine::value;
 use crate::report::{Result, Table, met};
 
 /// Long enough for a proof to be renewed once, two minutes after the last.
-const WATCHED: Duration = Duration::from_secs(150);
+const WATCHED: Duration = Duration::from_secs(135);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The thread that asked the servers waits ten seconds for more to do, and ends.
 const RENEWAL: Duration = Duration::from_secs(12);

@@ -194,8 +194,10 @@ impl<'a> Bench<'a> {
     /// the round began.
     fn gated(&self, from: Boottime, right: Boottime, zero: impl Fn(Boottime) -> Boottime) -> Outcome<Round> {
         let opened = until("the gate is open", PATIENCE, || {
-            let seen = watch::seen(self.guest, right)?;
-            Ok(seen.iter().find(|(_, seen)| matches!(seen, Seen::Gate(true))).map(|(at, _)| *at))
+            let seen = watch::seen(self.guest, from)?;
+            // The moment of the step is no mark: who notes it and who waits at the gate run one after the other, in either order.
+            let mut since = seen.iter().skip_while(|(_, seen)| !matches!(seen, Seen::Gate(false)));
+            Ok(since.find(|(_, seen)| matches!(seen, Seen::Gate(true))).map(|(at, _)| *at))
         })?;
         self.is_right()?;
         let log = self.guest.sh("journalctl -u clockgate -o cat")?;
