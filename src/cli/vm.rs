@@ -49,7 +49,7 @@ struct Notify {
     #[arg(value_parser = PossibleValuesParser::new(What::ALL.map(What::name)))]
     what: String,
     /// The guest's number on vsock
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..), required_unless_present = "uds")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "uds")]
     cid: Option<u32>,
     /// Firecracker's or Cloud Hypervisor's socket that leads to the guest's ports
     #[arg(long, value_name = "PATH", conflicts_with = "cid")]

@@ -15,6 +15,7 @@ pub const ALL: &[(&str, Play)] = &[
     ("pause::a_machine_that_was_stopped_is_told_by_its_rtc", stopped),
     ("restore::an_image_loaded_in_place_is_told_by_the_vmclock", loaded_in_place),
     ("restore::an_image_that_was_announced_wakes_up_with_its_gate_shut", announced),
+    ("vsock::a_process_of_the_machine_is_not_its_hypervisor", not_the_hypervisor),
     ("sleep::a_machine_that_slept_through_logind_is_right_again", slept),
     ("restore::an_image_in_another_machine_is_told_by_the_kernels_line", restored_elsewhere),
 ];
@@ -82,6 +83,20 @@ fn announced(machine: Machine, world: &World) -> Outcome<Machine> {
         wrong.is_empty(),
         format!("work was done on the clock of the image since {since:?}: {wrong:?}\n{}", gate::log(guest)?),
     )?;
+    Ok(machine)
+}
+
+fn not_the_hypervisor(machine: Machine, world: &World) -> Outcome<Machine> {
+    let guest = &machine.guest;
+    gate::start_with(guest, &format!("servers: [{}]\nvsock: {{enabled: true}}\n", world.truth.address()))?;
+    let before = gate::proven(guest)?;
+    // 1 is the machine itself (VMADDR_CID_LOCAL).
+    let ran = guest.run("clockgate vm notify post-restore --cid 1")?;
+    ensure(ran.code == 69, format!("{ran:?}"))?;
+    let log = gate::log(guest)?;
+    ensure(log.contains("not the hypervisor: turned away"), log)?;
+    let after = gate::read(guest)?;
+    ensure(after.epoch == before.epoch, format!("{before:?}, {after:?}"))?;
     Ok(machine)
 }
 
