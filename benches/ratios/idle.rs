@@ -10,7 +10,7 @@ use clockgate::decision::Boottime;
 
 use crate::daemons::Daemons;
 use crate::report::machine::value;
-use crate::report::{Result, Table, met};
+use crate::report::{Result, Table, met, until};
 
 /// Long enough for a proof to be renewed once, two minutes after the last.
 const WATCHED: Duration = Duration::from_secs(135);
@@ -39,11 +39,12 @@ struct Look {
 }
 
 impl<'a> Idle<'a> {
-    /// Begins to watch.
-    pub fn watch(daemons: &'a Daemons) -> Self {
+    /// Begins to watch, once the agent has settled: the thread of its first question has ended.
+    pub fn watch(daemons: &'a Daemons) -> Result<Self> {
+        let (agent, chronyd, folder) = (daemons.agent.pid(), daemons.chronyd.pid(), daemons.public());
+        until("the agent is idle", Duration::from_secs(60), || Wakings::of(agent).threads().len() == 1)?;
         let (over, ended) = channel();
         let began = Instant::now();
-        let (agent, chronyd, folder) = (daemons.agent.pid(), daemons.chronyd.pid(), daemons.public());
         let watcher = std::thread::spawn(move || {
             let (mut agent, mut chronyd) = (Wakings::of(agent), Wakings::of(chronyd));
             let mut looks = vec![];
@@ -53,7 +54,7 @@ impl<'a> Idle<'a> {
             }
             looks
         });
-        Self { daemons, began, over, watcher }
+        Ok(Self { daemons, began, over, watcher })
     }
 
     /// The table, once there is enough of it.

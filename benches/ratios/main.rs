@@ -51,7 +51,7 @@ fn measure() -> Result {
     page.publish(&proven());
     open::measure(folder.path(), &daemons, &mut table)?;
     // The others go on for longer than it has to be watched, and it is not asked for anything meanwhile.
-    let idle = Idle::watch(&daemons);
+    let idle = Idle::watch(&daemons)?;
     released::measure(folder.path(), &mut page, &mut table)?;
     table.write("ratios")?;
     idle.report()?.write("idle")
