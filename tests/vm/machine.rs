@@ -114,7 +114,7 @@ impl Machine {
 
 /// What keeps such a machine from running here, if anything does.
 pub fn missing() -> Option<String> {
-    let paths = [folder().join("machine/stamp"), folder().join("engines/bin/busybox")];
+    let paths = ["machine/stamp", "beside/stamp", "engines/bin/busybox"].map(|path| folder().join(path));
     let absent = paths.iter().find(|path| !path.exists());
     absent.map(|path| format!("{} is not there: run tests/setup", path.display()))
 }
@@ -133,7 +133,11 @@ fn unpacked(program: &str) -> Command {
     command
 }
 
-/// QEMU makes it there; a path that long would not fit into a socket's address, so it is told a short one.
+/// QEMU makes both there; a path that long would not fit into a socket's address, so it is told a short one.
+pub fn agents_socket(world: &World) -> PathBuf {
+    world.run().join("agent")
+}
+
 fn socket(world: &World) -> PathBuf {
     world.run().join("qmp")
 }
@@ -162,9 +166,10 @@ fn start(world: &World, generation: &str, image: Option<&str>) -> Outcome<(Child
         .args(["-device", "virtio-blk-pci,drive=disk"])
         .args(["-netdev", &format!("tap,id=net,ifname={},script=no,downscript=no", world.tap())])
         .args(["-device", "virtio-net-pci,netdev=net,romfile="])
-        // The first serial line is our part's, the second the kernel's.
+        // The first serial line is our part's, the second the kernel's, the third that of QEMU's agent in the guest.
         .args(["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"])
         .args(["-chardev", "file,id=console,path=console,append=on", "-serial", "chardev:console"])
+        .args(["-chardev", "socket,id=agent,path=agent,server=on,wait=off", "-serial", "chardev:agent"])
         .args(["-qmp", "unix:qmp,server=on,wait=off"])
         .current_dir(world.run())
         .stdin(OwnedFd::from(theirs.try_clone()?))
@@ -194,6 +199,7 @@ fn initrd(world: &World, staged: &Path) -> Outcome {
     std::fs::copy(project.join("tests/vm/init"), root.join("init"))?;
     stage::succeed(Command::new("cp").arg("-r").arg(lab().join("modules")).arg(&root))?;
     std::fs::rename(staged.join("tree"), root.join("tree"))?;
+    stage::succeed(Command::new("cp").arg("-rT").arg(folder().join("beside/tree")).arg(root.join("tree")))?;
     for program in ["tree/usr/bin/clockgate", "tree/usr/lib/lab/part"] {
         // Names of lines are most of a program, and a machine in software reads slowly.
         let (whole, stripped) = (root.join(program), root.join("stripped"));

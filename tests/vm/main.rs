@@ -16,6 +16,8 @@ mod machine;
 mod qmp;
 mod scenarios;
 mod timeline;
+mod tls;
+mod witnesses;
 
 use lab::world::World;
 use lab::{Outcome, fail};

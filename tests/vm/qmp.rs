@@ -1,4 +1,4 @@
-//! QEMU's own line (QMP): a JSON object each way.
+//! QEMU's own line (QMP) and that to its agent in the guest (QGA): a JSON object each way.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -13,18 +13,29 @@ use crate::lab::{Outcome, fail, until};
 /// A snapshot of a busy machine takes its time.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
 
-/// The line to one QEMU.
+/// The line to one QEMU, or to the agent in it.
 #[derive(Debug)]
 pub struct Qmp(Mutex<BufReader<UnixStream>>);
 
 impl Qmp {
     /// Connects to the socket that QEMU is about to make.
     pub fn connect(path: &Path) -> Outcome<Self> {
-        let stream = until("QEMU listens", Duration::from_secs(30), || Ok(UnixStream::connect(path).ok()))?;
-        stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
-        let qmp = Self(Mutex::new(BufReader::new(stream)));
+        let qmp = Self::open(path)?;
         qmp.execute("qmp_capabilities", json!({}))?;
         Ok(qmp)
+    }
+
+    /// Connects to the guest's agent, which listens already at the other end of a serial line.
+    pub fn guest_agent(path: &Path) -> Outcome<Self> {
+        let agent = Self::open(path)?;
+        agent.execute("guest-ping", json!({}))?;
+        Ok(agent)
+    }
+
+    fn open(path: &Path) -> Outcome<Self> {
+        let stream = until("QEMU listens", Duration::from_secs(30), || Ok(UnixStream::connect(path).ok()))?;
+        stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
+        Ok(Self(Mutex::new(BufReader::new(stream))))
     }
 
     /// Executes a command of QMP's; what it returned.

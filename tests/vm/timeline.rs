@@ -40,29 +40,24 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Reads the agent's log for an epoch that has ended well.
-    pub fn read(guest: &Guest, since: Moment, epoch: u64) -> Outcome<Self> {
+    /// Reads the agent's log from the first that it noticed since then to the open gate.
+    pub fn read(guest: &Guest, since: Moment) -> Outcome<Self> {
         let log = gate::log(guest)?;
-        let of_the_epoch = format!("epoch={epoch} ");
-        let mut lines = log.lines().filter(|line| line.contains(&of_the_epoch));
-        let Some(shut) = lines.find(|line| line.contains("gate shut")) else {
-            return fail(format!("the gate was not shut in epoch {epoch}:\n{log}"));
+        let lines = log.lines().filter_map(|line| Some((time(line)?, line)));
+        let lines: Vec<_> = lines.filter(|(at, _)| *at >= since.0).collect();
+        let find = |what: &str| lines.iter().find(|(_, line)| line.contains(what));
+        let after = |at: Boottime| at.since(since.0);
+        let (Some(&(shut, line)), Some(&(open, _))) = (find("gate shut"), find("gate open")) else {
+            return fail(format!("the gate was not shut and opened since {since:?}:\n{log}"));
         };
-        let at = |line: &str| time(line).map(|at| at.since(since.0));
         // The line says how long ago that was which it is about.
-        let noticed = time(shut).zip(after(shut)).map(|(at, after)| minus(at, after).since(since.0));
-        let stepped =
-            log.lines().find(|line| line.contains(&of_the_epoch) && line.contains("clock stepped")).and_then(at);
-        let open = log.lines().find(|line| line.contains(&of_the_epoch) && line.contains("gate open")).and_then(at);
-        match (noticed, at(shut), open) {
-            (Some(noticed), Some(shut), Some(open)) => Ok(Self { noticed, shut, stepped, open }),
-            _ => fail(format!("no timeline of epoch {epoch} in:\n{log}")),
-        }
+        let Some(ago) = ago(line) else { return fail(format!("no time in {line}")) };
+        let stepped = find("clock stepped").map(|&(at, _)| at).filter(|at| *at < open);
+        Ok(Self { noticed: after(minus(shut, ago)), shut: after(shut), stepped: stepped.map(after), open: after(open) })
     }
 
     /// A row of the table: what happened, and how many milliseconds after it each thing was.
     pub fn print(&self, what: &str, off: Offset) {
-        let ms = |duration: Duration| format!("{:.1}", duration.as_secs_f64() * 1e3);
         let stepped = self.stepped.map_or_else(|| "-".to_owned(), ms);
         println!(
             "| {what} | noticed {} | shut {} | stepped {stepped} | open {} ms | then off by {off} |",
@@ -73,6 +68,11 @@ impl Timeline {
     }
 }
 
+/// Milliseconds, as they are printed.
+pub fn ms(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64() * 1e3)
+}
+
 /// `[   35.565359]  INFO ...`: seconds since boot.
 fn time(line: &str) -> Option<Boottime> {
     let (secs, _) = line.strip_prefix('[')?.split_once(']')?;
@@ -81,7 +81,7 @@ fn time(line: &str) -> Option<Boottime> {
 }
 
 /// `... after_us=624`
-fn after(line: &str) -> Option<Duration> {
+fn ago(line: &str) -> Option<Duration> {
     let (_, micros) = line.rsplit_once("after_us=")?;
     micros.trim().parse().ok().map(Duration::from_micros)
 }

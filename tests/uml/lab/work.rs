@@ -14,6 +14,9 @@ pub const VERB: &str = "stamp";
 /// The first argument that makes this program work without end, a piece every 10 ms.
 pub const VERB_FOR_EVER: &str = "stamps";
 
+/// This program in the guest.
+pub const PART: &str = "/usr/lib/lab/part";
+
 /// Works until it is ended.
 pub fn stamp_for_ever() {
     loop {
@@ -57,12 +60,17 @@ pub struct Work {
 impl Work {
     /// Starts a workload that asks at the gate before each piece of work.
     pub fn behind_the_gate(guest: &Guest, name: &str) -> Outcome<Self> {
-        Self::start(guest, name, "clockgate run --max-wait infinity -- ")
+        Self::over_and_over(guest, name, &format!("clockgate run --max-wait infinity -- {PART} {VERB}"))
     }
 
     /// Starts a workload that does not ask.
     pub fn careless(guest: &Guest, name: &str) -> Outcome<Self> {
-        Self::start(guest, name, "")
+        Self::over_and_over(guest, name, &format!("{PART} {VERB}"))
+    }
+
+    /// Starts a workload that does not ask and hardly rests.
+    pub fn restless(guest: &Guest, name: &str) -> Outcome<Self> {
+        Self::start(guest, name, &format!("{PART} {VERB_FOR_EVER}"))
     }
 
     /// Starts a workload that does not ask, in a scope as Docker makes them under systemd's cgroup driver: what is frozen with
@@ -71,7 +79,7 @@ impl Work {
         let truth = guest.truth()?;
         let id = format!("{:064x}", name.bytes().fold(0_u128, |id, byte| (id << 8) | u128::from(byte)));
         guest.sh(&format!(
-            "setsid systemd-run -q --scope --unit=docker-{id}.scope --slice=system.slice /usr/lib/lab/part {VERB_FOR_EVER} \
+            "setsid systemd-run -q --scope --unit=docker-{id}.scope --slice=system.slice {PART} {VERB_FOR_EVER} \
              >/run/{name} 2>/dev/null </dev/null & ln -sf docker-{id}.scope /run/{name}.unit"
         ))?;
         let work = Self { name: name.into(), truth };
@@ -85,11 +93,16 @@ impl Work {
         self.stamps(guest)
     }
 
-    fn start(guest: &Guest, name: &str, ask: &str) -> Outcome<Self> {
+    /// Starts a workload that runs a command again and again; the command prints a stamp each time.
+    pub fn over_and_over(guest: &Guest, name: &str, command: &str) -> Outcome<Self> {
+        Self::start(guest, name, &format!("sh -c 'while sleep 0.2; do {command}; done'"))
+    }
+
+    fn start(guest: &Guest, name: &str, command: &str) -> Outcome<Self> {
         let truth = guest.truth()?;
         guest.sh(&format!(
-            ": >/run/{name}; systemd-run -q --unit={name} --property=StandardOutput=append:/run/{name} --property=StandardError=journal \
-             sh -c 'while sleep 0.2; do {ask}/usr/lib/lab/part {VERB}; done'"
+            ": >/run/{name}; systemd-run -q --unit={name} --property=StandardOutput=append:/run/{name} \
+             --property=StandardError=journal {command}"
         ))?;
         let work = Self { name: name.into(), truth };
         until("the workload works", Duration::from_secs(10), || Ok((!work.stamps(guest)?.is_empty()).then_some(())))?;
@@ -103,17 +116,20 @@ impl Work {
 
     /// All that was done so far.
     pub fn stamps(&self, guest: &Guest) -> Outcome<Vec<Stamp>> {
+        self.stamps_after(guest, Boottime::default())
+    }
+
+    /// What was done after `at`.
+    pub fn stamps_after(&self, guest: &Guest, at: Boottime) -> Outcome<Vec<Stamp>> {
         // Whoever is ended in the middle of a line leaves half of it.
-        let text = guest.sh(&format!("cat /run/{}", self.name))?;
+        let text = guest.sh(&format!("awk '$1 > {}' /run/{}", at.as_nanos(), self.name))?;
         let whole = text.lines().filter(|line| line.split(' ').all(|number| number.len() > 8) && line.contains(' '));
         whole.map(|line| self.read(line)).collect()
     }
 
     /// Waits for work that was done after `at`; the first piece of it.
     pub fn first_after(&self, guest: &Guest, at: Boottime) -> Outcome<Stamp> {
-        until("the workload goes on", Duration::from_secs(30), || {
-            Ok(self.stamps(guest)?.into_iter().find(|stamp| stamp.at > at))
-        })
+        until("the workload goes on", Duration::from_secs(30), || Ok(self.stamps_after(guest, at)?.into_iter().next()))
     }
 
     fn read(&self, line: &str) -> Outcome<Stamp> {
