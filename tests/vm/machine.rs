@@ -170,7 +170,8 @@ fn start(world: &World, generation: &str, image: Option<&str>) -> Outcome<(Child
         .args(["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"])
         .args(["-chardev", "file,id=console,path=console,append=on", "-serial", "chardev:console"])
         .args(["-chardev", "socket,id=agent,path=agent,server=on,wait=off", "-serial", "chardev:agent"])
-        .args(["-qmp", "unix:qmp,server=on,wait=off"])
+        // Each speaks with one at a time.
+        .args(["-qmp", "unix:qmp,server=on,wait=off", "-qmp", "unix:qmp-of-hooks,server=on,wait=off"])
         .current_dir(world.run())
         .stdin(OwnedFd::from(theirs.try_clone()?))
         .stdout(OwnedFd::from(theirs))

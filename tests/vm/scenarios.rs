@@ -1,5 +1,7 @@
 //! What is shown, each from a machine that has just booted.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -20,6 +22,7 @@ pub const ALL: &[(&str, Play)] = &[
     ("pause::a_machine_that_was_stopped_is_told_by_its_rtc", stopped),
     ("restore::an_image_loaded_in_place_is_told_by_the_vmclock", loaded_in_place),
     ("restore::an_image_announced_through_qemus_guest_agent_wakes_up_with_its_gate_shut", announced),
+    ("hooks::the_script_for_plain_qmp_takes_a_machine_back_to_an_image", by_plain_qmp),
     ("vsock::a_process_of_the_machine_is_not_its_hypervisor", not_the_hypervisor),
     ("sleep::a_machine_that_slept_through_logind_is_right_again", slept),
     ("restore::an_image_in_another_machine_is_told_by_the_kernels_line", restored_elsewhere),
@@ -113,6 +116,27 @@ fn guest_agent(guest: &Guest, world: &World) -> Outcome<Qmp> {
     let listens = "ls -l /proc/$(systemctl show -P MainPID qemu-ga)/fd | grep -q ttyS2";
     until("the guest agent listens", SOON, || Ok((guest.run(listens)?.code == 0).then_some(())))?;
     Qmp::guest_agent(&machine::agents_socket(world))
+}
+
+/// What it does last is the agent's business over vsock, and this machine has none to its hypervisor.
+fn by_plain_qmp(machine: Machine, world: &World) -> Outcome<Machine> {
+    let guest = &machine.guest;
+    machine.save(IMAGE)?;
+    guest.sh("touch /run/after-the-image")?;
+    let hook = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks/vm-restore"))?;
+    let hook = hook.replace("/usr/bin/clockgate", "echo told:");
+    let mut sh = Command::new("sh");
+    sh.args(["-c", &hook, "vm-restore", "qmp-of-hooks", IMAGE, "7"]).current_dir(world.run());
+    let output = sh.output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure(
+        output.status.success() && said.ends_with("told: vm notify post-restore --cid 7 --time now\n"),
+        format!("{output:?}"),
+    )?;
+    // All three commands and the greeting, none of them refused.
+    ensure(said.matches("\"return\": ").count() == 3 && !said.contains("\"error\""), said)?;
+    guest.sh("test ! -e /run/after-the-image")?;
+    Ok(machine)
 }
 
 fn not_the_hypervisor(machine: Machine, world: &World) -> Outcome<Machine> {
