@@ -69,6 +69,7 @@ pub async fn run(
         last_good: LastGood::new(&config.root),
         snapshots,
         sleepers: vec![],
+        watchdog: Watchdog::new(boottime()),
     };
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
     if let Err(error) = corridor.performer.thaw_all() {
@@ -78,7 +79,6 @@ pub async fn run(
         watchers::start(&config, &clock, &events, &Face { snapshots: seen, notices }, corridor.performer.callers());
     corridor.take(Event::Started)?;
     unit::ready();
-    let mut watchdog = Watchdog::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -89,9 +89,9 @@ pub async fn run(
             Some(config) = reloads.recv() => corridor.reload(config),
             rung = rung(&corridor.alarm) => {
                 rung.map_err(Error::Alarm)?;
+                corridor.watchdog.alive(boottime());
                 corridor.take(Event::Alarm)?;
             }
-            () = watchdog.due() => unit::alive(),
         }
     }
     unit::stopping();
@@ -110,6 +110,7 @@ struct Corridor {
     snapshots: watch::Sender<Snapshot>,
     /// Who waits to be let go to sleep.
     sleepers: Vec<oneshot::Sender<Snapshot>>,
+    watchdog: Watchdog,
 }
 
 impl Corridor {
@@ -142,7 +143,7 @@ impl Corridor {
             debug!(?action, "action");
             self.act(action);
         }
-        self.alarm.get_ref().set(self.machine.alarm()).map_err(Error::Alarm)
+        self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(Error::Alarm)
     }
 
     /// New rules apply from the next answer on; new servers from the next question.
