@@ -84,7 +84,7 @@ const OURS: &[Way] = &[
     },
 ];
 
-/// Those of one line share a machine. All run side by side: to wait is most of what they do.
+/// Those of one line share a machine, and the lines are of a length. All run side by side: to wait is most of what they do.
 const PEERS: &[&[Way]] = &[
     &[Way { name: "chronyd, Debian's configuration", before: chronyd, after: "", events: ALL }],
     &[Way {
@@ -110,19 +110,21 @@ const PEERS: &[&[Way]] = &[
             events: LOADED,
         },
         Way {
-            name: "timesyncd, restarted",
-            before: timesyncd,
-            after: "systemctl restart systemd-timesyncd",
-            events: LOADED,
-        },
-        Way {
             name: "timesyncd, which asks every 32 s at first and every 34 min later",
             before: timesyncd,
             after: "",
             events: ALL,
         },
     ],
-    &[Way { name: "nothing", before: |_, _| Ok(()), after: "", events: ALL }],
+    &[
+        Way {
+            name: "timesyncd, restarted",
+            before: timesyncd,
+            after: "systemctl restart systemd-timesyncd",
+            events: LOADED,
+        },
+        Way { name: "nothing", before: |_, _| Ok(()), after: "", events: ALL },
+    ],
 ];
 
 fn main() -> ExitCode {
