@@ -92,7 +92,7 @@ where
 {
     let mut pause = PAUSE_FIRST;
     while let Err(error) = source().await {
-        warn!(source = name, %error, "a source of disruptions ended");
+        warn!(source = name, %error, "a source of disruptions is lost; trying to get it back");
         if events.send(Event::SourceLost(name)).await.is_err() {
             return;
         }
