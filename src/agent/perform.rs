@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
-use crate::disruption::vsock::Callers;
+use crate::disruption::callers::Callers;
 use crate::reference::{References, ServerName, defaults, hardware, rtc};
 use crate::workload::{self, Workloads};
 

@@ -13,6 +13,7 @@ mod gate_options;
 mod hooks;
 mod log;
 mod measure;
+mod moment;
 mod notify;
 mod oci;
 mod run;
