@@ -10,11 +10,10 @@ use serde_json::json;
 
 use crate::cli::{Error, moment};
 use crate::config::Config;
-use crate::decision::Realtime;
+use crate::decision::{Boottime, Realtime};
 use crate::duration;
 use crate::exit::Exit;
 use crate::publish::bus::client::{self, Client, Outcome, Told, What};
-use crate::sys::clock::boottime;
 
 /// Options of `clockgate notify`.
 #[derive(Debug, clap::Args)]
@@ -46,11 +45,10 @@ pub struct Args {
 
 impl Args {
     /// Performs the verb: 0 when the agent took it, and with `--wait` when what was waited for has come.
-    pub fn run(self) -> Result<Exit, Error> {
-        let as_of = boottime();
+    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         let what = What::named(&self.what);
         let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
-        let told = self.time.zip(self.bound).map(|(at, bound)| Told { at, as_of, bound });
+        let told = self.time.zip(self.bound).map(|(at, bound)| Told { at, as_of: began, bound });
         if told.is_some() && what.begins() {
             return Err(Error::new(Exit::Usage, format!("no time is told with `{}`, only after it", self.what)));
         }

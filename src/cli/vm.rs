@@ -77,16 +77,15 @@ struct Notify {
 
 impl Args {
     /// Performs the verb: 0 when the guest's agent took it, and when what was waited for has come.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         match self.verb {
-            Verb::Notify(notify) => notify.run(),
+            Verb::Notify(notify) => notify.run(began),
         }
     }
 }
 
 impl Notify {
-    fn run(self) -> Result<Exit, Error> {
-        let began = boottime();
+    fn run(self, began: Boottime) -> Result<Exit, Error> {
         let what = What::named(&self.what);
         let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
         let waits = self.wait || self.time.is_some();

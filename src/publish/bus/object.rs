@@ -94,6 +94,7 @@ impl Agent {
     /// `time`: nanoseconds since 1970; the moment on CLOCK_BOOTTIME, some seconds ago at most, at which it was that; how wrong
     /// it may have been then. It is a reference like any other until this is answered, or until the next disruption. For root
     /// alone.
+    #[expect(clippy::too_many_arguments, reason = "two of them are zbus's own")]
     #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
     async fn notify_with_time(
         &self,
