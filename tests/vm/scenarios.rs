@@ -97,7 +97,7 @@ fn told(machine: Machine, _world: &World) -> Outcome<Machine> {
     tell()?;
     let before = gate::read(guest)?;
     machine.save(IMAGE)?;
-    pass(GONE);
+    pass(GONE / 2);
     let went_on = machine.load(IMAGE)?;
     let since = Moment::of(guest, went_on)?;
     is_stale(&machine)?;
@@ -105,7 +105,7 @@ fn told(machine: Machine, _world: &World) -> Outcome<Machine> {
     let after = gate::read(guest)?;
     ensure(after.is_proven() && after.epoch > before.epoch, format!("{after:?}\n{}", gate::log(guest)?))?;
     let off = off_by(guest)?;
-    Timeline::read(guest, since, after.epoch)?.print("`loadvm`, 20 s old, no network: a caller told the time", off);
+    Timeline::read(guest, since, after.epoch)?.print("`loadvm`, 10 s old, no network: a caller told the time", off);
     ensure(off.abs() < GONE / 4, format!("off by {off}"))?;
     Ok(machine)
 }
