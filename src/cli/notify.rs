@@ -15,7 +15,6 @@ use crate::duration;
 use crate::exit::Exit;
 use crate::publish::bus::client::{self, Client, Outcome, Told, What};
 
-/// Options of `clockgate notify`.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("waits").args(["wait", "time"]).multiple(true))]
 pub struct Args {

@@ -98,6 +98,25 @@ pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
     assert!(refused(What::PreSnapshot, boottime()).await.contains("only after it"));
     assert!(refused(What::PostRestore, boottime() + Duration::from_secs(60)).await.contains("still to come"));
     assert!(refused(What::PostRestore, Boottime::from_nanos(0)).await.contains("ms old"));
+    for (line, why) in [
+        ("post-restore --time yesterday --bound 1s", "`yesterday` is no time"),
+        ("post-restore --time 1800000000 --bound 1s", "@1795521600.25 is wanted"),
+        ("post-restore --time @1800000000", "--bound"),
+        ("post-restore --time @1800000000 --bound 1", "no unit"),
+        ("post-restore --bound 1s", "--time"),
+        ("pre-snapshot --time @1800000000 --bound 1s", "only after it"),
+        ("vm post-restore --cid 7 --time @1800000000", "--bound 50ms"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));
+        let (verb, rest) = if let Some(rest) = line.strip_prefix("vm ") {
+            (&["vm", "notify"][..], rest)
+        } else {
+            (&["notify"][..], line)
+        };
+        command.args(verb).args(rest.split(' '));
+        let said = run(command).await;
+        assert!(said.status.code() == Some(2) && text(&said.stderr).contains(why), "{line}: {}", text(&said.stderr));
+    }
     assert!(agent.notices.try_recv().is_err());
 }
 

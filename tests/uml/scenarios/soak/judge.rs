@@ -52,7 +52,7 @@ struct Strike {
 pub struct Tally {
     /// Pieces of work.
     pub stamps: usize,
-    /// Those that fell into the window of a stranger's step.
+    /// Those that fell into the window of a stranger's step, or were let go so shortly before one.
     pub in_window: usize,
     /// Those that were let go without a proof, on a clock that was wrong.
     pub unproven: usize,
@@ -174,6 +174,12 @@ impl<'g> Judge<'g> {
             return Ok(());
         }
         let (before, after): (Vec<&Sight>, Vec<&Sight>) = self.sights.iter().partition(|seen| seen.at.raw <= stamp.raw);
+        // Let go before the gate was shut, and it had not got to its clock when that was set.
+        let open = before.iter().rev().find(|seen| seen.gate == Gate::Proven);
+        if open.is_some_and(|seen| just(&seen.at, NOTICE)) {
+            self.tally.in_window += 1;
+            return Ok(());
+        }
         let unproven = before.last().is_some_and(|seen| seen.gate == Gate::Unproven)
             || before.iter().rev().nth(1).is_some_and(|seen| seen.gate == Gate::Unproven)
                 && before.last().is_some_and(|seen| just(&seen.at, NOTICE));
