@@ -10,12 +10,9 @@ use crate::lab::guest::Guest;
 use crate::lab::work::{Stamp, Work};
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, until};
-use crate::scenarios::{GONE, SOON, THRESHOLD};
+use crate::scenarios::{AT_THE_GATE, GONE, SOON, THRESHOLD};
 use crate::timeline::{Moment, Timeline, ms};
 use crate::tls::{Authority, Handshake, NOT_YET_VALID, Server, VERIFIED};
-
-/// Whether a waiter sleeps on the gate: in futex(2), number 202, where the agent's first thread never is.
-const AT_THE_GATE: &str = "grep -l '^202 ' $(grep -lsx clockgate /proc/[0-9]*/comm | sed s/comm/syscall/)";
 
 /// How the gate stood when the machine went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +94,7 @@ impl Witnesses {
         );
         let told = || format!("{timeline:?}\n{asking:?}\n{}", gate::log(guest).unwrap_or_default());
         // Otherwise nothing was shown.
-        let stale = careless.first().is_some_and(|stamp| stamp.off_by(truth).abs() > GONE / 2);
+        let stale = careless.first().is_some_and(|stamp| stamp.off_by(truth).abs() > GONE / 4);
         ensure(stale || begin == Begin::Shut, format!("it has not stood still: {:?}", careless.first()))?;
         ensure(first.went == VERIFIED, format!("the first handshake at the open gate: {first:?}\n{}", told()))?;
         ensure(
