@@ -7,6 +7,7 @@ mod direct;
 mod docker;
 mod frozen;
 mod installed;
+mod kubernetes;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod podman;
@@ -45,22 +46,22 @@ fn main() -> ExitCode {
 }
 
 /// On a machine as this one is.
-const HERE: [&[world::Trial]; 5] =
-    [docker::TRIALS, containerd::TRIALS, podman::TRIALS, frozen::TRIALS, installed::TRIALS];
+const HERE: &[&[world::Trial]] =
+    &[docker::TRIALS, containerd::TRIALS, podman::TRIALS, frozen::TRIALS, kubernetes::TRIALS, installed::TRIALS];
 
 /// Where there is cgroup2 alone.
-const UNIFIED: [&[world::Trial]; 1] = [frozen::UNIFIED];
+const UNIFIED: &[&[world::Trial]] = &[frozen::UNIFIED];
 
 /// The trials as they are where they cannot run.
 fn names(lacks: Option<&str>) -> Vec<Trial> {
-    let all = HERE.into_iter().chain(UNIFIED).flatten();
+    let all = HERE.iter().chain(UNIFIED).copied().flatten();
     all.map(|(name, ..)| lab::needing(lacks.map(str::to_owned), name, || Ok(()))).collect()
 }
 
 fn on_engines() -> Result<(Vec<Trial>, Vec<Arc<World>>), Failed> {
     world::sweep();
-    let (mut trials, here) = in_a_world(View::AsHere, &HERE)?;
-    let (more, unified) = in_a_world(View::Unified, &UNIFIED)?;
+    let (mut trials, here) = in_a_world(View::AsHere, HERE)?;
+    let (more, unified) = in_a_world(View::Unified, UNIFIED)?;
     trials.extend(more);
     Ok((trials, vec![here, unified]))
 }

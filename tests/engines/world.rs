@@ -20,6 +20,10 @@ pub const SOON: Duration = Duration::from_secs(60);
 /// A trial's name, the settings of its wrapper, and what is tried; the last argument is the name of its runtime.
 pub type Trial = (&'static str, &'static str, fn(&World, &Wrapper, &str) -> Result<(), Failed>);
 
+/// A node's configuration of containerd, as a machine allows where root is not all of root.
+pub const NODE: &str = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"] # a node's\n  restrict_oom_score_adj = true\n  \
+                        sandbox_image = \"docker.io/library/pause:latest\"\n";
+
 /// How the engines of a world see the machine's cgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
@@ -203,19 +207,30 @@ impl World {
         ctr
     }
 
+    /// A call of a kubelet's, to the containerd with this state, for a pod whose cgroups are made below this one.
+    pub fn cri(&self, state: &Path, cgroup: &str, name: &str, call: &[&str]) -> Command {
+        let mut cri = self.command("/usr/bin/python3");
+        cri.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engines/cri.py"));
+        cri.arg(state.join("containerd.sock")).args([cgroup, name]).args(call);
+        cri
+    }
+
     /// Starts a containerd as a node has it, with a pause image that was made here.
-    pub fn start_kubernetes_containerd(&self) -> Result<(), Failed> {
-        let log = fs::File::create(self.path("containerd.log"))?;
+    pub fn start_kubernetes_containerd(&self, config: &Path, state: &Path) -> Result<(), Failed> {
+        let name = state.file_name().unwrap_or_default().display();
+        let (root, socket) = (self.path(&format!("node-{name}")), state.join("containerd.sock"));
+        let log = fs::File::create(root.with_extension("log"))?;
         let mut containerd = self.daemon("containerd");
-        containerd.stdout(log.try_clone()?).stderr(log);
+        containerd.arg("--config").arg(config).arg("--state").arg(state).arg("--root").arg(&root);
+        containerd.arg("--address").arg(&socket).stdout(log.try_clone()?).stderr(log);
         self.daemons.lock().map_err(|_| "daemons")?.push(Ours(containerd.spawn()?));
         let ctr = |args: &[&str]| {
             let mut ctr = self.command("ctr");
-            ctr.args(["--namespace", "k8s.io"]).args(args);
+            ctr.arg("--address").arg(&socket).args(["--namespace", "k8s.io"]).args(args);
             ctr
         };
         until("containerd answers", SOON, || ctr(&["version"]).output().is_ok_and(|output| output.status.success()))?;
-        let (image, tar) = (self.path("image.tar"), self.path("pause.tar").display().to_string());
+        let (image, tar) = (self.path("image.tar"), root.with_extension("tar").display().to_string());
         let import = ["import", "--change", "CMD [\"/bin/sleep\", \"1000\"]", "-", "pause"];
         done(self.docker(&import).stdin(fs::File::open(image)?))?;
         done(&mut self.docker(&["save", "--output", &tar, "pause"]))?;
