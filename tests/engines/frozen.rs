@@ -83,13 +83,14 @@ fn as_a_folder(host: &Host<'_>) -> Done {
     let mut exec = Waiting::spawn(&mut host.exec("exec"))?;
     let there = host.processes("term");
     until("its process is there", SOON, || host.processes("exec") > there)?;
-    let mut asked = match host.engine {
-        // Who asks for this container waits with it; podman shows no list without it.
-        Engine::Podman => Waiting::spawn(&mut host.command(&["ps"]))?,
-        _ => Waiting::spawn(&mut host.on(&["inspect"], "exec"))?,
+    // Who asks for this container waits with it; podman shows no list without it.
+    let mut asked = if host.is_podman() {
+        Waiting::spawn(&mut host.command(&["ps"]))?
+    } else {
+        Waiting::spawn(&mut host.on(&["inspect"], "exec"))?
     };
     let mut start = Waiting::spawn(&mut host.on(&["start"], "start"))?;
-    if host.engine == Engine::Docker {
+    if !host.is_podman() {
         done(&mut host.command(&["ps"]))?;
         until("a process of the one that starts", SOON, || host.processes("start") > 0)?;
     }
@@ -123,7 +124,7 @@ fn as_a_folder(host: &Host<'_>) -> Done {
 /// With somebody in the folder who has to run on, the others are frozen one by one.
 fn one_by_one(host: &Host<'_>) -> Done {
     // Podman keeps labels to itself.
-    let kind = if host.engine == Engine::Podman { "--annotation" } else { "--label" };
+    let kind = if host.is_podman() { "--annotation" } else { "--label" };
     host.run("exempt", &[kind, "clockgate.exempt=true"])?;
     host.run("excluded", &[])?;
     done(&mut host.on(&["pause"], "paused"))?;
@@ -181,6 +182,10 @@ impl<'a> Host<'a> {
         Ok(Self { world, engine, runtime, workloads, folder, ids: RefCell::default() })
     }
 
+    fn is_podman(&self) -> bool {
+        self.engine == Engine::Podman
+    }
+
     /// How many are frozen, which are all.
     fn freeze(&self) -> Result<usize, Failed> {
         let Frozen { frozen, of, stuck } = self.workloads.freeze(LIMIT)?;
@@ -197,9 +202,10 @@ impl<'a> Host<'a> {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        match self.engine {
-            Engine::Podman => self.world.podman(&[&["--runtime", self.runtime], args].concat()),
-            _ => self.world.docker(args),
+        if self.is_podman() {
+            self.world.podman(&[&["--runtime", self.runtime], args].concat())
+        } else {
+            self.world.docker(args)
         }
     }
 
@@ -211,9 +217,10 @@ impl<'a> Host<'a> {
         let folder = self.folder.file_name().unwrap_or_default().display();
         let (full, parent) = (self.name(name), format!("{}/{}/{folder}", self.world.cgroup, self.runtime));
         // Podman's own limit of processes takes a controller that cgroup2 lacks on a host with the others of version 1.
-        let own: &[&str] = match self.engine {
-            Engine::Podman => &["--log-driver", "k8s-file", "--pids-limit", "-1"],
-            _ => &["--runtime", self.runtime],
+        let own: &[&str] = if self.is_podman() {
+            &["--log-driver", "k8s-file", "--pids-limit", "-1"]
+        } else {
+            &["--runtime", self.runtime]
         };
         let ours = ["--name", &full, "--network", "none", "--cgroup-parent", &parent];
         let output = self.command(&[verb, own, &ours, flags, &["bb", "sh", "-c", TICKS]].concat()).output()?;
@@ -236,7 +243,7 @@ impl<'a> Host<'a> {
 
     /// Podman reads no log of anybody while a container's lock is held.
     fn ticks_of_docker(&self, name: &str) -> Option<usize> {
-        (self.engine == Engine::Docker).then(|| self.ticks(name))
+        (!self.is_podman()).then(|| self.ticks(name))
     }
 
     fn runs(&self, name: &str) -> Done {
@@ -252,7 +259,7 @@ impl<'a> Host<'a> {
 
     /// How many processes the container has, as its cgroup says: the engine may be waiting for it.
     fn processes(&self, name: &str) -> usize {
-        let prefix = if self.engine == Engine::Podman { "libpod-" } else { "" };
+        let prefix = if self.is_podman() { "libpod-" } else { "" };
         let id = self.ids.borrow().get(name).cloned().unwrap_or_default();
         let file = self.folder.join(format!("{prefix}{id}")).join("cgroup.procs");
         fs::read_to_string(file).map_or(0, |text| text.lines().count())

@@ -2,6 +2,7 @@
 //! user sees, and what passes.
 #![expect(clippy::disallowed_methods, reason = "a condition is looked at again and again, until its deadline")]
 
+mod boot;
 mod containerd;
 mod direct;
 mod docker;
@@ -23,7 +24,9 @@ use world::{View, World};
 use wrapper::Wrapper;
 
 fn main() -> ExitCode {
-    let args = Arguments::from_args();
+    let mut args = Arguments::from_args();
+    // They wait more than they work.
+    args.test_threads.get_or_insert(4);
     let lacks = world::lacks_engines();
     let trials = if args.list || lacks.is_some() { Ok((names(lacks.as_deref()), vec![])) } else { on_engines() };
     match trials {
@@ -46,8 +49,15 @@ fn main() -> ExitCode {
 }
 
 /// On a machine as this one is.
-const HERE: &[&[world::Trial]] =
-    &[docker::TRIALS, containerd::TRIALS, podman::TRIALS, frozen::TRIALS, kubernetes::TRIALS, installed::TRIALS];
+const HERE: &[&[world::Trial]] = &[
+    docker::TRIALS,
+    containerd::TRIALS,
+    podman::TRIALS,
+    frozen::TRIALS,
+    kubernetes::TRIALS,
+    boot::TRIALS,
+    installed::TRIALS,
+];
 
 /// Where there is cgroup2 alone.
 const UNIFIED: &[&[world::Trial]] = &[frozen::UNIFIED];
