@@ -3,10 +3,12 @@
 #![expect(clippy::disallowed_methods, reason = "a condition is looked at again and again, until its deadline")]
 
 mod boot;
+mod compose;
 mod containerd;
 mod direct;
 mod docker;
 mod frozen;
+mod inside;
 mod installed;
 mod kubernetes;
 #[path = "../lab/mod.rs"]
@@ -56,11 +58,13 @@ const HERE: &[&[world::Trial]] = &[
     frozen::TRIALS,
     kubernetes::TRIALS,
     boot::TRIALS,
+    compose::TRIALS,
+    inside::TRIALS,
     installed::TRIALS,
 ];
 
 /// Where there is cgroup2 alone.
-const UNIFIED: &[&[world::Trial]] = &[frozen::UNIFIED];
+const UNIFIED: &[&[world::Trial]] = &[frozen::UNIFIED, compose::UNIFIED];
 
 /// The trials as they are where they cannot run.
 fn names(lacks: Option<&str>) -> Vec<Trial> {

@@ -116,7 +116,7 @@ impl World {
     }
 
     /// A program inside that runs until the world ends.
-    fn daemon(&self, program: &str) -> Command {
+    pub fn daemon(&self, program: &str) -> Command {
         let mut daemon = self.enter();
         daemon.arg(program);
         daemon
@@ -160,8 +160,24 @@ impl World {
         }
         fs::write(bin.join("chronyd"), "#!/bin/sh\nexec echo \"$@\"\n")?;
         fs::set_permissions(bin.join("chronyd"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let mut tar = Command::new("tar");
-        done(tar.arg("-cf").arg(self.path("image.tar")).arg("-C").arg(self.path("image")).arg("."))
+        self.pack("image").map(drop)
+    }
+
+    /// An image with the static program in it, and nothing else but the links by which a /usr is found that is mounted.
+    pub fn make_empty_image(&self) -> Result<PathBuf, Failed> {
+        let folder = self.path("empty");
+        fs::create_dir(&folder)?;
+        for library in ["lib", "lib64"] {
+            std::os::unix::fs::symlink(format!("usr/{library}"), folder.join(library))?;
+        }
+        done(Command::new("strip").arg("-o").arg(folder.join("clockgate")).arg(lab::CLOCKGATE))?;
+        self.pack("empty")
+    }
+
+    fn pack(&self, folder: &str) -> Result<PathBuf, Failed> {
+        let tar = self.path(&format!("{folder}.tar"));
+        done(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(self.path(folder)).arg("."))?;
+        Ok(tar)
     }
 
     /// Starts dockerd with these runtimes and waits until it answers.
