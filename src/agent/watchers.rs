@@ -1,9 +1,8 @@
-//! What runs beside the loop: the sources of disruptions and the bus. One that ends is started again, later and later.
+//! What runs beside the loop: the sources of disruptions, but for the clock's being set, and the bus. One that ends is started again, later and later.
 
 use std::error::Error;
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -14,26 +13,17 @@ use crate::config::Config;
 use crate::decision::{Event, Kind};
 use crate::disruption::vsock::{self, Callers, Desk};
 use crate::disruption::watch::{self, Witness};
-use crate::disruption::{clock_set, hypervisor, logind, network, vmclock, vmgenid};
+use crate::disruption::{hypervisor, logind, network, vmclock, vmgenid};
 
 use crate::publish::bus::{self, Face};
 use crate::reference::{phc, rtc};
-use crate::sys::step::SystemClock;
 
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LAST: Duration = Duration::from_secs(60);
 
 /// Starts them all; they end when what is returned is dropped.
-pub(super) fn start(
-    config: &Config,
-    clock: &Arc<SystemClock>,
-    events: &mpsc::Sender<Event>,
-    face: &Face,
-    callers: Callers,
-) -> JoinSet<()> {
+pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face, callers: Callers) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
-    let (clock, to) = (clock.clone(), events.clone());
-    watchers.spawn(kept("clock_set", events.clone(), move || clock_set::watch(clock.clone(), to.clone())));
     let to = events.clone();
     watchers.spawn(kept("network", events.clone(), move || network::watch(to.clone())));
     let (root, to) = (config.root.clone(), events.clone());

@@ -31,7 +31,9 @@ pub struct Cli {
     verb: Verb,
 }
 
+// `run` waits for its own words alone to be set up, and is in front of every command.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Verb {
     /// Keep the gate of this host
     Agent(agent::Args),
@@ -118,6 +120,22 @@ impl Cli {
             Verb::Config(args) => args.run(),
             Verb::Hooks(args) => args.run(),
             Verb::Oci(args) => args.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_help_of_a_verb_begins_as_the_list_of_verbs_has_it() {
+        let mut listed = Cli::command();
+        for verb in listed.get_subcommands_mut() {
+            let told = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            let help = verb.render_help().to_string();
+            assert!(!told.is_empty() && help.starts_with(&told), "{}: {help}", verb.get_name());
         }
     }
 }

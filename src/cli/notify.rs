@@ -13,7 +13,6 @@ use crate::duration;
 use crate::exit::Exit;
 use crate::publish::bus::client::{self, Client, Outcome, What};
 
-/// Options of `clockgate notify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What happens, or has happened

@@ -8,7 +8,6 @@ use crate::exit::Exit;
 use crate::page::{self, Page, View};
 use crate::sys::clock::boottime;
 
-/// Options of `clockgate status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of the gate page

@@ -30,7 +30,6 @@ const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 /// Between two attempts to reach a guest.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// Options of `clockgate vm`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
