@@ -78,8 +78,9 @@ pub async fn run(
     if let Err(error) = corridor.performer.thaw_all() {
         error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
     }
-    let _watchers =
-        watchers::start(&config, &disruptions, &Face { snapshots: seen, notices }, corridor.performer.callers());
+    let callers = corridor.performer.callers();
+    let face = Face { snapshots: seen, notices, callers, root: config.root.clone() };
+    let _watchers = watchers::start(&config, &disruptions, &face);
     corridor.take(Event::Started)?;
     unit::ready();
     tokio::pin!(shutdown);

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
+use crate::decision::Boottime;
 use crate::exit::Exit;
 
 mod agent;
@@ -13,6 +14,7 @@ mod gate_options;
 mod hooks;
 mod log;
 mod measure;
+mod moment;
 mod notify;
 mod oci;
 mod run;
@@ -102,11 +104,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 }
 
 impl Cli {
-    /// Performs the verb.
+    /// Performs the verb of a process that began at that moment.
     ///
     /// # Errors
     /// [`Error`], with the exit code that belongs to it.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         match self.verb {
             Verb::Agent(args) => args.run(),
             Verb::Run(args) => args.run(),
@@ -114,9 +116,9 @@ impl Cli {
             Verb::Sync(args) => args.run(),
             Verb::Measure(args) => args.run(),
             Verb::Status(args) => args.run(),
-            Verb::Notify(args) => args.run(),
+            Verb::Notify(args) => args.run(began),
             Verb::Thaw(args) => args.run(),
-            Verb::Vm(args) => args.run(),
+            Verb::Vm(args) => args.run(began),
             Verb::Config(args) => args.run(),
             Verb::Hooks(args) => args.run(),
             Verb::Oci(args) => args.run(),

@@ -19,6 +19,7 @@ pub mod liar;
 pub mod namespace;
 pub mod server;
 pub mod stage;
+pub mod told;
 pub mod watch;
 pub mod wire;
 pub mod work;

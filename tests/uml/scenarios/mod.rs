@@ -18,6 +18,7 @@ mod sleep;
 mod soak;
 mod step;
 mod timesyncd;
+mod told;
 mod unit;
 mod without;
 
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Scenario> {
             chrony::SCENARIOS,
             timesyncd::SCENARIOS,
             network::SCENARIOS,
+            told::SCENARIOS,
             crash::SCENARIOS,
             freeze::SCENARIOS,
         ]
