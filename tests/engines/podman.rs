@@ -144,7 +144,8 @@ fn hook(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     let mut run = Waiting::spawn(&mut with_hook(world, &hooks, &args))?;
     wrapper.wait_until_said(1, "held for 0 s: the gate is shut: resume: measuring")?;
     let said = wrapper.said();
-    let short = said.split_once("podman: container ").and_then(|(_, rest)| rest.split(' ').next()).ok_or(said.clone())?;
+    let short =
+        said.split_once("podman: container ").and_then(|(_, rest)| rest.split(' ').next()).ok_or(said.clone())?;
     let status = Command::new(CLOCKGATE).args(["status", "--page"]).arg(&wrapper.public).output()?;
     let named = |line: &str| line.contains(&format!("Held: podman: container {short}")) && line.contains(" (echo) ");
     expect(texts(&status).0.lines().any(named), &status)?;
