@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Cause, Event, Gate, Machine, Snapshot};
+use crate::disruption::clock_set::ClockSet;
 use crate::disruption::notify::Notice;
 use crate::publish::bus::Face;
 use crate::publish::clockbound::ClockBoundPage;
@@ -57,42 +58,48 @@ pub async fn run(
 ) -> Result<(), Error> {
     let (page, epoch) = GatePage::open(&config.page)?;
     let clock = Arc::new(SystemClock::new());
-    let (events, mut inbox) = mpsc::channel(QUEUE);
-    let (notices, mut notice_inbox) = mpsc::channel(QUEUE);
+    let clock_set = ClockSet::new(clock.clone()).map_err(Error::Alarm)?;
+    let (disruptions, mut disrupted) = mpsc::channel(QUEUE);
+    let (outcomes, mut done) = mpsc::channel(QUEUE);
+    let (notices, mut noticed) = mpsc::channel(QUEUE);
     let (snapshots, seen) = watch::channel(Snapshot { epoch, ..Snapshot::default() });
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     let mut corridor = Corridor {
         machine: Machine::new(config.policy.clone(), epoch),
         alarm: Alarm::new().and_then(readable).map_err(Error::Alarm)?,
-        performer: Performer::new(corrector, events.clone(), &config),
+        performer: Performer::new(corrector, outcomes, &config),
         page,
         clockbound: clockbound(&config),
         last_good: LastGood::new(&config.root),
         snapshots,
         sleepers: vec![],
+        watchdog: Watchdog::new(boottime()),
     };
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
     if let Err(error) = corridor.performer.thaw_all() {
         error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
     }
-    let _watchers =
-        watchers::start(&config, &clock, &events, &Face { snapshots: seen, notices }, corridor.performer.callers());
+    let callers = corridor.performer.callers();
+    let face = Face { snapshots: seen, notices, callers, root: config.root.clone() };
+    let _watchers = watchers::start(&config, &disruptions, &face);
     corridor.take(Event::Started)?;
     unit::ready();
-    let mut watchdog = Watchdog::new();
     tokio::pin!(shutdown);
     loop {
+        // In this order: what voids a proof is heard before what would make one.
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(notice) = notice_inbox.recv() => corridor.take_notice(notice)?,
-            Some(event) = inbox.recv() => corridor.take(event)?,
+            Some(notice) = noticed.recv() => corridor.take_notice(notice)?,
+            events = clock_set.changed() => corridor.take_all(events.map_err(Error::Alarm)?)?,
+            Some(event) = disrupted.recv() => corridor.take(event)?,
+            Some(event) = done.recv() => corridor.take_all(clock_set.before(event))?,
             Some(config) = reloads.recv() => corridor.reload(config),
             rung = rung(&corridor.alarm) => {
                 rung.map_err(Error::Alarm)?;
+                corridor.watchdog.alive(boottime());
                 corridor.take(Event::Alarm)?;
             }
-            () = watchdog.due() => unit::alive(),
         }
     }
     unit::stopping();
@@ -111,6 +118,7 @@ struct Corridor {
     snapshots: watch::Sender<Snapshot>,
     /// Who waits to be let go to sleep.
     sleepers: Vec<oneshot::Sender<Snapshot>>,
+    watchdog: Watchdog,
 }
 
 impl Corridor {
@@ -124,6 +132,10 @@ impl Corridor {
         // Whoever asked may have gone.
         let _ = answer.send(self.machine.snapshot());
         Ok(())
+    }
+
+    fn take_all(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        events.into_iter().try_for_each(|event| self.take(event))
     }
 
     /// One step of the walk: decide, publish, act.
@@ -144,7 +156,7 @@ impl Corridor {
             self.act(action);
         }
         self.prepare(&before, &after);
-        self.alarm.get_ref().set(self.machine.alarm()).map_err(Error::Alarm)
+        self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(Error::Alarm)
     }
 
     /// New rules apply from the next answer on; new servers from the next question.

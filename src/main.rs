@@ -12,6 +12,8 @@ use clap::Parser;
 /// The C library calls this; the arguments come by [`std::env::args_os`], which the C library filled before.
 #[unsafe(no_mangle)]
 pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
+    // A time that is told as an argument is that of this moment.
+    let began = clockgate::sys::clock::boottime();
     let cli = match clockgate::cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -20,7 +22,7 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
             return error.exit_code();
         }
     };
-    match cli.run() {
+    match cli.run(began) {
         Ok(exit) => exit as c_int,
         Err(error) => {
             let mut text = format!("clockgate: {error}");

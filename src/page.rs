@@ -148,11 +148,14 @@ impl Page {
             }
         };
         let file = File::open(&path).map_err(unreadable)?;
+        // The file is made, then laid, then written into, and its first words last: until then no agent has been here.
+        if file.metadata().map_err(unreadable)?.len() == 0 {
+            return Err(Error::Absent(path));
+        }
         let page = Self { mapping: Mapping::new(&file).map_err(unreadable)? };
         match (page.mapping.load_u64(at::MAGIC), page.mapping.load_u32(at::VERSION)) {
             (MAGIC, VERSION) => {}
-            // The file is laid before the agent writes into it.
-            (0, 0) => return Err(Error::Absent(path)),
+            (0, _) => return Err(Error::Absent(path)),
             (MAGIC, version) => return Err(Error::Foreign { path, found: format!("its version is {version}") }),
             _ => return Err(Error::Foreign { path, found: "it does not begin with CLKGATE".to_owned() }),
         }

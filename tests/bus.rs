@@ -61,6 +61,8 @@ fn main() {
             a_bus_that_dies_is_joined_again_and_a_name_that_is_taken_waited_for;
         socket needs ["dbus-send"] =>
             without_a_bus_our_own_client_syncs_and_notifies,
+            a_caller_that_tells_the_time_is_asked_until_the_clock_is_proven_or_disrupted_again,
+            a_time_with_an_announcement_or_from_another_moment_is_refused,
             libdbus_is_served_on_the_socket_and_peers_hear_of_changes,
             the_socket_is_roots_alone_and_replaces_a_dead_one_but_never_a_living_one,
             garbage_on_the_socket_harms_nobody_else;

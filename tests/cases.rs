@@ -122,17 +122,19 @@ impl World {
         })
     }
 
-    /// `a=+3600s±1ms b=0s±5ms`; nothing is nobody.
+    /// `a=+3600s±1ms b=0s±5ms`; nothing is nobody; `a=0s±50ms@12.5` is an answer as of that moment.
     fn measurement(&self, text: &str, now: Boottime) -> Result<Measurement, String> {
         let reading = |word: &str| {
             let (source, said) = word.split_once('=').ok_or("source=offset±distance is wanted")?;
             let (offset, distance) = said.split_once('±').ok_or("offset±distance is wanted")?;
+            let (distance, as_of) = distance.split_once('@').unwrap_or((distance, ""));
+            let as_of = if as_of.is_empty() { now } else { Boottime::from_nanos(nanos(as_of)?.unsigned_abs()) };
             Ok(Reading {
                 source: source.to_owned(),
                 kind: Kind::Ntp,
-                as_of: now,
+                as_of,
                 local: Realtime::from_secs(LOCAL_AT_BOOT)
-                    + Offset::from_nanos(now.as_nanos().cast_signed())
+                    + Offset::from_nanos(as_of.as_nanos().cast_signed())
                     + self.moved,
                 offset: Offset::from_nanos(nanos(offset)?),
                 root_distance: Duration::from_nanos(nanos(distance)?.unsigned_abs()),

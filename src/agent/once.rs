@@ -1,5 +1,6 @@
 //! The walk once, without an agent: what `clockgate sync` does. Nothing is published and nothing is watched.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -8,7 +9,7 @@ use super::{Error, Performer, tell};
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
-use crate::disruption::clock_set;
+use crate::disruption::clock_set::ClockSet;
 use crate::sys::clock::boottime;
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
@@ -35,34 +36,38 @@ pub struct Outcome {
 /// [`Error::Alarm`].
 pub async fn once(config: &Config) -> Result<Outcome, Error> {
     let clock = Arc::new(SystemClock::new());
-    let (events, mut inbox) = mpsc::channel(super::QUEUE);
+    let (outcomes, mut inbox) = mpsc::channel(super::QUEUE);
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
-    let performer = Performer::new(corrector, events.clone(), config);
+    let performer = Performer::new(corrector, outcomes, config);
     let alarm = Alarm::new().and_then(readable).map_err(Error::Alarm)?;
-    // A stranger's step between the two exchanges voids the first one here as well.
-    let watch = tokio::spawn(clock_set::watch(clock, events));
+    let clock_set = ClockSet::new(clock.clone()).map_err(Error::Alarm)?;
     // Who steps a clock by hand does not mean to stop what runs.
     let policy = Policy { freeze: None, ..config.policy.clone() };
     let mut machine = Machine::new(policy, Epoch::default());
     let mut outcome = Outcome::default();
-    let mut event = Event::Started;
+    let mut events = VecDeque::from([Event::Started]);
     loop {
+        let Some(event) = events.pop_front() else {
+            events.extend(tokio::select! {
+                biased;
+                set = clock_set.changed() => set.map_err(Error::Alarm)?,
+                // A stranger's step between the two exchanges voids the first one here as well.
+                Some(event) = inbox.recv() => clock_set.before(event),
+                rung = super::rung(&alarm) => rung.map(|()| vec![Event::Alarm]).map_err(Error::Alarm)?,
+            });
+            continue;
+        };
         tell::event(&event);
         outcome.note(&event);
         let actions = machine.step(event, boottime());
         let given_up = matches!(machine.state(), State::GaveUp(_)) || outcome.not_permitted.is_some();
         if machine.state() == State::Synchronized || given_up {
-            watch.abort();
             outcome.end = machine.snapshot();
             outcome.trouble = machine.trouble().to_string();
             return Ok(outcome);
         }
         actions.into_iter().for_each(|action| performer.start(action));
         alarm.get_ref().set(machine.alarm()).map_err(Error::Alarm)?;
-        event = tokio::select! {
-            Some(event) = inbox.recv() => event,
-            rung = super::rung(&alarm) => rung.map(|()| Event::Alarm).map_err(Error::Alarm)?,
-        };
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
-use crate::disruption::vsock::Callers;
+use crate::disruption::callers::Callers;
 use crate::reference::{References, ServerName, defaults, hardware, rtc};
 use crate::workload::{self, Thoroughness, Workloads};
 
@@ -109,7 +109,7 @@ impl Performer {
         Some(match action {
             Action::Forget(epoch) => {
                 // First of all: the stale clock is soon written into it.
-                let rtc = self.rtc();
+                let rtc = self.rtc().await;
                 Event::Forgotten(epoch, Forgotten { rtc, ..self.corrector.forget().await })
             }
             Action::Measure(epoch, Way::Own) => Event::Measured(epoch, self.measure().await),
@@ -186,19 +186,23 @@ impl Performer {
     }
 
     /// What the RTC says, as far as it is worth believing.
-    fn rtc(&self) -> Option<Fix> {
-        let reading =
-            rtc::evidence(&self.rules.root).inspect_err(|error| debug!(%error, "no word from the RTC")).ok()?;
+    async fn rtc(&self) -> Option<Fix> {
+        let rules = self.rules.clone();
+        let read = tokio::task::spawn_blocking(move || rtc::evidence(&rules.root)).await.ok()?;
+        let reading = read.inspect_err(|error| debug!(%error, "no word from the RTC")).ok()?;
         let worth = *self.rtc_worth.lock().unwrap_or_else(PoisonError::into_inner);
         let believed = rtc::believed(reading, worth)?;
         Some(Fix { at: believed.as_of, truth: believed.local + believed.offset })
     }
 
-    /// The clock was just proven right: what is the RTC worth?
+    /// The clock was just proven right: what is the RTC worth? Found out in the background.
     pub(super) fn judge_rtc(&self) {
-        if let Ok(reading) = rtc::evidence(&self.rules.root) {
-            *self.rtc_worth.lock().unwrap_or_else(PoisonError::into_inner) = rtc::worth(&reading);
-        }
+        let (rules, worth) = (self.rules.clone(), self.rtc_worth.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Ok(reading) = rtc::evidence(&rules.root) {
+                *worth.lock().unwrap_or_else(PoisonError::into_inner) = rtc::worth(&reading);
+            }
+        });
     }
 
     async fn find_servers(&self, asked: &mut Option<Vec<ServerName>>) {

@@ -31,7 +31,6 @@ pub(super) fn event(event: &Event) {
         }
         Event::Frozen(epoch, Frozen { frozen, of, .. }) if *of > 0 => info!(epoch = epoch.get(), frozen, of, "frozen"),
         Event::Thawed(epoch, Err(why)) => error!(epoch = epoch.get(), "not thawed; trying again: {why}"),
-        Event::SourceLost(source) => warn!(source, "a source of disruptions is lost; trying to get it back"),
         Event::Started
         | Event::Disrupted(_)
         | Event::Sleeping(_)
@@ -40,6 +39,8 @@ pub(super) fn event(event: &Event) {
         | Event::Frozen(..)
         | Event::Thawed(_, Ok(()))
         | Event::NetworkChanged
+        // Who lost it has said why.
+        | Event::SourceLost(_)
         | Event::Alarm => {}
     }
 }

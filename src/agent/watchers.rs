@@ -1,9 +1,8 @@
-//! What runs beside the loop: the sources of disruptions and the bus. One that ends is started again, later and later.
+//! What runs beside the loop: the sources of disruptions, but for the clock's being set, and the bus. One that ends is started again, later and later.
 
 use std::error::Error;
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,28 +11,19 @@ use tracing::{error, warn};
 
 use crate::config::Config;
 use crate::decision::{Event, Kind};
-use crate::disruption::vsock::{self, Callers, Desk};
+use crate::disruption::vsock::{self, Desk, Port};
 use crate::disruption::watch::{self, Witness};
-use crate::disruption::{clock_set, hypervisor, logind, network, vmclock, vmgenid};
+use crate::disruption::{hypervisor, logind, network, vmclock, vmgenid};
 
 use crate::publish::bus::{self, Face};
-use crate::reference::{phc, rtc};
-use crate::sys::step::SystemClock;
+use crate::reference::{phc, rtc, vmclock as vmclock_time};
 
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LAST: Duration = Duration::from_secs(60);
 
 /// Starts them all; they end when what is returned is dropped.
-pub(super) fn start(
-    config: &Config,
-    clock: &Arc<SystemClock>,
-    events: &mpsc::Sender<Event>,
-    face: &Face,
-    callers: Callers,
-) -> JoinSet<()> {
+pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
-    let (clock, to) = (clock.clone(), events.clone());
-    watchers.spawn(kept("clock_set", events.clone(), move || clock_set::watch(clock.clone(), to.clone())));
     let to = events.clone();
     watchers.spawn(kept("network", events.clone(), move || network::watch(to.clone())));
     let (root, to) = (config.root.clone(), events.clone());
@@ -44,9 +34,13 @@ pub(super) fn start(
         let (seen, to) = (face.snapshots.clone(), events.clone());
         watchers.spawn(async move { watch::watch(witness, seen, to).await.unwrap_or_else(|never| match never {}) });
     }
-    if let (true, Ok(port)) = (config.vsock.enabled, u32::try_from(config.vsock.port)) {
-        let desk = Desk { notices: face.notices.clone(), published: face.snapshots.clone(), callers };
-        watchers.spawn(kept("vsock", events.clone(), move || vsock::serve(port, desk.clone())));
+    if let (true, Ok(port), Ok(peer)) =
+        (config.vsock.enabled, u32::try_from(config.vsock.port), u32::try_from(config.vsock.peer))
+    {
+        let at = Port { port, peer };
+        let Face { snapshots, notices, callers, .. } = face.clone();
+        let desk = Desk { notices, published: snapshots, callers };
+        watchers.spawn(kept("vsock", events.clone(), move || vsock::serve(at, desk.clone())));
     }
     if config.bus.system {
         // These two come back by themselves when the bus was away.
@@ -72,6 +66,10 @@ fn witnesses(root: &Path) -> Vec<Witness> {
     });
     let mut witnesses: Vec<Witness> = clocks.collect();
     let root = root.to_owned();
+    if vmclock_time::measure(&root).is_ok() {
+        let root = root.clone();
+        witnesses.push(Witness::new("vmclock0", Kind::VmClock, move || vmclock_time::measure(&root).ok()));
+    }
     if rtc::evidence(&root).is_ok() {
         witnesses.push(Witness::new("rtc", Kind::Rtc, move || rtc::evidence(&root).ok()));
     }
@@ -92,7 +90,7 @@ where
 {
     let mut pause = PAUSE_FIRST;
     while let Err(error) = source().await {
-        warn!(source = name, %error, "a source of disruptions ended");
+        warn!(source = name, %error, "a source of disruptions is lost; trying to get it back");
         if events.send(Event::SourceLost(name)).await.is_err() {
             return;
         }

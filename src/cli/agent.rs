@@ -13,7 +13,6 @@ use crate::disruption::signal;
 use crate::exit::Exit;
 use crate::publish::{clockbound, gate_page};
 
-/// Options of `clockgate agent`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Read the configuration, and everything else that belongs to the host, below this folder

@@ -10,7 +10,6 @@ use crate::cli::Error;
 use crate::config::{self, Fault, Loaded, print};
 use crate::exit::Exit;
 
-/// Options of `clockgate config`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -10,7 +10,7 @@ use crate::page;
 use crate::reference::ServerName;
 use crate::waiter::{NoAgent, OnTimeout, Options, Refusal};
 
-/// How to wait for the gate.
+// How to wait for the gate; no documentation comment, which would be what `run --help` begins with.
 #[derive(Debug, clap::Args)]
 pub struct GateOptions {
     /// How long to wait: 30s, 2min, or `infinity`

@@ -7,7 +7,6 @@ use crate::exit::Exit;
 use crate::hooks::{self, Change, Host, Standing, Target, unified};
 use crate::waiter::oci;
 
-/// Options of `clockgate hooks`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -21,7 +21,6 @@ use crate::sys::step::SystemClock;
 /// The version of what `--json` prints; raised when a field changes its meaning or goes.
 const JSON_VERSION: u32 = 1;
 
-/// Options of `clockgate measure`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Ask this NTP server, and only those named so (default: CLOCKGATE_SERVERS, the configuration's, those of the running

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
+use crate::decision::Boottime;
 use crate::exit::Exit;
 
 mod agent;
@@ -13,6 +14,7 @@ mod gate_options;
 mod hooks;
 mod log;
 mod measure;
+mod moment;
 mod notify;
 mod oci;
 mod run;
@@ -31,7 +33,9 @@ pub struct Cli {
     verb: Verb,
 }
 
+// `run` waits for its own words alone to be set up, and is in front of every command.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Verb {
     /// Keep the gate of this host
     Agent(agent::Args),
@@ -100,11 +104,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 }
 
 impl Cli {
-    /// Performs the verb.
+    /// Performs the verb of a process that began at that moment.
     ///
     /// # Errors
     /// [`Error`], with the exit code that belongs to it.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         match self.verb {
             Verb::Agent(args) => args.run(),
             Verb::Run(args) => args.run(),
@@ -112,12 +116,28 @@ impl Cli {
             Verb::Sync(args) => args.run(),
             Verb::Measure(args) => args.run(),
             Verb::Status(args) => args.run(),
-            Verb::Notify(args) => args.run(),
+            Verb::Notify(args) => args.run(began),
             Verb::Thaw(args) => args.run(),
-            Verb::Vm(args) => args.run(),
+            Verb::Vm(args) => args.run(began),
             Verb::Config(args) => args.run(),
             Verb::Hooks(args) => args.run(),
             Verb::Oci(args) => args.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_help_of_a_verb_begins_as_the_list_of_verbs_has_it() {
+        let mut listed = Cli::command();
+        for verb in listed.get_subcommands_mut() {
+            let told = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            let help = verb.render_help().to_string();
+            assert!(!told.is_empty() && help.starts_with(&told), "{}: {help}", verb.get_name());
         }
     }
 }

@@ -4,17 +4,19 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ArgGroup;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
-use crate::cli::Error;
+use crate::cli::{Error, moment};
 use crate::config::Config;
+use crate::decision::{Boottime, Realtime};
 use crate::duration;
 use crate::exit::Exit;
-use crate::publish::bus::client::{self, Client, Outcome, What};
+use crate::publish::bus::client::{self, Client, Outcome, Told, What};
 
-/// Options of `clockgate notify`.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("waits").args(["wait", "time"]).multiple(true))]
 pub struct Args {
     /// What happens, or has happened
     #[arg(value_parser = PossibleValuesParser::new(What::ALL.map(What::name)))]
@@ -23,8 +25,15 @@ pub struct Args {
     #[arg(long)]
     wait: bool,
     /// How long to wait at most
-    #[arg(long, value_name = "D", value_parser = duration::parse, default_value = "60s", requires = "wait")]
+    #[arg(long, value_name = "D", value_parser = duration::parse, default_value = "60s", requires = "waits")]
     timeout: Duration,
+    /// Tell the time as well, and wait (resume, post-restore; for root): 2026-11-24T12:00:00.25Z, or @1795521600.25 as
+    /// `date +@%s.%N` prints it; what it was when this command began
+    #[arg(long, value_name = "T", value_parser = moment::parse, requires = "bound")]
+    time: Option<Realtime>,
+    /// How wrong that time may be, the way to this command included
+    #[arg(long, value_name = "B", value_parser = duration::parse, requires = "time")]
+    bound: Option<Duration>,
     /// The agent's socket [default: bus.peer of the configuration]
     #[arg(long, value_name = "PATH")]
     bus: Option<PathBuf>,
@@ -35,17 +44,26 @@ pub struct Args {
 
 impl Args {
     /// Performs the verb: 0 when the agent took it, and with `--wait` when what was waited for has come.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         let what = What::named(&self.what);
         let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
-        let patience = if self.wait { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
-        let outcome = Client::connect(&socket(self.bus))?.notify(what, patience)?;
+        let told = self.time.zip(self.bound).map(|(at, bound)| Told { at, as_of: began, bound });
+        if told.is_some() && what.begins() {
+            return Err(Error::new(Exit::Usage, format!("no time is told with `{}`, only after it", self.what)));
+        }
+        let waits = self.wait || told.is_some();
+        let patience = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
+        let agent = Client::connect(&socket(self.bus))?;
+        let outcome = match told {
+            Some(told) => agent.notify_with_time(what, told, patience)?,
+            None => agent.notify(what, patience)?,
+        };
         if self.json {
             println!("{}", json!({"version": 1, "notified": what.name(), "agent": outcome}));
-        } else if self.wait {
+        } else if waits {
             println!("{}", sentence(&outcome));
         }
-        let waited_in_vain = self.wait && !what.begins() && outcome.gate != "open";
+        let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
         Ok(if waited_in_vain { Exit::StillShut } else { Exit::Ok })
     }
 }
@@ -80,6 +98,7 @@ impl From<client::Error> for Error {
         }
         let exit = match error {
             client::Error::NoAgent { .. } | client::Error::Stuck { .. } => Exit::NoAgent,
+            client::Error::Refused(_) => Exit::Usage,
             client::Error::NotPermitted(_) => Exit::NotPermitted,
             client::Error::StillShut(_) => Exit::StillShut,
         };

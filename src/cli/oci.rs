@@ -6,7 +6,7 @@ use crate::cli::Error;
 use crate::exit::Exit;
 use crate::waiter::oci;
 
-/// Options of `clockgate oci`: none of its own, whatever comes is the runtime's.
+// None of its own: whatever comes is the runtime's.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct Args {

@@ -8,7 +8,6 @@ use crate::exit::Exit;
 use crate::sys::signals;
 use crate::waiter::{Ground, Progress, Style, run, wait};
 
-/// Options of `clockgate run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

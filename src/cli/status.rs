@@ -9,7 +9,6 @@ use crate::page::{self, Page, View};
 use crate::sys::clock::boottime;
 use crate::waiter::oci::{self, Waiting};
 
-/// Options of `clockgate status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of the gate page

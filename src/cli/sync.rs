@@ -16,7 +16,6 @@ use crate::publish::bus::client::Client;
 use crate::reference::ServerName;
 use crate::sys::clock::boottime;
 
-/// Options of `clockgate sync`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Ask this server and no other; may be given again, and two that agree may ask for a larger step than one

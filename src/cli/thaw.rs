@@ -12,7 +12,6 @@ use crate::workload::guard::{self, Watch};
 use crate::workload::tree::Place;
 use crate::workload::{self, Settings, Thawed, ledger};
 
-/// Options of `clockgate thaw`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print JSON

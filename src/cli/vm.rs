@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
-use crate::cli::Error;
 use crate::cli::notify::sentence;
+use crate::cli::{Error, moment};
 use crate::decision::{Boottime, Gate, Realtime, drift, forward};
 use crate::disruption::notify::What;
 use crate::disruption::vsock::wire::{ANSWER_MOST, PORT, Reply, Request, Time, greeted};
@@ -30,7 +30,6 @@ const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 /// Between two attempts to reach a guest.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// Options of `clockgate vm`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -63,10 +62,13 @@ struct Notify {
     /// How long to wait at most
     #[arg(long, value_name = "D", value_parser = duration::parse, default_value = "60s")]
     timeout: Duration,
-    /// Tell the time as well, and wait: `now`, or seconds since 1970; with how wrong it may be, as in now±50ms or now+-50ms
-    /// (`now` alone: as wrong as this host's own gate or kernel says)
-    #[arg(long, value_name = "T[±B]")]
-    time: Option<Told>,
+    /// Tell the time as well, and wait: `now`, or what it was when this command began, 2026-11-24T12:00:00.25Z or
+    /// @1795521600.25
+    #[arg(long, value_name = "T")]
+    time: Option<When>,
+    /// How wrong that time may be [default, for `now`: what this host's own gate or kernel says of its clock]
+    #[arg(long, value_name = "B", value_parser = duration::parse, requires = "time")]
+    bound: Option<Duration>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -74,27 +76,27 @@ struct Notify {
 
 impl Args {
     /// Performs the verb: 0 when the guest's agent took it, and when what was waited for has come.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         match self.verb {
-            Verb::Notify(notify) => notify.run(),
+            Verb::Notify(notify) => notify.run(began),
         }
     }
 }
 
 impl Notify {
-    fn run(self) -> Result<Exit, Error> {
-        let began = boottime();
+    fn run(self, began: Boottime) -> Result<Exit, Error> {
         let what = What::named(&self.what);
         let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
         let waits = self.wait || self.time.is_some();
         let wait = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
+        let told = Told { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
         // A clock that is not known to be right is found out before the guest is told.
-        if let Some(told) = self.time {
-            told.answer(0, began)?;
+        if self.time.is_some() {
+            told.answer(0)?;
         }
         let stream = self.reach(began + wait)?;
         let request = Request { what, wait, tells_time: self.time.is_some() };
-        let answer = converse(stream, request, |nonce| self.time.unwrap_or(Told::NOW).answer(nonce, began))?;
+        let answer = converse(stream, request, |nonce| told.answer(nonce))?;
         let outcome = outcome(&answer);
         if self.json {
             println!("{}", json!({"version": 1, "notified": what.name(), "agent": answer}));
@@ -188,58 +190,52 @@ fn outcome(answer: &Value) -> Outcome {
     }
 }
 
-/// A time to tell, and how wrong it may be.
+/// Which time is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The time when this program began; none: whatever this host's clock says when it is asked.
-    at: Option<Realtime>,
-    /// None: what this host knows of its own clock.
-    bound: Option<Duration>,
+enum When {
+    /// Whatever this host's clock says when it is asked.
+    Now,
+    /// This, when the command began.
+    At(Realtime),
 }
 
-impl Told {
-    const NOW: Self = Self { at: None, bound: None };
-
-    fn answer(self, nonce: u64, began: Boottime) -> Result<Time, Error> {
-        let bound = match self.bound {
-            Some(bound) => bound,
-            None => own_bound(Path::new(page::DIRECTORY))?,
-        };
-        let at = self.at.map_or_else(realtime, |at| at + forward(boottime().since(began)));
-        Ok(Time { nonce, at, bound })
-    }
-}
-
-impl FromStr for Told {
+impl FromStr for When {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (at, bound) = match text.split_once('±').or_else(|| text.split_once("+-")) {
-            Some((at, bound)) => (at, Some(duration::parse(bound)?)),
-            None => (text, None),
-        };
-        if at == "now" {
-            return Ok(Self { at: None, bound });
-        }
-        if bound.is_none() {
-            return Err(format!("how wrong may {text} be? Say it, as in {text}±50ms"));
-        }
-        let (secs, frac) = at.split_once('.').unwrap_or((at, ""));
-        let digits = frac.len() <= 9 && frac.bytes().all(|digit| digit.is_ascii_digit());
-        let nanos = format!("{frac:0<9}").parse::<i64>();
-        match (secs.parse::<i64>(), nanos) {
-            (Ok(secs), Ok(nanos)) if digits && secs >= 0 => {
-                let at = Realtime::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos));
-                Ok(Self { at: Some(at), bound })
+        if text == "now" { Ok(Self::Now) } else { moment::parse(text).map(Self::At) }
+    }
+}
+
+/// A time to tell, and how wrong it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    when: When,
+    /// None: what this host knows of its own clock.
+    bound: Option<Duration>,
+    began: Boottime,
+}
+
+impl Told {
+    fn answer(self, nonce: u64) -> Result<Time, Error> {
+        let bound = match (self.bound, self.when) {
+            (Some(bound), _) => bound,
+            (None, When::Now) => own_bound(Path::new(page::DIRECTORY))?,
+            (None, When::At(_)) => {
+                return Err(Error::new(Exit::Usage, "how wrong may that time be? Say it, as in --bound 50ms"));
             }
-            _ => Err(format!("`{at}` is no time: `now` or seconds since 1970 are wanted")),
-        }
+        };
+        let at = match self.when {
+            When::Now => realtime(),
+            When::At(at) => at + forward(boottime().since(self.began)),
+        };
+        Ok(Time { nonce, at, bound })
     }
 }
 
 /// How wrong this host's clock may be: by its own gate, or where it has none, by the claim of whoever keeps it.
 fn own_bound(directory: &Path) -> Result<Duration, Error> {
-    const ADVICE: &str = "say how wrong it may be, as in --time now±50ms";
+    const ADVICE: &str = "say how wrong it may be, as in --time now --bound 50ms";
     let unproven = |why: String| Error::new(Exit::StillShut, format!("{why}: {ADVICE}"));
     match Page::open(directory).map(|page| page.read()) {
         Ok(view) if view.gate == Gate::Proven => {
@@ -264,25 +260,22 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn a_time_is_now_or_a_number_and_a_number_has_its_bound() {
-        let told = |text: &str| text.parse::<Told>();
-        assert_eq!(told("now"), Ok(Told::NOW));
-        let wrong_by = Some(Duration::from_millis(50));
-        assert_eq!(told("now±50ms"), Ok(Told { at: None, bound: wrong_by }));
-        let at = Some(Realtime::from_nanos(1_793_491_200_250_000_000));
-        assert_eq!(told("1793491200.25+-50ms"), Ok(Told { at, bound: wrong_by }));
-        for bad in ["", "1793491200", "then±1s", "-5±1s", "1.x±1s", "1.-5±1s", "now±", "now±5"] {
-            assert!(told(bad).is_err(), "{bad}");
-        }
+    fn a_time_is_now_or_a_moment_and_a_moment_has_its_bound() {
+        assert_eq!("now".parse(), Ok(When::Now));
+        assert_eq!("@1793491200.25".parse(), Ok(When::At(Realtime::from_nanos(1_793_491_200_250_000_000))));
+        assert!("then".parse::<When>().is_err());
+        let told = Told { when: When::At(Realtime::default()), bound: None, began: boottime() };
+        let error = told.answer(0).unwrap_err();
+        assert!(error.exit == Exit::Usage && error.to_string().contains("--bound"), "{error}");
     }
 
     #[test]
     fn a_time_that_was_named_goes_on() {
-        let told: Told = "1793491200±1ms".parse().unwrap();
-        let later = boottime();
-        let earlier = Boottime::from_nanos(later.as_nanos() - 2_000_000_000);
-        let answer = told.answer(7, earlier).unwrap();
-        let gone = answer.at - Realtime::from_secs(1_793_491_200);
+        let began = Boottime::from_nanos(boottime().as_nanos() - 2_000_000_000);
+        let at = Realtime::from_secs(1_793_491_200);
+        let told = Told { when: When::At(at), bound: Some(Duration::from_millis(1)), began };
+        let answer = told.answer(7).unwrap();
+        let gone = answer.at - at;
         assert!(gone >= Offset::from_secs(2) && gone < Offset::from_secs(12), "{gone}");
         assert_eq!((answer.nonce, answer.bound), (7, Duration::from_millis(1)));
     }

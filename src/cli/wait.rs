@@ -6,7 +6,6 @@ use crate::exit::Exit;
 use crate::sys::signals;
 use crate::waiter::{Progress, Style, wait};
 
-/// Options of `clockgate wait`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

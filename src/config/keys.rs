@@ -39,7 +39,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 30] = [
+pub static KEYS: [Key; 31] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by no more than this.",
@@ -162,6 +162,12 @@ pub static KEYS: [Key; 30] = [
         place: |c| Place::Switch(&mut c.vsock.enabled),
     },
     Key { name: "vsock.port", does: "The port.", place: |c| Place::Count(&mut c.vsock.port, 1, 4_294_967_294) },
+    Key {
+        name: "vsock.peer",
+        does: "Whose word counts there, by its number on vsock (CID). 2: the hypervisor. 3: the parent instance of a Nitro \
+               enclave. 1: any program of this machine itself, which is for laboratories.",
+        place: |c| Place::Count(&mut c.vsock.peer, 1, 4_294_967_294),
+    },
     Key {
         name: "freeze.engines",
         does: "Whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: nobody's.",

@@ -79,6 +79,8 @@ pub struct Vsock {
     pub enabled: bool,
     /// On which port (vsock(7)).
     pub port: usize,
+    /// Whose word counts there: a machine's number; 2 is the hypervisor's in all its guests (VMADDR_CID_HOST).
+    pub peer: usize,
 }
 
 /// What may be done to timesyncd.
@@ -125,7 +127,7 @@ impl Default for Config {
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
             timesyncd: Timesyncd { set_ntp: false },
-            vsock: Vsock { enabled: false, port: 9123 },
+            vsock: Vsock { enabled: false, port: 9123, peer: 2 },
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
                 exclude: vec![],

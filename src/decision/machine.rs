@@ -527,6 +527,8 @@ impl Machine {
         };
         self.state = State::GaveUp(policy);
         self.pursuit.deadline = now + LOUD_EVERY;
+        // From here on less and less often, and not at once.
+        self.pursuit.attempts = self.pursuit.attempts.min(1);
         vec![Action::Complain(self.why())]
     }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::Sender;
+use tokio::io::unix::AsyncFd;
 
 use super::suspend;
 use crate::decision::{Cause, Event};
@@ -12,26 +12,50 @@ use crate::sys::readable::readable;
 use crate::sys::step::{Change, NOISE, SystemClock};
 use crate::sys::timerfd::ClockSetWatch;
 
-/// Sends what the clocks did, until nobody listens.
-///
-/// # Errors
-/// What timerfd(2) said; the caller reports the source as lost.
-pub async fn watch(clock: Arc<SystemClock>, events: Sender<Event>) -> io::Result<()> {
-    let watch = readable(ClockSetWatch::new()?)?;
-    clock.look();
-    loop {
-        let mut ready = watch.readable().await?;
-        match ready.try_io(|fd| fd.get_ref().was_set()) {
-            Ok(Ok(())) => {
-                for cause in causes(&clock.look()) {
-                    if events.send(Event::Disrupted(cause)).await.is_err() {
-                        return Ok(());
-                    }
-                }
+/// The watch. It is the corridor's own and sends no events: an answer that is waiting must not be believed before it was asked.
+#[derive(Debug)]
+pub struct ClockSet {
+    watch: AsyncFd<ClockSetWatch>,
+    clock: Arc<SystemClock>,
+}
+
+impl ClockSet {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// What timerfd(2) said.
+    pub fn new(clock: Arc<SystemClock>) -> io::Result<Self> {
+        let watch = readable(ClockSetWatch::new()?)?;
+        clock.look();
+        Ok(Self { watch, clock })
+    }
+
+    /// Waits until the clock is set, and says what that means; nothing if we did it.
+    ///
+    /// # Errors
+    /// What timerfd(2) said.
+    pub async fn changed(&self) -> io::Result<Vec<Event>> {
+        loop {
+            let mut ready = self.watch.readable().await?;
+            if let Ok(outcome) = ready.try_io(|_| self.so_far()) {
+                return outcome;
             }
-            Ok(Err(error)) => return Err(error),
-            Err(_would_block) => {}
         }
+    }
+
+    /// An event that would make a proof, after what voids it: what became of the clock while it was on its way here, whether the
+    /// runtime has noticed or not.
+    #[must_use]
+    pub fn before(&self, event: Event) -> Vec<Event> {
+        // Not set, or not to be asked, which `changed` reports.
+        let mut events = self.so_far().unwrap_or_default();
+        events.push(event);
+        events
+    }
+
+    fn so_far(&self) -> io::Result<Vec<Event>> {
+        self.watch.get_ref().was_set()?;
+        Ok(causes(&self.clock.look()).into_iter().map(Event::Disrupted).collect())
     }
 }
 

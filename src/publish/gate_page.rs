@@ -249,6 +249,13 @@ mod tests {
         let open = || Page::open(directory.path());
         assert!(matches!(open(), Err(page::Error::Absent(_))));
         let path = directory.path().join(FILE);
+        // An agent is about to begin: it has made the file, or has written all but the first word.
+        std::fs::write(&path, "")?;
+        assert!(matches!(open(), Err(page::Error::Absent(_))));
+        let mut begun = [0; LEN];
+        begun[8..12].copy_from_slice(&VERSION.to_ne_bytes());
+        std::fs::write(&path, begun)?;
+        assert!(matches!(open(), Err(page::Error::Absent(_))));
         std::fs::write(&path, "CLKGATE\0")?;
         assert!(matches!(open(), Err(page::Error::Foreign { .. })));
         std::fs::write(&path, [1; LEN])?;

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::decision::Snapshot;
+use crate::decision::{Boottime, Snapshot};
 
 /// Says READY=1: the gate is published and the first measurement is under way.
 pub fn ready() {
@@ -26,37 +25,34 @@ pub fn stopping() {
 
 /// systemd's watchdog; never due where the unit has none.
 #[derive(Debug)]
-pub struct Watchdog(Option<Interval>);
+pub struct Watchdog {
+    every: Duration,
+    next: Boottime,
+}
 
 impl Watchdog {
-    /// Due twice in the time that `WATCHDOG_USEC` allows, as sd_watchdog_enabled(3) advises.
+    /// Due at once, and then twice in the time that `WATCHDOG_USEC` allows, as sd_watchdog_enabled(3) advises.
     #[must_use]
-    pub fn new() -> Self {
-        Self(sd_notify::watchdog_enabled().map(|limit| {
-            let mut interval = tokio::time::interval((limit / 2).max(Duration::from_millis(1)));
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            interval
-        }))
-    }
-
-    /// Waits until it is due.
-    pub async fn due(&mut self) {
-        match &mut self.0 {
-            Some(interval) => drop(interval.tick().await),
-            None => std::future::pending().await,
+    pub fn new(now: Boottime) -> Self {
+        match sd_notify::watchdog_enabled() {
+            Some(limit) => Self { every: (limit / 2).max(Duration::from_millis(1)), next: now },
+            None => Self { every: Duration::ZERO, next: Boottime::NEVER },
         }
     }
-}
 
-impl Default for Watchdog {
-    fn default() -> Self {
-        Self::new()
+    /// When it is due: for the alarm that rings anyway, since a timer of its own would wake the agent once more.
+    #[must_use]
+    pub const fn next(&self) -> Boottime {
+        self.next
     }
-}
 
-/// Says WATCHDOG=1.
-pub fn alive() {
-    tell(&[NotifyState::Watchdog]);
+    /// Says WATCHDOG=1 if it is due.
+    pub fn alive(&mut self, now: Boottime) {
+        if now >= self.next {
+            tell(&[NotifyState::Watchdog]);
+            self.next = now + self.every;
+        }
+    }
 }
 
 fn tell(what: &[NotifyState<'_>]) {

@@ -10,8 +10,6 @@ use nix::sys::socket::{
     getpeername, listen as nix_listen, socket,
 };
 
-/// VMADDR_CID_HOST: the hypervisor, as its guests see it.
-pub const HYPERVISOR: u32 = 2;
 /// VMADDR_CID_ANY.
 const ANY: u32 = u32::MAX;
 /// More at once than one hypervisor needs.

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use clockgate::decision::{Epoch, Event, Gate, Offset, Snapshot, State};
+use clockgate::disruption::callers::Callers;
 use clockgate::disruption::notify::Notice;
 use clockgate::publish::bus::{Face, NAME, PATH, peer, system};
 use futures_core::Stream as _;
@@ -34,7 +35,8 @@ impl Agent {
         let first = Snapshot { state: PROVEN, gate: Gate::Proven, epoch: Epoch::new(3), ..Snapshot::default() };
         let (snapshots, seen) = watch::channel(first);
         let (sender, notices) = mpsc::channel(4);
-        Self { snapshots, notices, face: Face { snapshots: seen, notices: sender } }
+        let (callers, root) = (Callers::default(), PathBuf::from("/nowhere"));
+        Self { snapshots, notices, face: Face { snapshots: seen, notices: sender, callers, root } }
     }
 
     pub fn publish(&self, change: impl FnOnce(&mut Snapshot)) {

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use clockgate::decision::{Cause, Epoch, Event, Notifier};
-use clockgate::publish::bus::client::{Client, Error, Outcome, What};
+use clockgate::decision::{Boottime, Cause, Epoch, Event, Notifier, Offset};
+use clockgate::disruption::callers::Callers;
+use clockgate::publish::bus::client::{Client, Error, Outcome, Told, What};
 use clockgate::publish::bus::{NAME, PATH, peer};
+use clockgate::sys::clock::{boottime, realtime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use zbus::connection;
@@ -42,6 +44,80 @@ pub async fn without_a_bus_our_own_client_syncs_and_notifies() {
     assert_eq!(call.await.unwrap().unwrap().gate, "shut");
     let call = with_client(socket.path(), |client| client.sync(Duration::from_millis(100))).await;
     assert!(matches!(call, Err(Error::StillShut(_))), "{call:?}");
+}
+
+pub async fn a_caller_that_tells_the_time_is_asked_until_the_clock_is_proven_or_disrupted_again() {
+    let socket = Socket::new();
+    let mut agent = Agent::new();
+    let _served = agent.on_socket(&socket.path());
+    let ask = |callers: Callers| async move { soon(callers.measure(Duration::from_secs(20))).await };
+    let told = || Told { at: realtime() + Offset::from_secs(60), as_of: boottime(), bound: Duration::from_millis(3) };
+    let tell = |wait| {
+        let now = told();
+        tokio::spawn(with_client(socket.path(), move |client| client.notify_with_time(What::PostRestore, now, wait)))
+    };
+    let call = tell(Duration::from_secs(20));
+    agent.takes(Event::Disrupted(Cause::Restore)).await;
+    for _ in 0..2 {
+        let reading = ask(agent.face.callers.clone()).await.unwrap().unwrap();
+        assert!((reading.offset - Offset::from_secs(60)).abs() < Duration::from_secs(1), "{reading:?}");
+        assert!(reading.root_distance >= Duration::from_millis(3) && !reading.authenticated, "{reading:?}");
+    }
+    agent.proves();
+    assert_eq!(call.await.unwrap().unwrap().gate, "open");
+    assert!(ask(agent.face.callers.clone()).await.is_none(), "off the line again");
+
+    // Disrupted again, the machine may have stood still since: the word is void, and the caller waits for others.
+    let call = tell(Duration::from_secs(20));
+    agent.takes(Event::Disrupted(Cause::Restore)).await;
+    agent.publish(|s| s.epoch = s.epoch.next());
+    let failure = ask(agent.face.callers.clone()).await.unwrap().unwrap_err();
+    assert!(failure.why.contains("void"), "{failure:?}");
+    agent.proves();
+    assert_eq!(call.await.unwrap().unwrap().gate, "open");
+
+    let call = tell(Duration::from_millis(100));
+    agent.takes(Event::Disrupted(Cause::Restore)).await;
+    assert!(matches!(call.await.unwrap(), Err(Error::StillShut(_))));
+}
+
+pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
+    let socket = Socket::new();
+    let mut agent = Agent::new();
+    let _served = agent.on_socket(&socket.path());
+    let refused = |what, as_of| {
+        let told = Told { at: realtime(), as_of, bound: Duration::from_millis(3) };
+        let path = socket.path();
+        async move {
+            let called =
+                with_client(path, move |client| client.notify_with_time(what, told, Duration::from_secs(5))).await;
+            let Err(Error::Refused(why)) = called else { panic!("{called:?}") };
+            why
+        }
+    };
+    assert!(refused(What::PreSnapshot, boottime()).await.contains("only after it"));
+    assert!(refused(What::PostRestore, boottime() + Duration::from_secs(60)).await.contains("still to come"));
+    assert!(refused(What::PostRestore, Boottime::from_nanos(0)).await.contains("ms old"));
+    for (line, why) in [
+        ("post-restore --time yesterday --bound 1s", "`yesterday` is no time"),
+        ("post-restore --time 1800000000 --bound 1s", "@1795521600.25 is wanted"),
+        ("post-restore --time @1800000000", "--bound"),
+        ("post-restore --time @1800000000 --bound 1", "no unit"),
+        ("post-restore --bound 1s", "--time"),
+        ("pre-snapshot --time @1800000000 --bound 1s", "only after it"),
+        ("vm post-restore --cid 7 --time @1800000000", "--bound 50ms"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));
+        let (verb, rest) = if let Some(rest) = line.strip_prefix("vm ") {
+            (&["vm", "notify"][..], rest)
+        } else {
+            (&["notify"][..], line)
+        };
+        command.args(verb).args(rest.split(' '));
+        let said = run(command).await;
+        assert!(said.status.code() == Some(2) && text(&said.stderr).contains(why), "{line}: {}", text(&said.stderr));
+    }
+    assert!(agent.notices.try_recv().is_err());
 }
 
 pub async fn libdbus_is_served_on_the_socket_and_peers_hear_of_changes() {

@@ -77,6 +77,13 @@ pub async fn on_the_bus_everybody_reads_and_strangers_act_only_by_polkit() {
     assert!(allowed.status.success(), "{}", text(&allowed.stderr));
     assert_eq!(soon(agent.notices.recv()).await.unwrap().event, Event::Woken(Notifier::Notify));
 
+    // The time is root's to tell, whatever polkit says of notices.
+    let with_time =
+        ["call", NAME, PATH, NAME, "NotifyWithTime", "su(xtt)", "post-restore", "9", "1800000000", "1", "1"];
+    let refused = busctl_as_nobody(&bus, &with_time).await;
+    assert!(text(&refused.stderr).contains("only root's word for the time"), "{}", text(&refused.stderr));
+    assert!(agent.notices.try_recv().is_err() && asked.try_recv().is_ok() && asked.try_recv().is_err());
+
     // The actions that polkit is asked about are those that the file we ship defines.
     let policy =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/usr/share/polkit-1/actions/org.clockgate.policy");
@@ -158,6 +165,14 @@ pub async fn as_a_member() {
         let told = run(command).await;
         assert!(told.status.success(), "{}", text(&told.stderr));
         assert_eq!(soon(agent.notices.recv()).await.unwrap().event, Event::Disrupted(Cause::Restore));
+        // A member may say that something happened, and not what time it is.
+        let mut command = Command::new("setpriv");
+        command.arg("--reuid=65534").args(groups).arg(&binary).args(["notify", "post-restore", "--bus"]);
+        command.arg(socket.path()).args(["--time", "@1800000000", "--bound", "50ms"]);
+        let refused = run(command).await;
+        assert_eq!(refused.status.code(), Some(77), "{}", text(&refused.stderr));
+        assert!(text(&refused.stderr).contains("only root's word for the time"), "{}", text(&refused.stderr));
+        assert!(agent.notices.try_recv().is_err());
     }
 }
 

@@ -39,12 +39,26 @@ impl Machine {
         stage::prepare(&staged)?;
         initrd(world, &staged)?;
         disk(world)?;
-        let (process, line) = start(world, FIRST_GENERATION, None)?;
-        let guest = Guest::on(process, line, world.console())?;
-        let qmp = Qmp::connect(&socket(world))?;
-        let machine = Self { guest: guest.booted_within(BOOT)?, qmp };
+        let machine = Self::booted(world, start(world, FIRST_GENERATION, None)?)?;
         machine.save(BOOTED)?;
         Ok(machine)
+    }
+
+    /// Boots a machine without a disk or a network, from the initrd that was packed for it into the world. It is no `microvm` of
+    /// QEMU's: that boots as well, but in software it has no clock that an image brings back and a busy host leaves alone.
+    pub fn bare(world: &World) -> Outcome<Self> {
+        let mut disk = unpacked("usr/bin/qemu-img");
+        stage::succeed(disk.args(["create", "-q", "-f", "qcow2"]).arg(world.run().join("disk.qcow2")).arg("1M"))?;
+        let mut qemu = qemu(FIRST_GENERATION, "");
+        // No device of the machine's: images of it are kept there.
+        qemu.args(["-m", "192", "-drive", "file=disk.qcow2,if=none,id=images,cache=unsafe"]);
+        Self::booted(world, spawn(world, qemu)?)
+    }
+
+    fn booted(world: &World, (process, line): (Child, UnixStream)) -> Outcome<Self> {
+        let guest = Guest::on(process, line, world.console())?;
+        let qmp = Qmp::connect(&socket(world))?;
+        Ok(Self { guest: guest.booted_within(BOOT)?, qmp })
     }
 
     /// Another QEMU on the same image: the machine as it was, with a new generation's number. The old one ends first.
@@ -139,41 +153,52 @@ fn socket(world: &World) -> PathBuf {
 }
 
 fn start(world: &World, generation: &str, image: Option<&str>) -> Outcome<(Child, UnixStream)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let console = File::options().create(true).append(true).open(world.console())?;
-    let _ = std::fs::remove_file(socket(world));
+    let kernel = format!(
+        "net.ifnames=0 selinux=0 apparmor=0 audit=0 systemd.show_status=0 systemd.unit=multi-user.target address={}/24",
+        world.guest_address()
+    );
+    let mut qemu = qemu(generation, &kernel);
+    qemu.args(["-m", "768", "-drive", "file=disk.qcow2,if=none,id=disk,cache=unsafe"])
+        .args(["-device", "virtio-blk-pci,drive=disk"])
+        .args(["-netdev", &format!("tap,id=net,ifname={},script=no,downscript=no", world.tap())])
+        .args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+    if let Some(image) = image {
+        qemu.args(["-S", "-loadvm", image]);
+    }
+    spawn(world, qemu)
+}
+
+/// What every machine has; it boots from `initrd`, in the folder that it is started in.
+fn qemu(generation: &str, kernel: &str) -> Command {
     let mut qemu = unpacked("usr/bin/qemu-system-x86_64");
     for data in ["usr/share/qemu", "usr/share/seabios"] {
         qemu.arg("-L").arg(lab().join("qemu").join(data));
     }
-    qemu.args(["-machine", "pc,accel=tcg", "-cpu", "max", "-m", "768", "-nodefaults", "-display", "none"])
+    qemu.args(["-machine", "pc,accel=tcg", "-cpu", "max", "-nodefaults", "-display", "none"])
         .args(["-no-user-config", "-rtc", "base=utc,clock=host", "-device", "vmclock"])
         .args(["-device", &format!("vmgenid,guid={generation}")])
         .arg("-kernel")
         .arg(lab().join("vmlinuz"))
         // With the TSC an image that is loaded in software jumps forward in time instead of standing still.
         .args(["-initrd", "initrd", "-append"])
-        .arg(format!(
-            "console=ttyS1 loglevel=7 no_console_suspend clocksource=hpet tsc=unstable panic=-1 net.ifnames=0 selinux=0 \
-             apparmor=0 audit=0 systemd.show_status=0 systemd.unit=multi-user.target address={}/24",
-            world.guest_address()
-        ))
-        .args(["-drive", "file=disk.qcow2,if=none,id=disk,cache=unsafe"])
-        .args(["-device", "virtio-blk-pci,drive=disk"])
-        .args(["-netdev", &format!("tap,id=net,ifname={},script=no,downscript=no", world.tap())])
-        .args(["-device", "virtio-net-pci,netdev=net,romfile="])
+        .arg(format!("console=ttyS1 loglevel=7 no_console_suspend clocksource=hpet tsc=unstable panic=-1 {kernel}"))
         // The first serial line is our part's, the second the kernel's.
         .args(["-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"])
         .args(["-chardev", "file,id=console,path=console,append=on", "-serial", "chardev:console"])
-        .args(["-qmp", "unix:qmp,server=on,wait=off"])
-        .current_dir(world.run())
+        .args(["-qmp", "unix:qmp,server=on,wait=off"]);
+    qemu
+}
+
+/// Starts it in the world's folder; the process, and our end of its first serial line.
+fn spawn(world: &World, mut qemu: Command) -> Outcome<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let console = File::options().create(true).append(true).open(world.console())?;
+    let _ = std::fs::remove_file(socket(world));
+    qemu.current_dir(world.run())
         .stdin(OwnedFd::from(theirs.try_clone()?))
         .stdout(OwnedFd::from(theirs))
         .stderr(console)
         .process_group(0);
-    if let Some(image) = image {
-        qemu.args(["-S", "-loadvm", image]);
-    }
     Ok((qemu.spawn().map_err(|e| format!("cannot start QEMU: {e}"))?, ours))
 }
 
@@ -187,14 +212,19 @@ fn disk(world: &World) -> Outcome {
 /// What the machine boots from: the modules that lead to its disk, and the tree to lay over that.
 fn initrd(world: &World, staged: &Path) -> Outcome {
     let root = world.run().join("initrd.d");
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    std::fs::create_dir_all(root.join("bin"))?;
-    let busybox = folder().join("engines/bin/busybox");
-    std::fs::copy(&busybox, root.join("bin/busybox"))?;
-    std::fs::copy(project.join("tests/vm/init"), root.join("init"))?;
-    stage::succeed(Command::new("cp").arg("-r").arg(lab().join("modules")).arg(&root))?;
+    std::fs::create_dir_all(&root)?;
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/init"), root.join("init"))?;
     std::fs::rename(staged.join("tree"), root.join("tree"))?;
-    for program in ["tree/usr/bin/clockgate", "tree/usr/lib/lab/part"] {
+    pack(world, &root, &["tree/usr/bin/clockgate", "tree/usr/lib/lab/part"])
+}
+
+/// Packs what lies in `root` into the world's initrd, with busybox and the kernel's modules, and with less of these programs.
+pub fn pack(world: &World, root: &Path, programs: &[&str]) -> Outcome {
+    let busybox = folder().join("engines/bin/busybox");
+    std::fs::create_dir_all(root.join("bin"))?;
+    std::fs::copy(&busybox, root.join("bin/busybox"))?;
+    stage::succeed(Command::new("cp").arg("-r").arg(lab().join("modules")).arg(root))?;
+    for program in programs {
         // Names of lines are most of a program, and a machine in software reads slowly.
         let (whole, stripped) = (root.join(program), root.join("stripped"));
         stage::succeed(Command::new("strip").arg("-o").arg(&stripped).arg(&whole))?;
@@ -203,8 +233,8 @@ fn initrd(world: &World, staged: &Path) -> Outcome {
     let archive = File::create(world.run().join("initrd"))?;
     let list = "find . | \"$0\" cpio -o -H newc 2>/dev/null";
     let mut pack = Command::new("sh");
-    pack.args(["-c", list]).arg(std::path::absolute(busybox)?).current_dir(&root).stdout(archive);
+    pack.args(["-c", list]).arg(std::path::absolute(busybox)?).current_dir(root).stdout(archive);
     let status = pack.status()?;
-    std::fs::remove_dir_all(&root)?;
+    std::fs::remove_dir_all(root)?;
     if status.success() { Ok(()) } else { fail(format!("cannot pack the initrd: {status}")) }
 }

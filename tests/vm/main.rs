@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 
+mod bare;
 #[allow(dead_code, reason = "the scenarios of both laboratories use a part of it each")]
 #[path = "../uml/scenarios/gate.rs"]
 mod gate;
@@ -37,17 +38,22 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let hall = Arc::new(Hall::default());
-    let trials = scenarios::ALL.iter().map(|&(name, play)| trial(name, play, &hall, missing.as_deref())).collect();
+    let missing = missing.as_deref();
+    let in_the_hall = |&(name, play): &(&'static str, Play)| {
+        let hall = Arc::clone(&hall);
+        trial(name, missing, move || hall.host(play))
+    };
+    let mut trials: Vec<Trial> = scenarios::ALL.iter().map(in_the_hall).collect();
+    trials.push(trial("bare::a_microvm_with_nothing_else_is_held_and_released", missing, bare::held_and_released));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// What is shown: it takes the machine and gives one back, the same or another.
 type Play = fn(Machine, &World) -> Outcome<Machine>;
 
-fn trial(name: &'static str, play: Play, hall: &Arc<Hall>, missing: Option<&str>) -> Trial {
+fn trial(name: &str, missing: Option<&str>, play: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
     let Some(missing) = missing else {
-        let hall = Arc::clone(hall);
-        return Trial::test(name, move || hall.host(play));
+        return Trial::test(name, play);
     };
     if std::env::var_os("CI").is_some() {
         let text = missing.to_owned();

@@ -5,21 +5,22 @@
 mod line;
 pub mod wire;
 
+use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
 use self::line::{Error, Line, SAYS_WITHIN, SOURCE};
 use self::wire::Request;
+use super::callers::{Callers, OnTheLine, Question};
 use super::notify::Notice;
-use crate::decision::{AtDeadline, Failure, Gate, Reading, Snapshot, State};
+use crate::decision::{AtDeadline, Gate, Snapshot, State};
 use crate::sys::readable::readable;
 use crate::sys::vsock;
 
@@ -27,46 +28,6 @@ use crate::sys::vsock;
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// More than one that waits and one that comes after it.
 const AT_ONCE: usize = 4;
-/// Whoever waits on the line and can be asked for the time.
-#[derive(Clone, Debug, Default)]
-pub struct Callers(Arc<Mutex<Option<mpsc::Sender<Question>>>>);
-
-/// Where the answer goes.
-type Question = oneshot::Sender<Result<Reading, String>>;
-
-impl Callers {
-    /// Asks for the time; none when nobody is on the line.
-    pub async fn measure(&self, within: Duration) -> Option<Result<Reading, Failure>> {
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let (question, answer) = oneshot::channel();
-        let asked = timeout(within, async {
-            line.send(question).await.map_err(|_| Error::HungUp.to_string())?;
-            answer.await.map_err(|_| Error::HungUp.to_string())?
-        });
-        let answered = asked.await.unwrap_or_else(|_| Err(Error::Silent.to_string()));
-        Some(answered.map_err(|why| Failure { source: SOURCE.to_owned(), why }))
-    }
-
-    fn set(&self, line: mpsc::Sender<Question>) -> OnTheLine {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.clone());
-        OnTheLine { callers: self.clone(), line }
-    }
-}
-
-/// Takes the caller off the line when it ends.
-struct OnTheLine {
-    callers: Callers,
-    line: mpsc::Sender<Question>,
-}
-
-impl Drop for OnTheLine {
-    fn drop(&mut self) {
-        let mut there = self.callers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if there.as_ref().is_some_and(|line| line.same_channel(&self.line)) {
-            *there = None;
-        }
-    }
-}
 
 /// Where notices go, and what is published about them.
 #[derive(Clone, Debug)]
@@ -79,13 +40,22 @@ pub struct Desk {
     pub callers: Callers,
 }
 
+/// Where to listen, and to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The port of this machine.
+    pub port: u32,
+    /// The only machine whose word counts, by its CID.
+    pub peer: u32,
+}
+
 /// Listens on a port and takes notices from the hypervisor alone, until the agent ends.
 ///
 /// # Errors
 /// What socket(2), bind(2), listen(2) or accept4(2) said; the caller reports the source as lost.
-pub async fn serve(port: u32, desk: Desk) -> io::Result<()> {
-    let listener = readable(vsock::listen(port)?)?;
-    debug!(port, "listening for the hypervisor");
+pub async fn serve(at: Port, desk: Desk) -> io::Result<()> {
+    let listener = readable(vsock::listen(at.port)?)?;
+    debug!(?at, "listening for the hypervisor");
     let mut conversations = JoinSet::new();
     loop {
         let mut ready = tokio::select! {
@@ -93,7 +63,7 @@ pub async fn serve(port: u32, desk: Desk) -> io::Result<()> {
             ready = listener.readable() => ready?,
             Some(_) = conversations.join_next() => continue,
         };
-        match ready.try_io(|fd| accept(fd.get_ref())) {
+        match ready.try_io(|fd| accept(fd.get_ref(), at.peer)) {
             Ok(Ok(Some(stream))) if conversations.len() < AT_ONCE => {
                 conversations.spawn(listen_to(stream, desk.clone()));
             }
@@ -106,14 +76,14 @@ pub async fn serve(port: u32, desk: Desk) -> io::Result<()> {
 
 /// Takes a connection; none if it is not the hypervisor's. Every process of this machine can reach the port, and other
 /// machines can where this one is their hypervisor.
-fn accept(listener: &OwnedFd) -> io::Result<Option<UnixStream>> {
+fn accept(listener: &OwnedFd, peer: u32) -> io::Result<Option<UnixStream>> {
     let (stream, cid) = match vsock::accept(listener) {
         Ok(accepted) => accepted,
         // It was gone before it was taken in.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::ENOTCONN)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    if cid != Some(vsock::HYPERVISOR) {
+    if cid != Some(peer) {
         warn!(cid, "not the hypervisor: turned away");
         return Ok(None);
     }
@@ -135,14 +105,13 @@ async fn converse(line: &mut Line, desk: &Desk) -> Result<(), Error> {
     let request = Request::parse(&line.hear(SAYS_WITHIN).await?)?;
     info!(what = request.what.name(), tells_time = request.tells_time, "told by the hypervisor");
     // On the line before the notice: the first measurement follows at once.
-    let (to_ask, mut questions) = mpsc::channel(1);
-    let on_the_line = request.tells_time.then(|| desk.callers.set(to_ask));
+    let mut on_the_line = request.tells_time.then(|| desk.callers.put_on_the_line(SOURCE));
     let outcome = outcome(request, desk.clone());
     tokio::pin!(outcome);
     let snapshot = loop {
         tokio::select! {
             snapshot = &mut outcome => break snapshot?,
-            Some(question) = questions.recv(), if on_the_line.is_some() => {
+            question = asked(&mut on_the_line) => {
                 let answered = line.ask().await;
                 let lost = matches!(answered, Err(Error::Broken(_) | Error::HungUp));
                 // Whoever asked may not have waited.
@@ -155,6 +124,14 @@ async fn converse(line: &mut Line, desk: &Desk) -> Result<(), Error> {
     };
     drop(on_the_line);
     line.say(&wire::answer(&snapshot)).await
+}
+
+/// The next question for the time; none comes to who does not tell it.
+async fn asked(on_the_line: &mut Option<OnTheLine>) -> Question {
+    match on_the_line {
+        Some(line) => line.asked().await,
+        None => pending().await,
+    }
 }
 
 /// Tells the agent and waits for what the hypervisor waits for.

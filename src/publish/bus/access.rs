@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::debug;
 use zbus::message::{Flags, Header};
+use zbus::names::UniqueName;
 use zbus::{Connection, Variant, fdo};
 
 use super::object::Error;
@@ -47,17 +48,39 @@ impl Door {
             Self::SystemBus => by_bus(action, header, bus).await,
         }
     }
+
+    /// Lets a caller in who names the time, or says why not: one who could set the clock as well. To be in the group, or in
+    /// polkit's favour, is not enough.
+    ///
+    /// # Errors
+    /// [`Error::NotPermitted`].
+    pub(super) async fn admit_with_time(&self, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+        let uid = match self {
+            Self::Socket(peer) => peer.uid,
+            Self::SystemBus => sender(header, bus).await?.1.uid,
+        };
+        if is_root(uid) {
+            return Ok(());
+        }
+        Err(Error::NotPermitted(format!("uid {uid} is not root, and only root's word for the time is taken")))
+    }
 }
 
-async fn by_bus(action: &str, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+/// Who calls, by the word of the bus.
+async fn sender<'h>(header: &'h Header<'_>, bus: &Connection) -> Result<(&'h UniqueName<'h>, Peer), Error> {
     let sender = header.sender().ok_or_else(|| Error::NotPermitted("the call names no sender".to_owned()))?;
     let driver = fdo::DBusProxy::new(bus).await?;
     let credentials = driver.get_connection_credentials(sender.clone().into()).await.map_err(zbus::Error::from)?;
     let uid = credentials.unix_user_id().ok_or_else(|| Error::NotPermitted("the bus does not know you".to_owned()))?;
-    let peer = Peer { uid, gids: credentials.into_unix_group_ids().unwrap_or_default() };
+    Ok((sender, Peer { uid, gids: credentials.into_unix_group_ids().unwrap_or_default() }))
+}
+
+async fn by_bus(action: &str, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+    let (sender, peer) = sender(header, bus).await?;
     if is_ours(&peer) {
         return Ok(());
     }
+    let uid = peer.uid;
     let subject = ("system-bus-name", HashMap::from([("name", Variant::from(sender.as_str()))]));
     let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
     let flags = if interactive { ASK_THE_USER } else { 0 };
@@ -77,11 +100,14 @@ async fn by_bus(action: &str, header: &Header<'_>, bus: &Connection) -> Result<(
     if is_authorized { Ok(()) } else { Err(refused(uid)) }
 }
 
-/// Root, the user that the agent itself runs as (who could do all this without asking), or a member of the group.
+/// Root, or the user that the agent itself runs as, who could do all this without asking.
+fn is_root(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
+}
+
+/// Those, or a member of the group.
 fn is_ours(peer: &Peer) -> bool {
-    peer.uid == 0
-        || peer.uid == nix::unistd::geteuid().as_raw()
-        || group_id(Path::new("/etc/group"), GROUP).is_some_and(|gid| peer.gids.contains(&gid))
+    is_root(peer.uid) || group_id(Path::new("/etc/group"), GROUP).is_some_and(|gid| peer.gids.contains(&gid))
 }
 
 fn refused(uid: u32) -> Error {

@@ -10,6 +10,8 @@ use zbus::connection;
 use zbus::proxy::CacheProperties;
 
 pub use super::object::What;
+use crate::decision::nanos_u64;
+pub use crate::disruption::told::Told;
 use crate::sys::peer::connect;
 
 /// How long the agent may take to greet us.
@@ -48,6 +50,9 @@ pub enum Error {
     /// We may not.
     #[error("not permitted: {0}; be root, or a member of the group clockgate")]
     NotPermitted(String),
+    /// What we say makes no sense to it.
+    #[error("the agent refused: {0}")]
+    Refused(String),
     /// The time was too short.
     #[error("{0}")]
     StillShut(String),
@@ -69,6 +74,12 @@ pub enum Error {
 trait Agent {
     fn sync(&self, timeout_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn notify(&self, what: &str, wait_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
+    fn notify_with_time(
+        &self,
+        what: &str,
+        wait_ms: u32,
+        time: (i64, u64, u64),
+    ) -> zbus::Result<(String, String, u64, i64, u64, String)>;
 }
 
 /// A connection to the agent; its calls block.
@@ -126,6 +137,15 @@ impl Client {
         self.call(patience, self.agent.notify(what.name(), millis(patience)))
     }
 
+    /// Tells of a disruption that is over, and what time it is; waits for what follows.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn notify_with_time(&self, what: What, told: Told, patience: Duration) -> Result<Outcome, Error> {
+        let time = (told.at.as_nanos(), told.as_of.as_nanos(), nanos_u64(told.bound));
+        self.call(patience, self.agent.notify_with_time(what.name(), millis(patience).max(1), time))
+    }
+
     fn call(
         &self,
         patience: Duration,
@@ -151,6 +171,7 @@ impl Client {
         };
         match name {
             Some("NotPermitted") => Error::NotPermitted(sentence),
+            Some("InvalidArgument") => Error::Refused(sentence),
             Some("StillShut") => Error::StillShut(format!("the clock is still not proven: {sentence}")),
             Some("NotYetShut") => Error::StillShut(format!("the gate is still not shut: {sentence}")),
             _ => Error::Stuck { path: self.path.clone(), source: Some(error) },

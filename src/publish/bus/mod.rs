@@ -1,11 +1,13 @@
 //! D-Bus: `org.clockgate.Agent1` at `/org/clockgate/Agent1`, on the system bus and, without any bus, on a socket of our own.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use tokio::sync::{mpsc, watch};
 use zbus::{Connection, Variant};
 
 use crate::decision::Snapshot;
+use crate::disruption::callers::Callers;
 use crate::disruption::notify::Notice;
 
 mod access;
@@ -28,6 +30,10 @@ pub struct Face {
     pub snapshots: watch::Receiver<Snapshot>,
     /// Where events go whose sender may wait for the answer.
     pub notices: mpsc::Sender<Notice>,
+    /// Who can be asked for the time.
+    pub callers: Callers,
+    /// The root of the host's file system.
+    pub root: PathBuf,
 }
 
 /// Says what changed since `said`, until the connection closes or the agent ends.

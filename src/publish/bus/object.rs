@@ -1,6 +1,7 @@
 //! The object: properties are a snapshot's fields, methods are notices that are waited for.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -9,12 +10,14 @@ use zbus::{Connection, Variant, interface};
 
 use super::Face;
 use super::access::{Door, NOTIFY_ACTION, SYNC_ACTION};
-use crate::decision::{Cause, Event, Gate, Snapshot, State};
+use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State};
+use crate::disruption::callers::OnTheLine;
 use crate::disruption::notify::Notice;
 pub use crate::disruption::notify::What;
+use crate::disruption::told::{SOURCE, Told, Word};
 
 /// What a caller gets that names no timeout.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// An agent that takes no notice in this time is stuck.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -58,10 +61,9 @@ impl Agent {
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
         self.door.admit(SYNC_ACTION, &header, bus).await?;
-        let patience = if timeout_ms == 0 { SYNC_TIMEOUT } else { Duration::from_millis(timeout_ms.into()) };
-        let until = Instant::now() + patience;
+        let until = Instant::now() + patience(timeout_ms);
         let asked = self.tell(Event::Disrupted(Cause::Requested), until).await?;
-        Ok(told(&self.settled(&asked, until).await?))
+        Ok(answer_of(&self.settled(&asked, until).await?))
     }
 
     /// Tells of a disruption: `suspend`, `resume`, `pre-snapshot` or `post-restore`.
@@ -77,17 +79,50 @@ impl Agent {
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
         self.door.admit(NOTIFY_ACTION, &header, bus).await?;
-        let Some(what) = What::named(what) else {
-            let names = What::ALL.map(What::name).join(", ");
-            return Err(Error::InvalidArgument(format!("`{what}` is not one of {names}")));
-        };
+        let what = named(what)?;
         if wait_ms == 0 {
             self.send(what.event()).await?;
-            return Ok(told(&self.now()));
+            return Ok(answer_of(&self.now()));
         }
         let until = Instant::now() + Duration::from_millis(wait_ms.into());
         let answer = self.tell(what.event(), until).await?;
-        Ok(told(&if what.begins() { answer } else { self.settled(&answer, until).await? }))
+        Ok(answer_of(&if what.begins() { answer } else { self.settled(&answer, until).await? }))
+    }
+
+    /// Tells of `resume` or `post-restore`, and what time it is; answers as Notify does, after a minute if `wait_ms` is 0.
+    ///
+    /// `time`: nanoseconds since 1970; the moment on CLOCK_BOOTTIME, some seconds ago at most, at which it was that; how wrong
+    /// it may have been then. It is a reference like any other until this is answered, or until the next disruption. For root
+    /// alone.
+    #[expect(clippy::too_many_arguments, reason = "two of them are zbus's own")]
+    #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
+    async fn notify_with_time(
+        &self,
+        what: &str,
+        wait_ms: u32,
+        time: (i64, u64, u64),
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+        self.door.admit_with_time(&header, bus).await?;
+        let what = named(what)?;
+        if what.begins() {
+            return Err(Error::InvalidArgument(format!("no time is told with `{}`, only after it", what.name())));
+        }
+        let told = Told {
+            at: Realtime::from_nanos(time.0),
+            as_of: Boottime::from_nanos(time.1),
+            bound: Duration::from_nanos(time.2),
+        };
+        let word = Word::take(told, &self.face.root).map_err(|error| Error::InvalidArgument(error.to_string()))?;
+        let until = Instant::now() + patience(wait_ms);
+        // On the line before the notice: the first measurement follows at once.
+        let line = self.face.callers.put_on_the_line(SOURCE);
+        let answer = self.tell(what.event(), until).await?;
+        tokio::select! {
+            settled = self.settled(&answer, until) => Ok(answer_of(&settled?)),
+            never = self.vouch(line, word, &answer) => match never {},
+        }
     }
 
     /// Unknown, Suspended, Disrupted, Settling, Synchronized, FreeRunning or GaveUp.
@@ -199,6 +234,16 @@ impl Agent {
         }
     }
 
+    /// Answers every question for the time with what the caller has told.
+    async fn vouch(&self, mut line: OnTheLine, mut word: Word, answer: &Snapshot) -> Infallible {
+        word.bind(answer);
+        loop {
+            let question = line.asked().await;
+            // Whoever asked may not have waited.
+            let _ = question.send(word.reading(&self.now()));
+        }
+    }
+
     /// Waits until the clock is proven in the epoch of the answer or a later one, or the agent has given up.
     async fn settled(&self, since: &Snapshot, until: Instant) -> Result<Snapshot, Error> {
         let mut snapshots = self.face.snapshots.clone();
@@ -212,6 +257,17 @@ impl Agent {
             Err(_) => Err(Error::StillShut(self.now().why)),
         }
     }
+}
+
+fn named(what: &str) -> Result<What, Error> {
+    What::named(what).ok_or_else(|| {
+        let names = What::ALL.map(What::name).join(", ");
+        Error::InvalidArgument(format!("`{what}` is not one of {names}"))
+    })
+}
+
+fn patience(millis: u32) -> Duration {
+    if millis == 0 { USUAL_TIMEOUT } else { Duration::from_millis(millis.into()) }
 }
 
 /// The properties that differ between two snapshots, by name.
@@ -237,7 +293,7 @@ fn properties(snapshot: &Snapshot) -> [(&'static str, Variant<'static>); 13] {
     ]
 }
 
-fn told(snapshot: &Snapshot) -> (String, String, u64, i64, u64, String) {
+fn answer_of(snapshot: &Snapshot) -> (String, String, u64, i64, u64, String) {
     let state = State::name_of(snapshot.state).to_owned();
     let (epoch, why) = (snapshot.epoch.get(), snapshot.why.clone());
     (state, snapshot.gate.to_string(), epoch, offset(snapshot), bound(snapshot), why)

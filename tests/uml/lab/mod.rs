@@ -21,6 +21,7 @@ pub mod namespace;
 pub mod podman;
 pub mod server;
 pub mod stage;
+pub mod told;
 pub mod watch;
 pub mod wire;
 pub mod work;

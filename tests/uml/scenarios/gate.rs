@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::lab::guest::Guest;
+use crate::lab::wire::Ran;
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, fail, until};
 
@@ -35,7 +36,11 @@ pub struct Gate {
 
 /// Reads the gate as any user may.
 pub fn read(guest: &Guest) -> Outcome<Gate> {
-    let ran = guest.run("setpriv --reuid 65534 --clear-groups clockgate status --json")?;
+    parse(&guest.run("setpriv --reuid 65534 --clear-groups clockgate status --json")?)
+}
+
+/// What `clockgate status --json` said.
+pub fn parse(ran: &Ran) -> Outcome<Gate> {
     ensure(ran.code <= 1, format!("status ended with {}: {}", ran.code, ran.err))?;
     let json: Value = serde_json::from_str(&ran.out)?;
     let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();

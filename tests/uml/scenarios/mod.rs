@@ -18,6 +18,7 @@ mod sleep;
 mod soak;
 mod step;
 mod timesyncd;
+mod told;
 mod unit;
 mod without;
 
@@ -25,7 +26,15 @@ mod without;
 pub fn all() -> Vec<Scenario> {
     let nights = [
         [laboratory::SCENARIOS, without::SCENARIOS, unit::SCENARIOS, sleep::SCENARIOS, freeze::SCENARIOS].concat(),
-        [step::SCENARIOS, chrony::SCENARIOS, timesyncd::SCENARIOS, network::SCENARIOS, crash::SCENARIOS].concat(),
+        [
+            step::SCENARIOS,
+            chrony::SCENARIOS,
+            timesyncd::SCENARIOS,
+            network::SCENARIOS,
+            told::SCENARIOS,
+            crash::SCENARIOS,
+        ]
+        .concat(),
         soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.

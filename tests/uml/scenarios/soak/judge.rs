@@ -15,6 +15,8 @@ pub const THRESHOLD: Duration = Duration::from_millis(200);
 pub const NOTICE: Duration = Duration::from_millis(500);
 /// The same where the agent was killed: systemd shuts the gate behind it.
 pub const NOTICE_OF_DEATH: Duration = Duration::from_millis(1500);
+/// The watcher and the work read their clocks one after the other.
+const SLACK_NANOS: u64 = 20_000_000;
 /// A step is seen as one; a clock that creeps is not.
 const STEP: Duration = Duration::from_millis(300);
 
@@ -52,7 +54,7 @@ struct Strike {
 pub struct Tally {
     /// Pieces of work.
     pub stamps: usize,
-    /// Those that fell into the window of a stranger's step.
+    /// Those that fell into the window of a stranger's step, or were let go so shortly before one.
     pub in_window: usize,
     /// Those that were let go without a proof, on a clock that was wrong.
     pub unproven: usize,
@@ -162,18 +164,25 @@ impl<'g> Judge<'g> {
         if off.abs() <= THRESHOLD {
             return Ok(());
         }
+        let (before, after): (Vec<&Sight>, Vec<&Sight>) = self.sights.iter().partition(|seen| seen.at.raw <= stamp.raw);
         let just = |since: &Moment, allowed: Duration| {
-            let slack = Duration::from_millis(20);
-            let after = Duration::from_nanos(
-                (stamp.raw + u64::try_from(slack.as_nanos()).unwrap_or(0)).saturating_sub(since.raw),
-            );
-            since.same_waking(stamp) && after > Duration::ZERO && after <= allowed + slack
+            // While the watcher, who comes before everybody else, could not look, nobody in the guest ran.
+            let seen = before.iter().rev().take_while(|seen| seen.at.raw > since.raw).chain(after.first());
+            let stood = Duration::from_nanos(seen.map(|seen| seen.unseen).sum());
+            let passed = Duration::from_nanos(stamp.raw.saturating_sub(since.raw)).saturating_sub(stood);
+            let is_after = stamp.raw + SLACK_NANOS > since.raw;
+            since.same_waking(stamp) && is_after && passed <= allowed
         };
         if self.strikes.iter().any(|strike| just(&strike.at, strike.allowed)) {
             self.tally.in_window += 1;
             return Ok(());
         }
-        let (before, after): (Vec<&Sight>, Vec<&Sight>) = self.sights.iter().partition(|seen| seen.at.raw <= stamp.raw);
+        // Let go before the gate was shut, it had not got to its clock when that was set.
+        let open = before.iter().rev().find(|seen| seen.gate == Gate::Proven);
+        if open.is_some_and(|seen| just(&seen.at, NOTICE)) {
+            self.tally.in_window += 1;
+            return Ok(());
+        }
         let unproven = before.last().is_some_and(|seen| seen.gate == Gate::Unproven)
             || before.iter().rev().nth(1).is_some_and(|seen| seen.gate == Gate::Unproven)
                 && before.last().is_some_and(|seen| just(&seen.at, NOTICE));

@@ -1,0 +1,108 @@
+//! Who told of something, waits for what comes of it, and can be asked for the time meanwhile: the hypervisor by its port, a
+//! caller by the bus. So a machine without a network has one reference.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::decision::{Failure, Reading};
+
+/// A question for the time: where the answer goes.
+pub type Question = oneshot::Sender<Result<Reading, String>>;
+
+/// Whoever waits on the line and can be asked for the time; the last who came, where several do.
+#[derive(Clone, Debug, Default)]
+pub struct Callers(Arc<Mutex<Option<Line>>>);
+
+#[derive(Clone, Debug)]
+struct Line {
+    /// Who is at its other end, for the log.
+    source: &'static str,
+    questions: mpsc::Sender<Question>,
+}
+
+impl Callers {
+    /// Asks for the time; none when nobody is on the line.
+    pub async fn measure(&self, within: Duration) -> Option<Result<Reading, Failure>> {
+        let Line { source, questions } = self.line().clone()?;
+        let (question, answer) = oneshot::channel();
+        let asked = timeout(within, async {
+            questions.send(question).await.map_err(|_| "hung up".to_owned())?;
+            answer.await.map_err(|_| "hung up".to_owned())?
+        });
+        let answered = asked.await.unwrap_or_else(|_| Err("does not answer".to_owned()));
+        Some(answered.map_err(|why| Failure { source: source.to_owned(), why }))
+    }
+
+    /// Puts a caller on the line, until what is returned is dropped.
+    #[must_use]
+    pub fn put_on_the_line(&self, source: &'static str) -> OnTheLine {
+        let (sender, questions) = mpsc::channel(1);
+        let line = Line { source, questions: sender };
+        *self.line() = Some(line.clone());
+        OnTheLine { callers: self.clone(), line, questions }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Option<Line>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A caller on the line.
+#[derive(Debug)]
+pub struct OnTheLine {
+    callers: Callers,
+    line: Line,
+    questions: mpsc::Receiver<Question>,
+}
+
+impl OnTheLine {
+    /// The next question.
+    pub async fn asked(&mut self) -> Question {
+        match self.questions.recv().await {
+            Some(question) => question,
+            // We hold a sender ourselves.
+            None => pending().await,
+        }
+    }
+}
+
+impl Drop for OnTheLine {
+    fn drop(&mut self) {
+        let mut there = self.callers.line();
+        if there.as_ref().is_some_and(|line| line.questions.same_channel(&self.line.questions)) {
+            *there = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_who_came_is_asked_and_who_leaves_takes_nobody_else_off_the_line() {
+        let callers = Callers::default();
+        let first = callers.put_on_the_line("first");
+        let mut second = callers.put_on_the_line("second");
+        drop(first);
+        let asking = callers.clone();
+        let asked = tokio::spawn(async move { asking.measure(Duration::from_secs(10)).await });
+        second.asked().await.send(Err("no watch".to_owned())).unwrap();
+        let failure = asked.await.unwrap().unwrap().unwrap_err();
+        assert_eq!(failure, Failure { source: "second".to_owned(), why: "no watch".to_owned() });
+        drop(second);
+        assert!(callers.measure(Duration::from_secs(10)).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_does_not_answer_is_not_waited_for() {
+        let callers = Callers::default();
+        let _silent = callers.put_on_the_line("silent");
+        let failure = callers.measure(Duration::from_secs(1)).await.unwrap().unwrap_err();
+        assert_eq!(failure.why, "does not answer");
+    }
+}

@@ -1,0 +1,206 @@
+//! A time that a caller told once, together with a restore. It cannot be asked for again, so it ages: it goes on by
+//! `CLOCK_BOOTTIME`, its bound grows as everybody's does, and it holds only while nothing has disrupted this machine since.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::decision::{Boottime, Cause, Epoch, Kind, Leap, Offset, Reading, Realtime, Snapshot, drift};
+use crate::sys::clock::{boottime, standing};
+use crate::sys::vmclock::VmClock;
+
+/// Who said it, for the log.
+pub const SOURCE: &str = "the caller (notify --time)";
+/// A command of ours takes milliseconds from its start to the agent; what took longer went another way.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(5);
+/// A daemon bends BOOTTIME's rate by 8.3 % at most, until it is made to forget.
+const BENT_PPM: u32 = 100_000;
+
+/// A time, and when it was that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The time.
+    pub at: Realtime,
+    /// The moment for which the caller vouches for it.
+    pub as_of: Boottime,
+    /// The most it may have been wrong then.
+    pub bound: Duration,
+}
+
+/// Why a time is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is vouched for at a moment to come.
+    #[error("the moment of that time is still to come")]
+    Early,
+    /// It is vouched for at a moment long past.
+    #[error("that time is {} ms old; {} ms are allowed between the caller and the agent", .0.as_millis(), ARRIVES_WITHIN.as_millis())]
+    Late(Duration),
+}
+
+/// A time that was taken, for the epoch that began with it.
+#[derive(Debug)]
+pub struct Word {
+    told: Told,
+    root: PathBuf,
+    /// The hypervisor's mark when it arrived.
+    mark: Option<Mark>,
+    epoch: Epoch,
+    /// What it may have gone wrong by before the daemon was made to forget.
+    bent: Option<Duration>,
+}
+
+/// What the VMClock page has when nothing moved this machine.
+type Mark = (u64, Option<u64>);
+
+impl Word {
+    /// Takes a time that has just arrived.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn take(told: Told, root: &Path) -> Result<Self, Error> {
+        let now = boottime();
+        if told.as_of > now {
+            return Err(Error::Early);
+        }
+        let age = now.since(told.as_of);
+        if age > ARRIVES_WITHIN {
+            return Err(Error::Late(age));
+        }
+        Ok(Self { told, root: root.to_owned(), mark: mark(root), epoch: Epoch::default(), bent: None })
+    }
+
+    /// Binds it to the epoch that its notice began, or found.
+    pub fn bind(&mut self, answered: &Snapshot) {
+        self.epoch = answered.epoch;
+    }
+
+    /// What it is worth now.
+    ///
+    /// # Errors
+    /// Why it is worth nothing any more, in words.
+    pub fn reading(&mut self, published: &Snapshot) -> Result<Reading, String> {
+        if !self.holds(published) {
+            return Err("was told before the last disruption, and is void".to_owned());
+        }
+        let age = boottime().since(self.told.as_of);
+        // The first question comes just after the daemon forgot; from there on the rate is known.
+        let bent = *self.bent.get_or_insert_with(|| drift(age, BENT_PPM));
+        let since_boot = i64::try_from(self.told.as_of.as_nanos()).unwrap_or(i64::MAX);
+        let local = Realtime::from_nanos(since_boot) + standing().real_minus_boot;
+        let offset: Offset = self.told.at - local;
+        Ok(Reading {
+            source: SOURCE.to_owned(),
+            kind: Kind::Told,
+            as_of: self.told.as_of,
+            local,
+            offset,
+            root_distance: self.told.bound.saturating_add(bent),
+            authenticated: false,
+            leap: Leap::None,
+            stratum: None,
+            delay: None,
+        })
+    }
+
+    /// Whether nothing moved this machine through time since it arrived. A source that looks now and then may see later what
+    /// the caller told of; where the hypervisor's mark has stood still since, that is no other restore.
+    fn holds(&mut self, published: &Snapshot) -> bool {
+        if mark(&self.root) != self.mark {
+            return false;
+        }
+        let seen_later = self.mark.is_some() && published.cause == Cause::Restore;
+        if seen_later && published.epoch == self.epoch.next() {
+            self.epoch = published.epoch;
+        }
+        published.epoch == self.epoch
+    }
+}
+
+fn mark(root: &Path) -> Option<Mark> {
+    let page = VmClock::open(root).and_then(|device| device.read()).ok()?;
+    Some((page.disruption_marker, page.generation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{Agreement, Gate, agree};
+    use crate::sys::clock::realtime;
+    use crate::sys::vmclock::fake::FakePage;
+
+    fn epoch(number: u64, cause: Cause) -> Snapshot {
+        Snapshot { epoch: Epoch::new(number), cause, gate: Gate::Shut, ..Snapshot::default() }
+    }
+
+    /// Told on this machine: so far ahead of its clock, some time ago.
+    fn told(ahead_secs: i64, ago: Duration) -> Told {
+        let now = boottime();
+        let ago = Offset::from_nanos(i64::try_from(ago.as_nanos()).unwrap());
+        Told {
+            at: realtime() + (Offset::from_secs(ahead_secs) - ago),
+            as_of: Boottime::from_nanos(now.as_nanos() - ago.as_nanos().unsigned_abs()),
+            bound: Duration::from_millis(20),
+        }
+    }
+
+    fn word(told: Told, root: &Path) -> Word {
+        let mut word = Word::take(told, root).unwrap();
+        word.bind(&epoch(4, Cause::Restore));
+        word
+    }
+
+    /// What the machine makes of it so much later.
+    fn alone(reading: &Reading, later: Duration) -> Agreement {
+        agree(std::slice::from_ref(reading), boottime() + later, 500, 1).unwrap()
+    }
+
+    #[test]
+    fn a_time_that_was_told_goes_on_and_its_bound_grows_with_its_age() {
+        let root = tempfile::tempdir().unwrap();
+        let mut word = word(told(3600, Duration::from_millis(100)), root.path());
+        let first = word.reading(&epoch(4, Cause::Restore)).unwrap();
+        let soon = alone(&first, Duration::ZERO);
+        assert!((soon.offset - Offset::from_secs(3600)).abs() < Duration::from_millis(20), "{soon:?}");
+        // A tenth of a second on the way, at a rate that nobody knew: a hundredth more.
+        assert!(soon.root_distance >= Duration::from_millis(30), "{soon:?}");
+        assert!(!soon.authenticated && first.kind == Kind::Told);
+        let later = alone(&word.reading(&epoch(4, Cause::Restore)).unwrap(), Duration::from_secs(60));
+        let grown = later.root_distance - soon.root_distance;
+        assert!(grown >= Duration::from_millis(30) && grown < Duration::from_millis(40), "{grown:?}");
+    }
+
+    #[test]
+    fn a_later_disruption_voids_it() {
+        let root = tempfile::tempdir().unwrap();
+        let mut word = word(told(0, Duration::ZERO), root.path());
+        assert!(word.reading(&epoch(4, Cause::Restore)).is_ok());
+        assert!(word.reading(&epoch(5, Cause::Restore)).unwrap_err().contains("void"));
+        // And nothing makes it good again.
+        assert!(word.reading(&epoch(6, Cause::Requested)).is_err());
+    }
+
+    #[test]
+    fn the_same_restore_seen_later_does_not_void_it_and_another_one_does() {
+        let root = tempfile::tempdir().unwrap();
+        let page = FakePage::new(7);
+        page.write(root.path());
+        let mut word = word(told(0, Duration::ZERO), root.path());
+        assert!(word.reading(&epoch(5, Cause::Restore)).is_ok(), "the marker has not moved since");
+        assert!(word.reading(&epoch(6, Cause::Pause { lost: Duration::from_secs(1) })).is_err());
+
+        let mut word = Word::take(told(0, Duration::ZERO), root.path()).unwrap();
+        word.bind(&epoch(9, Cause::Restore));
+        FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
+        assert!(word.reading(&epoch(9, Cause::Restore)).is_err(), "nobody else has seen it yet");
+    }
+
+    #[test]
+    fn a_moment_to_come_or_long_past_is_not_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let now = told(0, Duration::ZERO);
+        let take = |as_of| Word::take(Told { as_of, ..now }, root.path()).err();
+        assert_eq!(take(now.as_of + Duration::from_secs(60)), Some(Error::Early));
+        let Some(Error::Late(age)) = take(Boottime::from_nanos(0)) else { panic!("taken") };
+        assert!(age > ARRIVES_WITHIN);
+    }
+}
