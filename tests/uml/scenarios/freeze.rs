@@ -46,8 +46,10 @@ fn ten_containers(guest: &Guest, world: &World) -> Outcome {
     }
     let marks = guest.sh(&format!("cat {0}/cgroup.freeze {0}/cgroup.events | sort | uniq -c", podman::SCOPES))?;
     ensure(!marks.contains("frozen 1") && marks.contains("10 0\n"), format!("not all is thawed: {marks}"))?;
-    let up = guest.sh("podman ps --format '{{.Status}}' | grep -c '^Up '")?;
-    ensure(up == "10", format!("{up} of ten containers are up to podman"))?;
+    let up = guest.sh(
+        "podman inspect --format '{{.State.Status}}' $(for id in /run/box-*.id; do cat $id; echo; done) | grep -c running",
+    )?;
+    ensure(up == "10", format!("{up} of ten containers run to podman"))?;
     never_stuck(guest, woken)?;
     podman::end(guest)?;
     night::over(guest)
