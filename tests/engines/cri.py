@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A kubelet of three calls: cri.py SOCKET CGROUP NAME sandbox|container SANDBOX
+"""A kubelet of a few calls: cri.py SOCKET CGROUP NAME sandbox | container SANDBOX | exec|stop|state CONTAINER
 
-Prints the id that it got, or the words of the refusal. Messages are written by hand, field by field, as
+Prints the id that it got, what was said by `echo in`, or state and exit code; or the words of the refusal. Messages are written by hand, field by field, as
 k8s.io/cri-api/pkg/apis/runtime/v1/api.proto numbers them: no generated code, and nothing of Kubernetes.
 """
 
@@ -32,12 +32,39 @@ def varint(tag, value):
     return number(tag << 3) + number(value)
 
 
+def fields(data):
+    """The last value of each field of an answer: bytes or a number."""
+    found, at = {}, 0
+
+    def read():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(data):
+        key = read()
+        value = read()
+        if key & 7 == 2:
+            value, at = data[at : at + value], at + value
+        found[key >> 3] = value
+    return found
+
+
 def first_text(data):
-    """The first field of an answer: its id, shorter than 128 bytes."""
-    return data[2 : 2 + data[1]].decode()
+    """The first field of an answer: its id, or what was said."""
+    return fields(data).get(1, b"").decode()
 
 
 HOST = 2
+STATES = ["created", "running", "exited", "unknown"]
+# A probe's, unless its pod says otherwise.
+PROBE_SECONDS = 1
 HOST_NETWORK = field(1, varint(1, HOST))
 
 
@@ -58,7 +85,7 @@ def container(name):
 
 
 def main():
-    socket, cgroup, name, what, *sandbox = sys.argv[1:]
+    socket, cgroup, name, what, *rest = sys.argv[1:]
     channel = grpc.insecure_channel("unix://" + socket)
 
     def call(method, message):
@@ -68,11 +95,19 @@ def main():
     try:
         if what == "sandbox":
             print(first_text(call("RunPodSandbox", field(1, pod(cgroup, name)))))
-        else:
-            request = field(1, sandbox[0]) + field(2, container(name)) + field(3, pod(cgroup, name))
+        elif what == "container":
+            request = field(1, rest[0]) + field(2, container(name)) + field(3, pod(cgroup, name))
             made = first_text(call("CreateContainer", request))
             call("StartContainer", field(1, made))
             print(made)
+        elif what == "exec":
+            request = field(1, rest[0]) + field(2, "echo", "in") + varint(3, PROBE_SECONDS)
+            print(first_text(call("ExecSync", request)), end="")
+        elif what == "stop":
+            call("StopContainer", field(1, rest[0]) + varint(2, 1))
+        else:
+            status = fields(fields(call("ContainerStatus", field(1, rest[0])))[1])
+            print(STATES[status.get(3, 0)], status.get(7, 0))
     except grpc.RpcError as error:
         sys.exit(error.details())
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use libtest_mimic::Failed;
 
 use crate::lab::{CLOCKGATE, expect, texts, until};
-use crate::world::{SOON, Trial, Waiting, World, done};
+use crate::world::{NODE, SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
 
 type Done = Result<(), Failed>;
@@ -111,22 +111,15 @@ fn podman_hook(world: &World, gate: &Wrapper) -> Done {
     done(&mut world.podman(&run))
 }
 
-/// containerd with its half for Kubernetes, by the file that a node would have and a kubelet of three calls.
+/// containerd with its half for Kubernetes, by the file that a node would have and a kubelet of a few calls.
 fn containerd(world: &World, gate: &Wrapper) -> Done {
     let file = world.inside("/etc/containerd/config.toml");
     std::fs::create_dir_all(world.inside("/etc/containerd"))?;
-    // As a machine allows where root is not all of root.
-    let before = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"] # a node's\n  restrict_oom_score_adj = true\n  \
-                  sandbox_image = \"docker.io/library/pause:latest\"\n";
-    std::fs::write(&file, before)?;
+    std::fs::write(&file, NODE)?;
     hooks(world, &["install", "containerd"])?;
-    world.start_kubernetes_containerd()?;
-    let cri = |name: &'static str, more: &[&str]| {
-        let mut cri = world.command("/usr/bin/python3");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engines/cri.py");
-        cri.args([script, "/run/containerd/containerd.sock", &world.cgroup, name]).args(more);
-        cri
-    };
+    let state = std::path::Path::new("/run/containerd");
+    world.start_kubernetes_containerd("/etc/containerd/config.toml".as_ref(), state)?;
+    let cri = |name, more: &[&str]| world.cri(state, &world.cgroup, name, more);
     // The pause container of a pod is one as any other.
     let sandbox = held(gate, &mut cri("pod", &["sandbox"]))?;
     let sandbox = sandbox.trim();
@@ -144,6 +137,6 @@ fn containerd(world: &World, gate: &Wrapper) -> Done {
     done(&mut cri("late", &["sandbox"]))?;
 
     hooks(world, &["remove", "containerd"])?;
-    assert_eq!(std::fs::read_to_string(&file)?, before);
+    assert_eq!(std::fs::read_to_string(&file)?, NODE);
     Ok(())
 }

@@ -2,10 +2,15 @@
 //! user sees, and what passes.
 #![expect(clippy::disallowed_methods, reason = "a condition is looked at again and again, until its deadline")]
 
+mod boot;
+mod compose;
 mod containerd;
 mod direct;
 mod docker;
+mod frozen;
+mod inside;
 mod installed;
+mod kubernetes;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod podman;
@@ -17,15 +22,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use world::World;
+use world::{View, World};
 use wrapper::Wrapper;
 
 fn main() -> ExitCode {
-    let args = Arguments::from_args();
+    let mut args = Arguments::from_args();
+    // They wait more than they work.
+    args.test_threads.get_or_insert(4);
     let lacks = world::lacks_engines();
-    let trials = if args.list || lacks.is_some() { Ok((names(lacks.as_deref()), None)) } else { on_engines() };
+    let trials = if args.list || lacks.is_some() { Ok((names(lacks.as_deref()), vec![])) } else { on_engines() };
     match trials {
-        Ok((mut trials, world)) => {
+        Ok((mut trials, worlds)) => {
             trials.extend(direct::TRIALS.iter().map(|(name, settings, test)| {
                 Trial::test(*name, move || {
                     let folder = tempfile::tempdir()?;
@@ -33,7 +40,7 @@ fn main() -> ExitCode {
                 })
             }));
             let conclusion = libtest_mimic::run(&args, trials);
-            drop(world);
+            drop(worlds);
             conclusion.exit_code()
         }
         Err(error) => {
@@ -43,20 +50,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn all() -> impl Iterator<Item = &'static world::Trial> {
-    [docker::TRIALS, containerd::TRIALS, podman::TRIALS, installed::TRIALS].into_iter().flatten()
-}
+/// On a machine as this one is.
+const HERE: &[&[world::Trial]] = &[
+    docker::TRIALS,
+    containerd::TRIALS,
+    podman::TRIALS,
+    frozen::TRIALS,
+    kubernetes::TRIALS,
+    boot::TRIALS,
+    compose::TRIALS,
+    inside::TRIALS,
+    installed::TRIALS,
+];
+
+/// Where there is cgroup2 alone.
+const UNIFIED: &[&[world::Trial]] = &[frozen::UNIFIED, compose::UNIFIED];
 
 /// The trials as they are where they cannot run.
 fn names(lacks: Option<&str>) -> Vec<Trial> {
-    all().map(|(name, ..)| lab::needing(lacks.map(str::to_owned), name, || Ok(()))).collect()
+    let all = HERE.iter().chain(UNIFIED).copied().flatten();
+    all.map(|(name, ..)| lab::needing(lacks.map(str::to_owned), name, || Ok(()))).collect()
+}
+
+fn on_engines() -> Result<(Vec<Trial>, Vec<Arc<World>>), Failed> {
+    world::sweep();
+    let (mut trials, here) = in_a_world(View::AsHere, HERE)?;
+    let (more, unified) = in_a_world(View::Unified, UNIFIED)?;
+    trials.extend(more);
+    Ok((trials, vec![here, unified]))
 }
 
 /// Each trial with a runtime of its own, so that they do not wait at each other's gates.
-fn on_engines() -> Result<(Vec<Trial>, Option<Arc<World>>), Failed> {
-    let world = Arc::new(World::new()?);
+fn in_a_world(view: View, groups: &[&'static [world::Trial]]) -> Result<(Vec<Trial>, Arc<World>), Failed> {
+    let world = Arc::new(World::new(view)?);
     let (mut trials, mut runtimes) = (vec![], BTreeMap::new());
-    for (number, (name, settings, test)) in all().enumerate() {
+    for (number, (name, settings, test)) in groups.iter().copied().flatten().enumerate() {
         let runtime = format!("gated{number}");
         let wrapper = Wrapper::new(&world.path(&runtime), "clockgate-runc", settings)?;
         runtimes.insert(runtime.clone(), wrapper.program.clone());
@@ -65,5 +93,5 @@ fn on_engines() -> Result<(Vec<Trial>, Option<Arc<World>>), Failed> {
     }
     world.start_docker(&runtimes)?;
     world.start_podman(&runtimes)?;
-    Ok((trials, Some(world)))
+    Ok((trials, world))
 }

@@ -20,16 +20,29 @@ pub const SOON: Duration = Duration::from_secs(60);
 /// A trial's name, the settings of its wrapper, and what is tried; the last argument is the name of its runtime.
 pub type Trial = (&'static str, &'static str, fn(&World, &Wrapper, &str) -> Result<(), Failed>);
 
+/// A node's configuration of containerd, as a machine allows where root is not all of root.
+pub const NODE: &str = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"] # a node's\n  restrict_oom_score_adj = true\n  \
+                        sandbox_image = \"docker.io/library/pause:latest\"\n";
+
+/// How the engines of a world see the machine's cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// As the machine has them.
+    AsHere,
+    /// As a machine has them that knows cgroup2 alone.
+    Unified,
+}
+
 /// /usr with the laboratory's programs in it; /etc, /usr and /var/lib that can be written; an empty /run
 /// and /dev/shm.
 const ENTER: &str = r#"set -e
-world=$1 lab=$2
+world=$1 lab=$2 view=$3
 overlay() {
     mkdir -p "$world/$2" "$world/work-$2"
     mount -t overlay -o "lowerdir=$1,upperdir=$world/$2,workdir=$world/work-$2" clockgate-test "$3"
 }
-overlay "$lab/usr:/usr" usr /usr
-overlay "$lab/etc:/etc" etc /etc
+overlay "$lab/compose/usr:$lab/engines/usr:/usr" usr /usr
+overlay "$lab/engines/etc:/etc" etc /etc
 overlay /var/lib var-lib /var/lib
 mount -t tmpfs clockgate-test /run
 mount -t tmpfs clockgate-test /dev/shm
@@ -37,6 +50,10 @@ for engine in docker containers containerd; do
     mkdir -p "$world/$engine" "/var/lib/$engine"
     mount --bind "$world/$engine" "/var/lib/$engine"
 done
+if [ "$view" = Unified ]; then
+    umount -R /sys/fs/cgroup
+    mount -t cgroup2 clockgate-test /sys/fs/cgroup
+fi
 : >"$world/ready"
 exec sleep infinity
 "#;
@@ -46,7 +63,8 @@ pub fn lacks_engines() -> Option<String> {
     let has_cgroups = || fs::read_to_string("/proc/mounts").is_ok_and(|mounts| mounts.contains(" cgroup"));
     lab::lacks_root()
         .or_else(|| {
-            (!lab::lab().join("engines/stamp").exists()).then(|| "the engines that tests/setup unpacks".to_owned())
+            let is_unpacked = ["engines", "compose"].iter().all(|part| lab::lab().join(part).join("stamp").exists());
+            (!is_unpacked).then(|| "the engines that tests/setup unpacks".to_owned())
         })
         .or_else(|| (!has_cgroups()).then(|| "mounted cgroups".to_owned()))
 }
@@ -63,14 +81,14 @@ pub struct World {
 
 impl World {
     /// To be called by the thread that lives longest: the kernel ends the namespaces together with it.
-    pub fn new() -> Result<Self, Failed> {
-        sweep();
-        let name = format!("clockgate-engines-{}", std::process::id());
+    pub fn new(view: View) -> Result<Self, Failed> {
+        let name = format!("clockgate-engines-{}-{view:?}", std::process::id());
         let folder = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
-        let lab = fs::canonicalize(lab::lab().join("engines"))?;
+        let lab = fs::canonicalize(lab::lab())?;
         let mut anchor = harmless("setpriv");
         anchor.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        let anchor = Ours::spawn(anchor.args(["sh", "-c", ENTER, "sh"]).arg(folder.path()).arg(lab))?;
+        anchor.args(["sh", "-c", ENTER, "sh"]).arg(folder.path()).arg(lab).arg(format!("{view:?}"));
+        let anchor = Ours::spawn(&mut anchor)?;
         until("the namespaces", SOON, || folder.path().join("ready").exists())?;
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", anchor.0.id()))?;
         let first = children.trim().parse().map_err(|_| "process 1 has no number")?;
@@ -98,7 +116,7 @@ impl World {
     }
 
     /// A program inside that runs until the world ends.
-    fn daemon(&self, program: &str) -> Command {
+    pub fn daemon(&self, program: &str) -> Command {
         let mut daemon = self.enter();
         daemon.arg(program);
         daemon
@@ -110,6 +128,14 @@ impl World {
         enter.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/run").env_remove("DOCKER_HOST");
         enter.stdin(Stdio::null());
         enter
+    }
+
+    /// Our part of the machine's cgroup2 hierarchy, where the engines' containers are on every kind of host.
+    pub fn hierarchy(&self) -> Result<PathBuf, Failed> {
+        let mounts = fs::read_to_string("/proc/self/mounts")?;
+        let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let mount = fields.find(|fields| fields.get(2) == Some(&"cgroup2")).ok_or("no cgroup2")?;
+        Ok(Path::new(mount[1]).join(self.cgroup.trim_start_matches('/')))
     }
 
     /// As `make install` puts it.
@@ -134,8 +160,24 @@ impl World {
         }
         fs::write(bin.join("chronyd"), "#!/bin/sh\nexec echo \"$@\"\n")?;
         fs::set_permissions(bin.join("chronyd"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let mut tar = Command::new("tar");
-        done(tar.arg("-cf").arg(self.path("image.tar")).arg("-C").arg(self.path("image")).arg("."))
+        self.pack("image").map(drop)
+    }
+
+    /// An image with the static program in it, and nothing else but the links by which a /usr is found that is mounted.
+    pub fn make_empty_image(&self) -> Result<PathBuf, Failed> {
+        let folder = self.path("empty");
+        fs::create_dir(&folder)?;
+        for library in ["lib", "lib64"] {
+            std::os::unix::fs::symlink(format!("usr/{library}"), folder.join(library))?;
+        }
+        done(Command::new("strip").arg("-o").arg(folder.join("clockgate")).arg(lab::CLOCKGATE))?;
+        self.pack("empty")
+    }
+
+    fn pack(&self, folder: &str) -> Result<PathBuf, Failed> {
+        let tar = self.path(&format!("{folder}.tar"));
+        done(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(self.path(folder)).arg("."))?;
+        Ok(tar)
     }
 
     /// Starts dockerd with these runtimes and waits until it answers.
@@ -147,8 +189,7 @@ impl World {
         fs::write(self.inside("/etc/docker/daemon.json"), format!("{config:#}\n"))?;
         let log = fs::File::create(self.path("dockerd.log"))?;
         let mut dockerd = self.daemon("dockerd");
-        dockerd.args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--iptables=false", "--bridge=none"]);
-        dockerd.stdout(log.try_clone()?).stderr(log);
+        dockerd.args(DOCKERD).stdout(log.try_clone()?).stderr(log);
         self.daemons.lock().map_err(|_| "daemons")?.push(Ours(dockerd.spawn()?));
         until("dockerd answers", SOON, || self.docker(&["info"]).output().is_ok_and(|output| output.status.success()))?;
         done(self.docker(&["import", "-", "bb"]).stdin(fs::File::open(self.path("image.tar"))?))
@@ -161,10 +202,10 @@ impl World {
 
     /// The default runtime of a second dockerd, which is started for the question.
     pub fn default_of_a_fresh_docker(&self) -> Result<String, Failed> {
-        let script = "D=$1; mkdir -p $D; dockerd --data-root $D/data --exec-root $D/exec --pidfile $D/pid --host unix://$D/s \
-            --exec-opt native.cgroupdriver=cgroupfs --iptables=false --bridge=none >$D/log 2>&1 & \
-            until docker --host unix://$D/s info --format '{{.DefaultRuntime}}' 2>/dev/null; do sleep 0.1; done; kill $!; wait $!";
-        let output = self.command("sh").args(["-c", script, "sh"]).arg(self.path("second")).output()?;
+        let mut dockerd = Dockerd::new(self, "fresh", &[])?;
+        dockerd.start()?;
+        let output = dockerd.docker(&["info", "--format", "{{.DefaultRuntime}}"]).output()?;
+        dockerd.stop()?;
         Ok(lab::texts(&output).0.trim().to_owned())
     }
 
@@ -182,19 +223,30 @@ impl World {
         ctr
     }
 
+    /// A call of a kubelet's, to the containerd with this state, for a pod whose cgroups are made below this one.
+    pub fn cri(&self, state: &Path, cgroup: &str, name: &str, call: &[&str]) -> Command {
+        let mut cri = self.command("/usr/bin/python3");
+        cri.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engines/cri.py"));
+        cri.arg(state.join("containerd.sock")).args([cgroup, name]).args(call);
+        cri
+    }
+
     /// Starts a containerd as a node has it, with a pause image that was made here.
-    pub fn start_kubernetes_containerd(&self) -> Result<(), Failed> {
-        let log = fs::File::create(self.path("containerd.log"))?;
+    pub fn start_kubernetes_containerd(&self, config: &Path, state: &Path) -> Result<(), Failed> {
+        let name = state.file_name().unwrap_or_default().display();
+        let (root, socket) = (self.path(&format!("node-{name}")), state.join("containerd.sock"));
+        let log = fs::File::create(root.with_extension("log"))?;
         let mut containerd = self.daemon("containerd");
-        containerd.stdout(log.try_clone()?).stderr(log);
+        containerd.arg("--config").arg(config).arg("--state").arg(state).arg("--root").arg(&root);
+        containerd.arg("--address").arg(&socket).stdout(log.try_clone()?).stderr(log);
         self.daemons.lock().map_err(|_| "daemons")?.push(Ours(containerd.spawn()?));
         let ctr = |args: &[&str]| {
             let mut ctr = self.command("ctr");
-            ctr.args(["--namespace", "k8s.io"]).args(args);
+            ctr.arg("--address").arg(&socket).args(["--namespace", "k8s.io"]).args(args);
             ctr
         };
         until("containerd answers", SOON, || ctr(&["version"]).output().is_ok_and(|output| output.status.success()))?;
-        let (image, tar) = (self.path("image.tar"), self.path("pause.tar").display().to_string());
+        let (image, tar) = (self.path("image.tar"), root.with_extension("tar").display().to_string());
         let import = ["import", "--change", "CMD [\"/bin/sleep\", \"1000\"]", "-", "pause"];
         done(self.docker(&import).stdin(fs::File::open(image)?))?;
         done(&mut self.docker(&["save", "--output", &tar, "pause"]))?;
@@ -233,10 +285,12 @@ pub fn done(command: &mut Command) -> Result<(), Failed> {
 
 impl Drop for World {
     fn drop(&mut self) {
+        let ours = cgroups(self.cgroup.trim_start_matches('/'));
+        ours.iter().for_each(|cgroup| thaw(cgroup));
         // With process 1 all of the namespaces ends, and their mounts with it; its cgroups are empty a moment later.
         let _ = self.anchor.0.kill();
         let _ = self.anchor.0.wait();
-        for ours in cgroups(self.cgroup.trim_start_matches('/')) {
+        for ours in ours {
             let _ = until("an empty cgroup", Duration::from_secs(10), || !ours.exists() || remove(&ours).is_ok());
         }
     }
@@ -249,8 +303,8 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
     hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(name)).filter(|path| path.is_dir()).collect()
 }
 
-/// Removes what test processes left that were killed: nothing runs in their cgroups any more.
-fn sweep() {
+/// Removes what test processes left that were killed: nothing runs in their cgroups any more, once it is thawed.
+pub fn sweep() {
     let temp = std::env::temp_dir();
     let places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids"].map(Path::new);
     for entry in places.iter().copied().chain([temp.as_path()]).flat_map(fs::read_dir).flatten().flatten() {
@@ -259,18 +313,89 @@ fn sweep() {
             continue;
         };
         if !Path::new("/proc").join(pid).exists() {
-            cgroups(&name).iter().for_each(|path| drop(remove(path)));
+            for left in cgroups(&name) {
+                thaw(&left);
+                let _ = until("an empty cgroup", Duration::from_secs(10), || remove(&left).is_ok());
+            }
             let _ = fs::remove_dir_all(temp.join(&name));
         }
     }
 }
 
 fn remove(cgroup: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(cgroup)?.flatten().filter(|entry| entry.path().is_dir()) {
-        remove(&entry.path())?;
-    }
+    below(cgroup).try_for_each(|cgroup| remove(&cgroup))?;
     fs::remove_dir(cgroup)
 }
+
+/// What the freezer of version 1 holds cannot even be killed.
+fn thaw(cgroup: &Path) {
+    below(cgroup).for_each(|cgroup| thaw(&cgroup));
+    // Each hierarchy has the one file or the other, or none.
+    let _ = fs::write(cgroup.join("freezer.state"), "THAWED");
+    let _ = fs::write(cgroup.join("cgroup.freeze"), "0");
+}
+
+fn below(cgroup: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(cgroup).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir())
+}
+
+/// A dockerd beside the world's own, in a folder of its own, which can be stopped and started again.
+pub struct Dockerd<'a> {
+    world: &'a World,
+    folder: PathBuf,
+    flags: Vec<String>,
+    process: Option<Ours>,
+}
+
+impl<'a> Dockerd<'a> {
+    /// With these flags besides.
+    pub fn new(world: &'a World, name: &str, flags: &[&str]) -> Result<Self, Failed> {
+        let folder = world.path(name);
+        fs::create_dir_all(&folder)?;
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Ok(Self { world, folder, flags, process: None })
+    }
+
+    /// Begins to start it; it answers when it has started whoever has a restart policy.
+    pub fn spawn(&mut self) -> Result<(), Failed> {
+        let log = fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
+        let mut dockerd = self.world.daemon("dockerd");
+        for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
+            dockerd.arg(flag).arg(self.folder.join(name));
+        }
+        dockerd.arg("--host").arg(self.host()).args(DOCKERD).args(&self.flags);
+        self.process = Some(Ours(dockerd.stdout(log.try_clone()?).stderr(log).spawn()?));
+        Ok(())
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(&mut self) -> Result<(), Failed> {
+        self.spawn()?;
+        until("a second dockerd answers", SOON, || {
+            self.docker(&["info"]).output().is_ok_and(|output| output.status.success())
+        })
+    }
+
+    /// Stops it as an init system does: its containers are stopped, too.
+    pub fn stop(&mut self) -> Result<(), Failed> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        done(self.world.command("sh").args(["-c", "kill $(cat \"$1\")", "sh"]).arg(self.folder.join("pid")))?;
+        until("a second dockerd ends", SOON, || matches!(process.0.try_wait(), Ok(Some(_))))
+    }
+
+    /// Its command line.
+    pub fn docker(&self, args: &[&str]) -> Command {
+        self.world.docker(&[&["--host", &self.host()], args].concat())
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.folder.join("s").display())
+    }
+}
+
+/// By these flags a dockerd leaves the machine's network alone and needs no systemd.
+const DOCKERD: [&str; 4] = ["--exec-opt", "native.cgroupdriver=cgroupfs", "--iptables=false", "--bridge=none"];
 
 /// A command that is expected to be held, with both its outputs kept.
 pub struct Waiting(pub Option<Child>);

@@ -1,0 +1,293 @@
+//! Containers that run, frozen by clockgate: what users of their engine see meanwhile, and what is left of it afterwards.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use clockgate::decision::Frozen;
+use clockgate::workload::{Engine, Settings, Workloads};
+use libtest_mimic::Failed;
+
+use crate::lab::{CLOCKGATE, expect, texts, until};
+use crate::world::{SOON, Trial, Waiting, World, done};
+use crate::wrapper::{Wrapper, proven};
+
+type Done = Result<(), Failed>;
+
+/// Each trial, its runtime's settings, and what is tried.
+pub const TRIALS: &[Trial] =
+    &[("what_users_of_docker_see_of_a_freeze", "", docker), ("what_users_of_podman_see_of_a_freeze", "", podman)];
+
+/// The same where there is cgroup2 alone, and engines pause by the same freezer as we.
+pub const UNIFIED: &[Trial] = &[
+    ("what_users_of_docker_see_of_a_freeze_by_cgroup2_alone", "", docker),
+    ("what_users_of_podman_see_of_a_freeze_by_cgroup2_alone", "", podman),
+];
+
+/// Far more than any freeze here takes.
+const LIMIT: Duration = Duration::from_secs(30);
+/// After so long a command that ends at once without a freeze is said to hang; on a slow machine it may be slow.
+const HANGS: Duration = Duration::from_secs(1);
+/// Says that it runs, and that it was told to end.
+const TICKS: &str = "trap 'echo term; exit 5' TERM; while :; do echo tick; sleep 0.1; done";
+
+fn docker(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+    wrapper.publish(&proven())?;
+    let host = Host::new(world, Engine::Docker, runtime)?;
+    as_a_folder(&host)?;
+    one_by_one(&host)
+}
+
+fn podman(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+    wrapper.publish(&proven())?;
+    let host = Host::new(world, Engine::Podman, runtime)?;
+    as_a_folder(&host)?;
+    one_by_one(&host)
+}
+
+/// The engine's folder is frozen, as everywhere but with systemd's driver; who starts in it waits.
+fn as_a_folder(host: &Host<'_>) -> Done {
+    for name in ["exec", "stop", "kill", "term", "pause", "paused", "unpause"] {
+        host.run(name, &[])?;
+    }
+    for name in ["paused", "unpause"] {
+        done(&mut host.on(&["pause"], name))?;
+    }
+    host.make(&["create"], "start", &[])?;
+    assert_eq!(host.freeze()?, 7);
+
+    // The engine knows nothing of it, and its other verbs work.
+    assert_eq!((host.state("exec"), host.state("paused")), ("running 0".into(), "paused 0".into()));
+    for verb in ["logs", "top"] {
+        done(&mut host.on(&[verb], "exec"))?;
+    }
+    // To stop is to kill after the grace, since nobody hears TERM; to kill is to kill at once.
+    done(&mut host.on(&["stop", "--time", "1"], "stop"))?;
+    done(&mut host.on(&["kill"], "kill"))?;
+    for name in ["stop", "kill"] {
+        until("it is dead", SOON, || host.state(name).ends_with(" 137"))?;
+        assert!(!host.logs(name).contains("term"), "{name}");
+    }
+    // Another signal is heard after the thaw.
+    done(&mut host.on(&["kill", "--signal", "TERM"], "term"))?;
+    assert_eq!(host.state("term"), "running 0");
+    // A user may pause and unpause meanwhile: it counts from the thaw on.
+    done(&mut host.on(&["pause"], "pause"))?;
+    done(&mut host.on(&["unpause"], "unpause"))?;
+    assert_eq!((host.state("pause"), host.state("unpause")), ("paused 0".into(), "running 0".into()));
+    let ticks = host.ticks("unpause");
+
+    let mut exec = Waiting::spawn(&mut host.exec("exec"))?;
+    let there = host.processes("term");
+    until("its process is there", SOON, || host.processes("exec") > there)?;
+    // Who asks for this container waits with it; podman shows no list without it.
+    let mut asked = if host.is_podman() {
+        Waiting::spawn(&mut host.command(&["ps"]))?
+    } else {
+        Waiting::spawn(&mut host.on(&["inspect"], "exec"))?
+    };
+    let mut start = Waiting::spawn(&mut host.on(&["start"], "start"))?;
+    if !host.is_podman() {
+        done(&mut host.command(&["ps"]))?;
+        until("a process of the one that starts", SOON, || host.processes("start") > 0)?;
+    }
+    std::thread::sleep(HANGS);
+    for waiting in [&mut exec, &mut asked, &mut start] {
+        waiting.is_held()?;
+    }
+    assert_eq!(host.ticks_of_docker("unpause").unwrap_or(ticks), ticks);
+
+    assert_eq!(host.workloads.thaw()?.thawed.len(), 1);
+    let output = exec.end()?;
+    expect(output.status.success() && texts(&output).0 == "in\n", &output)?;
+    for waiting in [asked, start] {
+        let output = waiting.end()?;
+        expect(output.status.success(), &output)?;
+    }
+    for name in ["exec", "unpause", "start"] {
+        host.runs(name)?;
+    }
+    until("it heard TERM", SOON, || host.state("term") == "exited 5")?;
+    // What users paused is as they left it, whenever they did.
+    for name in ["pause", "paused"] {
+        assert_eq!(host.state(name), "paused 0");
+        let ticks = host.ticks(name);
+        done(&mut host.on(&["unpause"], name))?;
+        until("it goes on", SOON, || host.ticks(name) > ticks)?;
+    }
+    Ok(())
+}
+
+/// With somebody in the folder who has to run on, the others are frozen one by one.
+fn one_by_one(host: &Host<'_>) -> Done {
+    // Podman keeps labels to itself.
+    let kind = if host.is_podman() { "--annotation" } else { "--label" };
+    host.run("exempt", &[kind, "clockgate.exempt=true"])?;
+    host.run("excluded", &[])?;
+    done(&mut host.on(&["pause"], "paused"))?;
+    assert_eq!(host.freeze()?, 5);
+    for name in ["exempt", "excluded"] {
+        host.runs(name)?;
+        done(&mut host.exec(name))?;
+    }
+    if host.pauses_by_our_freezer() {
+        // The engine takes a frozen one for paused, though nobody paused it.
+        let output = host.exec("exec").output()?;
+        let said = texts(&output).0 + &texts(&output).1;
+        expect(!output.status.success() && said.contains("cannot exec in a paused container"), &output)?;
+        let output = host.on(&["pause"], "pause").output()?;
+        expect(!output.status.success() && texts(&output).1.contains("container not running"), &output)?;
+        host.workloads.thaw()?;
+    } else {
+        let mut exec = Waiting::spawn(&mut host.exec("exec"))?;
+        let there = host.processes("unpause");
+        until("its process is there", SOON, || host.processes("exec") > there)?;
+        done(&mut host.on(&["pause"], "pause"))?;
+        exec.is_held()?;
+        host.workloads.thaw()?;
+        let output = exec.end()?;
+        expect(output.status.success() && texts(&output).0 == "in\n", &output)?;
+        assert_eq!(host.state("pause"), "paused 0");
+        done(&mut host.on(&["unpause"], "pause"))?;
+    }
+    assert_eq!(host.state("paused"), "paused 0");
+    done(&mut host.on(&["unpause"], "paused"))?;
+    for name in ["exec", "pause", "paused", "unpause", "start"] {
+        host.runs(name)?;
+    }
+    Ok(())
+}
+
+/// A part of the hierarchy that a trial's clockgate takes for the whole, with the folder of an engine in it: nothing else can be
+/// frozen by it.
+struct Host<'a> {
+    world: &'a World,
+    engine: Engine,
+    runtime: &'a str,
+    workloads: Workloads,
+    /// The engine's.
+    folder: PathBuf,
+    /// By name.
+    ids: RefCell<BTreeMap<String, String>>,
+}
+
+impl<'a> Host<'a> {
+    fn new(world: &'a World, engine: Engine, runtime: &'a str) -> Result<Self, Failed> {
+        let part = world.hierarchy()?.join(runtime);
+        let folder = part.join(if engine == Engine::Docker { "docker" } else { "libpod_parent" });
+        let workloads = workloads(world, engine, runtime)?;
+        Ok(Self { world, engine, runtime, workloads, folder, ids: RefCell::default() })
+    }
+
+    fn is_podman(&self) -> bool {
+        self.engine == Engine::Podman
+    }
+
+    /// How many are frozen, which are all.
+    fn freeze(&self) -> Result<usize, Failed> {
+        let Frozen { frozen, of, stuck } = self.workloads.freeze(LIMIT)?;
+        if (frozen, stuck.len()) == (of, 0) { Ok(of) } else { Err(format!("{frozen} of {of}: {stuck:?}").into()) }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.runtime)
+    }
+
+    /// The engine's command line; the last argument is a container's name.
+    fn on(&self, args: &[&str], name: &str) -> Command {
+        self.command(&[args, &[&self.name(name)]].concat())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        if self.is_podman() {
+            self.world.podman(&[&["--runtime", self.runtime], args].concat())
+        } else {
+            self.world.docker(args)
+        }
+    }
+
+    fn exec(&self, name: &str) -> Command {
+        self.command(&["exec", &self.name(name), "echo", "in"])
+    }
+
+    fn make(&self, verb: &[&str], name: &str, flags: &[&str]) -> Done {
+        let folder = self.folder.file_name().unwrap_or_default().display();
+        let (full, parent) = (self.name(name), format!("{}/{}/{folder}", self.world.cgroup, self.runtime));
+        // Podman's own limit of processes takes a controller that cgroup2 lacks on a host with the others of version 1.
+        let own: &[&str] = if self.is_podman() {
+            &["--log-driver", "k8s-file", "--pids-limit", "-1"]
+        } else {
+            &["--runtime", self.runtime]
+        };
+        let ours = ["--name", &full, "--network", "none", "--cgroup-parent", &parent];
+        let output = self.command(&[verb, own, &ours, flags, &["bb", "sh", "-c", TICKS]].concat()).output()?;
+        expect(output.status.success(), &output)?;
+        self.ids.borrow_mut().insert(name.to_owned(), texts(&output).0.trim().to_owned());
+        Ok(())
+    }
+
+    fn run(&self, name: &str, flags: &[&str]) -> Done {
+        self.make(&["run", "--detach"], name, flags)
+    }
+
+    fn logs(&self, name: &str) -> String {
+        self.on(&["logs"], name).output().map_or_else(|_| String::new(), |output| texts(&output).0)
+    }
+
+    fn ticks(&self, name: &str) -> usize {
+        self.logs(name).lines().count()
+    }
+
+    /// Podman reads no log of anybody while a container's lock is held.
+    fn ticks_of_docker(&self, name: &str) -> Option<usize> {
+        (!self.is_podman()).then(|| self.ticks(name))
+    }
+
+    fn runs(&self, name: &str) -> Done {
+        let before = self.ticks(name);
+        until("it runs", SOON, || self.ticks(name) > before)
+    }
+
+    /// `running 0`
+    fn state(&self, name: &str) -> String {
+        let format = ["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}"];
+        self.on(&format, name).output().map_or_else(|_| String::new(), |output| texts(&output).0.trim().to_owned())
+    }
+
+    /// How many processes the container has, as its cgroup says: the engine may be waiting for it.
+    fn processes(&self, name: &str) -> usize {
+        let prefix = if self.is_podman() { "libpod-" } else { "" };
+        let id = self.ids.borrow().get(name).cloned().unwrap_or_default();
+        let file = self.folder.join(format!("{prefix}{id}")).join("cgroup.procs");
+        fs::read_to_string(file).map_or(0, |text| text.lines().count())
+    }
+
+    /// Whether the engine's own pause is a mark of cgroup2, too.
+    fn pauses_by_our_freezer(&self) -> bool {
+        !self.world.inside("/sys/fs/cgroup/freezer").is_dir()
+    }
+}
+
+impl Drop for Host<'_> {
+    fn drop(&mut self) {
+        // A trial that failed may have left everything frozen; nobody has to look on while others are tried.
+        let _ = self.workloads.thaw();
+        let _ = fs::write(self.folder.join("cgroup.kill"), "1");
+    }
+}
+
+/// A clockgate that sees the part of the hierarchy that has this name, and freezes containers of this engine.
+pub fn workloads(world: &World, engine: Engine, name: &str) -> Result<Workloads, Failed> {
+    Ok(Workloads::new(Settings {
+        engines: vec![engine],
+        exclude: vec!["*-excluded".parse()?],
+        ledger: world.path(&format!("ledger-{name}")),
+        guard: CLOCKGATE.into(),
+        cgroup: Some(world.hierarchy()?.join(name)),
+        root: world.inside("/"),
+        ..Settings::default()
+    }))
+}
