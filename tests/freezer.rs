@@ -160,7 +160,7 @@ fn exclusions() -> Outcome {
     file(3, r#"{"Name": "/b", "Config": {"Labels": {"tier": "infra"}}}"#)?;
     // A program of this name that may set the clock; it is sleep(1).
     let keeper = world.scratch.path().join("gpsd");
-    fs::copy("/bin/sleep", &keeper)?;
+    lab::copy_program("/bin/sleep".as_ref(), &keeper)?;
     world.run(&docker(4), Command::new(&keeper).arg("1000"))?;
     let exclude = ["vpn", "tier=infra"].map(|text| text.parse().unwrap()).to_vec();
     let workloads = Workloads::new(Settings { exclude, ..world.settings() });
