@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use clockgate::workload::{Engine, Settings, Workloads};
+use clockgate::workload::{Engine, Settings, Thoroughness, Workloads};
 
 #[path = "report/mod.rs"]
 mod report;
@@ -96,7 +96,7 @@ impl Bench {
             root: self.scratch.path().to_owned(),
             ..Settings::default()
         });
-        workloads.prepare()?;
+        workloads.prepare(Thoroughness::Anew)?;
         let rounds = if count > 1_000 { 5 } else { 21 };
         let mut times = [vec![], vec![], vec![], vec![]];
         for round in 0..=rounds {

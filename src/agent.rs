@@ -27,6 +27,7 @@ use crate::sys::clock::boottime;
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
+use crate::workload::Thoroughness;
 
 pub use once::{Outcome, measure, once};
 use perform::Performer;
@@ -148,12 +149,13 @@ impl Corridor {
         let actions = self.machine.step(event, boottime());
         let after = self.machine.snapshot();
         if after != before {
-            self.publish(&before, after);
+            self.publish(&before, after.clone());
         }
         for action in actions {
             debug!(?action, "action");
             self.act(action);
         }
+        self.prepare(&before, &after);
         self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(Error::Alarm)
     }
 
@@ -175,11 +177,17 @@ impl Corridor {
         }
         if before.gate != Gate::Proven && after.gate == Gate::Proven {
             self.performer.judge_rtc();
-            if self.machine.freezes() {
-                self.performer.prepare();
-            }
         }
         self.snapshots.send_replace(after);
+    }
+
+    /// Each proof is an occasion to look who has come since; behind the thaw, if there is one.
+    fn prepare(&self, before: &Snapshot, after: &Snapshot) {
+        let is_new_proof = after.gate == Gate::Proven && after.as_of != before.as_of;
+        if is_new_proof && self.machine.freezes() {
+            let opens = before.gate != Gate::Proven;
+            self.performer.prepare(if opens { Thoroughness::Anew } else { Thoroughness::WhatIsNew });
+        }
     }
 
     fn tell_clockbound(&mut self, snapshot: &Snapshot) {

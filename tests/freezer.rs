@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use cgroups::{Cgroups, id};
 use clockgate::decision::Frozen;
-use clockgate::workload::{Engine, Error, Settings, Waves, Workloads};
+use clockgate::workload::{Engine, Error, Settings, Thoroughness, Waves, Workloads};
 use lab::{needing, until};
 use libtest_mimic::{Arguments, Failed};
 
@@ -49,6 +49,8 @@ fn main() -> std::process::ExitCode {
         on_cgroups("waves_thaw_one_part_after_the_other_the_last_frozen_first", waves),
         on_cgroups("without_a_guard_or_a_ledger_nothing_is_frozen", without),
         on_cgroups("one_agent_freezes_at_a_time", one_agent),
+        on_cgroups("where_nothing_could_be_frozen_there_is_neither_a_guard_nor_a_ledger", nothing_to_freeze),
+        on_cgroups("the_guard_stays_as_long_as_anything_is_frozen", the_guard_stays),
     ];
     trials.extend(stuck::trials(&lacks));
     trials.extend(killed::trials(&lacks));
@@ -158,12 +160,12 @@ fn exclusions() -> Outcome {
     file(3, r#"{"Name": "/b", "Config": {"Labels": {"tier": "infra"}}}"#)?;
     // A program of this name that may set the clock; it is sleep(1).
     let keeper = world.scratch.path().join("gpsd");
-    fs::copy("/bin/sleep", &keeper)?;
+    lab::copy_program("/bin/sleep".as_ref(), &keeper)?;
     world.run(&docker(4), Command::new(&keeper).arg("1000"))?;
     let exclude = ["vpn", "tier=infra"].map(|text| text.parse().unwrap()).to_vec();
     let workloads = Workloads::new(Settings { exclude, ..world.settings() });
 
-    let known = workloads.prepare()?;
+    let known = workloads.known()?;
     let why = |n| known.iter().find(|known| known.container.id == id(n)).and_then(|known| known.runs_on.clone());
     let reasons = [why(1), why(2), why(3), why(4), why(5)].map(Option::unwrap_or_default);
     let wanted = ["freeze.exclude has vpn", "its label clockgate.exempt=true", "freeze.exclude has tier=infra"];
@@ -288,4 +290,49 @@ fn one_agent() -> Outcome {
     assert_eq!(second.freeze(LIMIT)?, report(1));
     drop(second);
     until("the guard thaws what an agent leaves frozen that ends", LIMIT, || !world.is_frozen(&scope))
+}
+
+fn nothing_to_freeze() -> Outcome {
+    let mut world = Cgroups::new()?;
+    world.container("system.slice/web.service")?;
+    let excluded = format!("system.slice/docker-{}.scope", id(1));
+    world.container(&excluded)?;
+    let exclude = vec![format!("/{excluded}").parse()?];
+    let workloads = Workloads::new(Settings { exclude, ..world.settings() });
+    workloads.prepare(Thoroughness::Anew)?;
+    assert_eq!(workloads.freeze(LIMIT)?, Frozen::default());
+    workloads.thaw()?;
+    assert!(world.guards().is_empty() && !world.ledger().exists());
+
+    let scope = format!("machine.slice/libpod-{}.scope", id(2));
+    for look in [Some(Thoroughness::WhatIsNew), None] {
+        world.container(&scope)?;
+        if let Some(look) = look {
+            workloads.prepare(look)?;
+            assert_eq!(world.guards().len(), 1, "posted ahead of the freeze");
+        }
+        assert_eq!(workloads.freeze(LIMIT)?, report(1));
+        assert_eq!(world.guards().len(), 1);
+        workloads.thaw()?;
+        world.remove(&scope)?;
+        workloads.prepare(Thoroughness::WhatIsNew)?;
+        assert_eq!(world.guards(), [0; 0], "it is not needed any more");
+    }
+    Ok(())
+}
+
+fn the_guard_stays() -> Outcome {
+    let mut world = Cgroups::new()?;
+    let scope = format!("system.slice/docker-{}.scope", id(1));
+    world.container(&scope)?;
+    let workloads = world.workloads();
+    assert_eq!(workloads.freeze(LIMIT)?, report(1));
+    // From now on it would not be frozen.
+    let keeper = world.scratch.path().join("gpsd");
+    lab::copy_program("/bin/sleep".as_ref(), &keeper)?;
+    world.run(&scope, Command::new(&keeper).arg("1000"))?;
+    workloads.prepare(Thoroughness::WhatIsNew)?;
+    assert_eq!((workloads.freeze(LIMIT)?, world.guards().len()), (Frozen::default(), 1));
+    drop(workloads);
+    until("the guard thaws what its agent left", LIMIT, || !world.is_frozen(&scope))
 }

@@ -13,7 +13,7 @@ use crate::correction::Corrector;
 use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
 use crate::disruption::callers::Callers;
 use crate::reference::{References, ServerName, defaults, hardware, rtc};
-use crate::workload::{self, Workloads};
+use crate::workload::{self, Thoroughness, Workloads};
 
 /// How long a resolver may take; nothing between an event and a proof waits for it, unless no address is known at all.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
@@ -172,12 +172,14 @@ impl Performer {
         self.workloads.thaw().map(drop)
     }
 
-    /// Gets ready for the next freeze, in the background.
-    pub(super) fn prepare(&self) {
-        let workloads = self.workloads.clone();
-        tokio::task::spawn_blocking(move || {
+    /// Gets ready for the next freeze, in the background, after what was ordered before.
+    pub(super) fn prepare(&self, thoroughness: Thoroughness) {
+        let hands = self.clone();
+        tokio::spawn(async move {
+            let _turn = hands.turn.lock().await;
+            let outcome = tokio::task::spawn_blocking(move || hands.workloads.prepare(thoroughness)).await;
             // A freeze would fail as well, and says so when it does.
-            if let Err(error) = workloads.prepare() {
+            if let Ok(Err(error)) = outcome {
                 debug!(error = in_words(&error), "not ready to freeze");
             }
         });

@@ -135,10 +135,7 @@ impl Args {
                 .iter()
                 .map(|(target, state, files)| serde_json::json!({ "target": target, "state": state, "files": files }))
                 .collect();
-            let held: Vec<_> = waiting
-                .iter()
-                .map(|held| serde_json::json!({ "pid": held.pid, "engine": held.engine.to_string(), "id": held.id }))
-                .collect();
+            let held: Vec<_> = waiting.iter().map(oci::Waiting::json).collect();
             println!(
                 "{}",
                 serde_json::json!({ "version": 1, "hooks": rows, "passed_over": passed_over, "held": held })
@@ -150,9 +147,7 @@ impl Args {
             println!("{}", format!("{target:<14}{state:<15}{}", files.join(" ")).trim_end());
         }
         passed_over.iter().for_each(|line| println!("passed over: {line}"));
-        waiting
-            .iter()
-            .for_each(|held| println!("held now: {}: container {} (process {})", held.engine, held.id, held.pid));
+        waiting.iter().for_each(|held| println!("held now: {held}"));
         Ok(())
     }
 }

@@ -1,12 +1,13 @@
 //! `clockgate status`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::Error;
 use crate::decision::{Boottime, Gate, Offset, drift, nanos_u64};
 use crate::exit::Exit;
 use crate::page::{self, Page, View};
 use crate::sys::clock::boottime;
+use crate::waiter::oci::{self, Waiting};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -25,10 +26,11 @@ impl Args {
         let page = Page::open(&self.page).map_err(|e| Error::caused(Exit::NoAgent, "no gate to report on", e))?;
         let view = page.read();
         let now = boottime();
+        let held = oci::waiting(Path::new("/proc"));
         if self.json {
-            println!("{}", json(&view, now))
+            println!("{}", json(&view, now, &held))
         } else {
-            print!("{}", text(&view, now))
+            print!("{}", text(&view, now, &held))
         }
         Ok(if view.gate == Gate::Proven { Exit::Ok } else { Exit::No })
     }
@@ -40,7 +42,7 @@ fn bound_now(view: &View, now: Boottime) -> Option<u64> {
     Some(nanos_u64(bound.saturating_add(drift(now.since(view.as_of), view.max_drift_ppm))))
 }
 
-fn json(view: &View, now: Boottime) -> serde_json::Value {
+fn json(view: &View, now: Boottime, held: &[Waiting]) -> serde_json::Value {
     serde_json::json!({
         "version": 1,
         "gate": view.gate.to_string(),
@@ -56,10 +58,11 @@ fn json(view: &View, now: Boottime) -> serde_json::Value {
         "valid_until_boottime_ns": view.valid_until.as_nanos(),
         "threshold_ns": nanos_u64(view.threshold),
         "now_boottime_ns": now.as_nanos(),
+        "held": held.iter().map(Waiting::json).collect::<Vec<_>>(),
     })
 }
 
-fn text(view: &View, now: Boottime) -> String {
+fn text(view: &View, now: Boottime, held: &[Waiting]) -> String {
     let mut lines = vec![
         ("Gate", view.gate.to_string()),
         ("State", view.state_name().to_owned()),
@@ -79,5 +82,6 @@ fn text(view: &View, now: Boottime) -> String {
     if view.deadline != Boottime::default() {
         lines.push(("Deadline", format!("in {} s", view.deadline.since(now).as_secs())));
     }
+    lines.extend(held.iter().map(|held| ("Held", held.to_string())));
     lines.into_iter().map(|(name, value)| format!("{name:>9}: {value}\n")).collect()
 }

@@ -35,7 +35,7 @@ use exempt::Keeper;
 use freezer::{Freezer, Order};
 use guard::{Guard, Watch};
 use ledger::{Held, Ledger};
-use plan::{Grain, Rules};
+use plan::{Grain, Rules, Unit};
 use tree::{Node, Place};
 
 use crate::decision::Frozen;
@@ -99,6 +99,15 @@ pub struct Known {
     pub is_frozen: bool,
 }
 
+/// How much of the containers is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thoroughness {
+    /// All of them.
+    Anew,
+    /// Those that came since.
+    WhatIsNew,
+}
+
 /// The containers of this host. It may be shared; freezing and thawing take turns.
 #[derive(Debug)]
 pub struct Workloads {
@@ -140,19 +149,39 @@ impl Workloads {
         self.thaw()
     }
 
-    /// Looks at the containers ahead of time, and posts the guard, so that a freeze costs no more than the freeze. To be called
-    /// now and then: what has changed since is found out while freezing.
+    /// Looks at the containers ahead of time, and posts the guard where there is something that a freeze would freeze, so that it
+    /// costs no more than the freeze. To be called now and then: what has changed since is found out while freezing.
     ///
     /// # Errors
     /// [`Error`]: a freeze would fail as well.
-    pub fn prepare(&self) -> Result<Vec<Known>, Error> {
+    pub fn prepare(&self, thoroughness: Thoroughness) -> Result<(), Error> {
+        if self.settings.engines.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state();
+        let place = self.place(&mut state)?;
+        let tree = tree::walk(&place.folder, &self.settings.root)?;
+        self.study(&mut state.seen, &place, &tree, thoroughness);
+        if !self.plan(&state.seen, &place, &tree).is_empty() {
+            return self.stand_ready(&mut state, &place);
+        }
+        let nothing_is_frozen =
+            state.ledger.as_ref().map_or(Ok(true), |ledger| ledger.read().map(|contents| contents.entries.is_empty()));
+        if nothing_is_frozen? {
+            state.guard = None;
+        }
+        Ok(())
+    }
+
+    /// Every container of this host.
+    ///
+    /// # Errors
+    /// [`Error`] when there is no hierarchy, or it cannot be read.
+    pub fn known(&self) -> Result<Vec<Known>, Error> {
         let mut state = self.state();
         let place = self.place(&mut state)?;
         let tree = tree::walk(&place.folder, &self.settings.root)?;
         self.study(&mut state.seen, &place, &tree, Thoroughness::Anew);
-        if !self.settings.engines.is_empty() {
-            self.stand_ready(&mut state, &place)?;
-        }
         let hierarchy = open(&place)?;
         let known = tree.iter().flat_map(Node::containers).map(|container| Known {
             name: state.seen.about.get(&container.inode).and_then(|about| about.name.clone()),
@@ -165,7 +194,8 @@ impl Workloads {
     }
 
     /// Freezes every container that is to be frozen, and waits up to `limit` for their tasks to stop. What was frozen before is
-    /// left as it is and counts as frozen; to freeze again freezes what has come since, and begins `max` anew.
+    /// left as it is and counts as frozen; to freeze again freezes what has come since, and begins `max` anew. Where there is
+    /// nothing to freeze, it costs a look at the tree of cgroups.
     ///
     /// # Errors
     /// [`Error`] when there is no ledger, no guard or no hierarchy, or when not one could be frozen. Some may be frozen even
@@ -177,16 +207,18 @@ impl Workloads {
         let mut state = self.state();
         let place = self.place(&mut state)?;
         let tree = tree::walk(&place.folder, &self.settings.root)?;
-        self.study(&mut state.seen, &place, &tree, Thoroughness::WhatIsNew);
+        if !self.wanted(&tree).all(|container| state.seen.about.contains_key(&container.inode)) {
+            self.study(&mut state.seen, &place, &tree, Thoroughness::WhatIsNew);
+        }
+        let units = self.plan(&state.seen, &place, &tree);
+        if units.is_empty() {
+            return Ok(Frozen::default());
+        }
         self.stand_ready(&mut state, &place)?;
         self.arm(&mut state, &place)?;
         let State { ledger: Some(ledger), session, seen, .. } = &*state else {
             return Err(Error::Absent { what: "hold", path: self.settings.ledger.clone() });
         };
-        let runs_on = |container: &Container| self.why_it_runs_on(seen, &place, container).is_some();
-        let grain = if self.settings.waves.is_some() { Grain::Containers } else { Grain::Folders };
-        let rules = Rules { engines: &self.settings.engines, own: place.own.as_deref(), grain, runs_on: &runs_on };
-        let units = plan::plan(&tree, &rules);
         let hierarchy = open(&place)?;
         let name = |container: &Container| name(seen, container);
         let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
@@ -232,23 +264,29 @@ impl Workloads {
         Ok(place.clone())
     }
 
-    /// Finds out what has to be known of the containers: of those that are new, or of all.
+    fn wanted<'t>(&self, tree: &'t [Node]) -> impl Iterator<Item = &'t Container> {
+        tree.iter().flat_map(Node::containers).filter(|container| self.settings.engines.contains(&container.engine))
+    }
+
+    /// Finds out what has to be known of the containers: of those that are new, or of all; and which of them keep the time.
     fn study(&self, seen: &mut Seen, place: &Place, tree: &[Node], thoroughness: Thoroughness) {
-        let wanted = |container: &&Container| self.settings.engines.contains(&container.engine);
-        let there: Vec<&Container> = tree.iter().flat_map(Node::containers).filter(wanted).collect();
-        let is_new = |container: &&Container| !seen.about.contains_key(&container.inode);
-        if thoroughness == Thoroughness::Anew {
-            seen.about.clear();
-        } else if !there.iter().any(is_new) {
-            return;
-        }
+        let there: Vec<&Container> = self.wanted(tree).collect();
         let inodes: HashSet<u64> = there.iter().map(|container| container.inode).collect();
-        seen.about.retain(|inode, _| inodes.contains(inode));
+        seen.about.retain(|inode, _| thoroughness == Thoroughness::WhatIsNew && inodes.contains(inode));
         let mut lookup = Lookup::new(&self.settings.root);
-        for container in there {
+        for container in &there {
             seen.about.entry(container.inode).or_insert_with(|| lookup.about(container));
         }
-        seen.keepers = exempt::keepers(&self.settings.proc_root, place);
+        seen.keepers = if there.is_empty() { vec![] } else { exempt::keepers(&self.settings.proc_root, place) };
+    }
+
+    fn plan<'t>(&self, seen: &Seen, place: &Place, tree: &'t [Node]) -> Vec<Unit<'t>> {
+        let runs_on = |container: &Container| self.why_it_runs_on(seen, place, container).is_some();
+        let grain = if self.settings.waves.is_some() { Grain::Containers } else { Grain::Folders };
+        plan::plan(
+            tree,
+            &Rules { engines: &self.settings.engines, own: place.own.as_deref(), grain, runs_on: &runs_on },
+        )
     }
 
     fn why_it_runs_on(&self, seen: &Seen, place: &Place, container: &Container) -> Option<String> {
@@ -300,12 +338,6 @@ impl Workloads {
         let max = self.settings.max.saturating_mul(GUARD_PARTS).saturating_add(GRACE);
         Watch { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session, max }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Thoroughness {
-    Anew,
-    WhatIsNew,
 }
 
 /// Thaws by the ledger, as `clockgate thaw` and `ExecStopPost=` do, with an agent or without one.

@@ -122,15 +122,28 @@ fn verb(folder: &Path, _: &Wrapper) -> Done {
 fn listed(folder: &Path, wrapper: &Wrapper) -> Done {
     wrapper.publish(&shut())?;
     runtime(folder)?;
+    std::fs::write(folder.join("config.json"), r#"{"process": {"args": ["/bin/web"]}}"#)?;
     let mut command = Command::new(&wrapper.program);
-    let create = Waiting::spawn(command.args(["--root", "/x/runtime-runc/moby", "create", "listed-here"]))?;
+    command.args(["--root", "/x/runtime-runc/moby", "create", "--bundle"]).arg(folder).arg("listed-here");
+    let create = Waiting::spawn(&mut command)?;
     let pid = create.0.as_ref().map(std::process::Child::id).unwrap_or_default();
-    let line = format!("held now: docker: container listed-here (process {pid})\n");
+    let line = format!("docker: container listed-here (web) (process {pid})\n");
+    let said = |args: &[&str]| {
+        let output = Command::new(CLOCKGATE).args(args).args(["--page".as_ref(), wrapper.public.as_os_str()]).output();
+        output.map(|output| texts(&output).0).unwrap_or_default()
+    };
     let list =
         || Command::new(CLOCKGATE).args(["hooks", "list"]).output().map(|output| texts(&output).0).unwrap_or_default();
-    until("it is listed", SOON, || list().contains(&line))?;
+    until("it is listed", SOON, || list().contains(&format!("held now: {line}")))?;
+    let status = said(&["status"]);
+    assert!(status.contains("Gate: shut\n") && status.contains(&format!("Held: {line}")), "{status}");
+    let json: serde_json::Value = serde_json::from_str(&said(&["status", "--json"]))?;
+    let ours = serde_json::json!({ "pid": pid, "engine": "docker", "id": "listed-here", "title": "web" });
+    assert!(json["held"].as_array().is_some_and(|held| held.contains(&ours)), "{json}");
     drop(create);
-    until("it is listed no more", Duration::from_secs(5), || !list().contains(&line))
+    until("it is listed no more", Duration::from_secs(5), || !list().contains(&line))?;
+    assert!(!said(&["status"]).contains(&line));
+    Ok(())
 }
 
 fn broken(folder: &Path, wrapper: &Wrapper) -> Done {

@@ -1,10 +1,11 @@
 //! podman with the wrapper as its runtime, or with the hook.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use libtest_mimic::Failed;
 
-use crate::lab::{expect, texts};
+use crate::lab::{CLOCKGATE, expect, texts};
 use crate::world::{Trial, Waiting, World};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
 
@@ -142,7 +143,12 @@ fn hook(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     let args = flags(world, "run", &["--name", runtime, "bb", "echo", "hello"]);
     let mut run = Waiting::spawn(&mut with_hook(world, &hooks, &args))?;
     wrapper.wait_until_said(1, "held for 0 s: the gate is shut: resume: measuring")?;
-    assert!(wrapper.said().contains("podman: container "), "{}", wrapper.said());
+    let said = wrapper.said();
+    let short =
+        said.split_once("podman: container ").and_then(|(_, rest)| rest.split(' ').next()).ok_or(said.clone())?;
+    let status = Command::new(CLOCKGATE).args(["status", "--page"]).arg(&wrapper.public).output()?;
+    let named = |line: &str| line.contains(&format!("Held: podman: container {short}")) && line.contains(" (echo) ");
+    expect(texts(&status).0.lines().any(named), &status)?;
     run.is_held()?;
     wrapper.publish(&proven())?;
     let output = run.end()?;

@@ -74,6 +74,12 @@ impl Cgroups {
     pub fn run(&mut self, path: &str, command: &mut Command) -> Result<(), Failed> {
         fs::create_dir_all(self.folder.join(path))?;
         let process = Ours::spawn(command)?;
+        // A program has its name a moment after whoever started it goes on.
+        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_owned();
+        let comm = format!("/proc/{}/comm", process.0.id());
+        until("the program runs", Duration::from_secs(10), || {
+            fs::read_to_string(&comm).is_ok_and(|comm| comm.trim_end() == name)
+        })?;
         fs::write(self.folder.join(path).join("cgroup.procs"), process.0.id().to_string())?;
         self.processes.push(process);
         Ok(())

@@ -86,7 +86,7 @@ fn found(mount: &str, other_mounts: &str) -> Outcome {
         root: folder.path().to_owned(),
         ..Settings::default()
     });
-    let known = workloads.prepare()?;
+    let known = workloads.known()?;
     let mut found: Vec<_> = known
         .iter()
         .map(|known| (known.container.engine, known.container.id.clone(), known.container.cgroup.display().to_string()))

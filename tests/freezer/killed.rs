@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use clockgate::workload::{Engine, Settings, Workloads};
+use clockgate::workload::{Engine, Settings, Thoroughness, Workloads};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -239,7 +239,7 @@ fn restarted() -> Outcome {
 fn guard_killed() -> Outcome {
     let host = Host::new()?;
     let workloads = host.world.workloads();
-    workloads.prepare()?;
+    workloads.prepare(Thoroughness::Anew)?;
     let first = host.world.guards();
     kill(Pid::from_raw(*first.first().ok_or("no guard")?), Signal::SIGKILL)?;
     // A zombie until it is reaped: its command line is empty.

@@ -111,7 +111,7 @@ fn paused_by_the_old_freezer() -> Outcome {
     let below = OldCgroup::pause(&name, &pids(&paused)?)?;
     let paused_scope = OldCgroup::pause(&format!("{name}-scope"), &pids(&scope)?)?;
     let workloads = world.workloads();
-    let known = workloads.prepare()?;
+    let known = workloads.known()?;
     let frozen: Vec<bool> =
         [1, 2, 3].map(|n| known.iter().any(|known| known.container.id == id(n) && known.is_frozen)).to_vec();
     assert_eq!(frozen, [true, false, true]);

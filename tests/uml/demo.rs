@@ -12,7 +12,7 @@ mod night;
 use lab::guest::Guest;
 use lab::work::{Stamp, Work};
 use lab::world::World;
-use lab::{Outcome, fail, pass};
+use lab::{Outcome, fail, pass, podman};
 
 /// How long the machine sleeps, and how long each night is watched after it.
 const SLEEP: Duration = Duration::from_secs(2);
@@ -47,9 +47,12 @@ fn play() -> Outcome {
     println!("clock is the truth that it is measured by, and stays as it is.\n");
     let world = World::new()?;
     let guest = Guest::boot(&world)?;
-    let versions = "echo Linux $(uname -r), $(systemctl --version | head -n 1), $(chronyd --version | sed 's/ (+.*//')";
+    podman::install(&guest)?;
+    let versions = "echo Linux $(uname -r), $(systemctl --version | head -n 1), $(chronyd --version | sed 's/ (+.*//'), \
+         $(podman --version)";
     println!("{}", guest.sh(versions)?);
     let usual = usual_night(&guest, &world)?;
+    podman::end(&guest)?;
     night::over(&guest)?;
     let gated = gated_night(&guest, &world)?;
     compare(&usual, &gated);
@@ -74,7 +77,7 @@ struct Night {
 
 fn usual_night(guest: &Guest, world: &World) -> Outcome<Night> {
     println!(
-        "\nThe first night: a sleep hook runs `chronyc makestep`, as many do. Two workloads and ten\ncontainers, which do not ask."
+        "\nThe first night: a sleep hook runs `chronyc makestep`, as many do. Two workloads and ten\ncontainers of Podman's, which do not ask."
     );
     settle(guest, world)?;
     guest.put_program(
@@ -82,7 +85,7 @@ fn usual_night(guest: &Guest, world: &World) -> Outcome<Night> {
         "#!/bin/sh\n[ \"$1\" = post ] && { cut -d' ' -f1 /proc/uptime; chronyc makestep; } >/run/usual\n",
     )?;
     let works = [Work::careless(guest, "work-1")?, Work::careless(guest, "work-2")?];
-    let boxes = ten_containers(guest)?;
+    let boxes = Work::contained(guest, 10)?;
     let mut timeline = Timeline::new(guest)?;
     timeline.sleep_and_wake(guest)?;
     for work in &works {
@@ -112,7 +115,7 @@ fn gated_night(guest: &Guest, world: &World) -> Outcome<Night> {
     )?;
     guest.sh("systemctl daemon-reload; systemctl start clockgate; clockgate wait")?;
     let works = [Work::behind_the_gate(guest, "work-1")?, Work::behind_the_gate(guest, "work-2")?];
-    let boxes = ten_containers(guest)?;
+    let boxes = Work::contained(guest, 10)?;
     let mut timeline = Timeline::new(guest)?;
     timeline.sleep_and_wake(guest)?;
     for work in &works {
@@ -136,11 +139,6 @@ fn settle(guest: &Guest, world: &World) -> Outcome {
         guest.offset()?
     );
     Ok(())
-}
-
-/// Ten that write the time every 10 ms, in scopes as Docker makes them.
-fn ten_containers(guest: &Guest) -> Outcome<Vec<Work>> {
-    (0..10).map(|n| Work::contained(guest, &format!("box-{n}"))).collect()
 }
 
 /// What happened in a night, on the guest's clock that nobody sets.
@@ -218,7 +216,7 @@ impl Timeline {
         }
         let mut lines = vec![];
         for container in boxes {
-            lines.extend(container.end_contained(guest)?.into_iter().filter(|stamp| stamp.at > self.woken));
+            lines.extend(container.stamps(guest)?.into_iter().filter(|stamp| stamp.at > self.woken));
         }
         let Some(first) = after.iter().map(|stamp| stamp.at).min() else { return fail("no work was done") };
         let stepped = self.when(STEPPED).map(|at| at.since(self.woken));

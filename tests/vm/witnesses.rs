@@ -44,7 +44,7 @@ impl Witnesses {
     pub fn begin_with(guest: &Guest, authority: Authority) -> Outcome<Self> {
         Ok(Self {
             careless: Work::restless(guest, "careless")?,
-            contained: Work::contained(guest, "box")?,
+            contained: Work::in_a_scope(guest, "box")?,
             asking: Handshake::behind_the_gate(guest, "asking")?,
             authority,
         })

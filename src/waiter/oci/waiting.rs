@@ -1,11 +1,13 @@
 //! Which containers are held now: by the processes that hold them, so that nobody has to keep a list that could be wrong.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use super::call::{Call, Engine};
+use super::exempt::Facts;
 
 /// A container that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +18,30 @@ pub struct Waiting {
     pub engine: Engine,
     /// The container.
     pub id: String,
+    /// What it is called beside that: its name, else its image or command. None where we may not read its bundle.
+    pub title: Option<String>,
 }
 
-/// Those that wrappers hold. What a hook holds is in nobody's arguments.
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: container {}", self.engine, self.id)?;
+        if let Some(title) = &self.title {
+            write!(f, " ({title})")?;
+        }
+        write!(f, " (process {})", self.pid)
+    }
+}
+
+impl Waiting {
+    /// As our JSON has it.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        let Self { pid, engine, id, title } = self;
+        serde_json::json!({ "pid": pid, "engine": engine.to_string(), "id": id, "title": title })
+    }
+}
+
+/// Those that wrappers hold, and for root those that hooks hold.
 #[must_use]
 pub fn waiting(proc: &Path) -> Vec<Waiting> {
     let processes = fs::read_dir(proc).into_iter().flatten().flatten();
@@ -35,9 +58,30 @@ fn look(process: &Path) -> Option<Waiting> {
     }
     let line = fs::read(process.join("cmdline")).ok()?;
     let words: Vec<OsString> = line.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
-    let call = Call::parse(words.get(1..words.len().checked_sub(1)?)?);
+    let args = words.get(1..words.len().checked_sub(1)?)?;
+    if args == ["hook"] {
+        return at_hook(pid, process);
+    }
+    let call = Call::parse(args);
     call.start.as_ref()?;
-    Some(Waiting { pid, engine: call.engine(), id: call.id })
+    // The process sees the bundle from where it stands.
+    let bundle = match call.bundle.as_deref().map(|bundle| (bundle, bundle.strip_prefix("/"))) {
+        Some((_, Ok(below))) => process.join("root").join(below),
+        Some((bundle, Err(_))) => process.join("cwd").join(bundle),
+        None => process.join("cwd"),
+    };
+    let facts = Facts::of(&bundle);
+    let engine = if facts.is_crio() { Engine::Crio } else { call.engine() };
+    Some(Waiting { pid, engine, id: call.id, title: facts.title().map(str::to_owned) })
+}
+
+/// A hook is told on its standard input what it holds; but runtimes start it in the bundle, which is in the container's folder.
+fn at_hook(pid: u32, process: &Path) -> Option<Waiting> {
+    let bundle = fs::read_link(process.join("cwd")).ok()?;
+    let id = bundle.parent()?.file_name()?.to_str()?.to_owned();
+    let facts = Facts::of(&process.join("cwd"));
+    let engine = if facts.is_crio() { Engine::Crio } else { Engine::Podman };
+    Some(Waiting { pid, engine, id, title: facts.title().map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -58,7 +102,27 @@ mod tests {
         place("9", "runc\n", "/usr/bin/runc create ab ");
         place("10", "clockgate-runc\n", "");
         place("self", "clockgate-runc\n", "/w/clockgate-runc create ab ");
-        let held: Vec<_> = waiting(proc.path()).into_iter().map(|held| (held.pid, held.engine, held.id)).collect();
-        assert_eq!(held, [(5, Engine::Podman, "cd".to_owned()), (7, Engine::Docker, "ab".to_owned())]);
+        let bundle = |path: &str, text: &str| {
+            fs::create_dir_all(proc.path().join(path)).unwrap();
+            fs::write(proc.path().join(path).join("config.json"), text).unwrap();
+        };
+        bundle("5/root/o/cd/userdata", r#"{"annotations": {"io.container.manager": "cri-o"}}"#);
+        place("11", "clockgate-runc\n", "/w/clockgate-runc create ef ");
+        bundle("11/cwd", r#"{"process": {"args": ["/bin/sleep", "9"]}}"#);
+        bundle("o/gh/userdata", "{}");
+        place("12", "clockgate-oci\n", "clockgate-oci hook ");
+        std::os::unix::fs::symlink(proc.path().join("o/gh/userdata"), proc.path().join("12/cwd")).unwrap();
+        let held: Vec<String> = waiting(proc.path()).iter().map(ToString::to_string).collect();
+        let wanted = [
+            "cri-o: container cd (process 5)",
+            "docker: container ab (process 7)",
+            "runtime: container ef (sleep) (process 11)",
+            "podman: container gh (process 12)",
+        ];
+        assert_eq!(held, wanted);
+        assert_eq!(
+            waiting(proc.path())[2].json(),
+            serde_json::json!({ "pid": 11, "engine": "runtime", "id": "ef", "title": "sleep" })
+        );
     }
 }

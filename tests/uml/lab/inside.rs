@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::wire::{Answer, Ask, Clocks, Ran, Reply, Request};
-use super::{watch, work};
+use super::{killer, watch, work};
 
 /// The first argument that makes the program this part.
 pub const VERB: &str = "inside-the-guest";
@@ -24,13 +24,8 @@ pub const VERB: &str = "inside-the-guest";
 pub fn perform_verb() -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [VERB, line] => match serve(Path::new(line)) {
-            Ok(()) => Some(ExitCode::SUCCESS),
-            Err(error) => {
-                eprintln!("{error}");
-                Some(ExitCode::FAILURE)
-            }
-        },
+        [VERB, line] => Some(end(serve(Path::new(line)))),
+        [killer::VERB, seed] => Some(end(seed.parse().map_err(io::Error::other).and_then(killer::kill_agents))),
         [work::VERB] => {
             work::stamp();
             Some(ExitCode::SUCCESS)
@@ -39,6 +34,7 @@ pub fn perform_verb() -> Option<ExitCode> {
             work::stamp_for_ever();
             Some(ExitCode::SUCCESS)
         }
+        [watch::VERB_STATES] => Some(end(watch::watch_pid1())),
         [watch::VERB] => {
             watch::watch();
             Some(ExitCode::SUCCESS)
@@ -48,6 +44,16 @@ pub fn perform_verb() -> Option<ExitCode> {
             Some(ExitCode::SUCCESS)
         }
         _ => None,
+    }
+}
+
+fn end(outcome: io::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

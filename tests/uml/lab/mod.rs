@@ -14,9 +14,11 @@ use libtest_mimic::Failed;
 
 pub mod guest;
 pub mod inside;
+pub mod killer;
 #[path = "../../lab/liar.rs"]
 pub mod liar;
 pub mod namespace;
+pub mod podman;
 pub mod server;
 pub mod stage;
 pub mod told;
@@ -49,6 +51,8 @@ pub fn missing() -> Option<String> {
     let paths = [
         folder().join("guest/lab-init"),
         folder().join("chrony/usr/sbin/chronyd"),
+        folder().join("engines/stamp"),
+        folder().join("libraries/stamp"),
         PathBuf::from("/usr/bin/linux.uml"),
     ];
     if !nix::unistd::geteuid().is_root() {

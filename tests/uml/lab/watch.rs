@@ -2,6 +2,7 @@
 //! time a process would read at the same moment. The host, which knows the true time, judges it afterwards.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,6 +18,10 @@ use super::{Outcome, fail};
 pub const VERB: &str = "watch";
 /// The first argument that makes this program print one [`Moment`].
 pub const VERB_ONCE: &str = "moment";
+
+/// The first argument that makes this program watch the state of PID 1 without end: a line whenever it has changed, and now and then
+/// without that, with the time since boot, how often it was looked at, and the state (proc_pid_stat(5)).
+pub const VERB_STATES: &str = "watch-pid-1";
 
 /// How often the gate is looked at.
 const EVERY: Duration = Duration::from_millis(3);
@@ -75,6 +80,21 @@ pub fn watch() {
                 }
                 nap(EVERY);
             }
+        }
+        nap(EVERY);
+    }
+}
+
+/// Watches PID 1 until it is ended.
+pub fn watch_pid1() -> io::Result<()> {
+    let (mut said, mut looks) = (None, 0_u64);
+    loop {
+        let stat = std::fs::read_to_string("/proc/1/stat")?;
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        looks += 1;
+        if state != said || looks % 64 == 0 {
+            println!("{} {looks} {}", clock::boottime().as_nanos(), state.unwrap_or('?'));
+            said = state;
         }
         nap(EVERY);
     }

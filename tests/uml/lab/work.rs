@@ -6,7 +6,7 @@ use clockgate::decision::{Boottime, Offset, Realtime};
 use clockgate::sys::{clock, nap};
 
 use super::guest::Guest;
-use super::{Outcome, fail, until};
+use super::{Outcome, fail, podman, until};
 
 /// The first argument that makes this program do one piece of work: print the clocks and end.
 pub const VERB: &str = "stamp";
@@ -27,7 +27,14 @@ pub fn stamp_for_ever() {
 
 /// Does one piece of work.
 pub fn stamp() {
-    println!("{} {}", clock::boottime().as_nanos(), clock::realtime().as_nanos());
+    // Both at one moment: whoever loses the processor in between reads them once more.
+    let (boot, real) = loop {
+        let (boot, real) = (clock::boottime(), clock::realtime());
+        if clock::boottime().since(boot) < Duration::from_millis(5) {
+            break (boot, real);
+        }
+    };
+    println!("{} {}", boot.as_nanos(), real.as_nanos());
 }
 
 /// A piece of work as it was done.
@@ -73,24 +80,32 @@ impl Work {
         Self::start(guest, name, &format!("{PART} {VERB_FOR_EVER}"))
     }
 
-    /// Starts a workload that does not ask, in a scope as Docker makes them under systemd's cgroup driver: what is frozen with
-    /// it is the real thing, only that no image and no runtime is around it.
-    pub fn contained(guest: &Guest, name: &str) -> Outcome<Self> {
+    /// Starts so many workloads that do not ask, each in a container of Podman's; [`podman::end`] ends them.
+    pub fn contained(guest: &Guest, count: usize) -> Outcome<Vec<Self>> {
+        let truth = guest.truth()?;
+        let names: Vec<String> = (0..count).map(|n| format!("box-{n}")).collect();
+        podman::run(guest, &names, VERB_FOR_EVER)?;
+        let works: Vec<Self> = names.into_iter().map(|name| Self { name, truth }).collect();
+        for work in &works {
+            until("the container works", Duration::from_secs(10), || {
+                Ok((!work.stamps(guest)?.is_empty()).then_some(()))
+            })?;
+        }
+        Ok(works)
+    }
+
+    /// Starts a workload that does not ask, in a scope as Docker makes them under systemd's cgroup driver, for a machine that has
+    /// no engine.
+    pub fn in_a_scope(guest: &Guest, name: &str) -> Outcome<Self> {
         let truth = guest.truth()?;
         let id = format!("{:064x}", name.bytes().fold(0_u128, |id, byte| (id << 8) | u128::from(byte)));
         guest.sh(&format!(
             "setsid systemd-run -q --scope --unit=docker-{id}.scope --slice=system.slice {PART} {VERB_FOR_EVER} \
-             >/run/{name} 2>/dev/null </dev/null & ln -sf docker-{id}.scope /run/{name}.unit"
+             >/run/{name} 2>/dev/null </dev/null &"
         ))?;
         let work = Self { name: name.into(), truth };
-        until("the container works", Duration::from_secs(10), || Ok((!work.stamps(guest)?.is_empty()).then_some(())))?;
+        until("the scope works", Duration::from_secs(10), || Ok((!work.stamps(guest)?.is_empty()).then_some(())))?;
         Ok(work)
-    }
-
-    /// Ends a workload that is contained; what it did.
-    pub fn end_contained(self, guest: &Guest) -> Outcome<Vec<Stamp>> {
-        guest.sh(&format!("systemctl kill -s KILL $(readlink /run/{}.unit)", self.name))?;
-        self.stamps(guest)
     }
 
     /// Starts a workload that runs a command again and again; the command prints a stamp each time.

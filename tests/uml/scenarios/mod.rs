@@ -25,7 +25,7 @@ mod without;
 /// Every scenario; those of one night in their order, where they run on one thread.
 pub fn all() -> Vec<Scenario> {
     let nights = [
-        [laboratory::SCENARIOS, without::SCENARIOS, unit::SCENARIOS, sleep::SCENARIOS].concat(),
+        [laboratory::SCENARIOS, without::SCENARIOS, unit::SCENARIOS, sleep::SCENARIOS, freeze::SCENARIOS].concat(),
         [
             step::SCENARIOS,
             chrony::SCENARIOS,
@@ -33,7 +33,6 @@ pub fn all() -> Vec<Scenario> {
             network::SCENARIOS,
             told::SCENARIOS,
             crash::SCENARIOS,
-            freeze::SCENARIOS,
         ]
         .concat(),
         soak::SCENARIOS.to_vec(),
