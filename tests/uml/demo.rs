@@ -12,11 +12,13 @@ mod night;
 use lab::guest::Guest;
 use lab::work::{Stamp, Work};
 use lab::world::World;
-use lab::{Outcome, fail, pass, podman};
+use lab::{Outcome, fail, pass, podman, until};
 
 /// How long the machine sleeps, and how long each night is watched after it.
 const SLEEP: Duration = Duration::from_secs(2);
 const WATCH: Duration = Duration::from_secs(8);
+const CALM: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 // How the moments begin that are looked up again.
 const HEARD: &str = "gate shut (resume)";
@@ -133,6 +135,8 @@ fn gated_night(guest: &Guest, world: &World) -> Outcome<Night> {
 /// chronyd right and calm, and every sleep from here on ends an hour wrong.
 fn settle(guest: &Guest, world: &World) -> Outcome {
     night::chronyd(guest, world)?;
+    // Whatever it has found to slew is slewed: it bends the clock that everything here is measured by.
+    until("chronyd is calm", PATIENCE, || Ok((guest.offset()?.abs() < CALM).then_some(())))?;
     night::stale_sleeps(guest)?;
     println!(
         "  chronyd is synchronised (off by {}); the steps that `makestep 1 3` allows are used up",
