@@ -13,11 +13,9 @@ pub fn describe() -> String {
     let kernel: Vec<&str> = release.trim().split(['.', '-']).take(2).collect();
     let os = file("/etc/os-release");
     let name = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("Linux").trim_matches('"');
-    let load = file("/proc/loadavg");
-    let load = load.split(' ').next().unwrap_or("?");
     format!(
-        "A {kind} ({arch}) with {cores} cores and {memory_gib} GiB, Linux {kernel}, {name}; the load average was {load} \
-         when the bench began. clockgate {version} as released: one static binary.",
+        "A {kind} ({arch}) with {cores} cores and {memory_gib} GiB, Linux {kernel}, {name}. \
+         clockgate {version} as released: one static binary.",
         arch = std::env::consts::ARCH,
         kernel = kernel.join("."),
         version = env!("CARGO_PKG_VERSION"),
