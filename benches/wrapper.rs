@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use clockgate::decision::{Epoch, Gate, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::boottime;
 
 #[path = "report/mod.rs"]
 mod report;
 
-use report::{Result, Table, in_turn, met, millis};
+use report::{Result, Table, in_turn, met, millis, proven};
 
 const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
 /// What it may add (issue "Every container on the host").
@@ -22,14 +20,7 @@ const GOAL: Duration = Duration::from_millis(2);
 fn main() -> Result {
     let folder = tempfile::tempdir()?;
     let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
-    page.publish(&Snapshot {
-        state: 4,
-        gate: Gate::Proven,
-        epoch: Epoch::new(1),
-        bound: Some(Duration::from_millis(2)),
-        valid_until: boottime() + Duration::from_secs(3600),
-        ..Snapshot::default()
-    });
+    page.publish(&proven());
     let runc = lab().join("usr/sbin/runc");
     let wrapper = wrap(folder.path(), &runc)?;
     let bundle = bundle(folder.path(), &runc)?;

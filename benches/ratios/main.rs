@@ -4,11 +4,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clockgate::decision::{Epoch, Gate, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::boottime;
 
 #[path = "../../tests/uml/lab/mod.rs"]
 mod lab;
@@ -22,7 +19,7 @@ mod released;
 
 use daemons::Daemons;
 use idle::Idle;
-use report::{Result, Table};
+use report::{Result, Table, proven};
 
 fn main() -> ExitCode {
     // As one of its own waiters: a bare futex, nothing around it.
@@ -55,18 +52,6 @@ fn measure() -> Result {
     released::measure(folder.path(), &mut page, &mut table)?;
     table.write("ratios")?;
     idle.report()?.write("idle")
-}
-
-/// A gate that is open on a proof.
-fn proven() -> Snapshot {
-    Snapshot {
-        state: 4,
-        gate: Gate::Proven,
-        epoch: Epoch::new(1),
-        bound: Some(Duration::from_millis(2)),
-        valid_until: boottime() + Duration::from_secs(3600),
-        ..Snapshot::default()
-    }
 }
 
 /// The program.

@@ -12,9 +12,9 @@ use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::futex;
 use clockgate::sys::mapping::{LEN, Mapping, WritableMapping};
 
+use crate::clockgate;
 use crate::report::machine::value;
-use crate::report::{Result, Table, in_turn, until};
-use crate::{clockgate, proven};
+use crate::report::{Result, Table, in_turn, proven, until};
 
 /// The argument that makes this program a bare waiter.
 pub const BARE: &str = "bare-waiter";

@@ -7,6 +7,9 @@ use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use clockgate::decision::{Epoch, Gate, Snapshot};
+use clockgate::sys::clock::boottime;
+
 pub mod machine;
 
 pub type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -99,4 +102,16 @@ pub fn until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) -
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// A gate that is open on a proof.
+pub fn proven() -> Snapshot {
+    Snapshot {
+        state: 4,
+        gate: Gate::Proven,
+        epoch: Epoch::new(1),
+        bound: Some(Duration::from_millis(2)),
+        valid_until: boottime() + Duration::from_secs(3600),
+        ..Snapshot::default()
+    }
 }
