@@ -25,6 +25,8 @@ mod night;
 mod qmp;
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../report/guest.rs"]
+mod report_guest;
 
 use lab::guest::Guest;
 use lab::world::World;
@@ -131,17 +133,7 @@ fn main() -> ExitCode {
     if let Some(done) = lab::inside::perform_verb() {
         return done;
     }
-    let done = match lab::missing().or_else(machine::missing) {
-        Some(missing) => fail(missing),
-        None => lab::namespace::enter(),
-    };
-    match done.and_then(|()| measure()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            eprintln!("the bench failed: {}", failed.message().unwrap_or_default());
-            ExitCode::FAILURE
-        }
-    }
+    report_guest::run(lab::missing().or_else(machine::missing), measure)
 }
 
 fn measure() -> Outcome {

@@ -12,12 +12,14 @@ mod gate;
 mod lab;
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../report/guest.rs"]
+mod report_guest;
 mod rounds;
 mod watch;
 
+use lab::Outcome;
 use lab::guest::Guest;
 use lab::world::World;
-use lab::{Outcome, fail};
 use report::{Table, median, met, millis};
 use rounds::{Bench, PARTS, Round};
 
@@ -30,17 +32,7 @@ fn main() -> ExitCode {
     if let Some(done) = watch::perform_verb().or_else(lab::inside::perform_verb) {
         return done;
     }
-    let done = match lab::missing() {
-        Some(missing) => fail(missing),
-        None => lab::namespace::enter(),
-    };
-    match done.and_then(|()| measure()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            eprintln!("the bench failed: {}", failed.message().unwrap_or_default());
-            ExitCode::FAILURE
-        }
-    }
+    report_guest::run(lab::missing(), measure)
 }
 
 fn measure() -> Outcome {
