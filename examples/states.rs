@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine,
-    Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError,
+    Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError, Voice,
 };
 
 fn main() {
@@ -82,13 +82,13 @@ fn alarm(machine: &Machine, now: Boottime) -> &'static str {
 fn answer(dice: &mut Dice, question: Action, now: Boottime) -> Option<(&'static str, Event)> {
     Some(match question {
         Action::Forget(epoch) => ("forgotten", Event::Forgotten(epoch, Forgotten::default())),
-        Action::Measure(epoch, _) => {
+        Action::Measure(epoch, round, _) => {
             let (why, readings) = match dice.throw(3) {
                 0 => ("no answer", vec![]),
                 1 => ("wrong", vec![reading(now, 500)]),
                 _ => ("right", vec![reading(now, 0)]),
             };
-            (why, Event::Measured(epoch, Measurement { readings, ..Measurement::default() }))
+            (why, Event::Measured(epoch, round, Measurement { readings, ..Measurement::default() }))
         }
         Action::Step { epoch, offset, .. } if dice.throw(4) > 0 => ("stepped", Event::Stepped(epoch, Ok(offset))),
         Action::Step { epoch, .. } => ("not stepped", Event::Stepped(epoch, Err(StepError::Failed(String::new())))),
@@ -106,6 +106,7 @@ fn answer(dice: &mut Dice, question: Action, now: Boottime) -> Option<(&'static 
 fn reading(now: Boottime, offset_ms: i64) -> Reading {
     Reading {
         source: "server".to_owned(),
+        voice: Voice::server("reference"),
         kind: Kind::Ntp,
         as_of: now,
         local: Realtime::from_secs(1_800_014_400),
@@ -115,6 +116,7 @@ fn reading(now: Boottime, offset_ms: i64) -> Reading {
         leap: Leap::None,
         stratum: Some(2),
         delay: None,
+        upstream: None,
     }
 }
 

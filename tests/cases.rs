@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine, Measurement,
-    Notifier, Offset, Policy, Reading, Realtime, StepError, Way,
+    Action, Authority, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine,
+    Measurement, Notifier, Offset, Policy, Reading, Realtime, StepError, Voice, Way,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -112,7 +112,7 @@ impl World {
             "source-lost" => Event::SourceLost("logind"),
             "alarm" => Event::Alarm,
             "forgotten" => Event::Forgotten(epoch, forgotten(rest)),
-            "measured" => Event::Measured(epoch, self.measurement(rest, now)?),
+            "measured" => Event::Measured(epoch, self.machine.round(), self.measurement(rest, now)?),
             "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
             "frozen" => Event::Frozen(epoch, Frozen::default()),
             "thawed" => Event::Thawed(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
@@ -131,6 +131,7 @@ impl World {
             let as_of = if as_of.is_empty() { now } else { Boottime::from_nanos(nanos(as_of)?.unsigned_abs()) };
             Ok(Reading {
                 source: source.to_owned(),
+                voice: Voice::server(source),
                 kind: Kind::Ntp,
                 as_of,
                 local: Realtime::from_secs(LOCAL_AT_BOOT)
@@ -142,6 +143,7 @@ impl World {
                 leap: Leap::None,
                 stratum: Some(2),
                 delay: None,
+                upstream: None,
             })
         };
         let readings = text.split_whitespace().map(reading).collect::<Result<_, String>>()?;
@@ -164,8 +166,8 @@ impl World {
 fn order(action: &Action) -> String {
     match action {
         Action::Forget(_) => "forget".to_owned(),
-        Action::Measure(_, Way::Own) => "measure".to_owned(),
-        Action::Measure(_, Way::Daemon) => "let the daemon measure".to_owned(),
+        Action::Measure(_, _, Way::Own) => "measure".to_owned(),
+        Action::Measure(_, _, Way::Daemon) => "let the daemon measure".to_owned(),
         Action::Step { way: Way::Own, offset, .. } => format!("step {offset}"),
         Action::Step { way: Way::Daemon, offset, .. } => format!("let the daemon step {offset}"),
         Action::HandOver(_) => "hand over".to_owned(),
@@ -189,7 +191,7 @@ fn forgotten(text: &str) -> Forgotten {
     let mut words = text.split_whitespace();
     Forgotten {
         daemon: words.next().map(str::to_owned),
-        authenticated: words.next() == Some("authenticated"),
+        authority: (words.next() == Some("authenticated")).then(Authority::default),
         rtc: None,
         trouble: None,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Gate, Kind, Leap, Machine,
-    Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError,
+    Measurement, Notifier, Offset, Policy, Reading, Realtime, Round, State, StepError, Voice,
 };
 use proptest::prelude::*;
 
@@ -70,6 +70,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 fn reading(now: Boottime, offset_ms: i64, distance_ms: u64) -> Reading {
     Reading {
         source: format!("server {offset_ms}"),
+        voice: Voice::server(format!("server {offset_ms}")),
         kind: Kind::Ntp,
         as_of: now,
         local: Realtime::from_secs(TRUTH) + Offset::from_nanos(now.as_nanos().cast_signed()),
@@ -79,6 +80,7 @@ fn reading(now: Boottime, offset_ms: i64, distance_ms: u64) -> Reading {
         leap: Leap::None,
         stratum: Some(2),
         delay: None,
+        upstream: None,
     }
 }
 
@@ -93,7 +95,9 @@ fn answered(question: &Action, answer: &Answer, now: Boottime) -> Option<Event> 
         Action::Forget(epoch) => {
             Event::Forgotten(*epoch, Forgotten { daemon: Some("chronyd".into()), ..Forgotten::default() })
         }
-        Action::Measure(epoch, _) => Event::Measured(*epoch, Measurement { readings, ..Measurement::default() }),
+        Action::Measure(epoch, round, _) => {
+            Event::Measured(*epoch, *round, Measurement { readings, ..Measurement::default() })
+        }
         Action::Step { epoch, offset, .. } => Event::Stepped(
             *epoch,
             match answer {
@@ -212,7 +216,7 @@ impl World {
 
     fn remember(&mut self, event: &Event) {
         match event {
-            Event::Measured(epoch, m) if *epoch == self.machine.epoch() => {
+            Event::Measured(epoch, _, m) if *epoch == self.machine.epoch() => {
                 self.asked += 1;
                 let good = m.readings.len() == 1 && m.readings[0].bound_at(self.now, 500) <= self.policy.threshold;
                 self.good += u32::from(good);
@@ -269,7 +273,7 @@ impl World {
                 for question in [Action::Forget(stale), Action::HandOver(stale), Action::AskDaemon(stale)] {
                     self.stale(&question, &answer);
                 }
-                self.stale(&Action::Measure(stale, clockgate::decision::Way::Own), &answer);
+                self.stale(&Action::Measure(stale, Round::default(), clockgate::decision::Way::Own), &answer);
                 assert_eq!(before, (self.machine.snapshot(), self.machine.alarm()), "an answer from an older epoch");
             }
         }

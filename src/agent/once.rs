@@ -83,7 +83,7 @@ impl Outcome {
         match event {
             Event::Stepped(_, Ok(moved)) => self.steps.push(*moved),
             Event::Stepped(_, Err(StepError::NotPermitted(why))) => self.not_permitted = Some(why.clone()),
-            Event::Measured(_, measurement) => self.failures.clone_from(&measurement.failures),
+            Event::Measured(_, _, measurement) => self.failures.clone_from(&measurement.failures),
             Event::Stepped(..)
             | Event::Started
             | Event::Disrupted(_)

@@ -112,9 +112,9 @@ impl Performer {
                 let rtc = self.rtc().await;
                 Event::Forgotten(epoch, Forgotten { rtc, ..self.corrector.forget().await })
             }
-            Action::Measure(epoch, Way::Own) => Event::Measured(epoch, self.measure().await),
-            Action::Measure(epoch, Way::Daemon) => {
-                Event::Measured(epoch, self.corrector.measure(self.rules.daemon_timeout).await)
+            Action::Measure(epoch, round, Way::Own) => Event::Measured(epoch, round, self.measure().await),
+            Action::Measure(epoch, round, Way::Daemon) => {
+                Event::Measured(epoch, round, self.corrector.measure(self.rules.daemon_timeout).await)
             }
             Action::Step { epoch, way, offset, as_of, local } => {
                 Event::Stepped(epoch, self.corrector.step(way, offset, local, as_of).await)
@@ -145,8 +145,7 @@ impl Performer {
         let ask = move || hardware::measure_with(&references, &rules.root, rules.measure_timeout, told);
         let asked = tokio::task::spawn_blocking(ask).await;
         asked.unwrap_or_else(|error| {
-            let failure =
-                Failure { source: "every server".to_owned(), why: format!("the exchange broke off: {error}") };
+            let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
             Measurement { failures: vec![failure], ..Measurement::default() }
         })
     }

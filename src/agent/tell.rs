@@ -8,8 +8,8 @@ use crate::sys::clock::boottime;
 /// Says what happened.
 pub(super) fn event(event: &Event) {
     match event {
-        Event::Measured(epoch, measurement) => {
-            for Failure { source, why } in &measurement.failures {
+        Event::Measured(epoch, _, measurement) if measurement.waiting.is_empty() => {
+            for Failure { source, why, .. } in &measurement.failures {
                 info!(epoch = epoch.get(), %source, "no reading: {why}");
             }
         }
@@ -31,7 +31,8 @@ pub(super) fn event(event: &Event) {
         }
         Event::Frozen(epoch, Frozen { frozen, of, .. }) if *of > 0 => info!(epoch = epoch.get(), frozen, of, "frozen"),
         Event::Thawed(epoch, Err(why)) => error!(epoch = epoch.get(), "not thawed; trying again: {why}"),
-        Event::Started
+        Event::Measured(..)
+        | Event::Started
         | Event::Disrupted(_)
         | Event::Sleeping(_)
         | Event::Woken(_)

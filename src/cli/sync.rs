@@ -131,7 +131,7 @@ impl Args {
 
 /// The clock is not proven; who did not answer is named.
 fn in_vain(why: String, failures: &[Failure]) -> Error {
-    let each: Vec<String> = failures.iter().map(|Failure { source, why }| format!("\n  {source}: {why}")).collect();
+    let each: Vec<String> = failures.iter().map(|Failure { source, why, .. }| format!("\n  {source}: {why}")).collect();
     Error::new(Exit::StillShut, format!("the clock is not proven: {why}{}", each.concat()))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use crate::chrony::{Address, Authentication, Client, Error, Mode, Problem, SourceData, Status, Tracking};
-use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, StepError, forward, nanos_u64};
+use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward, nanos_u64};
 use crate::reference::ServerName;
 use crate::sys::clock::{boottime, realtime, standing};
 use crate::sys::step::{NOISE, SystemClock};
@@ -314,6 +314,7 @@ fn stir(client: &mut Client, (good, total): (u32, u32)) -> Result<(), Error> {
 fn reading(tracking: &Tracking, leap: Leap, (as_of, local): (Boottime, Realtime), authenticated: bool) -> Reading {
     Reading {
         source: NAME.to_owned(),
+        voice: Voice::server(NAME),
         kind: Kind::Daemon,
         as_of,
         local,
@@ -323,6 +324,7 @@ fn reading(tracking: &Tracking, leap: Leap, (as_of, local): (Boottime, Realtime)
         leap,
         stratum: u8::try_from(tracking.stratum).ok(),
         delay: None,
+        upstream: None,
     }
 }
 

@@ -18,7 +18,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::decision::{
-    Boottime, DaemonVerdict, Failure, Forgotten, Measurement, Offset, Reading, Realtime, StepError, Way,
+    Authority, Boottime, DaemonVerdict, Failure, Forgotten, Measurement, Offset, Reading, Realtime, StepError, Voice,
+    Way,
 };
 use crate::reference::ServerName;
 use crate::sys::clock::{boottime, realtime};
@@ -100,17 +101,18 @@ impl Corrector {
         let (keeper, forgotten, untrue) = match self.with_chronyd(Chronyd::forget).await {
             Ok(Forgot::Done { authenticated, trouble }) => (
                 Keeper::Chronyd,
-                Forgotten { daemon: Some(chrony::NAME.to_owned()), authenticated, trouble, ..Forgotten::default() },
+                Forgotten {
+                    daemon: Some(chrony::NAME.to_owned()),
+                    authority: authenticated.then(Authority::default),
+                    trouble,
+                    ..Forgotten::default()
+                },
                 None,
             ),
             Ok(Forgot::Not(why)) | Err(why) => {
                 let trouble = join([Some(why.clone()), kernel::kick(&self.clock).err()]);
                 let daemon = Some(chrony::NAME.to_owned());
-                (
-                    Keeper::Chronyd,
-                    Forgotten { daemon, authenticated: false, trouble, ..Forgotten::default() },
-                    Some(why),
-                )
+                (Keeper::Chronyd, Forgotten { daemon, trouble, ..Forgotten::default() }, Some(why))
             }
             Ok(Forgot::Absent(why)) => self.forget_without_chronyd(why).await,
         };
@@ -130,17 +132,13 @@ impl Corrector {
             let untrue = restarted.clone().err();
             let trouble = join([kicked.err(), restarted.err()]);
             let daemon = Some(timesyncd::NAME.to_owned());
-            return (
-                Keeper::Timesyncd,
-                Forgotten { daemon, authenticated: false, trouble, ..Forgotten::default() },
-                untrue,
-            );
+            return (Keeper::Timesyncd, Forgotten { daemon, trouble, ..Forgotten::default() }, untrue);
         }
         kernel::straighten_if_abandoned(&self.root);
         let trouble = join([why, kicked.err()]);
         (
             Keeper::Nobody,
-            Forgotten { daemon: None, authenticated: false, trouble, ..Forgotten::default() },
+            Forgotten { daemon: None, trouble, ..Forgotten::default() },
             Some("no time daemon runs here".to_owned()),
         )
     }
@@ -163,9 +161,10 @@ impl Corrector {
         };
         match answer {
             Ok(reading) => Measurement { readings: vec![reading], ..Measurement::default() },
-            Err(why) => {
-                Measurement { failures: vec![Failure { source: source.to_owned(), why }], ..Measurement::default() }
-            }
+            Err(why) => Measurement {
+                failures: vec![Failure { voice: Some(Voice::server(source)), ..Failure::remark(source, why) }],
+                ..Measurement::default()
+            },
         }
     }
 

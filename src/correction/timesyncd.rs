@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime};
+use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, Voice};
 use crate::reference::ServerName;
 
 use super::bus::{Bus, Error, Object};
@@ -161,6 +161,7 @@ impl Message {
         let precision = Duration::from_secs_f64(2_f64.powi(self.precision.clamp(-30, 4)));
         Reading {
             source: server.map_or_else(|| NAME.to_owned(), |s| format!("{NAME} ({})", s.host())),
+            voice: Voice::server(NAME),
             kind: Kind::Daemon,
             as_of: Boottime::from_nanos(now.as_nanos().saturating_sub(age)),
             local: local + Offset::from_nanos(i64::try_from(age).map_or(i64::MIN, |age| -age)),
@@ -174,6 +175,7 @@ impl Message {
             },
             stratum: u8::try_from(self.stratum).ok(),
             delay: Some(delay),
+            upstream: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is to be done about it. Whoever performs an action sends its outcome back as an event.
 
-use super::time::{Boottime, Epoch, Offset, Realtime};
+use super::time::{Boottime, Epoch, Offset, Realtime, Round};
 
 /// Whose hands and whose reckoning correct the clock in this epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub enum Way {
 pub enum Action {
     /// Make the daemon forget (chronyd: reset sources; others: the 1 ns kick). Answered by `Forgotten`.
     Forget(Epoch),
-    /// Ask every reference at once. Answered by `Measured`.
-    Measure(Epoch, Way),
+    /// Ask every reference at once. Answered by `Measured`, again and again, until nobody is waited for.
+    Measure(Epoch, Round, Way),
     /// Step the clock. Answered by `Stepped`.
     Step {
         /// The epoch of the measurement.

@@ -121,11 +121,12 @@ fn clamp_i64(value: i128) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::reading::Kind;
+    use crate::decision::reading::{Kind, Voice};
 
     fn says(source: &str, offset_ms: i64, distance_ms: u64) -> Reading {
         Reading {
             source: source.to_owned(),
+            voice: Voice::server(source),
             kind: Kind::Ntp,
             as_of: Boottime::from_nanos(1_000),
             local: Realtime::from_secs(1_800_000_000),
@@ -135,6 +136,7 @@ mod tests {
             leap: Leap::None,
             stratum: Some(2),
             delay: None,
+            upstream: None,
         }
     }
 

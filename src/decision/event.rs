@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::agreement::Disagreement;
 use super::guard::Fix;
 use super::reading::Measurement;
-use super::time::{Epoch, Offset};
+use super::time::{Epoch, Offset, Round};
 
 /// Who announced a sleep or a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +99,24 @@ impl fmt::Display for Cause {
     }
 }
 
+/// The daemon's authenticated sources (NTS, symmetric keys): beside them plain answers neither step nor open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Authority {
+    /// Their names.
+    pub sources: Vec<String>,
+    /// For how long none of them has answered; none where one has, or where nobody can tell.
+    pub silent_for: Option<Duration>,
+    /// The day on which the daemon said so, where it does not answer now: it is stopped, restarting or silent.
+    pub remembered: Option<String>,
+}
+
 /// What came of making the daemon forget.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// The daemon that keeps this clock, `chronyd`; none where we are alone.
     pub daemon: Option<String>,
-    /// Whether its sources are authenticated, so that ours would be a downgrade.
-    pub authenticated: bool,
+    /// Its authenticated sources, where there are any that outrank plain ones.
+    pub authority: Option<Authority>,
     /// What the RTC said before anything else was done; none where there is no RTC that makes sense.
     pub rtc: Option<Fix>,
     /// What did not work, in words; the walk goes on without it.
@@ -172,8 +183,8 @@ pub enum Event {
     Woken(Notifier),
     /// The daemon was made to forget.
     Forgotten(Epoch, Forgotten),
-    /// Every reference was asked once.
-    Measured(Epoch, Measurement),
+    /// What has come back of this round of questions so far.
+    Measured(Epoch, Round, Measurement),
     /// The clock was stepped by so much, or was not.
     Stepped(Epoch, Result<Offset, StepError>),
     /// The daemon forgot again and was told to measure.

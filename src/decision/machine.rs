@@ -11,7 +11,7 @@ use super::policy::{AtDeadline, Correction, Policy};
 use super::reading::Measurement;
 use super::snapshot::Snapshot;
 use super::state::{State, Trouble};
-use super::time::{Boottime, Epoch, Offset, drift, nanos_u64};
+use super::time::{Boottime, Epoch, Offset, Round, drift, nanos_u64};
 
 /// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -60,6 +60,7 @@ pub struct Machine {
     policy: Policy,
     state: State,
     epoch: Epoch,
+    round: Round,
     cause: Cause,
     since: Boottime,
     way: Way,
@@ -83,6 +84,7 @@ impl Machine {
             policy,
             state: State::Unknown,
             epoch,
+            round: Round::default(),
             cause: Cause::Started,
             since: Boottime::default(),
             way: Way::Own,
@@ -120,6 +122,12 @@ impl Machine {
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The round of questions that was asked last.
+    #[must_use]
+    pub const fn round(&self) -> Round {
+        self.round
     }
 
     /// What stood between the state and a proof at the last attempt.
@@ -212,7 +220,7 @@ impl Machine {
 
             (State::Disrupted, Event::Forgotten(epoch, what)) if epoch == self.epoch => self.forgotten(what),
             (State::Settling, Event::HandedOver(epoch, _)) if epoch == self.epoch => self.measure(),
-            (state, Event::Measured(epoch, m)) if epoch == self.epoch => self.measured(state, &m, now),
+            (state, Event::Measured(epoch, _, m)) if epoch == self.epoch => self.measured(state, &m, now),
             (State::Disrupted, Event::Stepped(epoch, outcome)) if epoch == self.epoch => self.stepped(outcome, now),
             (State::Synchronized | State::FreeRunning, Event::DaemonAsked(epoch, verdict)) if epoch == self.epoch => {
                 self.daemon_says(verdict, now)
@@ -286,7 +294,7 @@ impl Machine {
     fn forgotten(&mut self, what: Forgotten) -> Vec<Action> {
         self.way = match self.policy.correction {
             Correction::Daemon => Way::Daemon,
-            Correction::Auto if what.authenticated => Way::Daemon,
+            Correction::Auto if what.authority.is_some() => Way::Daemon,
             Correction::Auto | Correction::Clockgate | Correction::None => Way::Own,
         };
         self.daemon = what.daemon;
@@ -296,7 +304,8 @@ impl Machine {
 
     fn measure(&mut self) -> Vec<Action> {
         self.pursuit.asking = true;
-        vec![Action::Measure(self.epoch, self.way)]
+        self.round = self.round.next();
+        vec![Action::Measure(self.epoch, self.round, self.way)]
     }
 
     fn measured(&mut self, state: State, measurement: &Measurement, now: Boottime) -> Vec<Action> {

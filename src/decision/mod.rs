@@ -16,11 +16,11 @@ mod time;
 
 pub use action::{Action, Way};
 pub use agreement::{Agreement, Disagreement, agree};
-pub use event::{Cause, DaemonVerdict, Event, Forgotten, Frozen, Notifier, StepError};
+pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, Frozen, Notifier, StepError};
 pub use guard::{Evidence, Fix, Refusal, judge};
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};
-pub use reading::{Failure, Kind, Leap, Measurement, Reading};
+pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Waiting};
 pub use snapshot::{Gate, Snapshot};
 pub use state::{State, Trouble};
-pub use time::{Boottime, Epoch, Offset, Realtime, drift, forward, nanos_u64};
+pub use time::{Boottime, Clocks, Epoch, Offset, Realtime, Round, drift, forward, nanos_u64};

@@ -47,11 +47,53 @@ pub enum Leap {
     Delete,
 }
 
+/// Who speaks: one voice counts once, however many addresses and devices it speaks from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Voice {
+    /// What counts once in a majority: a server's name (all its addresses together), one address of a pool, the hypervisor.
+    pub name: String,
+    /// What counts once where two references are wanted: the same, but one for all addresses of a pool.
+    pub operator: String,
+}
+
+impl Voice {
+    /// A server by its configured name or address.
+    #[must_use]
+    pub fn server(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self { operator: name.clone(), name }
+    }
+
+    /// One address of a pool: somebody else's machine, found through one name.
+    #[must_use]
+    pub fn of_pool(address: impl Into<String>, pool: impl Into<String>) -> Self {
+        Self { name: address.into(), operator: pool.into() }
+    }
+
+    /// Everything that the hypervisor says: its PTP clock, VMClock page, virtio RTC, and the time told over vsock.
+    #[must_use]
+    pub fn hypervisor() -> Self {
+        Self::server("hypervisor")
+    }
+}
+
+/// Whom a server listens to and when it last set its clock (RFC 5905 section 7.3): two servers that say the same, to the
+/// fraction of a second, are one machine or repeat one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// Reference id.
+    pub id: [u8; 4],
+    /// Reference timestamp, NTP's 32.32 fixed point format; one in whole seconds says nothing and is no upstream here.
+    pub set: u64,
+}
+
 /// One answer about the clock's error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Who said it: `192.0.2.1:123 (ntp.example)`, `chronyd`.
     pub source: String,
+    /// Whom it counts for.
+    pub voice: Voice,
     /// What kind of reference that is.
     pub kind: Kind,
     /// When the question was asked, taken before it was asked.
@@ -70,6 +112,8 @@ pub struct Reading {
     pub stratum: Option<u8>,
     /// Round trip of the exchange, where there was one.
     pub delay: Option<Duration>,
+    /// What tells two names of one server; none where it does not say.
+    pub upstream: Option<Upstream>,
 }
 
 impl Reading {
@@ -91,17 +135,40 @@ impl Reading {
 pub struct Failure {
     /// Who was asked.
     pub source: String,
+    /// Whom it would have counted for; none where nobody in particular failed.
+    pub voice: Option<Voice>,
+    /// Whether it was asked at all; a question that a limit withheld is no silence.
+    pub asked: bool,
     /// What came back instead of a reading.
     pub why: String,
 }
 
-/// What came back when every reference was asked once.
+impl Failure {
+    /// A failure that takes no voice from a majority: a remark, or the whole exchange.
+    #[must_use]
+    pub fn remark(source: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { source: source.into(), voice: None, asked: true, why: why.into() }
+    }
+}
+
+/// Somebody who was asked and may still answer in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Who was asked.
+    pub source: String,
+    /// Whom the answer will count for.
+    pub voice: Voice,
+}
+
+/// What has come back since every reference was asked once: told anew, whole, whenever something came or a server's time was up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measurement {
     /// The answers, in the order they came.
     pub readings: Vec<Reading>,
-    /// Those who did not answer, or not well.
+    /// Those who did not answer in their time, or not well.
     pub failures: Vec<Failure>,
+    /// Those who may still answer in time; empty when the exchange has ended.
+    pub waiting: Vec<Waiting>,
     /// How far the kernel bends the clock's rate just now, parts per million without the sign
     /// (adjtimex: `freq` and `tick`); beyond the configured drift it is what the bound grows by.
     pub rate_ppm: u32,

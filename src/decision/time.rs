@@ -185,6 +185,31 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// Our count of rounds of questions within an epoch: an answer says which question it answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Round(u32);
+
+impl Round {
+    /// The round after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// All clocks of this machine as of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clocks {
+    /// `CLOCK_BOOTTIME`: bent by slewing, time asleep included.
+    pub boot: Boottime,
+    /// `CLOCK_MONOTONIC_RAW`: time awake since boot at the hardware's own rate, which nobody bends.
+    pub raw: Duration,
+    /// `BOOTTIME − MONOTONIC`: time asleep since boot, as the kernel counted it.
+    pub asleep: Duration,
+    /// `CLOCK_REALTIME`: what the system believes, right or wrong.
+    pub real: Realtime,
+}
+
 /// What a clock can lose or win in `elapsed` at `ppm` parts per million.
 #[must_use]
 pub fn drift(elapsed: Duration, ppm: u32) -> Duration {

@@ -34,7 +34,7 @@ impl Callers {
             answer.await.map_err(|_| "hung up".to_owned())?
         });
         let answered = asked.await.unwrap_or_else(|_| Err("does not answer".to_owned()));
-        Some(answered.map_err(|why| Failure { source: source.to_owned(), why }))
+        Some(answered.map_err(|why| Failure::remark(source, why)))
     }
 
     /// Puts a caller on the line, until what is returned is dropped.
@@ -93,7 +93,7 @@ mod tests {
         let asked = tokio::spawn(async move { asking.measure(Duration::from_secs(10)).await });
         second.asked().await.send(Err("no watch".to_owned())).unwrap();
         let failure = asked.await.unwrap().unwrap().unwrap_err();
-        assert_eq!(failure, Failure { source: "second".to_owned(), why: "no watch".to_owned() });
+        assert_eq!(failure, Failure::remark("second", "no watch"));
         drop(second);
         assert!(callers.measure(Duration::from_secs(10)).await.is_none());
     }

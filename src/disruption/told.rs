@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Cause, Epoch, Kind, Leap, Offset, Reading, Realtime, Snapshot, drift};
+use crate::decision::{Boottime, Cause, Epoch, Kind, Leap, Offset, Reading, Realtime, Snapshot, Voice, drift};
 use crate::sys::clock::{boottime, standing};
 use crate::sys::vmclock::VmClock;
 
@@ -90,6 +90,7 @@ impl Word {
         let offset: Offset = self.told.at - local;
         Ok(Reading {
             source: SOURCE.to_owned(),
+            voice: Voice::server(SOURCE),
             kind: Kind::Told,
             as_of: self.told.as_of,
             local,
@@ -99,6 +100,7 @@ impl Word {
             leap: Leap::None,
             stratum: None,
             delay: None,
+            upstream: None,
         })
     }
 

@@ -201,6 +201,7 @@ fn missing(lost: Offset, explained: Duration, looks: [&Look; 2]) -> Option<Durat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Voice;
     use crate::decision::{Epoch, Leap, Realtime};
     use std::sync::Mutex;
     use tokio::sync::mpsc::Receiver;
@@ -226,6 +227,7 @@ mod tests {
             let ms = |ms: i64| ms * 1_000_000;
             Reading {
                 source: "fake".to_owned(),
+                voice: Voice::hypervisor(),
                 kind: self.kind,
                 as_of: Boottime::from_nanos(ms(self.boot).unsigned_abs()),
                 local: Realtime::from_nanos(ms(self.boot + self.stepped)),
@@ -235,6 +237,7 @@ mod tests {
                 leap: Leap::None,
                 stratum: None,
                 delay: Some(Duration::from_micros(20)),
+                upstream: None,
             }
         }
 

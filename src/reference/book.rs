@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::ntp::wire::Kiss;
 use super::resolver::label;
+use super::server::Server;
 use super::server_name::ServerName;
-use crate::decision::{Boottime, Failure};
+use crate::decision::{Boottime, Failure, Voice};
 
 /// The most addresses asked of one name.
 const MOST_OF_A_NAME: usize = 4;
@@ -50,6 +51,8 @@ pub struct Target {
     pub socket: SocketAddr,
     /// Who that is, for people.
     pub label: String,
+    /// Whom its answer counts for.
+    pub voice: Voice,
 }
 
 impl Book {
@@ -111,17 +114,22 @@ impl Book {
         let quota = (ENOUGH / self.entries.len().max(1)).clamp(1, MOST_OF_A_NAME);
         for entry in &self.entries {
             if entry.addresses.is_empty() {
-                failures.push(Failure { source: entry.name.to_string(), why: entry.why_unknown() });
+                let voice = Some(Voice::server(entry.name.to_string()));
+                failures.push(Failure { voice, ..Failure::remark(entry.name.to_string(), entry.why_unknown()) });
             }
             let mut left = quota;
             for address in &entry.addresses {
                 let label = label(&entry.name, address.socket);
                 match address.objection(now) {
-                    Some(why) => failures.push(Failure { source: label, why }),
+                    Some(why) => {
+                        let voice = Some(Server::from(entry.name.clone()).voice(address.socket));
+                        failures.push(Failure { voice, asked: false, ..Failure::remark(label, why) });
+                    }
                     None if left == 0 || targets.iter().any(|t| t.socket == address.socket) => {}
                     None => {
                         left -= 1;
-                        targets.push(Target { socket: address.socket, label });
+                        let voice = Server::from(entry.name.clone()).voice(address.socket);
+                        targets.push(Target { socket: address.socket, label, voice });
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::references::{References, in_words};
 use super::{phc, vmclock};
-use crate::decision::{Failure, Measurement};
+use crate::decision::{Failure, Measurement, Voice};
 use crate::sys::vmclock as page;
 
 /// As long as the network is waited for where hardware has answered already.
@@ -43,5 +43,5 @@ fn measure(root: &Path) -> Measurement {
 }
 
 fn failure(source: &str, error: &dyn std::error::Error) -> Failure {
-    Failure { source: source.to_owned(), why: in_words(error) }
+    Failure { voice: Some(Voice::hypervisor()), ..Failure::remark(source, in_words(error)) }
 }

@@ -9,10 +9,12 @@ pub mod phc;
 mod references;
 mod resolver;
 pub mod rtc;
+mod server;
 mod server_name;
 pub mod vmclock;
 
 pub use references::References;
+pub use server::Server;
 pub use server_name::{Error as ServerNameError, NTP_PORT, ServerName};
 
 use crate::decision::Realtime;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::BUILT;
 use super::moment::undisturbed;
-use crate::decision::{Kind, Leap, Offset, Reading, Realtime};
+use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice};
 use crate::sys::adjtimex;
 use crate::sys::ptp::{Bracket, Device, Ptp};
 
@@ -159,6 +159,7 @@ impl Phc {
         }
         Ok(Reading {
             source: self.name.clone(),
+            voice: Voice::hypervisor(),
             kind: Kind::Phc,
             as_of: moment.as_of,
             local: moment.local,
@@ -168,6 +169,7 @@ impl Phc {
             leap: Leap::None,
             stratum: None,
             delay: Some(width),
+            upstream: None,
         })
     }
 

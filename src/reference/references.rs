@@ -12,7 +12,7 @@ use super::ntp::timestamp::Timestamp;
 use super::ntp::wire;
 use super::resolver;
 use super::server_name::ServerName;
-use crate::decision::{Failure, Kind, Measurement, Reading};
+use crate::decision::{Failure, Kind, Measurement, Reading, Upstream};
 use crate::sys::adjtimex;
 use crate::sys::clock::boottime;
 
@@ -79,6 +79,7 @@ impl References {
         Measurement {
             readings: tally.readings,
             failures: tally.failures,
+            waiting: vec![],
             rate_ppm: adjtimex::read().map_or(0, |clock| clock.rate_ppm()),
         }
     }
@@ -146,6 +147,7 @@ impl Tally {
         self.seen.push((reply.reference_id, reply.reference, target.label.clone()));
         self.readings.push(Reading {
             source: target.label.clone(),
+            voice: target.voice.clone(),
             kind: Kind::Ntp,
             as_of: answer.as_of,
             local: answer.local,
@@ -155,11 +157,14 @@ impl Tally {
             leap: reply.leap,
             stratum: Some(reply.stratum),
             delay: Some(answer.sample.delay),
+            upstream: (!reply.reference.is_whole())
+                .then_some(Upstream { id: reply.reference_id, set: reply.reference.0 }),
         });
     }
 
     fn fail(&mut self, target: &Target, why: String) {
-        self.failures.push(Failure { source: target.label.clone(), why });
+        let voice = Some(target.voice.clone());
+        self.failures.push(Failure { voice, ..Failure::remark(target.label.clone(), why) });
     }
 }
 

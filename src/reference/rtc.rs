@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::BUILT;
 use super::moment::undisturbed;
-use crate::decision::{Kind, Leap, Offset, Reading, Realtime};
+use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice};
 use crate::sys::zone;
 
 /// Where the kernel lists them, below the root.
@@ -108,6 +108,7 @@ pub fn read(root: &Path, keeps: Keeps) -> Result<Reading, Error> {
     let half_way = Offset::from_nanos(i64::try_from(moment.took.as_nanos() / 2).unwrap_or(i64::MAX));
     Ok(Reading {
         source: "rtc".to_owned(),
+        voice: Voice::server("rtc"),
         kind: Kind::Rtc,
         as_of: moment.as_of,
         local: moment.local,
@@ -117,6 +118,7 @@ pub fn read(root: &Path, keeps: Keeps) -> Result<Reading, Error> {
         leap: Leap::None,
         stratum: None,
         delay: Some(moment.took),
+        upstream: None,
     })
 }
 
@@ -239,6 +241,7 @@ mod tests {
     fn local_time_that_nobody_noted_is_seen_at_a_good_time() {
         let at = |nanos| Reading {
             source: "rtc".to_owned(),
+            voice: Voice::server("rtc"),
             kind: Kind::Rtc,
             as_of: Boottime::from_nanos(1),
             local: BUILT,
@@ -248,6 +251,7 @@ mod tests {
             leap: Leap::None,
             stratum: None,
             delay: None,
+            upstream: None,
         };
         assert_eq!(worth(&at(1_400_000_000)), Worth::Right);
         let india = Offset::from_secs(19_800);

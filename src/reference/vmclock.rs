@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::BUILT;
 use super::moment::undisturbed;
-use crate::decision::{Kind, Leap, Offset, Reading, Realtime, drift};
+use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice, drift};
 use crate::sys::clock::realtime;
 use crate::sys::counter;
 use crate::sys::vmclock::{self, Time, VmClock};
@@ -84,6 +84,7 @@ pub fn measure(root: &Path) -> Result<Reading, Error> {
     let middle = before + Offset::from_nanos((after - before).as_nanos() / 2);
     Ok(Reading {
         source: "vmclock0".to_owned(),
+        voice: Voice::hypervisor(),
         kind: Kind::VmClock,
         as_of: moment.as_of,
         local: moment.local,
@@ -93,6 +94,7 @@ pub fn measure(root: &Path) -> Result<Reading, Error> {
         leap: told.leap,
         stratum: None,
         delay: Some(width),
+        upstream: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::decision::{Boottime, Offset, Realtime};
+use crate::decision::{Boottime, Clocks, Offset, Realtime};
 
 /// `CLOCK_BOOTTIME`: time since boot, asleep or awake.
 #[must_use]
@@ -39,6 +39,15 @@ pub fn realtime() -> Realtime {
 fn nanos(clock: ClockId) -> i64 {
     // clock_gettime(2) fails only for a clock the kernel lacks; the five above are older than the kernels we run on.
     clock_gettime(clock).map_or(0, |t| t.tv_sec().saturating_mul(1_000_000_000).saturating_add(t.tv_nsec()))
+}
+
+/// Every clock as if at once; MONOTONIC_RAW within a microsecond of the others where nobody interrupts.
+#[must_use]
+pub fn clocks() -> Clocks {
+    let Standing { real_minus_boot, boot_minus_mono } = standing();
+    let (boot, raw) = (boottime(), Duration::from_nanos(monotonic_raw_nanos()));
+    let since_boot = i64::try_from(boot.as_nanos()).unwrap_or(i64::MAX);
+    Clocks { boot, raw, asleep: boot_minus_mono, real: Realtime::from_nanos(since_boot) + real_minus_boot }
 }
 
 /// How the clocks stand to one another; none of this changes but by a step or a sleep.

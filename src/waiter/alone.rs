@@ -61,7 +61,7 @@ fn measure(references: &References, threshold: Duration) -> Result<Ground, Strin
             millis(agreement.root_distance)
         )),
         Err(why) => {
-            let each = measurement.failures.iter().map(|Failure { source, why }| format!("{source}: {why}"));
+            let each = measurement.failures.iter().map(|Failure { source, why, .. }| format!("{source}: {why}"));
             Err(format!("{why} ({})", each.collect::<Vec<_>>().join("; ")))
         }
     }

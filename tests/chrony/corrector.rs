@@ -45,7 +45,7 @@ fn the_whole_walk() -> Result<(), Failed> {
         let forgotten = corrector.forget().await;
         let took = boottime().since(began);
         assert!(took < Duration::from_millis(500), "{took:?}");
-        assert_eq!((forgotten.daemon.as_deref(), forgotten.authenticated), (Some("chronyd"), true));
+        assert_eq!((forgotten.daemon.as_deref(), forgotten.authority.is_some()), (Some("chronyd"), true));
         assert_eq!(forgotten.trouble, None);
         assert_eq!(corrector.ask(THRESHOLD).await, DaemonVerdict::NotYet);
         assert_eq!(corrector.describe().await, None, "it knows nothing");
@@ -103,16 +103,16 @@ fn one_server_without_a_key() -> Result<(), Failed> {
     let server = Daemon::server()?;
     let poll = "minpoll 0 maxpoll 0 iburst";
     let both = [&format!("server {{server}} {poll} key 1")[..], &format!("server 127.0.0.1 port 9 {poll}")];
-    assert!(!block_on(Daemon::client(&server, &both[1..])?.corrector().forget()).authenticated);
+    assert!(block_on(Daemon::client(&server, &both[1..])?.corrector().forget()).authority.is_none());
     let none = Daemon::client(&server, &[])?;
-    assert!(!block_on(none.corrector().forget()).authenticated, "no server at all");
+    assert!(block_on(none.corrector().forget()).authority.is_none(), "no server at all");
     assert_eq!(block_on(none.corrector().hand_over()), Ok(()));
     // One that has never been heard does not count beside one that has.
     let other = both[1].replace("127.0.0.1", "127.0.0.2");
     let client = Daemon::client(&server, &[both[0], &other])?;
-    assert!(!block_on(client.corrector().forget()).authenticated, "none of them was heard yet");
+    assert!(block_on(client.corrector().forget()).authority.is_none(), "none of them was heard yet");
     client.synchronised()?;
-    assert!(block_on(client.corrector().forget()).authenticated);
+    assert!(block_on(client.corrector().forget()).authority.is_some());
     Ok(())
 }
 
@@ -138,7 +138,7 @@ fn a_chronyd_too_old_to_forget() -> Result<(), Failed> {
         let forgotten = corrector.forget().await;
         let trouble = forgotten.trouble.unwrap_or_default();
         assert!(trouble.contains("older than 4.0") && trouble.contains("CAP_SYS_TIME"), "{trouble}");
-        assert_eq!((forgotten.daemon.as_deref(), forgotten.authenticated), (Some("chronyd"), false));
+        assert_eq!((forgotten.daemon.as_deref(), forgotten.authority.is_some()), (Some("chronyd"), false));
         let measurement = corrector.measure(Duration::from_millis(100)).await;
         assert!(measurement.readings.is_empty() && measurement.failures[0].why.contains("proves nothing"));
         assert!(matches!(corrector.ask(THRESHOLD).await, DaemonVerdict::Silent(_)));
@@ -187,7 +187,7 @@ fn without_any_daemon() -> Result<(), Failed> {
     let corrector = corrector(Path::new("/nonexistent/sock"), None, Path::new("/nonexistent"), BusAddress::Nowhere);
     block_on(async {
         let forgotten = corrector.forget().await;
-        assert_eq!((forgotten.daemon, forgotten.authenticated), (None, false));
+        assert_eq!((forgotten.daemon, forgotten.authority.is_some()), (None, false));
         // These tests may not set the clock, which is what it complains of.
         let trouble = forgotten.trouble.unwrap_or_default();
         assert!(trouble.contains("AmbientCapabilities=CAP_SYS_TIME"), "{trouble}");

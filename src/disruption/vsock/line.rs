@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::wire;
-use crate::decision::{Kind, Leap, Offset, Reading, Realtime, drift};
+use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice, drift};
 use crate::sys::clock::{boottime, standing};
 use crate::sys::random;
 use crate::sys::step::NOISE;
@@ -118,6 +118,7 @@ impl Line {
         let half = Offset::from_nanos(i64::try_from(took.as_nanos() / 2).unwrap_or(i64::MAX));
         Ok(Reading {
             source: SOURCE.to_owned(),
+            voice: Voice::hypervisor(),
             kind: Kind::Told,
             as_of,
             local,
@@ -127,6 +128,7 @@ impl Line {
             leap: Leap::None,
             stratum: None,
             delay: Some(took),
+            upstream: None,
         })
     }
 }
