@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine,
-    Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError, Voice,
+    Action, AtDeadline, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine,
+    Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError, Voice, forward,
 };
 
 fn main() {
@@ -19,9 +19,9 @@ fn main() {
 pub fn drawing() -> String {
     let mut edges: BTreeMap<(String, String), Vec<&'static str>> = BTreeMap::new();
     let mut dice = Dice(1);
-    for nobody_to_ask in [AtDeadline::Hold, AtDeadline::Open] {
+    for unreachable in [AtDeadline::Hold, AtDeadline::Open] {
         for _ in 0..400 {
-            walk(&mut dice, nobody_to_ask, &mut edges);
+            walk(&mut dice, unreachable, &mut edges);
         }
     }
     let mut text = String::from("stateDiagram-v2\n    [*] --> Unknown\n");
@@ -33,8 +33,8 @@ pub fn drawing() -> String {
     text
 }
 
-fn walk(dice: &mut Dice, nobody_to_ask: AtDeadline, edges: &mut BTreeMap<(String, String), Vec<&'static str>>) {
-    let mut machine = Machine::new(Policy { nobody_to_ask, ..Policy::default() }, Epoch::default());
+fn walk(dice: &mut Dice, unreachable: AtDeadline, edges: &mut BTreeMap<(String, String), Vec<&'static str>>) {
+    let mut machine = Machine::new(Policy { unreachable, ..Policy::default() }, Epoch::default());
     let mut now = Boottime::from_nanos(1_000_000_000);
     let mut asked = vec![];
     let mut next = Some(("started", Event::Started));
@@ -43,7 +43,7 @@ fn walk(dice: &mut Dice, nobody_to_ask: AtDeadline, edges: &mut BTreeMap<(String
             continue;
         };
         let before = name(machine.state());
-        let actions = machine.step(event, now);
+        let actions = machine.step(event, clocks(now));
         let after = name(machine.state());
         if before != after {
             edges.entry((before, after)).or_default().push(why);
@@ -68,7 +68,7 @@ fn happening(
             (alarm(machine, *now), Event::Alarm)
         }
         _ if asked.is_empty() => return None,
-        _ => answer(dice, asked.remove(0), *now)?,
+        _ => answer(dice, asked.remove(0), machine, *now)?,
     })
 }
 
@@ -79,9 +79,11 @@ fn alarm(machine: &Machine, now: Boottime) -> &'static str {
     }
 }
 
-fn answer(dice: &mut Dice, question: Action, now: Boottime) -> Option<(&'static str, Event)> {
+fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -> Option<(&'static str, Event)> {
     Some(match question {
         Action::Forget(epoch) => ("forgotten", Event::Forgotten(epoch, Forgotten::default())),
+        // Late answers count as well, and would be drawn as what they are not.
+        Action::Measure(_, round, _) if round != machine.round() => return None,
         Action::Measure(epoch, round, _) => {
             let (why, readings) = match dice.throw(3) {
                 0 => ("no answer", vec![]),
@@ -109,7 +111,7 @@ fn reading(now: Boottime, offset_ms: i64) -> Reading {
         voice: Voice::server("reference"),
         kind: Kind::Ntp,
         as_of: now,
-        local: Realtime::from_secs(1_800_014_400),
+        local: clocks(now).real,
         offset: Offset::from_nanos(offset_ms * 1_000_000),
         root_distance: Duration::from_millis(1),
         authenticated: false,
@@ -118,6 +120,12 @@ fn reading(now: Boottime, offset_ms: i64) -> Reading {
         delay: None,
         upstream: None,
     }
+}
+
+/// A machine that never sleeps and whose clock nobody moves.
+fn clocks(boot: Boottime) -> Clocks {
+    let raw = boot.since(Boottime::default());
+    Clocks { boot, raw, asleep: Duration::ZERO, real: Realtime::from_secs(1_800_014_400) + forward(raw) }
 }
 
 fn name(state: State) -> String {

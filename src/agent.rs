@@ -23,7 +23,7 @@ use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
 use crate::publish::unit::{self, Watchdog};
-use crate::sys::clock::boottime;
+use crate::sys::clock::{boottime, clocks};
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
@@ -146,7 +146,7 @@ impl Corridor {
             self.performer.refresh();
         }
         let before = self.machine.snapshot();
-        let actions = self.machine.step(event, boottime());
+        let actions = self.machine.step(event, clocks());
         let after = self.machine.snapshot();
         if after != before {
             self.publish(&before, after.clone());

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, Authority, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine,
-    Measurement, Notifier, Offset, Policy, Reading, Realtime, StepError, Voice, Way,
+    Action, Authority, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor, FloorFile, Forgotten,
+    Frozen, Kind, Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, Round, StepError, Upstream,
+    Voice, Waiting, Way,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -34,7 +35,8 @@ fn case(folder: &Path) -> Result<(), Failed> {
     let policy = if config.exists() { configured(&config)? } else { Policy::default() };
     let events = std::fs::read_to_string(folder.join("events.txt"))?;
     let path = folder.join("expected.txt");
-    let mut world = World { machine: Machine::new(policy, Epoch::default()), moved: Offset::ZERO };
+    let machine = Machine::new(policy.clone(), Epoch::default());
+    let mut world = World { machine, policy, moved: Offset::ZERO, asleep: Duration::ZERO };
     let mut became = String::new();
     for line in events.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let told = world.tell(line).map_err(|why| format!("{}: {line}: {why}", folder.display()))?;
@@ -59,16 +61,22 @@ fn configured(file: &Path) -> Result<Policy, Failed> {
 
 struct World {
     machine: Machine,
+    policy: Policy,
     /// How far steps and strangers moved the clock.
     moved: Offset,
+    /// How long the machine has slept, as the kernel counts it.
+    asleep: Duration,
 }
 
 impl World {
     fn tell(&mut self, line: &str) -> Result<String, String> {
         let (at, what) = line.split_once(' ').ok_or("a time and an event are wanted")?;
         let now = Boottime::from_nanos(nanos(at)?.unsigned_abs());
+        if let Some(rest) = what.strip_prefix("policy ") {
+            return self.rule(rest, now);
+        }
         let event = self.event(what.trim(), now)?;
-        let actions = self.machine.step(event, now);
+        let actions = self.machine.step(event, self.clocks(now));
         let snapshot = self.machine.snapshot();
         let ordered: Vec<String> = actions.iter().map(order).collect();
         let mut told = format!("{} {}, epoch {}", self.machine.state(), snapshot.gate, snapshot.epoch);
@@ -82,6 +90,41 @@ impl World {
             write!(told, " ({})", snapshot.why).map_err(|e| e.to_string())?;
         }
         Ok(told)
+    }
+
+    /// What a configuration file does not say: `policy release=-10d`, `policy file=+36000s`, from the clock as it is; `policy may-pause`.
+    fn rule(&mut self, text: &str, now: Boottime) -> Result<String, String> {
+        let from_now = |ahead: &str| Ok::<_, String>(self.local(now) + Offset::from_nanos(nanos(ahead)?));
+        let mut policy = self.policy.clone();
+        for word in text.split_whitespace() {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("release", ahead) => policy.floor = Floor { release: from_now(ahead)?, ..policy.floor },
+                ("file", ahead) => {
+                    let file = FloorFile { path: "/var/lib/clockgate/clock".to_owned(), time: from_now(ahead)? };
+                    policy.floor.file = Some(file);
+                }
+                ("may-pause", _) => policy.may_pause = true,
+                _ => return Err(format!("no rule `{word}`")),
+            }
+        }
+        self.policy = policy.clone();
+        // As at a start, when the floor is found.
+        if self.machine.epoch() == Epoch::default() {
+            self.machine = Machine::new(policy, Epoch::default());
+        } else {
+            self.machine.set_policy(policy);
+        }
+        Ok("so be it".to_owned())
+    }
+
+    /// The clocks at a moment: MONOTONIC_RAW counts time awake, REALTIME goes as it was set.
+    fn clocks(&self, boot: Boottime) -> Clocks {
+        let raw = boot.since(Boottime::default()).saturating_sub(self.asleep);
+        Clocks { boot, raw, asleep: self.asleep, real: self.local(boot) }
+    }
+
+    fn local(&self, at: Boottime) -> Realtime {
+        Realtime::from_secs(LOCAL_AT_BOOT) + Offset::from_nanos(at.as_nanos().cast_signed()) + self.moved
     }
 
     fn event(&mut self, what: &str, now: Boottime) -> Result<Event, String> {
@@ -98,7 +141,11 @@ impl World {
             "started" => Event::Started,
             "sleeping" => Event::Sleeping(notifier(rest)?),
             "woken" => Event::Woken(notifier(rest)?),
-            "resume" => Event::Disrupted(Cause::Resume { slept: Duration::from_nanos(nanos(rest)?.unsigned_abs()) }),
+            "resume" => {
+                let slept = Duration::from_nanos(nanos(rest)?.unsigned_abs());
+                self.asleep += slept;
+                Event::Disrupted(Cause::Resume { slept })
+            }
             "pause" => Event::Disrupted(Cause::Pause { lost: Duration::from_nanos(nanos(rest)?.unsigned_abs()) }),
             "foreign-step" => {
                 let change = Offset::from_nanos(nanos(rest)?);
@@ -111,8 +158,12 @@ impl World {
             "network-changed" => Event::NetworkChanged,
             "source-lost" => Event::SourceLost("logind"),
             "alarm" => Event::Alarm,
-            "forgotten" => Event::Forgotten(epoch, forgotten(rest)),
+            "accepted" => Event::Accepted,
+            "reckon" => Event::Reckon,
+            "forgotten" => Event::Forgotten(epoch, self.forgotten(rest, now)?),
             "measured" => Event::Measured(epoch, self.machine.round(), self.measurement(rest, now)?),
+            // To the question before the one that is under way.
+            "late" => Event::Measured(epoch, Round::default(), self.measurement(rest, now)?),
             "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
             "frozen" => Event::Frozen(epoch, Frozen::default()),
             "thawed" => Event::Thawed(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
@@ -122,32 +173,79 @@ impl World {
         })
     }
 
-    /// `a=+3600s±1ms b=0s±5ms`; nothing is nobody; `a=0s±50ms@12.5` is an answer as of that moment.
+    /// `a=+3600s±1ms b=0s±5ms`; nothing is nobody; `a=0s±50ms@12.5` is an answer as of that moment. `c?` may still answer, `d-` did
+    /// not, `e/` was not asked. After a comma: `keyed`, `pool=NAME` of which it is an address, `twin=ID` for what it listens to.
     fn measurement(&self, text: &str, now: Boottime) -> Result<Measurement, String> {
-        let reading = |word: &str| {
-            let (source, said) = word.split_once('=').ok_or("source=offset±distance is wanted")?;
-            let (offset, distance) = said.split_once('±').ok_or("offset±distance is wanted")?;
-            let (distance, as_of) = distance.split_once('@').unwrap_or((distance, ""));
-            let as_of = if as_of.is_empty() { now } else { Boottime::from_nanos(nanos(as_of)?.unsigned_abs()) };
-            Ok(Reading {
-                source: source.to_owned(),
-                voice: Voice::server(source),
-                kind: Kind::Ntp,
-                as_of,
-                local: Realtime::from_secs(LOCAL_AT_BOOT)
-                    + Offset::from_nanos(as_of.as_nanos().cast_signed())
-                    + self.moved,
-                offset: Offset::from_nanos(nanos(offset)?),
-                root_distance: Duration::from_nanos(nanos(distance)?.unsigned_abs()),
-                authenticated: false,
-                leap: Leap::None,
-                stratum: Some(2),
-                delay: None,
-                upstream: None,
-            })
+        let mut measurement = Measurement::default();
+        for word in text.split_whitespace() {
+            let voice = |name: &str| Voice::server(name);
+            if let Some(name) = word.strip_suffix('?') {
+                measurement.waiting.push(Waiting { source: name.to_owned(), voice: voice(name) });
+            } else if let Some(name) = word.strip_suffix('-') {
+                let silent = Failure { voice: Some(voice(name)), ..Failure::remark(name, "no answer") };
+                measurement.failures.push(silent);
+            } else if let Some(name) = word.strip_suffix('/') {
+                let withheld =
+                    Failure { voice: Some(voice(name)), asked: false, ..Failure::remark(name, "asked often") };
+                measurement.failures.push(withheld);
+            } else {
+                measurement.readings.push(self.reading(word, now)?);
+            }
+        }
+        Ok(measurement)
+    }
+
+    fn reading(&self, word: &str, now: Boottime) -> Result<Reading, String> {
+        let (source, said) = word.split_once('=').ok_or("source=offset±distance is wanted")?;
+        let mut said = said.split(',');
+        let (offset, distance) = said.next().and_then(|s| s.split_once('±')).ok_or("offset±distance is wanted")?;
+        let (distance, as_of) = distance.split_once('@').unwrap_or((distance, ""));
+        let as_of = if as_of.is_empty() { now } else { Boottime::from_nanos(nanos(as_of)?.unsigned_abs()) };
+        let mut reading = Reading {
+            source: source.to_owned(),
+            voice: Voice::server(source),
+            kind: Kind::Ntp,
+            as_of,
+            local: self.local(as_of),
+            offset: Offset::from_nanos(nanos(offset)?),
+            root_distance: Duration::from_nanos(nanos(distance)?.unsigned_abs()),
+            authenticated: false,
+            leap: Leap::None,
+            stratum: Some(2),
+            delay: None,
+            upstream: None,
         };
-        let readings = text.split_whitespace().map(reading).collect::<Result<_, String>>()?;
-        Ok(Measurement { readings, ..Measurement::default() })
+        for more in said {
+            match more.split_once('=').unwrap_or((more, "")) {
+                ("keyed", _) => reading.authenticated = true,
+                ("pool", pool) => reading.voice = Voice::of_pool(source, pool),
+                ("name", name) => reading.voice = Voice::server(name),
+                ("twin", id) => {
+                    reading.upstream = Some(Upstream { id: *b"GPS0", set: id.parse().map_err(|_| "no id")? })
+                }
+                ("leap", _) => reading.leap = Leap::Insert,
+                _ => return Err(format!("no `{more}`")),
+            }
+        }
+        Ok(reading)
+    }
+
+    /// `chronyd authenticated rtc=-40s`: the daemon, whether its sources are, and how far the RTC is ahead of the clock.
+    fn forgotten(&self, text: &str, now: Boottime) -> Result<Forgotten, String> {
+        let mut forgotten = Forgotten::default();
+        for word in text.split_whitespace() {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("authenticated", _) => {
+                    forgotten.authority = Some(Authority { sources: vec!["keyed".to_owned()], ..Authority::default() });
+                }
+                ("rtc", ahead) => {
+                    let truth = self.local(now) + Offset::from_nanos(nanos(ahead)?);
+                    forgotten.rtc = Some(Fix { at: now, truth, found_right: true });
+                }
+                (daemon, _) => forgotten.daemon = Some(daemon.to_owned()),
+            }
+        }
+        Ok(forgotten)
     }
 
     fn stepped(&mut self, text: &str) -> Result<Result<Offset, StepError>, String> {
@@ -184,16 +282,6 @@ fn notifier(text: &str) -> Result<Notifier, String> {
         "logind" => Ok(Notifier::Logind),
         "notify" => Ok(Notifier::Notify),
         _ => Err("logind or notify is wanted".to_owned()),
-    }
-}
-
-fn forgotten(text: &str) -> Forgotten {
-    let mut words = text.split_whitespace();
-    Forgotten {
-        daemon: words.next().map(str::to_owned),
-        authority: (words.next() == Some("authenticated")).then(Authority::default),
-        rtc: None,
-        trouble: None,
     }
 }
 

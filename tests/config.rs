@@ -87,7 +87,7 @@ fn sample_passes_check() -> Result<(), Failed> {
     let loaded = Config::load(folder.path())?;
     let mut defaults = Config { root: loaded.root.clone(), ..Config::default() };
     // These two are found, not configured.
-    defaults.policy.floor = loaded.policy.floor;
+    defaults.policy.floor = loaded.policy.floor.clone();
     defaults.policy.freeze = Some(defaults.freeze.max);
     assert_eq!(loaded, defaults);
     Ok(())

@@ -1,12 +1,13 @@
-//! The machine's four invariants, on walks that nobody thought of: random events, answers in any order, late, lost or lying.
+//! The machine's invariants, on walks that nobody thought of: random events, answers in any order, late, lost or lying.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is not counted has nothing to be counted by")]
 
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Gate, Kind, Leap, Machine,
-    Measurement, Notifier, Offset, Policy, Reading, Realtime, Round, State, StepError, Voice,
+    Action, AtDeadline, Authority, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Forgotten, Frozen,
+    Gate, Kind, Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, Round, State, StepError,
+    Voice, Waiting, Way, forward,
 };
 use proptest::prelude::*;
 
@@ -23,15 +24,28 @@ enum Happening {
     /// Time passes, and the alarm rings if it was due.
     Pass(u64),
     Answer(Answer),
+    /// An operator's word.
+    Accepted,
+    Reckon,
     /// An answer to a question of an older epoch.
     Stale(Answer),
 }
 
 #[derive(Clone, Debug)]
 enum Answer {
-    Truth { offset_ms: i64, distance_ms: u64 },
+    Truth {
+        offset_ms: i64,
+        distance_ms: u64,
+    },
     Nobody,
+    /// Two references that agree, of which one may still be on its way.
+    TwoAgree {
+        offset_ms: i64,
+        first_alone: bool,
+    },
     TwoAgainstTwo,
+    /// The daemon's sources turn out to be authenticated.
+    Authenticated,
     Refused,
     Superseded,
 }
@@ -41,6 +55,9 @@ fn answer() -> impl Strategy<Value = Answer> {
         6 => (prop_oneof![Just(0_i64), -300..300_i64, -7_200_000..7_200_000_i64], 1..400_u64)
             .prop_map(|(offset_ms, distance_ms)| Answer::Truth { offset_ms, distance_ms }),
         2 => Just(Answer::Nobody),
+        2 => (prop_oneof![Just(0_i64), -7_200_000..7_200_000_i64], any::<bool>())
+            .prop_map(|(offset_ms, first_alone)| Answer::TwoAgree { offset_ms, first_alone }),
+        1 => Just(Answer::Authenticated),
         1 => Just(Answer::TwoAgainstTwo),
         1 => Just(Answer::Refused),
         1 => Just(Answer::Superseded),
@@ -63,17 +80,19 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::NetworkChanged),
         4 => (0..200_000_u64).prop_map(Happening::Pass),
         8 => answer().prop_map(Happening::Answer),
+        1 => prop_oneof![Just(Happening::Accepted), Just(Happening::Reckon)],
         2 => answer().prop_map(Happening::Stale),
     ]
 }
 
-fn reading(now: Boottime, offset_ms: i64, distance_ms: u64) -> Reading {
+/// What a server says of a clock that stands so at `now`.
+fn reading(source: &str, now: &Clocks, offset_ms: i64, distance_ms: u64) -> Reading {
     Reading {
-        source: format!("server {offset_ms}"),
-        voice: Voice::server(format!("server {offset_ms}")),
+        source: source.to_owned(),
+        voice: Voice::server(source),
         kind: Kind::Ntp,
-        as_of: now,
-        local: Realtime::from_secs(TRUTH) + Offset::from_nanos(now.as_nanos().cast_signed()),
+        as_of: now.boot,
+        local: now.real,
         offset: Offset::from_nanos(offset_ms * MS.cast_signed()),
         root_distance: Duration::from_millis(distance_ms),
         authenticated: false,
@@ -84,26 +103,51 @@ fn reading(now: Boottime, offset_ms: i64, distance_ms: u64) -> Reading {
     }
 }
 
+/// What comes back of a question.
+fn measurement(answer: &Answer, way: Way, now: &Clocks) -> Measurement {
+    let mut m = Measurement::default();
+    let silent = |name: &str| Failure { voice: Some(Voice::server(name)), ..Failure::remark(name, "no answer") };
+    match answer {
+        Answer::Truth { offset_ms, distance_ms } => m.readings.push(reading("one", now, *offset_ms, *distance_ms)),
+        Answer::TwoAgree { offset_ms, first_alone } => {
+            m.readings.push(reading("one", now, *offset_ms, 5));
+            if *first_alone {
+                m.waiting.push(Waiting { source: "two".to_owned(), voice: Voice::server("two") });
+            } else {
+                m.readings.push(reading("two", now, *offset_ms + 3, 9));
+            }
+        }
+        Answer::TwoAgainstTwo => {
+            let names = ["one", "two", "three", "four"];
+            m.readings.extend(names.iter().zip([0, 5, 9000, 9005]).map(|(n, ms)| reading(n, now, ms, 20)));
+        }
+        Answer::Nobody | Answer::Refused | Answer::Superseded | Answer::Authenticated => {
+            m.failures.extend(["one", "two"].map(silent));
+        }
+    }
+    if way == Way::Daemon {
+        // It speaks with one voice.
+        m.readings.truncate(1);
+        m.waiting.clear();
+        m.readings.iter_mut().for_each(|r| (r.kind, r.authenticated) = (Kind::Daemon, true));
+    }
+    m
+}
+
 /// The event that answers `question` in the way of `answer`; none where they do not go together.
-fn answered(question: &Action, answer: &Answer, now: Boottime) -> Option<Event> {
-    let readings = match answer {
-        Answer::Truth { offset_ms, distance_ms } => vec![reading(now, *offset_ms, *distance_ms)],
-        Answer::TwoAgainstTwo => [0, 5, 9000, 9005].map(|ms| reading(now, ms, 20)).to_vec(),
-        Answer::Nobody | Answer::Refused | Answer::Superseded => vec![],
-    };
+fn answered(question: &Action, answer: &Answer, now: &Clocks) -> Option<Event> {
     Some(match question {
         Action::Forget(epoch) => {
-            Event::Forgotten(*epoch, Forgotten { daemon: Some("chronyd".into()), ..Forgotten::default() })
+            let authority = matches!(answer, Answer::Authenticated).then(Authority::default);
+            Event::Forgotten(*epoch, Forgotten { daemon: Some("chronyd".into()), authority, ..Forgotten::default() })
         }
-        Action::Measure(epoch, round, _) => {
-            Event::Measured(*epoch, *round, Measurement { readings, ..Measurement::default() })
-        }
+        Action::Measure(epoch, round, way) => Event::Measured(*epoch, *round, measurement(answer, *way, now)),
         Action::Step { epoch, offset, .. } => Event::Stepped(
             *epoch,
             match answer {
                 Answer::Refused => Err(StepError::NotPermitted("no CAP_SYS_TIME".into())),
                 Answer::Superseded => Err(StepError::Superseded { change: Offset::from_secs(1) }),
-                Answer::Truth { .. } | Answer::Nobody | Answer::TwoAgainstTwo => Ok(*offset),
+                _ => Ok(*offset),
             },
         ),
         Action::HandOver(epoch) => Event::HandedOver(*epoch, Ok(())),
@@ -125,19 +169,40 @@ fn answered(question: &Action, answer: &Answer, now: Boottime) -> Option<Event> 
     })
 }
 
+/// What was proven, as the world has it: the clocks then, and the true time.
+#[derive(Clone, Copy, Debug)]
+struct Proven {
+    at: Clocks,
+    truth: Realtime,
+}
+
 /// The machine with the world around it, and what the invariants need to remember.
 struct World {
     machine: Machine,
     now: Boottime,
+    asleep: Duration,
+    /// How far the clock was moved, by anybody.
+    moved: Offset,
     open: Vec<Action>,
     policy: Policy,
-    /// Good measurements since the epoch began or the clock was last stepped, and measurements since the epoch began.
+    /// Good answers since the epoch began or the clock was last stepped, and answers since the epoch began.
     good: u32,
     asked: u32,
+    /// Whether plain answers do not count in this epoch, and whether the daemon has answered since.
+    outranked: bool,
+    daemon_answered: bool,
+    /// Voices that agreed in the answers of this epoch, at the most.
+    agreed: usize,
+    /// The last supported proof, or the first since the machine stood still.
+    anchor: Option<Proven>,
+    /// Whether an operator has said that the time is meant, or to be reckoned.
+    by_order: bool,
     /// Who asked to sleep, and was not let go yet.
     sleeper: Option<Boottime>,
-    /// Since when something is frozen in this epoch.
+    /// Since when something is frozen, awake.
     frozen_since: Option<Boottime>,
+    /// When a thaw failed last.
+    thaw_failed: Option<Boottime>,
     /// Since when the machine has been on its way to a proof or to its policy for failures.
     undecided_since: Boottime,
 }
@@ -148,28 +213,47 @@ impl World {
         let mut world = Self {
             machine,
             now: Boottime::from_nanos(1),
+            asleep: Duration::ZERO,
+            moved: Offset::ZERO,
             open: vec![],
             policy,
             good: 0,
             asked: 0,
+            outranked: false,
+            daemon_answered: false,
+            agreed: 0,
+            anchor: None,
+            by_order: false,
             sleeper: None,
             frozen_since: None,
+            thaw_failed: None,
             undecided_since: Boottime::from_nanos(1),
         };
         world.take(Event::Started);
         world
     }
 
+    fn clocks(&self) -> Clocks {
+        let raw = self.now.since(Boottime::default()).saturating_sub(self.asleep);
+        let real = Realtime::from_secs(TRUTH) + forward(self.now.since(Boottime::default())) + self.moved;
+        Clocks { boot: self.now, raw, asleep: self.asleep, real }
+    }
+
     fn take(&mut self, event: Event) {
+        // Nothing happens at the same moment as something else.
+        self.now = self.now + Duration::from_nanos(1);
         let before = self.machine.snapshot();
-        self.remember(&event);
+        self.world_moves(&event);
         let sleeps = matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot));
-        let actions = self.machine.step(event.clone(), self.now);
+        let actions = self.machine.step(event.clone(), self.clocks());
         let after = self.machine.snapshot();
-        if after.epoch != before.epoch {
-            (self.good, self.asked) = (0, 0);
+        let is_new_epoch = after.epoch != before.epoch;
+        if is_new_epoch {
+            (self.good, self.asked, self.agreed) = (0, 0, 0);
+            (self.outranked, self.daemon_answered) = (false, false);
         }
-        if after.epoch != before.epoch || !matches!(self.machine.state(), State::Disrupted | State::Settling) {
+        self.remember(&event);
+        if is_new_epoch || !matches!(self.machine.state(), State::Disrupted | State::Settling) {
             self.undecided_since = self.now;
         }
         if sleeps {
@@ -183,25 +267,96 @@ impl World {
             self.sleeper.is_none() || self.policy.freeze.is_some(),
             "nothing to freeze, and the sleep is held back"
         );
-        self.watch_ice(&event, &actions, after.epoch != before.epoch);
-        assert!(self.frozen_since.is_none() || after.gate == Gate::Shut, "frozen behind an open gate");
+        self.watch_ice(&event, &actions);
+        let is_stuck = self.thaw_failed.is_some_and(|at| self.now.since(at) <= Duration::from_secs(1));
+        assert!(self.frozen_since.is_none() || is_stuck || after.gate == Gate::Shut, "frozen behind an open gate");
+        let is_new_proof = after.gate == Gate::Proven && (before.gate != Gate::Proven || after.as_of != before.as_of);
         if after.gate == Gate::Proven {
-            assert!(
-                self.good >= 1 && self.asked >= 2,
-                "opened by {event:?} after {} good of {}",
-                self.good,
-                self.asked
-            );
             assert!(after.valid_until > after.as_of, "a proof that ends before it begins");
+            if before.gate != Gate::Proven {
+                assert!(
+                    self.good >= 1 && self.asked >= 2,
+                    "opened by {event:?} after {} good of {}",
+                    self.good,
+                    self.asked
+                );
+                assert!(!self.outranked || self.daemon_answered, "a plain voice over an authenticated one");
+            }
         }
-        if after.gate == Gate::Unproven {
-            assert_eq!(self.machine.state(), State::GaveUp(AtDeadline::Open));
+        if is_new_proof && matches!(event, Event::Measured(..)) {
+            self.judge_proof();
+        }
+        if after.gate == Gate::Unproven && before.gate != Gate::Unproven {
+            self.judge_opening(&event);
         }
         self.open.extend(actions);
     }
 
-    fn watch_ice(&mut self, event: &Event, actions: &[Action], is_new_epoch: bool) {
-        if is_new_epoch && self.frozen_since.is_some() || matches!(event, Event::Thawed(_, Err(_))) {
+    /// Never proven against reckoning without the support that a step would need.
+    fn judge_proof(&mut self) {
+        let (now, snapshot) = (self.clocks(), self.machine.snapshot());
+        let truth = now.real + snapshot.offset.unwrap_or_default();
+        assert!(!snapshot.is_supported || self.agreed >= 2 || self.daemon_answered, "supported by one voice");
+        if let (Some(anchor), false) = (self.anchor, snapshot.is_supported) {
+            let awake = now.raw - anchor.at.raw;
+            let change = truth - (anchor.truth + forward(awake));
+            let slack = Duration::from_secs(2) + clockgate::decision::drift(awake, 1000);
+            let limit = if change.is_backward() { self.policy.max_backward } else { self.policy.max_unsupported };
+            assert!(change.abs() <= limit + slack, "one voice has moved the clock by {change}");
+        }
+        if snapshot.is_supported || self.anchor.is_none() {
+            self.anchor = Some(Proven { at: now, truth });
+        }
+        self.by_order = false;
+    }
+
+    /// Open without a proof: not before a whole exchange has ended, and not while evidence says that the clock is wrong.
+    fn judge_opening(&self, event: &Event) {
+        assert_eq!(self.machine.state(), State::GaveUp(AtDeadline::Open));
+        if matches!(event, Event::Accepted) || self.by_order {
+            return;
+        }
+        assert!(self.asked >= 1 || matches!(event, Event::Alarm), "a policy before an exchange has ended: {event:?}");
+        let evidence = self.machine.evidence();
+        let found = evidence.contradicts(&self.clocks(), &self.policy.floor, self.policy.threshold);
+        assert!(found.is_none() || self.policy.wrong == AtDeadline::Open, "open although {found:?}");
+    }
+
+    /// What an event does to the clocks, before the machine hears of it.
+    fn world_moves(&mut self, event: &Event) {
+        match event {
+            Event::Disrupted(Cause::Resume { slept }) => {
+                self.asleep += *slept;
+                self.now = self.now + *slept;
+                if !slept.is_zero() {
+                    self.anchor = None;
+                }
+            }
+            Event::Disrupted(Cause::Restore | Cause::Pause { .. }) => self.anchor = None,
+            Event::Disrupted(Cause::ForeignStep { change }) => self.moved = self.moved + *change,
+            Event::Stepped(_, Ok(by)) => self.moved = self.moved + *by,
+            Event::Accepted => (self.anchor, self.by_order) = (None, true),
+            Event::Reckon => self.by_order = true,
+            _ => {}
+        }
+    }
+
+    fn watch_ice(&mut self, event: &Event, actions: &[Action]) {
+        let begins_anew = match event {
+            Event::Disrupted(Cause::Resume { slept }) => !slept.is_zero(),
+            Event::Disrupted(Cause::Restore | Cause::Pause { .. }) => true,
+            // An image taken frozen is taken for restored when nobody says so.
+            Event::Alarm => {
+                self.machine.snapshot().cause == Cause::Restore && self.machine.snapshot().since == self.now
+            }
+            Event::Thawed(_, Err(_)) => {
+                self.frozen_since = Some(self.now);
+                self.thaw_failed = Some(self.now);
+                false
+            }
+            _ => false,
+        };
+        if begins_anew && self.frozen_since.is_some() {
             self.frozen_since = Some(self.now);
         }
         for action in actions {
@@ -218,10 +373,15 @@ impl World {
         match event {
             Event::Measured(epoch, _, m) if *epoch == self.machine.epoch() => {
                 self.asked += 1;
-                let good = m.readings.len() == 1 && m.readings[0].bound_at(self.now, 500) <= self.policy.threshold;
-                self.good += u32::from(good);
+                let good = |r: &Reading| r.bound_at(self.now, 500) <= self.policy.threshold + Duration::from_millis(9);
+                self.good += u32::from(m.readings.iter().any(good));
+                self.daemon_answered |= m.readings.iter().any(|r| r.kind == Kind::Daemon);
+                self.agreed = self.agreed.max(m.readings.len());
             }
             Event::Stepped(epoch, Ok(_)) if *epoch == self.machine.epoch() => self.good = 0,
+            Event::Forgotten(epoch, what) if *epoch == self.machine.epoch() => {
+                self.outranked = what.authority.is_some()
+            }
             _ => {}
         }
     }
@@ -243,12 +403,10 @@ impl World {
             self.undecided_since = self.now;
         }
         let waited = self.now.since(self.undecided_since);
-        assert!(waited <= self.policy.deadline.max(Duration::from_secs(60)), "undecided for {waited:?}");
+        assert!(waited <= self.policy.deadline + Duration::from_secs(65), "undecided for {waited:?}");
         let held = self.sleeper.map_or(Duration::ZERO, |since| self.now.since(since));
         assert!(held <= Duration::from_secs(4), "a sleep was held back for {held:?}");
-        if let (Some(since), Some(max), false) =
-            (self.frozen_since, self.policy.freeze, self.machine.state() == State::Suspended)
-        {
+        if let (Some(since), Some(max)) = (self.frozen_since, self.policy.freeze) {
             assert!(self.now.since(since) <= max, "frozen for {:?}", self.now.since(since));
         }
         let snapshot = self.machine.snapshot();
@@ -263,25 +421,27 @@ impl World {
             Happening::NetworkChanged => self.take(Event::NetworkChanged),
             Happening::Pass(millis) => self.pass(millis),
             Happening::Answer(answer) => {
-                if let Some(event) = self.next_question().and_then(|q| answered(&q, &answer, self.now)) {
+                if let Some(event) = self.next_question().and_then(|q| answered(&q, &answer, &self.clocks())) {
                     self.take(event);
                 }
             }
+            Happening::Accepted => self.take(Event::Accepted),
+            Happening::Reckon => self.take(Event::Reckon),
             Happening::Stale(answer) => {
                 let stale = Epoch::new(self.machine.epoch().get() - 1);
                 let before = (self.machine.snapshot(), self.machine.alarm());
                 for question in [Action::Forget(stale), Action::HandOver(stale), Action::AskDaemon(stale)] {
                     self.stale(&question, &answer);
                 }
-                self.stale(&Action::Measure(stale, Round::default(), clockgate::decision::Way::Own), &answer);
+                self.stale(&Action::Measure(stale, Round::default(), Way::Own), &answer);
                 assert_eq!(before, (self.machine.snapshot(), self.machine.alarm()), "an answer from an older epoch");
             }
         }
     }
 
     fn stale(&mut self, question: &Action, answer: &Answer) {
-        if let Some(event) = answered(question, answer, self.now) {
-            assert!(self.machine.step(event, self.now).is_empty());
+        if let Some(event) = answered(question, answer, &self.clocks()) {
+            assert!(self.machine.step(event, self.clocks()).is_empty());
         }
     }
 
@@ -299,15 +459,14 @@ impl World {
 fn policy() -> impl Strategy<Value = Policy> {
     let at_deadline = || prop_oneof![Just(AtDeadline::Hold), Just(AtDeadline::Open)];
     let freeze = prop_oneof![Just(None), (1..60_u64).prop_map(|secs| Some(Duration::from_secs(secs)))];
-    (at_deadline(), at_deadline(), 1..400_u64, freeze).prop_map(
-        |(nobody_to_ask, asked_and_wrong, threshold, freeze)| Policy {
-            freeze,
-            nobody_to_ask,
-            asked_and_wrong,
-            threshold: Duration::from_millis(threshold),
-            ..Policy::default()
-        },
-    )
+    (at_deadline(), at_deadline(), 1..400_u64, freeze).prop_map(|(unreachable, wrong, threshold, freeze)| Policy {
+        freeze,
+        unreachable,
+        imprecise: unreachable,
+        wrong,
+        threshold: Duration::from_millis(threshold),
+        ..Policy::default()
+    })
 }
 
 proptest! {
@@ -325,7 +484,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_happened_honest_answers_open_the_gate(happenings in prop::collection::vec(happening(), 1..40)) {
+    fn whatever_happened_two_honest_references_open_the_gate(happenings in prop::collection::vec(happening(), 1..40)) {
         let mut world = World::new(Policy::default());
         for happening in happenings {
             world.happen(happening);
@@ -337,8 +496,9 @@ proptest! {
             }
             match world.next_question() {
                 Some(question) => {
-                    let honest = Answer::Truth { offset_ms: 0, distance_ms: 2 };
-                    if let Some(event) = answered(&question, &honest, world.now) {
+                    let offset_ms = -world.moved.as_nanos() / MS.cast_signed();
+                    let honest = Answer::TwoAgree { offset_ms, first_alone: false };
+                    if let Some(event) = answered(&question, &honest, &world.clocks()) {
                         world.take(event);
                     }
                 }

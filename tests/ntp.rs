@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use clockgate::decision::{Measurement, agree};
+use clockgate::decision::{Measurement, Policy};
 use clockgate::reference::{References, ServerName};
 use clockgate::sys::clock::boottime;
 use lab::{CLOCKGATE, Ours, clockgate, expect, harmless, needing, texts};
@@ -62,7 +62,7 @@ fn one_behind_two_addresses() -> Outcome {
         Some(references.measure(PATIENCE)).filter(|m| m.failures.iter().any(|f| f.why.contains("counted once")))
     })?;
     check(measured.readings.len() == 1, &measured)?;
-    check(agree(&measured.readings, boottime(), 500, 1).is_ok(), &measured)
+    check(measured.agreement(&Policy::default(), boottime()).is_ok(), &measured)
 }
 
 fn without_a_reference() -> Outcome {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
 use crate::disruption::clock_set::ClockSet;
-use crate::sys::clock::boottime;
+use crate::sys::clock::clocks;
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
@@ -59,7 +59,7 @@ pub async fn once(config: &Config) -> Result<Outcome, Error> {
         };
         tell::event(&event);
         outcome.note(&event);
-        let actions = machine.step(event, boottime());
+        let actions = machine.step(event, clocks());
         let given_up = matches!(machine.state(), State::GaveUp(_)) || outcome.not_permitted.is_some();
         if machine.state() == State::Synchronized || given_up {
             outcome.end = machine.snapshot();
@@ -95,6 +95,8 @@ impl Outcome {
             | Event::Frozen(..)
             | Event::Thawed(..)
             | Event::NetworkChanged
+            | Event::Accepted
+            | Event::Reckon
             | Event::SourceLost(_)
             | Event::Alarm => {}
         }

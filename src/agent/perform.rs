@@ -34,8 +34,8 @@ pub struct Performer {
     rules: Arc<Rules>,
     /// Whom we ask; held while that is being found out, none before it was.
     asked: Arc<Mutex<Option<Vec<ServerName>>>>,
-    /// What the RTC turned out to be worth at the last proof; believed until then.
-    rtc_worth: Arc<std::sync::Mutex<rtc::Worth>>,
+    /// What the RTC turned out to be worth at the last proof in this boot; none before that.
+    rtc_worth: Arc<std::sync::Mutex<Option<rtc::Worth>>>,
 }
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Performer {
             turn: Arc::default(),
             rules: Arc::new(Rules::from(config)),
             asked: Arc::default(),
-            rtc_worth: Arc::new(std::sync::Mutex::new(rtc::Worth::Right)),
+            rtc_worth: Arc::new(std::sync::Mutex::new(None)),
         }
     }
 
@@ -189,9 +189,11 @@ impl Performer {
         let rules = self.rules.clone();
         let read = tokio::task::spawn_blocking(move || rtc::evidence(&rules.root)).await.ok()?;
         let reading = read.inspect_err(|error| debug!(%error, "no word from the RTC")).ok()?;
-        let worth = *self.rtc_worth.lock().unwrap_or_else(PoisonError::into_inner);
-        let believed = rtc::believed(reading, worth)?;
-        Some(Fix { at: believed.as_of, truth: believed.local + believed.offset })
+        // Believed until it was judged, but it refutes nothing until then.
+        let judged = *self.rtc_worth.lock().unwrap_or_else(PoisonError::into_inner);
+        let believed = rtc::believed(reading, judged.unwrap_or(rtc::Worth::Right))?;
+        let found_right = judged.is_some();
+        Some(Fix { at: believed.as_of, truth: believed.local + believed.offset, found_right })
     }
 
     /// The clock was just proven right: what is the RTC worth? Found out in the background.
@@ -199,7 +201,7 @@ impl Performer {
         let (rules, worth) = (self.rules.clone(), self.rtc_worth.clone());
         tokio::task::spawn_blocking(move || {
             if let Ok(reading) = rtc::evidence(&rules.root) {
-                *worth.lock().unwrap_or_else(PoisonError::into_inner) = rtc::worth(&reading);
+                *worth.lock().unwrap_or_else(PoisonError::into_inner) = Some(rtc::worth(&reading));
             }
         });
     }

@@ -40,6 +40,8 @@ pub(super) fn event(event: &Event) {
         | Event::Frozen(..)
         | Event::Thawed(_, Ok(()))
         | Event::NetworkChanged
+        | Event::Accepted
+        | Event::Reckon
         // Who lost it has said why.
         | Event::SourceLost(_)
         | Event::Alarm => {}

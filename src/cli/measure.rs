@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::cli::{Error, runtime};
 use crate::correction::Corrector;
-use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, agree};
+use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading};
 use crate::exit::Exit;
 use crate::reference::{References, ServerName, defaults, hardware};
 use crate::sys::adjtimex::{self, KernelClock};
@@ -55,7 +55,7 @@ impl Args {
         references.resolve(timeout);
         let measurement = hardware::measure_with(&references, Path::new("/"), timeout, Measurement::default());
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
-        let agreement = agree(&measurement.readings, boottime(), drift_ppm, config.policy.min_references);
+        let agreement = measurement.agreement(&config.policy, boottime());
         let report = Report { asked, measurement, claim, agreement, drift_ppm, kernel: adjtimex::read().ok() };
         print(&if self.json { format!("{:#}\n", report.json()) } else { report.table() })?;
         if report.measurement.readings.is_empty() {

@@ -9,12 +9,12 @@ use crate::agent::{self, Outcome};
 use crate::cli::Error;
 use crate::cli::servers::of_the_environment;
 use crate::config::Config;
-use crate::decision::{Evidence, Failure, Gate, agree, judge, nanos_u64};
+use crate::decision::{Evidence, Failure, Gate, judge, nanos_u64};
 use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::publish::bus::client::Client;
 use crate::reference::ServerName;
-use crate::sys::clock::boottime;
+use crate::sys::clock::{boottime, clocks};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -68,13 +68,12 @@ impl Args {
     /// Measures, judges, and leaves the clock as it is.
     fn dry(&self, config: &Config) -> Result<Exit, Error> {
         let measurement = super::runtime()?.block_on(agent::measure(config));
-        let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
-        let agreed = agree(&measurement.readings, boottime(), drift_ppm, config.policy.min_references);
+        let agreed = measurement.agreement(&config.policy, boottime());
         let agreement = agreed.map_err(|why| in_vain(why.to_string(), &measurement.failures))?;
         let verdict = if agreement.bound() <= config.policy.threshold {
             "no step is needed".to_owned()
         } else {
-            match judge(&agreement, &Evidence { last: None, ..Evidence::default() }, &config.policy) {
+            match judge(&agreement, &Evidence::default(), &clocks(), &config.policy) {
                 Ok(()) => format!("the clock would be stepped by {}", agreement.offset),
                 Err(refusal) => format!("the step would be refused: {refusal}"),
             }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::decision::Realtime;
+use crate::decision::{Floor, FloorFile, Realtime};
 
 /// The month of this release, seconds since 1970 (2026-11-01): a constant, so that builds stay reproducible.
 const RELEASED: i64 = 1_793_491_200;
@@ -16,26 +16,16 @@ const CLOCK_EPOCH: &str = "usr/lib/clock-epoch";
 /// Our last good time (publish/last_good.rs), in the file's own time.
 const LAST_GOOD: &str = "var/lib/clockgate/clock";
 
-/// A floor and what it stands on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Floor {
-    /// The time that has certainly passed.
-    pub time: Realtime,
-    /// The file whose modification time it is; none for the release of clockgate itself.
-    pub file: Option<PathBuf>,
-}
-
-/// The latest of release, systemd's clock epoch and our last good time.
+/// The release, and the later of systemd's clock epoch and our last good time, where one is later than the release.
 #[must_use]
 pub fn find(root: &Path) -> Floor {
-    let mut floor = Floor { time: Realtime::from_secs(RELEASED), file: None };
-    for file in [CLOCK_EPOCH, LAST_GOOD].map(|file| root.join(file)) {
-        let Some(time) = fs::metadata(&file).and_then(|meta| meta.modified()).ok().and_then(realtime) else { continue };
-        if time > floor.time {
-            floor = Floor { time, file: Some(file) };
-        }
-    }
-    floor
+    let release = Realtime::from_secs(RELEASED);
+    let dated = |file: PathBuf| {
+        let time = fs::metadata(&file).and_then(|meta| meta.modified()).ok().and_then(realtime)?;
+        (time > release).then(|| FloorFile { path: file.display().to_string(), time })
+    };
+    let files = [CLOCK_EPOCH, LAST_GOOD].map(|file| dated(root.join(file)));
+    Floor { release, file: files.into_iter().flatten().max_by_key(|file| file.time) }
 }
 
 fn realtime(time: SystemTime) -> Option<Realtime> {
@@ -52,7 +42,7 @@ mod tests {
     #[test]
     fn without_any_file_the_floor_is_the_release() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(find(root.path()), Floor { time: Realtime::from_secs(RELEASED), file: None });
+        assert_eq!(find(root.path()), Floor { release: Realtime::from_secs(RELEASED), file: None });
     }
 
     #[test]
@@ -64,12 +54,13 @@ mod tests {
             let time = UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap());
             File::create(&file).unwrap().set_modified(time).unwrap();
         };
+        let named = || find(root.path()).file.map(|file| PathBuf::from(file.path));
         stamp(CLOCK_EPOCH, 1);
         assert_eq!(find(root.path()).file, None);
         stamp(CLOCK_EPOCH, RELEASED + 9);
-        assert_eq!(find(root.path()).file, Some(root.path().join(CLOCK_EPOCH)));
+        assert_eq!(named(), Some(root.path().join(CLOCK_EPOCH)));
         stamp(LAST_GOOD, RELEASED + 10);
-        assert_eq!(find(root.path()).file, Some(root.path().join(LAST_GOOD)));
-        assert_eq!(find(root.path()).time, Realtime::from_secs(RELEASED + 10));
+        assert_eq!(named(), Some(root.path().join(LAST_GOOD)));
+        assert_eq!(find(root.path()).highest(), Realtime::from_secs(RELEASED + 10));
     }
 }

@@ -39,7 +39,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 31] = [
+pub static KEYS: [Key; 33] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by no more than this.",
@@ -85,15 +85,27 @@ pub static KEYS: [Key; 31] = [
         place: |c| Place::Duration(&mut c.policy.deadline, SEC, YEAR),
     },
     Key {
-        name: "at-deadline.nobody-to-ask",
-        does: "At the deadline, when no reference has answered. open: open, publish the clock as unproven, and shut again \
-               the moment a reference disagrees. hold: stay shut.",
-        place: |c| Place::AtDeadline(&mut c.policy.nobody_to_ask),
+        name: "at-deadline.unreachable",
+        does: "At the deadline, when nobody who counts has answered and nothing that is known says that the clock is wrong. \
+               open: open, publish the clock as unproven, and shut again the moment a reference disagrees. hold: stay shut.",
+        place: |c| Place::AtDeadline(&mut c.policy.unreachable),
     },
     Key {
-        name: "at-deadline.asked-and-wrong",
-        does: "At the deadline, when references have answered and the clock could still not be proven right.",
-        place: |c| Place::AtDeadline(&mut c.policy.asked_and_wrong),
+        name: "at-deadline.imprecise",
+        does: "At the deadline, when the answers agree with the clock and cannot tell to within the threshold.",
+        place: |c| Place::AtDeadline(&mut c.policy.imprecise),
+    },
+    Key {
+        name: "at-deadline.wrong",
+        does: "At the deadline, when the clock is known to be wrong, by an answer or by what is known without asking \
+               (dead reckoning from the last proof, the RTC, a time that has certainly passed), and could not be made right.",
+        place: |c| Place::AtDeadline(&mut c.policy.wrong),
+    },
+    Key {
+        name: "undo-foreign-steps",
+        does: "Whether a step that somebody else made is undone by dead reckoning, where no reference answers and the last \
+               proof would still be valid. The gate then opens without a proof.",
+        place: |c| Place::Switch(&mut c.policy.undo_foreign_steps),
     },
     Key {
         name: "sleep-deadline",
@@ -196,6 +208,10 @@ pub static KEYS: [Key; 31] = [
     },
 ];
 
+/// Keys of earlier versions, and what they are called today.
+const RENAMED: [(&str, &str); 2] =
+    [("at-deadline.nobody-to-ask", "at-deadline.unreachable"), ("at-deadline.asked-and-wrong", "at-deadline.wrong")];
+
 type Two = fn(&Config) -> (Duration, Duration);
 
 /// Pairs of keys of which the first may not exceed the second.
@@ -246,7 +262,7 @@ impl Taking<'_> {
             return self.fault(node.line, prefix.strip_suffix('.'), what);
         };
         for (name, node) in entries {
-            let full = format!("{prefix}{name}");
+            let full = current(format!("{prefix}{name}"));
             // A dot in a name would let `a.b` stand for `b` within `a`: one key, one way to write it.
             let plain = !name.contains('.');
             if let Some(key) = KEYS.iter().find(|key| plain && key.name == full) {
@@ -277,6 +293,11 @@ impl Taking<'_> {
         let line = (line > 0).then_some(line);
         self.faults.push(Fault { file: self.file.to_owned(), line, key: key.map(str::to_owned), what });
     }
+}
+
+/// A key by the name that it has today; the names of earlier versions are read as well.
+fn current(name: String) -> String {
+    RENAMED.iter().find(|(was, _)| *was == name).map_or(name, |(_, is)| (*is).to_owned())
 }
 
 /// The names that a section may hold.

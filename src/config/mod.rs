@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::correction::{BusAddress, Settings};
-use crate::decision::{Policy, Realtime};
+use crate::decision::Policy;
 use crate::reference::ServerName;
 use crate::workload::{self, Engine, Pattern, Waves};
 
@@ -188,7 +188,7 @@ impl Config {
     /// [`Error`] with every fault of every file.
     pub fn load(root: &Path) -> Result<Self, Error> {
         let mut config = load(root)?.config;
-        config.policy.floor = floor(root);
+        config.policy.floor = floor::find(root);
         config.policy.freeze = config.freeze.policy();
         root.clone_into(&mut config.root);
         Ok(config)
@@ -223,12 +223,6 @@ impl Config {
             root: self.root.clone(),
         }
     }
-}
-
-/// The time that has certainly passed.
-#[must_use]
-pub fn floor(root: &Path) -> Realtime {
-    floor::find(root).time
 }
 
 /// Reads `config.yaml` and `config.d` below `root` and keeps the origin of each key.

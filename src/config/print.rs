@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_read_again() {
         let text = "servers: ['2001:db8::1', 'ntp.example:1123', '7.example']\nchrony: {udp: '[::1]:323'}\n\
-                    page: '/run/a b # c'\nthreshold: 50ms\nat-deadline: {nobody-to-ask: hold}\n\
+                    page: '/run/a b # c'\nthreshold: 50ms\nat-deadline: {unreachable: hold}\n\
                     freeze: {engines: [], exclude: ['/a b/*', 'k=v', '0123']}\n";
         let loaded = read(text).unwrap();
         let again = read(&show(&loaded)).unwrap();

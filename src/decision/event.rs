@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::agreement::Disagreement;
-use super::guard::Fix;
+use super::evidence::{Fix, Hint};
 use super::reading::Measurement;
 use super::time::{Epoch, Offset, Round};
 
@@ -119,6 +118,8 @@ pub struct Forgotten {
     pub authority: Option<Authority>,
     /// What the RTC said before anything else was done; none where there is no RTC that makes sense.
     pub rtc: Option<Fix>,
+    /// What its newest samples say, taken since it forgot.
+    pub hint: Option<Hint>,
     /// What did not work, in words; the walk goes on without it.
     pub trouble: Option<String>,
 }
@@ -197,17 +198,12 @@ pub enum Event {
     Thawed(Epoch, Result<(), String>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
+    /// An operator means this time: what reckoning and the date of a file say is to be forgotten (`clockgate accept`).
+    Accepted,
+    /// An operator wants the clock set by dead reckoning (`clockgate sync --reckoned`).
+    Reckon,
     /// A source of disruptions ended; what it would have seen goes unseen until it is back.
     SourceLost(&'static str),
     /// The time of [`super::Machine::alarm`] has come.
     Alarm,
-}
-
-impl From<Disagreement> for super::state::Trouble {
-    fn from(why: Disagreement) -> Self {
-        match why {
-            Disagreement::Nobody => Self::NobodyToAsk,
-            Disagreement::TooFew { .. } | Disagreement::NoMajority { .. } => Self::AskedAndWrong(why.to_string()),
-        }
-    }
 }

@@ -1,120 +1,149 @@
-//! May this step be made? The guards before a step, and the evidence that lets a large one pass.
+//! May this be believed? The guards judge what has changed since the last supported proof, whoever made it and in however many
+//! steps: before a step, and before a proof.
 
 use std::time::Duration;
 
 use super::agreement::Agreement;
+use super::evidence::Evidence;
 use super::policy::Policy;
 use super::reading::Leap;
-use super::time::{Boottime, Offset, Realtime, drift};
+use super::reckoning::zone_shift;
+use super::time::{Clocks, Offset, Realtime, forward};
 
 /// How far the offset that a step undoes may lie from what dead reckoning expects.
 const RECKONING_SLACK: Duration = Duration::from_secs(1);
-/// The same for what a clock says that counts whole seconds.
-const RTC_SLACK: Duration = Duration::from_secs(2);
 /// How near a flagged leap second no step is made.
 const LEAP_MARGIN_SECS: i64 = 2;
 const SECS_PER_DAY: i64 = 86_400;
 
-/// A moment whose true time was proven: from it BOOTTIME tells the time by dead reckoning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fix {
-    /// When it was proven.
-    pub at: Boottime,
-    /// The true time then.
-    pub truth: Realtime,
-}
-
-/// What, beside the references, speaks for a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// The last proof; none since this agent began.
-    pub last: Option<Fix>,
-    /// Time asleep since the last proof, as the kernel counted it.
-    pub slept: Duration,
-    /// Whether a restore was announced or seen since the last proof.
-    pub restored: bool,
-    /// What the RTC said when this epoch began, before the stale clock could be written into it; it never steps a clock alone.
-    pub rtc: Option<Fix>,
-}
-
-/// Why a step is not made.
+/// Why what the references say is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The references name a time that has certainly passed.
+    /// The references name a time before this program was written.
+    #[error("the references say that it is {}, before the release of this program", .0.date())]
+    BelowRelease(Realtime),
+    /// One reference names a time before that of a file.
     #[error(
-        "a step of {offset} would set the clock before {floor_secs} s since 1970, a time that has certainly passed"
+        "one reference says that it is {}, before the date of {file} ({}); a second reference that agrees is believed, and \
+         `clockgate accept` or removing the file if its date is wrong", truth.date(), floor.date()
     )]
     BelowFloor {
-        /// The step asked for.
-        offset: Offset,
-        /// The floor, seconds since 1970.
-        floor_secs: i64,
+        /// The time that the reference says.
+        truth: Realtime,
+        /// The file.
+        file: String,
+        /// Its date.
+        floor: Realtime,
     },
     /// A leap second is flagged and near.
     #[error("a leap second is flagged for the end of this day; no step within {LEAP_MARGIN_SECS} s of it")]
     LeapSecond,
-    /// One reference alone may not set the clock back so far.
-    #[error("a step of {offset} goes back more than max-step.backward ({} ms) and only one reference asks for it", limit.as_millis())]
+    /// One reference alone may not take the clock back so far.
+    #[error(
+        "one reference alone says that the clock has to go back by {}, max-step.backward is {} ms; \
+         a second one that agrees, or `clockgate sync --server` with two, is believed", change.size_in_words(), limit.as_millis()
+    )]
     Backward {
-        /// The step asked for.
-        offset: Offset,
+        /// The change since the last supported proof.
+        change: Offset,
         /// `max-step.backward`.
         limit: Duration,
     },
-    /// One reference alone may not set the clock forward so far.
-    #[error("a step of {offset} is larger than the evidence explains ({} s) and only one reference asks for it", limit.as_secs())]
+    /// One reference alone may not take the clock forward so far.
+    #[error(
+        "one reference alone says that the clock has to go forward by {}, and what is known explains {} s; \
+         a second one that agrees, or `clockgate sync --server` with two, is believed", change.size_in_words(), limit.as_secs()
+    )]
     Forward {
-        /// The step asked for.
-        offset: Offset,
+        /// The change since the last supported proof.
+        change: Offset,
         /// What the evidence allows.
         limit: Duration,
     },
+    /// Clock and reference agree, and the machine may have stood still unseen for as long as that.
+    #[error(
+        "the clock went forward by {} since the last proof and one reference agrees with it; nothing else says that this \
+         machine was paused for so long", .0.size_in_words()
+    )]
+    Unwitnessed(Offset),
 }
 
-/// Judges the step that an agreement asks for.
+impl Refusal {
+    /// Whether the clock may well be right all the same, so that this is too little knowledge and no fault.
+    #[must_use]
+    pub const fn is_want_of_knowledge(&self) -> bool {
+        match self {
+            Self::Unwitnessed(_) => true,
+            Self::BelowRelease(_)
+            | Self::BelowFloor { .. }
+            | Self::LeapSecond
+            | Self::Backward { .. }
+            | Self::Forward { .. } => false,
+        }
+    }
+}
+
+/// Judges the time that an agreement names.
 ///
-/// Two references that agree are believed. One alone is, as far as the evidence reaches: undoing what the clock is known to
-/// have lost or won since the last proof; up to `max-step.forward` at the first proof, after a restore, or where the RTC says the same; otherwise
-/// `max-step.unsupported` and the length of the sleep.
+/// Two references that agree, or an authenticated one, are believed from the release of this program on. One plain reference is,
+/// as far as the evidence reaches: what reckoning from the last supported proof expects; a year forward at the first proof since
+/// boot, after a restore, or where the RTC says the same; otherwise `max-step.unsupported`, in sum.
 ///
 /// # Errors
 /// [`Refusal`], which says what would have to be true.
-pub fn judge(asked: &Agreement, evidence: &Evidence, policy: &Policy) -> Result<(), Refusal> {
-    let offset = asked.offset;
-    let target = asked.local + offset;
-    let floor = evidence.last.map_or(policy.floor, |fix| fix.truth.max(policy.floor));
-    if target < floor {
-        return Err(Refusal::BelowFloor { offset, floor_secs: floor.as_secs() });
+pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Policy) -> Result<(), Refusal> {
+    let truth = asked.truth();
+    if truth < policy.floor.release {
+        return Err(Refusal::BelowRelease(truth));
     }
-    if asked.leap != Leap::None && near_midnight(target) {
+    let is_trusted = asked.authenticated || asked.supporters >= 2;
+    if let Some(file) = policy.floor.file.as_ref().filter(|file| truth < file.time && !is_trusted) {
+        return Err(Refusal::BelowFloor { truth, file: file.path.clone(), floor: file.time });
+    }
+    let is_a_step = asked.bound() > policy.threshold;
+    if is_a_step && asked.leap != Leap::None && near_midnight(truth) {
         return Err(Refusal::LeapSecond);
     }
-    if asked.supporters >= 2 || evidence.last.is_some_and(|fix| reckoned(fix, RECKONING_SLACK, asked, policy)) {
+    if asked.is_supported() {
         return Ok(());
     }
-    if offset.is_backward() {
-        let limit = policy.max_backward;
-        return if offset.abs() <= limit { Ok(()) } else { Err(Refusal::Backward { offset, limit }) };
-    }
-    let rtc_agrees = evidence.rtc.is_some_and(|fix| reckoned(fix, RTC_SLACK, asked, policy));
-    let limit = if evidence.restored || rtc_agrees || evidence.last.is_none() {
-        policy.max_forward
-    } else {
-        policy.max_unsupported.saturating_add(evidence.slept)
+    let change = match &evidence.anchor {
+        Some(anchor) => {
+            let reckoned = anchor.reckon_at(asked.as_of, now);
+            let change = truth - reckoned.time;
+            if change.abs() <= reckoned.width.saturating_add(RECKONING_SLACK) {
+                return Ok(());
+            }
+            // Beside a system that keeps the RTC in local time, a hibernation seems hours longer or shorter than it was.
+            let earliest = anchor.truth + forward(reckoned.awake);
+            let is_zone = !reckoned.slept.is_zero() && zone_shift(change).is_some() && truth >= earliest;
+            if is_zone {
+                return Ok(());
+            }
+            change
+        }
+        // A clock below the floor is wrong by the difference at least.
+        None => truth - asked.local.max(policy.floor.highest()),
     };
-    if offset.abs() <= limit { Ok(()) } else { Err(Refusal::Forward { offset, limit }) }
+    if change.is_backward() {
+        let limit = policy.max_backward;
+        return if change.abs() <= limit { Ok(()) } else { Err(Refusal::Backward { change, limit }) };
+    }
+    let rtc_agrees = evidence.rtc_agrees(truth, asked.as_of, policy.max_drift_ppm);
+    let is_first = evidence.anchor.is_none();
+    let limit = if is_first || rtc_agrees { policy.max_forward } else { policy.max_unsupported };
+    if change.abs() <= limit {
+        Ok(())
+    } else if evidence.is_lower_bound && asked.agrees_with_the_clock() {
+        Err(Refusal::Unwitnessed(change))
+    } else {
+        Err(Refusal::Forward { change, limit })
+    }
 }
 
-/// Whether the time asked for is the one that BOOTTIME tells since `fix`.
-fn reckoned(fix: Fix, slack: Duration, asked: &Agreement, policy: &Policy) -> bool {
-    let elapsed = asked.as_of.since(fix.at);
-    let expected = fix.truth + super::time::forward(elapsed);
-    let slack = slack + drift(elapsed, policy.max_drift_ppm);
-    (asked.local + asked.offset - expected).abs() <= slack
-}
-
-/// Leap seconds come at the end of a UTC day (RFC 5905 section 7.3 says month; the narrower test gains nothing).
-fn near_midnight(time: Realtime) -> bool {
+/// Whether a UTC midnight is so near that a flagged leap second may be under way (RFC 5905 section 7.3 says the end of the month;
+/// the wider test costs nothing).
+pub(super) fn near_midnight(time: Realtime) -> bool {
     let second = time.as_secs().rem_euclid(SECS_PER_DAY);
     !(LEAP_MARGIN_SECS..SECS_PER_DAY - LEAP_MARGIN_SECS).contains(&second)
 }
@@ -122,81 +151,151 @@ fn near_midnight(time: Realtime) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::evidence::Fix;
+    use crate::decision::floor::{Floor, FloorFile};
+    use crate::decision::reckoning::Reckoning;
+    use crate::decision::time::Boottime;
+    use std::collections::BTreeSet;
 
     const NOON: i64 = 1_800_014_400;
 
-    fn asks(offset_secs: i64, supporters: usize) -> Agreement {
+    fn now() -> Clocks {
+        Clocks {
+            boot: Boottime::from_nanos(1_000_000_000_000),
+            raw: Duration::from_secs(1000),
+            asleep: Duration::ZERO,
+            real: Realtime::from_secs(NOON),
+        }
+    }
+
+    fn asks(offset_secs: i64, references: usize) -> Agreement {
         Agreement {
             offset: Offset::from_secs(offset_secs),
             root_distance: Duration::from_millis(1),
-            as_of: Boottime::from_nanos(1_000_000_000_000),
-            local: Realtime::from_secs(NOON),
-            supporters,
+            as_of: now().boot,
+            local: now().real,
+            supporters: references,
+            references,
+            is_majority: true,
             authenticated: false,
             leap: Leap::None,
             falsetickers: vec![],
+            outvoted: BTreeSet::new(),
         }
+    }
+
+    fn judged(asked: &Agreement, evidence: &Evidence) -> Result<(), Refusal> {
+        judge(asked, evidence, &now(), &Policy::default())
     }
 
     /// Proven 100 s before the question, at a true time that lies `lost` seconds ahead of what our clock says now.
     fn proven_then_lost(lost: i64) -> Evidence {
-        let fix = Fix { at: Boottime::from_nanos(900_000_000_000), truth: Realtime::from_secs(NOON - 100 + lost) };
-        Evidence { last: Some(fix), ..Evidence::default() }
+        let at =
+            Clocks { boot: Boottime::from_nanos(900_000_000_000), raw: Duration::from_secs(900), ..Clocks::default() };
+        let proof =
+            Reckoning { at, truth: Realtime::from_secs(NOON - 100 + lost), width: Duration::from_millis(1), sleeps: 0 };
+        Evidence { last: Some(proof), anchor: Some(proof), ..Evidence::default() }
     }
 
     #[test]
     fn the_first_proof_may_go_a_year_forward_and_a_second_back() {
-        let policy = Policy::default();
-        assert_eq!(judge(&asks(364 * SECS_PER_DAY, 1), &Evidence::default(), &policy), Ok(()));
-        assert!(matches!(
-            judge(&asks(366 * SECS_PER_DAY, 1), &Evidence::default(), &policy),
-            Err(Refusal::Forward { .. })
-        ));
-        assert_eq!(judge(&asks(-1, 1), &Evidence::default(), &policy), Ok(()));
-        assert!(matches!(judge(&asks(-2, 1), &Evidence::default(), &policy), Err(Refusal::Backward { .. })));
+        let first = Evidence::default();
+        assert_eq!(judged(&asks(364 * SECS_PER_DAY, 1), &first), Ok(()));
+        assert!(matches!(judged(&asks(366 * SECS_PER_DAY, 1), &first), Err(Refusal::Forward { .. })));
+        assert_eq!(judged(&asks(-1, 1), &first), Ok(()));
+        assert!(matches!(judged(&asks(-2, 1), &first), Err(Refusal::Backward { .. })));
     }
 
     #[test]
     fn a_foreign_step_is_undone_on_one_reference_in_both_directions() {
-        let policy = Policy::default();
-        assert_eq!(judge(&asks(7200, 1), &proven_then_lost(7200), &policy), Ok(()));
-        assert_eq!(judge(&asks(-7200, 1), &proven_then_lost(-7200), &policy), Ok(()));
+        assert_eq!(judged(&asks(7200, 1), &proven_then_lost(7200)), Ok(()));
+        assert_eq!(judged(&asks(-7200, 1), &proven_then_lost(-7200)), Ok(()));
     }
 
     #[test]
-    fn a_step_that_nothing_explains_needs_two_references() {
-        let policy = Policy::default();
+    fn a_change_that_nothing_explains_needs_two_references_however_small_its_parts() {
         let evidence = proven_then_lost(0);
-        assert!(matches!(judge(&asks(7200, 1), &evidence, &policy), Err(Refusal::Forward { .. })));
-        assert_eq!(judge(&asks(7200, 2), &evidence, &policy), Ok(()));
-        assert_eq!(judge(&asks(999, 1), &evidence, &policy), Ok(()));
-        let restored = Evidence { restored: true, ..evidence };
-        assert_eq!(judge(&asks(7200, 1), &restored, &policy), Ok(()));
-        let slept = Evidence { slept: Duration::from_secs(7000), ..evidence };
-        assert_eq!(judge(&asks(7200, 1), &slept, &policy), Ok(()));
-        // The RTC, read 10 s before the question, is a second behind what the reference says.
-        let says =
-            |secs| Fix { at: Boottime::from_nanos(990_000_000_000), truth: Realtime::from_secs(NOON - 10 + secs) };
-        let rtc = Evidence { rtc: Some(says(7199)), ..evidence };
-        assert_eq!(judge(&asks(7200, 1), &rtc, &policy), Ok(()));
-        let dead_battery = Evidence { rtc: Some(says(-500_000_000)), ..evidence };
-        assert!(matches!(judge(&asks(7200, 1), &dead_battery, &policy), Err(Refusal::Forward { .. })));
+        assert!(matches!(judged(&asks(7200, 1), &evidence), Err(Refusal::Forward { .. })));
+        assert_eq!(judged(&asks(7200, 2), &evidence), Ok(()));
+        assert_eq!(judged(&asks(999, 1), &evidence), Ok(()));
+        // Stepped by 900 s already: the reference asks for 900 s more, 1800 s since the last supported proof.
+        assert!(matches!(judged(&asks(900, 1), &proven_then_lost(-900)), Err(Refusal::Forward { .. })));
     }
 
     #[test]
-    fn nobody_sets_the_clock_before_the_last_good_time() {
-        let policy = Policy::default();
-        assert!(matches!(judge(&asks(-200, 3), &proven_then_lost(0), &policy), Err(Refusal::BelowFloor { .. })));
-        let floor = Policy { floor: Realtime::from_secs(NOON + 10), ..policy };
-        assert!(matches!(judge(&asks(5, 3), &Evidence::default(), &floor), Err(Refusal::BelowFloor { .. })));
+    fn a_clock_that_was_led_away_is_not_proven_by_who_led_it() {
+        let led_away = proven_then_lost(-36_000);
+        assert!(matches!(judged(&asks(0, 1), &led_away), Err(Refusal::Forward { .. })));
+        assert_eq!(judged(&asks(0, 2), &led_away), Ok(()));
+        let led_back = proven_then_lost(36_000);
+        assert!(matches!(judged(&asks(0, 1), &led_back), Err(Refusal::Backward { .. })));
+    }
+
+    #[test]
+    fn what_can_stand_still_unseen_may_be_later_than_it_reckons_if_the_rtc_says_so_too() {
+        let guest = Evidence { is_lower_bound: true, ..proven_then_lost(-7200) };
+        assert!(matches!(judged(&asks(0, 1), &guest), Err(Refusal::Unwitnessed(_))));
+        let rtc = Fix { at: now().boot, truth: Realtime::from_secs(NOON), found_right: false };
+        assert_eq!(judged(&asks(0, 1), &Evidence { rtc: Some(rtc), ..guest.clone() }), Ok(()));
+        let back = Evidence { is_lower_bound: true, ..proven_then_lost(7200) };
+        assert!(matches!(judged(&asks(0, 1), &back), Err(Refusal::Backward { .. })));
+    }
+
+    #[test]
+    fn the_rtc_lets_a_year_pass_and_a_dead_one_nothing() {
+        let says = |secs| Fix {
+            at: Boottime::from_nanos(990_000_000_000),
+            truth: Realtime::from_secs(NOON - 10 + secs),
+            found_right: false,
+        };
+        let rtc = Evidence { rtc: Some(says(7199)), ..proven_then_lost(0) };
+        assert_eq!(judged(&asks(7200, 1), &rtc), Ok(()));
+        let dead_battery = Evidence { rtc: Some(says(-500_000_000)), ..proven_then_lost(0) };
+        assert!(matches!(judged(&asks(7200, 1), &dead_battery), Err(Refusal::Forward { .. })));
+    }
+
+    #[test]
+    fn a_hibernation_beside_windows_may_be_shorter_by_a_zone_but_not_end_before_it_began() {
+        let slept = |secs: u64| Clocks { asleep: Duration::from_secs(secs), ..now() };
+        let evidence = proven_then_lost(0);
+        let judged = |offset, secs| judge(&asks(offset, 1), &evidence, &slept(secs), &Policy::default());
+        // The kernel counted 3 h of sleep, of which two are the zone's; the clock was set by the same RTC.
+        let ahead = |offset: i64| Agreement { local: Realtime::from_secs(NOON + 10_800), ..asks(offset, 1) };
+        let judge_ahead = |offset| judge(&ahead(offset), &evidence, &slept(10_800), &Policy::default());
+        assert_eq!(judge_ahead(-7200), Ok(()));
+        assert!(matches!(judge_ahead(-7000), Err(Refusal::Backward { .. })));
+        assert!(matches!(judge_ahead(-14_400), Err(Refusal::Backward { .. })));
+        assert_eq!(judged(3600, 3600), Ok(()), "the sleep explains it");
+    }
+
+    #[test]
+    fn a_file_yields_to_two_references_and_the_release_to_nobody() {
+        let file = FloorFile { path: "/var/lib/clockgate/clock".into(), time: Realtime::from_secs(NOON + 36_000) };
+        let policy = Policy {
+            floor: Floor { release: Realtime::from_secs(NOON - 1000), file: Some(file) },
+            ..Policy::default()
+        };
+        let judged = |offset, references| judge(&asks(offset, references), &Evidence::default(), &now(), &policy);
+        let refused = judged(0, 1).map_err(|refusal| refusal.to_string());
+        assert!(refused.as_ref().is_err_and(|why| why.contains("/var/lib/clockgate/clock")), "{refused:?}");
+        assert_eq!(judged(0, 2), Ok(()));
+        assert!(matches!(judged(-2000, 3), Err(Refusal::BelowRelease(_))));
+    }
+
+    #[test]
+    fn a_clock_below_the_floor_is_counted_from_it() {
+        let floor = Floor { release: Realtime::from_secs(NOON + 20 * 365 * SECS_PER_DAY), file: None };
+        let policy = Policy { floor, ..Policy::default() };
+        let year = 20 * 365 * SECS_PER_DAY + 86_400;
+        assert_eq!(judge(&asks(year, 1), &Evidence::default(), &now(), &policy), Ok(()));
     }
 
     #[test]
     fn no_step_near_a_flagged_leap_second() {
         let midnight = NOON - NOON % SECS_PER_DAY + SECS_PER_DAY;
         let flagged = Agreement { local: Realtime::from_secs(midnight - 6), leap: Leap::Insert, ..asks(5, 2) };
-        assert_eq!(judge(&flagged, &Evidence::default(), &Policy::default()), Err(Refusal::LeapSecond));
+        assert_eq!(judged(&flagged, &Evidence::default()), Err(Refusal::LeapSecond));
         let plain = Agreement { leap: Leap::None, ..flagged };
-        assert_eq!(judge(&plain, &Evidence::default(), &Policy::default()), Ok(()));
+        assert_eq!(judged(&plain, &Evidence::default()), Ok(()));
     }
 }

@@ -1,11 +1,13 @@
 //! Whether what runs is frozen: before the machine sleeps, before a snapshot, and before the clock is stepped. Every freeze has
-//! its thaw: when the gate opens, when the machine gives up, and after `freeze.max` of time awake at the latest.
+//! its thaw: when the gate opens, when the machine gives up, and after `freeze.max` of time awake at the latest. That limit counts
+//! from the first freeze; an open gate and a sleep that the kernel counted begin it anew, a notice does not.
 
 use std::time::Duration;
 
 use super::action::Action;
+use super::attempt::Deadline;
 use super::state::State;
-use super::time::{Boottime, Epoch};
+use super::time::{Boottime, Clocks, Epoch};
 
 /// Who holds a sleep back lets go after so long, frozen or not: logind's patience ends at 5 s.
 const LET_SLEEP_AFTER: Duration = Duration::from_secs(4);
@@ -26,10 +28,10 @@ pub(super) struct Ice {
     sleep_by: Boottime,
     /// The step that waits for it.
     step: Option<Action>,
-    /// When everything is thawed, proven or not.
-    thaw_by: Boottime,
-    /// Whether a thaw failed and is to be tried again.
-    thawing_again: bool,
+    /// When everything is thawed, proven or not; kept when that has happened, until something begins it anew.
+    thaw_by: Deadline,
+    /// When a thaw that failed is tried again; never when none has.
+    thaw_again: Boottime,
     /// Whether this epoch has had its freeze: nobody is frozen twice for one disruption.
     spent: bool,
 }
@@ -41,8 +43,8 @@ impl Ice {
             asked: None,
             sleep_by: Boottime::NEVER,
             step: None,
-            thaw_by: Boottime::NEVER,
-            thawing_again: false,
+            thaw_by: Deadline::Off,
+            thaw_again: Boottime::NEVER,
             spent: false,
         }
     }
@@ -52,23 +54,27 @@ impl Ice {
         self.frozen
     }
 
-    /// A new epoch: the step of the old one is void. From a wake-up on, the frozen wait for `max` at most.
-    pub(super) fn begin_epoch(&mut self, max: Option<Duration>, now: Boottime) {
+    /// A new epoch: the step of the old one is void. `anew` is given where the limit begins anew: after a sleep that was counted.
+    pub(super) fn begin_epoch(&mut self, anew: Option<Duration>, now: &Clocks) {
         self.step = None;
         self.spent = false;
-        if let (true, Some(max)) = (self.frozen, max) {
-            self.thaw_by = now + max;
+        if let Some(max) = anew {
+            self.thaw_by = if self.frozen { Deadline::after(max, now) } else { Deadline::Off };
         }
     }
 
     /// A sleep or a snapshot comes: freeze first, then let it.
-    pub(super) fn before_sleep(&mut self, epoch: Epoch, max: Option<Duration>, now: Boottime) -> Vec<Action> {
-        self.thaw_by = Boottime::NEVER;
-        if max.is_none() || (self.frozen && self.asked.is_none()) {
+    pub(super) fn before_sleep(&mut self, epoch: Epoch, max: Option<Duration>, now: &Clocks) -> Vec<Action> {
+        let Some(max) = max else { return vec![Action::LetSleep] };
+        if self.frozen && self.asked.is_none() {
             return vec![Action::LetSleep];
         }
         // Whoever asked first is let go first.
-        self.sleep_by = self.sleep_by.min(now + LET_SLEEP_AFTER);
+        self.sleep_by = self.sleep_by.min(now.boot + LET_SLEEP_AFTER);
+        // A sleep that comes is worth a freeze of its own, however much of the limit is used up.
+        if !self.frozen {
+            self.thaw_by = Deadline::after(max, now);
+        }
         self.order(epoch)
     }
 
@@ -78,11 +84,13 @@ impl Ice {
         step: Action,
         epoch: Epoch,
         max: Option<Duration>,
-        now: Boottime,
+        now: &Clocks,
     ) -> Vec<Action> {
         match max {
-            Some(max) if !self.frozen && !self.spent => {
-                self.thaw_by = now + max;
+            Some(max) if !self.frozen && !self.spent && !self.thaw_by.has_passed(now) => {
+                if self.thaw_by == Deadline::Off {
+                    self.thaw_by = Deadline::after(max, now);
+                }
                 self.step = Some(step);
                 self.order(epoch)
             }
@@ -112,14 +120,14 @@ impl Ice {
 
     /// A thaw failed, in part at least.
     pub(super) fn thaw_failed(&mut self, now: Boottime) {
-        (self.frozen, self.thawing_again) = (true, true);
-        self.thaw_by = now + THAW_AGAIN;
+        self.frozen = true;
+        self.thaw_again = now + THAW_AGAIN;
     }
 
     /// What the state asks for, whatever led to it.
-    pub(super) fn settle(&mut self, state: State, epoch: Epoch, now: Boottime) -> Vec<Action> {
+    pub(super) fn settle(&mut self, state: State, epoch: Epoch, now: &Clocks) -> Vec<Action> {
         let mut actions = vec![];
-        if now >= self.sleep_by {
+        if now.boot >= self.sleep_by {
             self.sleep_by = Boottime::NEVER;
             actions.push(Action::LetSleep);
         }
@@ -127,13 +135,19 @@ impl Ice {
             State::Synchronized | State::FreeRunning | State::GaveUp(_) => true,
             State::Unknown | State::Suspended | State::Disrupted | State::Settling => false,
         };
-        let is_late = now >= self.thaw_by;
-        if self.frozen && is_late && !is_decided && !self.thawing_again {
+        let tries_again = self.thaw_again != Boottime::NEVER;
+        let is_late = if tries_again { now.boot >= self.thaw_again } else { self.thaw_by.has_passed(now) };
+        if self.frozen && is_late && !is_decided && !tries_again {
             actions.push(Action::Complain(TOO_LONG.to_owned()));
         }
-        if self.frozen && (is_decided || is_late) {
-            self.thawing_again = false;
-            (self.frozen, self.asked, self.thaw_by) = (false, None, Boottime::NEVER);
+        if is_decided && !self.frozen {
+            self.thaw_by = Deadline::Off;
+        }
+        if self.frozen && ((is_decided && !tries_again) || is_late) {
+            (self.frozen, self.asked, self.thaw_again) = (false, None, Boottime::NEVER);
+            if is_decided {
+                self.thaw_by = Deadline::Off;
+            }
             actions.push(Action::Thaw(epoch));
             // The step that waited does not wait for those who run again; a proven clock wants none.
             let step = self.step.take();
@@ -145,7 +159,8 @@ impl Ice {
     }
 
     /// When [`Self::settle`] has something to do without an event.
-    pub(super) fn alarm(&self) -> Boottime {
-        if self.frozen { self.thaw_by.min(self.sleep_by) } else { self.sleep_by }
+    pub(super) fn alarm(&self, now: &Clocks) -> Boottime {
+        let thaw = if self.thaw_again == Boottime::NEVER { self.thaw_by.on_boottime(now) } else { self.thaw_again };
+        if self.frozen { thaw.min(self.sleep_by) } else { self.sleep_by }
     }
 }

@@ -4,23 +4,31 @@
 
 mod action;
 mod agreement;
+mod attempt;
 mod event;
+mod evidence;
+mod exchange;
+mod floor;
 mod guard;
 mod ice;
 mod machine;
 mod policy;
 mod reading;
+mod reckoning;
 mod snapshot;
 mod state;
 mod time;
 
 pub use action::{Action, Way};
-pub use agreement::{Agreement, Disagreement, agree};
+pub use agreement::{Agreement, Disagreement, Question, Standing, agree};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, Frozen, Notifier, StepError};
-pub use guard::{Evidence, Fix, Refusal, judge};
+pub use evidence::{Contradiction, Evidence, Fix, Hint, Witness};
+pub use floor::{Floor, FloorFile};
+pub use guard::{Refusal, judge};
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};
 pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Waiting};
+pub use reckoning::{Reckoned, Reckoning};
 pub use snapshot::{Gate, Snapshot};
-pub use state::{State, Trouble};
+pub use state::{Class, State, Trouble};
 pub use time::{Boottime, Clocks, Epoch, Offset, Realtime, Round, drift, forward, nanos_u64};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::time::Realtime;
+use super::floor::Floor;
+use super::state::Class;
 
 /// Who corrects the clock (`correction:` in the configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,14 +45,20 @@ pub struct Policy {
     pub max_unsupported: Duration,
     /// The largest step backward that one reference can ask for.
     pub max_backward: Duration,
-    /// No step goes below this: build time, systemd's clock epoch, the last good time, whichever is latest.
-    pub floor: Realtime,
+    /// Times that have passed: the release, and systemd's clock epoch or the last good time.
+    pub floor: Floor,
+    /// Whether this machine can stand still without any clock of it noticing: a guest whose hypervisor gives it no clock.
+    pub may_pause: bool,
+    /// Whether a stranger's step is undone by reckoning while the last proof would still be valid and nobody answers.
+    pub undo_foreign_steps: bool,
     /// How long the gate may stay shut before the policies below apply.
     pub deadline: Duration,
     /// At the deadline, when no reference answered since the disruption.
-    pub nobody_to_ask: AtDeadline,
-    /// At the deadline, when references answered and the clock could still not be proven right.
-    pub asked_and_wrong: AtDeadline,
+    pub unreachable: AtDeadline,
+    /// At the deadline, when the references agree with the clock and cannot tell finely enough.
+    pub imprecise: AtDeadline,
+    /// At the deadline, when the clock is known to be wrong and could not be made right.
+    pub wrong: AtDeadline,
     /// Whether what runs is frozen while its clock is wrong, and how long of time awake at most.
     pub freeze: Option<Duration>,
     /// How long we believe a sleep that was announced and did not come.
@@ -60,6 +67,18 @@ pub struct Policy {
     pub remeasure_min: Duration,
     /// The longest time between two measurements while all is well.
     pub remeasure_max: Duration,
+}
+
+impl Policy {
+    /// What happens at the deadline for a failure of this class.
+    #[must_use]
+    pub const fn at_deadline(&self, class: Class) -> AtDeadline {
+        match class {
+            Class::Unreachable => self.unreachable,
+            Class::Imprecise => self.imprecise,
+            Class::Wrong => self.wrong,
+        }
+    }
 }
 
 impl Default for Policy {
@@ -72,10 +91,13 @@ impl Default for Policy {
             max_forward: Duration::from_secs(365 * 86_400),
             max_unsupported: Duration::from_secs(1000),
             max_backward: Duration::from_secs(1),
-            floor: Realtime::default(),
+            floor: Floor::default(),
+            may_pause: false,
+            undo_foreign_steps: false,
             deadline: Duration::from_secs(30),
-            nobody_to_ask: AtDeadline::Open,
-            asked_and_wrong: AtDeadline::Hold,
+            unreachable: AtDeadline::Open,
+            imprecise: AtDeadline::Open,
+            wrong: AtDeadline::Hold,
             freeze: None,
             sleep_deadline: Duration::from_secs(30),
             remeasure_min: Duration::from_secs(120),

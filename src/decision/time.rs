@@ -70,6 +70,23 @@ impl Realtime {
     }
 }
 
+impl Realtime {
+    /// The day in UTC, `2026-11-01` (days to civil, Howard Hinnant's algorithm).
+    #[must_use]
+    pub fn date(self) -> String {
+        let shifted = self.as_secs().div_euclid(86_400) + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let of_era = shifted.rem_euclid(146_097);
+        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+}
+
 impl Add<Offset> for Realtime {
     type Output = Self;
     fn add(self, offset: Offset) -> Self {
@@ -116,6 +133,29 @@ impl Offset {
     #[must_use]
     pub const fn abs(self) -> Duration {
         Duration::from_nanos(self.0.unsigned_abs())
+    }
+
+    /// Its size in the units that people use: `1 h 0 min 12 s`, `3 d 4 h`, `12.5 s`, `340 ms`.
+    #[must_use]
+    pub fn size_in_words(self) -> String {
+        let size = self.abs();
+        let (secs, millis) = (size.as_secs(), size.subsec_millis());
+        let (days, hours, minutes) = (secs / 86_400, secs % 86_400 / 3600, secs % 3600 / 60);
+        match secs {
+            0 if millis == 0 => format!("{} us", size.as_micros()),
+            0 => format!("{millis} ms"),
+            1..60 => format!("{secs}.{} s", millis / 100),
+            60..3600 => format!("{minutes} min {} s", secs % 60),
+            3600..86_400 => format!("{hours} h {minutes} min {} s", secs % 60),
+            _ => format!("{days} d {hours} h"),
+        }
+    }
+
+    /// What it says of our clock, for people: `1 h 0 min 12 s behind`.
+    #[must_use]
+    pub fn in_words(self) -> String {
+        let side = if self.is_backward() { "ahead" } else { "behind" };
+        format!("{} {side}", self.size_in_words())
     }
 
     /// Whether our clock is ahead, so that a step would set it back.
@@ -237,6 +277,18 @@ mod tests {
     fn an_offset_prints_its_sign_and_microseconds() {
         assert_eq!(Offset::from_nanos(3_600_001_000_000).to_string(), "+3600.001000s");
         assert_eq!(Offset::from_nanos(-12_345).to_string(), "-0.000012s");
+    }
+
+    #[test]
+    fn people_read_days_hours_and_minutes() {
+        let words = |millis: i64| Offset::from_nanos(millis * 1_000_000).in_words();
+        assert_eq!(words(3_612_000), "1 h 0 min 12 s behind");
+        assert_eq!(words(-340), "340 ms ahead");
+        assert_eq!(words(1_250), "1.2 s behind");
+        assert_eq!(words(-1_200_000), "20 min 0 s ahead");
+        assert_eq!(words(273_600_000), "3 d 4 h behind");
+        assert_eq!(Realtime::from_secs(1_793_491_200).date(), "2026-11-01");
+        assert_eq!(Realtime::from_secs(951_782_400).date(), "2000-02-29");
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn mark(root: &Path) -> Option<Mark> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Agreement, Gate, agree};
+    use crate::decision::{Agreement, Gate, Measurement, Policy};
     use crate::sys::clock::realtime;
     use crate::sys::vmclock::fake::FakePage;
 
@@ -153,7 +153,8 @@ mod tests {
 
     /// What the machine makes of it so much later.
     fn alone(reading: &Reading, later: Duration) -> Agreement {
-        agree(std::slice::from_ref(reading), boottime() + later, 500, 1).unwrap()
+        let alone = Measurement { readings: vec![reading.clone()], ..Measurement::default() };
+        alone.agreement(&Policy::default(), boottime() + later).unwrap()
     }
 
     #[test]

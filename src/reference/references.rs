@@ -183,7 +183,7 @@ pub(super) fn in_words(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Boottime, Offset, agree};
+    use crate::decision::{Boottime, Offset, Policy};
     use crate::reference::ntp::fake::{self, Server};
 
     const SHORT: Duration = Duration::from_millis(200);
@@ -222,7 +222,7 @@ mod tests {
             let references = known(servers);
             (0..20).map(|_| references.measure(LONG)).find(|m| m.readings.len() == servers.len()).unwrap()
         };
-        let agreed = |m: &Measurement| agree(&m.readings, boottime(), 500, 1);
+        let agreed = |m: &Measurement| m.agreement(&Policy::default(), boottime());
         assert!(agreed(&measured(&[&honest[0], &liars[0], &liars[1]])).is_err());
         let both = agreed(&measured(&[&honest[0], &honest[1], &liars[0]])).unwrap();
         assert_eq!(both.falsetickers, [liars[0].address.to_string()]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Ground, NoAgent, Options, millis};
-use crate::decision::{Agreement, Failure, Measurement, agree};
+use crate::decision::{Agreement, Failure, Measurement, Policy};
 use crate::reference::References;
 use crate::sys::adjtimex;
 use crate::sys::clock::boottime;
@@ -47,8 +47,8 @@ fn by_measuring(options: &Options) -> Result<Ground, String> {
 
 fn measure(references: &References, threshold: Duration) -> Result<Ground, String> {
     let measurement = references.measure(EXCHANGE);
-    let drift_ppm = DRIFT_PPM.max(measurement.rate_ppm);
-    match agree(&measurement.readings, boottime(), drift_ppm, 1) {
+    let policy = Policy { threshold, max_drift_ppm: DRIFT_PPM, ..Policy::default() };
+    match measurement.agreement(&policy, boottime()) {
         Ok(agreement) if agreement.bound() <= threshold => Ok(Ground::Measured {
             source: supporters(&measurement, &agreement),
             offset: agreement.offset,

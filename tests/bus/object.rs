@@ -73,6 +73,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
             valid_until: Boottime::from_nanos(6),
             deadline: Boottime::from_nanos(7),
             max_drift_ppm: 8,
+            is_supported: false,
             why: String::new(),
         };
     });

@@ -1,0 +1,176 @@
+//! What stands between the state and a proof: what is under way, what failed, and when patience ends.
+
+use std::time::Duration;
+
+use super::state::Trouble;
+use super::time::{Boottime, Clocks, drift};
+
+/// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one.
+pub(super) const RETRY_FIRST: Duration = Duration::from_secs(1);
+pub(super) const RETRY_SHUT: Duration = Duration::from_secs(4);
+pub(super) const RETRY_LAST: Duration = Duration::from_secs(60);
+/// An answer that has not come by then was lost on its way to us; every question has an end of its own before that.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// What a step is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// What the references say.
+    Offset,
+    /// Up to a time that has certainly passed: it proves nothing, but certificates can be checked.
+    Floor,
+    /// Back to what reckoning says: it proves nothing.
+    Reckoning,
+}
+
+/// What is under way; nothing is begun twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Busy {
+    /// Nothing.
+    No,
+    /// A question, since then.
+    Asking(Boottime),
+    /// A step, since then.
+    Stepping(Boottime, Purpose),
+}
+
+/// The attempt at a proof in this epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) busy: Busy,
+    /// Failed attempts in a row.
+    pub(super) failures: u32,
+    /// Exchanges that have ended in this epoch, whatever came of them: no policy applies before the first.
+    pub(super) ended: u32,
+    /// Steps ordered since the last wait.
+    pub(super) steps: u32,
+    /// When to try again.
+    pub(super) retry: Boottime,
+    /// In `GaveUp(Open)`: a first exchange was good, the second is under way.
+    pub(super) confirming: bool,
+    /// The clock was brought up to the floor in this epoch, or cannot be.
+    pub(super) raised: bool,
+}
+
+impl Attempt {
+    pub(super) const fn new() -> Self {
+        Self {
+            busy: Busy::No,
+            failures: 0,
+            ended: 0,
+            steps: 0,
+            retry: Boottime::NEVER,
+            confirming: false,
+            raised: false,
+        }
+    }
+
+    pub(super) const fn is_idle(&self) -> bool {
+        matches!(self.busy, Busy::No)
+    }
+
+    /// When to look again if nothing comes: to try again, or because an answer was lost.
+    pub(super) fn alarm(&self) -> Boottime {
+        match self.busy {
+            Busy::No => self.retry,
+            Busy::Asking(since) | Busy::Stepping(since, _) => since + LOST_AFTER,
+        }
+    }
+}
+
+/// Patience: it counts time awake with the gate shut, so that neither a sleep nor a storm of disruptions renews or uses it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deadline {
+    /// Nothing is waited for.
+    Off,
+    /// Ends when the machine will have been awake for so long since boot (CLOCK_MONOTONIC).
+    At(Duration),
+    /// So much is left, when the machine wakes up.
+    Paused(Duration),
+}
+
+impl Deadline {
+    pub(super) fn after(patience: Duration, now: &Clocks) -> Self {
+        Self::At(awake(now).saturating_add(patience))
+    }
+
+    pub(super) fn pause(&mut self, now: &Clocks) {
+        if let Self::At(end) = *self {
+            *self = Self::Paused(end.saturating_sub(awake(now)));
+        }
+    }
+
+    pub(super) fn go_on(&mut self, now: &Clocks) {
+        if let Self::Paused(left) = *self {
+            *self = Self::after(left, now);
+        }
+    }
+
+    pub(super) fn has_passed(&self, now: &Clocks) -> bool {
+        matches!(self, Self::At(end) if awake(now) >= *end)
+    }
+
+    /// The same on BOOTTIME, if the machine does not sleep meanwhile.
+    pub(super) fn on_boottime(&self, now: &Clocks) -> Boottime {
+        match self {
+            Self::At(end) => Boottime::default() + end.saturating_add(now.asleep),
+            Self::Off | Self::Paused(_) => Boottime::NEVER,
+        }
+    }
+}
+
+/// `CLOCK_MONOTONIC`: time awake since boot.
+fn awake(now: &Clocks) -> Duration {
+    now.boot.since(Boottime::default()).saturating_sub(now.asleep)
+}
+
+/// Why there is no proof, over epochs: "wrong" is left by an answer, by new evidence, or by a sleep or a restore.
+#[derive(Clone, Debug)]
+pub(super) struct Reason {
+    pub(super) trouble: Trouble,
+    /// Whether one plain voice alone said that the clock is wrong, and nothing else supports it.
+    pub(super) is_hearsay: bool,
+    /// Exchanges since then that nobody answered.
+    unanswered: u32,
+}
+
+/// One plain voice that nobody repeats is forgotten after so many exchanges without an answer.
+const HEARSAY_LASTS: u32 = 3;
+
+impl Reason {
+    pub(super) fn unknown() -> Self {
+        Self { trouble: Trouble::unreachable(String::new()), is_hearsay: false, unanswered: 0 }
+    }
+
+    /// An answer came, and this is what it means.
+    pub(super) fn answered(&mut self, trouble: Trouble, is_hearsay: bool) {
+        *self = Self { trouble, is_hearsay, unanswered: 0 };
+    }
+
+    /// Nobody answered.
+    pub(super) fn unanswered(&mut self, trouble: Trouble) {
+        self.unanswered += 1;
+        let is_over = self.is_hearsay && self.unanswered >= HEARSAY_LASTS;
+        if !self.trouble.is_wrong() || is_over {
+            *self = Self { trouble, is_hearsay: false, unanswered: 0 };
+        }
+    }
+}
+
+/// A proof: an agreement under the threshold, and how long it lasts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    pub(super) bound: Duration,
+    pub(super) as_of: Boottime,
+    pub(super) drift_ppm: u32,
+    pub(super) valid_until: Boottime,
+    pub(super) remeasure: Boottime,
+    /// Whether two references or an authenticated one stand behind it.
+    pub(super) is_supported: bool,
+}
+
+impl Proof {
+    pub(super) fn bound_at(&self, now: Boottime) -> Duration {
+        self.bound.saturating_add(drift(now.since(self.as_of), self.drift_ppm))
+    }
+}

@@ -1,0 +1,198 @@
+//! What was asked and answered in this epoch. The first exchange says what the time is; the second, judged together with it, that
+//! the clock shows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::agreement::{Agreement, Disagreement, Question, Standing, agree};
+use super::policy::Policy;
+use super::reading::{Measurement, Reading};
+use super::time::{Boottime, Offset};
+
+/// Questions and answers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exchange {
+    /// The newest answer of each source, as it was given.
+    readings: BTreeMap<String, Reading>,
+    /// Our steps, and when each was checked: an answer to a question from before one is moved by it.
+    steps: Vec<(Boottime, Offset)>,
+    /// Voices that were asked in this round and did not answer, or could not be asked.
+    silent: BTreeSet<String>,
+    /// Voices that may still answer.
+    waiting: BTreeSet<String>,
+    /// Whether anything was told of this round.
+    is_told: bool,
+    /// Whether somebody was asked in this round, and not kept from it by a limit.
+    pub(super) was_asked: bool,
+    /// Falsetickers of the first exchange: they have no voice in the second.
+    unheard: BTreeSet<String>,
+    /// Who supported the first exchange.
+    majority: usize,
+    /// From when on an answer is fresh: the second exchange needs one.
+    fresh_from: Option<Boottime>,
+    rate_ppm: u32,
+    /// What each source that failed said, for texts.
+    failures: Vec<String>,
+}
+
+/// What the exchange says now.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) standing: Standing,
+    pub(super) drift_ppm: u32,
+}
+
+impl Exchange {
+    /// Nothing is known: the first exchange begins.
+    pub(super) fn begin(&mut self) {
+        *self = Self { rate_ppm: self.rate_ppm, ..Self::default() };
+    }
+
+    /// The first exchange is decided, and the clock is as it should be from `checked` on: whoever answers a question from then on
+    /// is fresh. Falsetickers of the first have no voice.
+    pub(super) fn verify(&mut self, outvoted: &BTreeSet<String>, supporters: usize, checked: Boottime) {
+        self.unheard.extend(outvoted.iter().cloned());
+        self.majority = supporters;
+        self.fresh_from = Some(checked);
+    }
+
+    /// Whoever answers a question from this moment on is fresh.
+    pub(super) fn fresh_after(&mut self, checked: Boottime) {
+        self.fresh_from = Some(checked);
+    }
+
+    /// The clock was moved by us.
+    pub(super) fn stepped(&mut self, checked: Boottime, by: Offset) {
+        self.steps.push((checked, by));
+    }
+
+    /// Another round of questions: nothing is known of it yet.
+    pub(super) fn ask(&mut self) {
+        self.is_told = false;
+        self.silent.clear();
+        self.waiting.clear();
+    }
+
+    /// Takes what has come of the round that is under way.
+    pub(super) fn take(&mut self, measurement: &Measurement) {
+        self.is_told = true;
+        self.silent = measurement.failures.iter().filter_map(|f| f.voice.as_ref()).map(|v| v.name.clone()).collect();
+        self.waiting = measurement.waiting.iter().map(|w| w.voice.name.clone()).collect();
+        self.was_asked = !measurement.readings.is_empty()
+            || !measurement.waiting.is_empty()
+            || measurement.failures.iter().any(|f| f.asked)
+            || measurement.failures.is_empty();
+        self.failures = measurement.failures.iter().map(|f| format!("{}: {}", f.source, f.why)).collect();
+        self.take_late(measurement);
+    }
+
+    /// Takes the answers to an older question: they count, and nobody is waited for.
+    pub(super) fn take_late(&mut self, measurement: &Measurement) {
+        self.rate_ppm = self.rate_ppm.max(measurement.rate_ppm);
+        for reading in &measurement.readings {
+            let is_newer = self.readings.get(&reading.source).is_none_or(|known| known.as_of < reading.as_of);
+            if is_newer {
+                self.readings.insert(reading.source.clone(), reading.clone());
+            }
+        }
+    }
+
+    /// Whether nobody is waited for any more.
+    fn has_ended(&self) -> bool {
+        self.is_told && self.waiting.is_empty()
+    }
+
+    /// Who failed and why, in one line.
+    pub(super) fn failures(&self) -> String {
+        self.failures.join("; ")
+    }
+
+    /// What all answers say together. The second exchange is decided by the same majority as the first, of which one at least has
+    /// answered a question that was asked after the clock was checked.
+    pub(super) fn judge(&self, policy: &Policy, now: Boottime) -> Outcome {
+        let drift_ppm = policy.max_drift_ppm.max(self.rate_ppm);
+        let readings = self.moved();
+        let waiting: BTreeSet<String> = self.waiting.difference(&self.answered(&readings)).cloned().collect();
+        let question = Question {
+            readings: &readings,
+            silent: &self.silent,
+            waiting: &waiting,
+            unheard: &self.unheard,
+            now,
+            drift_ppm,
+            threshold: policy.threshold,
+            wanted: policy.min_references,
+        };
+        let standing = if self.is_told { agree(&question) } else { Standing::Open(None) };
+        Outcome { standing: self.only_if_fresh(standing, &readings, policy, now), drift_ppm }
+    }
+
+    /// In the second exchange: not before somebody who was asked since has confirmed it.
+    fn only_if_fresh(&self, standing: Standing, readings: &[Reading], policy: &Policy, now: Boottime) -> Standing {
+        let (Some(fresh_from), Standing::Decided(agreement)) = (self.fresh_from, &standing) else { return standing };
+        let confirms = |reading: &&Reading| {
+            reading.as_of >= fresh_from
+                && reading.root_distance_at(now, policy.max_drift_ppm) <= policy.threshold.max(agreement.root_distance)
+                && !agreement.falsetickers.contains(&reading.source)
+                && !self.unheard.contains(&reading.voice.name)
+        };
+        let is_confirmed = readings.iter().any(|r| confirms(&r)) && agreement.supporters >= self.majority;
+        if is_confirmed {
+            standing
+        } else if self.has_ended() {
+            // Nobody confirms it: then what the others said once says nothing of the clock as it is now.
+            let fresh: Vec<Reading> = readings.iter().filter(|r| r.as_of >= fresh_from).cloned().collect();
+            agree(&Question {
+                readings: &fresh,
+                silent: &self.silent,
+                waiting: &BTreeSet::new(),
+                unheard: &self.unheard,
+                now,
+                drift_ppm: policy.max_drift_ppm.max(self.rate_ppm),
+                threshold: policy.threshold,
+                wanted: policy.min_references,
+            })
+        } else {
+            Standing::Open(None)
+        }
+    }
+
+    /// The answers as they would be now: moved by the steps since, and of each voice the fresh ones where there are any.
+    fn moved(&self) -> Vec<Reading> {
+        let is_fresh = |reading: &Reading| self.fresh_from.is_none_or(|from| reading.as_of >= from);
+        let fresh: BTreeSet<&str> =
+            self.readings.values().filter(|r| is_fresh(r)).map(|r| r.voice.name.as_str()).collect();
+        let counts = |r: &&Reading| is_fresh(r) || !fresh.contains(r.voice.name.as_str());
+        let moved = |r: &Reading| {
+            let by = self.steps.iter().filter(|(at, _)| *at > r.as_of).fold(Offset::ZERO, |sum, (_, by)| sum + *by);
+            Reading { offset: r.offset - by, local: r.local + by, ..r.clone() }
+        };
+        self.readings.values().filter(counts).map(moved).collect()
+    }
+
+    fn answered(&self, readings: &[Reading]) -> BTreeSet<String> {
+        readings.iter().map(|r| r.voice.name.clone()).collect()
+    }
+}
+
+impl Measurement {
+    /// What an exchange that has ended says, taken by itself.
+    ///
+    /// # Errors
+    /// [`Disagreement`] when too few answered or no majority agrees.
+    pub fn agreement(&self, policy: &Policy, now: Boottime) -> Result<Agreement, Disagreement> {
+        let mut exchange = Exchange::default();
+        exchange.take(&Self { waiting: vec![], ..self.clone() });
+        match exchange.judge(policy, now).standing {
+            Standing::Decided(agreement) => Ok(agreement),
+            Standing::Undecided(why) => Err(why),
+            // Nobody is waited for.
+            Standing::Open(_) => Err(Disagreement::Nobody),
+        }
+    }
+}
+
+/// How long a bound that may grow by `room` lasts at `drift_ppm`.
+pub(super) fn lasting(room: Duration, drift_ppm: u32) -> Duration {
+    Duration::from_nanos(super::time::nanos_u64(room).saturating_mul(1_000_000 / u64::from(drift_ppm.max(1))))
+}

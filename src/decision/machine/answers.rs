@@ -1,0 +1,327 @@
+//! What the answers mean: which exchange is decided, whether the clock has to be stepped, and what a failure is.
+
+use std::time::Duration;
+
+use super::super::action::{Action, Way};
+use super::super::agreement::{Agreement, Disagreement, Standing};
+use super::super::attempt::{Busy, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
+use super::super::event::{Cause, DaemonVerdict};
+use super::super::guard::judge;
+use super::super::policy::{AtDeadline, Correction};
+use super::super::reading::Measurement;
+use super::super::state::{State, Trouble};
+use super::super::time::{Clocks, Round, drift};
+use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine, Step};
+
+/// Steps that may follow one another without a wait: more, and somebody else is setting the clock as well.
+const MAX_CONSECUTIVE_STEPS: u32 = 4;
+
+impl Machine {
+    /// Something has come, of the round that is under way or of an older one.
+    pub(super) fn measured(&mut self, round: Round, measurement: &Measurement, now: &Clocks) -> Vec<Action> {
+        if round == self.round {
+            self.exchange.take(measurement);
+        } else if let Some(outranked) = &mut self.outranked {
+            outranked.take(measurement);
+            return vec![];
+        } else {
+            self.exchange.take_late(measurement);
+        }
+        match self.attempt.busy {
+            Busy::Asking(_) => self.decide(now),
+            Busy::No => self.hear_late(now),
+            Busy::Stepping(..) => vec![],
+        }
+    }
+
+    /// Decides the exchange that is under way, if it can be.
+    pub(super) fn decide(&mut self, now: &Clocks) -> Vec<Action> {
+        if self.way.is_none() || !matches!(self.attempt.busy, Busy::Asking(_)) {
+            return vec![];
+        }
+        let outcome = self.exchange.judge(&self.policy, now.boot);
+        let agreement = match outcome.standing {
+            Standing::Decided(agreement) => agreement,
+            Standing::Open(Some(early)) => {
+                // The hypervisor and a network reference: at once what one reference may, and no more.
+                let as_one = Agreement { references: 1, supporters: 1, ..early };
+                if judge(&as_one, &self.evidence, now, &self.policy).is_err() {
+                    return vec![];
+                }
+                as_one
+            }
+            Standing::Open(None) => return vec![],
+            Standing::Undecided(why) => return self.undecided(why, now),
+        };
+        self.attempt.busy = Busy::No;
+        self.attempt.ended += 1;
+        self.falsetickers.clone_from(&agreement.falsetickers);
+        self.decided(&agreement, outcome.drift_ppm, now)
+    }
+
+    fn decided(&mut self, agreement: &Agreement, drift_ppm: u32, now: &Clocks) -> Vec<Action> {
+        let is_right = self.is_under(agreement.bound(), drift_ppm);
+        let refusal = judge(agreement, &self.evidence, now, &self.policy).err();
+        match self.state {
+            State::Unknown | State::Suspended => vec![],
+            State::Synchronized | State::FreeRunning if is_right && refusal.is_none() => {
+                self.prove(agreement, drift_ppm, now)
+            }
+            State::Synchronized | State::FreeRunning => self.doubt(agreement, now),
+            State::GaveUp(AtDeadline::Open) if !is_right && !agreement.agrees_with_the_clock() => {
+                // A reference disagrees: shut again, and patience begins anew.
+                self.disrupt_unproven(agreement, drift_ppm, now)
+            }
+            State::Disrupted | State::Settling | State::GaveUp(_) => match refusal {
+                Some(refusal) if is_right && refusal.is_want_of_knowledge() => {
+                    self.answered(Trouble::imprecise(refusal.to_string()), false, now)
+                }
+                Some(refusal) if is_right => self.refused(refusal.to_string(), agreement, now),
+                None if is_right => self.confirm(agreement, drift_ppm, now),
+                Some(_) | None => self.correct(agreement, drift_ppm, now),
+            },
+        }
+    }
+
+    /// The clock is within the threshold: proven if this is the second exchange, else there has to be one.
+    fn confirm(&mut self, agreement: &Agreement, drift_ppm: u32, now: &Clocks) -> Vec<Action> {
+        match self.state {
+            State::Settling => self.prove(agreement, drift_ppm, now),
+            State::GaveUp(AtDeadline::Open) if self.attempt.confirming => self.prove(agreement, drift_ppm, now),
+            State::GaveUp(AtDeadline::Open) => {
+                self.note(agreement);
+                self.attempt.confirming = true;
+                self.exchange.verify(&agreement.outvoted, agreement.supporters, now.boot);
+                self.measure(now)
+            }
+            State::Disrupted | State::GaveUp(AtDeadline::Hold) => {
+                self.note(agreement);
+                self.exchange.verify(&agreement.outvoted, agreement.supporters, now.boot);
+                self.verify(now)
+            }
+            State::Unknown | State::Suspended | State::Synchronized | State::FreeRunning => vec![],
+        }
+    }
+
+    /// The clock should be right now: a second, fresh exchange, which the hand-over to the daemon may overlap.
+    pub(super) fn verify(&mut self, now: &Clocks) -> Vec<Action> {
+        self.exchange.fresh_after(now.boot);
+        self.state = State::Settling;
+        // Made to forget once more, the daemon would throw away what it has just learned.
+        let hands_over = self.way == Some(Way::Own) && self.policy.correction != Correction::None;
+        let mut actions = if hands_over { vec![Action::HandOver(self.epoch)] } else { vec![] };
+        actions.extend(self.measure(now));
+        actions
+    }
+
+    /// Whether the bound is under the threshold, and stays there for long enough to be worth a proof.
+    fn is_under(&self, bound: Duration, drift_ppm: u32) -> bool {
+        bound.saturating_add(drift(RETRY_FIRST, drift_ppm)) <= self.policy.threshold
+    }
+
+    /// The clock is wrong, or its error not known well enough: step it if that helps and the guards agree.
+    fn correct(&mut self, agreement: &Agreement, drift_ppm: u32, now: &Clocks) -> Vec<Action> {
+        self.note(agreement);
+        if !matches!(self.state, State::GaveUp(_)) {
+            self.state = State::Disrupted;
+        }
+        let (offset, distance) = (agreement.offset, agreement.root_distance);
+        if agreement.agrees_with_the_clock() && !self.is_under(distance, drift_ppm) {
+            return self.answered(Trouble::imprecise(too_vague(distance)), false, now);
+        }
+        if self.policy.correction == Correction::None {
+            let why = format!("the clock is {} and the configuration says `correction: none`", offset.in_words());
+            return self.answered(Trouble::wrong(why), !agreement.is_supported(), now);
+        }
+        if self.attempt.steps >= MAX_CONSECUTIVE_STEPS {
+            let why = format!("{} steps did not make the clock right: another program sets it too", self.attempt.steps);
+            return self.answered(Trouble::wrong(why), false, now);
+        }
+        if let Err(refusal) = judge(agreement, &self.evidence, now, &self.policy) {
+            return self.refused(refusal.to_string(), agreement, now);
+        }
+        self.state = State::Disrupted;
+        self.attempt.steps += 1;
+        let trouble = Trouble::wrong(format!("the clock is {}", offset.in_words()));
+        self.reason.answered(trouble, !agreement.is_supported());
+        self.exchange.verify(&agreement.outvoted, agreement.supporters, now.boot);
+        let step = Step { offset, as_of: agreement.as_of, local: agreement.local };
+        self.order_step(Purpose::Offset, step, now)
+    }
+
+    /// The guards do not believe it.
+    fn refused(&mut self, why: String, agreement: &Agreement, now: &Clocks) -> Vec<Action> {
+        self.note(agreement);
+        if !matches!(self.state, State::GaveUp(_)) {
+            self.state = State::Disrupted;
+        }
+        self.answered(Trouble::wrong(why), !agreement.is_supported(), now)
+    }
+
+    /// In a gate that is open without a proof, somebody says that the clock is wrong: shut, then correct.
+    fn disrupt_unproven(&mut self, agreement: &Agreement, drift_ppm: u32, now: &Clocks) -> Vec<Action> {
+        self.deadline = super::super::attempt::Deadline::after(self.policy.deadline, now);
+        self.state = State::Disrupted;
+        self.attempt.confirming = false;
+        self.correct(agreement, drift_ppm, now)
+    }
+
+    /// A later measurement does not renew the proof: either it knows too little, or the clock is wrong.
+    fn doubt(&mut self, agreement: &Agreement, now: &Clocks) -> Vec<Action> {
+        let known = self.proof.map_or(Duration::ZERO, |p| p.bound_at(now.boot));
+        let may_be_right = agreement.offset.abs() <= agreement.root_distance.saturating_add(known);
+        if may_be_right && !agreement_is_fine(agreement, self.policy.threshold) {
+            return self.answered(Trouble::imprecise(too_vague(agreement.root_distance)), false, now);
+        }
+        self.disrupt(Cause::Drifted, now)
+    }
+
+    /// Answers that came after their exchange was decided: if they contradict what it was decided by, the gate is shut.
+    fn hear_late(&mut self, now: &Clocks) -> Vec<Action> {
+        if !matches!(self.state, State::Synchronized | State::FreeRunning) || self.way == Some(Way::Daemon) {
+            return vec![];
+        }
+        let outcome = self.exchange.judge(&self.policy, now.boot);
+        match outcome.standing {
+            Standing::Decided(agreement) if agreement.bound() <= self.policy.threshold => {
+                self.falsetickers.clone_from(&agreement.falsetickers);
+                self.support(&agreement, now);
+                vec![]
+            }
+            Standing::Decided(agreement) if agreement.agrees_with_the_clock() => vec![],
+            Standing::Decided(_) | Standing::Undecided(Disagreement::NoMajority { .. }) => {
+                self.disrupt(Cause::Drifted, now)
+            }
+            Standing::Open(_) | Standing::Undecided(Disagreement::Nobody | Disagreement::TooFew { .. }) => vec![],
+        }
+    }
+
+    /// The exchange has ended, and nothing is decided.
+    fn undecided(&mut self, why: Disagreement, now: &Clocks) -> Vec<Action> {
+        self.attempt.ended += 1;
+        match why {
+            // A limit kept us from asking: that is no silence.
+            Disagreement::Nobody if !self.exchange.was_asked => self.try_later(now),
+            Disagreement::Nobody => self.unanswered(self.who_is_silent(), now),
+            Disagreement::TooFew { ref said, .. } => match said {
+                Some(said)
+                    if !said.agrees_with_the_clock() && !self.is_under(said.bound(), self.policy.max_drift_ppm) =>
+                {
+                    let why = format!("{why}, and it says that the clock is {}", said.offset.in_words());
+                    let is_hearsay = !said.is_supported();
+                    self.note(&said.clone());
+                    self.answered(Trouble::wrong(why), is_hearsay, now)
+                }
+                Some(_) | None => self.unanswered(format!("{why}: {}", self.exchange.failures()), now),
+            },
+            Disagreement::NoMajority { one_agrees, .. } => {
+                let agrees = one_agrees && self.evidence.reckoning_agrees(now, self.policy.threshold);
+                let trouble = if agrees {
+                    Trouble::imprecise(format!("{why}; dead reckoning agrees with the clock"))
+                } else {
+                    Trouble::wrong(why.to_string())
+                };
+                if matches!(self.state, State::Synchronized | State::FreeRunning) && !agrees {
+                    return self.disrupt(Cause::Drifted, now);
+                }
+                self.answered(trouble, false, now)
+            }
+        }
+    }
+
+    /// An answer came and there is no proof; `is_hearsay` if one plain voice alone is the reason.
+    pub(super) fn answered(&mut self, trouble: Trouble, is_hearsay: bool, now: &Clocks) -> Vec<Action> {
+        self.reason.answered(trouble, is_hearsay);
+        self.failed(now)
+    }
+
+    /// Nobody answered in time.
+    pub(super) fn unanswered(&mut self, why: String, now: &Clocks) -> Vec<Action> {
+        self.reason.unanswered(Trouble::unreachable(why));
+        self.failed(now)
+    }
+
+    /// No proof: raise a clock that is certainly wrong, apply the policy if it is time, and try again later.
+    fn failed(&mut self, now: &Clocks) -> Vec<Action> {
+        if matches!(self.state, State::Disrupted | State::Settling) {
+            if let Some(actions) = self.raise_to_floor(now) {
+                return actions;
+            }
+            if let Some(actions) = self.undo_foreign_step(now) {
+                return actions;
+            }
+        }
+        self.try_later(now)
+    }
+
+    fn try_later(&mut self, now: &Clocks) -> Vec<Action> {
+        let is_shut = matches!(self.state, State::Disrupted | State::Settling);
+        let longest = if is_shut { RETRY_SHUT } else { RETRY_LAST };
+        let pause = RETRY_FIRST.saturating_mul(1 << self.attempt.failures.min(6)).min(longest);
+        self.attempt.failures += 1;
+        self.attempt.steps = 0;
+        self.attempt.busy = Busy::No;
+        self.attempt.confirming = false;
+        self.attempt.retry = now.boot + pause;
+        if matches!(self.state, State::Synchronized | State::FreeRunning) {
+            self.state = State::FreeRunning;
+            if let Some(proof) = &mut self.proof {
+                proof.remeasure = now.boot + pause;
+            }
+        }
+        if is_shut && self.deadline.has_passed(now) { self.give_up(now) } else { vec![] }
+    }
+
+    pub(super) fn daemon_says(&mut self, verdict: DaemonVerdict, now: &Clocks) -> Vec<Action> {
+        self.daemon_asked += 1;
+        match verdict {
+            DaemonVerdict::NotYet if self.daemon_asked < DAEMON_ASKED_TIMES => {
+                self.ask_daemon = now.boot + DAEMON_ASKED_AFTER;
+                vec![]
+            }
+            // Measured anew it disagrees again: then it has other sources than we, and the log has said so.
+            DaemonVerdict::Disagrees { .. } if self.cause != Cause::DaemonDisagrees => {
+                self.disrupt(Cause::DaemonDisagrees, now)
+            }
+            DaemonVerdict::NotYet
+            | DaemonVerdict::Disagrees { .. }
+            | DaemonVerdict::Agrees { .. }
+            | DaemonVerdict::Silent(_) => vec![],
+        }
+    }
+
+    /// The network changed: who did not answer may answer now.
+    pub(super) fn try_again(&mut self, now: &Clocks) -> Vec<Action> {
+        if !self.attempt.is_idle() || self.attempt.failures == 0 {
+            return vec![];
+        }
+        self.ask_anew(now)
+    }
+
+    /// A new first exchange; in the second, what the first said is kept.
+    pub(super) fn ask_anew(&mut self, now: &Clocks) -> Vec<Action> {
+        if !matches!(self.state, State::Settling) && !self.attempt.confirming {
+            self.exchange.begin();
+        }
+        self.measure(now)
+    }
+
+    pub(super) fn note(&mut self, agreement: &Agreement) {
+        self.latest = Some((agreement.offset, agreement.bound(), agreement.as_of));
+    }
+
+    /// The step that reckoning asks for, where an operator or the configuration wants it.
+    pub(super) fn reckoned_step(&self, now: &Clocks) -> Option<Step> {
+        let (offset, _) = self.evidence.reckoned_offset(now)?;
+        (self.policy.correction != Correction::None).then_some(Step { offset, as_of: now.boot, local: now.real })
+    }
+}
+
+/// Whether an agreement tells the time to within the threshold.
+fn agreement_is_fine(agreement: &Agreement, threshold: Duration) -> bool {
+    agreement.root_distance <= threshold
+}
+
+fn too_vague(distance: Duration) -> String {
+    format!("the references know the time only to ±{} ms", distance.as_millis())
+}

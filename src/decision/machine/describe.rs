@@ -1,0 +1,60 @@
+//! The machine in words, for the page, the log and whoever asks at three in the morning.
+
+use super::super::action::Way;
+use super::super::agreement::Standing;
+use super::super::event::Cause;
+use super::super::evidence::Contradiction;
+use super::super::policy::AtDeadline;
+use super::super::state::State;
+use super::Machine;
+
+impl Machine {
+    pub(super) fn why(&self) -> String {
+        match self.state {
+            State::Unknown => "nothing was measured yet".to_owned(),
+            State::Suspended if self.cause == Cause::Snapshot => "a snapshot is being taken".to_owned(),
+            State::Suspended => "the machine is going to sleep".to_owned(),
+            State::Disrupted if self.attempt.ended == 0 => format!("{}: measuring", self.cause),
+            State::Disrupted => format!("{}: {}", self.cause, self.reason.trouble),
+            State::Settling => format!("{}: verifying with a second exchange", self.cause),
+            State::Synchronized => String::new(),
+            State::FreeRunning => format!("could not measure again: {}", self.reason.trouble),
+            State::GaveUp(AtDeadline::Hold) => format!("held shut past the deadline: {}", self.reason.trouble),
+            State::GaveUp(AtDeadline::Open) => format!("opened without a proof: {}", self.reason.trouble),
+        }
+    }
+
+    /// What the evidence says, and the verbs that help.
+    pub(super) fn what_helps(&self, found: &Contradiction) -> String {
+        let undo = if self.evidence.last.is_some() { "`clockgate sync --reckoned` sets it by reckoning, " } else { "" };
+        format!(
+            "{found}, and {}; {undo}`clockgate accept` says that this time is meant (both as root, both end unproven)",
+            self.reason.trouble
+        )
+    }
+
+    /// Who has not answered, and what those said who do not count.
+    pub(super) fn who_is_silent(&self) -> String {
+        let failures = self.exchange.failures();
+        let Some(authority) = self.authority.as_ref().filter(|_| self.way == Some(Way::Daemon)) else {
+            return failures;
+        };
+        let daemon = self.daemon.as_deref().unwrap_or("the time daemon");
+        let mut said = format!("{daemon} has authenticated sources ({})", authority.sources.join(", "));
+        if let Some(silence) = authority.silent_for {
+            said.push_str(&format!(", silent for {} s", silence.as_secs()));
+        }
+        if let Some(day) = &authority.remembered {
+            said.push_str(&format!(", as it said on {day}; it does not answer now"));
+        }
+        if let Some(Standing::Decided(plain)) =
+            self.outranked.as_ref().map(|plain| plain.judge(&self.policy, self.clocks.boot).standing)
+        {
+            said.push_str(&format!(
+                "; plain servers, which do not count beside them, say that the clock is {}",
+                plain.offset.in_words()
+            ));
+        }
+        if failures.is_empty() { said } else { format!("{said}; {failures}") }
+    }
+}

@@ -1,0 +1,245 @@
+//! What begins an epoch, and what a stranger's setting of the clock means.
+
+use std::time::Duration;
+
+use super::super::action::{Action, Way};
+use super::super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
+use super::super::event::{Cause, Forgotten};
+use super::super::exchange::lasting;
+use super::super::guard::near_midnight;
+use super::super::policy::Correction;
+use super::super::reading::Leap;
+use super::super::snapshot::Gate;
+use super::super::state::State;
+use super::super::time::{Boottime, Clocks, Offset};
+use super::Machine;
+
+/// A change of `REALTIME − BOOTTIME` below this is none: somebody marked the clock unsynchronised, or set it to what it said.
+const NO_MOVE: Duration = Duration::from_millis(1);
+/// A leap second moves the clock by one second, to so much.
+const LEAP_SLACK: Duration = Duration::from_millis(50);
+/// Sets within a minute that are more than a person or a daemon would make.
+const MANY_SETS: usize = 6;
+const SETS_WITHIN: Duration = Duration::from_secs(60);
+/// How long it is not said again.
+const SETS_SAID_FOR: Duration = Duration::from_secs(600);
+
+impl Machine {
+    /// Shut, nothing under way, until the machine wakes up or the image is restored.
+    pub(super) fn fall_asleep(&mut self, cause: Cause, now: &Clocks) -> Vec<Action> {
+        self.begin_epoch(cause, now);
+        self.state = State::Suspended;
+        self.deadline.pause(now);
+        self.asleep_until = now.boot + self.policy.sleep_deadline;
+        self.ice.before_sleep(self.epoch, self.policy.freeze, now)
+    }
+
+    /// What we knew is void: shut, and find out. The first exchange overlaps the daemon's forgetting.
+    pub(super) fn disrupt(&mut self, cause: Cause, now: &Clocks) -> Vec<Action> {
+        self.begin_epoch(cause, now);
+        self.state = State::Disrupted;
+        self.remember(cause);
+        self.exchange.begin();
+        self.outranked = None;
+        self.way = match self.policy.correction {
+            Correction::Daemon => Some(Way::Daemon),
+            Correction::Clockgate | Correction::None => Some(Way::Own),
+            Correction::Auto => None,
+        };
+        match self.policy.correction {
+            Correction::None => self.measure(now),
+            // It is asked when it has forgotten.
+            Correction::Daemon => {
+                self.attempt.busy = Busy::Asking(now.boot);
+                vec![Action::Forget(self.epoch)]
+            }
+            Correction::Auto | Correction::Clockgate => {
+                let mut actions = vec![Action::Forget(self.epoch)];
+                actions.extend(self.measure(now));
+                actions
+            }
+        }
+    }
+
+    fn begin_epoch(&mut self, cause: Cause, now: &Clocks) {
+        let was_open = self.state.gate() != Gate::Shut;
+        let is_anew = is_counted(cause);
+        if let Some(proof) = self.proof.take() {
+            self.would_last = proof.valid_until;
+        }
+        self.epoch = self.epoch.next();
+        self.cause = cause;
+        self.since = now.boot;
+        self.latest = None;
+        self.ask_daemon = Boottime::NEVER;
+        self.daemon_asked = 0;
+        self.attempt = Attempt::new();
+        self.deadline.go_on(now);
+        if is_anew || was_open || self.deadline == Deadline::Off {
+            self.deadline = Deadline::after(self.policy.deadline, now);
+        }
+        if is_anew {
+            self.reason = Reason::unknown();
+        }
+        self.ice.begin_epoch(is_anew.then_some(self.policy.freeze).flatten(), now);
+    }
+
+    /// What a disruption does to what is known without asking.
+    fn remember(&mut self, cause: Cause) {
+        self.evidence.rtc = None;
+        self.evidence.hint = None;
+        match cause {
+            Cause::Resume { slept } if !slept.is_zero() => {
+                for known in [&mut self.evidence.last, &mut self.evidence.anchor].into_iter().flatten() {
+                    known.sleeps = known.sleeps.saturating_add(1);
+                }
+            }
+            // The machine may be any time later than it thinks, and what one voice has changed so far is void with it.
+            Cause::Restore | Cause::Pause { .. } => {
+                self.evidence.anchor = None;
+                self.evidence.is_lower_bound = true;
+            }
+            Cause::Resume { .. }
+            | Cause::Started
+            | Cause::Sleep
+            | Cause::ForeignStep { .. }
+            | Cause::Snapshot
+            | Cause::Requested
+            | Cause::Expired
+            | Cause::Drifted
+            | Cause::DaemonDisagrees => {}
+        }
+    }
+
+    /// The daemon forgot, or there is none: now it is known whose answers count.
+    pub(super) fn forgotten(&mut self, what: Forgotten, now: &Clocks) -> Vec<Action> {
+        self.daemon = what.daemon;
+        self.evidence.rtc = what.rtc;
+        self.evidence.hint = what.hint;
+        let is_outranked = what.authority.is_some() && self.policy.correction == Correction::Auto;
+        self.authority = what.authority;
+        match self.way {
+            Some(Way::Daemon) => self.ask_daemon_alone(now),
+            Some(Way::Own) | None if is_outranked => {
+                self.way = Some(Way::Daemon);
+                self.outranked = Some(std::mem::take(&mut self.exchange));
+                self.ask_daemon_alone(now)
+            }
+            Some(Way::Own) | None => {
+                self.way = Some(Way::Own);
+                self.decide(now)
+            }
+        }
+    }
+
+    /// The daemon is asked; a clock that is certainly wrong is brought up to the floor first, for certificates are checked.
+    fn ask_daemon_alone(&mut self, now: &Clocks) -> Vec<Action> {
+        self.attempt.busy = Busy::No;
+        self.raise_to_floor(now).unwrap_or_else(|| self.measure(now))
+    }
+
+    /// Somebody else set the clock.
+    pub(super) fn set_by_others(&mut self, state: State, change: Offset, now: &Clocks) -> Vec<Action> {
+        let mut actions = self.count_sets(now);
+        if self.is_leap_second(change, now) {
+            self.evidence.last.iter_mut().chain(&mut self.evidence.anchor).for_each(|known| known.shift(change));
+        }
+        let is_no_move = change.abs() <= NO_MOVE;
+        actions.extend(match state {
+            State::Synchronized | State::FreeRunning if self.absorb(change, now) => vec![],
+            // A request to look: somebody marked the clock unsynchronised.
+            State::Disrupted | State::Settling if is_no_move => vec![],
+            State::GaveUp(_) if is_no_move => self.try_again(now),
+            State::Unknown
+            | State::Suspended
+            | State::Disrupted
+            | State::Settling
+            | State::Synchronized
+            | State::FreeRunning
+            | State::GaveUp(_) => self.disrupt(Cause::ForeignStep { change }, now),
+        });
+        actions
+    }
+
+    /// A step that leaves the bound under the threshold moves offset and bound, and is measured in the background.
+    fn absorb(&mut self, change: Offset, now: &Clocks) -> bool {
+        let (Some(proof), Some((offset, bound, as_of))) = (&mut self.proof, &mut self.latest) else { return false };
+        let distance = bound.saturating_sub(offset.abs());
+        let moved = *offset - change;
+        let new_bound = moved.abs().saturating_add(distance);
+        let room = self.policy.threshold.saturating_sub(new_bound);
+        let valid_until = proof.as_of + lasting(room, proof.drift_ppm);
+        if change.abs() > self.policy.threshold || valid_until <= now.boot + RETRY_FIRST {
+            return false;
+        }
+        (*offset, *bound) = (moved, new_bound);
+        proof.bound = new_bound;
+        proof.valid_until = valid_until;
+        let soonest = (*as_of + self.policy.remeasure_min).max(now.boot);
+        proof.remeasure = proof.remeasure.min(soonest);
+        self.exchange.stepped(now.boot, change);
+        true
+    }
+
+    /// A change of one second at a UTC midnight is the kernel's where a leap second was flagged.
+    fn is_leap_second(&self, change: Offset, now: &Clocks) -> bool {
+        let expected = match self.leap {
+            Leap::None => return false,
+            // 23:59:60: the clock is set back by one.
+            Leap::Insert => Offset::from_secs(-1),
+            Leap::Delete => Offset::from_secs(1),
+        };
+        near_midnight(now.real) && (change - expected).abs() <= LEAP_SLACK
+    }
+
+    fn count_sets(&mut self, now: &Clocks) -> Vec<Action> {
+        self.sets.push_back(now.boot);
+        while self.sets.front().is_some_and(|at| now.boot.since(*at) > SETS_WITHIN) {
+            self.sets.pop_front();
+        }
+        if self.sets.len() < MANY_SETS || now.boot < self.say_sets {
+            return vec![];
+        }
+        self.say_sets = now.boot + SETS_SAID_FOR;
+        let beside = self.daemon.as_ref().map_or(String::new(), |daemon| format!(" beside {daemon}"));
+        vec![Action::Complain(format!(
+            "the clock was set {} times in the last minute by another program{beside}: a second time daemon, or guest tools of \
+             the hypervisor (open-vm-tools, VBoxService, qemu-ga) that synchronise the time as well; one of them has to stop",
+            self.sets.len()
+        ))]
+    }
+
+    /// An operator means this time: it is opened without a proof, and what contradicts it is forgotten.
+    pub(super) fn accept(&mut self, now: &Clocks) -> Vec<Action> {
+        self.floor_is_off = true;
+        self.heed_the_operator();
+        (self.evidence.last, self.evidence.anchor) = (None, None);
+        (self.evidence.rtc, self.evidence.hint) = (None, None);
+        let mut actions = self.disrupt(Cause::Requested, now);
+        // It is asked again later: who means it knows what is said.
+        actions.retain(|action| !matches!(action, Action::Measure(..)));
+        actions.extend(self.open_unproven("accepted by an operator", now));
+        actions
+    }
+
+    pub(super) fn heed_the_operator(&mut self) {
+        if self.floor_is_off {
+            self.policy.floor.file = None;
+        }
+    }
+}
+
+/// Whether time passed that the clock may have missed: then patience begins anew, and the past says nothing of the present.
+const fn is_counted(cause: Cause) -> bool {
+    match cause {
+        Cause::Resume { slept } => !slept.is_zero(),
+        Cause::Started | Cause::Restore | Cause::Pause { .. } => true,
+        Cause::Sleep
+        | Cause::ForeignStep { .. }
+        | Cause::Snapshot
+        | Cause::Requested
+        | Cause::Expired
+        | Cause::Drifted
+        | Cause::DaemonDisagrees => false,
+    }
+}

@@ -1,0 +1,311 @@
+//! The machine: what happened goes in, what is to be done comes out. Here is which state answers which event; what an answer to
+//! a question means is in `answers.rs`, what begins and ends an epoch in `epoch.rs`, what happens when time passes in `time.rs`.
+
+mod answers;
+mod describe;
+mod epoch;
+mod proof;
+mod timing;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::action::{Action, Way};
+use super::attempt::{Attempt, Busy, Deadline, Proof, Purpose, Reason};
+use super::event::{Authority, Cause, Event, Notifier, StepError};
+use super::evidence::Evidence;
+use super::exchange::Exchange;
+use super::ice::Ice;
+use super::policy::Policy;
+use super::reading::Leap;
+use super::snapshot::Snapshot;
+use super::state::{State, Trouble};
+use super::time::{Boottime, Clocks, Epoch, Offset, Realtime, Round};
+
+/// When the daemon is asked whether it agrees: chronyd needs 4.2 s for three samples.
+const DAEMON_ASKED_AFTER: Duration = Duration::from_secs(6);
+const DAEMON_ASKED_TIMES: u32 = 10;
+
+/// What was measured last: offset, bound, and when.
+type Latest = (Offset, Duration, Boottime);
+
+/// A step to be made: an offset, and the moment and local time that it is true for.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    offset: Offset,
+    as_of: Boottime,
+    local: Realtime,
+}
+
+/// The pure machine. Time comes in as an argument; nothing is read and nothing is done here.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    policy: Policy,
+    state: State,
+    epoch: Epoch,
+    round: Round,
+    cause: Cause,
+    since: Boottime,
+    /// Whose hands correct the clock in this epoch; none until that is known.
+    way: Option<Way>,
+    authority: Option<Authority>,
+    daemon: Option<String>,
+    attempt: Attempt,
+    deadline: Deadline,
+    reason: Reason,
+    exchange: Exchange,
+    /// What plain servers said where the daemon's authenticated sources outrank them: for texts alone.
+    outranked: Option<Exchange>,
+    latest: Option<Latest>,
+    proof: Option<Proof>,
+    /// Until when the proof before this epoch would have lasted.
+    would_last: Boottime,
+    evidence: Evidence,
+    /// An operator has said that the time of the floor's file is wrong.
+    floor_is_off: bool,
+    leap: Leap,
+    falsetickers: Vec<String>,
+    ask_daemon: Boottime,
+    daemon_asked: u32,
+    /// When the clock was set by others in the last minute.
+    sets: VecDeque<Boottime>,
+    /// When it may be said again that somebody sets the clock all the time.
+    say_sets: Boottime,
+    ice: Ice,
+    /// Until when a sleep that was announced is believed.
+    asleep_until: Boottime,
+    /// The clocks at the last event.
+    clocks: Clocks,
+}
+
+impl Machine {
+    /// A machine that continues counting after `epoch`, the last one that was published in this boot.
+    #[must_use]
+    pub fn new(policy: Policy, epoch: Epoch) -> Self {
+        let evidence = Evidence { is_lower_bound: policy.may_pause, ..Evidence::default() };
+        Self {
+            policy,
+            state: State::Unknown,
+            epoch,
+            round: Round::default(),
+            cause: Cause::Started,
+            since: Boottime::default(),
+            way: None,
+            authority: None,
+            daemon: None,
+            attempt: Attempt::new(),
+            deadline: Deadline::Off,
+            reason: Reason::unknown(),
+            exchange: Exchange::default(),
+            outranked: None,
+            latest: None,
+            proof: None,
+            would_last: Boottime::default(),
+            evidence,
+            floor_is_off: false,
+            leap: Leap::None,
+            falsetickers: vec![],
+            ask_daemon: Boottime::NEVER,
+            daemon_asked: 0,
+            sets: VecDeque::new(),
+            say_sets: Boottime::default(),
+            ice: Ice::new(),
+            asleep_until: Boottime::default(),
+            clocks: Clocks::default(),
+        }
+    }
+
+    /// The same machine with what an agent before it, or a verb, has proven in this boot.
+    #[must_use]
+    pub fn knowing(mut self, evidence: Evidence) -> Self {
+        let is_lower_bound = evidence.is_lower_bound || self.policy.may_pause;
+        self.evidence = Evidence { is_lower_bound, ..evidence };
+        self
+    }
+
+    /// Whether what runs is to be frozen when the time comes.
+    #[must_use]
+    pub const fn freezes(&self) -> bool {
+        self.policy.freeze.is_some()
+    }
+
+    /// Whether what runs is frozen, or about to be.
+    #[must_use]
+    pub const fn is_frozen(&self) -> bool {
+        self.ice.is_frozen()
+    }
+
+    /// The state.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The round of questions that was asked last.
+    #[must_use]
+    pub const fn round(&self) -> Round {
+        self.round
+    }
+
+    /// What stood between the state and a proof at the last attempt.
+    #[must_use]
+    pub const fn trouble(&self) -> &Trouble {
+        &self.reason.trouble
+    }
+
+    /// What is known without asking: kept for whoever comes after this machine in the same boot.
+    #[must_use]
+    pub const fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The daemon that was found when this epoch began.
+    #[must_use]
+    pub fn daemon(&self) -> Option<&str> {
+        self.daemon.as_deref()
+    }
+
+    /// The references that the last agreement left out.
+    #[must_use]
+    pub fn falsetickers(&self) -> &[String] {
+        &self.falsetickers
+    }
+
+    /// Takes new rules (the configuration was read again); they apply from the next answer on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.heed_the_operator();
+    }
+
+    /// What is published of the machine.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            state: self.state.code(),
+            gate: self.state.gate(),
+            epoch: self.epoch,
+            cause: self.cause,
+            since: self.since,
+            offset: self.latest.map(|l| l.0),
+            bound: self.latest.map(|l| l.1),
+            as_of: self.latest.map_or(Boottime::default(), |l| l.2),
+            threshold: self.policy.threshold,
+            valid_until: self.proof.map_or(Boottime::default(), |p| p.valid_until),
+            deadline: self.published_deadline(),
+            max_drift_ppm: self.proof.map_or(self.policy.max_drift_ppm, |p| p.drift_ppm),
+            is_supported: self.proof.is_some_and(|p| p.is_supported),
+            why: self.why(),
+        }
+    }
+
+    /// Takes one event and says what is to be done about it.
+    pub fn step(&mut self, event: Event, now: Clocks) -> Vec<Action> {
+        self.clocks = now;
+        let mut actions = self.walk(event, &now);
+        actions.extend(self.ice.settle(self.state, self.epoch, &now));
+        actions
+    }
+
+    fn walk(&mut self, event: Event, now: &Clocks) -> Vec<Action> {
+        match (self.state, event) {
+            (_, Event::Started) => self.disrupt(Cause::Started, now),
+            (_, Event::Sleeping(_)) => self.fall_asleep(Cause::Sleep, now),
+            (_, Event::Disrupted(Cause::Snapshot)) => self.fall_asleep(Cause::Snapshot, now),
+            (State::Suspended, Event::Woken(_)) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),
+            // The kernel told us of this wake-up before logind or the hook did.
+            (_, Event::Woken(Notifier::Logind)) => vec![],
+            (_, Event::Woken(Notifier::Notify)) if matches!(self.cause, Cause::Resume { .. }) => vec![],
+            (_, Event::Woken(Notifier::Notify)) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),
+            // What happens between the announcement and the sleep is measured after the wake-up.
+            (State::Suspended, Event::Disrupted(Cause::ForeignStep { .. } | Cause::Requested)) => vec![],
+            (state, Event::Disrupted(Cause::ForeignStep { change })) => self.set_by_others(state, change, now),
+            (_, Event::Disrupted(cause)) => self.disrupt(cause, now),
+
+            (State::Disrupted | State::Settling | State::GaveUp(_), Event::Forgotten(epoch, what))
+                if epoch == self.epoch =>
+            {
+                self.forgotten(what, now)
+            }
+            (_, Event::Measured(epoch, round, m)) if epoch == self.epoch => self.measured(round, &m, now),
+            (State::Disrupted | State::Settling | State::GaveUp(_), Event::Stepped(epoch, outcome))
+                if epoch == self.epoch =>
+            {
+                self.stepped(outcome, now)
+            }
+            (State::Synchronized | State::FreeRunning, Event::DaemonAsked(epoch, verdict)) if epoch == self.epoch => {
+                self.daemon_says(verdict, now)
+            }
+            // The second exchange is under way meanwhile.
+            (_, Event::HandedOver(..)) => vec![],
+            // An answer from an older epoch, or to a question that an event overtook, changes nothing.
+            (_, Event::Forgotten(..) | Event::Measured(..) | Event::Stepped(..) | Event::DaemonAsked(..)) => vec![],
+
+            (State::Disrupted | State::Settling | State::GaveUp(_) | State::FreeRunning, Event::NetworkChanged) => {
+                self.try_again(now)
+            }
+            (State::Unknown | State::Suspended | State::Synchronized, Event::NetworkChanged) => vec![],
+            (State::Suspended, Event::Accepted | Event::Reckon) => vec![],
+            (_, Event::Accepted) => self.accept(now),
+            (_, Event::Reckon) => self.reckon_by_order(now),
+            (_, Event::Frozen(epoch, _)) => self.ice.answered(epoch),
+            (_, Event::Thawed(_, Ok(()))) => vec![],
+            (_, Event::Thawed(_, Err(_))) => {
+                self.ice.thaw_failed(now.boot);
+                vec![]
+            }
+            (_, Event::SourceLost(_)) => vec![],
+            (state, Event::Alarm) => self.on_alarm(state, now),
+        }
+    }
+
+    /// Asks everybody once more.
+    fn measure(&mut self, now: &Clocks) -> Vec<Action> {
+        self.round = self.round.next();
+        self.exchange.ask();
+        self.attempt.busy = Busy::Asking(now.boot);
+        vec![Action::Measure(self.epoch, self.round, self.way.unwrap_or(Way::Own))]
+    }
+
+    /// Moves the clock; what runs is frozen first, if it is to be.
+    fn order_step(&mut self, purpose: Purpose, step: Step, now: &Clocks) -> Vec<Action> {
+        self.attempt.busy = Busy::Stepping(now.boot, purpose);
+        let way = match purpose {
+            Purpose::Offset => self.way.unwrap_or(Way::Own),
+            // The daemon knows of neither.
+            Purpose::Floor | Purpose::Reckoning => Way::Own,
+        };
+        let Step { offset, as_of, local } = step;
+        let step = Action::Step { epoch: self.epoch, way, offset, as_of, local };
+        self.ice.before_step(step, self.epoch, self.policy.freeze, now)
+    }
+
+    fn stepped(&mut self, outcome: Result<Offset, StepError>, now: &Clocks) -> Vec<Action> {
+        let Busy::Stepping(_, purpose) = self.attempt.busy else { return vec![] };
+        self.attempt.busy = Busy::No;
+        match outcome {
+            Ok(by) => {
+                self.exchange.stepped(now.boot, by);
+                match purpose {
+                    Purpose::Offset => self.verify(now),
+                    // Asked anew: whoever needs a time that is about right may answer now.
+                    Purpose::Floor => self.ask_anew(now),
+                    Purpose::Reckoning => self.open_unproven("set by dead reckoning, which proves nothing", now),
+                }
+            }
+            Err(StepError::Superseded { .. }) => self.ask_anew(now),
+            Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) if purpose == Purpose::Floor => {
+                let why = format!("{}; {error}", self.reason.trouble);
+                self.answered(Trouble::wrong(why), false, now)
+            }
+            Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) => {
+                self.answered(Trouble::wrong(error.to_string()), false, now)
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A proof, and what it teaches.
+
+use super::super::action::{Action, Way};
+use super::super::agreement::Agreement;
+use super::super::attempt::{Attempt, Deadline, Proof, RETRY_FIRST, Reason};
+use super::super::evidence::Evidence;
+use super::super::exchange::lasting;
+use super::super::reckoning::Reckoning;
+use super::super::state::State;
+use super::super::time::{Boottime, Clocks};
+use super::{DAEMON_ASKED_AFTER, Machine};
+
+impl Machine {
+    /// A second, fresh exchange is under the threshold: open.
+    pub(super) fn prove(&mut self, agreement: &Agreement, drift_ppm: u32, now: &Clocks) -> Vec<Action> {
+        let is_first = self.proof.is_none();
+        self.note(agreement);
+        self.state = State::Synchronized;
+        let bound = agreement.bound();
+        let lasts = lasting(self.policy.threshold.saturating_sub(bound), drift_ppm);
+        let pause = (lasts / 2).clamp(self.policy.remeasure_min, self.policy.remeasure_max).min(lasts / 4 * 3);
+        self.proof = Some(Proof {
+            bound,
+            as_of: agreement.as_of,
+            drift_ppm,
+            valid_until: agreement.as_of + lasts,
+            remeasure: (agreement.as_of + pause).max(now.boot + RETRY_FIRST),
+            is_supported: agreement.is_supported(),
+        });
+        self.would_last = agreement.as_of + lasts;
+        self.leap = agreement.leap;
+        self.learn(agreement, now);
+        self.attempt = Attempt::new();
+        self.deadline = Deadline::Off;
+        self.reason = Reason::unknown();
+        if is_first && self.way == Some(Way::Own) && self.daemon.is_some() {
+            self.ask_daemon = now.boot + DAEMON_ASKED_AFTER;
+        }
+        vec![]
+    }
+
+    /// A supported proof, and the first one, begin the count of what a single voice may change.
+    fn learn(&mut self, agreement: &Agreement, now: &Clocks) {
+        let known = Reckoning { at: *now, truth: agreement.truth(), width: agreement.root_distance, sleeps: 0 };
+        let anchor = match self.evidence.anchor {
+            Some(anchor) if !agreement.is_supported() => anchor,
+            Some(_) | None => known,
+        };
+        self.evidence = Evidence {
+            last: Some(known),
+            anchor: Some(anchor),
+            is_lower_bound: self.policy.may_pause,
+            ..Evidence::default()
+        };
+    }
+
+    /// Late answers make it a supported proof.
+    pub(super) fn support(&mut self, agreement: &Agreement, now: &Clocks) {
+        let Some(proof) = &mut self.proof else { return };
+        if agreement.is_supported() && !proof.is_supported {
+            proof.is_supported = true;
+            self.learn(agreement, now);
+        }
+    }
+
+    /// Until when the proof that there was would have lasted, had nobody touched the clock.
+    pub(super) fn proof_would_last(&self) -> Boottime {
+        self.would_last
+    }
+}
