@@ -100,6 +100,7 @@ fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -
             ("the daemon disagrees", Event::DaemonAsked(epoch, DaemonVerdict::Disagrees { offset }))
         }
         Action::Freeze(epoch) => ("frozen", Event::Frozen(epoch, Frozen::default())),
+        Action::ThawCarriers(epoch) => ("thawed", Event::CarriersThawed(epoch, Ok(vec![]))),
         Action::Thaw(epoch) => ("thawed", Event::Thawed(epoch, Ok(()))),
         Action::LetSleep | Action::Complain(_) => return None,
     })

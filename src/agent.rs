@@ -213,6 +213,7 @@ impl Corridor {
             | Action::HandOver(_)
             | Action::AskDaemon(_)
             | Action::Freeze(_)
+            | Action::ThawCarriers(_)
             | Action::Thaw(_) => self.performer.start(action),
         }
     }

@@ -94,6 +94,7 @@ impl Outcome {
             | Event::DaemonAsked(..)
             | Event::Frozen(..)
             | Event::Thawed(..)
+            | Event::CarriersThawed(..)
             | Event::NetworkChanged
             | Event::Accepted
             | Event::Reckon

@@ -122,6 +122,7 @@ impl Performer {
             Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
             Action::Freeze(epoch) => Event::Frozen(epoch, self.freeze().await),
+            Action::ThawCarriers(epoch) => Event::CarriersThawed(epoch, Ok(vec![])),
             Action::Thaw(epoch) => Event::Thawed(epoch, self.thaw().await),
             Action::LetSleep | Action::Complain(_) => return None,
         })

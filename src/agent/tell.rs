@@ -30,6 +30,12 @@ pub(super) fn event(event: &Event) {
             warn!(epoch = epoch.get(), frozen, of, "not everything is frozen: {}", stuck.join("; "));
         }
         Event::Frozen(epoch, Frozen { frozen, of, .. }) if *of > 0 => info!(epoch = epoch.get(), frozen, of, "frozen"),
+        Event::CarriersThawed(epoch, Ok(names)) if !names.is_empty() => warn!(
+            epoch = epoch.get(),
+            containers = names.join(" "),
+            "no reference can be reached: thawed what carries the network, on a clock that may be wrong"
+        ),
+        Event::CarriersThawed(epoch, Err(why)) => warn!(epoch = epoch.get(), "what carries the network is not thawed: {why}"),
         Event::Thawed(epoch, Err(why)) => error!(epoch = epoch.get(), "not thawed; trying again: {why}"),
         Event::Measured(..)
         | Event::Started
@@ -39,6 +45,7 @@ pub(super) fn event(event: &Event) {
         | Event::HandedOver(_, Ok(()))
         | Event::Frozen(..)
         | Event::Thawed(_, Ok(()))
+        | Event::CarriersThawed(..)
         | Event::NetworkChanged
         | Event::Accepted
         | Event::Reckon

@@ -39,7 +39,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 33] = [
+pub static KEYS: [Key; 34] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by no more than this.",
@@ -195,6 +195,13 @@ pub static KEYS: [Key; 33] = [
         name: "freeze.max",
         does: "How long containers stay frozen at the most, time asleep not counted. They are thawed then, whatever the clock.",
         place: |c| Place::Duration(&mut c.freeze.max, SEC, HOUR),
+    },
+    Key {
+        name: "freeze.carriers",
+        does: "Containers that carry the network (the host's network namespace and CAP_NET_ADMIN: a VPN, a resolver, a network \
+               plugin). thaw: they are thawed first where no reference can be reached, for the road may run through them. never: \
+               they are treated as all others.",
+        place: |c| Place::Carriers(&mut c.policy.thaw_carriers),
     },
     Key {
         name: "freeze.wave-size",

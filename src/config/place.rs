@@ -31,6 +31,8 @@ pub enum Place<'a> {
     Correction(&'a mut Correction),
     /// What becomes of the gate.
     AtDeadline(&'a mut AtDeadline),
+    /// Whether what carries the network is thawed first.
+    Carriers(&'a mut bool),
     /// A path from the root.
     Path(&'a mut PathBuf),
     /// A path from the root that fits a socket's address.
@@ -62,6 +64,7 @@ impl Place<'_> {
             }
             Self::Correction(place) => *place = word(value, &CORRECTIONS).map_err(whole)?,
             Self::AtDeadline(place) => *place = word(value, &AT_DEADLINE).map_err(whole)?,
+            Self::Carriers(place) => *place = word(value, &CARRIERS).map_err(whole)?,
             Self::Path(place) => *place = path(value).map_err(whole)?,
             Self::Socket(place) => *place = socket(value).map_err(whole)?,
             Self::Address(place) => *place = address(value).map_err(whole)?,
@@ -81,6 +84,7 @@ impl Place<'_> {
             Self::Switch(place) => place.to_string(),
             Self::Correction(place) => name_of(*place, &CORRECTIONS),
             Self::AtDeadline(place) => name_of(*place, &AT_DEADLINE),
+            Self::Carriers(place) => name_of(*place, &CARRIERS),
             Self::Path(place) | Self::Socket(place) => quoted(&place.to_string_lossy()),
             Self::Address(place) => place.map_or_else(|| NO_ADDRESS.to_owned(), |a| quoted(&a.to_string())),
             Self::Servers(place) => listed(place),
@@ -98,6 +102,7 @@ impl Place<'_> {
             Self::Switch(_) => "true, false".to_owned(),
             Self::Correction(_) => names(&CORRECTIONS),
             Self::AtDeadline(_) => names(&AT_DEADLINE),
+            Self::Carriers(_) => names(&CARRIERS),
             Self::Path(_) | Self::Socket(_) => "a path from the root".to_owned(),
             Self::Address(_) => format!("an address and a port, or {NO_ADDRESS}"),
             Self::Servers(_) => {
@@ -116,6 +121,7 @@ const CORRECTIONS: [(&str, Correction); 4] = [
     ("none", Correction::None),
 ];
 const AT_DEADLINE: [(&str, AtDeadline); 2] = [("open", AtDeadline::Open), ("hold", AtDeadline::Hold)];
+const CARRIERS: [(&str, bool); 2] = [("thaw", true), ("never", false)];
 const NO_ADDRESS: &str = "none";
 
 fn duration_within(value: &Value, least: Duration, most: Duration) -> Result<Duration, String> {

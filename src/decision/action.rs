@@ -40,6 +40,8 @@ pub enum Action {
     Freeze(Epoch),
     /// Thaw what we froze. Answered by `Thawed`.
     Thaw(Epoch),
+    /// Thaw the containers that carry the network, and no others. Answered by `CarriersThawed`.
+    ThawCarriers(Epoch),
     /// Whoever holds the sleep back for us may let go: the gate is shut and published.
     LetSleep,
     /// Say this aloud: the gate stands other than on a proof.

@@ -196,6 +196,8 @@ pub enum Event {
     Frozen(Epoch, Frozen),
     /// What was frozen runs again, or does not.
     Thawed(Epoch, Result<(), String>),
+    /// The containers that carry the network run again, by name; or do not.
+    CarriersThawed(Epoch, Result<Vec<String>, String>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
     /// An operator means this time: what reckoning and the date of a file say is to be forgotten (`clockgate accept`).

@@ -32,6 +32,8 @@ pub(super) struct Ice {
     thaw_by: Deadline,
     /// When a thaw that failed is tried again; never when none has.
     thaw_again: Boottime,
+    /// Whether the containers that carry the network run again, though the others do not.
+    carriers_run: bool,
     /// Whether this epoch has had its freeze: nobody is frozen twice for one disruption.
     spent: bool,
 }
@@ -45,6 +47,7 @@ impl Ice {
             step: None,
             thaw_by: Deadline::Off,
             thaw_again: Boottime::NEVER,
+            carriers_run: false,
             spent: false,
         }
     }
@@ -102,7 +105,15 @@ impl Ice {
         }
     }
 
+    /// Whether there are containers that carry the network to be thawed; once in a freeze.
+    pub(super) fn thaws_carriers(&mut self) -> bool {
+        let thaws = self.frozen && !self.carriers_run;
+        self.carriers_run |= thaws;
+        thaws
+    }
+
     fn order(&mut self, epoch: Epoch) -> Vec<Action> {
+        self.carriers_run = false;
         (self.frozen, self.spent, self.asked) = (true, true, Some(epoch));
         vec![Action::Freeze(epoch)]
     }

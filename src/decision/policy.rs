@@ -61,6 +61,8 @@ pub struct Policy {
     pub wrong: AtDeadline,
     /// Whether what runs is frozen while its clock is wrong, and how long of time awake at most.
     pub freeze: Option<Duration>,
+    /// Whether the containers that carry the network are thawed first where nobody can be reached.
+    pub thaw_carriers: bool,
     /// How long we believe a sleep that was announced and did not come.
     pub sleep_deadline: Duration,
     /// The shortest time between two measurements while all is well.
@@ -99,6 +101,7 @@ impl Default for Policy {
             imprecise: AtDeadline::Open,
             wrong: AtDeadline::Hold,
             freeze: None,
+            thaw_carriers: true,
             sleep_deadline: Duration::from_secs(30),
             remeasure_min: Duration::from_secs(120),
             remeasure_max: Duration::from_secs(1024),

@@ -9,12 +9,15 @@ use super::super::event::{Cause, DaemonVerdict};
 use super::super::guard::judge;
 use super::super::policy::{AtDeadline, Correction};
 use super::super::reading::Measurement;
-use super::super::state::{State, Trouble};
+use super::super::state::{Class, State, Trouble};
 use super::super::time::{Clocks, Round, drift};
 use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine, Step};
 
 /// Steps that may follow one another without a wait: more, and somebody else is setting the clock as well.
 const MAX_CONSECUTIVE_STEPS: u32 = 4;
+/// When the containers that carry the network are thawed: after so many attempts that nobody answered, and so long awake.
+const CARRIERS_AFTER_FAILURES: u32 = 2;
+const CARRIERS_AFTER: Duration = Duration::from_secs(5);
 
 impl Machine {
     /// Something has come, of the round that is under way or of an older one.
@@ -269,7 +272,18 @@ impl Machine {
                 proof.remeasure = now.boot + pause;
             }
         }
-        if is_shut && self.deadline.has_passed(now) { self.give_up(now) } else { vec![] }
+        let mut actions = if is_shut && self.deadline.has_passed(now) { self.give_up(now) } else { vec![] };
+        actions.extend(self.free_the_road(now));
+        actions
+    }
+
+    /// The road to the references may run through a container that we froze.
+    fn free_the_road(&mut self, now: &Clocks) -> Option<Action> {
+        let is_due = self.policy.thaw_carriers
+            && self.reason.trouble.class == Class::Unreachable
+            && self.attempt.failures >= CARRIERS_AFTER_FAILURES
+            && now.boot.since(self.since) >= CARRIERS_AFTER;
+        (is_due && self.ice.thaws_carriers()).then_some(Action::ThawCarriers(self.epoch))
     }
 
     pub(super) fn daemon_says(&mut self, verdict: DaemonVerdict, now: &Clocks) -> Vec<Action> {

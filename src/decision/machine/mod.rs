@@ -259,7 +259,9 @@ impl Machine {
                 self.ice.thaw_failed(now.boot);
                 vec![]
             }
-            (_, Event::SourceLost(_)) => vec![],
+            // The road may be open now.
+            (_, Event::CarriersThawed(epoch, Ok(_))) if epoch == self.epoch => self.try_again(now),
+            (_, Event::CarriersThawed(..) | Event::SourceLost(_)) => vec![],
             (state, Event::Alarm) => self.on_alarm(state, now),
         }
     }
