@@ -21,6 +21,7 @@ use crate::disruption::notify::Notice;
 use crate::publish::bus::Face;
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
+use crate::publish::known::Known;
 use crate::publish::last_good::LastGood;
 use crate::publish::unit::{self, Watchdog};
 use crate::sys::clock::{boottime, clocks};
@@ -29,7 +30,7 @@ use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 use crate::workload::Thoroughness;
 
-pub use once::{Outcome, measure, once};
+pub use once::{Goal, Outcome, measure, once};
 use perform::Performer;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
@@ -64,13 +65,15 @@ pub async fn run(
     let (notices, mut noticed) = mpsc::channel(QUEUE);
     let (snapshots, seen) = watch::channel(Snapshot { epoch, ..Snapshot::default() });
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
+    let known = Known::beside(&config.page);
     let mut corridor = Corridor {
-        machine: Machine::new(config.policy.clone(), epoch),
+        machine: Machine::new(config.policy.clone(), epoch).knowing(known.read()),
         alarm: Alarm::new().and_then(readable).map_err(Error::Alarm)?,
         performer: Performer::new(corrector, outcomes, &config),
         page,
         clockbound: clockbound(&config),
         last_good: LastGood::new(&config.root),
+        known,
         snapshots,
         sleepers: vec![],
         watchdog: Watchdog::new(boottime()),
@@ -115,6 +118,8 @@ struct Corridor {
     page: GatePage,
     clockbound: Option<ClockBoundPage>,
     last_good: LastGood,
+    /// What was proven in this boot, for whoever comes next in it.
+    known: Known,
     snapshots: watch::Sender<Snapshot>,
     /// Who waits to be let go to sleep.
     sleepers: Vec<oneshot::Sender<Snapshot>>,
@@ -156,6 +161,9 @@ impl Corridor {
             self.act(action);
         }
         self.prepare(&before, &after);
+        if let Err(error) = self.known.note(self.machine.evidence()) {
+            warn!(%error, "cannot keep what was proven in {}", self.known.path().display());
+        }
         self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(Error::Alarm)
     }
 

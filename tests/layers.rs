@@ -113,10 +113,8 @@ fn unsafe_stands_in_sys_alone() {
 
 #[test]
 fn no_file_is_too_long_to_read_in_one_sitting() {
-    // The machine is one match, and reads better in one piece.
-    let excused = ["decision/machine.rs"];
     for (path, text) in sources() {
         let lines = text.lines().count();
-        assert!(lines <= 400 || excused.contains(&path.to_str().unwrap()), "{} has {lines} lines", path.display());
+        assert!(lines <= 400, "{} has {lines} lines", path.display());
     }
 }

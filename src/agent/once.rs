@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
 use crate::disruption::clock_set::ClockSet;
+use crate::publish::known::Known;
 use crate::sys::clock::clocks;
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
@@ -30,11 +31,20 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
 }
 
-/// Walks from "nothing is known" to a proof, or to the deadline of `config.policy`.
+/// What is to be done once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// A proof.
+    Proof,
+    /// The clock set by dead reckoning from the last proof in this boot, which proves nothing.
+    Reckoning,
+}
+
+/// Walks from what was proven in this boot to the goal, or to the deadline of `config.policy`.
 ///
 /// # Errors
 /// [`Error::Alarm`].
-pub async fn once(config: &Config) -> Result<Outcome, Error> {
+pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
     let clock = Arc::new(SystemClock::new());
     let (outcomes, mut inbox) = mpsc::channel(super::QUEUE);
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
@@ -43,9 +53,17 @@ pub async fn once(config: &Config) -> Result<Outcome, Error> {
     let clock_set = ClockSet::new(clock.clone()).map_err(Error::Alarm)?;
     // Who steps a clock by hand does not mean to stop what runs.
     let policy = Policy { freeze: None, ..config.policy.clone() };
-    let mut machine = Machine::new(policy, Epoch::default());
+    let mut known = Known::beside(&config.page);
+    let mut machine = Machine::new(policy, Epoch::default()).knowing(known.read());
     let mut outcome = Outcome::default();
-    let mut events = VecDeque::from([Event::Started]);
+    if goal == Goal::Reckoning && machine.evidence().last.is_none() {
+        outcome.trouble = "nothing was proven in this boot, so there is nothing to reckon from".to_owned();
+        return Ok(outcome);
+    }
+    let mut events = VecDeque::from([match goal {
+        Goal::Proof => Event::Started,
+        Goal::Reckoning => Event::Reckon,
+    }]);
     loop {
         let Some(event) = events.pop_front() else {
             events.extend(tokio::select! {
@@ -60,6 +78,8 @@ pub async fn once(config: &Config) -> Result<Outcome, Error> {
         tell::event(&event);
         outcome.note(&event);
         let actions = machine.step(event, clocks());
+        // The next who asks one reference counts on from here; where there is no place to keep it, it is the first proof.
+        drop(known.note(machine.evidence()));
         let given_up = matches!(machine.state(), State::GaveUp(_)) || outcome.not_permitted.is_some();
         if machine.state() == State::Synchronized || given_up {
             outcome.end = machine.snapshot();

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::decision::Boottime;
 use crate::exit::Exit;
 
+mod accept;
 mod agent;
 mod config;
 mod gate_options;
@@ -45,6 +46,8 @@ enum Verb {
     Wait(wait::Args),
     /// Measure, step and verify the clock, with or without an agent
     Sync(sync::Args),
+    /// Say that the time of the clock is meant: open the gate without a proof, and forget what contradicts it (root)
+    Accept(accept::Args),
     /// Ask every reference once and print what each says
     Measure(measure::Args),
     /// Print the state of the gate
@@ -114,6 +117,7 @@ impl Cli {
             Verb::Run(args) => args.run(),
             Verb::Wait(args) => args.run(),
             Verb::Sync(args) => args.run(),
+            Verb::Accept(args) => args.run(),
             Verb::Measure(args) => args.run(),
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(began),

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::agent::{self, Outcome};
+use crate::agent::{self, Goal, Outcome};
 use crate::cli::Error;
 use crate::cli::servers::of_the_environment;
 use crate::config::Config;
-use crate::decision::{Evidence, Failure, Gate, judge, nanos_u64};
+use crate::decision::{Failure, Gate, Offset, judge, nanos_u64};
 use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::publish::bus::client::Client;
+use crate::publish::known::Known;
 use crate::reference::ServerName;
 use crate::sys::clock::{boottime, clocks};
 
@@ -21,6 +22,10 @@ pub struct Args {
     /// Ask this server and no other; may be given again, and two that agree may ask for a larger step than one
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
+
+    /// Set the clock by dead reckoning from the last proof in this boot, where no reference answers; proves nothing (root)
+    #[arg(long, conflicts_with_all = ["servers", "dry_run"])]
+    reckoned: bool,
 
     /// Measure, judge, say what would be done, and do nothing
     #[arg(long)]
@@ -73,7 +78,7 @@ impl Args {
         let verdict = if agreement.bound() <= config.policy.threshold {
             "no step is needed".to_owned()
         } else {
-            match judge(&agreement, &Evidence::default(), &clocks(), &config.policy) {
+            match judge(&agreement, &Known::beside(&config.page).read(), &clocks(), &config.policy) {
                 Ok(()) => format!("the clock would be stepped by {}", agreement.offset),
                 Err(refusal) => format!("the step would be refused: {refusal}"),
             }
@@ -92,23 +97,30 @@ impl Args {
     }
 
     fn by_the_agent(&self, config: &Config) -> Result<Exit, Error> {
-        let outcome = Client::connect(&config.bus.peer)?.sync(config.policy.deadline)?;
+        let agent = Client::connect(&config.bus.peer)?;
+        let patience = config.policy.deadline;
+        let outcome = if self.reckoned { agent.reckon(patience)? } else { agent.sync(patience)? };
         let is_proven = outcome.gate == Gate::Proven.to_string();
+        let is_done = is_proven || (self.reckoned && outcome.gate == Gate::Unproven.to_string());
         if self.json {
             println!("{}", json!({ "version": 1, "proven": is_proven, "agent": outcome }));
         } else {
             println!("the agent: {}", super::notify::sentence(&outcome));
         }
-        Ok(if is_proven { Exit::Ok } else { Exit::StillShut })
+        Ok(if is_done { Exit::Ok } else { Exit::StillShut })
     }
 
     fn alone(&self, config: &Config) -> Result<Exit, Error> {
         let outcome = super::runtime()?
-            .block_on(agent::once(config))
+            .block_on(agent::once(config, if self.reckoned { Goal::Reckoning } else { Goal::Proof }))
             .map_err(|e| Error::caused(Exit::Bug, "the walk broke off", e))?;
         let Outcome { end, trouble, steps, not_permitted, failures } = &outcome;
         if let Some(why) = not_permitted {
             return Err(Error::new(Exit::NotPermitted, why.clone()));
+        }
+        if self.reckoned && end.gate == Gate::Unproven {
+            self.say_reckoned(steps);
+            return Ok(Exit::Ok);
         }
         let (Gate::Proven, Some(offset), Some(bound)) = (end.gate, end.offset, end.bound) else {
             return Err(in_vain(trouble.clone(), failures));
@@ -125,6 +137,18 @@ impl Args {
             println!("{}proven: offset {offset}, at most {:.3} ms wrong", stepped.concat(), millis(bound));
         }
         Ok(Exit::Ok)
+    }
+}
+
+impl Args {
+    fn say_reckoned(&self, steps: &[Offset]) {
+        if self.json {
+            let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
+            println!("{}", json!({ "version": 1, "proven": false, "reckoned": true, "steps_ns": steps }));
+        } else {
+            let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
+            println!("{}set by dead reckoning, not proven", stepped.concat());
+        }
     }
 }
 

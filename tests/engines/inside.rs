@@ -134,7 +134,7 @@ impl<'a> Agent<'a> {
         fs::create_dir_all(folder.join("etc/clockgate"))?;
         let at = folder.display();
         let config = format!(
-            "servers: ['{server}']\ncorrection: none\nat-deadline: {{nobody-to-ask: hold}}\nfreeze: {{engines: []}}\npage: {at}/public\n\
+            "servers: ['{server}']\ncorrection: none\nat-deadline: {{unreachable: hold}}\nfreeze: {{engines: []}}\npage: {at}/public\n\
              bus: {{system: false, peer: {at}/bus}}\nchrony: {{socket: {at}/no, udp: none}}\n"
         );
         fs::write(folder.join("etc/clockgate/config.yaml"), config)?;

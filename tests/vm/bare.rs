@@ -24,8 +24,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Where a user's workload begins: `/workload`, at the gate. It does a little, and asks again.
 const WORKLOAD: &str =
     "#!/bin/sh\nwhile sleep 0.1; do clockgate run --max-wait infinity -- /usr/lib/lab/part stamp >>/run/work; done\n";
-const CONFIG: &str =
-    "threshold: 5s\nvsock: {enabled: true}\nfreeze: {engines: []}\nat-deadline: {nobody-to-ask: hold}\n";
+const CONFIG: &str = "threshold: 5s\nvsock: {enabled: true}\nfreeze: {engines: []}\nat-deadline: {unreachable: hold}\n";
 
 /// The whole of it, in one boot.
 pub fn held_and_released() -> Outcome {

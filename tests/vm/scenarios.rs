@@ -127,7 +127,7 @@ fn guest_agent(guest: &Guest, world: &World) -> Outcome<Qmp> {
 fn told(machine: Machine, _world: &World) -> Outcome<Machine> {
     let guest = &machine.guest;
     let tell = || guest.sh(&format!("{}clockgate notify post-restore --bound 3s --time $now", now(guest, 0)?));
-    gate::start_with(guest, "threshold: 5s\nservers: [192.0.2.1]\nat-deadline: {nobody-to-ask: hold}\n")?;
+    gate::start_with(guest, "threshold: 5s\nservers: [192.0.2.1]\nat-deadline: {unreachable: hold}\n")?;
     tell()?;
     let before = gate::read(guest)?;
     machine.save(IMAGE)?;

@@ -154,7 +154,10 @@ impl Machine {
         let mut actions = self.disrupt_for_reckoning(now);
         match self.reckoned_step(now) {
             Some(step) => actions.extend(self.order_step(Purpose::Reckoning, step, now)),
-            None => actions.push(Action::Complain("the configuration says `correction: none`".to_owned())),
+            None => {
+                actions.push(Action::Complain("the configuration says `correction: none`".to_owned()));
+                actions.extend(self.measure(now));
+            }
         }
         actions
     }

@@ -49,12 +49,12 @@ impl Door {
         }
     }
 
-    /// Lets a caller in who names the time, or says why not: one who could set the clock as well. To be in the group, or in
-    /// polkit's favour, is not enough.
+    /// Lets a caller in who says what time it is, or that the time is meant: one who could set the clock as well. To be in the
+    /// group, or in polkit's favour, is not enough.
     ///
     /// # Errors
     /// [`Error::NotPermitted`].
-    pub(super) async fn admit_with_time(&self, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+    pub(super) async fn admit_root(&self, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
         let uid = match self {
             Self::Socket(peer) => peer.uid,
             Self::SystemBus => sender(header, bus).await?.1.uid,

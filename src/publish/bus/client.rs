@@ -73,6 +73,8 @@ pub enum Error {
 )]
 trait Agent {
     fn sync(&self, timeout_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
+    fn accept(&self) -> zbus::Result<(String, String, u64, i64, u64, String)>;
+    fn reckon(&self, timeout_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn notify(&self, what: &str, wait_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn notify_with_time(
         &self,
@@ -127,6 +129,22 @@ impl Client {
     pub fn sync(&self, patience: Duration) -> Result<Outcome, Error> {
         let limit = millis(patience).max(1);
         self.call(patience, self.agent.sync(limit))
+    }
+
+    /// Says that the time of the clock is meant.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn accept(&self) -> Result<Outcome, Error> {
+        self.call(Duration::ZERO, self.agent.accept())
+    }
+
+    /// Has the clock set by dead reckoning.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn reckon(&self, patience: Duration) -> Result<Outcome, Error> {
+        self.call(patience, self.agent.reckon(millis(patience).max(1)))
     }
 
     /// Tells of a disruption, and waits for what follows from it, if `patience` is not zero.

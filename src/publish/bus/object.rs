@@ -104,7 +104,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
-        self.door.admit_with_time(&header, bus).await?;
+        self.door.admit_root(&header, bus).await?;
         let what = named(what)?;
         if what.begins() {
             return Err(Error::InvalidArgument(format!("no time is told with `{}`, only after it", what.name())));
@@ -123,6 +123,34 @@ impl Agent {
             settled = self.settled(&answer, until) => Ok(answer_of(&settled?)),
             never = self.vouch(line, word, &answer) => match never {},
         }
+    }
+
+    /// Takes the time of the clock for meant: what dead reckoning and the dates of files say against it is forgotten, and the gate
+    /// opens without a proof. A reference that disagrees shuts it again. For root alone.
+    #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
+    async fn accept(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+        self.door.admit_root(&header, bus).await?;
+        Ok(answer_of(&self.tell(Event::Accepted, Instant::now() + TAKEN_WITHIN).await?))
+    }
+
+    /// Sets the clock by dead reckoning from the last proof in this boot, and opens the gate without a proof. For root alone.
+    ///
+    /// `timeout_ms` is the caller's patience, 0 for a minute.
+    #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
+    async fn reckon(
+        &self,
+        timeout_ms: u32,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+        self.door.admit_root(&header, bus).await?;
+        let until = Instant::now() + patience(timeout_ms);
+        let asked = self.tell(Event::Reckon, until).await?;
+        Ok(answer_of(&self.settled(&asked, until).await?))
     }
 
     /// Unknown, Suspended, Disrupted, Settling, Synchronized, FreeRunning or GaveUp.

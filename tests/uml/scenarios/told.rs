@@ -18,7 +18,7 @@ pub const SCENARIOS: &[Listed] = &[
 /// A busy host takes up to seconds to start a command in a guest, and that is in the bound of the time that it is told.
 const THRESHOLD: Duration = Duration::from_secs(5);
 /// Nobody is there to ask (RFC 5737), and the policy is to hold.
-const ALONE: &str = "threshold: 5s\nservers: [192.0.2.1]\nmeasure-timeout: 100ms\nat-deadline: {nobody-to-ask: hold}\n";
+const ALONE: &str = "threshold: 5s\nservers: [192.0.2.1]\nmeasure-timeout: 100ms\nat-deadline: {unreachable: hold}\n";
 
 fn by_a_caller(guest: &Guest, _world: &World) -> Outcome {
     guest.sh("date -u -s '1 hour ago'")?;

@@ -75,7 +75,7 @@ fn killed(guest: &Guest, world: &World) -> Outcome {
 fn time_sync_waits(guest: &Guest, world: &World) -> Outcome {
     guest.sh("systemctl stop time-sync.target")?;
     // Nobody is there to ask (RFC 5737), and the policy is to hold.
-    gate::start_with(guest, "servers: [192.0.2.1]\nat-deadline: {nobody-to-ask: hold}\n")?;
+    gate::start_with(guest, "servers: [192.0.2.1]\nat-deadline: {unreachable: hold}\n")?;
     guest.sh("systemctl start --no-block clockgate-wait")?;
     until("somebody waits", SOON, || {
         Ok((guest.sh("systemctl show -P ActiveState clockgate-wait")? == "activating").then_some(()))

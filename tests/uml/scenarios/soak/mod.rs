@@ -32,7 +32,7 @@ const SEED: u64 = 4;
 const USUAL: u64 = 20;
 /// From the end of a disruption to the proof: retries come every four seconds while the gate is shut.
 const PROVEN_WITHIN: Duration = Duration::from_secs(30);
-const FOR_EVER: &str = "at-deadline: {nobody-to-ask: hold, asked-and-wrong: hold}\n";
+const FOR_EVER: &str = "at-deadline: {unreachable: hold, imprecise: hold, wrong: hold}\n";
 
 /// Nobody gives up, so there is no opening without a proof at all.
 fn without_a_deadline(guest: &Guest, world: &World) -> Outcome {

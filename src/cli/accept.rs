@@ -1,0 +1,33 @@
+//! `clockgate accept`: the time that the clock shows is meant.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::cli::Error;
+use crate::cli::notify::{sentence, socket};
+use crate::exit::Exit;
+use crate::publish::bus::client::Client;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The agent's socket [default: bus.peer of the configuration]
+    #[arg(long, value_name = "PATH")]
+    bus: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Performs the verb: 0 when the gate is open, without a proof.
+    pub fn run(self) -> Result<Exit, Error> {
+        let outcome = Client::connect(&socket(self.bus))?.accept()?;
+        if self.json {
+            println!("{}", json!({"version": 1, "agent": outcome}));
+        } else {
+            println!("{}", sentence(&outcome));
+        }
+        Ok(if outcome.gate == "shut" { Exit::StillShut } else { Exit::Ok })
+    }
+}
