@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
 use crate::disruption::callers::Callers;
-use crate::reference::{References, ServerName, defaults, hardware, rtc};
+use crate::reference::{Question, References, ServerName, defaults, rtc};
 use crate::workload::{self, Thoroughness, Workloads};
-
-/// How long a resolver may take; nothing between an event and a proof waits for it, unless no address is known at all.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What has not stopped by then is named, and the walk goes on: a sleep is held back for 4 s at most, a step for no longer.
 const FREEZE_WITHIN: Duration = Duration::from_secs(2);
@@ -143,7 +140,13 @@ impl Performer {
             None => {}
         }
         let (references, rules) = (self.references.clone(), self.rules.clone());
-        let ask = move || hardware::measure_with(&references, &rules.root, rules.measure_timeout, told);
+        let ask = move || {
+            let question = Question { hardware: Some(rules.root.clone()), ..rules.measure_timeout.into() };
+            let mut all = references.measure(question);
+            all.readings.extend(told.readings);
+            all.failures.extend(told.failures);
+            all
+        };
         let asked = tokio::task::spawn_blocking(ask).await;
         asked.unwrap_or_else(|error| {
             let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
@@ -219,10 +222,7 @@ impl Performer {
         }
         self.references.set_servers(servers.clone());
         *asked = Some(servers);
-        let references = self.references.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || references.resolve(RESOLVE_WITHIN)).await {
-            warn!(%error, "the resolver broke off");
-        }
+        self.references.refresh();
     }
 }
 

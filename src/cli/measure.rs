@@ -13,7 +13,7 @@ use crate::cli::{Error, runtime};
 use crate::correction::Corrector;
 use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading};
 use crate::exit::Exit;
-use crate::reference::{References, ServerName, defaults, hardware};
+use crate::reference::{Question, References, ServerName, defaults};
 use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::boottime;
 use crate::sys::step::SystemClock;
@@ -53,7 +53,7 @@ impl Args {
         let timeout = self.timeout.unwrap_or(config.measure_timeout);
         let references = References::new(servers);
         references.resolve(timeout);
-        let measurement = hardware::measure_with(&references, Path::new("/"), timeout, Measurement::default());
+        let measurement = references.measure(Question { hardware: Some("/".into()), ..timeout.into() });
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
         let agreement = measurement.agreement(&config.policy, boottime());
         let report = Report { asked, measurement, claim, agreement, drift_ppm, kernel: adjtimex::read().ok() };

@@ -1,18 +1,26 @@
 //! How far off are we? Every reference is asked at once; each answers with a reading or says why not.
 
-mod book;
+mod address;
+mod bucket;
+mod caller;
 pub mod defaults;
-pub mod hardware;
+mod exchange;
+mod hardware;
 mod moment;
 pub mod ntp;
+mod participant;
 pub mod phc;
+mod question;
 mod references;
 mod resolver;
 pub mod rtc;
 mod server;
 mod server_name;
+mod server_pool;
 pub mod vmclock;
 
+pub use caller::{Caller, CallerAnswer, caller};
+pub use question::Question;
 pub use references::References;
 pub use server::Server;
 pub use server_name::{Error as ServerNameError, NTP_PORT, ServerName};

@@ -26,6 +26,8 @@ pub struct Answer {
     pub as_of: Boottime,
     /// What our clock said then.
     pub local: Realtime,
+    /// How long it took, the server's own share included.
+    pub took: Duration,
     /// What the server said.
     pub reply: Reply,
     /// What follows from it.
@@ -75,9 +77,10 @@ pub enum Error {
 /// What passes between us and one server.
 #[derive(Debug)]
 pub struct Conversation {
-    server: SocketAddr,
     socket: UdpSocket,
     asked: Vec<(Nonce, Question)>,
+    /// Questions due so far, those that were passed over included.
+    turns: usize,
     noise: usize,
     last_noise: Option<wire::Error>,
 }
@@ -103,18 +106,14 @@ impl Conversation {
         let socket = UdpSocket::bind(any).map_err(local("bind(2)"))?;
         socket.set_nonblocking(true).map_err(local("fcntl(2)"))?;
         socket.connect(server).map_err(Error::Unreachable)?;
-        Ok(Self { server, socket, asked: vec![], noise: 0, last_noise: None })
-    }
-
-    /// The server's address.
-    pub const fn server(&self) -> SocketAddr {
-        self.server
+        Ok(Self { socket, asked: vec![], turns: 0, noise: 0, last_noise: None })
     }
 
     /// Asks, once more or for the first time, under a nonce of its own.
     pub fn ask(&mut self) -> Result<(), Error> {
         let nonce = Nonce(random::number().map_err(|source| Error::Local { what: "getrandom(2)", source })?);
         let packet = wire::request(nonce);
+        self.turns += 1;
         self.asked.push((nonce, Question::now()));
         match self.socket.send(&packet) {
             Ok(_) => Ok(()),
@@ -125,12 +124,19 @@ impl Conversation {
         }
     }
 
-    /// When the next question is due, counted from the beginning.
-    pub fn ask_again_at(&self, began: Boottime) -> Boottime {
-        if self.asked.len() > AGAIN_AFTER.len() {
-            return Boottime::NEVER;
-        }
-        began + AGAIN_AFTER.iter().take(self.asked.len()).sum()
+    /// Lets the turn of a repetition pass.
+    pub const fn pass(&mut self) {
+        self.turns += 1;
+    }
+
+    /// Whether there is a repetition to come.
+    pub const fn may_repeat(&self) -> bool {
+        self.turns <= AGAIN_AFTER.len()
+    }
+
+    /// When the next repetition is due, counted from the first question; none before the one before it can be taken for lost.
+    pub fn repeat_after(&self, lost_after: Duration) -> Duration {
+        AGAIN_AFTER.iter().take(self.turns).map(|after| (*after).max(lost_after)).sum()
     }
 
     /// Reads what has come, until something ends the conversation or nothing is left.
@@ -163,16 +169,14 @@ impl Conversation {
         if standing().boot_minus_mono.saturating_sub(question.asleep) > NOISE {
             return Err(Error::Slept);
         }
-        let sent = Sent {
-            local: question.real,
-            elapsed: Duration::from_nanos(came.saturating_sub(question.raw)),
-            uncertainty: question.width,
-        };
-        Ok(Answer { as_of: question.boot, local: question.real, reply, sample: reckon(&sent, &reply, pivot) })
+        let took = Duration::from_nanos(came.saturating_sub(question.raw));
+        let sent = Sent { local: question.real, elapsed: took, uncertainty: question.width };
+        let sample = reckon(&sent, &reply, pivot);
+        Ok(Answer { as_of: question.boot, local: question.real, took, reply, sample })
     }
 
     /// What to say when the time has come.
-    pub fn in_vain(self, waited: Duration) -> Error {
+    pub fn in_vain(&self, waited: Duration) -> Error {
         match self.last_noise {
             Some(last) => Error::Noise { waited, packets: self.noise, last },
             None => Error::Silent { waited, questions: self.asked.len() },
@@ -202,3 +206,6 @@ impl Question {
         Self { asleep: standing().boot_minus_mono, ..narrowest }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! NTP as a client that proves something: no daemon, no discipline, one exchange with every server at once.
 
-mod conversation;
-pub mod exchange;
+pub mod conversation;
 pub mod sample;
 pub mod timestamp;
 pub mod wire;

@@ -59,7 +59,10 @@ pub struct Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kiss {
     /// We ask too often.
-    Rate,
+    Rate {
+        /// The poll interval that it wants us to keep (RFC 5905 section 7.4; `ntpd` and chronyd send their own limit in it).
+        poll: Duration,
+    },
     /// We may not ask at all.
     Deny,
     /// We may not ask, by a rule of the server's administrator.
@@ -70,9 +73,9 @@ pub enum Kiss {
 
 impl Kiss {
     /// Four letters, which a zero in their place is not: that is how chronyd says that it has no reference at all.
-    fn from_code(code: [u8; 4]) -> Option<Self> {
+    fn from_code(code: [u8; 4], poll: i8) -> Option<Self> {
         match &code {
-            b"RATE" => Some(Self::Rate),
+            b"RATE" => Some(Self::Rate { poll: power_of_two(poll) }),
             b"DENY" => Some(Self::Deny),
             b"RSTR" => Some(Self::Restricted),
             letters if letters.iter().all(u8::is_ascii_graphic) => Some(Self::Other(code)),
@@ -84,7 +87,7 @@ impl Kiss {
 impl fmt::Display for Kiss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rate => f.write_str("RATE"),
+            Self::Rate { .. } => f.write_str("RATE"),
             Self::Deny => f.write_str("DENY"),
             Self::Restricted => f.write_str("RSTR"),
             Self::Other(code) => write!(f, "{}", code.escape_ascii()),
@@ -175,7 +178,7 @@ pub fn parse(packet: &[u8], asked: &[Nonce]) -> Result<Reply, Error> {
     }
     let reference_id = [packet[12], packet[13], packet[14], packet[15]];
     if packet[1] == 0
-        && let Some(kiss) = Kiss::from_code(reference_id)
+        && let Some(kiss) = Kiss::from_code(reference_id, packet[2].cast_signed())
     {
         return Err(Error::Kiss(kiss));
     }
@@ -303,7 +306,7 @@ mod tests {
             (Answer { receive: 0, ..good() }, Error::NoTimestamp("receive")),
             (Answer { transmit: 0, ..good() }, Error::NoTimestamp("transmit")),
             (Answer { receive: 9 << 32, transmit: 8 << 32, ..good() }, Error::Backward),
-            (kiss(b"RATE"), Error::Kiss(Kiss::Rate)),
+            (kiss(b"RATE"), Error::Kiss(Kiss::Rate { poll: Duration::from_secs(64) })),
             (kiss(b"DENY"), Error::Kiss(Kiss::Deny)),
             (kiss(b"RSTR"), Error::Kiss(Kiss::Restricted)),
             (kiss(b"INIT"), Error::Kiss(Kiss::Other(*b"INIT"))),

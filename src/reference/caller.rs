@@ -1,0 +1,65 @@
+//! Somebody who was asked for the time by other means than a socket of ours, and answers while the servers do.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+
+use crate::decision::{Failure, Reading, Waiting};
+
+/// The end of an exchange at which an answer arrives.
+#[derive(Debug)]
+pub struct Caller {
+    /// Who was asked.
+    pub waiting: Waiting,
+    answer: Receiver<Result<Reading, Failure>>,
+    /// Closed by the other end once it has answered, which wakes poll(2); nothing is ever written.
+    closed: PipeReader,
+}
+
+/// The end at which an answer is given; dropped without one, the caller has hung up. Giving it blocks nobody.
+#[derive(Debug)]
+pub struct CallerAnswer {
+    // Dropped in this order: what is to be said is there before anybody is woken.
+    answer: SyncSender<Result<Reading, Failure>>,
+    _closes: PipeWriter,
+}
+
+/// Both ends for somebody who is asked just now.
+///
+/// # Errors
+/// What pipe(2) said.
+pub fn caller(waiting: Waiting) -> io::Result<(CallerAnswer, Caller)> {
+    let (closed, closes) = io::pipe()?;
+    let (give, answer) = sync_channel(1);
+    Ok((CallerAnswer { answer: give, _closes: closes }, Caller { waiting, answer, closed }))
+}
+
+impl CallerAnswer {
+    /// Answers; the exchange may have ended, which is nobody's fault.
+    pub fn give(self, outcome: Result<Reading, Failure>) {
+        let _ = self.answer.try_send(outcome);
+    }
+}
+
+impl Caller {
+    /// What it has answered; none as long as it has not.
+    pub(super) fn hear(&self) -> Option<Result<Reading, Failure>> {
+        match self.answer.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(self.failure("hung up"))),
+        }
+    }
+
+    /// That it failed, and why.
+    pub(super) fn failure(&self, why: &str) -> Failure {
+        let voice = Some(self.waiting.voice.clone());
+        Failure { voice, ..Failure::remark(self.waiting.source.clone(), why) }
+    }
+}
+
+impl AsFd for Caller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.closed.as_fd()
+    }
+}

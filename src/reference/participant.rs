@@ -1,0 +1,168 @@
+//! One server in one exchange: whether it is waited for, and what it said.
+
+use nix::errno::Errno;
+
+use super::BUILT;
+use super::ntp::conversation::{Answer, Conversation, Error};
+use super::references::in_words;
+use super::server_pool::Target;
+use crate::decision::{Boottime, Failure, Kind, Reading, Upstream, Waiting};
+
+/// What is said of a server that only others reach.
+const DAEMONS_ROAD: &str = "where the time daemon reaches it, by a route or a filter rule for its user or in a network \
+                            namespace of its own, `correction: daemon` takes the daemon's road";
+
+/// One server in one exchange.
+#[derive(Debug)]
+pub struct Participant {
+    /// Who it is.
+    pub target: Target,
+    began: Boottime,
+    /// None once nothing more is expected.
+    conversation: Option<Conversation>,
+    standing: Standing,
+}
+
+#[derive(Debug)]
+enum Standing {
+    /// It may answer in its time.
+    Waiting,
+    /// Its time is up, and an answer is still welcome.
+    Overdue(String),
+    Answered,
+    Failed(String),
+}
+
+/// What it said, and when.
+#[derive(Debug)]
+pub enum Heard {
+    /// In its time.
+    InTime(Answer),
+    /// After its time.
+    Late(Answer),
+    /// Something else than the time.
+    Failure(Error),
+}
+
+impl Participant {
+    /// Asks for the first time; who cannot be asked has failed.
+    pub fn ask(target: Target, now: Boottime) -> Self {
+        let opened = Conversation::open(target.socket).and_then(|mut c| c.ask().map(|()| c));
+        let mut participant = Self { target, began: now, conversation: None, standing: Standing::Waiting };
+        match opened {
+            Ok(conversation) => participant.conversation = Some(conversation),
+            Err(error) => participant.fail(&error),
+        }
+        participant
+    }
+
+    /// What there is to listen to.
+    pub const fn conversation(&self) -> Option<&Conversation> {
+        self.conversation.as_ref()
+    }
+
+    /// When its question is to be repeated.
+    pub fn repeats_at(&self) -> Boottime {
+        let due = |c: &Conversation| self.began + c.repeat_after(self.target.lost_after);
+        self.conversation.as_ref().filter(|c| c.may_repeat()).map_or(Boottime::NEVER, due)
+    }
+
+    /// Repeats the question, under a new nonce; one that may not be repeated is passed over.
+    ///
+    /// # Errors
+    /// It could not be sent, and the server has failed.
+    pub fn repeat(&mut self, may: bool) -> Result<(), ()> {
+        let Some(conversation) = self.conversation.as_mut() else { return Ok(()) };
+        if !may {
+            conversation.pass();
+            return Ok(());
+        }
+        conversation.ask().map_err(|error| self.fail(&error))
+    }
+
+    /// Reads what has come.
+    pub fn hear(&mut self) -> Option<Heard> {
+        let outcome = self.conversation.as_mut()?.hear(BUILT)?;
+        match outcome {
+            Ok(answer) => {
+                self.conversation = None;
+                match std::mem::replace(&mut self.standing, Standing::Answered) {
+                    Standing::Overdue(_) => Some(Heard::Late(answer)),
+                    Standing::Waiting | Standing::Answered | Standing::Failed(_) => Some(Heard::InTime(answer)),
+                }
+            }
+            Err(error) => {
+                self.fail(&error);
+                Some(Heard::Failure(error))
+            }
+        }
+    }
+
+    /// Whether it is waited for.
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self.standing, Standing::Waiting)
+    }
+
+    /// When its time is up.
+    pub fn time_is_up_at(&self) -> Boottime {
+        if self.is_waiting() { self.began + self.target.patience } else { Boottime::NEVER }
+    }
+
+    /// Its time is up; `reach` is how often it answered of how many times.
+    pub fn be_overdue(&mut self, now: Boottime, reach: (usize, usize)) {
+        if let (true, Some(conversation)) = (self.is_waiting(), &self.conversation) {
+            let why = in_words(&conversation.in_vain(now.since(self.began)));
+            self.standing = Standing::Overdue(match reach {
+                (_, 0) => why,
+                (answered, times) => format!("{why}; it answered {answered} of the last {times} times"),
+            });
+        }
+    }
+
+    /// Nothing more is expected of it.
+    pub fn fail(&mut self, error: &Error) {
+        self.conversation = None;
+        let why = in_words(error);
+        let needs_road = self.target.is_the_daemons && is_no_road(error);
+        self.standing = Standing::Failed(if needs_road { format!("{why}; {DAEMONS_ROAD}") } else { why });
+    }
+
+    /// Who it is, as long as it is waited for.
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.is_waiting().then(|| Waiting { source: self.target.label.clone(), voice: self.target.voice.clone() })
+    }
+
+    /// Why there is no answer, once there will be none in time.
+    pub fn failure(&self) -> Option<Failure> {
+        let (Standing::Overdue(why) | Standing::Failed(why)) = &self.standing else { return None };
+        let voice = Some(self.target.voice.clone());
+        Some(Failure { voice, ..Failure::remark(self.target.label.clone(), why.clone()) })
+    }
+
+    /// What its answer says of our clock.
+    pub fn reading(&self, answer: &Answer) -> Reading {
+        let reply = &answer.reply;
+        Reading {
+            source: self.target.label.clone(),
+            voice: self.target.voice.clone(),
+            kind: Kind::Ntp,
+            as_of: answer.as_of,
+            local: answer.local,
+            offset: answer.sample.offset,
+            root_distance: answer.sample.root_distance,
+            authenticated: false,
+            leap: reply.leap,
+            stratum: Some(reply.stratum),
+            delay: Some(answer.sample.delay),
+            upstream: (!reply.reference.is_whole())
+                .then_some(Upstream { id: reply.reference_id, set: reply.reference.0 }),
+        }
+    }
+}
+
+/// Whether it was the kernel or a router that would not let us through, and not the server.
+fn is_no_road(error: &Error) -> bool {
+    let Error::Unreachable(source) = error else { return false };
+    let code = source.raw_os_error().map(Errno::from_raw);
+    matches!(code, Some(Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EPERM | Errno::EACCES))
+}

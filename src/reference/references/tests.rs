@@ -1,0 +1,306 @@
+//! Whole exchanges with servers on loopback.
+
+use std::sync::mpsc::{self, Receiver};
+
+use super::*;
+use crate::decision::{Boottime, Failure, Gate, Kind, Offset, Policy, Reading, Voice, Waiting};
+use crate::reference::caller;
+use crate::reference::ntp::fake;
+
+const SHORT: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(20);
+
+fn numeric(server: &fake::Server) -> ServerName {
+    ServerName::numeric(server.address.ip(), server.address.port())
+}
+
+fn known(servers: &[&fake::Server]) -> References {
+    References::new(servers.iter().map(|s| numeric(s)).collect())
+}
+
+fn named(names: &[&str]) -> References {
+    References::new(names.iter().map(|n| n.parse::<ServerName>().unwrap()).collect())
+}
+
+fn silent() -> fake::Server {
+    fake::Server::start("127.0.0.1", |_| vec![])
+}
+
+/// A server that answers its first question once it may, and no other.
+fn held(may: Receiver<()>) -> fake::Server {
+    let mut may = Some(may);
+    fake::Server::start("127.0.0.1", move |question| {
+        let Some(may) = may.take() else { return vec![] };
+        let answer = fake::Answer::ahead(question, Offset::ZERO).bytes();
+        let _ = may.recv_timeout(LONG);
+        vec![answer]
+    })
+}
+
+fn kissing(code: [u8; 4]) -> fake::Server {
+    fake::Server::start("127.0.0.1", move |q| {
+        vec![fake::Answer { leap: 3, stratum: 0, reference_id: code, ..fake::Answer::to(q) }.bytes()]
+    })
+}
+
+fn sources(readings: &[Reading]) -> Vec<&str> {
+    readings.iter().map(|r| r.source.as_str()).collect()
+}
+
+fn why<'a>(measured: &'a Measurement, source: &str) -> &'a Failure {
+    measured.failures.iter().find(|f| f.source.starts_with(source)).unwrap()
+}
+
+#[test]
+fn a_reading_names_its_source_and_carries_what_the_server_said() {
+    let server = fake::Server::ahead(Offset::from_secs(60));
+    let measured = known(&[&server]).measure(LONG);
+    let reading = measured.readings.first().unwrap();
+    assert_eq!(reading.source, server.address.to_string());
+    assert_eq!((reading.kind, reading.stratum, reading.authenticated), (Kind::Ntp, Some(1), false));
+    assert!((reading.offset - Offset::from_secs(60)).abs() <= reading.root_distance, "{reading:?}");
+    assert!(reading.as_of > Boottime::default() && reading.delay.is_some());
+}
+
+#[test]
+fn two_of_three_that_lie_apart_leave_no_majority_and_two_that_agree_win() {
+    let honest = [fake::Server::ahead(Offset::ZERO), fake::Server::ahead(Offset::ZERO)];
+    let liars = [fake::Server::ahead(Offset::from_secs(600)), fake::Server::ahead(Offset::from_secs(-900))];
+    let measured = |servers: &[&fake::Server]| {
+        let references = known(servers);
+        (0..20).map(|_| references.measure(LONG)).find(|m| m.readings.len() == servers.len()).unwrap()
+    };
+    let agreed = |m: &Measurement| m.agreement(&Policy::default(), boottime());
+    assert!(agreed(&measured(&[&honest[0], &liars[0], &liars[1]])).is_err());
+    let both = agreed(&measured(&[&honest[0], &honest[1], &liars[0]])).unwrap();
+    assert_eq!(both.falsetickers, [liars[0].address.to_string()]);
+}
+
+#[test]
+fn who_sent_rate_is_left_alone_and_who_sent_deny_is_dropped_until_resolved_anew() {
+    let (rate, deny) = (kissing(*b"RATE"), kissing(*b"DENY"));
+    let references = known(&[&rate, &deny]);
+    let first = references.measure(LONG);
+    assert!(first.failures.iter().all(|f| f.why.contains("kiss code")), "{first:?}");
+    let second = references.measure(LONG);
+    assert!(second.failures.iter().any(|f| f.why.contains("left alone for 8 s")), "{second:?}");
+    assert!(second.failures.iter().any(|f| f.why.contains("does not want to be asked")), "{second:?}");
+    references.resolve(LONG);
+    let third = references.measure(LONG);
+    assert!(third.readings.is_empty());
+    assert_eq!((rate.heard(), deny.heard()), (1, 2));
+}
+
+#[test]
+fn silence_and_a_closed_port_are_told_apart() {
+    let silent = fake::Server::start("127.0.0.1", |_| vec![]);
+    let gone = fake::Server::start("127.0.0.1", |_| vec![]);
+    let references = known(&[&silent, &gone]);
+    let closed = gone.address;
+    drop(gone);
+    let measured = references.measure(SHORT);
+    let why = |address: SocketAddr| {
+        measured.failures.iter().find(|f| f.source == address.to_string()).map(|f| f.why.clone()).unwrap()
+    };
+    assert!(why(silent.address).contains("no answer within"), "{measured:?}");
+    assert!(why(closed).contains("refused"), "{measured:?}");
+}
+
+#[test]
+fn a_name_is_looked_up_before_the_first_question_and_then_known() {
+    let server = fake::Server::ahead(Offset::ZERO);
+    let references = named(&[&format!("localhost:{}", server.address.port())]);
+    for _ in 0..2 {
+        let measured = references.measure(LONG);
+        assert_eq!(measured.readings.len(), 1, "{measured:?}");
+        assert!(measured.readings[0].source.ends_with("(localhost)"), "{measured:?}");
+        assert_eq!(measured.readings[0].voice.name, format!("localhost:{}", server.address.port()));
+    }
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_a_voice_and_a_failure_in_words() {
+    let measured = named(&["no-such-host.invalid"]).measure(Duration::from_secs(2));
+    let [Failure { why, voice, asked, .. }] = &measured.failures[..] else { panic!("{measured:?}") };
+    assert!(why.contains("/etc/resolv.conf") || why.contains("still being resolved"), "{why}");
+    assert!(!asked && voice == &Some(Voice::server("no-such-host.invalid")));
+}
+
+#[test]
+fn a_name_that_is_never_found_delays_nobody() {
+    let server = fake::Server::ahead(Offset::ZERO);
+    let references = References::new(vec![numeric(&server), "slow.invalid".parse().unwrap()]);
+    let forever = references.shared.pool().take_names();
+    let measured = references.measure(LONG);
+    assert_eq!((measured.readings.len(), forever.len()), (1, 1));
+    assert!(why(&measured, "slow.invalid").why.contains("still being resolved"), "{measured:?}");
+}
+
+#[test]
+fn names_are_asked_as_they_are_found() {
+    let servers = [fake::Server::ahead(Offset::ZERO), fake::Server::ahead(Offset::ZERO)];
+    let references = named(&["one.invalid", "two.invalid"]);
+    let found = |at: usize, name: &str| {
+        references.shared.resolved(&name.parse().unwrap(), Ok(vec![servers[at].address]));
+    };
+    // Under way from here on: nobody else looks them up.
+    assert_eq!(references.shared.pool().take_names().len(), 2);
+    let mut reports = vec![];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while references.shared.listening().is_empty() {
+                std::thread::yield_now();
+            }
+            found(0, "one.invalid");
+        });
+        references.ask(LONG.into(), &mut |measured| {
+            if measured.readings.len() == 1 {
+                found(1, "two.invalid");
+            }
+            reports.push(measured);
+            ControlFlow::Continue(())
+        });
+    });
+    let first = reports.iter().find(|r| r.readings.len() == 1).unwrap();
+    assert!(first.readings[0].source.contains("(one.invalid)"), "{first:?}");
+    let last = reports.last().unwrap();
+    assert!(last.readings.len() == 2 && last.waiting.is_empty() && last.failures.is_empty(), "{last:?}");
+}
+
+#[test]
+fn what_tells_two_names_of_one_machine_is_read_and_whole_seconds_tell_nothing() {
+    let set_its_clock_at = |reference: u64| {
+        fake::Server::start("127.0.0.1", move |q| {
+            vec![fake::Answer { reference, ..fake::Answer::ahead(q, Offset::ZERO) }.bytes()]
+        })
+    };
+    let servers = [77, 77, 78, 9 << 32].map(set_its_clock_at);
+    let measured = known(&servers.each_ref()).measure(LONG);
+    let upstream = |server: &fake::Server| {
+        measured.readings.iter().find(|r| r.source == server.address.to_string()).unwrap().upstream
+    };
+    assert!(upstream(&servers[0]).is_some() && upstream(&servers[0]) == upstream(&servers[1]));
+    assert!(upstream(&servers[2]).is_some() && upstream(&servers[2]) != upstream(&servers[1]));
+    assert_eq!(upstream(&servers[3]), None);
+}
+
+#[test]
+fn a_silent_server_does_not_delay_the_word_of_the_others() {
+    let (good, silent) = (fake::Server::ahead(Offset::ZERO), silent());
+    let mut reports = vec![];
+    known(&[&silent, &good]).ask(LONG.into(), &mut |measured| {
+        reports.push(measured);
+        ControlFlow::Break(())
+    });
+    let [only] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!(sources(&only.readings), [good.address.to_string()]);
+    assert_eq!(
+        only.waiting,
+        [Waiting { source: silent.address.to_string(), voice: Voice::server(numeric(&silent).to_string()) }]
+    );
+    assert!(only.failures.is_empty());
+}
+
+#[test]
+fn whose_time_is_up_has_failed_and_a_late_answer_counts_and_is_waited_for_the_next_time() {
+    let (release, may) = mpsc::channel();
+    let (good, slow) = (fake::Server::ahead(Offset::ZERO), held(may));
+    let references = known(&[&good, &slow]);
+    let mut reports = vec![];
+    references.ask(LONG.into(), &mut |measured| {
+        if measured.failures.iter().any(|f| f.why.contains("no answer within")) {
+            release.send(()).unwrap();
+        }
+        reports.push(measured);
+        ControlFlow::Continue(())
+    });
+    let states: Vec<_> = reports.iter().map(|r| (r.readings.len(), r.failures.len(), r.waiting.len())).collect();
+    assert_eq!(states, [(1, 0, 1), (1, 1, 0), (2, 0, 0)], "{reports:?}");
+    assert!(reports[1].failures[0].asked);
+    let next = references.shared.pool().invite(boottime(), Gate::Shut);
+    let patience = |server: &fake::Server| next.targets.iter().find(|t| t.socket == server.address).unwrap().patience;
+    assert!(patience(&slow) >= Duration::from_secs(3), "{next:?}");
+    assert!(patience(&good) < patience(&slow), "{next:?}");
+}
+
+#[test]
+fn where_nobody_answers_everybody_is_waited_for_until_the_timeout_and_asked_again() {
+    let servers = [silent(), silent()];
+    let began = boottime();
+    let mut reports = vec![];
+    known(&servers.each_ref()).ask(Duration::from_millis(1200).into(), &mut |measured| {
+        reports.push(measured);
+        ControlFlow::Continue(())
+    });
+    assert!(boottime().since(began) >= Duration::from_millis(1200));
+    let [last] = &reports[..] else { panic!("{reports:?}") };
+    assert!(last.waiting.is_empty() && last.failures.iter().all(|f| f.asked), "{last:?}");
+    assert_eq!(servers.map(fake::Server::heard), [3, 3]);
+}
+
+#[test]
+fn nobody_to_ask_is_one_report_and_no_wait() {
+    let mut reports = vec![];
+    named(&[]).ask(LONG.into(), &mut |measured| {
+        reports.push(measured);
+        ControlFlow::Continue(())
+    });
+    let [only] = &reports[..] else { panic!("{reports:?}") };
+    assert!(only.readings.is_empty() && only.failures.is_empty() && only.waiting.is_empty());
+}
+
+#[test]
+fn the_ninth_question_in_a_row_is_withheld_and_is_no_silence() {
+    let server = fake::Server::ahead(Offset::ZERO);
+    let references = known(&[&server]);
+    let outcomes: Vec<Measurement> = (0..9).map(|_| references.measure(LONG)).collect();
+    assert!(outcomes[..8].iter().all(|m| m.readings.len() == 1));
+    let withheld = why(&outcomes[8], &server.address.to_string());
+    assert!(!withheld.asked && withheld.why.contains("asked 8 times"), "{withheld:?}");
+    references.replenish();
+    assert_eq!(references.measure(LONG).readings.len(), 1);
+    assert_eq!(server.heard(), 9);
+}
+
+#[test]
+fn a_caller_is_asked_beside_the_servers_and_waited_for_like_one() {
+    let server = fake::Server::ahead(Offset::ZERO);
+    let waiting = |source: &str| Waiting { source: source.to_owned(), voice: Voice::server(source) };
+    let (answers, answering) = caller(waiting("a caller")).unwrap();
+    let (hangs_up, hanging_up) = caller(waiting("another")).unwrap();
+    let mut ends = Some((answers, hangs_up));
+    let mut reports = vec![];
+    let question = Question { callers: vec![answering, hanging_up], ..LONG.into() };
+    known(&[&server]).ask(question, &mut |measured| {
+        if let Some((answers, hangs_up)) = ends.take() {
+            let told = Reading { source: "a caller".to_owned(), kind: Kind::Told, ..measured.readings[0].clone() };
+            answers.give(Ok(told));
+            drop(hangs_up);
+        }
+        reports.push(measured);
+        ControlFlow::Continue(())
+    });
+    let [first, last] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!(first.waiting, [waiting("a caller"), waiting("another")]);
+    assert_eq!(sources(&last.readings)[1..], ["a caller"]);
+    assert_eq!((why(last, "another").why.as_str(), last.waiting.len()), ("hung up", 0));
+}
+
+#[test]
+fn a_road_that_this_process_does_not_have_is_said_with_what_helps() {
+    // connect(2) to the broadcast address is not permitted without SO_BROADCAST.
+    let socket = "255.255.255.255:123".parse().unwrap();
+    let server = Server { addresses: vec![socket], ..Server::from("255.255.255.255".parse::<ServerName>().unwrap()) };
+    let failure = References::new(vec![server]).measure(SHORT).failures.remove(0);
+    assert!(failure.why.contains("cannot be reached") && failure.why.contains("`correction: daemon`"), "{failure:?}");
+    let plain = named(&["255.255.255.255"]).measure(SHORT).failures.remove(0);
+    assert!(!plain.why.contains("`correction: daemon`"), "{plain:?}");
+}
+
+#[test]
+fn a_question_that_could_not_be_sent_takes_nothing_from_the_bucket() {
+    let references = named(&["255.255.255.255"]);
+    for _ in 0..20 {
+        assert!(references.measure(SHORT).failures[0].asked);
+    }
+}

@@ -1,0 +1,501 @@
+//! Who can be asked: the servers, their addresses, and what is known of each. No I/O and no clock.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::address::Address;
+use super::resolver::label;
+use super::server::Server;
+use super::server_name::ServerName;
+use crate::decision::{Boottime, Failure, Gate, Voice};
+
+/// The most addresses asked of one name.
+const MOST_OF_A_NAME: usize = 4;
+/// As many addresses are asked at once, all names together, unless there are more names: a public pool is a gift.
+const ENOUGH: usize = 8;
+
+/// The servers, in the order they were named.
+#[derive(Debug, Default)]
+pub struct ServerPool {
+    entries: Vec<Entry>,
+    /// What is known of each address that was asked, whoever's it is.
+    addresses: HashMap<SocketAddr, Address>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    server: Server,
+    /// What the last look-up found, in this life or, until there was one, in an earlier one.
+    found: Vec<SocketAddr>,
+    look_up: LookUp,
+    is_under_way: bool,
+}
+
+/// What came of looking a name up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookUp {
+    /// Nobody tried.
+    Never,
+    /// It is being looked up.
+    UnderWay,
+    /// It has addresses.
+    Found,
+    /// It has none that we could find, and why.
+    Failed(String),
+}
+
+/// Somebody to ask, whose bucket is one question emptier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Where.
+    pub socket: SocketAddr,
+    /// Who that is, for people.
+    pub label: String,
+    /// Whom its answer counts for.
+    pub voice: Voice,
+    /// How long it is waited for.
+    pub patience: Duration,
+    /// When a question can be taken for lost; zero for who was never heard.
+    pub lost_after: Duration,
+    /// Whether the time daemon asks it as well.
+    pub is_the_daemons: bool,
+}
+
+/// Whom to ask now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invited {
+    /// Those who are asked.
+    pub targets: Vec<Target>,
+    /// Who is not asked and why.
+    pub failures: Vec<Failure>,
+    /// The names whose look-up may bring somebody in.
+    pub names: Vec<Unresolved>,
+}
+
+/// A name that was never resolved since we began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    /// The name.
+    pub name: ServerName,
+    /// Whether somebody is asked for it, at an address known otherwise.
+    pub is_asked: bool,
+}
+
+impl ServerPool {
+    /// Replaces the servers; what is known of those that stay is kept, and who refused us is asked anew.
+    pub fn set(&mut self, servers: Vec<Server>, now: Boottime) {
+        let mut old = std::mem::take(&mut self.entries);
+        for server in servers {
+            if self.entry(&server.name).is_some() {
+                continue;
+            }
+            let entry = match old.iter().position(|e| e.server.name == server.name) {
+                Some(at) => Entry { server, ..old.swap_remove(at) },
+                None => Entry::new(server),
+            };
+            self.entries.push(entry);
+        }
+        self.addresses.values_mut().for_each(Address::forgive);
+        self.tidy(now);
+    }
+
+    /// Gives the names that were never resolved the addresses that they had in an earlier life.
+    #[cfg(test)]
+    pub fn recall(&mut self, remembered: impl Fn(&ServerName) -> Vec<SocketAddr>) {
+        for entry in self.entries.iter_mut().filter(|e| e.look_up != LookUp::Found && e.found.is_empty()) {
+            entry.found = remembered(&entry.server.name);
+        }
+    }
+
+    /// Every name that is no address, marked from now on as being looked up; who refused us is asked anew.
+    pub fn take_names(&mut self) -> Vec<ServerName> {
+        self.addresses.values_mut().for_each(Address::forgive);
+        self.entries.iter_mut().filter_map(Entry::take_name).collect()
+    }
+
+    /// The names that were never looked up, marked from now on as being so.
+    pub fn take_new_names(&mut self) -> Vec<ServerName> {
+        self.entries.iter_mut().filter(|e| e.look_up == LookUp::Never).filter_map(Entry::take_name).collect()
+    }
+
+    /// What a look-up found; a name that no longer resolves keeps its old addresses.
+    pub fn resolved(&mut self, name: &ServerName, found: Result<Vec<SocketAddr>, String>, now: Boottime) {
+        let Some(entry) = self.entries.iter_mut().find(|e| e.server.name == *name) else { return };
+        entry.is_under_way = false;
+        match found {
+            Ok(sockets) => (entry.look_up, entry.found) = (LookUp::Found, sockets),
+            Err(why) if entry.look_up != LookUp::Found => entry.look_up = LookUp::Failed(why),
+            Err(_) => {}
+        }
+        self.tidy(now);
+    }
+
+    /// Whether a look-up is under way.
+    pub fn is_resolving(&self) -> bool {
+        self.entries.iter().any(|e| e.is_under_way)
+    }
+
+    /// What came of looking this name up.
+    pub fn look_up(&self, name: &ServerName) -> LookUp {
+        match self.entry(name) {
+            Some(entry) if entry.is_under_way => LookUp::UnderWay,
+            Some(entry) => entry.look_up.clone(),
+            None => LookUp::Failed("it is no longer among the servers".to_owned()),
+        }
+    }
+
+    /// Whom to ask now. Each name is heard of by its voice: as a target, a failure or a name to resolve; but for one whose
+    /// every address is asked as another's.
+    pub fn invite(&mut self, now: Boottime, gate: Gate) -> Invited {
+        let mut invited = Invited::default();
+        for at in 0..self.entries.len() {
+            self.invite_entry(at, &[], &mut invited, Asking { now, gate });
+        }
+        invited
+    }
+
+    /// Whom to ask of a name that was just resolved, those asked already excepted.
+    pub fn invite_found(&mut self, name: &ServerName, asked: &[SocketAddr], now: Boottime, gate: Gate) -> Invited {
+        let mut invited = Invited::default();
+        if let Some(at) = self.entries.iter().position(|e| e.server.name == *name) {
+            self.invite_entry(at, asked, &mut invited, Asking { now, gate });
+        }
+        invited
+    }
+
+    /// What is known of an address that is asked.
+    pub fn at(&mut self, socket: SocketAddr) -> &mut Address {
+        self.addresses.entry(socket).or_default()
+    }
+
+    /// The road may be another: the delays known are void.
+    pub fn void_delays(&mut self) {
+        self.addresses.values_mut().for_each(Address::void_delays);
+    }
+
+    /// Everybody may be asked twice, whatever was asked before.
+    pub fn replenish(&mut self, now: Boottime) {
+        self.addresses.values_mut().for_each(|address| address.replenish(now));
+    }
+
+    fn invite_entry(&mut self, at: usize, asked: &[SocketAddr], invited: &mut Invited, Asking { now, gate }: Asking) {
+        let quota = (ENOUGH / self.entries.len().max(1)).clamp(1, MOST_OF_A_NAME);
+        let Some(entry) = self.entries.get(at) else { return };
+        let name = &entry.server.name;
+        let sockets = entry.sockets();
+        if name.address().is_none() && entry.look_up != LookUp::Found {
+            invited.names.push(Unresolved { name: name.clone(), is_asked: !sockets.is_empty() });
+        }
+        let (mut left, mut heard_of) = (quota, false);
+        for socket in &sockets {
+            let is_anothers = asked.contains(socket) || invited.targets.iter().any(|t| t.socket == *socket);
+            if left == 0 || is_anothers {
+                continue;
+            }
+            heard_of = true;
+            let (label, voice) = (label(name, *socket), entry.server.voice(*socket));
+            let address = self.addresses.entry(*socket).or_default();
+            match address.ask(now, gate) {
+                Err(why) => {
+                    invited.failures.push(Failure { voice: Some(voice), asked: false, ..Failure::remark(label, why) });
+                }
+                Ok(()) => {
+                    left -= 1;
+                    invited.targets.push(Target {
+                        socket: *socket,
+                        label,
+                        voice,
+                        patience: address.patience(),
+                        lost_after: address.lost_after(),
+                        is_the_daemons: entry.server.addresses.contains(socket),
+                    });
+                }
+            }
+        }
+        if !heard_of && !sockets.is_empty() && asked.is_empty() {
+            let why = "its addresses are asked under another name as well: one server, one voice";
+            invited.failures.push(Failure { asked: false, ..Failure::remark(name.to_string(), why) });
+        }
+    }
+
+    /// Forgets the addresses that nobody has any more, unless that would let us ask them sooner.
+    fn tidy(&mut self, now: Boottime) {
+        let used: Vec<SocketAddr> = self.entries.iter().flat_map(Entry::sockets).collect();
+        self.addresses.retain(|socket, address| used.contains(socket) || address.is_restrained(now));
+    }
+
+    fn entry(&self, name: &ServerName) -> Option<&Entry> {
+        self.entries.iter().find(|e| e.server.name == *name)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Asking {
+    now: Boottime,
+    gate: Gate,
+}
+
+impl Entry {
+    const fn new(server: Server) -> Self {
+        Self { server, found: vec![], look_up: LookUp::Never, is_under_way: false }
+    }
+
+    /// Its addresses: what it is, what the daemon told, what was found.
+    fn sockets(&self) -> Vec<SocketAddr> {
+        let own = self.server.name.address().map(|ip| SocketAddr::new(ip, self.server.name.port()));
+        let mut sockets: Vec<SocketAddr> = vec![];
+        for socket in own.iter().chain(&self.server.addresses).chain(&self.found) {
+            if !sockets.contains(socket) {
+                sockets.push(*socket);
+            }
+        }
+        sockets
+    }
+
+    /// The name, unless it is an address or a look-up is under way.
+    fn take_name(&mut self) -> Option<ServerName> {
+        if self.server.name.address().is_some() || self.is_under_way {
+            return None;
+        }
+        self.is_under_way = true;
+        if self.look_up == LookUp::Never {
+            self.look_up = LookUp::Failed("its name is still being resolved".to_owned());
+        }
+        Some(self.server.name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::ntp::wire::Kiss;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn name(text: &str) -> ServerName {
+        text.parse().unwrap()
+    }
+
+    fn socket(last: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, last], 123))
+    }
+
+    fn at(secs: u64) -> Boottime {
+        Boottime::from_nanos(secs * 1_000_000_000)
+    }
+
+    fn servers(names: &[&str]) -> Vec<Server> {
+        names.iter().map(|n| Server::from(name(n))).collect()
+    }
+
+    fn pool(names: &[&str]) -> ServerPool {
+        let mut pool = ServerPool::default();
+        pool.set(servers(names), at(0));
+        pool
+    }
+
+    fn found(pool: &mut ServerPool, text: &str, last: &[u8]) {
+        pool.resolved(&name(text), Ok(last.iter().map(|l| socket(*l)).collect()), at(0));
+    }
+
+    fn asked(pool: &mut ServerPool, secs: u64) -> Vec<SocketAddr> {
+        pool.invite(at(secs), Gate::Shut).targets.into_iter().map(|t| t.socket).collect()
+    }
+
+    #[test]
+    fn an_address_is_known_and_a_name_is_not_until_it_is_resolved() {
+        let mut pool = pool(&["192.0.2.1", "ntp.example"]);
+        let unresolved = Unresolved { name: name("ntp.example"), is_asked: false };
+        let first = pool.invite(at(0), Gate::Shut);
+        assert_eq!((first.targets.len(), first.names), (1, vec![unresolved]));
+        assert_eq!(pool.look_up(&name("ntp.example")), LookUp::Never);
+        assert_eq!(pool.take_names(), [name("ntp.example")]);
+        assert_eq!(pool.take_names(), [], "it is under way");
+        assert_eq!(pool.take_new_names(), []);
+        assert_eq!(pool.look_up(&name("ntp.example")), LookUp::UnderWay);
+        found(&mut pool, "ntp.example", &[2, 1]);
+        assert_eq!(asked(&mut pool, 0), [socket(1), socket(2)], "nobody is asked twice");
+        assert!(!pool.is_resolving() && pool.invite(at(0), Gate::Shut).names.is_empty());
+    }
+
+    #[test]
+    fn a_name_that_no_longer_resolves_keeps_its_addresses() {
+        let mut pool = pool(&["ntp.example"]);
+        found(&mut pool, "ntp.example", &[2]);
+        pool.resolved(&name("ntp.example"), Err("no answer".to_owned()), at(0));
+        assert_eq!(asked(&mut pool, 0), [socket(2)]);
+    }
+
+    #[test]
+    fn a_name_that_was_never_resolved_is_asked_where_it_was_found_in_an_earlier_life_until_it_is_found_anew() {
+        let mut pool = pool(&["ntp.example", "found.example"]);
+        found(&mut pool, "found.example", &[3]);
+        pool.recall(|_| vec![socket(9)]);
+        assert_eq!(asked(&mut pool, 0), [socket(9), socket(3)]);
+        let invited = pool.invite(at(0), Gate::Shut);
+        assert_eq!(invited.names, [Unresolved { name: name("ntp.example"), is_asked: true }]);
+        pool.resolved(&name("ntp.example"), Err("no answer".to_owned()), at(0));
+        assert_eq!(asked(&mut pool, 0), [socket(9), socket(3)]);
+        found(&mut pool, "ntp.example", &[4]);
+        assert_eq!(asked(&mut pool, 0), [socket(4), socket(3)]);
+    }
+
+    #[test]
+    fn addresses_that_the_daemon_told_are_asked_without_dns_and_before_what_dns_says() {
+        let mut pool = ServerPool::default();
+        let server = Server { addresses: vec![socket(7), socket(8)], ..Server::from(name("ntp.example")) };
+        pool.set(vec![server], at(0));
+        let invited = pool.invite(at(0), Gate::Shut);
+        assert_eq!(invited.targets.iter().map(|t| t.socket).collect::<Vec<_>>(), [socket(7), socket(8)]);
+        assert!(invited.targets.iter().all(|t| t.is_the_daemons && t.voice == Voice::server("ntp.example")));
+        assert_eq!(pool.take_new_names(), [name("ntp.example")]);
+        found(&mut pool, "ntp.example", &[8, 1]);
+        assert_eq!(asked(&mut pool, 0), [socket(7), socket(8), socket(1)]);
+    }
+
+    #[test]
+    fn four_of_one_name_are_asked_and_two_of_each_of_four() {
+        let nine: Vec<u8> = (1..=9).collect();
+        let mut one = pool(&["a.example"]);
+        found(&mut one, "a.example", &nine);
+        assert_eq!(asked(&mut one, 0).len(), 4);
+        let mut four = pool(&["a.example", "b.example", "c.example", "192.0.2.200"]);
+        found(&mut four, "a.example", &nine);
+        found(&mut four, "b.example", &nine);
+        assert_eq!(asked(&mut four, 0), [socket(1), socket(2), socket(3), socket(4), socket(200)]);
+    }
+
+    #[test]
+    fn a_name_whose_every_address_is_anothers_takes_no_voice() {
+        let mut pool = pool(&["a.example", "b.example"]);
+        found(&mut pool, "a.example", &[1]);
+        found(&mut pool, "b.example", &[1]);
+        let invited = pool.invite(at(0), Gate::Shut);
+        assert_eq!((invited.targets.len(), invited.failures.len()), (1, 1));
+        assert!(invited.failures[0].voice.is_none() && invited.failures[0].source == "b.example");
+    }
+
+    #[test]
+    fn who_is_asked_too_often_is_not_asked_and_two_questions_come_with_a_real_disruption() {
+        let mut pool = pool(&["192.0.2.1"]);
+        (0..8).for_each(|_| assert_eq!(asked(&mut pool, 0).len(), 1));
+        let invited = pool.invite(at(0), Gate::Shut);
+        assert!(invited.targets.is_empty() && !invited.failures[0].asked, "{invited:?}");
+        assert_eq!(invited.failures[0].voice, Some(Voice::server("192.0.2.1")));
+        pool.set(servers(&["192.0.2.2"]), at(0));
+        pool.set(servers(&["192.0.2.1"]), at(0));
+        assert!(asked(&mut pool, 0).is_empty(), "to be named anew is no way around it");
+        pool.replenish(at(0));
+        assert_eq!((0..3).filter(|_| !asked(&mut pool, 0).is_empty()).count(), 2);
+    }
+
+    #[test]
+    fn deny_is_heeded_until_the_server_is_named_or_looked_up_anew() {
+        let mut pool = pool(&["192.0.2.1"]);
+        pool.at(socket(1)).heed(Kiss::Deny, at(0));
+        assert!(asked(&mut pool, 1_000).is_empty());
+        pool.set(servers(&["192.0.2.1"]), at(0));
+        assert_eq!(asked(&mut pool, 0), [socket(1)]);
+        pool.at(socket(1)).heed(Kiss::Deny, at(0));
+        assert_eq!(pool.take_names(), []);
+        assert_eq!(asked(&mut pool, 0), [socket(1)]);
+    }
+
+    #[test]
+    fn a_name_that_stays_keeps_what_is_known_of_it() {
+        let mut pool = pool(&["a.example", "b.example"]);
+        found(&mut pool, "a.example", &[1]);
+        pool.at(socket(1)).heed(Kiss::Rate { poll: Duration::from_secs(8) }, at(0));
+        pool.set(servers(&["c.example", "a.example", "a.example"]), at(0));
+        assert!(asked(&mut pool, 7).is_empty());
+        assert_eq!(asked(&mut pool, 8), [socket(1)]);
+        assert_eq!(pool.take_names(), [name("c.example"), name("a.example")]);
+        pool.resolved(&name("c.example"), Err("no such name".to_owned()), at(8));
+        assert_eq!(pool.take_new_names(), [], "only a refresh tries again");
+        pool.set(servers(&["d.example", "c.example"]), at(8));
+        assert_eq!(pool.take_new_names(), [name("d.example")]);
+        pool.set(vec![], at(8));
+        assert_eq!(pool.invite(at(8), Gate::Shut), Invited::default());
+    }
+
+    #[test]
+    fn a_road_that_is_another_voids_the_delays_and_nothing_else() {
+        let mut pool = pool(&["192.0.2.1"]);
+        pool.at(socket(1)).answered(Duration::from_millis(500));
+        assert_eq!(pool.invite(at(0), Gate::Shut).targets[0].patience, Duration::from_millis(1500));
+        pool.void_delays();
+        assert_eq!(pool.invite(at(0), Gate::Shut).targets[0].patience, Duration::from_secs(1));
+        assert_eq!(pool.at(socket(1)).reach(), (1, 1));
+    }
+
+    /// Something that happens to a pool of four names.
+    #[derive(Clone, Debug)]
+    enum Happening {
+        Found(usize, Vec<u8>),
+        Lost(usize),
+        Kiss(u8, u64),
+        Refresh,
+        Replenish,
+        Invite(u64),
+    }
+
+    const NAMES: [&str; 4] = ["a.example", "b.example", "2.pool.ntp.org", "192.0.2.200"];
+
+    fn happening() -> impl Strategy<Value = Happening> {
+        prop_oneof![
+            (0..3_usize, proptest::collection::vec(1..12_u8, 1..6)).prop_map(|(n, a)| Happening::Found(n, a)),
+            (0..3_usize).prop_map(Happening::Lost),
+            (1..12_u8, 0..2000_u64).prop_map(|(last, poll)| Happening::Kiss(last, poll)),
+            Just(Happening::Refresh),
+            Just(Happening::Replenish),
+            (0..4_u64).prop_map(Happening::Invite),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_is_without_a_voice_and_nobody_is_asked_twice_or_too_often(
+            happenings in proptest::collection::vec(happening(), 1..80),
+        ) {
+            let (mut pool, mut now) = (pool(&NAMES), 0);
+            let mut questions: HashMap<SocketAddr, Vec<u64>> = HashMap::new();
+            let mut replenished = 0;
+            for happening in happenings {
+                match happening {
+                    Happening::Found(n, last) => found(&mut pool, NAMES[n], &last),
+                    Happening::Lost(n) => pool.resolved(&name(NAMES[n]), Err("lost".to_owned()), at(now)),
+                    Happening::Kiss(last, poll) => {
+                        pool.at(socket(last)).heed(Kiss::Rate { poll: Duration::from_secs(poll) }, at(now));
+                    }
+                    Happening::Refresh => drop(pool.take_names()),
+                    Happening::Replenish => {
+                        replenished += 2;
+                        pool.replenish(at(now));
+                    }
+                    Happening::Invite(gap) => {
+                        now += gap;
+                        let invited = pool.invite(at(now), Gate::Shut);
+                        let sockets: HashSet<_> = invited.targets.iter().map(|t| t.socket).collect();
+                        prop_assert_eq!(sockets.len(), invited.targets.len());
+                        let heard_of = |text: &&str| {
+                            invited.targets.iter().any(|t| t.voice.operator == **text)
+                                || invited.failures.iter().any(|f| f.source == **text)
+                                || invited.failures.iter().filter_map(|f| f.voice.as_ref()).any(|v| v.operator == **text)
+                                || invited.names.iter().any(|u| u.name.to_string() == **text && !u.is_asked)
+                        };
+                        prop_assert!(NAMES.iter().all(heard_of), "{:?}", invited);
+                        sockets.into_iter().for_each(|socket| questions.entry(socket).or_default().push(now));
+                    }
+                }
+            }
+            for times in questions.values() {
+                for (first, from) in times.iter().enumerate() {
+                    for (last, until) in times.iter().enumerate().skip(first) {
+                        prop_assert!((last - first + 1) as u64 <= 8 + (until - from) / 2 + replenished);
+                    }
+                }
+            }
+        }
+    }
+}
