@@ -1,5 +1,6 @@
 //! The corridor: take an event, step the machine, publish, start the actions. Nothing is decided here.
 
+mod ask;
 mod once;
 mod perform;
 mod tell;
@@ -15,8 +16,9 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Action, Cause, Event, Gate, Machine, Snapshot};
+use crate::decision::{Action, Cause, Event, Gate, Machine, Policy, Snapshot};
 use crate::disruption::clock_set::ClockSet;
+use crate::disruption::hypervisor;
 use crate::disruption::notify::Notice;
 use crate::publish::bus::Face;
 use crate::publish::clockbound::ClockBoundPage;
@@ -24,6 +26,7 @@ use crate::publish::gate_page::{self, GatePage};
 use crate::publish::known::Known;
 use crate::publish::last_good::LastGood;
 use crate::publish::unit::{self, Watchdog};
+use crate::reference::{phc, vmclock};
 use crate::sys::clock::{boottime, clocks};
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
@@ -67,7 +70,7 @@ pub async fn run(
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     let known = Known::beside(&config.page);
     let mut corridor = Corridor {
-        machine: Machine::new(config.policy.clone(), epoch).knowing(known.read()),
+        machine: Machine::new(policy(&config), epoch).knowing(known.read()),
         alarm: Alarm::new().and_then(readable).map_err(Error::Alarm)?,
         performer: Performer::new(corrector, outcomes, &config),
         page,
@@ -147,9 +150,7 @@ impl Corridor {
     fn take(&mut self, event: Event) -> Result<(), Error> {
         debug!(?event, "event");
         tell::event(&event);
-        if matches!(event, Event::Started | Event::NetworkChanged) {
-            self.performer.refresh();
-        }
+        self.performer.heed(&event);
         let before = self.machine.snapshot();
         let actions = self.machine.step(event, clocks());
         let after = self.machine.snapshot();
@@ -171,7 +172,7 @@ impl Corridor {
     fn reload(&mut self, config: Config) {
         self.performer = self.performer.with(&config);
         self.performer.refresh();
-        self.machine.set_policy(config.policy);
+        self.machine.set_policy(policy(&config));
         info!("the configuration was read again");
     }
 
@@ -222,7 +223,9 @@ impl Corridor {
             | Action::AskDaemon(_)
             | Action::Freeze(_)
             | Action::ThawCarriers(_)
-            | Action::Thaw(_) => self.performer.start(action),
+            | Action::Thaw(_) => {
+                self.performer.start(action, self.machine.state().gate());
+            }
         }
     }
 
@@ -240,6 +243,13 @@ impl Corridor {
         }
         info!(epoch = self.machine.epoch().get(), "gate shut; the agent ends");
     }
+}
+
+/// The rules, with what the configuration does not say: whether this machine can stand still without a clock of it noticing.
+fn policy(config: &Config) -> Policy {
+    let has_witness = !phc::find(&config.root).is_empty() || vmclock::measure(&config.root).is_ok();
+    let may_pause = hypervisor::can_be_paused(&config.root) && !has_witness;
+    Policy { may_pause, ..config.policy.clone() }
 }
 
 /// ClockBound's page, if it is wanted; the gate is kept without it all the same.

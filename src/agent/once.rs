@@ -52,7 +52,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
     let alarm = Alarm::new().and_then(readable).map_err(Error::Alarm)?;
     let clock_set = ClockSet::new(clock.clone()).map_err(Error::Alarm)?;
     // Who steps a clock by hand does not mean to stop what runs.
-    let policy = Policy { freeze: None, ..config.policy.clone() };
+    let policy = Policy { freeze: None, ..super::policy(config) };
     let mut known = Known::beside(&config.page);
     let mut machine = Machine::new(policy, Epoch::default()).knowing(known.read());
     let mut outcome = Outcome::default();
@@ -77,6 +77,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
         };
         tell::event(&event);
         outcome.note(&event);
+        performer.heed(&event);
         let actions = machine.step(event, clocks());
         // The next who asks one reference counts on from here; where there is no place to keep it, it is the first proof.
         drop(known.note(machine.evidence()));
@@ -86,7 +87,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
             outcome.trouble = machine.trouble().to_string();
             return Ok(outcome);
         }
-        actions.into_iter().for_each(|action| performer.start(action));
+        actions.into_iter().for_each(|action| performer.start(action, machine.state().gate()));
         alarm.get_ref().set(machine.alarm()).map_err(Error::Alarm)?;
     }
 }

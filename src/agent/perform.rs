@@ -6,43 +6,49 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Action, Event, Failure, Fix, Forgotten, Frozen, Measurement, Way};
+use crate::decision::{Action, Event, Fix, Forgotten, Frozen, Gate, Way};
 use crate::disruption::callers::Callers;
-use crate::reference::{Question, References, ServerName, defaults, rtc};
+use crate::reference::{References, Server, ServerName, rtc};
 use crate::workload::{self, Thoroughness, Workloads};
 
+/// How long the daemon is waited for: after that it is asked again.
+const DAEMON_WITHIN: Duration = Duration::from_secs(30);
 /// What has not stopped by then is named, and the walk goes on: a sleep is held back for 4 s at most, a step for no longer.
 const FREEZE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The hands of the machine.
 #[derive(Clone, Debug)]
 pub struct Performer {
-    corrector: Arc<Corrector>,
-    references: Arc<References>,
-    events: Sender<Event>,
+    pub(super) corrector: Arc<Corrector>,
+    pub(super) references: Arc<References>,
+    pub(super) events: Sender<Event>,
     workloads: Arc<Workloads>,
-    callers: Callers,
+    pub(super) callers: Callers,
     /// Held by who freezes or thaws: they take turns, in the order of their orders.
     turn: Arc<Mutex<()>>,
-    rules: Arc<Rules>,
-    /// Whom we ask; held while that is being found out, none before it was.
-    asked: Arc<Mutex<Option<Vec<ServerName>>>>,
+    pub(super) rules: Arc<Rules>,
+    /// How the gate stood when this was ordered.
+    pub(super) gate: Gate,
+    /// Whom we ask; none before that was found out.
+    pub(super) asked: Arc<std::sync::Mutex<Option<Vec<Server>>>>,
+    /// Held while that is being found out; nobody who knows somebody to ask waits for it.
+    pub(super) finding: Arc<Mutex<()>>,
     /// What the RTC turned out to be worth at the last proof in this boot; none before that.
     rtc_worth: Arc<std::sync::Mutex<Option<rtc::Worth>>>,
 }
 
 #[derive(Debug)]
-struct Rules {
+pub(super) struct Rules {
     threshold: Duration,
-    measure_timeout: Duration,
+    pub(super) measure_timeout: Duration,
     daemon_timeout: Duration,
     /// Empty: ask those of the daemon, or the default ones.
-    servers: Vec<ServerName>,
-    root: PathBuf,
+    pub(super) servers: Vec<ServerName>,
+    pub(super) root: PathBuf,
 }
 
 impl From<&Config> for Rules {
@@ -50,7 +56,7 @@ impl From<&Config> for Rules {
         Self {
             threshold: config.policy.threshold,
             measure_timeout: config.measure_timeout,
-            daemon_timeout: config.policy.deadline,
+            daemon_timeout: config.policy.deadline.min(DAEMON_WITHIN),
             servers: config.servers.clone(),
             root: config.root.clone(),
         }
@@ -69,7 +75,9 @@ impl Performer {
             workloads: Arc::new(Workloads::new(config.workload_settings())),
             turn: Arc::default(),
             rules: Arc::new(Rules::from(config)),
+            gate: Gate::Shut,
             asked: Arc::default(),
+            finding: Arc::default(),
             rtc_worth: Arc::new(std::sync::Mutex::new(None)),
         }
     }
@@ -85,21 +93,15 @@ impl Performer {
         Self { rules: Arc::new(Rules::from(config)), ..self.clone() }
     }
 
-    /// Starts an action. Publishing is not among them: it is done before the actions, in the corridor.
-    pub fn start(&self, action: Action) {
-        let hands = self.clone();
+    /// Starts an action while the gate stands so. Publishing is not among them: it is done before the actions, in the corridor.
+    pub fn start(&self, action: Action, gate: Gate) {
+        let hands = Self { gate, ..self.clone() };
         tokio::spawn(async move {
             if let Some(event) = hands.perform(action).await {
                 // The loop has ended; so does what it ordered.
                 let _ = hands.events.send(event).await;
             }
         });
-    }
-
-    /// Finds out whom to ask and where they are, in the background: the network or the daemon may have changed.
-    pub fn refresh(&self) {
-        let hands = self.clone();
-        tokio::spawn(async move { hands.find_servers(&mut *hands.asked.lock().await).await });
     }
 
     async fn perform(&self, action: Action) -> Option<Event> {
@@ -109,7 +111,10 @@ impl Performer {
                 let rtc = self.rtc().await;
                 Event::Forgotten(epoch, Forgotten { rtc, ..self.corrector.forget().await })
             }
-            Action::Measure(epoch, round, Way::Own) => Event::Measured(epoch, round, self.measure().await),
+            Action::Measure(epoch, round, Way::Own) => {
+                self.ask(epoch, round).await;
+                return None;
+            }
             Action::Measure(epoch, round, Way::Daemon) => {
                 Event::Measured(epoch, round, self.corrector.measure(self.rules.daemon_timeout).await)
             }
@@ -122,35 +127,6 @@ impl Performer {
             Action::ThawCarriers(epoch) => Event::CarriersThawed(epoch, Ok(vec![])),
             Action::Thaw(epoch) => Event::Thawed(epoch, self.thaw().await),
             Action::LetSleep | Action::Complain(_) => return None,
-        })
-    }
-
-    /// Asks every reference once; whom, is found out first if it is not known.
-    pub(super) async fn measure(&self) -> Measurement {
-        {
-            let mut asked = self.asked.lock().await;
-            if asked.is_none() {
-                self.find_servers(&mut asked).await;
-            }
-        }
-        let mut told = Measurement::default();
-        match self.callers.measure(self.rules.measure_timeout).await {
-            Some(Ok(reading)) => told.readings.push(reading),
-            Some(Err(failure)) => told.failures.push(failure),
-            None => {}
-        }
-        let (references, rules) = (self.references.clone(), self.rules.clone());
-        let ask = move || {
-            let question = Question { hardware: Some(rules.root.clone()), ..rules.measure_timeout.into() };
-            let mut all = references.measure(question);
-            all.readings.extend(told.readings);
-            all.failures.extend(told.failures);
-            all
-        };
-        let asked = tokio::task::spawn_blocking(ask).await;
-        asked.unwrap_or_else(|error| {
-            let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
-            Measurement { failures: vec![failure], ..Measurement::default() }
         })
     }
 
@@ -208,21 +184,6 @@ impl Performer {
                 *worth.lock().unwrap_or_else(PoisonError::into_inner) = Some(rtc::worth(&reading));
             }
         });
-    }
-
-    async fn find_servers(&self, asked: &mut Option<Vec<ServerName>>) {
-        let mut servers = self.rules.servers.clone();
-        if servers.is_empty() {
-            let (defaults, origin) = defaults::servers(&self.rules.root, &self.corrector.servers().await);
-            if asked.as_ref() != Some(&defaults) {
-                let names: Vec<String> = defaults.iter().map(ToString::to_string).collect();
-                info!(%origin, servers = names.join(" "), "no servers are configured; asking these");
-            }
-            servers = defaults;
-        }
-        self.references.set_servers(servers.clone());
-        *asked = Some(servers);
-        self.references.refresh();
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::decision::{Failure, Reading};
+use crate::decision::{Failure, Reading, Voice};
 
 /// A question for the time: where the answer goes.
 pub type Question = oneshot::Sender<Result<Reading, String>>;
@@ -21,27 +21,35 @@ pub struct Callers(Arc<Mutex<Option<Line>>>);
 struct Line {
     /// Who is at its other end, for the log.
     source: &'static str,
+    /// Whom its answers count for.
+    voice: Voice,
     questions: mpsc::Sender<Question>,
 }
 
 impl Callers {
     /// Asks for the time; none when nobody is on the line.
     pub async fn measure(&self, within: Duration) -> Option<Result<Reading, Failure>> {
-        let Line { source, questions } = self.line().clone()?;
+        let Line { source, voice, questions } = self.line().clone()?;
         let (question, answer) = oneshot::channel();
         let asked = timeout(within, async {
             questions.send(question).await.map_err(|_| "hung up".to_owned())?;
             answer.await.map_err(|_| "hung up".to_owned())?
         });
         let answered = asked.await.unwrap_or_else(|_| Err("does not answer".to_owned()));
-        Some(answered.map_err(|why| Failure::remark(source, why)))
+        Some(answered.map_err(|why| Failure { voice: Some(voice), ..Failure::remark(source, why) }))
+    }
+
+    /// Who is on the line, and whom their answer counts for.
+    #[must_use]
+    pub fn on_the_line(&self) -> Option<(&'static str, Voice)> {
+        self.line().as_ref().map(|line| (line.source, line.voice.clone()))
     }
 
     /// Puts a caller on the line, until what is returned is dropped.
     #[must_use]
-    pub fn put_on_the_line(&self, source: &'static str) -> OnTheLine {
+    pub fn put_on_the_line(&self, source: &'static str, voice: Voice) -> OnTheLine {
         let (sender, questions) = mpsc::channel(1);
-        let line = Line { source, questions: sender };
+        let line = Line { source, voice, questions: sender };
         *self.line() = Some(line.clone());
         OnTheLine { callers: self.clone(), line, questions }
     }
@@ -86,14 +94,14 @@ mod tests {
     #[tokio::test]
     async fn the_last_who_came_is_asked_and_who_leaves_takes_nobody_else_off_the_line() {
         let callers = Callers::default();
-        let first = callers.put_on_the_line("first");
-        let mut second = callers.put_on_the_line("second");
+        let first = callers.put_on_the_line("first", Voice::server("first"));
+        let mut second = callers.put_on_the_line("second", Voice::server("second"));
         drop(first);
         let asking = callers.clone();
         let asked = tokio::spawn(async move { asking.measure(Duration::from_secs(10)).await });
         second.asked().await.send(Err("no watch".to_owned())).unwrap();
         let failure = asked.await.unwrap().unwrap().unwrap_err();
-        assert_eq!(failure, Failure::remark("second", "no watch"));
+        assert_eq!((failure.source.as_str(), failure.why.as_str()), ("second", "no watch"));
         drop(second);
         assert!(callers.measure(Duration::from_secs(10)).await.is_none());
     }
@@ -101,7 +109,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_does_not_answer_is_not_waited_for() {
         let callers = Callers::default();
-        let _silent = callers.put_on_the_line("silent");
+        let _silent = callers.put_on_the_line("silent", Voice::server("silent"));
         let failure = callers.measure(Duration::from_secs(1)).await.unwrap().unwrap_err();
         assert_eq!(failure.why, "does not answer");
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket};
 use tokio::sync::mpsc::Sender;
@@ -12,6 +13,10 @@ use crate::sys::readable::readable;
 /// RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and RTMGRP_IPV6_ROUTE of linux/rtnetlink.h.
 const GROUPS: u32 = 0x10 | 0x40 | 0x100 | 0x400;
 
+/// The first change is told at once, and then all of so long together: a link that comes up brings thirty addresses in half a
+/// second.
+const GATHER: Duration = Duration::from_secs(1);
+
 /// Sends an event for each burst of changes, until nobody listens.
 ///
 /// # Errors
@@ -21,9 +26,13 @@ pub async fn watch(events: Sender<Event>) -> io::Result<()> {
     loop {
         let mut ready = socket.readable().await?;
         match ready.try_io(|fd| drain(fd.get_ref())) {
-            // A full queue has an event in it that says the same or more.
             Ok(Ok(())) if events.is_closed() => return Ok(()),
-            Ok(Ok(())) => drop(events.try_send(Event::NetworkChanged)),
+            Ok(Ok(())) => {
+                // A full queue has an event in it that says the same or more.
+                drop(events.try_send(Event::NetworkChanged));
+                // What comes meanwhile waits in the socket, and is one event more.
+                tokio::time::sleep(GATHER).await;
+            }
             Ok(Err(error)) => return Err(error),
             Err(_would_block) => {}
         }

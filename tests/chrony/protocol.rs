@@ -173,7 +173,7 @@ fn another_user_is_told_to_be_root() -> Result<(), Failed> {
     let line = |start: &str| heard.lines().find(|l| l.starts_with(start)).unwrap_or_default().to_owned();
     assert!(line("tracking:").contains("closed to us; run as root"), "{heard}");
     let forgotten = line("forget:");
-    for part in ["Some(\"chronyd\")", "authenticated: false", "for reading only", "CAP_SYS_TIME"] {
+    for part in ["Some(\"chronyd\")", "authority: None", "for reading only", "CAP_SYS_TIME"] {
         assert!(forgotten.contains(part), "{part}: {heard}");
     }
     assert!(line("describe:").contains("chronyd"), "{heard}");

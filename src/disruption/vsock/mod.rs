@@ -20,7 +20,7 @@ use self::line::{Error, Line, SAYS_WITHIN, SOURCE};
 use self::wire::Request;
 use super::callers::{Callers, OnTheLine, Question};
 use super::notify::Notice;
-use crate::decision::{AtDeadline, Gate, Snapshot, State};
+use crate::decision::{AtDeadline, Gate, Snapshot, State, Voice};
 use crate::sys::readable::readable;
 use crate::sys::vsock;
 
@@ -105,7 +105,7 @@ async fn converse(line: &mut Line, desk: &Desk) -> Result<(), Error> {
     let request = Request::parse(&line.hear(SAYS_WITHIN).await?)?;
     info!(what = request.what.name(), tells_time = request.tells_time, "told by the hypervisor");
     // On the line before the notice: the first measurement follows at once.
-    let mut on_the_line = request.tells_time.then(|| desk.callers.put_on_the_line(SOURCE));
+    let mut on_the_line = request.tells_time.then(|| desk.callers.put_on_the_line(SOURCE, Voice::hypervisor()));
     let outcome = outcome(request, desk.clone());
     tokio::pin!(outcome);
     let snapshot = loop {

@@ -10,7 +10,7 @@ use zbus::{Connection, Variant, interface};
 
 use super::Face;
 use super::access::{Door, NOTIFY_ACTION, SYNC_ACTION};
-use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State};
+use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
 use crate::disruption::callers::OnTheLine;
 use crate::disruption::notify::Notice;
 pub use crate::disruption::notify::What;
@@ -117,7 +117,7 @@ impl Agent {
         let word = Word::take(told, &self.face.root).map_err(|error| Error::InvalidArgument(error.to_string()))?;
         let until = Instant::now() + patience(wait_ms);
         // On the line before the notice: the first measurement follows at once.
-        let line = self.face.callers.put_on_the_line(SOURCE);
+        let line = self.face.callers.put_on_the_line(SOURCE, Voice::server(SOURCE));
         let answer = self.tell(what.event(), until).await?;
         tokio::select! {
             settled = self.settled(&answer, until) => Ok(answer_of(&settled?)),

@@ -1,0 +1,140 @@
+//! Asking the references: whom, and how what they say comes back. Nothing here waits for a name, a bus or a daemon where an
+//! address is known.
+
+use std::ops::ControlFlow;
+use std::sync::{MutexGuard, PoisonError};
+
+use tracing::{info, warn};
+
+use super::perform::Performer;
+use crate::decision::{Cause, Epoch, Event, Failure, Measurement, Round, Waiting};
+use crate::reference::{Caller, Question, Server, caller, defaults};
+
+impl Performer {
+    /// What an event means for whom we ask, and for what is known of them.
+    pub(super) fn heed(&self, event: &Event) {
+        match event {
+            Event::Started => self.refresh(),
+            Event::NetworkChanged => {
+                self.references.network_changed();
+                self.references.refresh();
+                self.refresh();
+            }
+            Event::Disrupted(Cause::Resume { .. } | Cause::Restore | Cause::Pause { .. }) | Event::Woken(_) => {
+                self.references.network_changed();
+                // Whatever was asked before: a disruption that is real has its two exchanges.
+                self.references.replenish();
+            }
+            Event::Disrupted(_)
+            | Event::Sleeping(_)
+            | Event::Forgotten(..)
+            | Event::Measured(..)
+            | Event::Stepped(..)
+            | Event::HandedOver(..)
+            | Event::DaemonAsked(..)
+            | Event::Frozen(..)
+            | Event::Thawed(..)
+            | Event::CarriersThawed(..)
+            | Event::Accepted
+            | Event::Reckon
+            | Event::SourceLost(_)
+            | Event::Alarm => {}
+        }
+    }
+
+    /// Asks every reference at once, and passes on whatever comes as it comes.
+    pub(super) async fn ask(&self, epoch: Epoch, round: Round) {
+        let question = self.question().await;
+        let (references, events) = (self.references.clone(), self.events.clone());
+        let ask = move || {
+            references.ask(question, &mut |measurement| {
+                // The loop has ended; so does what it ordered.
+                match events.blocking_send(Event::Measured(epoch, round, measurement)) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            });
+        };
+        if let Err(error) = tokio::task::spawn_blocking(ask).await {
+            let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
+            let measurement = Measurement { failures: vec![failure], ..Measurement::default() };
+            let _ = self.events.send(Event::Measured(epoch, round, measurement)).await;
+        }
+        // For the next time: the daemon may have others by now.
+        self.find_servers().await;
+    }
+
+    /// Asks every reference once, until nobody is waited for.
+    pub(super) async fn measure(&self) -> Measurement {
+        let question = self.question().await;
+        let references = self.references.clone();
+        let asked = tokio::task::spawn_blocking(move || references.measure(question)).await;
+        asked.unwrap_or_else(|error| {
+            let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
+            Measurement { failures: vec![failure], ..Measurement::default() }
+        })
+    }
+
+    async fn question(&self) -> Question {
+        if self.asked().is_none() {
+            self.find_servers().await;
+        }
+        Question {
+            timeout: self.rules.measure_timeout,
+            gate: self.gate,
+            hardware: Some(self.rules.root.clone()),
+            callers: self.ask_callers(),
+        }
+    }
+
+    /// Who is on the line is asked beside the servers.
+    fn ask_callers(&self) -> Vec<Caller> {
+        let Some((source, voice)) = self.callers.on_the_line() else { return vec![] };
+        let waiting = Waiting { source: source.to_owned(), voice };
+        let (answer, asked) = match caller(waiting) {
+            Ok(ends) => ends,
+            Err(error) => {
+                warn!(%error, "cannot ask {source} for the time");
+                return vec![];
+            }
+        };
+        let (callers, within) = (self.callers.clone(), self.rules.measure_timeout);
+        tokio::spawn(async move {
+            if let Some(outcome) = callers.measure(within).await {
+                answer.give(outcome);
+            }
+        });
+        vec![asked]
+    }
+
+    /// Finds out whom to ask and where they are, in the background: the network or the daemon may have changed.
+    pub fn refresh(&self) {
+        let hands = self.clone();
+        tokio::spawn(async move { hands.find_servers().await });
+    }
+
+    async fn find_servers(&self) {
+        let _turn = self.finding.lock().await;
+        let configured: Vec<Server> = self.rules.servers.iter().cloned().map(Server::from).collect();
+        let servers = if configured.is_empty() {
+            let (defaults, origin) = defaults::servers(&self.rules.root, &self.corrector.servers().await);
+            let defaults: Vec<Server> = defaults.into_iter().map(Server::from).collect();
+            if self.asked().as_ref() != Some(&defaults) {
+                let names: Vec<String> = defaults.iter().map(|server| server.name.to_string()).collect();
+                info!(%origin, servers = names.join(" "), "no servers are configured; asking these");
+            }
+            defaults
+        } else {
+            configured
+        };
+        if self.asked().as_ref() != Some(&servers) {
+            self.references.set_servers(servers.clone());
+            self.references.refresh();
+            *self.asked() = Some(servers);
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Vec<Server>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
