@@ -32,7 +32,7 @@ impl Floor {
     #[must_use]
     pub fn name(&self) -> String {
         match self.file.as_ref().filter(|file| file.time > self.release) {
-            Some(file) => format!("the date of {} ({})", file.path, file.time.date()),
+            Some(file) => format!("the date of {} ({})", file.path, file.time.minute()),
             None => format!("the release of this program ({})", self.release.date()),
         }
     }

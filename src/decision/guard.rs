@@ -20,12 +20,12 @@ const SECS_PER_DAY: i64 = 86_400;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The references name a time before this program was written.
-    #[error("the references say that it is {}, before the release of this program", .0.date())]
+    #[error("the references say that it is {}, before the release of this program", .0.minute())]
     BelowRelease(Realtime),
     /// One reference names a time before that of a file.
     #[error(
         "one reference says that it is {}, before the date of {file} ({}); a second reference that agrees is believed, and \
-         `clockgate accept` or removing the file if its date is wrong", truth.date(), floor.date()
+         `clockgate accept` or removing the file if its date is wrong", truth.minute(), floor.minute()
     )]
     BelowFloor {
         /// The time that the reference says.

@@ -71,6 +71,13 @@ impl Realtime {
 }
 
 impl Realtime {
+    /// Day and minute in UTC, `2026-11-01 09:30 UTC`.
+    #[must_use]
+    pub fn minute(self) -> String {
+        let minutes = self.as_secs().rem_euclid(86_400) / 60;
+        format!("{} {:02}:{:02} UTC", self.date(), minutes / 60, minutes % 60)
+    }
+
     /// The day in UTC, `2026-11-01` (days to civil, Howard Hinnant's algorithm).
     #[must_use]
     pub fn date(self) -> String {
@@ -289,6 +296,7 @@ mod tests {
         assert_eq!(words(273_600_000), "3 d 4 h behind");
         assert_eq!(Realtime::from_secs(1_793_491_200).date(), "2026-11-01");
         assert_eq!(Realtime::from_secs(951_782_400).date(), "2000-02-29");
+        assert_eq!(Realtime::from_secs(1_793_491_200 + 34_230).minute(), "2026-11-01 09:30 UTC");
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl Machine {
     /// The clock should be right now: a second, fresh exchange, which the hand-over to the daemon may overlap.
     pub(super) fn verify(&mut self, now: &Clocks) -> Vec<Action> {
         self.exchange.fresh_after(now.boot);
+        self.attempt.failures = 0;
         self.state = State::Settling;
         // Made to forget once more, the daemon would throw away what it has just learned.
         let hands_over = self.way == Some(Way::Own) && self.policy.correction != Correction::None;

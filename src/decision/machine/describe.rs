@@ -16,6 +16,9 @@ impl Machine {
             State::Suspended => "the machine is going to sleep".to_owned(),
             State::Disrupted if self.attempt.ended == 0 => format!("{}: measuring", self.cause),
             State::Disrupted => format!("{}: {}", self.cause, self.reason.trouble),
+            State::Settling if self.attempt.failures > 0 => {
+                format!("{}: not verified by a second exchange: {}", self.cause, self.reason.trouble)
+            }
             State::Settling => format!("{}: verifying with a second exchange", self.cause),
             State::Synchronized => String::new(),
             State::FreeRunning => format!("could not measure again: {}", self.reason.trouble),
@@ -28,7 +31,7 @@ impl Machine {
     pub(super) fn what_helps(&self, found: &Contradiction) -> String {
         let undo = if self.evidence.last.is_some() { "`clockgate sync --reckoned` sets it by reckoning, " } else { "" };
         format!(
-            "{found}, and {}; {undo}`clockgate accept` says that this time is meant (both as root, both end unproven)",
+            "{found}, and {}; {undo}`clockgate accept` says that this time is meant (as root; the gate then opens unproven)",
             self.reason.trouble
         )
     }

@@ -297,13 +297,22 @@ impl Machine {
                     Purpose::Offset => self.verify(now),
                     // Asked anew: whoever needs a time that is about right may answer now.
                     Purpose::Floor => self.ask_anew(now),
-                    Purpose::Reckoning => self.open_unproven("set by dead reckoning, which proves nothing", now),
+                    Purpose::Reckoning => {
+                        let mut actions = vec![Action::HandOver(self.epoch)];
+                        actions.extend(self.open_unproven("set by dead reckoning, which proves nothing", now));
+                        actions
+                    }
                 }
             }
             Err(StepError::Superseded { .. }) => self.ask_anew(now),
             Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) if purpose == Purpose::Floor => {
-                let why = format!("{}; {error}", self.reason.trouble);
-                self.answered(Trouble::wrong(why), false, now)
+                let known =
+                    self.contradiction(now).map_or(self.reason.trouble.to_string(), |found| self.what_helps(&found));
+                self.answered(
+                    Trouble::wrong(format!("{known}; it cannot be brought up to that time: {error}")),
+                    false,
+                    now,
+                )
             }
             Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) => {
                 self.answered(Trouble::wrong(error.to_string()), false, now)

@@ -39,11 +39,12 @@ impl Machine {
         vec![]
     }
 
-    /// A supported proof, and the first one, begin the count of what a single voice may change.
+    /// A supported proof, one that the RTC supports, and the first one begin the count of what a single voice may change.
     fn learn(&mut self, agreement: &Agreement, now: &Clocks) {
         let known = Reckoning { at: *now, truth: agreement.truth(), width: agreement.root_distance, sleeps: 0 };
+        let rtc_agrees = self.evidence.rtc_agrees(agreement.truth(), agreement.as_of, self.policy.max_drift_ppm);
         let anchor = match self.evidence.anchor {
-            Some(anchor) if !agreement.is_supported() => anchor,
+            Some(anchor) if !agreement.is_supported() && !rtc_agrees => anchor,
             Some(_) | None => known,
         };
         self.evidence = Evidence {
