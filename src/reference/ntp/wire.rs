@@ -234,10 +234,17 @@ fn power_of_two(exponent: i8) -> Duration {
     }
 }
 
-/// Seconds with sixteen binary digits after the point, rounded up to nanoseconds.
+/// Seconds with sixteen binary digits after the point, rounded up to nanoseconds; a little less than zero is zero.
+///
+/// RFC 5905 has the format unsigned, and chronyd reads it so (util.c, UTI_Ntp32ToDouble). But RFC 1305 section 3.2.1 lets the
+/// root delay be negative, ntpd reads it signed (ntp_proto.c, process_packet, FPTOD) and servers are seen that send 0xffffff1b:
+/// their own round trip came out below zero, which is no distance. All ones are not taken for that: chronyd writes them for
+/// whatever is too large (UTI_DoubleToNtp32). A second below zero and more is nobody's rounding, and stays as large as it reads.
 fn short(packet: &[u8; PACKET_LEN], at: usize) -> Duration {
-    let value = u64_at(packet, at) >> 32;
-    Duration::from_nanos((value * 1_000_000_000).div_ceil(1 << 16))
+    match u64_at(packet, at) >> 32 {
+        0xffff_0000..=0xffff_fffe => Duration::ZERO,
+        value => Duration::from_nanos((value * 1_000_000_000).div_ceil(1 << 16)),
+    }
 }
 
 fn u64_at(packet: &[u8; PACKET_LEN], at: usize) -> u64 {
@@ -335,6 +342,18 @@ mod tests {
             assert!(matches!(heard(&worse), Err(Error::Distance(_))), "{worse:?}");
         }
         assert!(heard(&Answer { precision: -128, ..good() }).is_ok());
+    }
+
+    #[test]
+    fn a_root_delay_or_dispersion_a_little_below_zero_is_zero_and_the_largest_is_not() {
+        for little in [0xffff_ff1b, 0xffff_fffe, 0xffff_0000] {
+            let reply = heard(&Answer { root_delay: little, root_dispersion: little, ..good() }).unwrap();
+            assert_eq!((reply.root_delay, reply.root_dispersion), (Duration::ZERO, Duration::ZERO));
+        }
+        for large in [u32::MAX, 0xfffe_ffff, 0x8000_0000] {
+            assert!(matches!(heard(&Answer { root_delay: large, ..good() }), Err(Error::Distance(_))));
+            assert!(matches!(heard(&Answer { root_dispersion: large, ..good() }), Err(Error::Distance(_))));
+        }
     }
 
     #[test]
