@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Fix, Forgotten, Frozen, Gate, Way};
 use crate::disruption::callers::Callers;
-use crate::reference::{References, Server, ServerName, rtc};
+use crate::reference::{MEMORY_FILE, References, Server, ServerName, rtc};
 use crate::workload::{self, Thoroughness, Workloads};
 
 /// How long the daemon is waited for: after that it is asked again.
@@ -67,9 +67,11 @@ impl Performer {
     /// Hands that send what came of it to `events`.
     #[must_use]
     pub fn new(corrector: Corrector, events: Sender<Event>, config: &Config) -> Self {
+        let references = References::new(config.servers.clone());
+        references.set_memory(config.root.join(MEMORY_FILE));
         Self {
             corrector: Arc::new(corrector),
-            references: Arc::new(References::new(config.servers.clone())),
+            references: Arc::new(references),
             events,
             callers: Callers::default(),
             workloads: Arc::new(Workloads::new(config.workload_settings())),

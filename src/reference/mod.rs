@@ -6,6 +6,7 @@ mod caller;
 pub mod defaults;
 mod exchange;
 mod hardware;
+mod memory;
 mod moment;
 pub mod ntp;
 mod participant;
@@ -26,6 +27,9 @@ pub use server::Server;
 pub use server_name::{Error as ServerNameError, NTP_PORT, ServerName};
 
 use crate::decision::Realtime;
+
+/// The file below the root that keeps the last addresses of every name, see [`References::set_memory`].
+pub const MEMORY_FILE: &str = "var/lib/clockgate/addresses";
 
 /// 2026-11-01, about when this program was written: no true time is earlier. NTP's timestamps, which do not name their era,
 /// are read as the nearest to it, which is right until 2094. Our own clock is no measure of that: it is in doubt.

@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use tracing::debug;
 
 use super::exchange::exchange;
+use super::memory::Memory;
 use super::question::Question;
 use super::resolver;
 use super::server::Server;
@@ -27,6 +30,8 @@ pub struct References {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pool: Mutex<ServerPool>,
+    /// What was found in earlier lives. Locked while the file is written, which is never on an exchange's way.
+    memory: Mutex<Memory>,
     /// Told whenever a look-up ends.
     looked_up: Condvar,
     /// The exchanges under way, told likewise.
@@ -45,6 +50,14 @@ impl References {
     /// Replaces the servers. What is known of those that stay is kept; who refused to be asked is asked anew.
     pub fn set_servers<S: Into<Server>>(&self, servers: Vec<S>) {
         self.shared.pool().set(servers.into_iter().map(Into::into).collect(), boottime());
+    }
+
+    /// Keeps the last addresses of every name in this file, and asks at those that are there until a name is found anew. Reads
+    /// the file; it is written in the background, by a look-up that found something new.
+    pub fn set_memory(&self, path: PathBuf) {
+        let memory = Memory::read(path);
+        self.shared.pool().remember(memory.names());
+        *self.shared.memory() = memory;
     }
 
     /// Begins to look every name up again; blocks nobody. A name that does not resolve keeps the addresses it had. Who refused
@@ -128,6 +141,7 @@ impl Shared {
     }
 
     fn resolved(&self, name: &ServerName, found: Result<Vec<SocketAddr>, resolver::Error>) {
+        let addresses = found.as_ref().ok().cloned().unwrap_or_default();
         self.pool().resolved(name, found.map_err(|error| in_words(&error)), boottime());
         self.looked_up.notify_all();
         self.listening().retain(|ring| match ring.upgrade() {
@@ -138,6 +152,19 @@ impl Shared {
             }
             None => false,
         });
+        // Last of all, when everybody knows.
+        let mut memory = self.memory();
+        if !addresses.is_empty()
+            && name.address().is_none()
+            && memory.note(name, &addresses)
+            && let Err(error) = memory.write()
+        {
+            debug!(%error, "the addresses of the servers are not kept");
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

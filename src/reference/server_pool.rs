@@ -21,6 +21,8 @@ pub struct ServerPool {
     entries: Vec<Entry>,
     /// What is known of each address that was asked, whoever's it is.
     addresses: HashMap<SocketAddr, Address>,
+    /// Where each name was last found, in this life or an earlier one.
+    remembered: HashMap<ServerName, Vec<SocketAddr>>,
 }
 
 #[derive(Debug)]
@@ -97,15 +99,14 @@ impl ServerPool {
             self.entries.push(entry);
         }
         self.addresses.values_mut().for_each(Address::forgive);
+        self.recall();
         self.tidy(now);
     }
 
-    /// Gives the names that were never resolved the addresses that they had in an earlier life.
-    #[cfg(test)]
-    pub fn recall(&mut self, remembered: impl Fn(&ServerName) -> Vec<SocketAddr>) {
-        for entry in self.entries.iter_mut().filter(|e| e.look_up != LookUp::Found && e.found.is_empty()) {
-            entry.found = remembered(&entry.server.name);
-        }
+    /// What names were found at in an earlier life; those not resolved in this one are asked there.
+    pub fn remember(&mut self, names: &[(ServerName, Vec<SocketAddr>)]) {
+        self.remembered.extend(names.iter().cloned());
+        self.recall();
     }
 
     /// Every name that is no address, marked from now on as being looked up; who refused us is asked anew.
@@ -124,7 +125,10 @@ impl ServerPool {
         let Some(entry) = self.entries.iter_mut().find(|e| e.server.name == *name) else { return };
         entry.is_under_way = false;
         match found {
-            Ok(sockets) => (entry.look_up, entry.found) = (LookUp::Found, sockets),
+            Ok(sockets) => {
+                self.remembered.insert(name.clone(), sockets.clone());
+                (entry.look_up, entry.found) = (LookUp::Found, sockets);
+            }
             Err(why) if entry.look_up != LookUp::Found => entry.look_up = LookUp::Failed(why),
             Err(_) => {}
         }
@@ -216,6 +220,12 @@ impl ServerPool {
         if !heard_of && !sockets.is_empty() && asked.is_empty() {
             let why = "its addresses are asked under another name as well: one server, one voice";
             invited.failures.push(Failure { asked: false, ..Failure::remark(name.to_string(), why) });
+        }
+    }
+
+    fn recall(&mut self) {
+        for entry in self.entries.iter_mut().filter(|e| e.look_up != LookUp::Found && e.found.is_empty()) {
+            entry.found = self.remembered.get(&entry.server.name).cloned().unwrap_or_default();
         }
     }
 
@@ -331,7 +341,7 @@ mod tests {
     fn a_name_that_was_never_resolved_is_asked_where_it_was_found_in_an_earlier_life_until_it_is_found_anew() {
         let mut pool = pool(&["ntp.example", "found.example"]);
         found(&mut pool, "found.example", &[3]);
-        pool.recall(|_| vec![socket(9)]);
+        pool.remember(&[(name("ntp.example"), vec![socket(9)]), (name("found.example"), vec![socket(9)])]);
         assert_eq!(asked(&mut pool, 0), [socket(9), socket(3)]);
         let invited = pool.invite(at(0), Gate::Shut);
         assert_eq!(invited.names, [Unresolved { name: name("ntp.example"), is_asked: true }]);
@@ -339,6 +349,9 @@ mod tests {
         assert_eq!(asked(&mut pool, 0), [socket(9), socket(3)]);
         found(&mut pool, "ntp.example", &[4]);
         assert_eq!(asked(&mut pool, 0), [socket(4), socket(3)]);
+        pool.set(vec![], at(0));
+        pool.set(servers(&["ntp.example"]), at(0));
+        assert_eq!(asked(&mut pool, 0), [socket(4)], "nor is a name forgotten that leaves for a while");
     }
 
     #[test]

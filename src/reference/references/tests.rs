@@ -304,3 +304,20 @@ fn a_question_that_could_not_be_sent_takes_nothing_from_the_bucket() {
         assert!(references.measure(SHORT).failures[0].asked);
     }
 }
+
+#[test]
+fn a_name_that_cannot_be_resolved_after_a_reboot_is_asked_where_it_was() {
+    let server = fake::Server::ahead(Offset::ZERO);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("addresses");
+    let name: ServerName = format!("ntp.invalid:{}", server.address.port()).parse().unwrap();
+    let first = References::new(vec![name.clone()]);
+    first.set_memory(path.clone());
+    first.shared.resolved(&name, Ok(vec![server.address]));
+    let second = References::new(vec![name.clone()]);
+    second.set_memory(path.clone());
+    let measured = second.measure(LONG);
+    assert_eq!(sources(&measured.readings), [format!("{} (ntp.invalid)", server.address)]);
+    assert_eq!(measured.readings[0].voice, Voice::server(name.to_string()));
+    assert!(measured.failures.is_empty(), "{measured:?}");
+}
