@@ -6,28 +6,23 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
-use super::caller::Caller;
 use super::hardware;
 use super::ntp::conversation::Error;
 use super::ntp::wire;
+use super::others::{Others, PATIENCE_OTHERS};
 use super::participant::{Heard, Participant};
 use super::question::Question;
 use super::references::Shared;
-use super::server_name::ServerName;
-use super::server_pool::{Invited, LookUp, Unresolved};
-use crate::decision::{Boottime, Failure, Gate, Measurement, Reading, Voice, Waiting};
+use super::server_pool::{Invited, LookUp};
+use crate::decision::{Boottime, Failure, Gate, Measurement, Reading, Waiting};
 use crate::sys::adjtimex;
 use crate::sys::clock::boottime;
 use crate::sys::timerfd::Alarm;
-
-/// How long a name or a caller is waited for once somebody has answered; as long as a server that was never heard.
-const PATIENCE_OTHERS: Duration = Duration::from_secs(1);
 
 /// Asks everybody, and reports the whole of what is known whenever something came, whenever somebody's time was up, and at the
 /// end, until it is told to break off. The last report has nobody waiting.
@@ -63,24 +58,11 @@ struct Exchange<'a> {
     /// Who is not asked, and who of this machine's own clocks and of the callers did not answer.
     failures: Vec<Failure>,
     participants: Vec<Participant>,
-    names: Vec<Name>,
-    /// Those who have not answered.
-    callers: Vec<Caller>,
-    callers_are_waited_for: bool,
-    /// Rings when a look-up ends; none where no name matters.
+    others: Others,
+    /// Rings when a look-up ends; none where the kernel had no descriptor left.
     looked_up: Option<Arc<EventFd>>,
     /// Whether something is to be told; at first that there is nobody to ask.
     news: bool,
-}
-
-/// A name whose look-up may bring somebody in.
-#[derive(Debug)]
-struct Name {
-    name: ServerName,
-    /// Whether somebody is asked for it meanwhile, at an address known otherwise.
-    is_asked: bool,
-    /// Whether it is waited for: only where nobody's address was known.
-    is_waited_for: bool,
 }
 
 impl<'a> Exchange<'a> {
@@ -99,13 +81,10 @@ impl<'a> Exchange<'a> {
             readings: vec![],
             failures: vec![],
             participants: vec![],
-            names: vec![],
-            callers: question.callers,
-            callers_are_waited_for: true,
+            others: Others::new(&invited.names, nobody_is_known, question.callers),
             looked_up,
             news: false,
         };
-        exchange.names = invited.names.iter().map(|n| Name::new(n, nobody_is_known)).collect();
         exchange.take_in(invited);
         exchange.news |= !exchange.is_open();
         exchange
@@ -127,9 +106,8 @@ impl<'a> Exchange<'a> {
 
     /// Where nobody's address is known every name is looked up anew, otherwise those that never were.
     fn look_up_names(&mut self) {
-        let nobody_is_known = self.names.iter().any(|n| n.is_waited_for);
         let mut pool = self.shared.pool();
-        let names = if nobody_is_known { pool.take_names() } else { pool.take_new_names() };
+        let names = if self.others.names_are_waited_for() { pool.take_unfound_names() } else { pool.take_new_names() };
         drop(pool);
         self.shared.look_up(names);
         self.see_names();
@@ -167,7 +145,7 @@ impl<'a> Exchange<'a> {
     fn wait(&self, alarm: &Alarm) -> io::Result<()> {
         let mut fds = vec![PollFd::new(alarm.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.looked_up.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
-        fds.extend(self.callers.iter().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
+        fds.extend(self.others.callers().map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
         let open = self.participants.iter().filter_map(Participant::conversation);
         fds.extend(open.map(|c| PollFd::new(c.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, PollTimeout::NONE) {
@@ -198,26 +176,13 @@ impl<'a> Exchange<'a> {
             self.news = true;
         }
         if now >= self.began + PATIENCE_OTHERS {
-            self.give_up_others();
+            self.news |= self.others.give_up();
         }
-    }
-
-    /// Whether a name or a caller is waited for.
-    fn others_are_waited_for(&self) -> bool {
-        self.names.iter().any(|n| n.is_waited_for) || (self.callers_are_waited_for && !self.callers.is_empty())
-    }
-
-    fn give_up_others(&mut self) {
-        self.news |= self.others_are_waited_for();
-        self.names.iter_mut().for_each(|name| name.is_waited_for = false);
-        self.callers_are_waited_for = false;
     }
 
     /// Whether anybody can still answer.
     fn is_open(&self) -> bool {
-        self.participants.iter().any(|p| p.conversation().is_some())
-            || !self.callers.is_empty()
-            || !self.names.is_empty()
+        self.participants.iter().any(|p| p.conversation().is_some()) || !self.others.are_gone()
     }
 
     /// When there is something to be done, if nothing comes.
@@ -226,7 +191,7 @@ impl<'a> Exchange<'a> {
         if !self.readings.is_empty() {
             let patience = self.participants.iter().map(Participant::time_is_up_at).min();
             next = next.min(patience.unwrap_or(Boottime::NEVER));
-            if self.others_are_waited_for() {
+            if self.others.are_waited_for() {
                 next = next.min(self.began + PATIENCE_OTHERS);
             }
         }
@@ -257,31 +222,24 @@ impl<'a> Exchange<'a> {
                 }
             }
         }
-        self.hear_callers();
+        for outcome in self.others.hear_callers() {
+            self.news = true;
+            match outcome {
+                Ok(reading) => self.readings.push(reading),
+                Err(failure) => self.failures.push(failure),
+            }
+        }
         if self.looked_up.as_ref().is_some_and(|ring| ring.read().is_ok()) {
             self.see_names();
         }
     }
 
-    fn hear_callers(&mut self) {
-        let (readings, failures, news) = (&mut self.readings, &mut self.failures, &mut self.news);
-        self.callers.retain(|caller| {
-            match caller.hear() {
-                None => return true,
-                Some(Ok(reading)) => readings.push(reading),
-                Some(Err(failure)) => failures.push(failure),
-            }
-            *news = true;
-            false
-        });
-    }
-
     /// Asks those whose names were found, and lets go of the names that were not.
     fn see_names(&mut self) {
-        for name in std::mem::take(&mut self.names) {
+        for name in self.others.take_names() {
             let look_up = self.shared.pool().look_up(&name.name);
             match look_up {
-                LookUp::UnderWay | LookUp::Never => self.names.push(name),
+                LookUp::UnderWay | LookUp::Never => self.others.keep(name),
                 LookUp::Found => {
                     let asked: Vec<SocketAddr> = self.participants.iter().map(|p| p.target.socket).collect();
                     let invited = self.shared.pool().invite_found(&name.name, &asked, boottime(), self.gate);
@@ -289,7 +247,7 @@ impl<'a> Exchange<'a> {
                     self.news = true;
                 }
                 LookUp::Failed(why) => {
-                    self.failures.extend((!name.is_asked).then(|| name.failure(&why)));
+                    self.failures.extend(name.failure(&why));
                     self.news = true;
                 }
             }
@@ -302,7 +260,7 @@ impl<'a> Exchange<'a> {
             overdue(self.shared, participant, now);
             self.news = true;
         }
-        self.give_up_others();
+        self.news |= self.others.give_up();
     }
 
     /// We can listen to nobody.
@@ -315,34 +273,12 @@ impl<'a> Exchange<'a> {
 
     /// All that is known now.
     fn so_far(&self) -> Measurement {
-        let names = |waited_for: bool| self.names.iter().filter(move |n| n.is_waited_for == waited_for && !n.is_asked);
         let mut failures = self.failures.clone();
         failures.extend(self.participants.iter().filter_map(Participant::failure));
-        failures.extend(names(false).map(|name| name.failure("its name is still being resolved")));
+        failures.extend(self.others.failures());
         let mut waiting: Vec<Waiting> = self.participants.iter().filter_map(Participant::waiting).collect();
-        waiting.extend(names(true).map(Name::waiting));
-        if self.callers_are_waited_for {
-            waiting.extend(self.callers.iter().map(|c| c.waiting.clone()));
-        } else {
-            failures.extend(self.callers.iter().map(|c| c.failure("does not answer")));
-        }
+        waiting.extend(self.others.waiting());
         Measurement { readings: self.readings.clone(), failures, waiting, rate_ppm: self.rate_ppm.max(rate_ppm()) }
-    }
-}
-
-impl Name {
-    fn new(unresolved: &Unresolved, nobody_is_known: bool) -> Self {
-        let Unresolved { name, is_asked } = unresolved.clone();
-        Self { name, is_asked, is_waited_for: nobody_is_known }
-    }
-
-    fn waiting(&self) -> Waiting {
-        Waiting { source: self.name.to_string(), voice: Voice::server(self.name.to_string()) }
-    }
-
-    fn failure(&self, why: &str) -> Failure {
-        let voice = Some(Voice::server(self.name.to_string()));
-        Failure { voice, asked: false, ..Failure::remark(self.name.to_string(), why) }
     }
 }
 

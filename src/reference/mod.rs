@@ -9,6 +9,7 @@ mod hardware;
 mod memory;
 mod moment;
 pub mod ntp;
+mod others;
 mod participant;
 pub mod phc;
 mod question;

@@ -132,7 +132,9 @@ impl Shared {
     pub(super) fn listen(&self) -> Option<Arc<EventFd>> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let ring = Arc::new(EventFd::from_value_and_flags(0, flags).ok()?);
-        self.listening().push(Arc::downgrade(&ring));
+        let mut listening = self.listening();
+        listening.retain(|other| other.strong_count() > 0);
+        listening.push(Arc::downgrade(&ring));
         Some(ring)
     }
 
@@ -140,9 +142,12 @@ impl Shared {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn resolved(&self, name: &ServerName, found: Result<Vec<SocketAddr>, resolver::Error>) {
+    fn resolved(self: &Arc<Self>, name: &ServerName, found: Result<Vec<SocketAddr>, resolver::Error>) {
         let addresses = found.as_ref().ok().cloned().unwrap_or_default();
-        self.pool().resolved(name, found.map_err(|error| in_words(&error)), boottime());
+        let again = self.pool().resolved(name, found.map_err(|error| in_words(&error)), boottime());
+        if again {
+            self.look_up(vec![name.clone()]);
+        }
         self.looked_up.notify_all();
         self.listening().retain(|ring| match ring.upgrade() {
             // It can only be full, and then it rings already.

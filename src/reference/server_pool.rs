@@ -32,6 +32,8 @@ struct Entry {
     found: Vec<SocketAddr>,
     look_up: LookUp,
     is_under_way: bool,
+    /// Somebody wanted it looked up while it was: what comes of that may be of a network that is gone.
+    is_due_again: bool,
 }
 
 /// What came of looking a name up.
@@ -112,6 +114,7 @@ impl ServerPool {
     /// Every name that is no address, marked from now on as being looked up; who refused us is asked anew.
     pub fn take_names(&mut self) -> Vec<ServerName> {
         self.addresses.values_mut().for_each(Address::forgive);
+        self.entries.iter_mut().for_each(|e| e.is_due_again = e.is_under_way);
         self.entries.iter_mut().filter_map(Entry::take_name).collect()
     }
 
@@ -120,10 +123,17 @@ impl ServerPool {
         self.entries.iter_mut().filter(|e| e.look_up == LookUp::Never).filter_map(Entry::take_name).collect()
     }
 
-    /// What a look-up found; a name that no longer resolves keeps its old addresses.
-    pub fn resolved(&mut self, name: &ServerName, found: Result<Vec<SocketAddr>, String>, now: Boottime) {
-        let Some(entry) = self.entries.iter_mut().find(|e| e.server.name == *name) else { return };
-        entry.is_under_way = false;
+    /// The names that were looked up in vain, or never, marked from now on as being so.
+    pub fn take_unfound_names(&mut self) -> Vec<ServerName> {
+        self.entries.iter_mut().filter(|e| e.look_up != LookUp::Found).filter_map(Entry::take_name).collect()
+    }
+
+    /// What a look-up found, and whether another one is to begin, which is under way from now on; a name that no longer
+    /// resolves keeps its old addresses.
+    pub fn resolved(&mut self, name: &ServerName, found: Result<Vec<SocketAddr>, String>, now: Boottime) -> bool {
+        let Some(entry) = self.entries.iter_mut().find(|e| e.server.name == *name) else { return false };
+        entry.is_under_way = std::mem::take(&mut entry.is_due_again);
+        let again = entry.is_under_way;
         match found {
             Ok(sockets) => {
                 self.remembered.insert(name.clone(), sockets.clone());
@@ -133,6 +143,7 @@ impl ServerPool {
             Err(_) => {}
         }
         self.tidy(now);
+        again
     }
 
     /// Whether a look-up is under way.
@@ -143,6 +154,7 @@ impl ServerPool {
     /// What came of looking this name up.
     pub fn look_up(&self, name: &ServerName) -> LookUp {
         match self.entry(name) {
+            Some(entry) if entry.look_up == LookUp::Found => LookUp::Found,
             Some(entry) if entry.is_under_way => LookUp::UnderWay,
             Some(entry) => entry.look_up.clone(),
             None => LookUp::Failed("it is no longer among the servers".to_owned()),
@@ -248,7 +260,7 @@ struct Asking {
 
 impl Entry {
     const fn new(server: Server) -> Self {
-        Self { server, found: vec![], look_up: LookUp::Never, is_under_way: false }
+        Self { server, found: vec![], look_up: LookUp::Never, is_under_way: false, is_due_again: false }
     }
 
     /// Its addresses: what it is, what the daemon told, what was found.
@@ -306,7 +318,11 @@ mod tests {
     }
 
     fn found(pool: &mut ServerPool, text: &str, last: &[u8]) {
-        pool.resolved(&name(text), Ok(last.iter().map(|l| socket(*l)).collect()), at(0));
+        while pool.resolved(&name(text), Ok(last.iter().map(|l| socket(*l)).collect()), at(0)) {}
+    }
+
+    fn lost(pool: &mut ServerPool, text: &str) {
+        while pool.resolved(&name(text), Err("no answer".to_owned()), at(0)) {}
     }
 
     fn asked(pool: &mut ServerPool, secs: u64) -> Vec<SocketAddr> {
@@ -321,7 +337,6 @@ mod tests {
         assert_eq!((first.targets.len(), first.names), (1, vec![unresolved]));
         assert_eq!(pool.look_up(&name("ntp.example")), LookUp::Never);
         assert_eq!(pool.take_names(), [name("ntp.example")]);
-        assert_eq!(pool.take_names(), [], "it is under way");
         assert_eq!(pool.take_new_names(), []);
         assert_eq!(pool.look_up(&name("ntp.example")), LookUp::UnderWay);
         found(&mut pool, "ntp.example", &[2, 1]);
@@ -330,10 +345,20 @@ mod tests {
     }
 
     #[test]
+    fn a_look_up_that_is_wanted_during_another_follows_it_once() {
+        let mut pool = pool(&["ntp.example"]);
+        assert_eq!(pool.take_names(), [name("ntp.example")]);
+        (0..30).for_each(|_| assert_eq!(pool.take_names(), []));
+        assert!(pool.resolved(&name("ntp.example"), Err("no network".to_owned()), at(0)) && pool.is_resolving());
+        assert_eq!(pool.look_up(&name("ntp.example")), LookUp::UnderWay);
+        assert!(!pool.resolved(&name("ntp.example"), Ok(vec![socket(1)]), at(0)) && !pool.is_resolving());
+    }
+
+    #[test]
     fn a_name_that_no_longer_resolves_keeps_its_addresses() {
         let mut pool = pool(&["ntp.example"]);
         found(&mut pool, "ntp.example", &[2]);
-        pool.resolved(&name("ntp.example"), Err("no answer".to_owned()), at(0));
+        lost(&mut pool, "ntp.example");
         assert_eq!(asked(&mut pool, 0), [socket(2)]);
     }
 
@@ -345,7 +370,7 @@ mod tests {
         assert_eq!(asked(&mut pool, 0), [socket(9), socket(3)]);
         let invited = pool.invite(at(0), Gate::Shut);
         assert_eq!(invited.names, [Unresolved { name: name("ntp.example"), is_asked: true }]);
-        pool.resolved(&name("ntp.example"), Err("no answer".to_owned()), at(0));
+        lost(&mut pool, "ntp.example");
         assert_eq!(asked(&mut pool, 0), [socket(9), socket(3)]);
         found(&mut pool, "ntp.example", &[4]);
         assert_eq!(asked(&mut pool, 0), [socket(4), socket(3)]);
@@ -424,7 +449,7 @@ mod tests {
         assert!(asked(&mut pool, 7).is_empty());
         assert_eq!(asked(&mut pool, 8), [socket(1)]);
         assert_eq!(pool.take_names(), [name("c.example"), name("a.example")]);
-        pool.resolved(&name("c.example"), Err("no such name".to_owned()), at(8));
+        lost(&mut pool, "c.example");
         assert_eq!(pool.take_new_names(), [], "only a refresh tries again");
         pool.set(servers(&["d.example", "c.example"]), at(8));
         assert_eq!(pool.take_new_names(), [name("d.example")]);
@@ -477,7 +502,7 @@ mod tests {
             for happening in happenings {
                 match happening {
                     Happening::Found(n, last) => found(&mut pool, NAMES[n], &last),
-                    Happening::Lost(n) => pool.resolved(&name(NAMES[n]), Err("lost".to_owned()), at(now)),
+                    Happening::Lost(n) => lost(&mut pool, NAMES[n]),
                     Happening::Kiss(last, poll) => {
                         pool.at(socket(last)).heed(Kiss::Rate { poll: Duration::from_secs(poll) }, at(now));
                     }

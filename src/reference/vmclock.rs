@@ -154,7 +154,7 @@ fn scaled(elapsed: u64, period: u64, shift: u8) -> u128 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::sys::vmclock::fake::FakePage;
 
@@ -232,9 +232,9 @@ mod tests {
         assert!(matches!(measure(root.path()), Err(Error::BadCounter)));
     }
 
-    #[test]
-    fn a_page_that_is_right_agrees_with_the_system_clock() {
-        let Some(id) = counter::ID else { return };
+    /// A page and a clock source as a hypervisor would have them; none where the counter cannot be read.
+    pub(crate) fn root_with_a_page_that_is_right() -> Option<tempfile::TempDir> {
+        let id = counter::ID?;
         let root = tempfile::tempdir().unwrap();
         let sources = root.path().join(CLOCKSOURCES);
         fs::create_dir_all(sources.parent().unwrap()).unwrap();
@@ -245,6 +245,12 @@ mod tests {
         let time =
             Time { counter_id: id, counter_value: counter::read(), secs: now / 1_000_000_000, frac, ..gigahertz() };
         FakePage { time: Some(time), ..FakePage::new(1) }.write(root.path());
+        Some(root)
+    }
+
+    #[test]
+    fn a_page_that_is_right_agrees_with_the_system_clock() {
+        let Some(root) = root_with_a_page_that_is_right() else { return };
         let reading = measure(root.path()).unwrap();
         // The real counter is not exactly 1 GHz, and this machine may be busy: a second is near enough.
         assert!(reading.offset.abs() < Duration::from_secs(1), "{reading:?}");

@@ -321,3 +321,19 @@ fn a_name_that_cannot_be_resolved_after_a_reboot_is_asked_where_it_was() {
     assert_eq!(measured.readings[0].voice, Voice::server(name.to_string()));
     assert!(measured.failures.is_empty(), "{measured:?}");
 }
+
+#[test]
+fn the_hypervisors_clock_is_told_at_once_and_the_servers_are_waited_for_as_ever() {
+    let Some(root) = crate::reference::vmclock::tests::root_with_a_page_that_is_right() else { return };
+    let silent = silent();
+    let mut reports = vec![];
+    let question = Question { hardware: Some(root.path().into()), ..LONG.into() };
+    known(&[&silent]).ask(question, &mut |measured| {
+        reports.push(measured);
+        if reports.len() == 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    let voices = |m: &Measurement| m.readings.iter().map(|r| r.voice.clone()).collect::<Vec<_>>();
+    assert!(reports.iter().all(|r| voices(r) == [Voice::hypervisor()]), "{reports:?}");
+    assert_eq!((reports[0].waiting.len(), reports[0].failures.len()), (1, 0));
+    assert_eq!((reports[1].waiting.len(), reports[1].failures.len()), (0, 1), "its second is over");
+}

@@ -1,0 +1,120 @@
+//! Who may join an exchange without being a server that we asked: names that are being looked up, and callers.
+
+use std::time::Duration;
+
+use super::caller::Caller;
+use super::server_name::ServerName;
+use super::server_pool::Unresolved;
+use crate::decision::{Failure, Reading, Voice, Waiting};
+
+/// How long they are waited for once somebody has answered: as long as a server that was never heard.
+pub const PATIENCE_OTHERS: Duration = Duration::from_secs(1);
+
+/// Who may still join.
+#[derive(Debug)]
+pub struct Others {
+    names: Vec<Name>,
+    /// Those who have not answered.
+    callers: Vec<Caller>,
+    callers_are_waited_for: bool,
+}
+
+/// A name whose look-up may bring somebody in.
+#[derive(Debug)]
+pub struct Name {
+    /// The name.
+    pub name: ServerName,
+    /// Whether somebody is asked for it meanwhile, at an address known otherwise.
+    is_asked: bool,
+    /// Whether it is waited for: only where nobody's address was known.
+    is_waited_for: bool,
+}
+
+impl Others {
+    /// These names, which are waited for where nobody's address is known, and these callers, which always are.
+    pub fn new(names: &[Unresolved], nobody_is_known: bool, callers: Vec<Caller>) -> Self {
+        let name = |unresolved: &Unresolved| {
+            let Unresolved { name, is_asked } = unresolved.clone();
+            Name { name, is_asked, is_waited_for: nobody_is_known }
+        };
+        Self { names: names.iter().map(name).collect(), callers, callers_are_waited_for: true }
+    }
+
+    /// Whether nobody can join any more.
+    pub const fn are_gone(&self) -> bool {
+        self.names.is_empty() && self.callers.is_empty()
+    }
+
+    /// Whether somebody is waited for.
+    pub fn are_waited_for(&self) -> bool {
+        self.names_are_waited_for() || (self.callers_are_waited_for && !self.callers.is_empty())
+    }
+
+    /// Whether nobody's address was known, and a look-up is waited for.
+    pub fn names_are_waited_for(&self) -> bool {
+        self.names.iter().any(|n| n.is_waited_for)
+    }
+
+    /// Nobody is waited for any longer, and everybody is still welcome; says whether that changed anything.
+    pub fn give_up(&mut self) -> bool {
+        let changes = self.are_waited_for();
+        self.names.iter_mut().for_each(|name| name.is_waited_for = false);
+        self.callers_are_waited_for = false;
+        changes
+    }
+
+    /// Those to listen to.
+    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.callers.iter()
+    }
+
+    /// What callers have answered.
+    pub fn hear_callers(&mut self) -> Vec<Result<Reading, Failure>> {
+        let mut outcomes = vec![];
+        self.callers.retain(|caller| match caller.hear() {
+            None => true,
+            Some(outcome) => {
+                outcomes.push(outcome);
+                false
+            }
+        });
+        outcomes
+    }
+
+    /// The names, to see what became of each; those of which nothing has are to be kept.
+    pub fn take_names(&mut self) -> Vec<Name> {
+        std::mem::take(&mut self.names)
+    }
+
+    /// Nothing has become of it yet.
+    pub fn keep(&mut self, name: Name) {
+        self.names.push(name);
+    }
+
+    /// Who is waited for.
+    pub fn waiting(&self) -> impl Iterator<Item = Waiting> {
+        let names = self.names.iter().filter(|n| n.is_waited_for && !n.is_asked).map(Name::waiting);
+        let callers = self.callers.iter().filter(|_| self.callers_are_waited_for).map(|c| c.waiting.clone());
+        names.chain(callers)
+    }
+
+    /// Who no longer is, and has not joined.
+    pub fn failures(&self) -> impl Iterator<Item = Failure> {
+        let names = self.names.iter().filter(|n| !n.is_waited_for);
+        let names = names.filter_map(|name| name.failure("its name is still being resolved"));
+        let callers = self.callers.iter().filter(|_| !self.callers_are_waited_for);
+        names.chain(callers.map(|caller| caller.failure("does not answer")))
+    }
+}
+
+impl Name {
+    /// That nobody is asked for it; none where somebody is.
+    pub fn failure(&self, why: &str) -> Option<Failure> {
+        let voice = Some(Voice::server(self.name.to_string()));
+        (!self.is_asked).then(|| Failure { voice, asked: false, ..Failure::remark(self.name.to_string(), why) })
+    }
+
+    fn waiting(&self) -> Waiting {
+        Waiting { source: self.name.to_string(), voice: Voice::server(self.name.to_string()) }
+    }
+}
