@@ -31,6 +31,7 @@ fn main() {
         trial("one_chronyd_behind_two_addresses_says_the_same_upstream_twice", one_behind_two_addresses),
         trial("a_chronyd_without_a_reference_of_its_own_proves_nothing", without_a_reference),
         trial("a_chronyd_that_may_not_answer_us_is_silent", that_may_not_answer),
+        trial("a_chronyd_with_a_guard_time_answers_a_repetition", with_a_guard_time),
         trial("measure_prints_a_table_and_json", a_table_and_json),
         rooted("an_empty_root_measures_an_address_and_says_why_a_name_fails", an_empty_root),
         rooted("the_configurations_servers_and_the_daemons_claim_are_printed", the_daemons_claim),
@@ -86,6 +87,19 @@ fn that_may_not_answer() -> Outcome {
         measured.failures.iter().any(|f| f.why.contains("no answer within 400 ms")).then_some(measured)
     })?;
     check(measured.readings.is_empty(), &measured)
+}
+
+fn with_a_guard_time() -> Outcome {
+    // It drops what comes within 2 s of the question before (chrony.conf(5), ratelimit).
+    let server = Chronyd::start("local stratum 3\nallow\nratelimit interval 1 burst 1 leak 4")?;
+    let name = server.at("127.0.0.1")?;
+    let references = until(|| {
+        let references = References::new(vec![name.clone()]);
+        (!references.measure(PATIENCE).readings.is_empty()).then_some(references)
+    })?;
+    // Nobody else is there to answer: it is waited for, and one of the repetitions is late enough.
+    let second = references.measure(PATIENCE);
+    check(second.readings.len() == 1, &second)
 }
 
 fn a_table_and_json() -> Outcome {

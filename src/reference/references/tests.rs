@@ -47,6 +47,37 @@ fn sources(readings: &[Reading]) -> Vec<&str> {
     readings.iter().map(|r| r.source.as_str()).collect()
 }
 
+/// Every report of an exchange, to the end or until `act` breaks off; what has to hold for each is looked at.
+fn reports(
+    references: &References,
+    question: impl Into<Question>,
+    mut act: impl FnMut(&Measurement) -> ControlFlow<()>,
+) -> Vec<Measurement> {
+    let (mut reports, mut broken): (Vec<Measurement>, bool) = (vec![], false);
+    references.ask(question.into(), &mut |measured| {
+        assert!(!broken, "told to break off, and it went on");
+        if let Some(before) = reports.last() {
+            assert_ne!(*before, measured, "nothing new");
+            assert!(measured.readings.starts_with(&before.readings), "{before:?} {measured:?}");
+        }
+        let mut each: Vec<&str> = measured.waiting.iter().map(|w| w.source.as_str()).collect();
+        each.extend(sources(&measured.readings));
+        each.extend(measured.failures.iter().map(|f| f.source.as_str()));
+        each.sort_unstable();
+        assert!(each.windows(2).all(|two| two[0] != two[1]), "somebody twice: {measured:?}");
+        let then = act(&measured);
+        broken = then.is_break();
+        reports.push(measured);
+        then
+    });
+    assert!(broken || reports.last().is_some_and(|last| last.waiting.is_empty()), "{reports:?}");
+    reports
+}
+
+const fn to_the_end(_: &Measurement) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 fn why<'a>(measured: &'a Measurement, source: &str) -> &'a Failure {
     measured.failures.iter().find(|f| f.source.starts_with(source)).unwrap()
 }
@@ -145,21 +176,19 @@ fn names_are_asked_as_they_are_found() {
     };
     // Under way from here on: nobody else looks them up.
     assert_eq!(references.shared.pool().take_names().len(), 2);
-    let mut reports = vec![];
-    std::thread::scope(|scope| {
+    let reports = std::thread::scope(|scope| {
         scope.spawn(|| {
             while references.shared.listening().is_empty() {
                 std::thread::yield_now();
             }
             found(0, "one.invalid");
         });
-        references.ask(LONG.into(), &mut |measured| {
+        reports(&references, LONG, |measured| {
             if measured.readings.len() == 1 {
                 found(1, "two.invalid");
             }
-            reports.push(measured);
             ControlFlow::Continue(())
-        });
+        })
     });
     let first = reports.iter().find(|r| r.readings.len() == 1).unwrap();
     assert!(first.readings[0].source.contains("(one.invalid)"), "{first:?}");
@@ -187,11 +216,7 @@ fn what_tells_two_names_of_one_machine_is_read_and_whole_seconds_tell_nothing() 
 #[test]
 fn a_silent_server_does_not_delay_the_word_of_the_others() {
     let (good, silent) = (fake::Server::ahead(Offset::ZERO), silent());
-    let mut reports = vec![];
-    known(&[&silent, &good]).ask(LONG.into(), &mut |measured| {
-        reports.push(measured);
-        ControlFlow::Break(())
-    });
+    let reports = reports(&known(&[&silent, &good]), LONG, |_| ControlFlow::Break(()));
     let [only] = &reports[..] else { panic!("{reports:?}") };
     assert_eq!(sources(&only.readings), [good.address.to_string()]);
     assert_eq!(
@@ -206,12 +231,10 @@ fn whose_time_is_up_has_failed_and_a_late_answer_counts_and_is_waited_for_the_ne
     let (release, may) = mpsc::channel();
     let (good, slow) = (fake::Server::ahead(Offset::ZERO), held(may));
     let references = known(&[&good, &slow]);
-    let mut reports = vec![];
-    references.ask(LONG.into(), &mut |measured| {
+    let reports = reports(&references, LONG, |measured| {
         if measured.failures.iter().any(|f| f.why.contains("no answer within")) {
             release.send(()).unwrap();
         }
-        reports.push(measured);
         ControlFlow::Continue(())
     });
     let states: Vec<_> = reports.iter().map(|r| (r.readings.len(), r.failures.len(), r.waiting.len())).collect();
@@ -227,11 +250,7 @@ fn whose_time_is_up_has_failed_and_a_late_answer_counts_and_is_waited_for_the_ne
 fn where_nobody_answers_everybody_is_waited_for_until_the_timeout_and_asked_again() {
     let servers = [silent(), silent()];
     let began = boottime();
-    let mut reports = vec![];
-    known(&servers.each_ref()).ask(Duration::from_millis(1200).into(), &mut |measured| {
-        reports.push(measured);
-        ControlFlow::Continue(())
-    });
+    let reports = reports(&known(&servers.each_ref()), Duration::from_millis(1200), to_the_end);
     assert!(boottime().since(began) >= Duration::from_millis(1200));
     let [last] = &reports[..] else { panic!("{reports:?}") };
     assert!(last.waiting.is_empty() && last.failures.iter().all(|f| f.asked), "{last:?}");
@@ -240,11 +259,7 @@ fn where_nobody_answers_everybody_is_waited_for_until_the_timeout_and_asked_agai
 
 #[test]
 fn nobody_to_ask_is_one_report_and_no_wait() {
-    let mut reports = vec![];
-    named(&[]).ask(LONG.into(), &mut |measured| {
-        reports.push(measured);
-        ControlFlow::Continue(())
-    });
+    let reports = reports(&named(&[]), LONG, to_the_end);
     let [only] = &reports[..] else { panic!("{reports:?}") };
     assert!(only.readings.is_empty() && only.failures.is_empty() && only.waiting.is_empty());
 }
@@ -269,15 +284,13 @@ fn a_caller_is_asked_beside_the_servers_and_waited_for_like_one() {
     let (answers, answering) = caller(waiting("a caller")).unwrap();
     let (hangs_up, hanging_up) = caller(waiting("another")).unwrap();
     let mut ends = Some((answers, hangs_up));
-    let mut reports = vec![];
     let question = Question { callers: vec![answering, hanging_up], ..LONG.into() };
-    known(&[&server]).ask(question, &mut |measured| {
+    let reports = reports(&known(&[&server]), question, |measured| {
         if let Some((answers, hangs_up)) = ends.take() {
             let told = Reading { source: "a caller".to_owned(), kind: Kind::Told, ..measured.readings[0].clone() };
             answers.give(Ok(told));
             drop(hangs_up);
         }
-        reports.push(measured);
         ControlFlow::Continue(())
     });
     let [first, last] = &reports[..] else { panic!("{reports:?}") };
@@ -326,14 +339,34 @@ fn a_name_that_cannot_be_resolved_after_a_reboot_is_asked_where_it_was() {
 fn the_hypervisors_clock_is_told_at_once_and_the_servers_are_waited_for_as_ever() {
     let Some(root) = crate::reference::vmclock::tests::root_with_a_page_that_is_right() else { return };
     let silent = silent();
-    let mut reports = vec![];
     let question = Question { hardware: Some(root.path().into()), ..LONG.into() };
-    known(&[&silent]).ask(question, &mut |measured| {
-        reports.push(measured);
-        if reports.len() == 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    let reports = reports(&known(&[&silent]), question, |measured| {
+        if measured.waiting.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let voices = |m: &Measurement| m.readings.iter().map(|r| r.voice.clone()).collect::<Vec<_>>();
     assert!(reports.iter().all(|r| voices(r) == [Voice::hypervisor()]), "{reports:?}");
     assert_eq!((reports[0].waiting.len(), reports[0].failures.len()), (1, 0));
     assert_eq!((reports[1].waiting.len(), reports[1].failures.len()), (0, 1), "its second is over");
+}
+
+#[test]
+fn a_storm_of_network_events_stands_in_no_exchanges_way() {
+    let server = fake::Server::ahead(Offset::ZERO);
+    let servers = || vec![numeric(&server), "slow.invalid".parse().unwrap()];
+    let references = References::new(servers());
+    // Under way from here on, for ever.
+    assert_eq!(references.shared.pool().take_names().len(), 1);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                references.set_servers(servers());
+                references.network_changed();
+                references.refresh();
+            }
+        });
+        let measured: Vec<Measurement> = (0..8).map(|_| references.measure(LONG)).collect();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(measured.iter().all(|m| m.readings.len() == 1), "{measured:?}");
+    });
 }
