@@ -18,7 +18,7 @@ use super::others::{Others, PATIENCE_OTHERS};
 use super::participant::{Heard, Participant};
 use super::question::Question;
 use super::references::Shared;
-use super::server_pool::{Invited, LookUp};
+use super::server_pool::{Invited, LookUp, is_anothers};
 use crate::decision::{Boottime, Failure, Gate, Measurement, Reading, Waiting};
 use crate::sys::adjtimex;
 use crate::sys::clock::boottime;
@@ -243,6 +243,8 @@ impl<'a> Exchange<'a> {
                 LookUp::Found => {
                     let asked: Vec<SocketAddr> = self.participants.iter().map(|p| p.target.socket).collect();
                     let invited = self.shared.pool().invite_found(&name.name, &asked, boottime(), self.gate);
+                    let nobody_new = invited.targets.is_empty() && invited.failures.is_empty();
+                    self.failures.extend((nobody_new && !name.is_asked).then(|| is_anothers(&name.name)));
                     self.take_in(invited);
                     self.news = true;
                 }

@@ -25,7 +25,7 @@ pub struct Name {
     /// The name.
     pub name: ServerName,
     /// Whether somebody is asked for it meanwhile, at an address known otherwise.
-    is_asked: bool,
+    pub is_asked: bool,
     /// Whether it is waited for: only where nobody's address was known.
     is_waited_for: bool,
 }

@@ -230,8 +230,7 @@ impl ServerPool {
             }
         }
         if !heard_of && !sockets.is_empty() && asked.is_empty() {
-            let why = "its addresses are asked under another name as well: one server, one voice";
-            invited.failures.push(Failure { asked: false, ..Failure::remark(name.to_string(), why) });
+            invited.failures.push(is_anothers(name));
         }
     }
 
@@ -250,6 +249,12 @@ impl ServerPool {
     fn entry(&self, name: &ServerName) -> Option<&Entry> {
         self.entries.iter().find(|e| e.server.name == *name)
     }
+}
+
+/// What is said of a name whose every address is asked as another's: it takes no voice from a majority.
+pub fn is_anothers(name: &ServerName) -> Failure {
+    let why = "its addresses are asked under another name as well: one server, one voice";
+    Failure { asked: false, ..Failure::remark(name.to_string(), why) }
 }
 
 #[derive(Clone, Copy)]

@@ -78,8 +78,12 @@ const fn to_the_end(_: &Measurement) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
+fn why_of<'a>(measured: &'a Measurement, source: &str) -> Option<&'a Failure> {
+    measured.failures.iter().find(|f| f.source.starts_with(source))
+}
+
 fn why<'a>(measured: &'a Measurement, source: &str) -> &'a Failure {
-    measured.failures.iter().find(|f| f.source.starts_with(source)).unwrap()
+    why_of(measured, source).unwrap()
 }
 
 #[test]
@@ -194,6 +198,22 @@ fn names_are_asked_as_they_are_found() {
     assert!(first.readings[0].source.contains("(one.invalid)"), "{first:?}");
     let last = reports.last().unwrap();
     assert!(last.readings.len() == 2 && last.waiting.is_empty() && last.failures.is_empty(), "{last:?}");
+}
+
+#[test]
+fn a_name_that_is_found_where_another_is_asked_is_said_to_be_and_takes_no_voice() {
+    let servers = [fake::Server::ahead(Offset::ZERO), silent()];
+    let references = References::new(vec![numeric(&servers[0]), numeric(&servers[1]), "also.invalid".parse().unwrap()]);
+    assert_eq!(references.shared.pool().take_names().len(), 1);
+    let last = reports(&references, LONG, |measured| {
+        if why_of(measured, "also.invalid").is_some_and(|f| f.voice.is_some()) {
+            references.shared.resolved(&"also.invalid".parse().unwrap(), Ok(vec![servers[0].address]));
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(())
+    });
+    let also = why(last.last().unwrap(), "also.invalid");
+    assert!(also.voice.is_none() && also.why.contains("one server, one voice"), "{also:?}");
 }
 
 #[test]
