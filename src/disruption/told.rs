@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Cause, Epoch, Kind, Leap, Offset, Reading, Realtime, Snapshot, Voice, drift};
+use crate::decision::{Boottime, Cause, Epoch, Kind, Leap, Offset, Reading, Realtime, Snapshot, Voice, drift, forward};
 use crate::sys::clock::{boottime, standing};
 use crate::sys::vmclock::VmClock;
 
@@ -14,6 +14,8 @@ pub const SOURCE: &str = "the caller (notify --time)";
 const ARRIVES_WITHIN: Duration = Duration::from_secs(5);
 /// A daemon bends BOOTTIME's rate by 8.3 % at most, until it is made to forget.
 const BENT_PPM: u32 = 100_000;
+/// What it goes wrong by as it ages: the rate that a bound grows by (`max-drift-ppm` by default).
+const AGES_PPM: u32 = 500;
 
 /// A time, and when it was that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,20 +84,21 @@ impl Word {
         if !self.holds(published) {
             return Err("was told before the last disruption, and is void".to_owned());
         }
-        let age = boottime().since(self.told.as_of);
+        let as_of = boottime();
+        let age = as_of.since(self.told.as_of);
         // The first question comes just after the daemon forgot; from there on the rate is known.
         let bent = *self.bent.get_or_insert_with(|| drift(age, BENT_PPM));
-        let since_boot = i64::try_from(self.told.as_of.as_nanos()).unwrap_or(i64::MAX);
+        let since_boot = i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX);
         let local = Realtime::from_nanos(since_boot) + standing().real_minus_boot;
-        let offset: Offset = self.told.at - local;
+        let offset: Offset = self.told.at + forward(age) - local;
         Ok(Reading {
             source: SOURCE.to_owned(),
             voice: Voice::server(SOURCE),
             kind: Kind::Told,
-            as_of: self.told.as_of,
+            as_of,
             local,
             offset,
-            root_distance: self.told.bound.saturating_add(bent),
+            root_distance: self.told.bound.saturating_add(bent).saturating_add(drift(age, AGES_PPM)),
             authenticated: false,
             leap: Leap::None,
             stratum: None,
@@ -167,7 +170,11 @@ mod tests {
         // A tenth of a second on the way, at a rate that nobody knew: a hundredth more.
         assert!(soon.root_distance >= Duration::from_millis(30), "{soon:?}");
         assert!(!soon.authenticated && first.kind == Kind::Told);
-        let later = alone(&word.reading(&epoch(4, Cause::Restore)).unwrap(), Duration::from_secs(60));
+        // A minute ago, at the same unknown rate for a tenth of a second: older by a minute at 500 ppm.
+        word.told.as_of = Boottime::from_nanos(word.told.as_of.as_nanos() - 60_000_000_000);
+        word.told.at = word.told.at + Offset::from_secs(-60);
+        let later = alone(&word.reading(&epoch(4, Cause::Restore)).unwrap(), Duration::ZERO);
+        assert!((later.offset - soon.offset).abs() < Duration::from_millis(1), "{later:?}");
         let grown = later.root_distance - soon.root_distance;
         assert!(grown >= Duration::from_millis(30) && grown < Duration::from_millis(40), "{grown:?}");
     }
