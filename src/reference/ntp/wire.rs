@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+pub use super::kiss::Kiss;
 use super::timestamp::Timestamp;
 use crate::decision::Leap;
 
@@ -53,46 +54,6 @@ pub struct Reply {
     pub receive: Timestamp,
     /// When its answer left (T3).
     pub transmit: Timestamp,
-}
-
-/// What a stratum of zero says instead of the time (RFC 5905 section 7.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kiss {
-    /// We ask too often.
-    Rate {
-        /// The poll interval that it wants us to keep (RFC 5905 section 7.4; `ntpd` and chronyd send their own limit in it).
-        poll: Duration,
-    },
-    /// We may not ask at all.
-    Deny,
-    /// We may not ask, by a rule of the server's administrator.
-    Restricted,
-    /// Something else, which asks nothing of us.
-    Other([u8; 4]),
-}
-
-impl Kiss {
-    /// Four letters, which a zero in their place is not: that is how chronyd says that it has no reference at all.
-    fn from_code(code: [u8; 4], poll: i8) -> Option<Self> {
-        match &code {
-            b"RATE" => Some(Self::Rate { poll: power_of_two(poll) }),
-            b"DENY" => Some(Self::Deny),
-            b"RSTR" => Some(Self::Restricted),
-            letters if letters.iter().all(u8::is_ascii_graphic) => Some(Self::Other(code)),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Kiss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rate { .. } => f.write_str("RATE"),
-            Self::Deny => f.write_str("DENY"),
-            Self::Restricted => f.write_str("RSTR"),
-            Self::Other(code) => write!(f, "{}", code.escape_ascii()),
-        }
-    }
 }
 
 /// Why a packet is no answer, or no good one.
@@ -178,7 +139,7 @@ pub fn parse(packet: &[u8], asked: &[Nonce]) -> Result<Reply, Error> {
     }
     let reference_id = [packet[12], packet[13], packet[14], packet[15]];
     if packet[1] == 0
-        && let Some(kiss) = Kiss::from_code(reference_id, packet[2].cast_signed())
+        && let Some(kiss) = Kiss::from_code(reference_id, power_of_two(packet[2].cast_signed()))
     {
         return Err(Error::Kiss(kiss));
     }
