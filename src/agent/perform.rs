@@ -55,7 +55,7 @@ impl From<&Config> for Rules {
     fn from(config: &Config) -> Self {
         Self {
             threshold: config.policy.threshold,
-            measure_timeout: config.measure_timeout,
+            measure_timeout: config.measure_timeout.min(config.policy.deadline),
             daemon_timeout: config.policy.deadline.min(DAEMON_WITHIN),
             servers: config.servers.clone(),
             root: config.root.clone(),

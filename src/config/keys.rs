@@ -129,7 +129,9 @@ pub static KEYS: [Key; 34] = [
     },
     Key {
         name: "measure-timeout",
-        does: "How long one exchange with all servers may take.",
+        does: "How long one exchange may take. It is waited out only where nobody answers: once somebody has, a server is waited \
+               for three times the largest of its last eight delays, 300 ms at least, and 1 s if it was never heard. Never longer \
+               than the deadline.",
         place: |c| Place::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
     },
     Key {
@@ -222,10 +224,9 @@ const RENAMED: [(&str, &str); 2] =
 type Two = fn(&Config) -> (Duration, Duration);
 
 /// Pairs of keys of which the first may not exceed the second.
-const ORDERED: [(&str, &str, Two); 3] = [
+const ORDERED: [(&str, &str, Two); 2] = [
     ("remeasure.min", "remeasure.max", |c| (c.policy.remeasure_min, c.policy.remeasure_max)),
     ("max-step.unsupported", "max-step.forward", |c| (c.policy.max_unsupported, c.policy.max_forward)),
-    ("measure-timeout", "deadline", |c| (c.measure_timeout, c.policy.deadline)),
 ];
 
 /// Takes the keys of one file over what earlier files said.

@@ -118,7 +118,7 @@ impl Default for Config {
         Self {
             policy: Policy::default(),
             servers: vec![],
-            measure_timeout: Duration::from_secs(2),
+            measure_timeout: Duration::from_secs(5),
             page: PathBuf::from("/run/clockgate/public"),
             bus: Bus { system: true, peer: PathBuf::from("/run/clockgate/bus") },
             clockbound: ClockBound { enabled: false, path: PathBuf::from("/run/clockbound/shm0") },

@@ -97,6 +97,11 @@ impl Exchange {
         }
     }
 
+    /// Whether something was told of this round, and nobody has answered.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_told && self.readings.is_empty()
+    }
+
     /// Whether nobody is waited for any more.
     fn has_ended(&self) -> bool {
         self.is_told && self.waiting.is_empty()

@@ -307,10 +307,9 @@ impl Machine {
 
     /// The network changed: who did not answer may answer now.
     pub(super) fn try_again(&mut self, now: &Clocks) -> Vec<Action> {
-        if !self.attempt.is_idle() || self.attempt.failures == 0 {
-            return vec![];
-        }
-        self.ask_anew(now)
+        let is_in_vain = matches!(self.attempt.busy, Busy::Asking(_)) && self.exchange.is_silent();
+        let may_ask = self.attempt.is_idle() && self.attempt.failures > 0;
+        if may_ask || (is_in_vain && self.way == Some(Way::Own)) { self.ask_anew(now) } else { vec![] }
     }
 
     /// A new first exchange; in the second, what the first said is kept.
