@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use clockgate::decision::Gate;
+use clockgate::decision::{Gate, Offset};
 use clockgate::sys::clock;
 
 use super::{Listed, gate, night};
@@ -65,8 +65,8 @@ fn with_a_deadline(guest: &Guest, world: &World) -> Outcome {
     let mut soak = Soak::start(guest, world, config)?;
     for n in 1..=rounds {
         let silence = Act::Silence { lasts: Duration::from_secs(lasts) };
-        // A clock that is known to be wrong is held; a restored machine knows nothing.
-        let acts = [silence, Act::Notify("post-restore")];
+        // A clock that is known to be wrong is held; a machine that was restored may be any time later than it thinks.
+        let acts = [silence, Act::Notify("post-restore"), Act::Step(Offset::from_secs(3600))];
         soak.disrupt(n, &Disruption(acts.map(|act| (Duration::ZERO, act)).to_vec()))?;
     }
     let tally = soak.end()?;
