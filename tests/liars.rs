@@ -1,0 +1,105 @@
+//! Servers that are far, wrong, vague, silent or strict, as `clockgate measure` sees them: on loopback, where nothing is stepped.
+
+mod lab;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Output;
+use std::time::Duration;
+
+use clockgate::decision::{Offset, nanos_u64};
+use clockgate::sys::clock::boottime;
+use lab::liar::{Answer, Liar, Manner};
+use lab::{clockgate, expect, texts};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+
+type Outcome = Result<(), Failed>;
+
+const FAR: Duration = Duration::from_millis(150);
+
+fn main() {
+    let trials = vec![
+        Trial::test("a_far_servers_delay_is_its_round_trip_and_its_time_is_right_all_the_same", far),
+        Trial::test("a_server_that_answers_twice_is_one_reference", twice),
+        Trial::test("a_kiss_of_death_is_no_time_and_is_said", kiss),
+        Trial::test("a_server_with_a_guard_time_is_silent_to_who_comes_too_soon", guard),
+        Trial::test("a_server_that_says_that_it_is_vague_is_as_vague", vague),
+        Trial::test("a_server_one_half_of_whose_packets_are_lost_is_heard_when_it_answers", lossy),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn server(manner: Manner) -> Result<Liar, Failed> {
+    Ok(Liar::that(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), manner)?)
+}
+
+fn measure(servers: &[&Liar]) -> Result<(Output, Value), Failed> {
+    let mut command = clockgate();
+    command.args(["measure", "--json"]).env_remove("CLOCKGATE_SERVERS");
+    for server in servers {
+        command.arg("--server").arg(server.address().to_string());
+    }
+    let output = command.output()?;
+    let json = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {:?}", texts(&output)))?;
+    Ok((output, json))
+}
+
+fn nanos(value: &Value) -> Result<i64, Failed> {
+    value.as_i64().ok_or_else(|| format!("not a number of nanoseconds: {value}").into())
+}
+
+fn within(value: &Value, wanted: Offset, by: Duration) -> Result<bool, Failed> {
+    Ok(nanos(value)?.abs_diff(wanted.as_nanos()) <= nanos_u64(by))
+}
+
+fn far() -> Outcome {
+    let far = server(Manner::far(FAR))?;
+    let (output, json) = measure(&[&far])?;
+    let only = &json["references"][0];
+    expect(within(&only["delay_ns"], Offset::from_nanos(150_000_000), Duration::from_millis(50))?, &output)?;
+    expect(within(&only["offset_ns"], Offset::ZERO, Duration::from_millis(40))?, &output)?;
+    expect(nanos(&only["bound_ns"])? >= 75_000_000, &output)
+}
+
+fn twice() -> Outcome {
+    let twice = server(Manner { answer: Answer::TimeTwice, ..Manner::default() })?;
+    let (output, json) = measure(&[&twice])?;
+    expect(json["references"].as_array().is_some_and(|all| all.len() == 1), &output)?;
+    expect(json["agreement"]["supporters"] == 1, &output)
+}
+
+fn kiss() -> Outcome {
+    let strict = server(Manner { answer: Answer::Kiss { code: *b"RATE", poll: 3 }, ..Manner::default() })?;
+    let (output, json) = measure(&[&strict])?;
+    expect(output.status.code() == Some(75) && json["agreement"].is_null(), &output)?;
+    expect(json["failures"][0]["why"].as_str().is_some_and(|why| why.contains("RATE")), &output)
+}
+
+fn guard() -> Outcome {
+    let strict = server(Manner { guard: Duration::from_secs(3600), ..Manner::default() })?;
+    let (first, heard) = measure(&[&strict])?;
+    expect(heard["agreement"]["supporters"] == 1, &first)?;
+    let (second, unheard) = measure(&[&strict])?;
+    expect(second.status.code() == Some(75) && unheard["agreement"].is_null(), &second)?;
+    // Silence is no failure of the test's own: it was asked.
+    expect(strict.asked().len() >= 2, &second)
+}
+
+fn vague() -> Outcome {
+    // 0.9 s, in units of 2^-16 s.
+    let vague = server(Manner { root_dispersion: 58_982, ..Manner::default() })?;
+    let (output, json) = measure(&[&vague])?;
+    expect(nanos(&json["references"][0]["bound_ns"])? >= 899_000_000, &output)
+}
+
+fn lossy() -> Outcome {
+    let lossy = server(Manner { loses_each: 2, ..Manner::default() })?;
+    let from = boottime();
+    let mut heard = 0;
+    for _ in 0..4 {
+        let (_, json) = measure(&[&lossy])?;
+        heard += usize::from(!json["agreement"].is_null());
+    }
+    let asked = lossy.asked_since(from);
+    if heard >= 2 && asked >= 4 { Ok(()) } else { Err(format!("heard {heard} times of {asked} questions").into()) }
+}
