@@ -24,6 +24,8 @@ fn main() {
         Trial::test("a_kiss_of_death_is_no_time_and_is_said", kiss),
         Trial::test("a_server_with_a_guard_time_is_silent_to_who_comes_too_soon", guard),
         Trial::test("a_server_that_says_that_it_is_vague_is_as_vague", vague),
+        Trial::test("a_near_liar_does_not_speak_for_three_far_ones", near_liar),
+        Trial::test("a_twin_that_lies_does_not_silence_the_one_that_it_copies", twin),
         Trial::test("a_server_one_half_of_whose_packets_are_lost_is_heard_when_it_answers", lossy),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
@@ -90,6 +92,29 @@ fn vague() -> Outcome {
     let vague = server(Manner { root_dispersion: 58_982, ..Manner::default() })?;
     let (output, json) = measure(&[&vague])?;
     expect(nanos(&json["references"][0]["bound_ns"])? >= 899_000_000, &output)
+}
+
+fn near_liar() -> Outcome {
+    let near = server(Manner::far(Duration::from_millis(2)).off(Offset::from_secs(30 * 86_400)))?;
+    let others = [server(Manner::far(FAR))?, server(Manner::far(FAR))?, server(Manner::far(FAR))?];
+    let (output, json) = measure(&[&near, &others[0], &others[1], &others[2]])?;
+    expect(json["agreement"]["supporters"] == 3, &output)?;
+    expect(within(&json["agreement"]["offset_ns"], Offset::ZERO, Duration::from_millis(100))?, &output)
+}
+
+fn twin() -> Outcome {
+    let copied = Manner {
+        reference_id: Some([203, 0, 113, 7]),
+        reference_time: Some(clockgate::sys::clock::realtime() + Offset::from_nanos(-20_123_456_789)),
+        ..Manner::default()
+    };
+    let honest = server(Manner { round_trip: FAR, ..copied.clone() })?;
+    let twin = server(copied.off(Offset::from_secs(700)))?;
+    let (output, json) = measure(&[&honest, &twin])?;
+    // One against one: nobody is believed, and the honest one is not gone.
+    expect(json["agreement"].is_null(), &output)?;
+    expect(json["references"].as_array().is_some_and(|all| all.len() == 2), &output)?;
+    expect(!texts(&output).0.contains("counted once"), &output)
 }
 
 fn lossy() -> Outcome {
