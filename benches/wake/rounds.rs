@@ -76,10 +76,14 @@ impl<'a> Bench<'a> {
 
     /// Starts chronyd anew, and returns when it is synchronised and may step by itself no more.
     pub fn chronyd(&self, polling: &str) -> Outcome {
-        let address = self.world.truth.address();
+        self.chronyd_that_follows(&format!("server {} iburst {polling}\n", self.world.truth.address()))
+    }
+
+    /// The same, following others.
+    pub fn chronyd_that_follows(&self, sources: &str) -> Outcome {
         self.guest.put(
             "/etc/chrony/chrony.conf",
-            &format!("server {address} iburst {polling}\ndriftfile /run/chrony.drift\nmakestep 1 1\nrtcsync\n"),
+            &format!("{sources}driftfile /run/chrony.drift\nmakestep 1 1\nrtcsync\n"),
         )?;
         self.guest.sh("systemctl stop systemd-timesyncd clockgate")?;
         self.guest.set_right()?;
