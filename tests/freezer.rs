@@ -5,6 +5,8 @@
 
 mod lab;
 
+#[path = "freezer/carriers.rs"]
+mod carriers;
 #[path = "freezer/cgroups.rs"]
 mod cgroups;
 #[path = "freezer/discovery.rs"]
@@ -54,6 +56,7 @@ fn main() -> std::process::ExitCode {
     ];
     trials.extend(stuck::trials(&lacks));
     trials.extend(killed::trials(&lacks));
+    trials.extend(carriers::trials(&lacks));
     trials.extend(discovery::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -38,7 +38,8 @@ const NETWORKERS: [(&str, u32); 10] = [
     ("ovs-vswitchd", CAP_NET_ADMIN),
     ("weaver", CAP_NET_ADMIN),
 ];
-const CAP_NET_ADMIN: u32 = 12;
+/// linux/capability.h.
+pub const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_TIME: u32 = 25;
 
 /// A pattern of `freeze.exclude`: a container's name or id; its cgroup, if it begins with `/`; or `LABEL=VALUE`. In each, `*`
@@ -162,7 +163,7 @@ pub fn keepers(proc_root: &Path, place: &Place) -> Vec<Keeper> {
         };
         // In a user namespace of its own a capability reaches neither the host's clock nor its network.
         let is_of_the_host = fs::read_to_string(process.join("uid_map")).ok()? == ours;
-        if !is_of_the_host || effective(&process)? >> capability & 1 == 0 {
+        if !is_of_the_host || capabilities(&process, "CapEff")? >> capability & 1 == 0 {
             return None;
         }
         Some(Keeper { cgroup: place.container_of(&process)?, program, kubernetes })
@@ -170,10 +171,10 @@ pub fn keepers(proc_root: &Path, place: &Place) -> Vec<Keeper> {
     processes.flatten().filter_map(|entry| keeper(entry.path())).collect()
 }
 
-/// The effective capabilities of a process.
-fn effective(process: &Path) -> Option<u64> {
+/// The capabilities of a process: `CapEff`, `CapPrm` or another set that `status` shows (proc_pid_status(5)).
+pub fn capabilities(process: &Path, set: &str) -> Option<u64> {
     let status = fs::read_to_string(process.join("status")).ok()?;
-    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let mask = status.lines().find_map(|line| line.strip_prefix(set)?.strip_prefix(':'))?;
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 

@@ -85,13 +85,26 @@ impl Freezer<'_> {
         Ok(report)
     }
 
+    /// Gives a mark of its own to what is frozen by one above it, so that it stays frozen when that one goes; says which had none.
+    ///
+    /// # Errors
+    /// [`Error`] when one of them has none still; the others may have theirs, and are in the ledger.
+    pub fn hold(&self, units: &[Unit<'_>], session: u64) -> Result<Vec<Entry>, Error> {
+        let (mut noted, mut marked, mut failed) = (vec![], vec![], vec![]);
+        for some in units.chunks(AT_ONCE) {
+            noted.extend(self.mark(some, session, &mut marked, &mut failed)?);
+        }
+        failed.pop().map_or(Ok(noted), |(_, error)| Err(error))
+    }
+
+    /// Marks what has no mark yet, and says what that was.
     fn mark<'u>(
         &self,
         units: &'u [Unit<'u>],
         session: u64,
         marked: &mut Vec<&'u Unit<'u>>,
         failed: &mut Vec<(&'u Unit<'u>, Error)>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Entry>, Error> {
         let mut to_set: Vec<(&Unit<'_>, Mark)> = vec![];
         let mut sort = |unit, outcome: io::Result<Option<Mark>>| match outcome {
             Ok(Some(mark)) => to_set.push((unit, mark)),
@@ -105,8 +118,9 @@ impl Freezer<'_> {
         }
         let entry =
             |(unit, mark): &(&Unit<'_>, Mark)| Entry { cgroup: unit.cgroup.to_owned(), inode: mark.inode(), session };
-        if !to_set.is_empty() {
-            self.ledger.note_frozen(&to_set.iter().map(entry).collect::<Vec<_>>())?;
+        let noted: Vec<Entry> = to_set.iter().map(entry).collect();
+        if !noted.is_empty() {
+            self.ledger.note_frozen(&noted)?;
         }
         for (unit, mark) in to_set {
             match mark.set() {
@@ -115,7 +129,7 @@ impl Freezer<'_> {
                 Err(error) => failed.push((unit, self.error("freeze", unit.cgroup, error))),
             }
         }
-        Ok(())
+        Ok(noted)
     }
 
     fn confirm(&self, unit: &Unit<'_>, end: u64, order: &Order<'_>, report: &mut Frozen) {

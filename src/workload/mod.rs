@@ -3,6 +3,7 @@
 //! ```text
 //! tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
 //! plan               which cgroups to freeze for that       freezer         freeze, await, thaw
+//! network            who carries the host's network         carriers        thaw these alone
 //! ledger             what has to be thawed                  guard           thaws when the agent cannot
 //! ```
 //!
@@ -16,12 +17,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod about;
+mod carriers;
 mod container;
 mod error;
 mod exempt;
 mod freezer;
 pub(crate) mod guard;
 pub(crate) mod ledger;
+mod network;
 mod plan;
 pub(crate) mod tree;
 

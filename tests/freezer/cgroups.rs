@@ -1,6 +1,7 @@
 //! Cgroups of our own: a folder in the machine's cgroup2 hierarchy that stands for the whole, with real processes below. Nothing
 //! outside it is touched, and nothing of it stays, however the test ends.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,10 +73,15 @@ impl Cgroups {
 
     /// Makes a cgroup, if it is not there yet, and runs a program in it.
     pub fn run(&mut self, path: &str, command: &mut Command) -> Result<(), Failed> {
+        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_owned();
+        self.run_as(path, command, &name)
+    }
+
+    /// The same, for a program that becomes another.
+    pub fn run_as(&mut self, path: &str, command: &mut Command, name: &OsStr) -> Result<(), Failed> {
         fs::create_dir_all(self.folder.join(path))?;
         let process = Ours::spawn(command)?;
         // A program has its name a moment after whoever started it goes on.
-        let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_owned();
         let comm = format!("/proc/{}/comm", process.0.id());
         until("the program runs", Duration::from_secs(10), || {
             fs::read_to_string(&comm).is_ok_and(|comm| comm.trim_end() == name)

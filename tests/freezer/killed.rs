@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,12 @@ use crate::cgroups::{Cgroups, id};
 use crate::lab::{Ours, expect, harmless, needing, texts, until};
 use crate::{LIMIT, Outcome};
 
-/// The first argument of an agent of ours; the folder, the ledger and the longest freeze in milliseconds follow.
+/// The first argument of an agent of ours; the folder, the ledger and the longest freeze in milliseconds follow, and where it
+/// thaws what carries the network first, its `/proc`.
 pub const ROLE: &str = "as-the-agent";
 /// What the issue promises.
-const THAWED_WITHIN: Duration = Duration::from_secs(2);
-const MOMENTS: usize = 20;
+pub const THAWED_WITHIN: Duration = Duration::from_secs(2);
+pub const MOMENTS: usize = 20;
 
 pub fn trials(lacks: &Option<String>) -> Vec<Trial> {
     let trial = |name: &str, test: fn() -> Outcome| needing(lacks.clone(), name, test);
@@ -38,8 +39,10 @@ pub fn agent(_role: &str) -> ExitCode {
     let mut args = std::env::args().skip(2);
     let (folder, ledger): (PathBuf, PathBuf) = (args.next().unwrap().into(), args.next().unwrap().into());
     let max = Duration::from_millis(args.next().unwrap().parse().unwrap());
+    let proc_root = args.next();
     let workloads = Workloads::new(Settings {
         engines: Engine::ALL.to_vec(),
+        proc_root: proc_root.as_deref().unwrap_or("/proc").into(),
         cgroup: Some(folder),
         ledger,
         max,
@@ -51,27 +54,35 @@ pub fn agent(_role: &str) -> ExitCode {
     loop {
         let report = workloads.freeze(LIMIT).unwrap();
         println!("frozen {} of {}", report.frozen, report.of);
+        if proc_root.is_some() {
+            println!("carriers: {}", workloads.thaw_carriers().unwrap().len());
+        }
         workloads.thaw().unwrap();
         println!("thawed");
     }
 }
 
-struct Agent {
+pub struct Agent {
     process: Ours,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Agent {
-    fn start(world: &Cgroups, max: Duration) -> Result<Self, Failed> {
+    pub fn start(world: &Cgroups, max: Duration) -> Result<Self, Failed> {
+        Self::start_with(world, max, None)
+    }
+
+    pub fn start_with(world: &Cgroups, max: Duration, proc_root: Option<&Path>) -> Result<Self, Failed> {
         let this = std::env::current_exe()?;
         let mut command = harmless(this.to_str().ok_or("path")?);
         command.arg(ROLE).arg(&world.folder).arg(world.ledger()).arg(max.as_millis().to_string());
+        command.args(proc_root);
         let mut process = Ours(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let lines = BufReader::new(process.0.stdout.take().ok_or("no output")?).lines();
         Ok(Self { process, lines })
     }
 
-    fn await_line(&mut self, beginning: &str) -> Outcome {
+    pub fn await_line(&mut self, beginning: &str) -> Outcome {
         for line in self.lines.by_ref() {
             if line?.starts_with(beginning) {
                 return Ok(());
@@ -80,7 +91,7 @@ impl Agent {
         Err(format!("the agent ended before it said `{beginning}`").into())
     }
 
-    fn kill(mut self) -> Outcome {
+    pub fn kill(mut self) -> Outcome {
         self.process.0.kill()?;
         self.process.0.wait()?;
         Ok(())
@@ -125,24 +136,38 @@ impl Host {
     }
 }
 
+/// Moments up to 16 ms away, a few rounds of freezing and thawing.
+pub struct Moments(pub u64);
+
+impl Moments {
+    pub fn new() -> Self {
+        let seed = std::env::var("CLOCKGATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed_u64);
+        println!("CLOCKGATE_SEED={seed}");
+        Self(seed)
+    }
+
+    pub fn await_next(&mut self) {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let until_then = Instant::now() + Duration::from_micros(self.0 % 16_000);
+        while Instant::now() < until_then {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 fn at_random_moments() -> Outcome {
-    let seed = std::env::var("CLOCKGATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed_u64);
-    println!("CLOCKGATE_SEED={seed}");
-    let mut random = seed;
+    let mut moments = Moments::new();
+    let seed = moments.0;
     let host = Host::new()?;
     let mut caught = 0;
     for moment in 0..MOMENTS {
         let mut agent = Agent::start(&host.world, Duration::from_secs(30))?;
         agent.await_line("frozen 30 of 30")?;
         agent.await_line("thawed")?;
-        // xorshift64; up to 16 ms, a few rounds of freezing and thawing.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let until_then = Instant::now() + Duration::from_micros(random % 16_000);
-        while Instant::now() < until_then {
-            std::hint::spin_loop();
-        }
+        moments.await_next();
         agent.kill()?;
         // The agent empties the ledger when everything is thawed; the guard adds to it.
         caught += usize::from(fs::metadata(host.world.ledger())?.len() > 0);
