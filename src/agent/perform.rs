@@ -126,7 +126,7 @@ impl Performer {
             Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
             Action::Freeze(epoch) => Event::Frozen(epoch, self.freeze().await),
-            Action::ThawCarriers(epoch) => Event::CarriersThawed(epoch, Ok(vec![])),
+            Action::ThawCarriers(epoch) => Event::CarriersThawed(epoch, self.thaw_carriers().await),
             Action::Thaw(epoch) => Event::Thawed(epoch, self.thaw().await),
             Action::LetSleep | Action::Complain(_) => return None,
         })
@@ -146,6 +146,13 @@ impl Performer {
         let workloads = self.workloads.clone();
         let outcome = tokio::task::spawn_blocking(move || workloads.thaw()).await;
         outcome.map_err(|error| error.to_string())?.map(drop).map_err(|error| in_words(&error))
+    }
+
+    async fn thaw_carriers(&self) -> Result<Vec<String>, String> {
+        let _turn = self.turn.lock().await;
+        let workloads = self.workloads.clone();
+        let outcome = tokio::task::spawn_blocking(move || workloads.thaw_carriers()).await;
+        outcome.map_err(|error| error.to_string())?.map_err(|error| in_words(&error))
     }
 
     /// Thaws what is frozen, ours or left by an agent before us; blocks.
