@@ -18,13 +18,19 @@ use crate::wrapper::{Wrapper, proven};
 type Done = Result<(), Failed>;
 
 /// Each trial, its runtime's settings, and what is tried.
-pub const TRIALS: &[Trial] =
-    &[("what_users_of_docker_see_of_a_freeze", "", docker), ("what_users_of_podman_see_of_a_freeze", "", podman)];
+pub const TRIALS: &[Trial] = &[
+    ("what_users_of_docker_see_of_a_freeze", "", docker),
+    ("what_users_of_podman_see_of_a_freeze", "", podman),
+    ("a_vpn_in_docker_is_thawed_beside_the_frozen_others", "", docker_s_vpn),
+    ("a_vpn_in_podman_is_thawed_beside_the_frozen_others", "", podman_s_vpn),
+];
 
 /// The same where there is cgroup2 alone, and engines pause by the same freezer as we.
 pub const UNIFIED: &[Trial] = &[
     ("what_users_of_docker_see_of_a_freeze_by_cgroup2_alone", "", docker),
     ("what_users_of_podman_see_of_a_freeze_by_cgroup2_alone", "", podman),
+    ("a_vpn_in_docker_is_thawed_by_cgroup2_alone", "", docker_s_vpn),
+    ("a_vpn_in_podman_is_thawed_by_cgroup2_alone", "", podman_s_vpn),
 ];
 
 /// Far more than any freeze here takes.
@@ -46,6 +52,45 @@ fn podman(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     let host = Host::new(world, Engine::Podman, runtime)?;
     as_a_folder(&host)?;
     one_by_one(&host)
+}
+
+fn docker_s_vpn(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+    wrapper.publish(&proven())?;
+    vpn(&Host::new(world, Engine::Docker, runtime)?)
+}
+
+fn podman_s_vpn(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+    wrapper.publish(&proven())?;
+    vpn(&Host::new(world, Engine::Podman, runtime)?)
+}
+
+/// The host's network and the right to change it take both options; everybody here is root with the engine's usual capabilities.
+fn vpn(host: &Host<'_>) -> Done {
+    host.run("vpn", &["--network", "host", "--cap-add", "NET_ADMIN"])?;
+    host.run("host", &["--network", "host"])?;
+    host.run("admin", &["--cap-add", "NET_ADMIN"])?;
+    host.run("paused", &["--network", "host", "--cap-add", "NET_ADMIN"])?;
+    done(&mut host.on(&["pause"], "paused"))?;
+    assert_eq!(host.freeze()?, 4);
+    let names = host.workloads.thaw_carriers()?;
+    let routes = fs::read_to_string("/proc/self/net/route")?;
+    if !routes.lines().any(|line| line.split('\t').nth(1) == Some("00000000")) {
+        assert_eq!(names, [""; 0], "this machine has no way out");
+        host.workloads.thaw()?;
+        return Ok(());
+    }
+    let full = host.name("vpn");
+    assert!(names.len() == 1 && names[0].starts_with(&format!("{full} (")), "{names:?}");
+    host.runs("vpn")?;
+    done(&mut host.exec("vpn"))?;
+    assert!(["host", "admin"].iter().all(|name| host.is_frozen(name)) && !host.is_frozen("vpn"));
+    assert_eq!(host.workloads.thaw()?.thawed.len(), if host.pauses_by_our_freezer() { 2 } else { 3 });
+    for name in ["vpn", "host", "admin"] {
+        host.runs(name)?;
+    }
+    assert_eq!(host.state("paused"), "paused 0");
+    done(&mut host.on(&["unpause"], "paused"))?;
+    host.runs("paused")
 }
 
 /// The engine's folder is frozen, as everywhere but with systemd's driver; who starts in it waits.
@@ -222,8 +267,9 @@ impl<'a> Host<'a> {
         } else {
             &["--runtime", self.runtime]
         };
-        let ours = ["--name", &full, "--network", "none", "--cgroup-parent", &parent];
-        let output = self.command(&[verb, own, &ours, flags, &["bb", "sh", "-c", TICKS]].concat()).output()?;
+        let ours = ["--name", &full, "--cgroup-parent", &parent];
+        let network: &[&str] = if flags.contains(&"--network") { &[] } else { &["--network", "none"] };
+        let output = self.command(&[verb, own, &ours, network, flags, &["bb", "sh", "-c", TICKS]].concat()).output()?;
         expect(output.status.success(), &output)?;
         self.ids.borrow_mut().insert(name.to_owned(), texts(&output).0.trim().to_owned());
         Ok(())
@@ -259,10 +305,17 @@ impl<'a> Host<'a> {
 
     /// How many processes the container has, as its cgroup says: the engine may be waiting for it.
     fn processes(&self, name: &str) -> usize {
+        self.cgroup_file(name, "cgroup.procs").lines().count()
+    }
+
+    fn is_frozen(&self, name: &str) -> bool {
+        self.cgroup_file(name, "cgroup.events").contains("frozen 1")
+    }
+
+    fn cgroup_file(&self, name: &str, file: &str) -> String {
         let prefix = if self.is_podman() { "libpod-" } else { "" };
         let id = self.ids.borrow().get(name).cloned().unwrap_or_default();
-        let file = self.folder.join(format!("{prefix}{id}")).join("cgroup.procs");
-        fs::read_to_string(file).map_or(0, |text| text.lines().count())
+        fs::read_to_string(self.folder.join(format!("{prefix}{id}")).join(file)).unwrap_or_default()
     }
 
     /// Whether the engine's own pause is a mark of cgroup2, too.
