@@ -200,8 +200,8 @@ pub static KEYS: [Key; 34] = [
     },
     Key {
         name: "freeze.carriers",
-        does: "Containers that carry the network (the host's network namespace and CAP_NET_ADMIN: a VPN, a resolver, a network \
-               plugin). thaw: they are thawed first where no reference can be reached, for the road may run through them. never: \
+        does: "Containers that carry the network (the host's network namespace and CAP_NET_ADMIN: a VPN, a network plugin, \
+               a resolver that has both). thaw: they are thawed first where no reference can be reached, for the road may run through them. never: \
                they are treated as all others.",
         place: |c| Place::Carriers(&mut c.policy.thaw_carriers),
     },

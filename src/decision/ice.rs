@@ -14,6 +14,9 @@ const LET_SLEEP_AFTER: Duration = Duration::from_secs(4);
 /// A thaw that failed is tried again.
 const THAW_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often the containers that carry the network are looked for in one freeze.
+const LOOK_FOR_CARRIERS_EVERY: Duration = Duration::from_secs(4);
+
 const TOO_LONG: &str =
     "what runs was frozen for freeze.max and the clock is not proven yet: thawed, on a clock that may be wrong";
 
@@ -32,8 +35,10 @@ pub(super) struct Ice {
     thaw_by: Deadline,
     /// When a thaw that failed is tried again; never when none has.
     thaw_again: Boottime,
-    /// Whether the containers that carry the network run again, though the others do not.
-    carriers_run: bool,
+    /// The containers that carry the network and run again, though the others do not.
+    carriers: Vec<String>,
+    /// When they were looked for last in this freeze; none before.
+    looked_for_carriers: Option<Boottime>,
     /// Whether this epoch has had its freeze: nobody is frozen twice for one disruption.
     spent: bool,
 }
@@ -47,7 +52,8 @@ impl Ice {
             step: None,
             thaw_by: Deadline::Off,
             thaw_again: Boottime::NEVER,
-            carriers_run: false,
+            carriers: vec![],
+            looked_for_carriers: None,
             spent: false,
         }
     }
@@ -105,15 +111,29 @@ impl Ice {
         }
     }
 
-    /// Whether there are containers that carry the network to be thawed; once in a freeze.
-    pub(super) fn thaws_carriers(&mut self) -> bool {
-        let thaws = self.frozen && !self.carriers_run;
-        self.carriers_run |= thaws;
+    /// Whether the containers that carry the network are to be looked for and thawed: there may have been no route the last time.
+    pub(super) fn thaws_carriers(&mut self, now: Boottime) -> bool {
+        let is_soon = self.looked_for_carriers.is_some_and(|at| now.since(at) < LOOK_FOR_CARRIERS_EVERY);
+        let thaws = self.frozen && self.carriers.is_empty() && !is_soon;
+        if thaws {
+            self.looked_for_carriers = Some(now);
+        }
         thaws
     }
 
+    /// These run again.
+    pub(super) fn carriers_run(&mut self, names: Vec<String>) {
+        self.carriers = names;
+    }
+
+    /// The containers that run again though the others are frozen.
+    pub(super) fn carriers(&self) -> &[String] {
+        if self.frozen { &self.carriers } else { &[] }
+    }
+
     fn order(&mut self, epoch: Epoch) -> Vec<Action> {
-        self.carriers_run = false;
+        self.carriers.clear();
+        self.looked_for_carriers = None;
         (self.frozen, self.spent, self.asked) = (true, true, Some(epoch));
         vec![Action::Freeze(epoch)]
     }

@@ -284,7 +284,7 @@ impl Machine {
             && self.reason.trouble.class == Class::Unreachable
             && self.attempt.failures >= CARRIERS_AFTER_FAILURES
             && now.boot.since(self.since) >= CARRIERS_AFTER;
-        (is_due && self.ice.thaws_carriers()).then_some(Action::ThawCarriers(self.epoch))
+        (is_due && self.ice.thaws_carriers(now.boot)).then_some(Action::ThawCarriers(self.epoch))
     }
 
     pub(super) fn daemon_says(&mut self, verdict: DaemonVerdict, now: &Clocks) -> Vec<Action> {

@@ -15,6 +15,10 @@ impl Machine {
             State::Suspended if self.cause == Cause::Snapshot => "a snapshot is being taken".to_owned(),
             State::Suspended => "the machine is going to sleep".to_owned(),
             State::Disrupted if self.attempt.ended == 0 => format!("{}: measuring", self.cause),
+            State::Disrupted if !self.ice.carriers().is_empty() => {
+                let carriers = self.ice.carriers().join(", ");
+                format!("{}: {}; thawed to carry the network: {carriers}", self.cause, self.reason.trouble)
+            }
             State::Disrupted => format!("{}: {}", self.cause, self.reason.trouble),
             State::Settling if self.attempt.failures > 0 => {
                 format!("{}: not verified by a second exchange: {}", self.cause, self.reason.trouble)

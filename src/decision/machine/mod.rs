@@ -259,8 +259,11 @@ impl Machine {
                 self.ice.thaw_failed(now.boot);
                 vec![]
             }
-            // The road may be open now.
-            (_, Event::CarriersThawed(epoch, Ok(_))) if epoch == self.epoch => self.try_again(now),
+            (_, Event::CarriersThawed(epoch, Ok(names))) if epoch == self.epoch && !names.is_empty() => {
+                self.ice.carriers_run(names);
+                // The road may be open now.
+                self.try_again(now)
+            }
             (_, Event::CarriersThawed(..) | Event::SourceLost(_)) => vec![],
             (state, Event::Alarm) => self.on_alarm(state, now),
         }
