@@ -14,6 +14,10 @@ use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::boottime;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+#[path = "../examples/states.rs"]
+#[allow(dead_code, reason = "an example has a main of its own")]
+mod states;
+
 type Outcome = Result<(), Failed>;
 
 fn main() -> ExitCode {
@@ -23,6 +27,7 @@ fn main() -> ExitCode {
         Trial::test("the_manual_and_the_interfaces_agree_on_the_page", the_page),
         Trial::test("the_manual_names_all_that_the_bus_object_has", the_bus),
         Trial::test("every_cause_is_named_wherever_causes_are_listed", the_causes),
+        Trial::test("the_drawing_of_the_states_is_what_the_machine_does", the_states),
         needs("mandoc", "the_manual_pages_are_without_fault", lint),
         needs("python3", "the_reader_in_python_reads_what_the_agent_writes", reads),
         needs("python3", "the_reader_in_python_takes_no_page_that_it_should_not", refuses),
@@ -99,6 +104,25 @@ fn every_key() -> Outcome {
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(format!("not there: {missing:#?}").into()) }
+}
+
+/// `CLOCKGATE_BLESS=1` draws it anew, to be looked at before it is committed.
+fn the_states() -> Outcome {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/states.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once("```mermaid\n").unwrap();
+    let (drawn, after) = rest.split_once("```").unwrap();
+    let drawing = states::drawing();
+    assert!(drawing.lines().count() > 20, "{drawing}");
+    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
+        fs::write(&path, format!("{before}```mermaid\n{drawing}```{after}")).unwrap();
+        return Ok(());
+    }
+    if drawn == drawing {
+        Ok(())
+    } else {
+        Err(format!("docs/states.md has\n{drawn}and the machine does\n{drawing}").into())
+    }
 }
 
 fn the_page() -> Outcome {

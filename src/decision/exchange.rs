@@ -26,6 +26,8 @@ pub(super) struct Exchange {
     pub(super) was_asked: bool,
     /// Falsetickers of the first exchange: they have no voice in the second.
     unheard: BTreeSet<String>,
+    /// Who had their time in the first exchange and did not answer: they are not waited for a second time.
+    waited_for: BTreeSet<String>,
     /// Who supported the first exchange.
     majority: usize,
     /// From when on an answer is fresh: the second exchange needs one.
@@ -53,6 +55,7 @@ impl Exchange {
     pub(super) fn verify(&mut self, outvoted: &BTreeSet<String>, supporters: usize, checked: Boottime) {
         self.unheard.extend(outvoted.iter().cloned());
         self.majority = supporters;
+        self.waited_for = self.silent.union(&self.waiting).cloned().collect();
         self.fresh_from = Some(checked);
     }
 
@@ -117,7 +120,9 @@ impl Exchange {
     pub(super) fn judge(&self, policy: &Policy, now: Boottime) -> Outcome {
         let drift_ppm = policy.max_drift_ppm.max(self.rate_ppm);
         let readings = self.moved();
-        let waiting: BTreeSet<String> = self.waiting.difference(&self.answered(&readings)).cloned().collect();
+        let answered = self.answered(&readings);
+        let is_awaited = |voice: &&String| !answered.contains(*voice) && !self.waited_for.contains(*voice);
+        let waiting: BTreeSet<String> = self.waiting.iter().filter(is_awaited).cloned().collect();
         let question = Question {
             readings: &readings,
             silent: &self.silent,
@@ -136,7 +141,7 @@ impl Exchange {
     fn only_if_fresh(&self, standing: Standing, readings: &[Reading], policy: &Policy, now: Boottime) -> Standing {
         let (Some(fresh_from), Standing::Decided(agreement)) = (self.fresh_from, &standing) else { return standing };
         let confirms = |reading: &&Reading| {
-            reading.as_of >= fresh_from
+            reading.as_of > fresh_from
                 && reading.root_distance_at(now, policy.max_drift_ppm) <= policy.threshold.max(agreement.root_distance)
                 && !agreement.falsetickers.contains(&reading.source)
                 && !self.unheard.contains(&reading.voice.name)
@@ -146,7 +151,7 @@ impl Exchange {
             standing
         } else if self.has_ended() {
             // Nobody confirms it: then what the others said once says nothing of the clock as it is now.
-            let fresh: Vec<Reading> = readings.iter().filter(|r| r.as_of >= fresh_from).cloned().collect();
+            let fresh: Vec<Reading> = readings.iter().filter(|r| r.as_of > fresh_from).cloned().collect();
             agree(&Question {
                 readings: &fresh,
                 silent: &self.silent,
@@ -164,7 +169,7 @@ impl Exchange {
 
     /// The answers as they would be now: moved by the steps since, and of each voice the fresh ones where there are any.
     fn moved(&self) -> Vec<Reading> {
-        let is_fresh = |reading: &Reading| self.fresh_from.is_none_or(|from| reading.as_of >= from);
+        let is_fresh = |reading: &Reading| self.fresh_from.is_none_or(|from| reading.as_of > from);
         let fresh: BTreeSet<&str> =
             self.readings.values().filter(|r| is_fresh(r)).map(|r| r.voice.name.as_str()).collect();
         let counts = |r: &&Reading| is_fresh(r) || !fresh.contains(r.voice.name.as_str());

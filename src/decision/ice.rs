@@ -76,6 +76,8 @@ impl Ice {
     pub(super) fn before_sleep(&mut self, epoch: Epoch, max: Option<Duration>, now: &Clocks) -> Vec<Action> {
         let Some(max) = max else { return vec![Action::LetSleep] };
         if self.frozen && self.asked.is_none() {
+            // Whoever else waits is let go with it.
+            self.sleep_by = Boottime::NEVER;
             return vec![Action::LetSleep];
         }
         // Whoever asked first is let go first.
@@ -176,6 +178,11 @@ impl Ice {
         }
         if self.frozen && ((is_decided && !tries_again) || is_late) {
             (self.frozen, self.asked, self.thaw_again) = (false, None, Boottime::NEVER);
+            // A sleep does not wait for what is thawed instead.
+            if self.sleep_by != Boottime::NEVER {
+                self.sleep_by = Boottime::NEVER;
+                actions.push(Action::LetSleep);
+            }
             if is_decided {
                 self.thaw_by = Deadline::Off;
             }
