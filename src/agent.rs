@@ -16,7 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Action, Cause, Event, Gate, Machine, Policy, Snapshot};
+use crate::decision::{Action, Cause, Event, Gate, Machine, Policy, Snapshot, State};
 use crate::disruption::clock_set::ClockSet;
 use crate::disruption::hypervisor;
 use crate::disruption::notify::Notice;
@@ -80,6 +80,7 @@ pub async fn run(
         snapshots,
         sleepers: vec![],
         watchdog: Watchdog::new(boottime()),
+        silent: tell::Silent::default(),
     };
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
     if let Err(error) = corridor.performer.thaw_all() {
@@ -127,6 +128,7 @@ struct Corridor {
     /// Who waits to be let go to sleep.
     sleepers: Vec<oneshot::Sender<Snapshot>>,
     watchdog: Watchdog,
+    silent: tell::Silent,
 }
 
 impl Corridor {
@@ -150,6 +152,7 @@ impl Corridor {
     fn take(&mut self, event: Event) -> Result<(), Error> {
         debug!(?event, "event");
         tell::event(&event);
+        self.silent.tell(&event);
         self.performer.heed(&event);
         let before = self.machine.snapshot();
         let actions = self.machine.step(event, clocks());
@@ -162,7 +165,9 @@ impl Corridor {
             self.act(action);
         }
         self.prepare(&before, &after);
-        if let Err(error) = self.known.note(self.machine.evidence()) {
+        // Not on the way to a proof.
+        let is_under_way = matches!(self.machine.state(), State::Disrupted | State::Settling);
+        if !is_under_way && let Err(error) = self.known.note(self.machine.evidence()) {
             warn!(%error, "cannot keep what was proven in {}", self.known.path().display());
         }
         self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(Error::Alarm)

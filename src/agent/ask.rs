@@ -68,7 +68,12 @@ impl Performer {
     pub(super) async fn measure(&self) -> Measurement {
         let question = self.question().await;
         let references = self.references.clone();
-        let asked = tokio::task::spawn_blocking(move || references.measure(question)).await;
+        let ask = move || {
+            // Who asks once would rather wait for a name than do without its server.
+            references.resolve(question.timeout);
+            references.measure(question)
+        };
+        let asked = tokio::task::spawn_blocking(ask).await;
         asked.unwrap_or_else(|error| {
             let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
             Measurement { failures: vec![failure], ..Measurement::default() }

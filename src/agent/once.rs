@@ -56,6 +56,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
     let mut known = Known::beside(&config.page);
     let mut machine = Machine::new(policy, Epoch::default()).knowing(known.read());
     let mut outcome = Outcome::default();
+    let mut silent = tell::Silent::default();
     if goal == Goal::Reckoning && machine.evidence().last.is_none() {
         outcome.trouble = "nothing was proven in this boot, so there is nothing to reckon from".to_owned();
         return Ok(outcome);
@@ -76,6 +77,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
             continue;
         };
         tell::event(&event);
+        silent.tell(&event);
         outcome.note(&event);
         performer.heed(&event);
         let actions = machine.step(event, clocks());

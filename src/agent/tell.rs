@@ -1,18 +1,40 @@
 //! The agent's log: one line a transition, and what happened where that is more than the transition it causes.
 
+use std::collections::BTreeSet;
+
 use tracing::{error, info, warn};
 
-use crate::decision::{DaemonVerdict, Event, Failure, Frozen, Gate, Machine, Snapshot, nanos_u64};
+use crate::decision::{DaemonVerdict, Epoch, Event, Failure, Frozen, Gate, Machine, Round, Snapshot, nanos_u64};
 use crate::sys::clock::boottime;
+
+/// Who gave no reading, said once for each round of questions: what is reported of a round is reported whole, again and again.
+#[derive(Debug, Default)]
+pub(super) struct Silent {
+    round: Option<(Epoch, Round)>,
+    said: BTreeSet<String>,
+}
+
+impl Silent {
+    /// Says who has had his time and gave no reading.
+    pub(super) fn tell(&mut self, event: &Event) {
+        let Event::Measured(epoch, round, measurement) = event else { return };
+        if !measurement.waiting.is_empty() {
+            return;
+        }
+        if self.round != Some((*epoch, *round)) {
+            *self = Self { round: Some((*epoch, *round)), said: BTreeSet::new() };
+        }
+        for Failure { source, why, .. } in &measurement.failures {
+            if self.said.insert(source.clone()) {
+                info!(epoch = epoch.get(), %source, "no reading: {why}");
+            }
+        }
+    }
+}
 
 /// Says what happened.
 pub(super) fn event(event: &Event) {
     match event {
-        Event::Measured(epoch, _, measurement) if measurement.waiting.is_empty() => {
-            for Failure { source, why, .. } in &measurement.failures {
-                info!(epoch = epoch.get(), %source, "no reading: {why}");
-            }
-        }
         Event::Forgotten(epoch, forgotten) => {
             if let Some(trouble) = &forgotten.trouble {
                 warn!(
