@@ -16,7 +16,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,--config 'target."cfg(all())".runner=
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build check test soak demo bench install setup clean-lab
+.PHONY: help build check test night soak demo bench install setup clean-lab
 
 help: ## List what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -46,6 +46,10 @@ test: ## Everything: make check, then every test; installs what it needs
 soak: ## 200 disruptions of random kind, size and overlap in one guest; CLOCKGATE_SOAK_SEED repeats a failure (for the night)
 	tests/setup
 	CLOCKGATE_SOAK=$${CLOCKGATE_SOAK:-200} $(CARGO) $(AS_ROOT) test --test uml -- soak::
+
+night: ## What is too long for make test: the long soak, a hundred thousand walks; writes its record to docs/testing.md (root)
+	tests/setup
+	tests/night
 
 demo: ## A night with clockgate beside a night with the usual hook
 	tests/setup
