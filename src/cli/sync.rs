@@ -9,7 +9,7 @@ use crate::agent::{self, Goal, Outcome};
 use crate::cli::Error;
 use crate::cli::servers::of_the_environment;
 use crate::config::Config;
-use crate::decision::{Failure, Gate, Offset, judge, nanos_u64};
+use crate::decision::{Failure, Gate, Offset, Plan, nanos_u64, plan};
 use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::publish::bus::client::Client;
@@ -75,13 +75,13 @@ impl Args {
         let measurement = super::runtime()?.block_on(agent::measure(config));
         let agreed = measurement.agreement(&config.policy, boottime());
         let agreement = agreed.map_err(|why| in_vain(why.to_string(), &measurement.failures))?;
-        let verdict = if agreement.bound() <= config.policy.threshold {
-            "no step is needed".to_owned()
-        } else {
-            match judge(&agreement, &Known::beside(&config.page).read(), &clocks(), &config.policy) {
-                Ok(()) => format!("the clock would be stepped by {}", agreement.offset),
-                Err(refusal) => format!("the step would be refused: {refusal}"),
-            }
+        let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
+        let known = Known::beside(&config.page).read();
+        let (verdict, exit) = match plan(&agreement, drift_ppm, &known, &clocks(), &config.policy) {
+            Plan::Verify => ("no step is needed".to_owned(), Exit::Ok),
+            Plan::Step => (format!("the clock would be stepped by {}", agreement.offset), Exit::Ok),
+            Plan::Imprecise(why) => (format!("the clock would not be proven: {why}"), Exit::StillShut),
+            Plan::Refused(refusal) => (format!("the step would be refused: {refusal}"), Exit::StillShut),
         };
         if self.json {
             let bound = nanos_u64(agreement.bound());
@@ -93,7 +93,7 @@ impl Args {
         } else {
             println!("offset {}, at most {:.3} ms wrong: {verdict}", agreement.offset, millis(agreement.bound()));
         }
-        Ok(Exit::Ok)
+        Ok(exit)
     }
 
     fn by_the_agent(&self, config: &Config) -> Result<Exit, Error> {

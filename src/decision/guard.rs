@@ -8,7 +8,7 @@ use super::evidence::Evidence;
 use super::policy::Policy;
 use super::reading::Leap;
 use super::reckoning::zone_shift;
-use super::time::{Clocks, Offset, Realtime, forward};
+use super::time::{Clocks, Offset, Realtime, drift, forward};
 
 /// How far the offset that a step undoes may lie from what dead reckoning expects.
 const RECKONING_SLACK: Duration = Duration::from_secs(1);
@@ -81,6 +81,41 @@ impl Refusal {
             | Self::Forward { .. } => false,
         }
     }
+}
+
+/// What is to be done about what the references agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// The clock is within the threshold, and believed to be: a second exchange proves it.
+    Verify,
+    /// The clock is to be stepped by the agreement's offset.
+    Step,
+    /// The clock may well be right, and nobody can tell finely enough, or nobody witnesses it.
+    Imprecise(String),
+    /// The clock is wrong, or said to be, and is not stepped.
+    Refused(Refusal),
+}
+
+/// How long a bound has to stay under the threshold to be worth a proof.
+const WORTH_PROVING: Duration = Duration::from_secs(1);
+
+/// Decides what an agreement asks for: the same for the agent, `sync`, its dry run and `run`.
+#[must_use]
+pub fn plan(asked: &Agreement, drift_ppm: u32, evidence: &Evidence, now: &Clocks, policy: &Policy) -> Plan {
+    let is_under = |bound: Duration| bound.saturating_add(drift(WORTH_PROVING, drift_ppm)) <= policy.threshold;
+    let refusal = judge(asked, evidence, now, policy).err();
+    if is_under(asked.bound()) {
+        return match refusal {
+            None => Plan::Verify,
+            Some(refusal) if refusal.is_want_of_knowledge() => Plan::Imprecise(refusal.to_string()),
+            Some(refusal) => Plan::Refused(refusal),
+        };
+    }
+    if asked.agrees_with_the_clock() && !is_under(asked.root_distance) {
+        let distance = asked.root_distance.as_millis();
+        return Plan::Imprecise(format!("the references know the time only to ±{distance} ms"));
+    }
+    refusal.map_or(Plan::Step, Plan::Refused)
 }
 
 /// Judges the time that an agreement names.

@@ -24,7 +24,7 @@ pub use agreement::{Agreement, Disagreement, Question, Standing, agree};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, Frozen, Notifier, StepError};
 pub use evidence::{Contradiction, Evidence, Fix, Hint, Witness};
 pub use floor::{Floor, FloorFile};
-pub use guard::{Refusal, judge};
+pub use guard::{Plan, Refusal, judge, plan};
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};
 pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Waiting};

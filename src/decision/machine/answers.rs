@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::super::action::{Action, Way};
 use super::super::agreement::{Agreement, Disagreement, Standing};
-use super::super::attempt::{Busy, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
+use super::super::attempt::{Busy, Deadline, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
 use super::super::event::{Cause, DaemonVerdict};
-use super::super::guard::judge;
+use super::super::guard::{Plan, judge, plan};
 use super::super::policy::{AtDeadline, Correction};
 use super::super::reading::Measurement;
 use super::super::state::{Class, State, Trouble};
-use super::super::time::{Clocks, Round, drift};
+use super::super::time::{Clocks, Round};
 use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine, Step};
 
 /// Steps that may follow one another without a wait: more, and somebody else is setting the clock as well.
@@ -63,26 +63,47 @@ impl Machine {
     }
 
     fn decided(&mut self, agreement: &Agreement, drift_ppm: u32, now: &Clocks) -> Vec<Action> {
-        let is_right = self.is_under(agreement.bound(), drift_ppm);
-        let refusal = judge(agreement, &self.evidence, now, &self.policy).err();
+        let plan = plan(agreement, drift_ppm, &self.evidence, now, &self.policy);
+        match (self.state, plan) {
+            (State::Unknown | State::Suspended, _) => vec![],
+            (State::Synchronized | State::FreeRunning, Plan::Verify) => self.prove(agreement, drift_ppm, now),
+            (State::Synchronized | State::FreeRunning, _) => self.doubt(agreement, now),
+            (State::Disrupted | State::Settling | State::GaveUp(_), Plan::Verify) => {
+                self.confirm(agreement, drift_ppm, now)
+            }
+            (State::Disrupted | State::Settling | State::GaveUp(_), Plan::Imprecise(why)) => {
+                self.note_wrong(agreement, now);
+                self.answered(Trouble::imprecise(why), false, now)
+            }
+            (State::Disrupted | State::Settling | State::GaveUp(_), Plan::Refused(refusal)) => {
+                self.note_wrong(agreement, now);
+                self.answered(Trouble::wrong(refusal.to_string()), !agreement.is_supported(), now)
+            }
+            (State::Disrupted | State::Settling | State::GaveUp(_), Plan::Step) => {
+                self.note_wrong(agreement, now);
+                self.correct(agreement, now)
+            }
+        }
+    }
+
+    /// What was measured is published, and a gate that is open without a proof is shut by who says that the clock is wrong: patience
+    /// begins anew with it.
+    fn note_wrong(&mut self, agreement: &Agreement, now: &Clocks) {
+        self.note(agreement);
         match self.state {
-            State::Unknown | State::Suspended => vec![],
-            State::Synchronized | State::FreeRunning if is_right && refusal.is_none() => {
-                self.prove(agreement, drift_ppm, now)
+            State::GaveUp(AtDeadline::Open) if agreement.agrees_with_the_clock() => {}
+            State::GaveUp(AtDeadline::Open) => {
+                self.deadline = Deadline::after(self.policy.deadline, now);
+                self.attempt.confirming = false;
+                self.state = State::Disrupted;
             }
-            State::Synchronized | State::FreeRunning => self.doubt(agreement, now),
-            State::GaveUp(AtDeadline::Open) if !is_right && !agreement.agrees_with_the_clock() => {
-                // A reference disagrees: shut again, and patience begins anew.
-                self.disrupt_unproven(agreement, drift_ppm, now)
-            }
-            State::Disrupted | State::Settling | State::GaveUp(_) => match refusal {
-                Some(refusal) if is_right && refusal.is_want_of_knowledge() => {
-                    self.answered(Trouble::imprecise(refusal.to_string()), false, now)
-                }
-                Some(refusal) if is_right => self.refused(refusal.to_string(), agreement, now),
-                None if is_right => self.confirm(agreement, drift_ppm, now),
-                Some(_) | None => self.correct(agreement, drift_ppm, now),
-            },
+            State::GaveUp(AtDeadline::Hold) => {}
+            State::Unknown
+            | State::Suspended
+            | State::Disrupted
+            | State::Settling
+            | State::Synchronized
+            | State::FreeRunning => self.state = State::Disrupted,
         }
     }
 
@@ -118,21 +139,9 @@ impl Machine {
         actions
     }
 
-    /// Whether the bound is under the threshold, and stays there for long enough to be worth a proof.
-    fn is_under(&self, bound: Duration, drift_ppm: u32) -> bool {
-        bound.saturating_add(drift(RETRY_FIRST, drift_ppm)) <= self.policy.threshold
-    }
-
-    /// The clock is wrong, or its error not known well enough: step it if that helps and the guards agree.
-    fn correct(&mut self, agreement: &Agreement, drift_ppm: u32, now: &Clocks) -> Vec<Action> {
-        self.note(agreement);
-        if !matches!(self.state, State::GaveUp(_)) {
-            self.state = State::Disrupted;
-        }
-        let (offset, distance) = (agreement.offset, agreement.root_distance);
-        if agreement.agrees_with_the_clock() && !self.is_under(distance, drift_ppm) {
-            return self.answered(Trouble::imprecise(too_vague(distance)), false, now);
-        }
+    /// The clock is wrong and the guards agree: step it.
+    fn correct(&mut self, agreement: &Agreement, now: &Clocks) -> Vec<Action> {
+        let offset = agreement.offset;
         if self.policy.correction == Correction::None {
             let why = format!("the clock is {} and the configuration says `correction: none`", offset.in_words());
             return self.answered(Trouble::wrong(why), !agreement.is_supported(), now);
@@ -141,9 +150,6 @@ impl Machine {
             let why = format!("{} steps did not make the clock right: another program sets it too", self.attempt.steps);
             return self.answered(Trouble::wrong(why), false, now);
         }
-        if let Err(refusal) = judge(agreement, &self.evidence, now, &self.policy) {
-            return self.refused(refusal.to_string(), agreement, now);
-        }
         self.state = State::Disrupted;
         self.attempt.steps += 1;
         let trouble = Trouble::wrong(format!("the clock is {}", offset.in_words()));
@@ -151,23 +157,6 @@ impl Machine {
         self.exchange.verify(&agreement.outvoted, agreement.supporters, now.boot);
         let step = Step { offset, as_of: agreement.as_of, local: agreement.local };
         self.order_step(Purpose::Offset, step, now)
-    }
-
-    /// The guards do not believe it.
-    fn refused(&mut self, why: String, agreement: &Agreement, now: &Clocks) -> Vec<Action> {
-        self.note(agreement);
-        if !matches!(self.state, State::GaveUp(_)) {
-            self.state = State::Disrupted;
-        }
-        self.answered(Trouble::wrong(why), !agreement.is_supported(), now)
-    }
-
-    /// In a gate that is open without a proof, somebody says that the clock is wrong: shut, then correct.
-    fn disrupt_unproven(&mut self, agreement: &Agreement, drift_ppm: u32, now: &Clocks) -> Vec<Action> {
-        self.deadline = super::super::attempt::Deadline::after(self.policy.deadline, now);
-        self.state = State::Disrupted;
-        self.attempt.confirming = false;
-        self.correct(agreement, drift_ppm, now)
     }
 
     /// A later measurement does not renew the proof: either it knows too little, or the clock is wrong.
@@ -208,9 +197,7 @@ impl Machine {
             Disagreement::Nobody if !self.exchange.was_asked => self.try_later(now),
             Disagreement::Nobody => self.unanswered(self.who_is_silent(), now),
             Disagreement::TooFew { ref said, .. } => match said {
-                Some(said)
-                    if !said.agrees_with_the_clock() && !self.is_under(said.bound(), self.policy.max_drift_ppm) =>
-                {
+                Some(said) if !said.agrees_with_the_clock() && said.bound() > self.policy.threshold => {
                     let why = format!("{why}, and it says that the clock is {}", said.offset.in_words());
                     let is_hearsay = !said.is_supported();
                     self.note(&said.clone());
