@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 use tracing::debug;
 
+use super::ask::Told;
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Fix, Forgotten, Frozen, Gate, Way};
@@ -35,6 +36,8 @@ pub struct Performer {
     pub(super) gate: Gate,
     /// Whom we ask; none before that was found out.
     pub(super) asked: Arc<std::sync::Mutex<Option<Vec<Server>>>>,
+    /// What the log was told of them.
+    pub(super) told: Arc<std::sync::Mutex<Option<Told>>>,
     /// Held while that is being found out; nobody who knows somebody to ask waits for it.
     pub(super) finding: Arc<Mutex<()>>,
     /// What the RTC turned out to be worth at the last proof in this boot; none before that.
@@ -79,6 +82,7 @@ impl Performer {
             rules: Arc::new(Rules::from(config)),
             gate: Gate::Shut,
             asked: Arc::default(),
+            told: Arc::default(),
             finding: Arc::default(),
             rtc_worth: Arc::new(std::sync::Mutex::new(None)),
         }

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::cli::{Error, runtime};
-use crate::correction::Corrector;
+use crate::correction::{Corrector, DaemonSources};
 use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading};
 use crate::exit::Exit;
-use crate::reference::{Question, References, ServerName, defaults};
+use crate::reference::{Question, References, Server, ServerName, defaults};
 use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::boottime;
 use crate::sys::step::SystemClock;
@@ -44,15 +44,20 @@ impl Args {
         let (claim, of_the_daemon) =
             runtime()?.block_on(async { (corrector.describe().await, corrector.servers().await) });
         let (servers, asked) = match named(self.servers, of_the_environment()?, config.servers) {
-            Some(named) => named,
+            Some((named, by)) => (named.into_iter().map(Server::from).collect(), by),
             None => {
-                let (servers, origin) = defaults::servers(Path::new("/"), &of_the_daemon);
-                (servers, origin.to_string())
+                let DaemonSources { servers, others, remark, .. } = of_the_daemon;
+                let (servers, origin) = defaults::servers(Path::new("/"), servers, others);
+                (servers, remark.map_or_else(|| origin.to_string(), |remark| format!("{origin} ({remark})")))
             }
         };
         let timeout = self.timeout.unwrap_or(config.measure_timeout);
+        // Where the daemon told an address, no name is waited for.
+        let waits = servers.iter().any(|server| server.addresses.is_empty() && server.name.address().is_none());
         let references = References::new(servers);
-        references.resolve(timeout);
+        if waits {
+            references.resolve(timeout);
+        }
         let measurement = references.measure(Question { hardware: Some("/".into()), ..timeout.into() });
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
         let agreement = measurement.agreement(&config.policy, boottime());

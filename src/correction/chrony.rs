@@ -1,6 +1,6 @@
 //! chronyd: made to forget, to measure, to step. Everything here blocks, for less than its deadline.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +8,6 @@ use tracing::debug;
 
 use crate::chrony::{Address, Authentication, Client, Error, Mode, Problem, SourceData, Status, Tracking};
 use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward, nanos_u64};
-use crate::reference::ServerName;
 use crate::sys::clock::{boottime, realtime, standing};
 use crate::sys::step::{NOISE, SystemClock};
 
@@ -17,12 +16,11 @@ pub const NAME: &str = "chronyd";
 /// An order on the way from event to proof: chronyd answers within 20 µs, or something is wrong with it.
 const ORDER: Duration = Duration::from_secs(1);
 /// A look over UDP, where a firewall can swallow the question.
-const LOOK: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 /// Three samples make chronyd sure; a fourth is asked for, and four may be lost.
 const BURST: (u32, u32) = (4, 8);
 /// One more sample, to a daemon that has some.
 const FRESHEN: (u32, u32) = (1, 2);
-const NTP_PORT: u16 = 123;
 /// What a step may differ from what was announced a moment before: chronyd goes on slewing, by 8 % at most.
 const STEP_SLACK: Duration = Duration::from_millis(20);
 
@@ -66,7 +64,7 @@ impl Heard {
 }
 
 impl Chronyd {
-    fn client(&self, patience: Duration) -> Client {
+    pub(super) fn client(&self, patience: Duration) -> Client {
         Client::unix(&self.socket, boottime() + patience)
     }
 
@@ -229,18 +227,6 @@ impl Chronyd {
             Err(error) => Err(failed(error)),
         }
     }
-
-    /// The servers that it asks: by the addresses it has resolved, so that nobody needs DNS, else by name.
-    #[must_use]
-    pub fn servers(&self) -> Vec<ServerName> {
-        let mut client = self.client(LOOK);
-        let sources = client.sources().or_else(|error| {
-            client = Client::udp(self.udp.ok_or(error)?, boottime() + LOOK);
-            client.sources()
-        });
-        let sources = sources.inspect_err(|error| debug!(%error, "no servers from chronyd")).unwrap_or_default();
-        sources.iter().filter(|s| s.mode != Mode::RefClock).filter_map(|s| server(&mut client, s)).collect()
-    }
 }
 
 fn done(authenticated: Result<bool, Error>) -> Forgot {
@@ -331,21 +317,4 @@ fn reading(tracking: &Tracking, leap: Leap, (as_of, local): (Boottime, Realtime)
 /// What chronyd can have slewed meanwhile: 83,333 ppm is its limit.
 fn slewed(elapsed: Duration) -> Duration {
     forward(elapsed / 12).abs()
-}
-
-fn server(client: &mut Client, source: &SourceData) -> Option<ServerName> {
-    match source.address {
-        // A link-local address is of no use without its interface, which chronyd does not tell.
-        Address::Ip(IpAddr::V6(ip)) if ip.is_unicast_link_local() => named(client, source.address),
-        Address::Ip(ip) => {
-            let port = client.ntp_data(source.address).map_or(NTP_PORT, |data| data.port);
-            Some(ServerName::numeric(ip, port))
-        }
-        Address::Unresolved(_) => named(client, source.address),
-        Address::Unspecified => None,
-    }
-}
-
-fn named(client: &mut Client, address: Address) -> Option<ServerName> {
-    client.name(address).ok()?.parse().ok()
 }

@@ -6,7 +6,10 @@
 
 mod bus;
 mod chrony;
+mod conf;
 mod kernel;
+mod presence;
+mod sources;
 mod timesyncd;
 
 use std::net::SocketAddr;
@@ -21,14 +24,16 @@ use crate::decision::{
     Authority, Boottime, DaemonVerdict, Failure, Forgotten, Measurement, Offset, Reading, Realtime, StepError, Voice,
     Way,
 };
-use crate::reference::ServerName;
+use crate::reference::Server;
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::step::SystemClock;
 
 pub use bus::Address as BusAddress;
+pub use sources::DaemonSources;
 
 use bus::Bus;
 use chrony::{Chronyd, Forgot, Heard};
+use presence::Untold;
 use timesyncd::Timesyncd;
 
 /// How often a daemon that measures is asked whether it is done.
@@ -280,13 +285,32 @@ impl Corrector {
         }
     }
 
-    /// The servers that the running daemon asks; none where no daemon runs or it has none.
-    pub async fn servers(&self) -> Vec<ServerName> {
-        let chronyds = self.with_chronyd(Chronyd::servers).await.unwrap_or_default();
-        if !chronyds.is_empty() {
-            return chronyds;
-        }
-        self.timesyncd.server().await.ok().flatten().into_iter().collect()
+    /// Whom the running daemon asks; empty where none runs or it has no source. Blocks nobody; asks chronyd two
+    /// questions a source, and the bus or `/proc` only where it has no answer.
+    pub async fn servers(&self) -> DaemonSources {
+        let (told, untold) = match self.with_chronyd(Chronyd::sources).await {
+            Ok(Ok(told)) if !told.is_empty() => return told,
+            Ok(Ok(told)) => (told, None),
+            Ok(Err(error)) => (DaemonSources::default(), Some(error)),
+            Err(why) => return DaemonSources { others: 1, remark: Some(why), ..DaemonSources::default() },
+        };
+        let (root, socket) = (self.root.clone(), self.chronyd.socket.clone());
+        let seen = match self.timesyncd.servers().await {
+            Ok(Some(servers)) => timesyncds(servers),
+            // It starts, or there is no bus that we could ask.
+            Ok(None) | Err(_) if self.timesyncd.is_started() => {
+                let of_the_files = spawn_blocking(move || presence::timesyncds(&root)).await;
+                timesyncds(of_the_files.unwrap_or_default())
+            }
+            Ok(None) | Err(_) => {
+                let look = move || {
+                    let untold = untold.as_ref().map(|why| Untold { socket: &socket, why });
+                    presence::daemons(&root, untold.as_ref())
+                };
+                spawn_blocking(look).await.unwrap_or_default()
+            }
+        };
+        if seen.daemon.is_some() { seen } else { told }
     }
 
     /// What the daemon says of the clock just now, proof or not; needs no privilege.
@@ -311,6 +335,10 @@ impl Corrector {
     fn known(&self) -> MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn timesyncds(servers: Vec<Server>) -> DaemonSources {
+    DaemonSources { daemon: Some(timesyncd::NAME.to_owned()), servers, ..DaemonSources::default() }
 }
 
 fn unproven(why: &str) -> String {

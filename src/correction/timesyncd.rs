@@ -1,13 +1,14 @@
 //! systemd-timesyncd: kicked or restarted into measuring, and read over D-Bus.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, Voice};
-use crate::reference::ServerName;
+use crate::reference::{Server, ServerName};
 
 use super::bus::{Bus, Error, Object};
+use super::sources::name;
 
 /// Its name in texts and readings.
 pub const NAME: &str = "systemd-timesyncd";
@@ -48,7 +49,12 @@ impl Timesyncd {
 
     /// Whether it runs. A bus that is not there is no error: then its folder alone says it.
     pub async fn runs(&self) -> bool {
-        self.runtime.exists() || self.bus.owned(TIMESYNC.name).await.unwrap_or(false)
+        self.is_started() || self.bus.owned(TIMESYNC.name).await.unwrap_or(false)
+    }
+
+    /// Whether its folder is there, which says nothing of the bus.
+    pub fn is_started(&self) -> bool {
+        self.runtime.exists()
     }
 
     /// The last answer it got, if it has got one.
@@ -70,6 +76,28 @@ impl Timesyncd {
         Ok(address(&bytes).map(|ip| ServerName::numeric(ip, PORT)).or_else(|| name.parse().ok()))
     }
 
+    /// Its whole list; none where it is not on the bus. Its fallback servers count only where it has no others.
+    pub async fn servers(&self) -> Result<Option<Vec<Server>>, Error> {
+        if !self.bus.owned(TIMESYNC.name).await? {
+            return Ok(None);
+        }
+        let mut names: Vec<String> = vec![];
+        for property in ["SystemNTPServers", "RuntimeNTPServers", "LinkNTPServers", "FallbackNTPServers"] {
+            if property == "FallbackNTPServers" && !names.is_empty() {
+                break;
+            }
+            // An older one does not know them all; one that hangs is an error.
+            match self.bus.property::<Vec<String>>(TIMESYNC, property).await {
+                Ok(more) => names.extend(more),
+                Err(Error::Call { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let asked: String = self.bus.property(TIMESYNC, "ServerName").await?;
+        let (_, bytes): (i32, Vec<u8>) = self.bus.property(TIMESYNC, "ServerAddress").await?;
+        Ok(Some(listed(names, &asked, address(&bytes))))
+    }
+
     /// Starts it anew: it measures and steps in 1.5 to 2.6 s, without any right of ours to set the clock.
     pub async fn restart(&self) -> Result<(), Error> {
         self.bus.call(SYSTEMD, "RestartUnit", &(UNIT, "replace")).await.map(|_| ())
@@ -79,6 +107,24 @@ impl Timesyncd {
     pub async fn set_ntp(&self) -> Result<(), Error> {
         self.bus.call(TIMEDATE, "SetNTP", &(true, false)).await.map(|_| ())
     }
+}
+
+/// Each name once; the one that it asks just now is at this address.
+fn listed(mut names: Vec<String>, asked: &str, at: Option<IpAddr>) -> Vec<Server> {
+    if !asked.is_empty() {
+        names.push(asked.to_owned());
+    }
+    let mut servers: Vec<Server> = vec![];
+    for host in names {
+        let Some(server) = name(&host, PORT).map(Server::from) else { continue };
+        if servers.iter().any(|known| known.name == server.name) {
+            continue;
+        }
+        let is_found = host == asked && server.name.address().is_none();
+        let addresses = at.filter(|_| is_found).map(|ip| SocketAddr::new(ip, PORT)).into_iter().collect();
+        servers.push(Server { addresses, ..server });
+    }
+    servers
 }
 
 /// A link-local address is of no use without its interface, which nobody tells.
@@ -233,5 +279,18 @@ mod tests {
         link_local[..2].copy_from_slice(&[0xfe, 0x80]);
         assert_eq!(address(&link_local), None);
         assert_eq!(address(&[]), None);
+    }
+
+    #[test]
+    fn every_name_is_listed_once_and_the_address_belongs_to_the_one_it_asks() {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let at = Some(IpAddr::from([192, 0, 2, 7]));
+        let servers = listed(names(&["a.example", "b.example", "a.example", "192.0.2.9"]), "b.example", at);
+        let told: Vec<_> = servers.iter().map(|server| (server.name.to_string(), server.addresses.clone())).collect();
+        let at_seven = vec![SocketAddr::from(([192, 0, 2, 7], 123))];
+        let expected = [("a.example", vec![]), ("b.example", at_seven), ("192.0.2.9", vec![])];
+        assert_eq!(told, expected.map(|(name, addresses)| (name.to_owned(), addresses)));
+        assert_eq!(listed(vec![], "c.example", None).len(), 1, "whom it asks is on its list");
+        assert!(listed(vec![], "", None).is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
+use super::server::Server;
 use super::server_name::{NTP_PORT, ServerName};
 
 /// Where a list of servers comes from.
@@ -16,6 +17,8 @@ pub enum Origin {
     Cloud(&'static str),
     /// Nobody named any: the public pool.
     Pool,
+    /// The running time daemon has sources, and none that we could ask: nobody is asked beside it.
+    DaemonAlone,
 }
 
 impl fmt::Display for Origin {
@@ -24,18 +27,30 @@ impl fmt::Display for Origin {
             Self::Daemon => f.write_str("the servers of the running time daemon"),
             Self::Cloud(name) => write!(f, "the servers of {name}"),
             Self::Pool => f.write_str("the public pool"),
+            Self::DaemonAlone => f.write_str(
+                "nobody: the running time daemon has reference clocks alone, or sources that cannot be read",
+            ),
         }
     }
 }
 
 /// The servers to ask where the configuration names none; `root` is where `/sys` is found, `/` but for tests.
 ///
+/// `of_the_daemon` are the running time daemon's servers, `others` counts what else it goes by: beside either nobody else is asked.
 /// A cloud's servers are asked alone: Google and Amazon smear leap seconds, the pool does not.
 #[must_use]
-pub fn servers(root: &Path, of_the_daemon: &[ServerName]) -> (Vec<ServerName>, Origin) {
+pub fn servers(root: &Path, of_the_daemon: Vec<Server>, others: usize) -> (Vec<Server>, Origin) {
     if !of_the_daemon.is_empty() {
-        return (of_the_daemon.to_vec(), Origin::Daemon);
+        return (of_the_daemon, Origin::Daemon);
     }
+    if others > 0 {
+        return (vec![], Origin::DaemonAlone);
+    }
+    let (servers, origin) = elsewhere(root);
+    (servers.into_iter().map(Server::from).collect(), origin)
+}
+
+fn elsewhere(root: &Path) -> (Vec<ServerName>, Origin) {
     match CLOUDS.iter().find(|cloud| cloud.is_here(root)) {
         Some(cloud) => (cloud.servers(), Origin::Cloud(cloud.name)),
         None => (named(&POOL), Origin::Pool),
@@ -132,8 +147,8 @@ mod tests {
         let folder = root.path().join("sys/class/dmi/id");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(file), text).unwrap();
-        let (servers, origin) = servers(root.path(), &[]);
-        (servers.iter().map(ToString::to_string).collect(), origin)
+        let (servers, origin) = servers(root.path(), vec![], 0);
+        (servers.iter().map(|server| server.name.to_string()).collect(), origin)
     }
 
     #[test]
@@ -152,12 +167,15 @@ mod tests {
         let (servers, origin) = found("sys_vendor", "QEMU\n");
         assert_eq!((servers.len(), origin), (4, Origin::Pool));
         assert_eq!(servers[2], "2.pool.ntp.org");
-        assert_eq!(super::servers(Path::new("/nonexistent"), &[]).1, Origin::Pool);
+        assert_eq!(super::servers(Path::new("/nonexistent"), vec![], 0).1, Origin::Pool);
     }
 
     #[test]
-    fn the_daemons_servers_come_first() {
-        let own = ["ntp.example".parse().unwrap()];
-        assert_eq!(servers(Path::new("/"), &own), (own.to_vec(), Origin::Daemon));
+    fn the_daemons_servers_come_first_and_beside_its_reference_clocks_nobody_is_asked() {
+        let own = vec![Server::from("ntp.example".parse::<ServerName>().unwrap())];
+        for others in [0, 1] {
+            assert_eq!(servers(Path::new("/"), own.clone(), others), (own.clone(), Origin::Daemon));
+        }
+        assert_eq!(servers(Path::new("/"), vec![], 1), (vec![], Origin::DaemonAlone));
     }
 }

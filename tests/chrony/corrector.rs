@@ -1,17 +1,19 @@
 //! The corrector's walk with chronyd: forget, hand over, measure, ask.
 
+use std::fs;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clockgate::correction::{BusAddress, Corrector};
+use clockgate::correction::{BusAddress, Corrector, DaemonSources};
 use clockgate::decision::{DaemonVerdict, Kind, Offset, Reading, StepError, Way};
-use clockgate::reference::ServerName;
+use clockgate::reference::Server;
+use clockgate::reference::defaults::{self, Origin};
 use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
 use crate::Test;
+use crate::common::until;
 use crate::lab::{Daemon, block_on, corrector};
 use crate::relay::{Relay, renumber};
 
@@ -20,7 +22,13 @@ pub const TRIALS: &[Test] = &[
     ("a_chronyd_disrupted_in_the_middle_of_a_burst_knows_soon_again", disrupted_in_a_burst),
     ("sources_that_are_offline_are_taken_online", sources_that_are_offline_are_taken_online),
     ("one_server_without_a_key_makes_the_sources_unauthenticated", one_server_without_a_key),
-    ("servers_are_told_by_address_and_port_and_unresolved_ones_by_name", servers_are_told),
+    ("servers_are_told_by_name_with_their_addresses_and_pools_as_pools", servers_are_told),
+    ("servers_that_are_added_and_deleted_are_read_again", servers_are_read_again),
+    ("reference_clocks_are_counted_and_keep_the_pool_from_being_asked", reference_clocks_are_counted),
+    (
+        "a_chronyd_whose_socket_is_elsewhere_is_said_to_be_and_its_configuration_is_read",
+        a_chronyd_whose_socket_is_elsewhere,
+    ),
     ("a_chronyd_too_old_to_forget_is_said_to_be_and_proves_nothing", a_chronyd_too_old_to_forget),
     ("a_chronyd_that_hangs_costs_a_second_and_not_the_walk", a_chronyd_that_hangs),
     ("a_chronyd_that_dies_on_the_way_ends_no_walk", a_chronyd_that_dies_on_the_way),
@@ -116,16 +124,105 @@ fn one_server_without_a_key() -> Result<(), Failed> {
     Ok(())
 }
 
+/// Each server's name, the addresses that are told with it, and whether it is a pool.
+fn described(sources: &DaemonSources) -> Vec<String> {
+    let of = |server: &Server| {
+        let addresses = server.addresses.iter().map(|address| format!(" {address}"));
+        let pool = server.is_pool.then(|| " pool".to_owned());
+        std::iter::once(server.name.to_string()).chain(addresses).chain(pool).collect()
+    };
+    sources.servers.iter().map(of).collect()
+}
+
+/// A name of this machine's own stands for every other: no test asks DNS.
 fn servers_are_told() -> Result<(), Failed> {
     let server = Daemon::server()?;
-    let client = Daemon::client(&server, &["server {server}", "server name.invalid", "server 127.0.0.2"])?;
-    let servers = block_on(client.corrector().servers());
     let port = server.port;
-    for (host, port) in [("127.0.0.1", port), ("name.invalid", 123), ("127.0.0.2", 123)] {
-        assert!(servers.contains(&ServerName::from_str(&format!("{host}:{port}"))?), "{servers:?}");
-    }
-    assert_eq!(servers.len(), 3);
+    let lines = [
+        format!("server localhost port {port}"),
+        "pool name.invalid".to_owned(),
+        "server other.invalid".to_owned(),
+        "server 127.0.0.2".to_owned(),
+        format!("server 127.0.0.3 port {port}"),
+    ];
+    let client = Daemon::client(&server, &lines.each_ref().map(String::as_str))?;
+    let corrector = client.corrector();
+    let expected = [
+        format!("localhost:{port} 127.0.0.1:{port}"),
+        "name.invalid pool".to_owned(),
+        "other.invalid".to_owned(),
+        "127.0.0.2".to_owned(),
+        format!("127.0.0.3:{port}"),
+    ];
+    let same = |told: &DaemonSources| {
+        let told = described(told);
+        told.len() == expected.len() && expected.iter().all(|line| told.contains(line))
+    };
+    // chronyd resolves its names in its own time.
+    until("chronyd has found localhost", Duration::from_secs(20), || same(&block_on(corrector.servers())))
+        .map_err(|e| format!("{:?}: {:?}", e.message(), described(&block_on(corrector.servers()))))?;
+    let began = boottime();
+    let told = block_on(corrector.servers());
+    let took = boottime().since(began);
+    println!("reading the list of {} servers took {took:?}", told.servers.len());
+    assert!(took < Duration::from_millis(200), "{took:?}");
+    assert_eq!((told.daemon.as_deref(), told.others, told.remark), (Some("chronyd"), 0, None));
     Ok(())
+}
+
+fn servers_are_read_again() -> Result<(), Failed> {
+    let server = Daemon::server()?;
+    let client = Daemon::client(&server, &["server 127.0.0.2"])?;
+    let corrector = client.corrector();
+    assert_eq!(described(&block_on(corrector.servers())), ["127.0.0.2"]);
+    client.chronyc(&["add", "server", "127.0.0.3"])?;
+    assert_eq!(described(&block_on(corrector.servers())), ["127.0.0.2", "127.0.0.3"]);
+    client.chronyc(&["delete", "127.0.0.2"])?;
+    assert_eq!(described(&block_on(corrector.servers())), ["127.0.0.3"]);
+    Ok(())
+}
+
+/// The socket clock of chrony.conf(5) needs no hardware and no shared memory.
+fn reference_clocks_are_counted() -> Result<(), Failed> {
+    let server = Daemon::server()?;
+    let folder = tempfile::tempdir()?;
+    let clock = format!("refclock SOCK {} refid TEST", folder.path().join("clock.sock").display());
+    let alone = block_on(Daemon::client(&server, &[&clock])?.corrector().servers());
+    assert_eq!((alone.servers.len(), alone.others, alone.daemon.as_deref()), (0, 1, Some("chronyd")));
+    let (servers, origin) = defaults::servers(Path::new("/"), alone.servers, alone.others);
+    assert_eq!((servers, origin), (vec![], Origin::DaemonAlone), "neither the cloud nor the pool is asked");
+    let beside = block_on(Daemon::client(&server, &[&clock, "server 127.0.0.2"])?.corrector().servers());
+    assert_eq!((described(&beside), beside.others), (vec!["127.0.0.2".to_owned()], 1));
+    Ok(())
+}
+
+/// It runs where its process is in `/proc`, and its configuration says where it listens.
+fn a_chronyd_whose_socket_is_elsewhere() -> Result<(), Failed> {
+    let server = Daemon::server()?;
+    let client = Daemon::client(&server, &["server 127.0.0.2 port 1123", "pool name.invalid"])?;
+    let root = tempfile::tempdir()?;
+    let process = root.path().join(format!("proc/{}", client.pid()));
+    fs::create_dir_all(&process)?;
+    for file in ["comm", "status", "cmdline"] {
+        fs::write(process.join(file), fs::read(format!("/proc/{}/{file}", client.pid()))?)?;
+    }
+    let etc = root.path().join("etc/chrony");
+    fs::create_dir_all(&etc)?;
+    fs::copy(client.folder().join("chrony.conf"), etc.join("chrony.conf"))?;
+    let elsewhere = corrector(Path::new("/nonexistent/chronyd.sock"), None, root.path(), BusAddress::Nowhere);
+    let told = block_on(elsewhere.servers());
+    assert_eq!(described(&told), ["127.0.0.2:1123", "name.invalid pool"]);
+    let remark = told.remark.unwrap_or_default();
+    assert!(remark.contains(&format!("set `chrony.socket: {}`", client.socket().display())), "{remark}");
+    // One that hangs is no other socket's: its list is that of its configuration.
+    client.signal(Signal::SIGSTOP)?;
+    let hangs = corrector(&client.socket(), None, root.path(), BusAddress::Nowhere);
+    let began = boottime();
+    let told = block_on(hangs.servers());
+    assert!(boottime().since(began) < Duration::from_secs(2));
+    let remark = told.remark.clone().unwrap_or_default();
+    assert!(remark.contains("no answer") && described(&told).len() == 2, "{told:?}");
+    client.signal(Signal::SIGCONT)
 }
 
 fn a_chronyd_too_old_to_forget() -> Result<(), Failed> {

@@ -173,6 +173,21 @@ impl Daemon {
         corrector(&self.socket(), Some(self.udp), Path::new("/nonexistent"), BusAddress::Nowhere)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Gives it an order by chronyc.
+    pub fn chronyc(&self, order: &[&str]) -> Result<(), Failed> {
+        let output = Command::new(chronyd().with_file_name("../bin/chronyc"))
+            .arg("-h")
+            .arg(self.socket())
+            .args(order)
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() { Ok(()) } else { Err(said.into()) }
+    }
+
     pub fn synchronised(&self) -> Result<(), Failed> {
         let knows = || self.ask().tracking().is_ok_and(|t| t.synchronised().is_some());
         until("chronyd is synchronised", Duration::from_secs(15), knows)

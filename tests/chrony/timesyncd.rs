@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use clockgate::correction::{BusAddress, Corrector, Settings};
 use clockgate::decision::{DaemonVerdict, Kind, Offset, StepError, Way};
-use clockgate::reference::ServerName;
 use clockgate::sys::clock::{boottime, realtime};
 use clockgate::sys::step::SystemClock;
 use libtest_mimic::Failed;
@@ -106,6 +106,22 @@ impl Timesync {
         (0, 4, 4, 2, -20, 1_000, 3_000, vec![127, 0, 0, 1], asked, there, there, asked + 1_000, false, 1, 0)
     }
 
+    /// As an older one, it has no `RuntimeNTPServers`.
+    #[zbus(property, name = "SystemNTPServers")]
+    fn system_ntp_servers(&self) -> Vec<String> {
+        vec!["ntp.example".to_owned(), "second.example".to_owned()]
+    }
+
+    #[zbus(property, name = "LinkNTPServers")]
+    fn link_ntp_servers(&self) -> Vec<String> {
+        vec!["link.example".to_owned()]
+    }
+
+    #[zbus(property, name = "FallbackNTPServers")]
+    fn fallback_ntp_servers(&self) -> Vec<String> {
+        vec!["0.debian.pool.ntp.org".to_owned()]
+    }
+
     #[zbus(property)]
     fn server_name(&self) -> String {
         "ntp.example".to_owned()
@@ -195,7 +211,11 @@ fn timesyncd_is_measured() -> Result<(), Failed> {
         assert_eq!(described.source, "systemd-timesyncd (192.0.2.7)");
         assert!(described.offset == Offset::from_nanos(50_000_000) && described.kind == Kind::Daemon, "{described:?}");
         assert!(boottime().since(described.as_of) >= Duration::from_millis(900), "an old answer is as of when it came");
-        assert_eq!(corrector.servers().await, [ServerName::numeric([192, 0, 2, 7].into(), 123)]);
+        let told = corrector.servers().await;
+        assert_eq!((told.daemon.as_deref(), told.others), (Some("systemd-timesyncd"), 0));
+        let names: Vec<String> = told.servers.iter().map(|server| server.name.to_string()).collect();
+        assert_eq!(names, ["ntp.example", "second.example", "link.example"], "its fallback servers are not asked");
+        assert_eq!(told.servers[0].addresses, [SocketAddr::from(([192, 0, 2, 7], 123))]);
         corrector.forget().await;
         let fresh = corrector.measure(Duration::from_secs(2)).await;
         let reading = fresh.readings.first().ok_or_else(|| format!("{:?}", fresh.failures))?;

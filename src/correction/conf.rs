@@ -1,0 +1,157 @@
+//! Whom a configuration names: the lines that ntp.conf(5), chrony.conf(5) and openntpd's ntpd.conf(5) share, and ntpd-rs's
+//! ntp.toml(5). Files that these include are not followed.
+
+use toml_edit::{DocumentMut, Table};
+
+use super::sources::name;
+use crate::reference::{NTP_PORT, Server, ServerName};
+
+/// What a configuration names.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Servers, pools and peers.
+    pub servers: Vec<Server>,
+    /// Reference clocks.
+    pub others: usize,
+    /// chronyd's command socket, or `/` for none (chrony.conf(5), `bindcmdaddress`).
+    pub socket: Option<String>,
+}
+
+impl Listed {
+    /// Whether it names no source at all.
+    pub const fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.others == 0
+    }
+
+    fn add(&mut self, host: &str, port: u16, is_pool: bool) {
+        let server = name(host, port).map(Server::from);
+        self.servers.extend(server.map(|server| Server { is_pool: is_pool || server.is_pool, ..server }));
+    }
+}
+
+/// Reads what chronyd, ntpsec, ntpd and openntpd read.
+pub fn ntp_conf(text: &str) -> Listed {
+    let mut listed = Listed::default();
+    for line in text.lines() {
+        // chrony's comments begin a line with any of these, ntpd's and openntpd's with `#` anywhere.
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.starts_with(['!', ';', '%']) {
+            continue;
+        }
+        let words: Vec<&str> = line.split_whitespace().map(|word| word.trim_matches('"')).collect();
+        let Some((directive, rest)) = words.split_first() else { continue };
+        // ntp.conf(5): which of the name's addresses to take.
+        let rest = rest.strip_prefix(&["-4"]).or_else(|| rest.strip_prefix(&["-6"])).unwrap_or(rest);
+        let (Some(first), options) = (rest.first(), rest) else { continue };
+        match directive.to_ascii_lowercase().as_str() {
+            // The reference implementation's drivers; that of the undisciplined local clock knows nothing.
+            "server" | "peer" if first.starts_with("127.127.1.") => {}
+            "server" | "peer" if first.starts_with("127.127.") => listed.others += 1,
+            "server" | "peer" => listed.add(first, port(options), false),
+            "pool" | "servers" => listed.add(first, port(options), true),
+            "refclock" | "sensor" => listed.others += 1,
+            "bindcmdaddress" if first.starts_with('/') => listed.socket = Some((*first).to_owned()),
+            _ => {}
+        }
+    }
+    listed
+}
+
+fn port(options: &[&str]) -> u16 {
+    let option = options.windows(2).find(|pair| pair[0].eq_ignore_ascii_case("port"));
+    option.and_then(|pair| pair[1].parse().ok()).unwrap_or(NTP_PORT)
+}
+
+/// Reads what ntpd-rs reads: `[[source]]` with `mode` and `address`.
+pub fn ntp_toml(text: &str) -> Listed {
+    let mut listed = Listed::default();
+    let Ok(document) = text.parse::<DocumentMut>() else { return listed };
+    let Some(sources) = document.get("source").and_then(|sources| sources.as_array_of_tables()) else { return listed };
+    for source in sources {
+        let value = |key: &str| Table::get(source, key).and_then(|value| value.as_str());
+        match (value("mode").unwrap_or_default(), value("address")) {
+            (mode, Some(address)) => {
+                let Ok(named) = address.parse::<ServerName>() else { continue };
+                // That of `nts` is where keys are agreed upon.
+                let port = if mode.starts_with("nts") { NTP_PORT } else { named.port() };
+                listed.add(named.host(), port, mode.ends_with("pool"));
+            }
+            // `sock` and `pps` have a path.
+            (_, None) => listed.others += 1,
+        }
+    }
+    listed
+}
+
+/// Reads what systemd-timesyncd reads, one text a file in its order: the servers of `NTP=`, else those of `FallbackNTP=`
+/// (timesyncd.conf(5)). What it falls back to without either is built into it.
+pub fn timesyncd_conf(texts: &[String]) -> Vec<Server> {
+    let (mut servers, mut fallback): (Vec<Server>, Vec<Server>) = (vec![], vec![]);
+    for line in texts.iter().flat_map(|text| text.lines()) {
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let list = match key.trim() {
+            "NTP" => &mut servers,
+            "FallbackNTP" => &mut fallback,
+            _ => continue,
+        };
+        // An empty one takes back what was said before.
+        if value.trim().is_empty() {
+            list.clear();
+        }
+        list.extend(value.split_whitespace().filter_map(|host| name(host, NTP_PORT)).map(Server::from));
+    }
+    if servers.is_empty() { fallback } else { servers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(listed: &Listed) -> Vec<String> {
+        let of = |s: &Server| format!("{}{}", s.name, if s.is_pool { " pool" } else { "" });
+        listed.servers.iter().map(of).collect()
+    }
+
+    #[test]
+    fn servers_pools_and_peers_are_read_as_each_daemon_writes_them() {
+        let chrony =
+            ntp_conf("! no\n% server no.example\nServer a.example port 1123 iburst\npool b.example maxsources 2\n");
+        assert_eq!(described(&chrony), ["a.example:1123", "b.example pool"]);
+        let ntpsec =
+            ntp_conf("driftfile /x # server no.example\npool -4 0.debian.pool.ntp.org iburst\npeer 2001:db8::1\n");
+        assert_eq!(described(&ntpsec), ["0.debian.pool.ntp.org pool", "2001:db8::1"]);
+        let openntpd =
+            ntp_conf("servers \"c.example\"\nserver d.example weight 5\nconstraint from \"https://e.example\"\n");
+        assert_eq!(described(&openntpd), ["c.example pool", "d.example"]);
+        assert_eq!(described(&ntp_conf("server\nserver a/b\nserver 1.2.3.4 port 0x\npool")), ["1.2.3.4"]);
+    }
+
+    #[test]
+    fn reference_clocks_are_counted_and_the_local_clock_is_none() {
+        assert_eq!(ntp_conf("refclock SHM 0\nrefclock PPS /dev/pps0\n").others, 2);
+        assert_eq!(ntp_conf("server 127.127.28.0\nserver 127.127.1.0\nfudge 127.127.1.0 stratum 10\n").others, 1);
+    }
+
+    #[test]
+    fn ntpd_rss_sources_are_read_whatever_their_mode() {
+        let text = "[[source]]\nmode = \"pool\"\naddress = \"ntpd-rs.pool.ntp.org\"\ncount = 4\n\n[[source]]\nmode = \"nts\"\n\
+            address = \"nts.example:4460\"\n\n[[source]]\nmode = \"sock\"\npath = \"/run/x\"\n";
+        let listed = ntp_toml(text);
+        assert_eq!(described(&listed), ["ntpd-rs.pool.ntp.org pool", "nts.example"]);
+        assert_eq!(listed.others, 1);
+        assert!(ntp_toml("[[source").is_empty() && ntp_toml("source = 3").is_empty());
+    }
+    #[test]
+    fn timesyncds_files_add_up_and_an_empty_line_takes_back() {
+        let read = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            timesyncd_conf(&texts).iter().map(|server| server.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            read(&["[Time]\n#NTP=\nNTP=a.example 192.0.2.1\n", "NTP = 2001:db8::1"]),
+            ["a.example", "192.0.2.1", "2001:db8::1"]
+        );
+        assert_eq!(read(&["NTP=a.example\nFallbackNTP=f.example\n", "NTP=\n"]), ["f.example"]);
+        assert!(read(&["[Time]\n"]).is_empty());
+    }
+}

@@ -1,0 +1,179 @@
+//! Whom the running time daemon asks, so that nobody else is asked beside it: chronyd's and systemd-timesyncd's own lists, and
+//! the configuration of those that can only be seen to run.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::chrony::{Address, Client, Error, Mode, Problem, SourceData};
+use crate::decision::Boottime;
+use crate::reference::{NTP_PORT, Server, ServerName};
+use crate::sys::clock::boottime;
+
+use super::chrony::{Chronyd, LOOK};
+
+/// Whom a time daemon asks. The public pool is never asked while it has sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DaemonSources {
+    /// The daemon that runs, several joined by " and "; none where none was seen.
+    pub daemon: Option<String>,
+    /// The NTP servers that it asks, each by the name it was configured with.
+    pub servers: Vec<Server>,
+    /// How many other sources it has: reference clocks, and one for a list that we cannot read.
+    pub others: usize,
+    /// Why its list could not be read from the daemon itself, and what to do about it.
+    pub remark: Option<String>,
+}
+
+impl DaemonSources {
+    /// Whether the daemon has any source at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.others == 0
+    }
+}
+
+/// An NTP source as chronyd tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Source {
+    /// The name it was configured with; before 4.0 nobody tells, and it is the address.
+    host: String,
+    /// The UDP port; none before the name is resolved.
+    port: Option<u16>,
+    /// Where it was found; none before that, and none that is of no use to us.
+    ip: Option<IpAddr>,
+}
+
+impl Chronyd {
+    /// Every source it has, over UDP where the socket is closed to us.
+    ///
+    /// # Errors
+    /// [`Error`], as the socket had it.
+    pub fn sources(&self) -> Result<DaemonSources, Error> {
+        let over_socket = read(&mut self.client(LOOK));
+        match (over_socket, self.udp) {
+            (Err(error), Some(udp)) => read(&mut Client::udp(udp, until())).map_err(|_| error),
+            (outcome, _) => outcome,
+        }
+    }
+}
+
+fn until() -> Boottime {
+    boottime() + LOOK
+}
+
+fn read(client: &mut Client) -> Result<DaemonSources, Error> {
+    let all = client.sources()?;
+    let others = all.iter().filter(|source| source.mode == Mode::RefClock).count();
+    let mut sources = vec![];
+    for source in all.iter().filter(|source| source.mode != Mode::RefClock) {
+        sources.extend(told(client, source)?);
+    }
+    Ok(DaemonSources { daemon: Some(super::chrony::NAME.to_owned()), servers: grouped(sources), others, remark: None })
+}
+
+/// What chronyd tells of one source. Over UDP it tells the port to nobody, and then it is NTP's own.
+fn told(client: &mut Client, source: &SourceData) -> Result<Option<Source>, Error> {
+    let name = unless_refused(client.name(source.address))?;
+    let (ip, port) = match source.address {
+        Address::Ip(ip) => {
+            let data = unless_refused(client.ntp_data(source.address))?;
+            (Some(ip), Some(data.map_or(NTP_PORT, |data| data.port)))
+        }
+        Address::Unresolved(_) | Address::Unspecified => (None, None),
+    };
+    let host = name.or_else(|| ip.map(|ip| ip.to_string()));
+    // A link-local address is of no use without its interface, which chronyd does not tell.
+    let ip = ip.filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
+    Ok(host.map(|host| Source { host, port, ip }))
+}
+
+fn unless_refused<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
+    match outcome {
+        Ok(told) => Ok(Some(told)),
+        Err(error) if matches!(error.problem, Problem::Refused(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Several sources of one name and port are those of a pool. In the order in which the names first appear, so that what did not
+/// change reads the same.
+fn grouped(sources: Vec<Source>) -> Vec<Server> {
+    let mut groups: Vec<(String, Option<u16>, usize, BTreeSet<SocketAddr>)> = vec![];
+    // Those whose port is known first: what is not resolved yet is counted for them.
+    let (known, unknown): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source.port.is_some());
+    for Source { host, port, ip } in known.into_iter().chain(unknown) {
+        let socket = ip.map(|ip| SocketAddr::new(ip, port.unwrap_or(NTP_PORT)));
+        match groups.iter_mut().find(|(h, p, ..)| h == host && (port.is_none() || p == port)) {
+            Some((_, _, count, sockets)) => {
+                *count += 1;
+                sockets.extend(socket);
+            }
+            None => groups.push((host.clone(), *port, 1, socket.into_iter().collect())),
+        }
+    }
+    groups.sort_by_key(|(host, ..)| sources.iter().position(|source| source.host == *host));
+    let server = |(host, port, count, sockets): (String, Option<u16>, usize, BTreeSet<SocketAddr>)| {
+        let server = Server::from(name(&host, port.unwrap_or(NTP_PORT))?);
+        // That of an address is itself.
+        let addresses = if server.name.address().is_some() { vec![] } else { sockets.into_iter().collect() };
+        Some(Server { addresses, is_pool: server.is_pool || count > 1, ..server })
+    };
+    groups.into_iter().filter_map(server).collect()
+}
+
+/// A host that is a name or an address, and a port.
+pub(super) fn name(host: &str, port: u16) -> Option<ServerName> {
+    let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(host: &str, port: Option<u16>, ip: Option<&str>) -> Source {
+        Source { host: host.to_owned(), port, ip: ip.map(|ip| ip.parse().unwrap()) }
+    }
+
+    fn described(sources: Vec<Source>) -> Vec<String> {
+        let of = |s: &Server| {
+            let at: Vec<String> = s.addresses.iter().map(ToString::to_string).collect();
+            format!("{} {} {}", s.name, if s.is_pool { "pool" } else { "server" }, at.join(","))
+        };
+        grouped(sources).iter().map(of).collect()
+    }
+
+    #[test]
+    fn several_sources_of_one_name_are_a_pool_and_one_is_a_server() {
+        let sources = vec![
+            source("ntp.example", Some(1123), Some("192.0.2.1")),
+            source("many.example", None, None),
+            source("many.example", Some(123), Some("192.0.2.9")),
+            source("many.example", Some(123), Some("192.0.2.8")),
+            source("2001:db8::1", Some(123), Some("2001:db8::1")),
+            source("0.pool.ntp.org", None, None),
+        ];
+        assert_eq!(
+            described(sources),
+            [
+                "ntp.example:1123 server 192.0.2.1:1123",
+                "many.example pool 192.0.2.8:123,192.0.2.9:123",
+                "2001:db8::1 server ",
+                "0.pool.ntp.org pool ",
+            ]
+        );
+    }
+
+    #[test]
+    fn two_ports_of_one_host_are_two_servers() {
+        let sources =
+            vec![source("127.0.0.1", Some(11), Some("127.0.0.1")), source("127.0.0.1", Some(12), Some("127.0.0.1"))];
+        assert_eq!(described(sources), ["127.0.0.1:11 server ", "127.0.0.1:12 server "]);
+    }
+
+    #[test]
+    fn an_address_without_its_interface_leaves_the_name() {
+        assert_eq!(described(vec![source("fe80::1%eth0", Some(123), None)]), ["fe80::1%eth0 server "]);
+        assert_eq!(described(vec![source("lan.example", Some(123), None)]), ["lan.example server "]);
+    }
+}
