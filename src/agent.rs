@@ -1,6 +1,7 @@
 //! The corridor: take an event, step the machine, publish, start the actions. Nothing is decided here.
 
 mod ask;
+mod default_servers;
 mod once;
 mod perform;
 mod tell;

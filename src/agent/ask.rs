@@ -4,13 +4,13 @@
 use std::ops::ControlFlow;
 use std::sync::{MutexGuard, PoisonError};
 
-use tracing::{info, warn};
+use tracing::warn;
 
+use super::default_servers::{DefaultServers, names};
 use super::perform::Performer;
-use crate::correction::DaemonSources;
 use crate::decision::{Cause, Epoch, Event, Failure, Measurement, Round, Waiting};
-use crate::reference::defaults::Origin;
-use crate::reference::{Caller, Question, Server, caller, defaults};
+use crate::reference::{Caller, Question, Server, caller};
+use crate::sys::clock::boottime;
 
 impl Performer {
     /// What an event means for whom we ask, and for what is known of them.
@@ -124,10 +124,13 @@ impl Performer {
     async fn find_servers(&self) {
         let _turn = self.finding.lock().await;
         let servers: Vec<Server> = if self.rules.servers.is_empty() {
-            let Some(servers) = self.find_default_servers().await else { return };
+            let of_the_daemon = self.corrector.servers().await;
+            let Some(servers) = self.default_servers().hear(&self.rules.root, of_the_daemon, boottime()) else {
+                return;
+            };
             servers
         } else {
-            *self.told() = None;
+            *self.default_servers() = DefaultServers::default();
             self.rules.servers.iter().cloned().map(Server::from).collect()
         };
         let before = self.asked().clone();
@@ -142,51 +145,11 @@ impl Performer {
         *self.asked() = Some(servers);
     }
 
-    /// Whom to ask where the configuration names nobody; none where that stays as it is.
-    async fn find_default_servers(&self) -> Option<Vec<Server>> {
-        let DaemonSources { daemon, servers, others, remark } = self.corrector.servers().await;
-        let mut told = self.told();
-        // A daemon that restarts, or does not answer just now, had a list that somebody meant: nobody else's takes its place.
-        if let Some(told) = told.as_mut().filter(|told| told.origin == Origin::Daemon && told.remark.is_none()) {
-            let first_time = !std::mem::replace(&mut told.is_doubted, remark.is_some());
-            if (servers.is_empty() && others == 0) || (remark.is_some() && first_time) {
-                return None;
-            }
-        }
-        let (servers, origin) = defaults::servers(&self.rules.root, servers, others);
-        let is_doubted = told.as_ref().is_some_and(|told| told.is_doubted);
-        let now = Told { origin, names: names(&servers), daemon, remark, is_doubted };
-        if told.as_ref() != Some(&now) {
-            let (daemon, servers) = (now.daemon.as_deref().unwrap_or("none"), now.names.join(" "));
-            info!(%origin, daemon, servers, "no servers are configured; asking these");
-            if let Some(remark) = now.remark.as_ref().filter(|_| told.as_ref().is_none_or(|t| t.remark != now.remark)) {
-                warn!("{remark}");
-            }
-            *told = Some(now);
-        }
-        Some(servers)
-    }
-
-    fn told(&self) -> MutexGuard<'_, Option<Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn default_servers(&self) -> MutexGuard<'_, DefaultServers> {
+        self.default_servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn asked(&self) -> MutexGuard<'_, Option<Vec<Server>>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What the log was last told of whom we ask where nobody is configured.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Told {
-    origin: Origin,
-    names: Vec<String>,
-    daemon: Option<String>,
-    remark: Option<String>,
-    /// The daemon could not be asked when we last looked.
-    is_doubted: bool,
-}
-
-fn names(servers: &[Server]) -> Vec<String> {
-    servers.iter().map(|server| server.name.to_string()).collect()
 }

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 use tracing::debug;
 
-use super::ask::Told;
+use super::default_servers::DefaultServers;
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Event, Fix, Forgotten, Frozen, Gate, Way};
@@ -36,8 +36,8 @@ pub struct Performer {
     pub(super) gate: Gate,
     /// Whom we ask; none before that was found out.
     pub(super) asked: Arc<std::sync::Mutex<Option<Vec<Server>>>>,
-    /// What the log was told of them.
-    pub(super) told: Arc<std::sync::Mutex<Option<Told>>>,
+    /// How these were found where the configuration names nobody.
+    pub(super) default_servers: Arc<std::sync::Mutex<DefaultServers>>,
     /// Held while that is being found out; nobody who knows somebody to ask waits for it.
     pub(super) finding: Arc<Mutex<()>>,
     /// What the RTC turned out to be worth at the last proof in this boot; none before that.
@@ -82,7 +82,7 @@ impl Performer {
             rules: Arc::new(Rules::from(config)),
             gate: Gate::Shut,
             asked: Arc::default(),
-            told: Arc::default(),
+            default_servers: Arc::default(),
             finding: Arc::default(),
             rtc_worth: Arc::new(std::sync::Mutex::new(None)),
         }

@@ -1,0 +1,144 @@
+//! Whom to ask where the configuration names nobody: the daemon's list, which outlives a daemon that cannot tell it just now.
+
+use std::mem;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::correction::DaemonSources;
+use crate::decision::Boottime;
+use crate::reference::Server;
+use crate::reference::defaults::{self, Origin};
+
+/// How long a daemon without servers of its own may take to restart.
+const RESTARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// What was last found.
+#[derive(Debug, Default)]
+pub struct DefaultServers {
+    last: Option<Found>,
+    /// When we last looked, the daemon could not be asked.
+    is_doubted: bool,
+    /// Since when no daemon has a source.
+    gone_since: Option<Boottime>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    origin: Origin,
+    names: Vec<String>,
+    daemon: Option<String>,
+    remark: Option<String>,
+}
+
+impl DefaultServers {
+    /// Whom to ask, now that the daemon tells this; none where that stays as it is. Logs what changed. `root` is where `/sys` is.
+    #[must_use]
+    pub fn hear(&mut self, root: &Path, told: DaemonSources, now: Boottime) -> Option<Vec<Server>> {
+        if self.is_kept(&told, now) {
+            return None;
+        }
+        let DaemonSources { daemon, servers, others, remark } = told;
+        let (servers, origin) = defaults::servers(root, servers, others);
+        let found = Found { origin, names: names(&servers), daemon, remark };
+        if self.last.as_ref() != Some(&found) {
+            let (daemon, servers) = (found.daemon.as_deref().unwrap_or("none"), found.names.join(" "));
+            info!(%origin, daemon, servers, "no servers are configured; asking these");
+            if let Some(remark) = &found.remark {
+                warn!("{remark}");
+            }
+            self.last = Some(found);
+        }
+        Some(servers)
+    }
+
+    /// A daemon that restarts, or does not answer just now, had a list that somebody meant: nobody else's takes its place. Where
+    /// it cannot be asked twice in a row, what is known otherwise counts.
+    fn is_kept(&mut self, told: &DaemonSources, now: Boottime) -> bool {
+        let was_doubted = mem::replace(&mut self.is_doubted, told.remark.is_some());
+        self.gone_since = told.is_empty().then(|| self.gone_since.unwrap_or(now));
+        let Some(last) = self.last.as_ref().filter(|last| last.remark.is_none()) else { return false };
+        let is_first_doubt = self.is_doubted && !was_doubted;
+        match last.origin {
+            Origin::Daemon => told.is_empty() || is_first_doubt,
+            Origin::DaemonAlone => {
+                is_first_doubt || self.gone_since.is_some_and(|since| now.since(since) < RESTARTS_WITHIN)
+            }
+            Origin::Cloud(_) | Origin::Pool => false,
+        }
+    }
+}
+
+/// The servers' names, as they can be configured.
+pub fn names(servers: &[Server]) -> Vec<String> {
+    servers.iter().map(|server| server.name.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::ServerName;
+
+    const ROOT: &str = "/nonexistent";
+
+    fn told(servers: &[&str], others: usize) -> DaemonSources {
+        let servers = servers.iter().map(|name| Server::from(name.parse::<ServerName>().unwrap())).collect();
+        DaemonSources { daemon: Some("chronyd".to_owned()), servers, others, remark: None }
+    }
+
+    fn doubted(servers: &[&str]) -> DaemonSources {
+        DaemonSources { remark: Some("it hangs".to_owned()), ..told(servers, 0) }
+    }
+
+    fn heard(defaults: &mut DefaultServers, told: DaemonSources) -> Option<Vec<String>> {
+        heard_at(defaults, told, 100)
+    }
+
+    fn heard_at(defaults: &mut DefaultServers, told: DaemonSources, secs: u64) -> Option<Vec<String>> {
+        let now = Boottime::from_nanos(secs * 1_000_000_000);
+        defaults.hear(Path::new(ROOT), told, now).map(|servers| names(&servers))
+    }
+
+    fn list(names: &[&str]) -> Option<Vec<String>> {
+        Some(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_daemon_that_comes_later_or_changes_its_list_is_followed() {
+        let mut defaults = DefaultServers::default();
+        assert_eq!(heard(&mut defaults, DaemonSources::default()).map(|pool| pool.len()), Some(4));
+        assert_eq!(heard(&mut defaults, told(&["a.example"], 0)), list(&["a.example"]));
+        assert_eq!(heard(&mut defaults, told(&["b.example"], 0)), list(&["b.example"]));
+        assert_eq!(heard(&mut defaults, told(&[], 1)), list(&[]), "reference clocks alone: nobody is asked");
+        assert_eq!(heard_at(&mut defaults, DaemonSources::default(), 100), None, "it may be restarting");
+        assert_eq!(heard_at(&mut defaults, DaemonSources::default(), 129), None);
+        assert_eq!(
+            heard_at(&mut defaults, DaemonSources::default(), 130).map(|pool| pool.len()),
+            Some(4),
+            "it is gone"
+        );
+    }
+
+    #[test]
+    fn a_daemon_that_restarts_keeps_its_list_and_the_pool_is_not_asked() {
+        let mut defaults = DefaultServers::default();
+        assert_eq!(heard(&mut defaults, told(&["a.example"], 0)), list(&["a.example"]));
+        for _ in 0..3 {
+            assert_eq!(heard(&mut defaults, DaemonSources::default()), None, "its process is gone");
+            assert_eq!(heard(&mut defaults, told(&[], 0)), None, "it has read nothing yet");
+        }
+        assert_eq!(heard(&mut defaults, told(&["c.example"], 0)), list(&["c.example"]));
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_answer_once_keeps_its_list_and_twice_what_is_known_otherwise_counts() {
+        let mut defaults = DefaultServers::default();
+        assert_eq!(heard(&mut defaults, doubted(&["a.example"])), list(&["a.example"]), "nothing better was known");
+        assert_eq!(heard(&mut defaults, told(&["b.example"], 0)), list(&["b.example"]));
+        assert_eq!(heard(&mut defaults, doubted(&["a.example"])), None);
+        assert_eq!(heard(&mut defaults, told(&["b.example"], 0)), list(&["b.example"]));
+        assert_eq!(heard(&mut defaults, doubted(&["a.example"])), None);
+        assert_eq!(heard(&mut defaults, doubted(&["a.example"])), list(&["a.example"]));
+    }
+}
