@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Ground, NoAgent, Options, millis};
 use crate::decision::{Agreement, Failure, Measurement, Policy};
 use crate::reference::References;
-use crate::sys::adjtimex;
+use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::boottime;
 
 /// How long an exchange may take.
@@ -13,53 +13,75 @@ const EXCHANGE: Duration = Duration::from_secs(1);
 /// RFC 5905's PHI is 15; ours allows for a laptop's crystal.
 const DRIFT_PPM: u32 = 500;
 
-/// How often to look again: an exchange is somebody else's work, the kernel's claim costs a microsecond.
+/// How often to look again: each look is two questions to every server, which allows one more in 2 s; the kernel's claim costs
+/// a microsecond.
 #[must_use]
 pub(super) const fn look_every(no_agent: NoAgent) -> Duration {
     match no_agent {
-        NoAgent::Measure | NoAgent::Fail | NoAgent::Open => Duration::from_secs(1),
+        NoAgent::Measure => Duration::from_secs(4),
+        NoAgent::Fail | NoAgent::Open => Duration::from_secs(1),
         NoAgent::Kernel => Duration::from_millis(100),
     }
 }
 
-/// Looks once whether there is ground to go on.
-///
-/// # Errors
-/// Why there is none, in words.
-pub(super) fn look(options: &Options) -> Result<Ground, String> {
-    match options.no_agent {
-        NoAgent::Measure => by_measuring(options),
-        NoAgent::Kernel | NoAgent::Open if options.require_proof => {
-            Err("nothing but a measurement proves the clock (--require-proof)".to_owned())
+/// Who looks, again and again: what a server may be asked is known across the looks.
+#[derive(Debug)]
+pub(super) struct Alone<'a> {
+    options: &'a Options,
+    references: References,
+}
+
+impl<'a> Alone<'a> {
+    /// Asks nobody yet.
+    #[must_use]
+    pub(super) fn new(options: &'a Options) -> Self {
+        Self { options, references: References::new(options.servers.clone()) }
+    }
+
+    /// Looks once whether there is ground to go on.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(super) fn look(&self) -> Result<Ground, String> {
+        match self.options.no_agent {
+            NoAgent::Measure => self.by_measuring(),
+            NoAgent::Kernel | NoAgent::Open if self.options.require_proof => {
+                Err("nothing but a measurement proves the clock (--require-proof)".to_owned())
+            }
+            NoAgent::Kernel => {
+                let clock = adjtimex::read().map_err(|error| format!("adjtimex(2) cannot be read: {error}"))?;
+                on_the_kernels_word(&clock, self.options.threshold)
+            }
+            NoAgent::Open => Ok(Ground::NoAgent),
+            NoAgent::Fail => Err("an agent is wanted (--no-agent fail)".to_owned()),
         }
-        NoAgent::Kernel => on_the_kernels_word(options),
-        NoAgent::Open => Ok(Ground::NoAgent),
-        NoAgent::Fail => Err("an agent is wanted (--no-agent fail)".to_owned()),
+    }
+
+    /// A pause of the machine inside an exchange is invisible to it, so it takes a second one, asked after the first.
+    fn by_measuring(&self) -> Result<Ground, String> {
+        let threshold = self.options.threshold;
+        let (first, _) = judge(&self.references.measure(EXCHANGE), threshold)?;
+        let asked_after = boottime();
+        let mut again = self.references.measure(EXCHANGE);
+        again.readings.retain(|reading| reading.as_of >= asked_after);
+        let (second, source) = judge(&again, threshold)?;
+        confirmed(&first, &second)?;
+        Ok(Ground::Measured { source, offset: second.offset, bound: second.bound() })
     }
 }
 
-fn by_measuring(options: &Options) -> Result<Ground, String> {
-    let references = References::new(options.servers.clone());
-    // A pause of the machine inside an exchange is invisible to it, so it takes a second one, asked after the first.
-    measure(&references, options.threshold)?;
-    measure(&references, options.threshold)
-}
-
-fn measure(references: &References, threshold: Duration) -> Result<Ground, String> {
-    let measurement = references.measure(EXCHANGE);
+/// What the references agree on, and who of them, if the clock is right by that.
+fn judge(measurement: &Measurement, threshold: Duration) -> Result<(Agreement, String), String> {
     let policy = Policy { threshold, max_drift_ppm: DRIFT_PPM, ..Policy::default() };
     match measurement.agreement(&policy, boottime()) {
-        Ok(agreement) if agreement.bound() <= threshold => Ok(Ground::Measured {
-            source: supporters(&measurement, &agreement),
-            offset: agreement.offset,
-            bound: agreement.bound(),
-        }),
-        Ok(agreement) => Err(format!(
-            "{} says that the clock is off by {} ±{:.3} ms",
-            supporters(&measurement, &agreement),
-            agreement.offset,
-            millis(agreement.root_distance)
-        )),
+        Ok(agreement) => {
+            let source = supporters(measurement, &agreement);
+            if agreement.bound() <= threshold {
+                return Ok((agreement, source));
+            }
+            let (offset, distance) = (agreement.offset, millis(agreement.root_distance));
+            Err(format!("{source} says that the clock is off by {offset} ±{distance:.3} ms"))
+        }
         Err(why) => {
             let each = measurement.failures.iter().map(|Failure { source, why, .. }| format!("{source}: {why}"));
             Err(format!("{why} ({})", each.collect::<Vec<_>>().join("; ")))
@@ -67,18 +89,73 @@ fn measure(references: &References, threshold: Duration) -> Result<Ground, Strin
     }
 }
 
+/// Two exchanges, one after the other, are of one clock only if it did not move between them.
+fn confirmed(first: &Agreement, second: &Agreement) -> Result<(), String> {
+    let apart = (second.offset - first.offset).abs();
+    if apart <= first.root_distance + second.root_distance {
+        return Ok(());
+    }
+    Err(format!("the clock moved by {:.3} ms between two exchanges", millis(apart)))
+}
+
 fn supporters(measurement: &Measurement, agreement: &Agreement) -> String {
     let named = measurement.readings.iter().map(|r| r.source.as_str());
     named.filter(|name| !agreement.falsetickers.iter().any(|f| f == name)).collect::<Vec<_>>().join(" and ")
 }
 
-fn on_the_kernels_word(options: &Options) -> Result<Ground, String> {
-    let clock = adjtimex::read().map_err(|error| format!("adjtimex(2) cannot be read: {error}"))?;
-    if clock.unsynchronised {
-        return Err("the kernel says that its clock is not synchronised".to_owned());
+/// By its maximum error, which grows by 500 ppm as long as nobody measures, and is 16 s after a step and at boot. Its flag
+/// STA_UNSYNC alone says less: chronyd leaves it set unless `rtcsync` is configured (chrony.conf(5)).
+fn on_the_kernels_word(clock: &KernelClock, threshold: Duration) -> Result<Ground, String> {
+    let KernelClock { max_error, unsynchronised, .. } = *clock;
+    if max_error <= threshold {
+        return Ok(Ground::Kernel { max_error, unsynchronised });
     }
-    if clock.max_error > options.threshold {
-        return Err(format!("the kernel says that its clock may be {:.3} ms wrong", millis(clock.max_error)));
+    let flag = if unsynchronised { " and is not synchronised" } else { "" };
+    Err(format!("the kernel says that its clock may be {:.3} ms wrong{flag}", millis(max_error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    use crate::decision::{Boottime, Leap, Offset, Realtime};
+
+    const THRESHOLD: Duration = Duration::from_millis(200);
+
+    fn kernel(max_error_ms: u64, unsynchronised: bool) -> Result<Ground, String> {
+        let read = adjtimex::read().expect("adjtimex(2) may be read");
+        let max_error = Duration::from_millis(max_error_ms);
+        on_the_kernels_word(&KernelClock { max_error, unsynchronised, ..read }, THRESHOLD)
     }
-    Ok(Ground::Kernel { max_error: clock.max_error })
+
+    #[test]
+    fn the_maximum_error_counts_and_the_flag_is_said() {
+        for flag in [false, true] {
+            let max_error = Duration::from_millis(14);
+            assert_eq!(kernel(14, flag), Ok(Ground::Kernel { max_error, unsynchronised: flag }));
+            assert!(kernel(16_000, flag).is_err_and(|why| why.contains("not synchronised") == flag));
+        }
+        let said = kernel(14, true).map(|ground| ground.to_string()).unwrap_or_default();
+        assert!(said.contains("at most 14.000 ms wrong") && said.contains("STA_UNSYNC"), "{said}");
+    }
+
+    #[test]
+    fn a_clock_that_moved_between_two_exchanges_is_not_confirmed() {
+        let at = |offset_ms: i64| Agreement {
+            offset: Offset::from_nanos(offset_ms * 1_000_000),
+            root_distance: Duration::from_millis(10),
+            as_of: Boottime::default(),
+            local: Realtime::from_secs(1_800_000_000),
+            supporters: 1,
+            references: 1,
+            is_majority: true,
+            authenticated: false,
+            leap: Leap::None,
+            falsetickers: vec![],
+            outvoted: BTreeSet::new(),
+        };
+        assert_eq!(confirmed(&at(-10), &at(10)), Ok(()));
+        assert!(confirmed(&at(-30), &at(30)).is_err_and(|why| why.contains("moved by 60.000 ms")));
+    }
 }

@@ -16,6 +16,11 @@ use crate::sys::nap;
 
 pub use progress::{Progress, Style};
 
+use alone::Alone;
+
+/// How often to look for an agent's page where there is none.
+const LOOK_FOR_PAGE_EVERY: Duration = Duration::from_secs(1);
+
 /// What to do when the deadline has come and the gate is shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnTimeout {
@@ -30,7 +35,7 @@ pub enum OnTimeout {
 pub enum NoAgent {
     /// Ask NTP servers until they say that the clock is right.
     Measure,
-    /// Go through once the kernel says that its clock is synchronised, which a stale clock can say too.
+    /// Go through once the kernel's own maximum error is within the threshold, which it can be of a stale clock too.
     Kernel,
     /// Refuse.
     Fail,
@@ -73,10 +78,12 @@ pub enum Ground {
         /// The most the clock is wrong.
         bound: Duration,
     },
-    /// There is no agent; the kernel says that its clock is synchronised.
+    /// There is no agent; the kernel says how wrong its clock is at most.
     Kernel {
         /// The kernel's own estimate of the most it is wrong.
         max_error: Duration,
+        /// Whether its flag STA_UNSYNC says otherwise, as beside chronyd without `rtcsync`.
+        unsynchronised: bool,
     },
     /// There is no agent, and none is wanted.
     NoAgent,
@@ -126,6 +133,8 @@ pub fn wait(options: &Options, progress: &mut Progress) -> Result<Ground, Refusa
 }
 
 fn wait_patiently(options: &Options, patience: &Patience, progress: &mut Progress) -> Result<Ground, Refusal> {
+    let alone = Alone::new(options);
+    let (mut look_at, mut why) = (Boottime::default(), String::new());
     loop {
         // An agent may come while we wait without one; its gate counts from then on.
         let absent = match Page::open(&options.directory) {
@@ -133,17 +142,21 @@ fn wait_patiently(options: &Options, patience: &Patience, progress: &mut Progres
             Err(absent @ page::Error::Absent(_)) => absent,
             Err(error) => return Err(Refusal::Page(error)),
         };
-        let why = match alone::look(options) {
-            Ok(ground) => return Ok(ground),
-            Err(why) if options.no_agent == NoAgent::Fail => return Err(Refusal::NoAgent { why, source: absent }),
-            Err(why) => format!("no agent, and {why}"),
-        };
+        let now = boottime();
+        if now >= look_at {
+            why = match alone.look() {
+                Ok(ground) => return Ok(ground),
+                Err(why) if options.no_agent == NoAgent::Fail => return Err(Refusal::NoAgent { why, source: absent }),
+                Err(why) => format!("no agent, and {why}"),
+            };
+            look_at = now + alone::look_every(options.no_agent);
+        }
         let now = boottime();
         if patience.is_over(now) {
             return Err(patience.refusal(now, why));
         }
-        progress.show(&progress::Line::alone("clock", why, patience, now));
-        nap(alone::look_every(options.no_agent).min(patience.left(now)));
+        progress.show(&progress::Line::alone("clock", why.clone(), patience, now));
+        nap(LOOK_FOR_PAGE_EVERY.min(look_at.since(now)).min(patience.left(now)));
     }
 }
 
@@ -205,11 +218,11 @@ impl std::fmt::Display for Ground {
             Self::Measured { source, offset, bound } => {
                 write!(f, "no agent; {source} says that the clock is off by {offset}, at most {:.3} ms", millis(*bound))
             }
-            Self::Kernel { max_error } => write!(
-                f,
-                "no agent; unproven: the kernel says that its clock is synchronised and at most {:.3} ms wrong",
-                millis(*max_error)
-            ),
+            Self::Kernel { max_error, unsynchronised } => {
+                let flag = if *unsynchronised { " (its maximum error; STA_UNSYNC is set)" } else { "" };
+                let bound = millis(*max_error);
+                write!(f, "no agent; unproven: the kernel says that its clock is at most {bound:.3} ms wrong{flag}")
+            }
             Self::NoAgent => f.write_str("no agent; nobody vouches for the clock"),
             Self::TimedOut { why } => write!(f, "the deadline came while the gate was shut: {why}"),
         }

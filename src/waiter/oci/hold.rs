@@ -8,7 +8,8 @@ use crate::decision::{Boottime, Gate};
 use crate::page::{self, Page, View};
 use crate::sys::clock::boottime;
 use crate::sys::nap;
-use crate::waiter::{self, Ground, OnTimeout, Options, alone};
+use crate::waiter::alone::{self, Alone};
+use crate::waiter::{self, Ground, OnTimeout, Options};
 
 /// An agent that ended is started again by systemd within a second or two; one that is gone for so long is no agent.
 const GONE_AFTER: Duration = Duration::from_secs(10);
@@ -129,7 +130,7 @@ impl Lookout<'_> {
             NoAgent::Hold => {
                 Err(Shut { why: format!("{absence} (no-agent = hold)"), page: None, again: LOOK_FOR_AGENT_EVERY })
             }
-            NoAgent::Kernel => match alone::look(&kernel(&self.settings.page)) {
+            NoAgent::Kernel => match Alone::new(&kernel(&self.settings.page)).look() {
                 Ok(ground) => Ok(ground),
                 Err(why) if waited >= self.settings.no_agent_wait => {
                     Ok(Ground::TimedOut { why: format!("{absence}, and {why}") })
