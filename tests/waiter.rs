@@ -13,6 +13,7 @@ use std::time::Duration;
 use clockgate::decision::{Cause, Epoch, Gate, Offset, Snapshot};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::boottime;
+use lab::liar::Liar;
 use lab::{CLOCKGATE, Ours, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
@@ -29,6 +30,7 @@ fn main() -> std::process::ExitCode {
         Trial::test("an_expired_proof_is_shut", expired),
         Trial::test("a_page_of_another_version_or_cut_short_is_refused_by_name", foreign_pages),
         Trial::test("without_a_page_each_way_says_on_what_ground", without_a_page),
+        Trial::test("without_a_page_a_right_server_lets_go_and_a_clock_that_is_off_is_held", servers_without_a_page),
         Trial::test("an_agent_that_comes_while_we_wait_without_one_counts", an_agent_comes),
         Trial::test("term_and_int_end_the_wait_at_once_with_143_and_130", signals_while_waiting),
         Trial::test("an_ignored_int_stays_ignored", ignored_int),
@@ -167,6 +169,24 @@ fn without_a_page() -> Done {
     expect(asked.status.code() == Some(75) && asked.stdout.is_empty() && names, &asked)?;
     let kernel = run(&["--max-wait", "10ms", "--require-proof", "--", "echo", "through"])?;
     expect(kernel.status.code() == Some(75) && texts(&kernel).1.contains("--require-proof"), &kernel)
+}
+
+fn servers_without_a_page() -> Done {
+    let folder = tempfile::tempdir()?;
+    let right = Liar::start(([127, 0, 0, 1], 0).into(), Offset::ZERO)?;
+    let name = right.address().to_string();
+    let through = waiter("run", folder.path(), ["--server", &name, "--", "echo", "through"]).output()?;
+    expect(through.stdout == b"through\n" && texts(&through).1.contains("says that the clock is off by"), &through)?;
+    let wrong = Liar::start(([127, 0, 0, 1], 0).into(), Offset::from_secs(7))?;
+    let name = wrong.address().to_string();
+    let held =
+        waiter("run", folder.path(), ["--server", &name, "--max-wait", "10ms", "--", "echo", "through"]).output()?;
+    expect(
+        held.status.code() == Some(75)
+            && held.stdout.is_empty()
+            && texts(&held).1.contains("says that the clock is off by +"),
+        &held,
+    )
 }
 
 fn an_agent_comes() -> Done {

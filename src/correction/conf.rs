@@ -126,6 +126,17 @@ mod tests {
         assert_eq!(described(&ntp_conf("server\nserver a/b\nserver 1.2.3.4 port 0x\npool")), ["1.2.3.4"]);
     }
 
+    /// As Debian's package of ntpsec 1.2.2 has it.
+    #[test]
+    fn debians_ntpsec_asks_four_pools() {
+        let text = "driftfile /var/lib/ntpsec/ntp.drift\nleapfile /usr/share/zoneinfo/leap-seconds.list\ntos maxclock 11\n\
+            tos minclock 4 minsane 3\n# pool.ntp.org maps to about 1000 low-stratum NTP servers.\npool 0.debian.pool.ntp.org iburst\n\
+            pool 1.debian.pool.ntp.org iburst\npool 2.debian.pool.ntp.org iburst\npool 3.debian.pool.ntp.org iburst\n\
+            # server ntp.your-provider.example\nrestrict default kod nomodify nopeer noquery limited\nrestrict 127.0.0.1\n";
+        let pools: Vec<String> = (0..4).map(|n| format!("{n}.debian.pool.ntp.org pool")).collect();
+        assert_eq!(described(&ntp_conf(text)), pools);
+    }
+
     #[test]
     fn reference_clocks_are_counted_and_the_local_clock_is_none() {
         assert_eq!(ntp_conf("refclock SHM 0\nrefclock PPS /dev/pps0\n").others, 2);
