@@ -20,6 +20,8 @@ pub struct DefaultServers {
     last: Option<Found>,
     /// When we last looked, the daemon could not be asked.
     is_doubted: bool,
+    /// Whether that is in the log.
+    is_warned: bool,
     /// Since when no daemon has a source.
     gone_since: Option<Boottime>,
 }
@@ -29,25 +31,34 @@ struct Found {
     origin: Origin,
     names: Vec<String>,
     daemon: Option<String>,
-    remark: Option<String>,
+    /// Whether the daemon told them itself.
+    is_told: bool,
 }
 
 impl DefaultServers {
     /// Whom to ask, now that the daemon tells this; none where that stays as it is. Logs what changed. `root` is where `/sys` is.
     #[must_use]
     pub fn hear(&mut self, root: &Path, told: DaemonSources, now: Boottime) -> Option<Vec<Server>> {
-        if self.is_kept(&told, now) {
+        let is_doubted_again = mem::replace(&mut self.is_doubted, told.remark.is_some()) && self.is_doubted;
+        self.gone_since = told.is_empty().then(|| self.gone_since.unwrap_or(now));
+        match &told.remark {
+            // Once is a daemon that starts.
+            Some(remark) if is_doubted_again && !self.is_warned => {
+                self.is_warned = true;
+                warn!("{remark}");
+            }
+            Some(_) => {}
+            None => self.is_warned = false,
+        }
+        if self.is_kept(&told, is_doubted_again, now) {
             return None;
         }
         let DaemonSources { daemon, servers, others, remark } = told;
         let (servers, origin) = defaults::servers(root, servers, others);
-        let found = Found { origin, names: names(&servers), daemon, remark };
+        let found = Found { origin, names: names(&servers), daemon, is_told: remark.is_none() };
         if self.last.as_ref() != Some(&found) {
             let (daemon, servers) = (found.daemon.as_deref().unwrap_or("none"), found.names.join(" "));
             info!(%origin, daemon, servers, "no servers are configured; asking these");
-            if let Some(remark) = &found.remark {
-                warn!("{remark}");
-            }
             self.last = Some(found);
         }
         Some(servers)
@@ -55,11 +66,9 @@ impl DefaultServers {
 
     /// A daemon that restarts, or does not answer just now, had a list that somebody meant: nobody else's takes its place. Where
     /// it cannot be asked twice in a row, what is known otherwise counts.
-    fn is_kept(&mut self, told: &DaemonSources, now: Boottime) -> bool {
-        let was_doubted = mem::replace(&mut self.is_doubted, told.remark.is_some());
-        self.gone_since = told.is_empty().then(|| self.gone_since.unwrap_or(now));
-        let Some(last) = self.last.as_ref().filter(|last| last.remark.is_none()) else { return false };
-        let is_first_doubt = self.is_doubted && !was_doubted;
+    fn is_kept(&self, told: &DaemonSources, is_doubted_again: bool, now: Boottime) -> bool {
+        let Some(last) = self.last.as_ref().filter(|last| last.is_told) else { return false };
+        let is_first_doubt = self.is_doubted && !is_doubted_again;
         match last.origin {
             Origin::Daemon => told.is_empty() || is_first_doubt,
             Origin::DaemonAlone => {
@@ -135,10 +144,12 @@ mod tests {
     fn a_daemon_that_does_not_answer_once_keeps_its_list_and_twice_what_is_known_otherwise_counts() {
         let mut defaults = DefaultServers::default();
         assert_eq!(heard(&mut defaults, doubted(&["a.example"])), list(&["a.example"]), "nothing better was known");
+        assert!(!defaults.is_warned, "it may just be starting");
         assert_eq!(heard(&mut defaults, told(&["b.example"], 0)), list(&["b.example"]));
         assert_eq!(heard(&mut defaults, doubted(&["a.example"])), None);
         assert_eq!(heard(&mut defaults, told(&["b.example"], 0)), list(&["b.example"]));
         assert_eq!(heard(&mut defaults, doubted(&["a.example"])), None);
         assert_eq!(heard(&mut defaults, doubted(&["a.example"])), list(&["a.example"]));
+        assert!(defaults.is_warned);
     }
 }
