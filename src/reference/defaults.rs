@@ -140,7 +140,12 @@ fn named(names: &[&str]) -> Vec<ServerName> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::decision::Policy;
+    use crate::reference::References;
+    use crate::sys::clock::boottime;
 
     fn found(file: &str, text: &str) -> (Vec<String>, Origin) {
         let root = tempfile::tempdir().unwrap();
@@ -177,5 +182,14 @@ mod tests {
             assert_eq!(servers(Path::new("/"), own.clone(), others), (own.clone(), Origin::Daemon));
         }
         assert_eq!(servers(Path::new("/"), vec![], 1), (vec![], Origin::DaemonAlone));
+    }
+
+    #[test]
+    fn where_nobody_may_be_asked_an_exchange_ends_at_once_without_a_reading() {
+        let nobody = References::new(Vec::<Server>::new());
+        nobody.refresh();
+        let measured = nobody.measure(Duration::from_secs(20));
+        assert!(measured.readings.is_empty() && measured.waiting.is_empty(), "{measured:?}");
+        assert!(measured.agreement(&Policy::default(), boottime()).is_err());
     }
 }

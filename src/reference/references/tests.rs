@@ -390,13 +390,3 @@ fn a_storm_of_network_events_stands_in_no_exchanges_way() {
         assert!(measured.iter().all(|m| m.readings.len() == 1), "{measured:?}");
     });
 }
-
-#[test]
-fn where_nobody_may_be_asked_an_exchange_ends_at_once_without_a_reading() {
-    let nobody = References::new(Vec::<Server>::new());
-    nobody.refresh();
-    let measured = nobody.measure(LONG);
-    assert!(measured.readings.is_empty() && measured.waiting.is_empty(), "{measured:?}");
-    let agreed = measured.agreement(&Policy::default(), boottime());
-    assert!(agreed.is_err(), "{agreed:?}");
-}
