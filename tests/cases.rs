@@ -231,7 +231,8 @@ impl World {
         Ok(reading)
     }
 
-    /// `chronyd authenticated rtc=-40s`: the daemon, whether its sources are, and how far the RTC is ahead of the clock.
+    /// `chronyd authenticated rtc=-40s`: the daemon, whether its sources are, and how far the RTC is ahead of the clock; `alone`:
+    /// it has reference clocks, and nobody else is asked.
     fn forgotten(&self, text: &str, now: Boottime) -> Result<Forgotten, String> {
         let mut forgotten = Forgotten::default();
         for word in text.split_whitespace() {
@@ -239,6 +240,7 @@ impl World {
                 ("authenticated", _) => {
                     forgotten.authority = Some(Authority { sources: vec!["keyed".to_owned()], ..Authority::default() });
                 }
+                ("alone", _) => forgotten.is_only_source = true,
                 ("rtc", ahead) => {
                     let truth = self.local(now) + Offset::from_nanos(nanos(ahead)?);
                     forgotten.rtc = Some(Fix { at: now, truth, found_right: true });

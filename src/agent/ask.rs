@@ -145,6 +145,11 @@ impl Performer {
         *self.asked() = Some(servers);
     }
 
+    /// Whether it was found out that nobody is to be asked: the daemon has sources that cannot be.
+    pub(super) fn asks_nobody(&self) -> bool {
+        self.asked().as_ref().is_some_and(Vec::is_empty)
+    }
+
     fn default_servers(&self) -> MutexGuard<'_, DefaultServers> {
         self.default_servers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -115,7 +115,8 @@ impl Performer {
             Action::Forget(epoch) => {
                 // First of all: the stale clock is soon written into it.
                 let rtc = self.rtc().await;
-                Event::Forgotten(epoch, Forgotten { rtc, ..self.corrector.forget().await })
+                let forgotten = self.corrector.forget().await;
+                Event::Forgotten(epoch, Forgotten { rtc, is_only_source: self.asks_nobody(), ..forgotten })
             }
             Action::Measure(epoch, round, Way::Own) => {
                 self.ask(epoch, round).await;

@@ -116,7 +116,8 @@ impl Machine {
         self.daemon = what.daemon;
         self.evidence.rtc = what.rtc;
         self.evidence.hint = what.hint;
-        let is_outranked = what.authority.is_some() && self.policy.correction == Correction::Auto;
+        let is_asked = what.authority.is_some() || what.is_only_source;
+        let is_outranked = is_asked && self.policy.correction == Correction::Auto;
         self.authority = what.authority;
         match self.way {
             Some(Way::Daemon) => self.ask_daemon_alone(now),

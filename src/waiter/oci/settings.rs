@@ -19,7 +19,7 @@ const SIZE_MAX: u64 = 1 << 16;
 /// What a wrapper or a hook does where there is no agent to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAgent {
-    /// Let go once the kernel says that its clock is synchronised, or when `no-agent-wait` is over.
+    /// Let go once the kernel's maximum error is within the threshold, or when `no-agent-wait` is over.
     Kernel,
     /// Let go at once.
     Open,
