@@ -11,6 +11,7 @@ use crate::sys::random;
 
 use super::error::{Error, Problem};
 use super::reports::{Activity, Authentication, Mode, NtpData, SourceData, Tracking};
+use super::select::SelectData;
 use super::socket::Socket;
 use super::status::Status;
 use super::wire::{Address, Command, Fields, Malformed, REPLY_MAX, decode, encode};
@@ -66,12 +67,26 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn sources(&mut self) -> Result<Vec<SourceData>, Error> {
-        let count = self.ask(Command::SourceCount, &[], |reply| {
-            let count = reply.u32(28, "number of sources")?;
-            if count > SOURCES_MAX { Err(Malformed::value("number of sources", count)) } else { Ok(count) }
-        })?;
+        let count = self.source_count()?;
         let each = (0..count).map(|i| self.ask(Command::SourceData, &i.to_be_bytes(), SourceData::parse));
         each.filter_map(unless_gone).collect()
+    }
+
+    /// How every source is selected, in the order of [`Client::sources`]; one that goes away meanwhile is left out.
+    ///
+    /// # Errors
+    /// [`Error`]; `Invalid` before 4.0, `Unauthorised` over UDP.
+    pub fn select_data(&mut self) -> Result<Vec<SelectData>, Error> {
+        let count = self.source_count()?;
+        let each = (0..count).map(|i| self.ask(Command::SelectData, &i.to_be_bytes(), SelectData::parse));
+        each.filter_map(unless_gone).collect()
+    }
+
+    fn source_count(&mut self) -> Result<u32, Error> {
+        self.ask(Command::SourceCount, &[], |reply| {
+            let count = reply.u32(28, "number of sources")?;
+            if count > SOURCES_MAX { Err(Malformed::value("number of sources", count)) } else { Ok(count) }
+        })
     }
 
     /// How a source is authenticated; reference clocks are not.
@@ -220,7 +235,7 @@ fn every_source() -> Vec<u8> {
     [Address::Unspecified.encode(), Address::Unspecified.encode()].concat()
 }
 
-fn unless_gone(outcome: Result<SourceData, Error>) -> Option<Result<SourceData, Error>> {
+fn unless_gone<T>(outcome: Result<T, Error>) -> Option<Result<T, Error>> {
     let gone = |e: &Error| matches!(e.problem, Problem::Refused(Status::NoSuchSource));
     match outcome {
         Err(error) if gone(&error) => None,

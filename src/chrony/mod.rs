@@ -6,6 +6,7 @@
 mod client;
 mod error;
 mod reports;
+mod select;
 mod socket;
 mod status;
 mod wire;
@@ -13,5 +14,6 @@ mod wire;
 pub use client::Client;
 pub use error::{Error, Problem};
 pub use reports::{Activity, Authentication, Mode, NtpData, SourceData, Tracking};
+pub use select::{SelectData, SelectOptions};
 pub use status::Status;
 pub use wire::{Address, Command, Malformed};

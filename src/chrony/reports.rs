@@ -79,6 +79,8 @@ pub struct SourceData {
     pub since_sample_secs: Option<u32>,
     /// The last sample: reference minus local.
     pub offset: Offset,
+    /// How far that may be from the truth: half its root delay and its root dispersion.
+    pub root_distance: Duration,
 }
 
 impl SourceData {
@@ -98,6 +100,7 @@ impl SourceData {
             reach: reply.u16(58, "reachability")?,
             since_sample_secs: (since != u32::MAX).then_some(since),
             offset: reply.offset_fast(68, "latest measurement")?,
+            root_distance: reply.duration(72, "error of the latest measurement")?,
         })
     }
 }

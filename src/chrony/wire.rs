@@ -44,6 +44,8 @@ pub enum Command {
     ResetSources = 66,
     /// How a source is authenticated, by address; since 4.0.
     AuthData = 67,
+    /// How one source is selected, by number; since 4.0.
+    SelectData = 69,
 }
 
 impl Command {
@@ -61,6 +63,7 @@ impl Command {
             Self::SourceName => "sourcename",
             Self::ResetSources => "reset sources",
             Self::AuthData => "authdata",
+            Self::SelectData => "selectdata",
         }
     }
 
@@ -76,6 +79,7 @@ impl Command {
             Self::NtpData => &[16, 26],
             Self::SourceName => &[19],
             Self::AuthData => &[20],
+            Self::SelectData => &[23],
         }
     }
 }
