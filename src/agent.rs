@@ -199,6 +199,9 @@ impl Corridor {
     /// Each proof is an occasion to look who has come since; behind the thaw, if there is one.
     fn prepare(&self, before: &Snapshot, after: &Snapshot) {
         let is_new_proof = after.gate == Gate::Proven && after.as_of != before.as_of;
+        if is_new_proof {
+            self.performer.prepare_daemon();
+        }
         if is_new_proof && self.machine.freezes() {
             let opens = before.gate != Gate::Proven;
             self.performer.prepare(if opens { Thoroughness::Anew } else { Thoroughness::WhatIsNew });

@@ -11,7 +11,7 @@ use tracing::debug;
 use super::default_servers::DefaultServers;
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Action, Event, Fix, Forgotten, Frozen, Gate, Way};
+use crate::decision::{Action, Correction, Event, Fix, Forgotten, Frozen, Gate, Way};
 use crate::disruption::callers::Callers;
 use crate::reference::{MEMORY_FILE, References, Server, ServerName, rtc};
 use crate::workload::{self, Thoroughness, Workloads};
@@ -70,6 +70,7 @@ impl Performer {
     /// Hands that send what came of it to `events`.
     #[must_use]
     pub fn new(corrector: Corrector, events: Sender<Event>, config: &Config) -> Self {
+        heed_authority(&corrector, config);
         let references = References::new(config.servers.clone());
         references.set_memory(config.root.join(MEMORY_FILE));
         Self {
@@ -96,6 +97,7 @@ impl Performer {
     /// The same hands under new rules.
     #[must_use]
     pub fn with(&self, config: &Config) -> Self {
+        heed_authority(&self.corrector, config);
         Self { rules: Arc::new(Rules::from(config)), ..self.clone() }
     }
 
@@ -178,6 +180,12 @@ impl Performer {
         });
     }
 
+    /// The clock was just proven right: what the daemon says of its sources is remembered, in the background.
+    pub(super) fn prepare_daemon(&self) {
+        let corrector = self.corrector.clone();
+        tokio::spawn(async move { corrector.prepare().await });
+    }
+
     /// What the RTC says, as far as it is worth believing.
     async fn rtc(&self) -> Option<Fix> {
         let rules = self.rules.clone();
@@ -198,6 +206,15 @@ impl Performer {
                 *worth.lock().unwrap_or_else(PoisonError::into_inner) = Some(rtc::worth(&reading));
             }
         });
+    }
+}
+
+/// Where other servers or other hands are configured, what the daemon said of authentication before is of no account.
+fn heed_authority(corrector: &Corrector, config: &Config) {
+    if config.servers.is_empty() && config.policy.correction != Correction::Clockgate {
+        corrector.remember_authority();
+    } else {
+        corrector.forget_authority();
     }
 }
 

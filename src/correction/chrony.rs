@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use crate::chrony::{Address, Authentication, Client, Error, Mode, Problem, SourceData, Status, Tracking};
-use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward, nanos_u64};
+use crate::chrony::{Address, Client, Error, Mode, Problem, SourceData, Status, Tracking};
+use crate::decision::{Boottime, Hint, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward, nanos_u64};
 use crate::sys::clock::{boottime, realtime, standing};
 use crate::sys::step::{NOISE, SystemClock};
+
+use super::authority::{self, Said};
 
 /// Its name in texts and readings.
 pub const NAME: &str = "chronyd";
 /// An order on the way from event to proof: chronyd answers within 20 µs, or something is wrong with it.
-const ORDER: Duration = Duration::from_secs(1);
-/// A look over UDP, where a firewall can swallow the question.
-pub(super) const LOOK: Duration = Duration::from_millis(200);
+pub const ORDER: Duration = Duration::from_secs(1);
+/// A look over UDP, where a firewall can swallow the question; an order where nothing of value is lost with it.
+pub const LOOK: Duration = Duration::from_millis(200);
 /// Three samples make chronyd sure; a fourth is asked for, and four may be lost.
 const BURST: (u32, u32) = (4, 8);
 /// One more sample, to a daemon that has some.
@@ -36,8 +38,10 @@ pub struct Chronyd {
 /// What came of making it forget.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Forgot {
-    /// It knows nothing any more.
-    Done { authenticated: bool, trouble: Option<String> },
+    /// It knows nothing any more; what it says of authentication, where it does.
+    Done { said: Option<Said>, trouble: Option<String> },
+    /// It is there, and has not answered in time: it may when it is asked again.
+    Silent(String),
     /// It is there, and still knows what it knew.
     Not(String),
     /// It does not run; or, with words, nobody can tell.
@@ -77,16 +81,17 @@ impl Chronyd {
         }
     }
 
-    /// Throws away every sample and any slew in progress.
-    pub fn forget(&self) -> Forgot {
-        let mut client = self.client(ORDER);
-        // A reset clears the sources' reachability, so this comes first; it takes microseconds.
-        let authenticated = match client.sources().and_then(|sources| authenticated(&mut client, sources)) {
-            Err(error) if error.is_silent() => return Forgot::Not(error.to_string()),
+    /// Throws away every sample and any slew in progress; the burst after it is owed.
+    pub fn forget(&self, patience: Duration) -> Forgot {
+        let mut client = self.client(patience);
+        // A reset clears the sources' reachability, so this comes first; each question takes microseconds.
+        let said = match authority::read(&mut client) {
+            Err(error) if error.is_silent() => return Forgot::Silent(error.to_string()),
             outcome => outcome,
         };
         let error = match client.reset_sources() {
-            Ok(()) => return done(authenticated),
+            Ok(()) => return done(said),
+            Err(error) if error.is_silent() => return Forgot::Silent(error.to_string()),
             Err(error) => error,
         };
         if error.is_too_old() {
@@ -106,6 +111,44 @@ impl Chronyd {
             Some((_, Err(_))) | None if error.is_absent() => Forgot::Absent(None),
             Some((_, Err(_))) | None => Forgot::Absent(Some(error.to_string())),
         }
+    }
+
+    /// What it says of authentication, without making it forget.
+    ///
+    /// # Errors
+    /// [`Error`]; `Invalid` before 4.0.
+    pub fn authority(&self) -> Result<Said, Error> {
+        authority::read(&mut self.client(LOOK))
+    }
+
+    /// Has it measure after a reset, within `patience`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn burst(&self, patience: Duration) -> Result<(), Error> {
+        stir(&mut self.client(patience), BURST)
+    }
+
+    /// Its newest sample, where it has one taken at `since` or later; of its authenticated sources alone where those outrank the
+    /// others. To be asked of a chronyd that forgot: it has no older ones then.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn hint(&self, since: Option<Boottime>) -> Result<Option<Hint>, Error> {
+        let mut client = self.client(LOOK);
+        let newest = |s: &SourceData| s.since_sample_secs;
+        let taken = client.sources()?.into_iter().filter(|s| newest(s).is_some());
+        let mut taken: Vec<SourceData> =
+            taken.filter(|s| since.is_none_or(|since| sampled(s, boottime()) >= since)).collect();
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        if let Some(outranking) = authority::outranking(&mut client)? {
+            taken.retain(|s| outranking.contains(&s.address));
+        }
+        let Some(source) = taken.into_iter().min_by_key(newest) else { return Ok(None) };
+        let name = client.name(source.address).unwrap_or_else(|_| NAME.to_owned());
+        Ok(Some(Hint { source: name, offset: source.offset, width: source.root_distance }))
     }
 
     /// After a step: what straddled it is thrown away, and it measures anew.
@@ -149,8 +192,7 @@ impl Chronyd {
         };
         let (as_of, local) = (boottime(), realtime());
         let Some((tracking, leap)) = belief(&mut client)? else { return Ok(None) };
-        let sources = client.sources()?;
-        let authenticated = authenticated(&mut client, sources)?;
+        let authenticated = authority::vouches(&mut client)?;
         Ok(Some((reading(&tracking, leap, (as_of, local), authenticated), heard)))
     }
 
@@ -159,8 +201,7 @@ impl Chronyd {
     pub fn describe(&self) -> Option<Reading> {
         let (as_of, local) = (boottime(), realtime());
         let (tracking, leap) = self.belief().ok()??;
-        let mut client = self.client(LOOK);
-        let authenticated = client.sources().and_then(|sources| authenticated(&mut client, sources));
+        let authenticated = authority::vouches(&mut self.client(LOOK));
         Some(reading(&tracking, leap, (as_of, local), authenticated.unwrap_or(false)))
     }
 
@@ -210,7 +251,7 @@ impl Chronyd {
         let astray = (moved - tracking.offset).abs() > STEP_SLACK;
         if outcome.is_err() || astray {
             // Seen with 4.3: a step that failed leaves chronyd saying that nothing is left to correct.
-            drop(client.reset_sources());
+            drop(client.reset_sources().and_then(|()| stir(&mut client, BURST)));
         }
         match outcome {
             Ok(()) if astray => Err(StepError::Failed(format!(
@@ -229,48 +270,34 @@ impl Chronyd {
     }
 }
 
-fn done(authenticated: Result<bool, Error>) -> Forgot {
-    match authenticated {
-        Ok(authenticated) => Forgot::Done { authenticated, trouble: None },
-        // Nothing unauthenticated takes the place of what may be authenticated.
+fn done(said: Result<Said, Error>) -> Forgot {
+    match said {
+        Ok(said) => Forgot::Done { said: Some(said), trouble: None },
+        // Before 4.0 it does not say, and that is no trouble of this day.
+        Err(error) if error.is_too_old() => Forgot::Done { said: None, trouble: None },
         Err(error) => Forgot::Done {
-            authenticated: true,
-            trouble: Some(format!("{error}; its sources are taken for authenticated, and the step is left to it")),
+            said: None,
+            trouble: Some(format!("{error}; whether its sources are authenticated is taken from what it said before")),
         },
     }
-}
-
-/// Whether every server that it hears is authenticated, or every one it has where it hears none.
-///
-/// chronyd does not tell which of its sources are offline; those are not heard.
-fn authenticated(client: &mut Client, mut servers: Vec<SourceData>) -> Result<bool, Error> {
-    servers.retain(|s| s.mode != Mode::RefClock);
-    if servers.iter().any(|s| s.reach != 0) {
-        servers.retain(|s| s.reach != 0);
-    }
-    for server in &servers {
-        match client.authentication(server) {
-            Ok(Authentication::None) => return Ok(false),
-            Ok(Authentication::SymmetricKey | Authentication::Nts) => {}
-            // Before 4.0 it does not say, and keys are all there is.
-            Err(error) if error.is_too_old() => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(!servers.is_empty())
 }
 
 fn heard(client: &mut Client) -> Result<Option<Heard>, Error> {
     let as_of = boottime();
     let Some(source) = client.sources()?.into_iter().find(|source| source.selected) else { return Ok(None) };
-    // Whole seconds, rounded: the sample may be up to one older.
-    let age = source.since_sample_secs.map_or(Duration::MAX, |secs| Duration::from_secs(u64::from(secs) + 1));
-    let newest = Boottime::from_nanos(as_of.as_nanos().saturating_sub(nanos_u64(age)));
+    let newest = sampled(&source, as_of);
     let valid = match source.mode {
         Mode::RefClock => 0,
         Mode::Client | Mode::Peer => client.ntp_data(source.address)?.valid,
     };
     Ok(Some(Heard { source: source.address, valid, newest, as_of }))
+}
+
+/// When its newest sample was taken, at the earliest, as chronyd says at `as_of`.
+fn sampled(source: &SourceData, as_of: Boottime) -> Boottime {
+    // Whole seconds, rounded: the sample may be up to one older.
+    let age = source.since_sample_secs.map_or(Duration::MAX, |secs| Duration::from_secs(u64::from(secs) + 1));
+    Boottime::from_nanos(as_of.as_nanos().saturating_sub(nanos_u64(age)))
 }
 
 /// What chronyd believes, if it follows a source.

@@ -4,13 +4,20 @@
 //! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget,
 //! `docs/decisions/0009-the-daemons-word.md` when a daemon's word is believed.
 
+mod authentication;
+mod authority;
+mod burst;
 mod bus;
 mod chrony;
 mod conf;
 mod kernel;
+mod list;
+mod measuring;
+mod memory;
 mod presence;
 mod sources;
 mod timesyncd;
+mod unit;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,26 +25,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
 
-use crate::decision::{
-    Authority, Boottime, DaemonVerdict, Failure, Forgotten, Measurement, Offset, Reading, Realtime, StepError, Voice,
-    Way,
-};
-use crate::reference::Server;
+use crate::decision::{Authority, Boottime, DaemonVerdict, Forgotten, Hint, Offset, Realtime, StepError, Way};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::step::SystemClock;
 
 pub use bus::Address as BusAddress;
 pub use sources::DaemonSources;
 
+use authentication::{Authentication, Day, Presence};
+use burst::Bursts;
 use bus::Bus;
 use chrony::{Chronyd, Forgot, Heard};
-use presence::Untold;
 use timesyncd::Timesyncd;
-
-/// How often a daemon that measures is asked whether it is done.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+use unit::Units;
 
 /// Where the daemons are to be found.
 #[derive(Clone, Debug)]
@@ -68,6 +69,10 @@ struct Known {
     keeper: Keeper,
     /// Why what it says proves nothing; none when it forgot.
     untrue: Option<String>,
+    /// Whether it is expected to answer again, and is then made to forget.
+    is_awaited: bool,
+    /// When the clock was last stepped since; what was measured before that is of another clock.
+    stepped: Option<Boottime>,
     /// What chronyd had heard when it was last believed.
     heard: Option<Heard>,
     /// Before it was last made to forget, or handed the clock: what it answers to questions from before then is old.
@@ -80,6 +85,8 @@ pub struct Corrector {
     clock: Arc<SystemClock>,
     chronyd: Chronyd,
     timesyncd: Timesyncd,
+    authentication: Authentication,
+    bursts: Bursts,
     root: PathBuf,
     set_ntp: bool,
     known: Mutex<Option<Known>>,
@@ -90,9 +97,13 @@ impl Corrector {
     #[must_use]
     pub fn new(clock: Arc<SystemClock>, settings: Settings) -> Self {
         let runtime = settings.root.join("run/systemd/timesync");
+        let chronyd = Chronyd { socket: settings.chrony_socket, udp: settings.chrony_udp };
+        let units = Arc::new(Units::new(Bus::new(settings.bus.clone())));
         Self {
             clock,
-            chronyd: Chronyd { socket: settings.chrony_socket, udp: settings.chrony_udp },
+            authentication: Authentication::new(settings.root.clone(), units.clone()),
+            bursts: Bursts::new(chronyd.clone(), units),
+            chronyd,
             timesyncd: Timesyncd::new(Bus::new(settings.bus), runtime),
             root: settings.root,
             set_ntp: settings.set_ntp,
@@ -101,33 +112,66 @@ impl Corrector {
     }
 
     /// Finds the daemon and makes it forget; the kernel's clock is marked unsynchronised either way.
+    ///
+    /// chronyd measures again when the clock is handed over, and by itself where that does not come soon. One that does not answer
+    /// keeps the authority that it had.
     pub async fn forget(&self) -> Forgotten {
         let since = realtime();
-        let (keeper, forgotten, untrue) = match self.with_chronyd(Chronyd::forget).await {
-            Ok(Forgot::Done { authenticated, trouble }) => (
-                Keeper::Chronyd,
-                Forgotten {
-                    daemon: Some(chrony::NAME.to_owned()),
-                    authority: authenticated.then(Authority::default),
-                    trouble,
-                    ..Forgotten::default()
-                },
-                None,
-            ),
-            Ok(Forgot::Not(why)) | Err(why) => {
-                let trouble = join([Some(why.clone()), kernel::kick(&self.clock).err()]);
-                let daemon = Some(chrony::NAME.to_owned());
-                (Keeper::Chronyd, Forgotten { daemon, trouble, ..Forgotten::default() }, Some(why))
-            }
-            Ok(Forgot::Absent(why)) => self.forget_without_chronyd(why).await,
-        };
-        *self.known() = Some(Known { keeper, untrue, heard: None, since });
+        let (mut known, forgotten) = self.make_forget().await;
+        known.since = since;
+        *self.known() = Some(known);
         forgotten
     }
 
-    async fn forget_without_chronyd(&self, why: Option<String>) -> (Keeper, Forgotten, Option<String>) {
+    async fn make_forget(&self) -> (Known, Forgotten) {
+        // What is not known may be an authority, and is worth a wait.
+        let patience = if self.authentication.plain_count() { chrony::LOOK } else { chrony::ORDER };
+        let outcome = self.with_chronyd(move |chronyd| chronyd.forget(patience)).await;
+        let daemon = Some(chrony::NAME.to_owned());
+        match outcome {
+            Ok(Forgot::Done { said, trouble }) => {
+                self.bursts.owe();
+                let authority = match said {
+                    Some(said) => self.authentication.hear(&said, Day::Doubtful),
+                    None => self.authentication.recall(Presence::Lives).await,
+                };
+                (Known::of(Keeper::Chronyd, None), Forgotten { daemon, authority, trouble, ..Forgotten::default() })
+            }
+            Ok(Forgot::Silent(why)) => self.keep_waiting_for_chronyd(why).await,
+            Ok(Forgot::Not(why)) | Err(why) => {
+                let authority = self.authentication.recall(Presence::Lives).await;
+                let trouble = join([Some(why.clone()), kernel::kick(&self.clock).err()]);
+                let known = Known::of(Keeper::Chronyd, Some(why));
+                (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
+            }
+            Ok(Forgot::Absent(why)) => self.forget_without_chronyd(why).await,
+        }
+    }
+
+    /// It is stopped or hangs: it is made to forget when it answers again, and until then it may have been reset.
+    async fn keep_waiting_for_chronyd(&self, why: String) -> (Known, Forgotten) {
+        let authority = self.authentication.recall(Presence::Lives).await;
+        self.bursts.owe();
+        self.wait_for_chronyd(why, authority)
+    }
+
+    fn wait_for_chronyd(&self, why: String, authority: Option<Authority>) -> (Known, Forgotten) {
+        let trouble = join([Some(why.clone()), kernel::kick(&self.clock).err()]);
+        let known = Known { is_awaited: true, ..Known::of(Keeper::Chronyd, Some(why)) };
+        let daemon = Some(chrony::NAME.to_owned());
+        (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
+    }
+
+    async fn forget_without_chronyd(&self, why: Option<String>) -> (Known, Forgotten) {
+        let presence = self.authentication.presence().await;
+        // Another daemon in its place: what chronyd said is set aside.
+        let has_another = presence == Presence::Gone && self.timesyncd.runs().await;
+        if !has_another && let Some(authority) = self.authentication.recall(presence).await {
+            let why = why.unwrap_or_else(|| format!("{} does not run, and may be on its way", chrony::NAME));
+            return self.wait_for_chronyd(why, Some(authority));
+        }
         let kicked = kernel::kick(&self.clock);
-        if self.timesyncd.runs().await {
+        if has_another || self.timesyncd.runs().await {
             let restarted = match &kicked {
                 Ok(()) => Ok(()),
                 Err(_) => {
@@ -137,80 +181,39 @@ impl Corrector {
             let untrue = restarted.clone().err();
             let trouble = join([kicked.err(), restarted.err()]);
             let daemon = Some(timesyncd::NAME.to_owned());
-            return (Keeper::Timesyncd, Forgotten { daemon, trouble, ..Forgotten::default() }, untrue);
+            return (Known::of(Keeper::Timesyncd, untrue), Forgotten { daemon, trouble, ..Forgotten::default() });
         }
         kernel::straighten_if_abandoned(&self.root);
         let trouble = join([why, kicked.err()]);
-        (
-            Keeper::Nobody,
-            Forgotten { daemon: None, trouble, ..Forgotten::default() },
-            Some("no time daemon runs here".to_owned()),
-        )
+        let known = Known::of(Keeper::Nobody, Some("no time daemon runs here".to_owned()));
+        (known, Forgotten { daemon: None, trouble, ..Forgotten::default() })
     }
 
-    /// Asks the daemon that was made to forget, until it knows again; each answer rests on a newer sample than the last.
-    ///
-    /// chronyd takes 4.2 s for its first three samples; a deadline below that is met by asking again.
-    pub async fn measure(&self, deadline: Duration) -> Measurement {
-        let until = boottime() + deadline;
-        let (keeper, untrue, heard) = self.known().as_ref().map_or_else(
-            || (Keeper::Nobody, Some("it was not made to forget".to_owned()), None),
-            |known| (known.keeper, known.untrue.clone(), known.heard),
-        );
-        let (source, answer) = match (keeper, untrue) {
-            (Keeper::Chronyd, None) => (chrony::NAME, self.measure_by_chronyd(heard, until).await),
-            (Keeper::Timesyncd, None) => (timesyncd::NAME, self.measure_by_timesyncd(until).await),
-            (Keeper::Chronyd, Some(why)) => (chrony::NAME, Err(unproven(&why))),
-            (Keeper::Timesyncd, Some(why)) => (timesyncd::NAME, Err(unproven(&why))),
-            (Keeper::Nobody, why) => ("time daemon", Err(why.unwrap_or_default())),
+    /// Gets ready for the next disruption, in the background after a proof: what chronyd says of its sources is remembered.
+    pub async fn prepare(&self) {
+        if let Ok(Ok(said)) = self.with_chronyd(|chronyd| chronyd.authority()).await {
+            self.authentication.hear(&said, Day::Proven);
+        }
+    }
+
+    /// What chronyd said of authentication is deleted and not remembered from here on: other servers, or other hands, were configured.
+    pub fn forget_authority(&self) {
+        self.authentication.forget();
+    }
+
+    /// What chronyd says of authentication is remembered, as from the start.
+    pub fn remember_authority(&self) {
+        self.authentication.remember();
+    }
+
+    /// What chronyd's newest sample says of the clock, taken since it forgot and since the clock was last stepped; none where there is
+    /// no such sample. It costs a few questions to chronyd.
+    pub async fn hint(&self) -> Option<Hint> {
+        let stepped = match self.known().as_ref() {
+            Some(known) if known.keeper == Keeper::Chronyd && known.untrue.is_none() => known.stepped,
+            Some(_) | None => return None,
         };
-        match answer {
-            Ok(reading) => Measurement { readings: vec![reading], ..Measurement::default() },
-            Err(why) => Measurement {
-                failures: vec![Failure { voice: Some(Voice::server(source)), ..Failure::remark(source, why) }],
-                ..Measurement::default()
-            },
-        }
-    }
-
-    async fn measure_by_chronyd(&self, before: Option<Heard>, until: Boottime) -> Result<Reading, String> {
-        self.with_chronyd(Chronyd::freshen).await?.map_err(|e| e.to_string())?;
-        loop {
-            let looked = self.with_chronyd(move |chronyd| chronyd.look(before)).await?;
-            if let Some((reading, heard)) = looked.map_err(|e| e.to_string())? {
-                if let Some(known) = self.known().as_mut() {
-                    known.heard = Some(heard);
-                }
-                return Ok(reading);
-            }
-            if boottime() >= until {
-                return Err(match before {
-                    None => "it has not taken enough samples since it forgot".to_owned(),
-                    Some(_) => "none of its sources has answered since it was last asked".to_owned(),
-                });
-            }
-            sleep(LOOK_EVERY).await;
-        }
-    }
-
-    async fn measure_by_timesyncd(&self, until: Boottime) -> Result<Reading, String> {
-        let asked = realtime();
-        // Where we may not kick, it was restarted, and what it has said since then has to do.
-        let after = match kernel::kick(&self.clock) {
-            Ok(()) => asked,
-            Err(_) => self.known().as_ref().map_or(asked, |known| known.since),
-        };
-        loop {
-            match self.timesyncd.message().await {
-                Ok(Some(message)) if message.is_after(after) => {
-                    let server = self.timesyncd.server().await.ok().flatten();
-                    return Ok(message.reading(server.as_ref(), boottime(), realtime()));
-                }
-                Ok(_) if boottime() >= until => return Err("it has had no answer since it was told to ask".to_owned()),
-                Ok(_) => sleep(LOOK_EVERY).await,
-                Err(error) => return Err(error.to_string()),
-            }
-        }
+        self.with_chronyd(move |chronyd| chronyd.hint(stepped)).await.ok()?.ok()?
     }
 
     /// Steps the clock by `offset`, which was true when the clock said `local` at `as_of`.
@@ -219,6 +222,22 @@ impl Corrector {
     /// [`StepError`], with what to do about it.
     pub async fn step(&self, way: Way, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, StepError> {
         let keeper = self.known().as_ref().map_or(Keeper::Nobody, |known| known.keeper);
+        let outcome = self.step_by(way, keeper, offset, (local, as_of)).await;
+        if outcome.is_ok()
+            && let Some(known) = self.known().as_mut()
+        {
+            known.stepped = Some(boottime());
+        }
+        outcome
+    }
+
+    async fn step_by(
+        &self,
+        way: Way,
+        keeper: Keeper,
+        offset: Offset,
+        (local, as_of): (Realtime, Boottime),
+    ) -> Result<Offset, StepError> {
         match (way, keeper) {
             (Way::Own, _) => kernel::step(&self.clock, offset, local, as_of),
             (Way::Daemon, Keeper::Chronyd) => {
@@ -248,7 +267,7 @@ impl Corrector {
             known.keeper
         });
         match keeper {
-            Keeper::Chronyd => self.with_chronyd(Chronyd::hand_over).await?,
+            Keeper::Chronyd => self.hand_over_to_chronyd().await,
             // Our step woke it: it measures by itself.
             Keeper::Timesyncd => Ok(()),
             Keeper::Nobody if self.set_ntp => {
@@ -256,6 +275,23 @@ impl Corrector {
             }
             Keeper::Nobody => Ok(()),
         }
+    }
+
+    async fn hand_over_to_chronyd(&self) -> Result<(), String> {
+        let unit = self.bursts.unit().await;
+        let outcome = self.with_chronyd(Chronyd::hand_over).await?;
+        match outcome {
+            Ok(()) => {
+                self.bursts.paid(unit);
+                // One that did not answer before has forgotten now.
+                if let Some(known) = self.known().as_mut().filter(|known| known.is_awaited) {
+                    (known.untrue, known.is_awaited) = (None, false);
+                }
+            }
+            // It may have forgotten, and is told to measure when it listens.
+            Err(_) => self.bursts.owe(),
+        }
+        outcome
     }
 
     /// Whether the daemon, which has measured for itself since, agrees that the clock is right.
@@ -285,44 +321,6 @@ impl Corrector {
         }
     }
 
-    /// Whom the running daemon asks; empty where none runs or it has no source. Blocks nobody; asks chronyd two
-    /// questions a source, and the bus or `/proc` only where it has no answer.
-    pub async fn servers(&self) -> DaemonSources {
-        let (told, untold) = match self.with_chronyd(Chronyd::sources).await {
-            Ok(Ok(told)) if !told.is_empty() => return told,
-            Ok(Ok(told)) => (told, None),
-            Ok(Err(error)) => (DaemonSources::default(), Some(error)),
-            Err(why) => return DaemonSources { others: 1, remark: Some(why), ..DaemonSources::default() },
-        };
-        let (root, socket) = (self.root.clone(), self.chronyd.socket.clone());
-        let seen = match self.timesyncd.servers().await {
-            Ok(Some(servers)) => timesyncds(servers),
-            // It starts, or there is no bus that we could ask.
-            Ok(None) | Err(_) if self.timesyncd.is_started() => {
-                let of_the_files = spawn_blocking(move || presence::timesyncds(&root)).await;
-                timesyncds(of_the_files.unwrap_or_default())
-            }
-            Ok(None) | Err(_) => {
-                let look = move || {
-                    let untold = untold.as_ref().map(|why| Untold { socket: &socket, why });
-                    presence::daemons(&root, untold.as_ref())
-                };
-                spawn_blocking(look).await.unwrap_or_default()
-            }
-        };
-        if seen.daemon.is_some() { seen } else { told }
-    }
-
-    /// What the daemon says of the clock just now, proof or not; needs no privilege.
-    pub async fn describe(&self) -> Option<Reading> {
-        if let Ok(Some(reading)) = self.with_chronyd(Chronyd::describe).await {
-            return Some(reading);
-        }
-        let message = self.timesyncd.message().await.ok().flatten()?;
-        let server = self.timesyncd.server().await.ok().flatten();
-        Some(message.reading(server.as_ref(), boottime(), realtime()))
-    }
-
     /// Talks to chronyd on a thread that may block.
     async fn with_chronyd<T: Send + 'static>(
         &self,
@@ -337,8 +335,17 @@ impl Corrector {
     }
 }
 
-fn timesyncds(servers: Vec<Server>) -> DaemonSources {
-    DaemonSources { daemon: Some(timesyncd::NAME.to_owned()), servers, ..DaemonSources::default() }
+impl Drop for Corrector {
+    fn drop(&mut self) {
+        self.bursts.settle();
+    }
+}
+
+impl Known {
+    /// What is known of a keeper that was just made to forget, or why it was not.
+    fn of(keeper: Keeper, untrue: Option<String>) -> Self {
+        Self { keeper, untrue, is_awaited: false, stepped: None, heard: None, since: realtime() }
+    }
 }
 
 fn unproven(why: &str) -> String {

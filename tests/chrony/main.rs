@@ -3,11 +3,14 @@
 //! This process and all its children give up CAP_SYS_TIME before anything else: whatever a test does, this machine's clock stays as it is.
 #![expect(clippy::expect_used, reason = "tests, though clippy does not see it: they run without the standard harness")]
 
+mod authority;
+mod bursts;
 #[path = "../lab/mod.rs"]
 mod common;
 mod corrector;
 mod daemon_way;
 mod lab;
+mod memory;
 mod protocol;
 mod relay;
 mod silence;
@@ -25,7 +28,17 @@ fn main() -> ExitCode {
         return outcome;
     }
     let args = Arguments::from_args();
-    let trials = [protocol::TRIALS, silence::TRIALS, corrector::TRIALS, daemon_way::TRIALS, timesyncd::TRIALS].concat();
+    let trials = [
+        protocol::TRIALS,
+        silence::TRIALS,
+        corrector::TRIALS,
+        authority::TRIALS,
+        memory::TRIALS,
+        bursts::TRIALS,
+        daemon_way::TRIALS,
+        timesyncd::TRIALS,
+    ]
+    .concat();
     libtest_mimic::run(&args, trials.iter().map(trial).collect()).exit_code()
 }
 

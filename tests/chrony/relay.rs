@@ -74,6 +74,7 @@ pub fn renumber(unknown: &'static [u8]) -> Edit {
         Some(match command {
             65 => |answer| answer[5] = 65,
             67 => |answer| answer[5] = 67,
+            69 => |answer| answer[5] = 69,
             _ => |answer| answer[5] = 66,
         })
     })

@@ -33,14 +33,14 @@ pub const TRIALS: &[Test] = &[
 const NOBODY: &str = "/nonexistent/chronyd.sock";
 
 /// A dbus-daemon of our own, which lets anybody own any name.
-struct PrivateBus {
+pub struct PrivateBus {
     child: Child,
     _folder: TempDir,
-    address: String,
+    pub address: String,
 }
 
 impl PrivateBus {
-    fn start() -> Result<Self, Failed> {
+    pub fn start() -> Result<Self, Failed> {
         let folder = tempfile::tempdir()?;
         let conf = folder.path().join("bus.conf");
         let address = format!("unix:path={}", folder.path().join("bus").display());

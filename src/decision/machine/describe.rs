@@ -47,7 +47,10 @@ impl Machine {
             return failures;
         };
         let daemon = self.daemon.as_deref().unwrap_or("the time daemon");
-        let mut said = format!("{daemon} has authenticated sources ({})", authority.sources.join(", "));
+        let mut said = match authority.sources.as_slice() {
+            [] => format!("{daemon} wants authenticated sources alone, and has none"),
+            sources => format!("{daemon} has authenticated sources ({})", sources.join(", ")),
+        };
         if let Some(silence) = authority.silent_for {
             said.push_str(&format!(", silent for {} s", silence.as_secs()));
         }

@@ -1,0 +1,156 @@
+//! Whether plain answers count beside the daemon's authenticated sources: by chronyd's own mode, as it takes effect.
+//!
+//! chronyd does not tell its `authselectmode`, but what that adds to the options of its sources (`update_sel_options` in its
+//! sources.c): `mix` makes authenticated ones trusted and required as soon as there is a plain one, `prefer` and `require` take
+//! the plain ones out, `ignore` changes nothing. Reachability does not enter into it: an authenticated source that has been
+//! silent for days outranks plain ones all the same.
+
+use std::time::Duration;
+
+use crate::chrony::{Address, Client, Error, SelectData};
+use crate::decision::{Boottime, nanos_u64};
+use crate::sys::clock::boottime;
+
+/// What chronyd says of authentication.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The authenticated sources that outrank plain ones, by name; none where plain ones count.
+    pub outranking: Option<Vec<String>>,
+    /// Whether chronyd selects nothing unless an authenticated source agrees.
+    pub vouches: bool,
+    /// When one of them has answered last, at the earliest; none where nobody can tell.
+    pub heard: Option<Boottime>,
+    /// Whether one of them is reachable.
+    pub is_reached: bool,
+}
+
+/// Asks chronyd, over a connection that is open.
+///
+/// # Errors
+/// [`Error`]; `Invalid` before 4.0, where keys are all there is and it does not tell.
+pub fn read(client: &mut Client) -> Result<Said, Error> {
+    let selected = client.select_data()?;
+    let Some(rank) = rank(&selected) else { return Ok(Said::default()) };
+    let mut said = Said { vouches: rank.vouches, ..Said::default() };
+    let as_of = boottime();
+    for source in client.sources()?.iter().filter(|s| rank.sources.contains(&s.address)) {
+        said.is_reached |= source.reach != 0;
+        said.heard = said.heard.max(source.since_sample_secs.map(|secs| before(as_of, secs)));
+    }
+    let names = rank.sources.iter().map(|&address| client.name(address).or_else(|_| Ok(in_words(address))));
+    said.outranking = Some(names.collect::<Result<_, Error>>()?);
+    Ok(said)
+}
+
+/// Whether what chronyd says is authenticated, whichever source it follows.
+///
+/// # Errors
+/// [`Error`].
+pub fn vouches(client: &mut Client) -> Result<bool, Error> {
+    Ok(ranked(client)?.is_some_and(|rank| rank.vouches))
+}
+
+/// The addresses of the authenticated sources that outrank the others; none where all count.
+///
+/// # Errors
+/// [`Error`].
+pub fn outranking(client: &mut Client) -> Result<Option<Vec<Address>>, Error> {
+    Ok(ranked(client)?.map(|rank| rank.sources))
+}
+
+/// A chronyd that is too old to tell ranks nobody.
+fn ranked(client: &mut Client) -> Result<Option<Rank>, Error> {
+    match client.select_data() {
+        Ok(selected) => Ok(rank(&selected)),
+        Err(error) if error.is_too_old() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Rank {
+    sources: Vec<Address>,
+    vouches: bool,
+}
+
+/// Who outranks whom; none where every source counts alike.
+fn rank(selected: &[SelectData]) -> Option<Rank> {
+    // A reference clock has no address, and no authentication.
+    let configured = || selected.iter().filter(|s| s.address != Address::Unspecified && !s.configured.noselect);
+    let keyed: Vec<&SelectData> = configured().filter(|s| s.is_authenticated).collect();
+    let mut plain = configured().filter(|s| !s.is_authenticated).peekable();
+    let has_plain = plain.peek().is_some();
+    let plain_is_out = plain.all(|s| s.effective.noselect);
+    // `require` without an authenticated source: chronyd selects nothing, and plain answers are not to either.
+    let vouches = (plain_is_out && (has_plain || !keyed.is_empty())) || keyed.iter().any(|s| s.effective.require);
+    // Trusted by its own line of the configuration: plain ones are outvoted while it is reachable.
+    let outranks = vouches || keyed.iter().any(|s| s.effective.trust);
+    outranks.then(|| Rank { sources: keyed.iter().map(|s| s.address).collect(), vouches })
+}
+
+/// Whole seconds, rounded: the sample may be up to one older.
+fn before(now: Boottime, secs: u32) -> Boottime {
+    let age = Duration::from_secs(u64::from(secs) + 1);
+    Boottime::from_nanos(now.as_nanos().saturating_sub(nanos_u64(age)))
+}
+
+fn in_words(address: Address) -> String {
+    match address {
+        Address::Ip(ip) => ip.to_string(),
+        Address::Unresolved(id) => format!("unresolved source {id}"),
+        Address::Unspecified => "a source without an address".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chrony::SelectOptions;
+
+    const NONE: SelectOptions = SelectOptions { noselect: false, trust: false, require: false };
+    const NOSELECT: SelectOptions = SelectOptions { noselect: true, ..NONE };
+    const TRUSTED: SelectOptions = SelectOptions { trust: true, require: true, ..NONE };
+
+    fn source(last: u8, is_authenticated: bool, configured: SelectOptions, effective: SelectOptions) -> SelectData {
+        SelectData { address: Address::Ip([192, 0, 2, last].into()), is_authenticated, configured, effective }
+    }
+
+    fn outranks(selected: &[SelectData]) -> (bool, bool) {
+        rank(selected).map_or((false, false), |rank| (true, rank.vouches))
+    }
+
+    #[test]
+    fn each_mode_is_told_by_what_it_adds_to_the_options() {
+        let keyed = |effective| source(1, true, NONE, effective);
+        let plain = |effective| source(2, false, NONE, effective);
+        assert_eq!(outranks(&[keyed(TRUSTED), plain(NONE)]), (true, true), "mix");
+        assert_eq!(outranks(&[keyed(NONE), plain(NOSELECT)]), (true, true), "prefer, require");
+        assert_eq!(outranks(&[keyed(NONE), plain(NONE)]), (false, false), "ignore");
+        assert_eq!(outranks(&[keyed(NONE)]), (true, true), "none but authenticated ones: no mode can be told");
+        assert_eq!(outranks(&[plain(NOSELECT)]), (true, true), "require, with no key");
+        assert_eq!(outranks(&[plain(NONE)]), (false, false));
+        assert_eq!(outranks(&[]), (false, false));
+    }
+
+    #[test]
+    fn a_source_that_is_never_selected_outranks_nobody_and_is_outranked_by_nobody() {
+        let unused = source(1, true, NOSELECT, NOSELECT);
+        assert_eq!(outranks(&[unused, source(2, false, NONE, NONE)]), (false, false));
+        let watched = source(2, false, NOSELECT, NOSELECT);
+        assert_eq!(outranks(&[watched]), (false, false));
+        assert_eq!(outranks(&[source(1, true, NONE, NONE), watched]), (true, true));
+    }
+
+    #[test]
+    fn one_that_its_own_line_trusts_outranks_and_does_not_vouch_for_what_is_selected_without_it() {
+        let trusted = SelectOptions { trust: true, ..NONE };
+        let ignored = [source(1, true, trusted, trusted), source(2, false, NONE, NONE)];
+        assert_eq!(outranks(&ignored), (true, false));
+    }
+
+    #[test]
+    fn a_reference_clock_is_neither() {
+        let clock = SelectData { address: Address::Unspecified, ..source(0, false, NONE, TRUSTED) };
+        assert_eq!(outranks(&[clock]), (false, false));
+    }
+}

@@ -1,0 +1,120 @@
+//! The burst that follows each reset: chronyd is never left without a sample because we were there.
+//!
+//! Where the clock was not judged yet, a burst is dangerous: `maxchange` makes chronyd end when it finds the clock far off. So the
+//! burst after the forgetting waits for the hand-over, and comes by itself when there is none; a chronyd that it ends is started.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use crate::chrony::Error;
+use crate::sys::clock::boottime;
+
+use super::chrony::{self, Chronyd};
+use super::unit::{Unit, Units};
+
+/// An exchange that comes to anything has ended by then, and so has the hand-over.
+const AFTER: Duration = Duration::from_secs(2);
+/// How often a chronyd that does not take it is told again, and whether it has quit is looked at.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long it is told again; it has the socket full of our orders by then.
+const WITHIN: Duration = Duration::from_secs(60);
+/// A burst of four takes 4.2 s to make chronyd sure, and then it may quit.
+const WATCHED: Duration = Duration::from_secs(12);
+
+/// Pays what is owed to one chronyd.
+#[derive(Clone, Debug)]
+pub struct Bursts {
+    chronyd: Chronyd,
+    units: Arc<Units>,
+    is_owed: Arc<AtomicBool>,
+    is_watched: Arc<AtomicBool>,
+}
+
+impl Bursts {
+    /// For this chronyd, whose unit is among these.
+    pub fn new(chronyd: Chronyd, units: Arc<Units>) -> Self {
+        Self { chronyd, units, is_owed: Arc::default(), is_watched: Arc::default() }
+    }
+
+    /// It was made to forget: it is told to measure in a while, unless somebody tells it before.
+    pub fn owe(&self) {
+        if self.is_owed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let bursts = self.clone();
+        tokio::spawn(async move {
+            sleep(AFTER).await;
+            let until = boottime() + WITHIN;
+            while bursts.is_owed.load(Ordering::Acquire) && boottime() < until {
+                let unit = bursts.units.running().await;
+                match bursts.pay_now().await {
+                    Ok(()) => return bursts.watch(unit),
+                    Err(error) => debug!(%error, "chronyd is told again"),
+                }
+                sleep(AGAIN).await;
+            }
+            bursts.is_owed.store(false, Ordering::Release);
+        });
+    }
+
+    /// Somebody has told it to measure: if it ends within the next seconds, its unit is started again, once.
+    pub fn paid(&self, unit: Option<Unit>) {
+        self.is_owed.store(false, Ordering::Release);
+        self.watch(unit);
+    }
+
+    /// The unit that a burst could end; to be asked before the burst.
+    pub async fn unit(&self) -> Option<Unit> {
+        if self.is_watched.load(Ordering::Acquire) { None } else { self.units.running().await }
+    }
+
+    /// The last thing done for it, by who goes away; blocks for 200 ms at most.
+    pub fn settle(&self) {
+        if self.is_owed.swap(false, Ordering::AcqRel)
+            && let Err(error) = self.chronyd.burst(chrony::LOOK)
+        {
+            debug!(%error, "chronyd measures at its own pace");
+        }
+    }
+
+    async fn pay_now(&self) -> Result<(), Error> {
+        let chronyd = self.chronyd.clone();
+        let told = spawn_blocking(move || chronyd.burst(chrony::ORDER)).await;
+        // Without a thread of ours there is no other try.
+        told.unwrap_or(Ok(())).inspect(|()| self.is_owed.store(false, Ordering::Release))
+    }
+
+    fn watch(&self, unit: Option<Unit>) {
+        let Some(unit) = unit else { return };
+        if self.is_watched.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let bursts = self.clone();
+        tokio::spawn(async move {
+            let until = boottime() + WATCHED;
+            while boottime() < until {
+                sleep(AGAIN).await;
+                if bursts.units.has_failed(unit).await {
+                    bursts.start(unit).await;
+                    break;
+                }
+            }
+            bursts.is_watched.store(false, Ordering::Release);
+        });
+    }
+
+    async fn start(&self, unit: Unit) {
+        let name = unit.name;
+        match self.units.start(unit).await {
+            Ok(()) => warn!(
+                "chronyd quit while it measured anew (`maxchange` in its configuration?): {name} is started again"
+            ),
+            Err(error) => warn!(%error, "chronyd quit while it measured anew, and {name} cannot be started again"),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The daemon as a reference: asked after it forgot, until it has learned anew.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::authentication::Day;
+use super::chrony::{self, Chronyd, Forgot, Heard};
+use super::{Corrector, Keeper, kernel, timesyncd, unproven};
+use crate::decision::{Boottime, Failure, Measurement, Reading, Voice};
+use crate::sys::clock::{boottime, realtime};
+
+/// How often a daemon that measures is asked whether it is done.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often one that does not answer is told to forget.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(100);
+
+impl Corrector {
+    /// Asks the daemon that was made to forget, until it knows again; each answer rests on a newer sample than the last.
+    ///
+    /// chronyd takes 4.2 s for its first three samples; a deadline below that is met by asking again.
+    pub async fn measure(&self, deadline: Duration) -> Measurement {
+        let until = boottime() + deadline;
+        self.make_chronyd_forget_after_all(until).await;
+        let (keeper, untrue, heard) = self.known().as_ref().map_or_else(
+            || (Keeper::Nobody, Some("it was not made to forget".to_owned()), None),
+            |known| (known.keeper, known.untrue.clone(), known.heard),
+        );
+        let (source, answer) = match (keeper, untrue) {
+            (Keeper::Chronyd, None) => (chrony::NAME, self.measure_by_chronyd(heard, until).await),
+            (Keeper::Timesyncd, None) => (timesyncd::NAME, self.measure_by_timesyncd(until).await),
+            (Keeper::Chronyd, Some(why)) => (chrony::NAME, Err(unproven(&why))),
+            (Keeper::Timesyncd, Some(why)) => (timesyncd::NAME, Err(unproven(&why))),
+            (Keeper::Nobody, why) => ("time daemon", Err(why.unwrap_or_default())),
+        };
+        match answer {
+            Ok(reading) => Measurement { readings: vec![reading], ..Measurement::default() },
+            Err(why) => Measurement {
+                failures: vec![Failure { voice: Some(Voice::server(source)), ..Failure::remark(source, why) }],
+                ..Measurement::default()
+            },
+        }
+    }
+
+    /// A chronyd that did not answer when it was to forget is told again, until it does.
+    async fn make_chronyd_forget_after_all(&self, until: Boottime) {
+        while self.known().as_ref().is_some_and(|known| known.is_awaited) {
+            let since = realtime();
+            let outcome = self.with_chronyd(|chronyd| chronyd.forget(chrony::ORDER)).await;
+            if let Ok(Forgot::Done { said, .. }) = outcome {
+                self.bursts.owe();
+                let _ = said.map(|said| self.authentication.hear(&said, Day::Doubtful));
+                if let Some(known) = self.known().as_mut() {
+                    (known.untrue, known.is_awaited, known.since) = (None, false, since);
+                }
+            } else if boottime() >= until {
+                return;
+            } else {
+                sleep(LOOK_AGAIN_EVERY).await;
+            }
+        }
+    }
+
+    async fn measure_by_chronyd(&self, before: Option<Heard>, until: Boottime) -> Result<Reading, String> {
+        let unit = self.bursts.unit().await;
+        self.with_chronyd(Chronyd::freshen).await?.map_err(|e| e.to_string())?;
+        self.bursts.paid(unit);
+        loop {
+            let looked = self.with_chronyd(move |chronyd| chronyd.look(before)).await?;
+            if let Some((reading, heard)) = looked.map_err(|e| e.to_string())? {
+                if let Some(known) = self.known().as_mut() {
+                    known.heard = Some(heard);
+                }
+                return Ok(reading);
+            }
+            if boottime() >= until {
+                return Err(match before {
+                    None => "it has not taken enough samples since it forgot".to_owned(),
+                    Some(_) => "none of its sources has answered since it was last asked".to_owned(),
+                });
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn measure_by_timesyncd(&self, until: Boottime) -> Result<Reading, String> {
+        let asked = realtime();
+        // Where we may not kick, it was restarted, and what it has said since then has to do.
+        let after = match kernel::kick(&self.clock) {
+            Ok(()) => asked,
+            Err(_) => self.known().as_ref().map_or(asked, |known| known.since),
+        };
+        loop {
+            match self.timesyncd.message().await {
+                Ok(Some(message)) if message.is_after(after) => {
+                    let server = self.timesyncd.server().await.ok().flatten();
+                    return Ok(message.reading(server.as_ref(), boottime(), realtime()));
+                }
+                Ok(_) if boottime() >= until => return Err("it has had no answer since it was told to ask".to_owned()),
+                Ok(_) => sleep(LOOK_EVERY).await,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Whether chronyd is there though it does not answer: its process, its unit; and its unit started again after it quit.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::bus::{Bus, Error, Object};
+use super::chrony;
+
+/// Debian's and everybody else's; each may be the alias of the other.
+const UNITS: [Unit; 2] = [
+    Unit { name: "chrony.service", path: "/org/freedesktop/systemd1/unit/chrony_2eservice" },
+    Unit { name: "chronyd.service", path: "/org/freedesktop/systemd1/unit/chronyd_2eservice" },
+];
+/// Where chronyd writes its process id (`pidfile` in chrony.conf(5), and before 4.0).
+const PID_FILES: [&str; 3] = ["run/chrony/chronyd.pid", "run/chronyd.pid", "run/chrony.pid"];
+/// All questions to systemd together.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A unit of systemd's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name.
+    pub name: &'static str,
+    /// Its object on the bus; systemd loads the unit when that is asked.
+    path: &'static str,
+}
+
+/// chronyd's units, by way of systemd.
+#[derive(Debug)]
+pub struct Units {
+    bus: Bus,
+}
+
+impl Units {
+    /// On this bus.
+    pub const fn new(bus: Bus) -> Self {
+        Self { bus }
+    }
+
+    /// The unit that runs, or is on its way to or from that; none where nobody can tell.
+    pub async fn running(&self) -> Option<Unit> {
+        self.find(&["active", "activating", "reloading", "deactivating"]).await
+    }
+
+    /// Whether that unit has ended by itself and with an error, which a unit that somebody stopped has not.
+    pub async fn has_failed(&self, unit: Unit) -> bool {
+        self.state(unit).await.is_ok_and(|state| state == "failed")
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start(&self, unit: Unit) -> Result<(), Error> {
+        self.bus.call(MANAGER, "StartUnit", &(unit.name, "replace")).await.map(|_| ())
+    }
+
+    async fn find(&self, states: &[&str]) -> Option<Unit> {
+        let found = async {
+            if !self.bus.owned(MANAGER.name).await.unwrap_or(false) {
+                return None;
+            }
+            for unit in UNITS {
+                if self.state(unit).await.is_ok_and(|state| states.contains(&state.as_str())) {
+                    return Some(unit);
+                }
+            }
+            None
+        };
+        timeout(PATIENCE, found).await.ok().flatten()
+    }
+
+    async fn state(&self, unit: Unit) -> Result<String, Error> {
+        let object = Object { path: unit.path, interface: "org.freedesktop.systemd1.Unit", ..MANAGER };
+        self.bus.property(object, "ActiveState").await
+    }
+}
+
+const MANAGER: Object = Object {
+    name: "org.freedesktop.systemd1",
+    path: "/org/freedesktop/systemd1",
+    interface: "org.freedesktop.systemd1.Manager",
+};
+
+/// Whether its process lives, by its pid file or by its name; blocks.
+///
+/// By name only where its PID namespace is ours: the chronyd of a container is not the one that keeps this clock.
+pub fn process_lives(root: &Path) -> bool {
+    let proc = root.join("proc");
+    let is_chronyd =
+        |pid: &str| fs::read_to_string(proc.join(pid).join("comm")).is_ok_and(|comm| comm.trim_end() == chrony::NAME);
+    let by_file = |file: &str| {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+        text.trim().parse::<u32>().is_ok_and(|pid| is_chronyd(&pid.to_string()))
+    };
+    if PID_FILES.iter().any(|file| by_file(file)) {
+        return true;
+    }
+    let namespace = |pid: &str| fs::read_link(proc.join(pid).join("ns/pid")).ok();
+    let ours = namespace("self");
+    let names = fs::read_dir(&proc).into_iter().flatten().flatten().map(|e| e.file_name());
+    let mut pids = names.filter_map(|name| name.into_string().ok().filter(|n| n.parse::<u32>().is_ok()));
+    pids.any(|pid| is_chronyd(&pid) && (ours.is_none() || namespace(&pid) == ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn process(root: &Path, pid: &str, comm: &str, namespace: &str) {
+        let folder = root.join("proc").join(pid);
+        fs::create_dir_all(folder.join("ns")).unwrap();
+        fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
+        symlink(namespace, folder.join("ns/pid")).unwrap();
+    }
+
+    #[test]
+    fn a_process_of_that_name_is_chronyd_unless_it_is_a_containers() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), "self", "clockgate", "pid:[1]");
+        process(root.path(), "17", "chronyc", "pid:[1]");
+        process(root.path(), "18", "chronyd", "pid:[2]");
+        assert!(!process_lives(root.path()));
+        process(root.path(), "19", "chronyd", "pid:[1]");
+        assert!(process_lives(root.path()));
+    }
+
+    #[test]
+    fn a_pid_file_counts_only_while_that_process_is_chronyd() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), "self", "clockgate", "pid:[1]");
+        process(root.path(), "18", "chronyd", "pid:[2]");
+        process(root.path(), "20", "sh", "pid:[1]");
+        fs::create_dir_all(root.path().join("run/chrony")).unwrap();
+        for (pid, lives) in [("20\n", false), ("99\n", false), ("rubbish", false), ("18\n", true)] {
+            fs::write(root.path().join(PID_FILES[0]), pid).unwrap();
+            assert_eq!(process_lives(root.path()), lives, "{pid}");
+        }
+    }
+}
