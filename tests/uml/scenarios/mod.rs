@@ -9,9 +9,11 @@ use crate::{Night, Scenario};
 
 mod chrony;
 mod crash;
+mod crowd;
 mod freeze;
 mod gate;
 mod laboratory;
+mod liars;
 mod network;
 mod night;
 mod sleep;
@@ -35,6 +37,7 @@ pub fn all() -> Vec<Scenario> {
             crash::SCENARIOS,
         ]
         .concat(),
+        liars::SCENARIOS.to_vec(),
         soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
