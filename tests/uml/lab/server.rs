@@ -11,6 +11,9 @@ use nix::unistd::Pid;
 
 use super::{Outcome, fail, folder, until};
 
+/// A key that server and guest share (chrony.keys(5)).
+pub const KEY: &str = "1 SHA256 HEX:8F2A4C6E0B1D3F5A7C9E1B3D5F7A9C0E2D4F6A8C0E1B3D5F7A9C1E3B5D7F9A0C\n";
+
 /// chronyd serving the host's time (`local stratum 2`); it may not touch the host's clock (`-x`).
 #[derive(Debug)]
 pub struct Truth {
@@ -21,6 +24,17 @@ pub struct Truth {
 impl Truth {
     /// Starts it and waits until it answers.
     pub fn start(address: Ipv4Addr, folder_of_ours: &Path) -> Outcome<Self> {
+        Self::start_with(address, folder_of_ours, "")
+    }
+
+    /// The same, which knows [`KEY`] as its key 1.
+    pub fn keyed(address: Ipv4Addr, folder_of_ours: &Path) -> Outcome<Self> {
+        let keys = folder_of_ours.join("keys");
+        std::fs::write(&keys, KEY)?;
+        Self::start_with(address, folder_of_ours, &format!("keyfile {}\n", keys.display()))
+    }
+
+    fn start_with(address: Ipv4Addr, folder_of_ours: &Path, more: &str) -> Outcome<Self> {
         let config = folder_of_ours.join(format!("truth-{address}.conf"));
         let log_path = folder_of_ours.join(format!("truth-{address}.log"));
         let log = File::create(&log_path)?;
@@ -28,7 +42,7 @@ impl Truth {
         std::fs::write(
             &config,
             format!(
-                "local stratum 2\nallow all\nbindaddress {address}\ncmdport 0\nbindcmdaddress /\npidfile {}\n",
+                "local stratum 2\nallow all\nbindaddress {address}\ncmdport 0\nbindcmdaddress /\npidfile {}\n{more}",
                 pid.display()
             ),
         )?;

@@ -7,6 +7,7 @@ use crate::lab::guest::Guest;
 use crate::lab::world::World;
 use crate::{Night, Scenario};
 
+mod authentication;
 mod chrony;
 mod crash;
 mod crowd;
@@ -37,7 +38,7 @@ pub fn all() -> Vec<Scenario> {
             crash::SCENARIOS,
         ]
         .concat(),
-        liars::SCENARIOS.to_vec(),
+        [liars::SCENARIOS, authentication::SCENARIOS].concat(),
         soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
