@@ -13,6 +13,7 @@ mod crash;
 mod crowd;
 mod freeze;
 mod gate;
+mod knowledge;
 mod laboratory;
 mod liars;
 mod network;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Scenario> {
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),
+        knowledge::SCENARIOS.to_vec(),
         soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
