@@ -13,6 +13,7 @@ mod crash;
 mod crowd;
 mod freeze;
 mod gate;
+mod imprecise;
 mod knowledge;
 mod laboratory;
 mod liars;
@@ -40,7 +41,7 @@ pub fn all() -> Vec<Scenario> {
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),
-        knowledge::SCENARIOS.to_vec(),
+        [knowledge::SCENARIOS, imprecise::SCENARIOS].concat(),
         soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
