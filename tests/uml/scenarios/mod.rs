@@ -22,6 +22,7 @@ mod night;
 mod sleep;
 mod soak;
 mod step;
+mod storms;
 mod timesyncd;
 mod told;
 mod unit;
@@ -41,7 +42,7 @@ pub fn all() -> Vec<Scenario> {
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),
-        [knowledge::SCENARIOS, imprecise::SCENARIOS].concat(),
+        [knowledge::SCENARIOS, imprecise::SCENARIOS, storms::SCENARIOS].concat(),
         soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
