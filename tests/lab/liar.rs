@@ -24,6 +24,8 @@ pub struct Manner {
     pub loses_each: u32,
     /// What it answers with.
     pub answer: Answer,
+    /// It answers so many of the next questions with a kiss of death first: RATE, poll exponent 0.
+    pub kisses: u32,
     /// It is silent to a question that comes sooner than this after the last one of the same address.
     pub guard: Duration,
     /// RFC 5905 section 7.3: 1 to 15 is synchronised.
@@ -58,6 +60,7 @@ impl Default for Manner {
             round_trip: Duration::ZERO,
             loses_each: 0,
             answer: Answer::Time,
+            kisses: 0,
             guard: Duration::ZERO,
             stratum: 2,
             root_delay: 0,

@@ -73,7 +73,12 @@ impl Desk {
             let (manner, number) = {
                 let mut told = lock(&self.told);
                 told.asked.push(at);
-                (told.manner.clone(), told.asked.len())
+                let mut manner = told.manner.clone();
+                if manner.kisses > 0 {
+                    told.manner.kisses -= 1;
+                    manner.answer = Answer::Kiss { code: *b"RATE", poll: 0 };
+                }
+                (manner, told.asked.len())
             };
             let lost = manner.loses_each > 0 && number.is_multiple_of(manner.loses_each as usize);
             let early = self.last.insert(client.ip(), at).is_some_and(|last| at.since(last) < manner.guard);

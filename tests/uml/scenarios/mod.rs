@@ -7,6 +7,7 @@ use crate::lab::guest::Guest;
 use crate::lab::world::World;
 use crate::{Night, Scenario};
 
+mod ask;
 mod authentication;
 mod chrony;
 mod crash;
@@ -42,7 +43,7 @@ pub fn all() -> Vec<Scenario> {
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),
-        [knowledge::SCENARIOS, imprecise::SCENARIOS, storms::SCENARIOS].concat(),
+        [knowledge::SCENARIOS, imprecise::SCENARIOS, storms::SCENARIOS, ask::SCENARIOS].concat(),
         soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
