@@ -37,6 +37,7 @@ impl Performer {
             | Event::Frozen(..)
             | Event::Thawed(..)
             | Event::CarriersThawed(..)
+            | Event::Hinted(..)
             | Event::Accepted
             | Event::Reckon
             | Event::SourceLost(_)
@@ -49,18 +50,28 @@ impl Performer {
         let question = self.question().await;
         let (references, events) = (self.references.clone(), self.events.clone());
         let ask = move || {
+            let mut is_heard = false;
             references.ask(question, &mut |measurement| {
+                is_heard |= !measurement.readings.is_empty();
                 // The loop has ended; so does what it ordered.
                 match events.blocking_send(Event::Measured(epoch, round, measurement)) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
                 }
             });
+            is_heard
         };
-        if let Err(error) = tokio::task::spawn_blocking(ask).await {
+        let heard = tokio::task::spawn_blocking(ask).await;
+        if let Err(error) = &heard {
             let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
             let measurement = Measurement { failures: vec![failure], ..Measurement::default() };
             let _ = self.events.send(Event::Measured(epoch, round, measurement)).await;
+        }
+        // The daemon may have a road that we have not.
+        if !heard.unwrap_or(false)
+            && let Some(hint) = self.corrector.hint().await
+        {
+            let _ = self.events.send(Event::Hinted(epoch, hint)).await;
         }
         // For the next time: the daemon may have others by now.
         self.find_servers().await;

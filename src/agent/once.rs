@@ -119,6 +119,7 @@ impl Outcome {
             | Event::Thawed(..)
             | Event::CarriersThawed(..)
             | Event::NetworkChanged
+            | Event::Hinted(..)
             | Event::Accepted
             | Event::Reckon
             | Event::SourceLost(_)

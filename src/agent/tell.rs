@@ -69,6 +69,7 @@ pub(super) fn event(event: &Event) {
         | Event::Thawed(_, Ok(()))
         | Event::CarriersThawed(..)
         | Event::NetworkChanged
+        | Event::Hinted(..)
         | Event::Accepted
         | Event::Reckon
         // Who lost it has said why.

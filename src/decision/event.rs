@@ -120,8 +120,6 @@ pub struct Forgotten {
     pub is_only_source: bool,
     /// What the RTC said before anything else was done; none where there is no RTC that makes sense.
     pub rtc: Option<Fix>,
-    /// What its newest samples say, taken since it forgot.
-    pub hint: Option<Hint>,
     /// What did not work, in words; the walk goes on without it.
     pub trouble: Option<String>,
 }
@@ -188,6 +186,8 @@ pub enum Event {
     Forgotten(Epoch, Forgotten),
     /// What has come back of this round of questions so far.
     Measured(Epoch, Round, Measurement),
+    /// Nobody has answered us, and the daemon has heard something since it forgot.
+    Hinted(Epoch, Hint),
     /// The clock was stepped by so much, or was not.
     Stepped(Epoch, Result<Offset, StepError>),
     /// The daemon forgot again and was told to measure.

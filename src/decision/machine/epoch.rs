@@ -115,7 +115,6 @@ impl Machine {
     pub(super) fn forgotten(&mut self, what: Forgotten, now: &Clocks) -> Vec<Action> {
         self.daemon = what.daemon;
         self.evidence.rtc = what.rtc;
-        self.evidence.hint = what.hint;
         let is_asked = what.authority.is_some() || what.is_only_source;
         let is_outranked = is_asked && self.policy.correction == Correction::Auto;
         self.authority = what.authority;

@@ -241,10 +241,21 @@ impl Machine {
             (State::Synchronized | State::FreeRunning, Event::DaemonAsked(epoch, verdict)) if epoch == self.epoch => {
                 self.daemon_says(verdict, now)
             }
+            (_, Event::Hinted(epoch, hint)) if epoch == self.epoch => {
+                self.evidence.hint = Some(hint);
+                vec![]
+            }
             // The second exchange is under way meanwhile.
             (_, Event::HandedOver(..)) => vec![],
             // An answer from an older epoch, or to a question that an event overtook, changes nothing.
-            (_, Event::Forgotten(..) | Event::Measured(..) | Event::Stepped(..) | Event::DaemonAsked(..)) => vec![],
+            (
+                _,
+                Event::Forgotten(..)
+                | Event::Measured(..)
+                | Event::Hinted(..)
+                | Event::Stepped(..)
+                | Event::DaemonAsked(..),
+            ) => vec![],
 
             (State::Disrupted | State::Settling | State::GaveUp(_) | State::FreeRunning, Event::NetworkChanged) => {
                 self.try_again(now)
