@@ -69,6 +69,7 @@ pub async fn run(
     let (notices, mut noticed) = mpsc::channel(QUEUE);
     let (snapshots, seen) = watch::channel(Snapshot { epoch, ..Snapshot::default() });
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
+    perform::heed_authority(&corrector, &config);
     let known = Known::beside(&config.page);
     let mut corridor = Corridor {
         machine: Machine::new(policy(&config), epoch).knowing(known.read()),

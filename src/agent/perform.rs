@@ -70,7 +70,6 @@ impl Performer {
     /// Hands that send what came of it to `events`.
     #[must_use]
     pub fn new(corrector: Corrector, events: Sender<Event>, config: &Config) -> Self {
-        heed_authority(&corrector, config);
         let references = References::new(config.servers.clone());
         references.set_memory(config.root.join(MEMORY_FILE));
         Self {
@@ -209,8 +208,9 @@ impl Performer {
     }
 }
 
-/// Where other servers or other hands are configured, what the daemon said of authentication before is of no account.
-fn heed_authority(corrector: &Corrector, config: &Config) {
+/// Where other servers or other hands are configured, what the daemon said of authentication before is of no account. For the
+/// agent alone: servers that somebody names once (`clockgate sync SERVER`) are no configuration.
+pub(super) fn heed_authority(corrector: &Corrector, config: &Config) {
     if config.servers.is_empty() && config.policy.correction != Correction::Clockgate {
         corrector.remember_authority();
     } else {
