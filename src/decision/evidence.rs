@@ -40,8 +40,10 @@ pub struct Evidence {
     pub last: Option<Reckoning>,
     /// The last supported proof: what a single plain voice has changed since then is counted together.
     pub anchor: Option<Reckoning>,
-    /// Whether this machine can have stood still unseen since: then reckoning tells the earliest that it can be.
-    pub is_lower_bound: bool,
+    /// Whether a restore or a pause was seen since: then reckoning tells the earliest that it can be.
+    pub restored: bool,
+    /// Whether this machine can stand still without any clock of it noticing; the same, for all that was seen.
+    pub may_pause: bool,
     /// What the RTC said when this epoch began.
     pub rtc: Option<Fix>,
     /// What the daemon has seen since it forgot in this epoch.
@@ -87,13 +89,19 @@ impl Evidence {
         Some((reckoned.time - now.real, reckoned.width))
     }
 
+    /// Whether reckoning says the earliest time that it can be, and no more.
+    #[must_use]
+    pub const fn is_lower_bound(&self) -> bool {
+        self.restored || self.may_pause
+    }
+
     /// Whether reckoning and the clock agree, and nothing restored, paused or put the machine to sleep since.
     #[must_use]
     pub fn reckoning_agrees(&self, now: &Clocks, threshold: Duration) -> bool {
         let Some(last) = &self.last else { return false };
         let reckoned = last.reckon(now);
         let is_near = (reckoned.time - now.real).abs() <= reckoned.width.saturating_add(threshold);
-        is_near && reckoned.slept.is_zero() && !self.is_lower_bound
+        is_near && reckoned.slept.is_zero() && !self.restored
     }
 
     /// Whether the RTC tells the time `truth` for the moment `at`.
@@ -115,7 +123,7 @@ impl Evidence {
         let offset = reckoned.time - now.real;
         let is_wrong = offset.abs() > reckoned.width.saturating_add(threshold);
         // Who stood still unseen is later than it reckons, and a clock that says so may be right.
-        let may_be_right = self.is_lower_bound && offset.is_backward();
+        let may_be_right = self.is_lower_bound() && offset.is_backward();
         (is_wrong && reckoned.slept.is_zero() && !may_be_right)
             .then_some(Contradiction { witness: Witness::Reckoning, offset })
     }
@@ -199,10 +207,13 @@ mod tests {
 
     #[test]
     fn a_machine_that_can_stand_still_unseen_knows_the_earliest_time_alone() {
-        let guest = Evidence { is_lower_bound: true, ..proven() };
+        let guest = Evidence { may_pause: true, ..proven() };
         assert_eq!(says(&guest, &at(110, NOON + 7210)), None, "guest tools may have set it right after a pause");
         assert_eq!(says(&guest, &at(110, NOON - 3590)), Some((Witness::Reckoning, 3600)));
-        assert!(!guest.reckoning_agrees(&at(110, NOON + 10), THRESHOLD));
+        assert!(guest.reckoning_agrees(&at(110, NOON + 10), THRESHOLD));
+        let restored = Evidence { restored: true, ..proven() };
+        assert!(!restored.reckoning_agrees(&at(110, NOON + 10), THRESHOLD));
+        assert_eq!(says(&restored, &at(110, NOON + 7210)), None);
     }
 
     #[test]

@@ -169,7 +169,7 @@ pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Poli
     let limit = if is_first || rtc_agrees { policy.max_forward } else { policy.max_unsupported };
     if change.abs() <= limit {
         Ok(())
-    } else if evidence.is_lower_bound && asked.agrees_with_the_clock() {
+    } else if evidence.is_lower_bound() && asked.agrees_with_the_clock() {
         Err(Refusal::Unwitnessed(change))
     } else {
         Err(Refusal::Forward { change, limit })
@@ -268,11 +268,11 @@ mod tests {
 
     #[test]
     fn what_can_stand_still_unseen_may_be_later_than_it_reckons_if_the_rtc_says_so_too() {
-        let guest = Evidence { is_lower_bound: true, ..proven_then_lost(-7200) };
+        let guest = Evidence { may_pause: true, ..proven_then_lost(-7200) };
         assert!(matches!(judged(&asks(0, 1), &guest), Err(Refusal::Unwitnessed(_))));
         let rtc = Fix { at: now().boot, truth: Realtime::from_secs(NOON), found_right: false };
         assert_eq!(judged(&asks(0, 1), &Evidence { rtc: Some(rtc), ..guest.clone() }), Ok(()));
-        let back = Evidence { is_lower_bound: true, ..proven_then_lost(7200) };
+        let back = Evidence { may_pause: true, ..proven_then_lost(7200) };
         assert!(matches!(judged(&asks(0, 1), &back), Err(Refusal::Backward { .. })));
     }
 

@@ -50,7 +50,7 @@ impl Known {
         Evidence {
             last: reckoning(&parsed["last"]),
             anchor: reckoning(&parsed["anchor"]),
-            is_lower_bound: parsed["may_have_stood_still"].as_bool().unwrap_or(true),
+            restored: parsed["restored"].as_bool().unwrap_or(true),
             ..Evidence::default()
         }
     }
@@ -60,7 +60,7 @@ impl Known {
     /// # Errors
     /// What the file system said; a host without the folder keeps nothing, which is no error.
     pub fn note(&mut self, evidence: &Evidence) -> io::Result<()> {
-        let now = Evidence { rtc: None, hint: None, ..evidence.clone() };
+        let now = Evidence { rtc: None, hint: None, may_pause: false, ..evidence.clone() };
         if self.written.as_ref() == Some(&now) {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl Known {
             "boot_id": this_boot(),
             "last": now.last.as_ref().map(written),
             "anchor": now.anchor.as_ref().map(written),
-            "may_have_stood_still": now.is_lower_bound,
+            "restored": now.restored,
         });
         let new = self.path.with_extension("new");
         let outcome = fs::write(&new, format!("{text}\n")).and_then(|()| fs::rename(&new, &self.path));
@@ -121,7 +121,7 @@ mod tests {
         let at =
             Clocks { boot: Boottime::from_nanos(9), raw: Duration::from_nanos(7), real: truth, ..Clocks::default() };
         let known = Reckoning { at, truth, width: Duration::from_millis(3), sleeps: 2 };
-        Evidence { last: Some(known), anchor: Some(known), is_lower_bound: true, ..Evidence::default() }
+        Evidence { last: Some(known), anchor: Some(known), restored: true, ..Evidence::default() }
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Machine {
             // The machine may be any time later than it thinks, and what one voice has changed so far is void with it.
             Cause::Restore | Cause::Pause { .. } => {
                 self.evidence.anchor = None;
-                self.evidence.is_lower_bound = true;
+                self.evidence.restored = true;
             }
             Cause::Resume { .. }
             | Cause::Started

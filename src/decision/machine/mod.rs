@@ -82,7 +82,7 @@ impl Machine {
     /// A machine that continues counting after `epoch`, the last one that was published in this boot.
     #[must_use]
     pub fn new(policy: Policy, epoch: Epoch) -> Self {
-        let evidence = Evidence { is_lower_bound: policy.may_pause, ..Evidence::default() };
+        let evidence = Evidence { may_pause: policy.may_pause, ..Evidence::default() };
         Self {
             policy,
             state: State::Unknown,
@@ -118,8 +118,7 @@ impl Machine {
     /// The same machine with what an agent before it, or a verb, has proven in this boot.
     #[must_use]
     pub fn knowing(mut self, evidence: Evidence) -> Self {
-        let is_lower_bound = evidence.is_lower_bound || self.policy.may_pause;
-        self.evidence = Evidence { is_lower_bound, ..evidence };
+        self.evidence = Evidence { may_pause: self.policy.may_pause, ..evidence };
         self
     }
 

@@ -50,7 +50,7 @@ impl Machine {
         self.evidence = Evidence {
             last: Some(known),
             anchor: Some(anchor),
-            is_lower_bound: self.policy.may_pause,
+            may_pause: self.policy.may_pause,
             ..Evidence::default()
         };
     }
