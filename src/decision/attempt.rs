@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::state::Trouble;
 use super::time::{Boottime, Clocks, drift};
 
-/// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one.
+/// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one: as
+/// often as a server may be asked for long, and as the shortest pause that one asks for by the kiss code RATE.
 pub(super) const RETRY_FIRST: Duration = Duration::from_secs(1);
-pub(super) const RETRY_SHUT: Duration = Duration::from_secs(4);
+pub(super) const RETRY_SHUT: Duration = Duration::from_secs(2);
 pub(super) const RETRY_LAST: Duration = Duration::from_secs(60);
 /// An answer that has not come by then was lost on its way to us; every question has an end of its own before that.
 const LOST_AFTER: Duration = Duration::from_secs(60);

@@ -38,7 +38,8 @@ fn by_a_caller(guest: &Guest, _world: &World) -> Outcome {
     let log = gate::log(guest)?;
     night::over(guest)?;
     ensure(off.abs() < THRESHOLD, format!("off by {off}\n{log}"))?;
-    ensure(log.matches("clock stepped").count() == 2, log)
+    // A clock below a time that has passed may be brought up to that before.
+    ensure(log.matches("clock stepped").count() >= 2 && log.matches("gate open").count() == 2, log)
 }
 
 fn refused(guest: &Guest, _world: &World) -> Outcome {

@@ -61,7 +61,7 @@ fn let_all_happen(guest: &Guest, world: &World, disruptions: &[Disruption], done
 /// The policy as it is shipped, all servers silent past its deadline. Shortened where the soak is.
 fn with_a_deadline(guest: &Guest, world: &World) -> Outcome {
     let whole = wanted("CLOCKGATE_SOAK", USUAL)? > USUAL;
-    let (config, lasts, rounds) = if whole { ("", 33, 3) } else { ("deadline: 2s\n", 4, 2) };
+    let (config, lasts, rounds) = if whole { ("", 33, 3) } else { ("deadline: 2s\n", 10, 2) };
     let mut soak = Soak::start(guest, world, config)?;
     for n in 1..=rounds {
         let silence = Act::Silence { lasts: Duration::from_secs(lasts) };
