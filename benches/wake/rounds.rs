@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SETTLED: Duration = Duration::from_secs(60);
 /// How long the usual hook is watched.
 const HOOK_WATCHED: Duration = Duration::from_secs(10);
+const KNOWS: &str = "chronyc -n sources | grep -q '^\\^\\*' && chronyc tracking | grep -q '^Leap status *: Normal'";
 const AN_HOUR_BACK: &str = "date -u -s '1 hour ago'";
 
 const SHUT: &str = "gate shut";
@@ -152,7 +153,7 @@ impl<'a> Bench<'a> {
 
     /// What people who know chrony do, from the very moment the clock is wrong.
     pub fn script(&self) -> Outcome<Round> {
-        self.chronyd_knows()?;
+        self.chronyd_rests()?;
         let (from, truth) = self.now()?;
         let said = self.guest.sh_within(
             &format!(
@@ -245,11 +246,18 @@ impl<'a> Bench<'a> {
     }
 
     fn chronyd_knows(&self) -> Outcome {
-        until("chronyd is synchronised", SETTLED, || {
-            // Rounds are alike: a burst that is under way would leave chronyd with fewer samples.
-            let knows = "chronyc -n sources | grep -q '^\\^\\*' && chronyc tracking | grep -q '^Leap status *: Normal' \
-                         && chronyc activity | grep -q '^0 sources doing burst (return to online)'";
-            Ok((self.guest.run(knows)?.code == 0 && self.guest.offset()?.abs() < CALM).then_some(()))
+        self.settled("chronyd is synchronised", KNOWS)
+    }
+
+    /// Rounds of chrony's are alike: a burst that is under way would leave chronyd with fewer samples.
+    fn chronyd_rests(&self) -> Outcome {
+        let rests = "chronyc activity | grep -q '^0 sources doing burst (return to online)'";
+        self.settled("chronyd is synchronised and at rest", &format!("{KNOWS} && {rests}"))
+    }
+
+    fn settled(&self, what: &str, script: &str) -> Outcome {
+        until(what, SETTLED, || {
+            Ok((self.guest.run(script)?.code == 0 && self.guest.offset()?.abs() < CALM).then_some(()))
         })
     }
 }
