@@ -56,7 +56,7 @@ demo: ## A night with clockgate beside a night with the usual hook
 	$(CARGO) test -q --test demo --no-run
 	$(CARGO) $(AS_ROOT) test -q --test demo
 
-bench: ## The tables of docs/performance.md, measured on this machine (twenty minutes; on a quiet one)
+bench: ## The tables of docs/performance.md, measured on this machine (forty minutes; on a quiet one)
 	tests/setup
 	$(CARGO) bench --no-run
 	$(CARGO) $(AS_ROOT) bench
