@@ -112,10 +112,13 @@ pub fn plan(asked: &Agreement, drift_ppm: u32, evidence: &Evidence, now: &Clocks
         };
     }
     if asked.agrees_with_the_clock() && !is_under(asked.root_distance) {
-        let distance = asked.root_distance.as_millis();
-        return Plan::Imprecise(format!("the references know the time only to ±{distance} ms"));
+        return Plan::Imprecise(too_vague(asked.root_distance));
     }
     refusal.map_or(Plan::Step, Plan::Refused)
+}
+
+pub(super) fn too_vague(distance: Duration) -> String {
+    format!("the references know the time only to ±{} ms", distance.as_millis())
 }
 
 /// Judges the time that an agreement names.

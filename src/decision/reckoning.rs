@@ -85,16 +85,9 @@ fn leap_slack(from: Realtime, to: Realtime) -> Duration {
     if is_crossed || begins_a_half_year(first) { Duration::from_secs(1) } else { Duration::ZERO }
 }
 
-/// Whether this day, counted from 1970-01-01, is the first of January or July (days to civil, Howard Hinnant).
-fn begins_a_half_year(day: i64) -> bool {
-    let shifted = day + 719_468;
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let of_month = of_year - (153 * month + 2) / 5 + 1;
-    // Months are counted from March here: July is the fifth (4), January the eleventh (10).
-    of_month == 1 && (month == 4 || month == 10)
+/// Whether this day, counted from 1970-01-01, is the first of January or July.
+const fn begins_a_half_year(day: i64) -> bool {
+    matches!(Realtime::from_secs(day.saturating_mul(SECS_PER_DAY)).civil(), (_, 1 | 7, 1))
 }
 
 /// The whole quarter hours that a shift is, where it is a zone's.

@@ -78,19 +78,24 @@ impl Realtime {
         format!("{} {:02}:{:02} UTC", self.date(), minutes / 60, minutes % 60)
     }
 
-    /// The day in UTC, `2026-11-01` (days to civil, Howard Hinnant's algorithm).
+    /// The day in UTC, `2026-11-01`.
     #[must_use]
     pub fn date(self) -> String {
-        let shifted = self.as_secs().div_euclid(86_400) + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let of_era = shifted.rem_euclid(146_097);
-        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let from_march = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * from_march + 2) / 5 + 1;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (year, month, day) = self.civil();
         format!("{year:04}-{month:02}-{day:02}")
+    }
+
+    /// Year, month and day of the month in UTC (days to civil, Howard Hinnant's algorithm).
+    #[must_use]
+    pub const fn civil(self) -> (i64, i64, i64) {
+        // Days since 0000-03-01 in the proleptic Gregorian calendar: a year that begins in March has its leap day at its end.
+        let days = self.as_secs().div_euclid(86_400) + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        if month < 10 { (era * 400 + year, month + 3, day) } else { (era * 400 + year + 1, month - 9, day) }
     }
 }
 

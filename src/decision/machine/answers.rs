@@ -6,7 +6,7 @@ use super::super::action::{Action, Way};
 use super::super::agreement::{Agreement, Disagreement, Standing};
 use super::super::attempt::{Busy, Deadline, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
 use super::super::event::{Cause, DaemonVerdict};
-use super::super::guard::{Plan, judge, plan};
+use super::super::guard::{Plan, judge, plan, too_vague};
 use super::super::policy::{AtDeadline, Correction};
 use super::super::reading::Measurement;
 use super::super::state::{Class, State, Trouble};
@@ -163,7 +163,7 @@ impl Machine {
     fn doubt(&mut self, agreement: &Agreement, now: &Clocks) -> Vec<Action> {
         let known = self.proof.map_or(Duration::ZERO, |p| p.bound_at(now.boot));
         let may_be_right = agreement.offset.abs() <= agreement.root_distance.saturating_add(known);
-        if may_be_right && !agreement_is_fine(agreement, self.policy.threshold) {
+        if may_be_right && agreement.root_distance > self.policy.threshold {
             return self.answered(Trouble::imprecise(too_vague(agreement.root_distance)), false, now);
         }
         self.disrupt(Cause::Drifted, now)
@@ -316,13 +316,4 @@ impl Machine {
         let (offset, _) = self.evidence.reckoned_offset(now)?;
         (self.policy.correction != Correction::None).then_some(Step { offset, as_of: now.boot, local: now.real })
     }
-}
-
-/// Whether an agreement tells the time to within the threshold.
-fn agreement_is_fine(agreement: &Agreement, threshold: Duration) -> bool {
-    agreement.root_distance <= threshold
-}
-
-fn too_vague(distance: Duration) -> String {
-    format!("the references know the time only to ±{} ms", distance.as_millis())
 }

@@ -44,18 +44,9 @@ pub fn tell_engine(call: &Call, text: &str) {
 
 /// A moment as RFC 3339 has it, in UTC and whole seconds. containerd takes a line for nothing whose time it cannot read.
 fn rfc3339(time: Realtime) -> String {
-    let seconds = time.as_nanos().div_euclid(1_000_000_000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days since 0000-03-01 in the proleptic Gregorian calendar: a year that begins in March has its leap day at its end.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = (era * 400 + year + i64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
+    let second = time.as_secs().rem_euclid(86_400);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", time.date())
 }
 
 #[cfg(test)]
