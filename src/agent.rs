@@ -89,6 +89,7 @@ pub async fn run(
         error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
     }
     let callers = corridor.performer.callers();
+    tokio::spawn(unit::tell_status(seen.clone()));
     let face = Face { snapshots: seen, notices, callers, root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
     corridor.take(Event::Started)?;
@@ -187,7 +188,6 @@ impl Corridor {
         self.page.publish(&after);
         self.tell_clockbound(&after);
         tell::transition(before, &after, &self.machine);
-        unit::status(&after);
         if let Err(error) = self.last_good.note(&after) {
             warn!(%error, "cannot keep the last good time in {}", crate::publish::last_good::FILE);
         }

@@ -114,9 +114,7 @@ impl Performer {
     async fn perform(&self, action: Action) -> Option<Event> {
         Some(match action {
             Action::Forget(epoch) => {
-                // First of all: the stale clock is soon written into it.
-                let rtc = self.rtc().await;
-                let forgotten = self.corrector.forget().await;
+                let (rtc, forgotten) = tokio::join!(self.rtc(), self.corrector.forget());
                 Event::Forgotten(epoch, Forgotten { rtc, is_only_source: self.asks_nobody(), ..forgotten })
             }
             Action::Measure(epoch, round, Way::Own) => {

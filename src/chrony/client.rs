@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::decision::Boottime;
@@ -29,6 +30,25 @@ pub struct Client {
     deadline: Boottime,
     socket: Option<Socket>,
     sequence: u32,
+    /// Where the connection comes from, and goes to when it was answered last.
+    spare: Option<Spare>,
+    was_answered: bool,
+    /// Whether the connection was left by an earlier conversation, and nothing was sent in this one.
+    is_reused: bool,
+}
+
+/// A connection that outlives its conversation, for the next one: to connect takes longer than to ask.
+#[derive(Clone, Debug, Default)]
+pub struct Spare(Arc<Mutex<Option<Socket>>>);
+
+impl Spare {
+    fn take(&self) -> Option<Socket> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, socket: Socket) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(socket);
+    }
 }
 
 #[derive(Debug)]
@@ -51,7 +71,16 @@ impl Client {
     }
 
     fn new(place: Place, deadline: Boottime) -> Self {
-        Self { place, deadline, socket: None, sequence: 0 }
+        Self { place, deadline, socket: None, sequence: 0, spare: None, was_answered: false, is_reused: false }
+    }
+
+    /// Goes on over the connection of an earlier conversation, if that still stands, and leaves its own for the next one.
+    #[must_use]
+    pub fn reusing(mut self, spare: &Spare) -> Self {
+        self.socket = spare.take().filter(Socket::can_be_answered);
+        self.is_reused = self.socket.is_some();
+        self.spare = Some(spare.clone());
+        self
     }
 
     /// What chronyd believes of the clock.
@@ -181,23 +210,27 @@ impl Client {
         self.sequence = random::number().map_err(Problem::Io)? as u32;
         let began = boottime();
         let mut ignored = None;
+        self.was_answered = false;
         for attempt in 0..ATTEMPTS {
             let until = self.deadline.min(boottime() + PATIENCE);
             if until <= boottime() {
                 break;
             }
             let sequence = self.sequence;
-            let socket = self.connected()?;
-            match socket.send(&encode(command, sequence, attempt, body), until.since(boottime())) {
-                Ok(()) => {}
-                Err(error) if is_pause(&error) => continue,
-                Err(error) => return Err(socket.problem(error)),
+            if !self.send(&encode(command, sequence, attempt, body), until)? {
+                continue;
             }
+            let socket = self.connected()?;
             while boottime() < until {
                 match socket.receive(buffer, until.since(boottime())).map(<[u8]>::len) {
                     Ok(len) => match decode(&buffer[..len], command, sequence) {
-                        Ok((Status::Success, _)) => return reply(&buffer[..len], command, sequence),
-                        Ok((status, _)) => return Err(Problem::Refused(status)),
+                        Ok((status, _)) => {
+                            self.was_answered = true;
+                            if status == Status::Success {
+                                return reply(&buffer[..len], command, sequence);
+                            }
+                            return Err(Problem::Refused(status));
+                        }
                         Err(malformed) => ignored = Some(malformed),
                     },
                     Err(error) if is_pause(&error) => {}
@@ -206,6 +239,21 @@ impl Client {
             }
         }
         Err(Problem::Silent { waited: boottime().since(began), ignored })
+    }
+
+    /// Whether it could be sent until then. The other end of a reused connection may be a chronyd that is gone: then anew.
+    fn send(&mut self, packet: &[u8], until: Boottime) -> Result<bool, Problem> {
+        let is_reused = std::mem::take(&mut self.is_reused);
+        let socket = self.connected()?;
+        match socket.send(packet, until.since(boottime())) {
+            Ok(()) => Ok(true),
+            Err(error) if is_pause(&error) => Ok(false),
+            Err(_) if is_reused => {
+                self.socket = None;
+                self.send(packet, until)
+            }
+            Err(error) => Err(socket.problem(error)),
+        }
     }
 
     fn connected(&mut self) -> Result<&Socket, Problem> {
@@ -221,6 +269,14 @@ impl Client {
         match &self.place {
             Place::Unix(path) => path.display().to_string(),
             Place::Udp(address) => format!("UDP {address}"),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let (true, Some(spare), Some(socket)) = (self.was_answered, &self.spare, self.socket.take()) {
+            spare.put(socket);
         }
     }
 }

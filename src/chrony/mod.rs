@@ -11,7 +11,7 @@ mod socket;
 mod status;
 mod wire;
 
-pub use client::Client;
+pub use client::{Client, Spare};
 pub use error::{Error, Problem};
 pub use reports::{Activity, Authentication, Mode, NtpData, SourceData, Tracking};
 pub use select::{SelectData, SelectOptions};

@@ -25,7 +25,7 @@ pub enum Socket {
         /// Bound beside chronyd's and connected to it.
         socket: UnixDatagram,
         /// Removes the file when the socket goes.
-        _file: OwnFile,
+        file: OwnFile,
     },
     /// Connected, so that only that address can answer.
     Udp(UdpSocket),
@@ -58,7 +58,7 @@ impl Socket {
         // chronyd runs as its own user and has dropped the right to override modes.
         fs::set_permissions(&own, Permissions::from_mode(0o666)).map_err(failed)?;
         socket.connect(path).map_err(|e| problem(e, Problem::Abandoned))?;
-        Ok(Self::Unix { socket, _file: file })
+        Ok(Self::Unix { socket, file })
     }
 
     /// Connects to chronyd's UDP port.
@@ -70,6 +70,14 @@ impl Socket {
         let socket = UdpSocket::bind((any, 0)).map_err(|e| problem(e, Problem::NobodyListens))?;
         socket.connect(address).map_err(|e| problem(e, Problem::NobodyListens))?;
         Ok(Self::Udp(socket))
+    }
+
+    /// Whether an answer can come: the file that chronyd answers to may be gone with its folder.
+    pub fn can_be_answered(&self) -> bool {
+        match self {
+            Self::Unix { file: OwnFile(path), .. } => path.exists(),
+            Self::Udp(_) => true,
+        }
     }
 
     /// Sends a packet; a queue that stays full for so long is silence, said as `WouldBlock`.

@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -98,10 +99,15 @@ fn load(root: &Path) -> Result<Config, Error> {
     Config::load(root).map_err(|error| Error::new(Exit::Config, error.to_string()))
 }
 
+/// How long a thread that has nothing to do stays: longer than the agent sleeps between two renewals of a proof.
+const THREADS_KEPT: Duration = Duration::from_secs(24 * 3600);
+
 /// The runtime of the verbs that need one: one thread, and more only for what blocks.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The agent sleeps for minutes and then has milliseconds: a thread costs more to make than it does then.
+        .thread_keep_alive(THREADS_KEPT)
         .build()
         .map_err(|e| Error::caused(Exit::Bug, "cannot start the runtime", e))
 }

@@ -3,8 +3,8 @@
 //! Where the clock was not judged yet, a burst is dangerous: `maxchange` makes chronyd end when it finds the clock far off. So the
 //! burst after the forgetting waits for the hand-over, and comes by itself when there is none; a chronyd that it ends is started.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -31,6 +31,8 @@ const WATCHED: Duration = Duration::from_secs(12);
 pub struct Bursts {
     chronyd: Chronyd,
     units: Arc<Units>,
+    /// The one that ran at the last proof.
+    unit: Arc<Mutex<Option<Unit>>>,
     is_owed: Arc<AtomicBool>,
     is_watched: Arc<AtomicBool>,
 }
@@ -38,7 +40,7 @@ pub struct Bursts {
 impl Bursts {
     /// For this chronyd, whose unit is among these.
     pub fn new(chronyd: Chronyd, units: Arc<Units>) -> Self {
-        Self { chronyd, units, is_owed: Arc::default(), is_watched: Arc::default() }
+        Self { chronyd, units, unit: Arc::default(), is_owed: Arc::default(), is_watched: Arc::default() }
     }
 
     /// It was made to forget: it is told to measure in a while, unless somebody tells it before.
@@ -68,9 +70,23 @@ impl Bursts {
         self.watch(unit);
     }
 
+    /// Finds out which unit a burst could end, ahead of time.
+    pub async fn prepare(&self) {
+        let running = self.units.running().await;
+        *self.known_unit() = running;
+    }
+
     /// The unit that a burst could end; to be asked before the burst.
     pub async fn unit(&self) -> Option<Unit> {
-        if self.is_watched.load(Ordering::Acquire) { None } else { self.units.running().await }
+        if self.is_watched.load(Ordering::Acquire) {
+            return None;
+        }
+        let known = *self.known_unit();
+        if known.is_some() { known } else { self.units.running().await }
+    }
+
+    fn known_unit(&self) -> MutexGuard<'_, Option<Unit>> {
+        self.unit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last thing done for it, by who goes away; blocks for 200 ms at most.

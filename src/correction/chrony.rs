@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use crate::chrony::{Address, Client, Error, Mode, Problem, SourceData, Status, Tracking};
+use crate::chrony::{Address, Client, Error, Mode, Problem, SourceData, Spare, Status, Tracking};
 use crate::decision::{Boottime, Hint, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward, nanos_u64};
 use crate::sys::clock::{boottime, realtime, standing};
 use crate::sys::step::{NOISE, SystemClock};
@@ -33,6 +33,8 @@ pub struct Chronyd {
     pub socket: PathBuf,
     /// Its UDP port, for reading where the socket is closed to us.
     pub udp: Option<SocketAddr>,
+    /// The connection that is kept between two conversations.
+    pub spare: Spare,
 }
 
 /// What came of making it forget.
@@ -69,7 +71,7 @@ impl Heard {
 
 impl Chronyd {
     pub(super) fn client(&self, patience: Duration) -> Client {
-        Client::unix(&self.socket, boottime() + patience)
+        Client::unix(&self.socket, boottime() + patience).reusing(&self.spare)
     }
 
     /// Reads what it believes, by UDP where the socket is closed to us.

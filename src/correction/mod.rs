@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
+use crate::chrony::Spare;
 use crate::decision::{Authority, Boottime, DaemonVerdict, Forgotten, Hint, Offset, Realtime, StepError, Way};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::step::SystemClock;
@@ -97,7 +98,7 @@ impl Corrector {
     #[must_use]
     pub fn new(clock: Arc<SystemClock>, settings: Settings) -> Self {
         let runtime = settings.root.join("run/systemd/timesync");
-        let chronyd = Chronyd { socket: settings.chrony_socket, udp: settings.chrony_udp };
+        let chronyd = Chronyd { socket: settings.chrony_socket, udp: settings.chrony_udp, spare: Spare::default() };
         let units = Arc::new(Units::new(Bus::new(settings.bus.clone())));
         Self {
             clock,
@@ -189,10 +190,12 @@ impl Corrector {
         (known, Forgotten { daemon: None, trouble, ..Forgotten::default() })
     }
 
-    /// Gets ready for the next disruption, in the background after a proof: what chronyd says of its sources is remembered.
+    /// Gets ready for the next disruption, in the background after a proof: what chronyd says of its sources is remembered, and
+    /// which unit it is; the connections to it and to the bus stand then.
     pub async fn prepare(&self) {
         if let Ok(Ok(said)) = self.with_chronyd(|chronyd| chronyd.authority()).await {
             self.authentication.hear(&said, Day::Proven);
+            self.bursts.prepare().await;
         }
     }
 

@@ -3,16 +3,31 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::decision::{Boottime, Snapshot};
+
+/// Longer than most walks take.
+const FOR_A_WHILE: Duration = Duration::from_millis(100);
 
 /// Says READY=1: the gate is published and the first measurement is under way.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Says in one line how the gate stands.
-pub fn status(snapshot: &Snapshot) {
+/// Says how the gate stands once that has stood for a while, until the agent ends: nobody who looks at the unit sees less, and
+/// systemd is not woken on the way from an event to a proof.
+pub async fn tell_status(mut snapshots: watch::Receiver<Snapshot>) {
+    while snapshots.changed().await.is_ok() {
+        sleep(FOR_A_WHILE).await;
+        let snapshot = snapshots.borrow_and_update().clone();
+        status(&snapshot);
+    }
+}
+
+/// In one line.
+fn status(snapshot: &Snapshot) {
     let gate = snapshot.gate;
     let why = if snapshot.why.is_empty() { String::new() } else { format!(": {}", snapshot.why) };
     tell(&[NotifyState::Status(&format!("gate {gate}, epoch {}{why}", snapshot.epoch))]);

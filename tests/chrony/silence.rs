@@ -1,11 +1,13 @@
 //! A chronyd that answers late, never, or with what is no answer.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use clockgate::chrony::{Client, Problem};
+use clockgate::chrony::{Client, Problem, Spare};
 use clockgate::sys::clock::boottime;
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
@@ -19,6 +21,7 @@ pub const TRIALS: &[Test] = &[
     ("a_chronyd_that_goes_on_within_the_patience_has_answered", a_late_answer_is_an_answer),
     ("a_late_answer_to_the_last_question_is_not_taken_for_one_to_this", a_late_answer_to_the_last_question),
     ("a_chronyd_dead_between_two_questions_is_said_to_be", a_chronyd_dead_between_two_questions),
+    ("a_connection_that_is_kept_outlives_neither_chronyd_nor_our_own_file", a_connection_that_is_kept),
     ("what_is_no_answer_is_ignored_and_named", what_is_no_answer_is_ignored_and_named),
 ];
 
@@ -51,6 +54,32 @@ fn a_late_answer_is_an_answer() -> Result<(), Failed> {
 
 fn is_ours(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("clockgate-"))
+}
+
+fn a_connection_that_is_kept() -> Result<(), Failed> {
+    let (mut daemon, next) = (Daemon::server()?, Daemon::server()?);
+    let spare = Spare::default();
+    let ask = || Client::unix(&daemon.socket(), soon()).reusing(&spare).tracking();
+    let ours = || -> Result<Vec<PathBuf>, Failed> {
+        Ok(daemon.folder().read_dir()?.flatten().map(|entry| entry.path()).filter(|path| is_ours(path)).collect())
+    };
+    ask()?;
+    let kept = ours()?;
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    ask()?;
+    assert_eq!(ours()?, kept, "nothing was connected anew");
+    fs::remove_file(&kept[0])?;
+    ask()?;
+    assert_ne!(ours()?, kept, "chronyd cannot answer to a file that is gone");
+    let socket = daemon.socket();
+    let ask = || Client::unix(&socket, soon()).reusing(&spare).tracking();
+    daemon.killed()?;
+    let error = ask().err().ok_or("a dead chronyd answered")?;
+    assert!(matches!(error.problem, Problem::Abandoned), "{error}");
+    fs::remove_file(&socket)?;
+    symlink(next.socket(), &socket)?;
+    ask()?;
+    Ok(())
 }
 
 /// A stand-in for chronyd that gives `answer` to each request, as often as it says.

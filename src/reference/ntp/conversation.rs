@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use super::sample::{Sample, Sent, reckon};
 use super::wire::{self, Nonce, Reply};
 use crate::decision::{Boottime, Realtime};
-use crate::sys::clock::{boottime, monotonic_raw_nanos, realtime, standing};
+use crate::sys::clock::{boottime, monotonic_raw_nanos, narrowest, realtime, standing};
 use crate::sys::random;
 use crate::sys::step::NOISE;
 
@@ -193,17 +193,15 @@ impl AsFd for Conversation {
 impl Question {
     /// Reads the clocks as if at once: the narrowest of several attempts.
     fn now() -> Self {
-        let attempt = |_| {
+        let asleep = standing().boot_minus_mono;
+        narrowest(|| {
             let before = monotonic_raw_nanos();
             let (real, boot) = (realtime(), boottime());
             let after = monotonic_raw_nanos();
             let width = Duration::from_nanos(after.saturating_sub(before));
             // T4 is reckoned from `raw`: taken too early it can only make the round trip longer.
-            Self { boot, real, raw: before, width, asleep: Duration::ZERO }
-        };
-        let narrowest =
-            (1..5).map(attempt).fold(attempt(0), |best, next| if next.width < best.width { next } else { best });
-        Self { asleep: standing().boot_minus_mono, ..narrowest }
+            (width, Self { boot, real, raw: before, width, asleep })
+        })
     }
 }
 
