@@ -244,8 +244,7 @@ fn own_bound(directory: &Path) -> Result<Duration, Error> {
         }
         Ok(view) => Err(unproven(format!("this host's own gate is {}", view.gate))),
         Err(page::Error::Absent(_)) => match adjtimex::read() {
-            Ok(clock) if !clock.unsynchronised => Ok(clock.max_error),
-            Ok(_) => Err(unproven("nobody vouches for this host's clock".to_owned())),
+            Ok(clock) => clock.claim().ok_or_else(|| unproven("nobody vouches for this host's clock".to_owned())),
             Err(error) => Err(Error::caused(Exit::Bug, "the kernel does not tell of its clock", error)),
         },
         Err(error) => Err(Error::caused(Exit::StillShut, "cannot read this host's own gate", error)),

@@ -37,6 +37,15 @@ pub struct Chronyd {
     pub spare: Spare,
 }
 
+/// What becomes of its samples when it is handed the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knowledge {
+    /// The clock was not stepped since it forgot: what it has heard meanwhile is of this clock.
+    Kept,
+    /// It was stepped, or chronyd has not forgotten yet.
+    ThrownAway,
+}
+
 /// What came of making it forget.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Forgot {
@@ -153,16 +162,19 @@ impl Chronyd {
         Ok(Some(Hint { source: name, offset: source.offset, width: source.root_distance }))
     }
 
-    /// After a step: what straddled it is thrown away, and it measures anew.
+    /// It measures anew; what it knows is thrown away before that, or kept.
     ///
     /// # Errors
     /// In words.
-    pub fn hand_over(&self) -> Result<(), String> {
+    pub fn hand_over(&self, knowledge: Knowledge) -> Result<(), String> {
         let mut client = self.client(ORDER);
-        match client.reset_sources() {
-            // Its samples from before the disruption fit the clock again, now that it is right.
-            Err(error) if error.is_too_old() => debug!(%error, "chronyd keeps what it knew"),
-            outcome => outcome.map_err(|e| e.to_string())?,
+        match knowledge {
+            Knowledge::Kept => {}
+            Knowledge::ThrownAway => match client.reset_sources() {
+                // Its samples from before the disruption fit the clock again, now that it is right.
+                Err(error) if error.is_too_old() => debug!(%error, "chronyd keeps what it knew"),
+                outcome => outcome.map_err(|e| e.to_string())?,
+            },
         }
         stir(&mut client, BURST).map_err(|e| e.to_string())
     }

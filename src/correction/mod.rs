@@ -37,7 +37,7 @@ pub use sources::DaemonSources;
 use authentication::{Authentication, Day, Presence};
 use burst::Bursts;
 use bus::Bus;
-use chrony::{Chronyd, Forgot, Heard};
+use chrony::{Chronyd, Forgot, Heard, Knowledge};
 use timesyncd::Timesyncd;
 use unit::Units;
 
@@ -259,7 +259,7 @@ impl Corrector {
         }
     }
 
-    /// After a step of ours: the daemon forgets again and measures.
+    /// The daemon measures anew, and forgets again before that where the clock was stepped.
     ///
     /// # Errors
     /// In words; the clock is right all the same.
@@ -282,7 +282,10 @@ impl Corrector {
 
     async fn hand_over_to_chronyd(&self) -> Result<(), String> {
         let unit = self.bursts.unit().await;
-        let outcome = self.with_chronyd(Chronyd::hand_over).await?;
+        let is_of_this_clock = |known: &Known| known.stepped.is_none() && !known.is_awaited && known.untrue.is_none();
+        let is_kept = self.known().as_ref().is_some_and(is_of_this_clock);
+        let knowledge = if is_kept { Knowledge::Kept } else { Knowledge::ThrownAway };
+        let outcome = self.with_chronyd(move |chronyd| chronyd.hand_over(knowledge)).await?;
         match outcome {
             Ok(()) => {
                 self.bursts.paid(unit);
@@ -312,7 +315,7 @@ impl Corrector {
             }
             Keeper::Timesyncd => {
                 let message = self.timesyncd.message().await.map_err(|e| e.to_string());
-                message.map(|m| m.filter(|m| m.is_after(since)).map(|m| m.offset()))
+                message.map(|m| m.filter(|m| m.is_after(since)).and_then(|m| m.left()))
             }
             Keeper::Nobody => Err("no time daemon runs here".to_owned()),
         };

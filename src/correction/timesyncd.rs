@@ -189,6 +189,11 @@ impl Message {
         Offset::from_nanos(there / 2 + back / 2)
     }
 
+    /// What timesyncd still has to correct; none where that was so much that it has stepped: its next answer is of another clock.
+    pub fn left(&self) -> Option<Offset> {
+        Some(self.offset()).filter(|offset| offset.abs() < STEPS_FROM)
+    }
+
     /// Whether it answered a question that was asked after `moment`, by a clock that was not set since.
     pub fn is_after(&self, moment: Realtime) -> bool {
         self.origin >= moment
@@ -199,8 +204,8 @@ impl Message {
     /// timesyncd has stepped by a large offset, so nothing is left of it; a small one it slews in a time of its own, so what is left
     /// is at most the whole.
     pub fn reading(&self, server: Option<&ServerName>, now: Boottime, local: Realtime) -> Reading {
-        let stepped = self.offset().abs() >= STEPS_FROM;
-        let arrived = if stepped { self.destination + self.offset() } else { self.destination };
+        let left = self.left();
+        let arrived = if left.is_none() { self.destination + self.offset() } else { self.destination };
         let age = (local - arrived).as_nanos().max(0).unsigned_abs();
         let round_trip = (self.destination - self.origin) - (self.transmit - self.receive);
         let delay = Duration::from_nanos(round_trip.as_nanos().max(0).unsigned_abs());
@@ -211,7 +216,7 @@ impl Message {
             kind: Kind::Daemon,
             as_of: Boottime::from_nanos(now.as_nanos().saturating_sub(age)),
             local: local + Offset::from_nanos(i64::try_from(age).map_or(i64::MIN, |age| -age)),
-            offset: if stepped { Offset::ZERO } else { self.offset() },
+            offset: left.unwrap_or(Offset::ZERO),
             root_distance: delay / 2 + self.root_delay / 2 + self.root_dispersion + precision,
             authenticated: false,
             leap: match self.leap {

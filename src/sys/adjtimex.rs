@@ -12,6 +12,9 @@ const PPB_PER_TICK_US: i64 = 100_000;
 /// A second takes `offset >> (SHIFT_PLL + constant)` out of a phase offset (kernel/time/ntp.c, ntp_offset_chunk).
 const SHIFT_PLL: u32 = 2;
 
+/// Where `maxerror` ends (NTP_PHASE_LIMIT in include/linux/timex.h): after a step, at boot, and where nobody has measured for hours.
+const MOST_ERROR: Duration = Duration::from_secs(16);
+
 /// The kernel's clock as it sees itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelClock {
@@ -34,6 +37,13 @@ pub struct KernelClock {
 }
 
 impl KernelClock {
+    /// How wrong the clock may be, by whoever disciplines it; none where nobody does. STA_UNSYNC alone says less: chronyd leaves it
+    /// set unless `rtcsync` is configured (chrony.conf(5)).
+    #[must_use]
+    pub fn claim(&self) -> Option<Duration> {
+        Some(self.max_error).filter(|error| *error < MOST_ERROR)
+    }
+
     /// How far the clock's rate is bent, parts per million without the sign, rounded up.
     #[must_use]
     pub fn rate_ppm(&self) -> u32 {

@@ -65,10 +65,11 @@ fn the_whole_walk() -> Result<(), Failed> {
         let second = measured(&corrector, Duration::from_secs(10)).await?;
         assert!(second.as_of > first.as_of && (hasty.readings.is_empty() || hasty.readings[0].as_of > first.as_of));
         corrector.hand_over().await?;
-        assert_eq!(corrector.ask(THRESHOLD).await, DaemonVerdict::NotYet, "it was made to forget again");
-        client.synchronised()?;
         let verdict = corrector.ask(THRESHOLD).await;
-        assert!(matches!(verdict, DaemonVerdict::Agrees { .. }), "{verdict:?}");
+        assert!(
+            matches!(verdict, DaemonVerdict::Agrees { .. }),
+            "no step, and it keeps what it has heard: {verdict:?}"
+        );
         assert_eq!(corrector.describe().await.map(|r| r.source), Some("chronyd".to_owned()));
         Ok(())
     })
@@ -254,7 +255,7 @@ fn a_chronyd_that_dies_on_the_way() -> Result<(), Failed> {
         let why = &measurement.failures.first().ok_or("no failure")?.why;
         assert!(why.contains("start it again"), "{why}");
         let handed = corrector.hand_over().await;
-        assert!(handed.as_ref().is_err_and(|why| why.contains("`reset sources`")), "{handed:?}");
+        assert!(handed.as_ref().is_err_and(|why| why.contains("start it again")), "{handed:?}");
         assert!(matches!(corrector.ask(THRESHOLD).await, DaemonVerdict::Silent(_)));
         // The next walk finds nobody.
         assert_eq!(corrector.forget().await.daemon, None);
