@@ -17,29 +17,44 @@ use crate::lab::folder as lab;
 use crate::lab::liar::Liar;
 use crate::report::{Result, until};
 
-/// An NTP server that tells the truth, a bus, a chronyd and an agent; all of them end with this.
+/// Who steps the clock, if that has to be: here nobody can.
+#[derive(Clone, Copy, Debug)]
+pub enum Correction {
+    /// Nobody is to.
+    None,
+    /// The agent, so that it leaves nothing out of a walk but the step.
+    Clockgate,
+}
+
+/// NTP servers, a bus, a chronyd and an agent that follow them; all of them end with this.
 pub struct Daemons {
     folder: PathBuf,
     pub agent: Ours,
     pub chronyd: Ours,
     _bus: Ours,
-    _server: Liar,
+    _servers: Vec<Liar>,
 }
 
 impl Daemons {
-    /// Starts them in `folder`; chronyd is synchronised and the agent's gate open on a proof when this returns.
+    /// Starts them in `folder`, beside one server that tells the truth.
     pub fn start(folder: &Path) -> Result<Self> {
-        // chronyd makes no socket in a folder that others may enter.
-        fs::DirBuilder::new().mode(0o700).create(folder)?;
         let up = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
         if !up.success() {
             return Err("cannot bring up the loopback of this namespace".into());
         }
         let server = Liar::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Offset::ZERO)?;
+        Self::beside(folder, vec![server], Correction::None)
+    }
+
+    /// Starts them in `folder`; chronyd is synchronised and the agent's gate open on a proof when this returns.
+    pub fn beside(folder: &Path, servers: Vec<Liar>, correction: Correction) -> Result<Self> {
+        // chronyd makes no socket in a folder that others may enter.
+        fs::DirBuilder::new().mode(0o700).create(folder)?;
+        let addresses: Vec<SocketAddr> = servers.iter().map(Liar::address).collect();
         let bus = start_bus(folder)?;
-        let chronyd = start_chronyd(folder, server.address())?;
-        let agent = start_agent(folder, server.address())?;
-        let daemons = Self { folder: folder.to_owned(), agent, chronyd, _bus: bus, _server: server };
+        let chronyd = start_chronyd(folder, &addresses)?;
+        let agent = start_agent(folder, &addresses, correction)?;
+        let daemons = Self { folder: folder.to_owned(), agent, chronyd, _bus: bus, _servers: servers };
         let soon = || boottime() + Duration::from_secs(2);
         until("chronyd is synchronised", Duration::from_secs(30), || {
             let tracking = Client::unix(&daemons.socket(), soon()).tracking();
@@ -54,6 +69,11 @@ impl Daemons {
     /// The folder of the agent's page.
     pub fn public(&self) -> PathBuf {
         self.folder.join("public")
+    }
+
+    /// The agent's socket.
+    pub fn peer(&self) -> PathBuf {
+        self.folder.join("peer")
     }
 
     /// What people put in front of a command that wants the right time.
@@ -120,14 +140,13 @@ fn bus_address(folder: &Path) -> String {
     format!("unix:path={}", folder.join("bus").display())
 }
 
-fn start_chronyd(folder: &Path, server: SocketAddr) -> Result<Ours> {
+fn start_chronyd(folder: &Path, servers: &[SocketAddr]) -> Result<Ours> {
     let path = |name: &str| folder.join(name).display().to_string();
-    // Debian's file, but for the server and the places.
+    let sources: String = servers.iter().map(|s| format!("server {} port {} iburst\n", s.ip(), s.port())).collect();
+    // Debian's file, but for the servers and the places.
     let config = format!(
-        "server {} port {} iburst\ndriftfile {}\nntsdumpdir {}\nmaxupdateskew 100.0\nrtcsync\nmakestep 1 3\n\
+        "{sources}driftfile {}\nntsdumpdir {}\nmaxupdateskew 100.0\nrtcsync\nmakestep 1 3\n\
          port 0\ncmdport 0\nbindcmdaddress {}\npidfile {}\n",
-        server.ip(),
-        server.port(),
         path("drift"),
         path("nts"),
         path("chronyd.sock"),
@@ -139,14 +158,20 @@ fn start_chronyd(folder: &Path, server: SocketAddr) -> Result<Ours> {
     Ours::start(&mut command, &folder.join("chronyd.log"))
 }
 
-fn start_agent(folder: &Path, server: SocketAddr) -> Result<Ours> {
+fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction) -> Result<Ours> {
     let path = |name: &str| folder.join(name).display().to_string();
     let root = folder.join("root");
     fs::create_dir_all(root.join("etc/clockgate"))?;
+    let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
+    let correction = match correction {
+        Correction::None => "none",
+        Correction::Clockgate => "clockgate",
+    };
     // Proofs are renewed as often as is ever allowed without being told to.
     let config = format!(
-        "servers: [\"{server}\"]\ncorrection: none\nremeasure: {{max: 120s}}\npage: {}\nbus: {{system: true, peer: {}}}\n\
+        "servers: [{}]\ncorrection: {correction}\nremeasure: {{max: 120s}}\npage: {}\nbus: {{system: true, peer: {}}}\n\
          chrony: {{socket: {}}}\n",
+        servers.join(", "),
         path("public"),
         path("peer"),
         path("chronyd.sock"),

@@ -12,6 +12,7 @@ mod lab;
 #[path = "../report/mod.rs"]
 mod report;
 
+#[allow(dead_code, reason = "another bench uses the rest")]
 mod daemons;
 mod idle;
 mod open;

@@ -21,8 +21,12 @@ pub fn perform_verb() -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [verb, address] = arguments.as_slice() else { return None };
     let address = address.parse().ok().filter(|_| verb == VERB)?;
-    match (0..ROUNDS).try_for_each(|_| ask_twice(address)) {
-        Ok(()) => Some(ExitCode::SUCCESS),
+    let asked = (0..ROUNDS).map(|_| ask_twice(address)).collect::<std::io::Result<Vec<_>>>();
+    match asked {
+        Ok(all) => {
+            all.iter().for_each(|took| println!("{}", took.as_nanos()));
+            Some(ExitCode::SUCCESS)
+        }
         Err(error) => {
             eprintln!("{error}");
             Some(ExitCode::FAILURE)
@@ -30,7 +34,12 @@ pub fn perform_verb() -> Option<ExitCode> {
     }
 }
 
-fn ask_twice(address: SocketAddr) -> std::io::Result<()> {
+/// How long they take from here, at best and at rest: a median.
+pub fn here(address: SocketAddr) -> std::io::Result<Duration> {
+    (0..ROUNDS).map(|_| ask_twice(address)).collect::<std::io::Result<Vec<_>>>().map(|all| median(&all))
+}
+
+fn ask_twice(address: SocketAddr) -> std::io::Result<Duration> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.connect(address)?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -42,11 +51,10 @@ fn ask_twice(address: SocketAddr) -> std::io::Result<()> {
         socket.send(&question)?;
         socket.recv(&mut [0; 512])?;
     }
-    println!("{}", boottime().since(from).as_nanos());
-    Ok(())
+    Ok(boottime().since(from))
 }
 
-/// How long they take in the guest, at best and at rest: a median.
+/// The same in the guest.
 pub fn round_trips(guest: &Guest, server: &Liar) -> Outcome<Duration> {
     let said = guest.sh(&format!("{PART} {VERB} {}", server.address()))?;
     let all = said.lines().map(|line| Ok(Duration::from_nanos(line.parse()?))).collect::<Outcome<Vec<_>>>()?;

@@ -1,0 +1,99 @@
+//! From a wake-up that the agent is told of to the open gate, on this machine's own kernel and without a step, which nobody may
+//! make here: the walk's exchanges, daemon and page, beside two bare round trips. Its table goes to docs/performance.md.
+#![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+use clockgate::disruption::notify::What;
+use clockgate::publish::bus::client::Client;
+use clockgate::sys::clock::boottime;
+
+#[path = "../walk/bare.rs"]
+#[allow(dead_code, reason = "in the guest it is a program of its own")]
+mod bare;
+#[path = "../ratios/daemons.rs"]
+#[allow(dead_code, reason = "another bench uses the rest")]
+mod daemons;
+#[path = "../../tests/uml/lab/mod.rs"]
+mod lab;
+#[path = "../report/mod.rs"]
+mod report;
+#[path = "../walk/world.rs"]
+#[allow(dead_code, reason = "another bench uses the rest")]
+mod world;
+
+use daemons::{Correction, Daemons};
+use lab::world::World;
+use report::{Result, Table, median, met, millis};
+use world::{ALL, DISTANCES, Servers};
+
+/// How often each is done.
+const ROUNDS: usize = 9;
+/// Beside two bare round trips, where a majority answers.
+const GOAL: Duration = Duration::from_millis(10);
+/// chronyd has its burst of the round before behind it, and nobody has asked the servers too often.
+const AT_REST: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    let entered = match lab::missing() {
+        Some(missing) => Err(missing.into()),
+        None => lab::namespace::enter().map_err(|failed| failed.message().unwrap_or_default().into()),
+    };
+    match entered.and_then(|()| measure()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the bench failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result {
+    let world = World::new().map_err(|failed| failed.message().unwrap_or_default().to_owned())?;
+    let folder = tempfile::tempdir()?;
+    let columns = ["servers", "there and back", "two bare round trips", "to the open gate", "at the latest", "goal"];
+    let mut table = Table::new(&columns);
+    for distance in DISTANCES {
+        for servers in ALL {
+            let place = folder.path().join(format!("{} {}", servers.name, distance.as_millis()));
+            row(&mut table, &place, &world, servers, distance)?;
+        }
+    }
+    table.write("proof")
+}
+
+fn row(table: &mut Table, folder: &Path, world: &World, servers: Servers, distance: Duration) -> Result {
+    let all = servers.start(world, distance).map_err(|failed| failed.message().unwrap_or_default().to_owned())?;
+    let bare = bare::here(all.last().ok_or("no server")?.address())?;
+    let daemons = Daemons::beside(folder, all, Correction::Clockgate)?;
+    let agent = Client::connect(&daemons.peer())?;
+    let mut took = vec![];
+    for _ in 0..ROUNDS {
+        sleep(AT_REST);
+        let from = boottime();
+        let outcome = agent.notify(What::Resume, PATIENCE)?;
+        took.push(boottime().since(from));
+        if outcome.gate != "open" {
+            return Err(format!("{} at {distance:?}: {outcome:?}", servers.name).into());
+        }
+    }
+    let (middle, latest) = (median(&took), took.iter().max().copied().unwrap_or_default());
+    let goal = if !servers.have_a_majority() {
+        "none set".to_owned()
+    } else {
+        let goal = bare + GOAL;
+        format!("under {}: {}", millis(goal), met(middle < goal))
+    };
+    let far = format!("{} ms", distance.as_millis());
+    table.row(&[&servers.name, &far, &millis(bare), &millis(middle), &millis(latest), &goal]);
+    Ok(())
+}
+
+/// The program.
+fn clockgate() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_clockgate"))
+}
