@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+#[allow(dead_code, reason = "another bench uses the rest")]
 mod bare;
 #[path = "../../tests/uml/scenarios/gate.rs"]
 #[allow(dead_code, reason = "the scenarios ask more of it")]
