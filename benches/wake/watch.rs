@@ -58,7 +58,8 @@ fn gate() -> Result<(), String> {
 /// Starts to watch; the agent has laid its page. The clocks come before everybody else, or the agent would have set right what it
 /// was wrong by; the gate has no such right, since it stands for a workload.
 pub fn start(guest: &Guest) -> Outcome {
-    for (part, how) in [(CLOCKS, "--property=Nice=-20"), (GATE, "")] {
+    for (part, how) in [(CLOCKS, "--property=CPUSchedulingPolicy=fifo --property=CPUSchedulingPriority=1"), (GATE, "")]
+    {
         guest.sh(&format!(
             "systemd-run -q --unit=watched-{part} {how} --property=StandardOutput=append:{WRITTEN} \
              /usr/lib/lab/part {VERB} {part}"
