@@ -137,7 +137,10 @@ pub enum Authentication {
     /// A shared key.
     SymmetricKey,
     /// Network Time Security.
-    Nts,
+    Nts {
+        /// How many questions it can still ask; none before it has made its keys, over TLS.
+        cookies: u16,
+    },
 }
 
 impl Authentication {
@@ -145,7 +148,7 @@ impl Authentication {
         match reply.u16(28, "authentication mode")? {
             0 => Ok(Self::None),
             1 => Ok(Self::SymmetricKey),
-            2 => Ok(Self::Nts),
+            2 => Ok(Self::Nts { cookies: reply.u16(44, "cookies")? }),
             other => Err(Malformed::value("authentication mode", other)),
         }
     }

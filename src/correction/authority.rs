@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::chrony::{Address, Client, Error, SelectData};
+use crate::chrony::{Address, Authentication, Client, Error, SelectData};
 use crate::decision::{Boottime, nanos_u64};
 use crate::sys::clock::boottime;
 
@@ -56,6 +56,20 @@ pub fn vouches(client: &mut Client) -> Result<bool, Error> {
 /// [`Error`].
 pub fn outranking(client: &mut Client) -> Result<Option<Vec<Address>>, Error> {
     Ok(ranked(client)?.map(|rank| rank.sources))
+}
+
+/// The sources by NTS that can ask nothing, for they have no keys, by name.
+///
+/// # Errors
+/// [`Error`].
+pub fn without_keys(client: &mut Client) -> Result<Vec<String>, Error> {
+    let mut names = vec![];
+    for source in client.sources()?.iter().filter(|source| source.reach == 0) {
+        if matches!(client.authentication(source), Ok(Authentication::Nts { cookies: 0 })) {
+            names.push(client.name(source.address)?);
+        }
+    }
+    Ok(names)
 }
 
 /// A chronyd that is too old to tell ranks nobody.

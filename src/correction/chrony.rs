@@ -210,6 +210,16 @@ impl Chronyd {
         Ok(Some((reading(&tracking, leap, (as_of, local), authenticated), heard)))
     }
 
+    /// Which of its sources cannot ask for want of NTS keys, and why that may be, in words; none where that is not what is missing.
+    pub fn want_of_keys(&self) -> Option<String> {
+        let names = authority::without_keys(&mut self.client(LOOK)).ok().filter(|names| !names.is_empty())?;
+        Some(format!(
+            "{} has no NTS keys: {NAME} makes them over TLS, and if its log says that the certificate is not valid yet or has \
+             expired, the clock is to blame; `nocerttimecheck 1` in chrony.conf(5) lets it make them all the same",
+            names.join(", ")
+        ))
+    }
+
     /// What it says just now, however old its samples are; by UDP where the socket is closed to us.
     #[must_use]
     pub fn describe(&self) -> Option<Reading> {

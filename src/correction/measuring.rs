@@ -74,10 +74,12 @@ impl Corrector {
                 return Ok(reading);
             }
             if boottime() >= until {
-                return Err(match before {
-                    None => "it has not taken enough samples since it forgot".to_owned(),
-                    Some(_) => "none of its sources has answered since it was last asked".to_owned(),
-                });
+                let silence = match before {
+                    None => "it has not taken enough samples since it forgot",
+                    Some(_) => "none of its sources has answered since it was last asked",
+                };
+                let missing = self.with_chronyd(|chronyd| chronyd.want_of_keys()).await?;
+                return Err(missing.map_or(silence.to_owned(), |missing| format!("{silence}; {missing}")));
             }
             sleep(LOOK_EVERY).await;
         }

@@ -36,7 +36,7 @@ fn chronyd() -> PathBuf {
 /// What these tests lack on this machine.
 pub fn lacks() -> Option<String> {
     let lacks_chronyd = || (!chronyd().exists()).then(|| format!("{} (run tests/setup)", chronyd().display()));
-    let lacks_program = || ["setpriv", "dbus-daemon"].into_iter().find_map(common::lacks_program);
+    let lacks_program = || ["setpriv", "dbus-daemon", "openssl"].into_iter().find_map(common::lacks_program);
     common::lacks_root().or_else(lacks_chronyd).or_else(lacks_program)
 }
 
@@ -124,7 +124,8 @@ impl Daemon {
         Self::start(&lines.iter().map(String::as_str).collect::<Vec<_>>(), port)
     }
 
-    fn start(lines: &[&str], port: u16) -> Result<Self, Failed> {
+    /// One with these lines of configuration that serves time on `port`.
+    pub fn start(lines: &[&str], port: u16) -> Result<Self, Failed> {
         // chronyd makes no socket in a folder that others may enter.
         let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o700)).tempdir()?;
         let path = |name: &str| folder.path().join(name).display().to_string();

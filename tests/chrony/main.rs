@@ -11,6 +11,7 @@ mod corrector;
 mod daemon_way;
 mod lab;
 mod memory;
+mod nts;
 mod protocol;
 mod relay;
 mod silence;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         corrector::TRIALS,
         authority::TRIALS,
         memory::TRIALS,
+        nts::TRIALS,
         bursts::TRIALS,
         daemon_way::TRIALS,
         timesyncd::TRIALS,

@@ -29,10 +29,11 @@ pub const TRIALS: &[Test] = &[
 
 const KEYED: &str = "server {server} minpoll -2 maxpoll 0 iburst key 1";
 const PLAIN: &str = "server {server} minpoll -2 maxpoll 0 iburst";
+const HOST: &str = "127.0.0.1";
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A root of a host's file system, with one chronyd in its /proc and at its socket.
-struct Host {
+pub struct Host {
     root: TempDir,
 }
 
@@ -49,7 +50,7 @@ impl Host {
     }
 
     /// With a chronyd that has said what its sources are.
-    fn with(daemon: &Daemon) -> Result<Self, Failed> {
+    pub fn with(daemon: &Daemon) -> Result<Self, Failed> {
         let host = Self::new()?;
         host.runs(daemon)?;
         block_on(host.corrector().prepare());
@@ -79,17 +80,18 @@ impl Host {
         corrector(&self.socket(), None, self.root.path(), BusAddress::Nowhere)
     }
 
-    fn forget(&self) -> Forgotten {
+    pub fn forget(&self) -> Forgotten {
         block_on(self.corrector().forget())
     }
 }
 
-fn is_remembered(forgotten: &Forgotten) -> bool {
+/// Whether it is told that chronyd does not answer, and what it said before of this source.
+pub fn is_remembered(forgotten: &Forgotten, source: &str) -> bool {
     let day = forgotten.authority.as_ref().and_then(|a| a.remembered.clone());
     forgotten.daemon.as_deref() == Some("chronyd")
         && forgotten.trouble.is_some()
         && day.is_some_and(|day| day.len() == "2026-11-25".len())
-        && forgotten.authority.as_ref().is_some_and(|a| a.sources == ["127.0.0.1"])
+        && forgotten.authority.as_ref().is_some_and(|a| a.sources == [source])
 }
 
 fn stopped() -> Result<(), Failed> {
@@ -103,7 +105,7 @@ fn stopped() -> Result<(), Failed> {
         let began = boottime();
         let forgotten = corrector.forget().await;
         let took = boottime().since(began);
-        assert!(is_remembered(&forgotten), "{forgotten:?}");
+        assert!(is_remembered(&forgotten, HOST), "{forgotten:?}");
         assert!(took < Duration::from_millis(1500), "one second to answer, and no more: {took:?}");
         let (reading, ()) = tokio::join!(measured(&corrector, PATIENCE), async {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -123,10 +125,10 @@ fn restarting() -> Result<(), Failed> {
     client.killed()?;
     let corrector = host.corrector();
     let forgotten = block_on(corrector.forget());
-    assert!(is_remembered(&forgotten), "{forgotten:?}");
+    assert!(is_remembered(&forgotten, HOST), "{forgotten:?}");
     drop(client);
     let again = host.forget();
-    assert!(is_remembered(&again), "its socket is gone, too: {again:?}");
+    assert!(is_remembered(&again, HOST), "its socket is gone, too: {again:?}");
     let successor = Daemon::client(&server, &[KEYED])?;
     host.runs(&successor)?;
     let reading = block_on(measured(&corrector, PATIENCE))?;
@@ -139,7 +141,7 @@ fn gone() -> Result<(), Failed> {
     let mut client = Daemon::client(&server, &[KEYED])?;
     let host = Host::with(&client)?;
     client.killed()?;
-    assert!(is_remembered(&host.forget()));
+    assert!(is_remembered(&host.forget(), HOST));
     let text = fs::read_to_string(host.memory())?;
     let mut written: serde_json::Value = serde_json::from_str(&text)?;
     let since = written["gone_since_ns"].as_u64().ok_or("it is not noted since when chronyd is gone")?;

@@ -98,7 +98,7 @@ fn sources_say_how_they_are_authenticated() -> Result<(), Failed> {
     let mut ask = client.ask();
     let sources = ask.sources()?;
     let modes: Result<Vec<_>, _> = sources.iter().map(|s| ask.authentication(s)).collect();
-    assert_eq!(modes?, [Authentication::SymmetricKey, Authentication::None, Authentication::Nts]);
+    assert_eq!(modes?, [Authentication::SymmetricKey, Authentication::None, Authentication::Nts { cookies: 0 }]);
     Ok(())
 }
 
