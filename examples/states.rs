@@ -81,7 +81,7 @@ fn alarm(machine: &Machine, now: Boottime) -> &'static str {
 
 fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -> Option<(&'static str, Event)> {
     Some(match question {
-        Action::Forget(epoch) => ("forgotten", Event::Forgotten(epoch, Forgotten::default())),
+        Action::Forget(epoch, _) => ("forgotten", Event::Forgotten(epoch, Forgotten::default())),
         // Late answers count as well, and would be drawn as what they are not.
         Action::Measure(_, round, _) if round != machine.round() => return None,
         Action::Measure(epoch, round, _) => {

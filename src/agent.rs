@@ -226,7 +226,7 @@ impl Corridor {
             Action::Complain(why) => {
                 warn!(epoch = self.machine.epoch().get(), gate = %self.machine.state().gate(), "{why}")
             }
-            Action::Forget(_)
+            Action::Forget(..)
             | Action::Measure(..)
             | Action::Step { .. }
             | Action::HandOver(_)

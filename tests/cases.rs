@@ -232,7 +232,7 @@ impl World {
     }
 
     /// `chronyd authenticated rtc=-40s`: the daemon, whether its sources are, and how far the RTC is ahead of the clock; `alone`:
-    /// it has reference clocks, and nobody else is asked.
+    /// it has reference clocks, polls them every 16 s, and nobody else is asked.
     fn forgotten(&self, text: &str, now: Boottime) -> Result<Forgotten, String> {
         let mut forgotten = Forgotten::default();
         for word in text.split_whitespace() {
@@ -240,7 +240,7 @@ impl World {
                 ("authenticated", _) => {
                     forgotten.authority = Some(Authority { sources: vec!["keyed".to_owned()], ..Authority::default() });
                 }
-                ("alone", _) => forgotten.is_only_source = true,
+                ("alone", _) => forgotten.only_source = Some(Duration::from_secs(64)),
                 ("rtc", ahead) => {
                     let truth = self.local(now) + Offset::from_nanos(nanos(ahead)?);
                     forgotten.rtc = Some(Fix { at: now, truth, found_right: true });
@@ -266,7 +266,7 @@ impl World {
 
 fn order(action: &Action) -> String {
     match action {
-        Action::Forget(_) => "forget".to_owned(),
+        Action::Forget(..) => "forget".to_owned(),
         Action::Measure(_, _, Way::Own) => "measure".to_owned(),
         Action::Measure(_, _, Way::Daemon) => "let the daemon measure".to_owned(),
         Action::Step { way: Way::Own, offset, .. } => format!("step {offset}"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, AtDeadline, Authority, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Forgotten, Frozen,
-    Gate, Kind, Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, Round, State, StepError,
-    Voice, Waiting, Way, forward,
+    Gate, Kind, Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, Round, Samples, State,
+    StepError, Voice, Waiting, Way, forward,
 };
 use proptest::prelude::*;
 
@@ -137,7 +137,7 @@ fn measurement(answer: &Answer, way: Way, now: &Clocks) -> Measurement {
 /// The event that answers `question` in the way of `answer`; none where they do not go together.
 fn answered(question: &Action, answer: &Answer, now: &Clocks) -> Option<Event> {
     Some(match question {
-        Action::Forget(epoch) => {
+        Action::Forget(epoch, _) => {
             let authority = matches!(answer, Answer::Authenticated).then(Authority::default);
             Event::Forgotten(*epoch, Forgotten { daemon: Some("chronyd".into()), authority, ..Forgotten::default() })
         }
@@ -438,7 +438,9 @@ impl World {
             Happening::Stale(answer) => {
                 let stale = Epoch::new(self.machine.epoch().get() - 1);
                 let before = (self.machine.snapshot(), self.machine.alarm());
-                for question in [Action::Forget(stale), Action::HandOver(stale), Action::AskDaemon(stale)] {
+                for question in
+                    [Action::Forget(stale, Samples::Void), Action::HandOver(stale), Action::AskDaemon(stale)]
+                {
                     self.stale(&question, &answer);
                 }
                 self.stale(&Action::Measure(stale, Round::default(), Way::Own), &answer);

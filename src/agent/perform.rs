@@ -11,7 +11,7 @@ use tracing::debug;
 use super::default_servers::DefaultServers;
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Action, Correction, Event, Fix, Forgotten, Frozen, Gate, Way};
+use crate::decision::{Action, Correction, Event, Fix, Forgotten, Frozen, Gate, Samples, Way};
 use crate::disruption::callers::Callers;
 use crate::reference::{MEMORY_FILE, References, Server, ServerName, rtc};
 use crate::workload::{self, Thoroughness, Workloads};
@@ -113,16 +113,23 @@ impl Performer {
 
     async fn perform(&self, action: Action) -> Option<Event> {
         Some(match action {
-            Action::Forget(epoch) => {
-                let (rtc, forgotten) = tokio::join!(self.rtc(), self.corrector.forget());
-                Event::Forgotten(epoch, Forgotten { rtc, is_only_source: self.asks_nobody(), ..forgotten })
+            Action::Forget(epoch, samples) => {
+                let forget = async {
+                    match samples {
+                        Samples::Good if self.asks_nobody() => self.corrector.look().await,
+                        Samples::Good | Samples::Void => self.corrector.forget().await,
+                    }
+                };
+                let (rtc, forgotten) = tokio::join!(self.rtc(), forget);
+                Event::Forgotten(epoch, Forgotten { rtc, only_source: self.only_source().await, ..forgotten })
             }
             Action::Measure(epoch, round, Way::Own) => {
                 self.ask(epoch, round).await;
                 return None;
             }
             Action::Measure(epoch, round, Way::Daemon) => {
-                Event::Measured(epoch, round, self.corrector.measure(self.rules.daemon_timeout).await)
+                let patience = self.only_source().await.unwrap_or(self.rules.daemon_timeout);
+                Event::Measured(epoch, round, self.corrector.measure(patience).await)
             }
             Action::Step { epoch, way, offset, as_of, local } => {
                 Event::Stepped(epoch, self.corrector.step(way, offset, local, as_of).await)
@@ -134,6 +141,14 @@ impl Performer {
             Action::Thaw(epoch) => Event::Thawed(epoch, self.thaw().await),
             Action::LetSleep | Action::Complain(_) => return None,
         })
+    }
+
+    /// How long the daemon is waited for, where it has sources and nobody else can be asked.
+    async fn only_source(&self) -> Option<Duration> {
+        if !self.asks_nobody() {
+            return None;
+        }
+        Some(self.corrector.four_polls().await.unwrap_or_default().max(self.rules.daemon_timeout))
     }
 
     async fn freeze(&self) -> Frozen {

@@ -67,6 +67,8 @@ pub enum Mode {
 pub struct SourceData {
     /// Its address.
     pub address: Address,
+    /// How often it is asked.
+    pub poll: Duration,
     /// Its stratum, 0 before its first answer.
     pub stratum: u16,
     /// Whether it is the one that chronyd follows.
@@ -88,6 +90,7 @@ impl SourceData {
         let since = reply.u32(60, "time since the last sample")?;
         Ok(Self {
             address: reply.address(28, "source address")?,
+            poll: poll(reply.u16(48, "poll interval")?),
             stratum: reply.u16(50, "stratum")?,
             // RPY_SD_ST_SELECTED; the others say why not.
             selected: reply.u16(52, "source state")? == 0,
@@ -102,6 +105,14 @@ impl SourceData {
             offset: reply.offset_fast(68, "latest measurement")?,
             root_distance: reply.duration(72, "error of the latest measurement")?,
         })
+    }
+}
+
+/// From an exponent of two, signed, in seconds; chronyd's own limits are −7 and 24 (chrony.conf(5)).
+fn poll(exponent: u16) -> Duration {
+    match exponent.cast_signed().clamp(-7, 24) {
+        long @ 0.. => Duration::from_secs(1 << long),
+        short => Duration::from_secs(1) / (1 << -short),
     }
 }
 

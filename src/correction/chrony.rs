@@ -210,6 +210,15 @@ impl Chronyd {
         Ok(Some((reading(&tracking, leap, (as_of, local), authenticated), heard)))
     }
 
+    /// How often it asks the slowest of its reference clocks; none where it has none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn slowest_clock(&self) -> Result<Option<Duration>, Error> {
+        let sources = self.client(LOOK).sources()?;
+        Ok(sources.iter().filter(|source| source.mode == Mode::RefClock).map(|source| source.poll).max())
+    }
+
     /// Which of its sources cannot ask for want of NTS keys, and why that may be, in words; none where that is not what is missing.
     pub fn want_of_keys(&self) -> Option<String> {
         let names = authority::without_keys(&mut self.client(LOOK)).ok().filter(|names| !names.is_empty())?;

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::authentication::Day;
 use super::chrony::{self, Chronyd, Forgot, Heard};
 use super::{Corrector, Keeper, kernel, timesyncd, unproven};
-use crate::decision::{Boottime, Failure, Measurement, Reading, Voice};
+use crate::decision::{Boottime, Failure, Forgotten, Measurement, Reading, Voice};
 use crate::sys::clock::{boottime, realtime};
 
 /// How often a daemon that measures is asked whether it is done.
@@ -40,6 +40,23 @@ impl Corrector {
                 ..Measurement::default()
             },
         }
+    }
+
+    /// Four polls of the slowest of its reference clocks: what chronyd needs to be sure without a server that it can ask quickly.
+    pub async fn four_polls(&self) -> Option<Duration> {
+        let slowest = self.with_chronyd(Chronyd::slowest_clock).await.ok()?.ok()??;
+        Some(slowest.saturating_mul(4))
+    }
+
+    /// Like [`Corrector::forget`], and leaves chronyd the samples that it has taken since it forgot, where it did.
+    pub async fn look(&self) -> Forgotten {
+        let is_true =
+            self.known().as_ref().is_some_and(|known| known.keeper == Keeper::Chronyd && known.untrue.is_none());
+        if is_true && let Ok(Ok(said)) = self.with_chronyd(|chronyd| chronyd.authority()).await {
+            let authority = self.authentication.hear(&said, Day::Doubtful);
+            return Forgotten { daemon: Some(chrony::NAME.to_owned()), authority, ..Forgotten::default() };
+        }
+        self.forget().await
     }
 
     /// A chronyd that did not answer when it was to forget is told again, until it does.

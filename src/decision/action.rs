@@ -11,12 +11,21 @@ pub enum Way {
     Daemon,
 }
 
+/// What the daemon has measured so far, when an epoch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Samples {
+    /// Of another clock: it was stepped, or the machine slept or stood still.
+    Void,
+    /// Of this clock. A daemon that has reference clocks alone keeps them: no burst would bring it new ones.
+    Good,
+}
+
 /// One thing to do.
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make the daemon forget (chronyd: reset sources; others: the 1 ns kick). Answered by `Forgotten`.
-    Forget(Epoch),
+    /// Make the daemon forget (chronyd: reset sources; others: the 1 ns kick), where it has to. Answered by `Forgotten`.
+    Forget(Epoch, Samples),
     /// Ask every reference at once. Answered by `Measured`, again and again, until nobody is waited for.
     Measure(Epoch, Round, Way),
     /// Step the clock. Answered by `Stepped`.

@@ -10,8 +10,9 @@ use super::time::{Boottime, Clocks, drift};
 pub(super) const RETRY_FIRST: Duration = Duration::from_secs(1);
 pub(super) const RETRY_SHUT: Duration = Duration::from_secs(2);
 pub(super) const RETRY_LAST: Duration = Duration::from_secs(60);
-/// An answer that has not come by then was lost on its way to us; every question has an end of its own before that.
-const LOST_AFTER: Duration = Duration::from_secs(60);
+/// An answer that has not come by then was lost on its way to us; every question has an end of its own before that, but for one to
+/// a daemon with reference clocks alone.
+pub(super) const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// What a step is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(super) enum Purpose {
 pub(super) enum Busy {
     /// Nothing.
     No,
-    /// A question, since then.
+    /// A question, whose answer is lost if it has not come by then.
     Asking(Boottime),
     /// A step, since then.
     Stepping(Boottime, Purpose),
@@ -74,7 +75,8 @@ impl Attempt {
     pub(super) fn alarm(&self) -> Boottime {
         match self.busy {
             Busy::No => self.retry,
-            Busy::Asking(since) | Busy::Stepping(since, _) => since + LOST_AFTER,
+            Busy::Asking(until) => until,
+            Busy::Stepping(since, _) => since + LOST_AFTER,
         }
     }
 }

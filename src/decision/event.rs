@@ -116,8 +116,8 @@ pub struct Forgotten {
     pub daemon: Option<String>,
     /// Its authenticated sources, where there are any that outrank plain ones.
     pub authority: Option<Authority>,
-    /// Whether it has sources and nobody else can be asked: reference clocks alone. Then it is asked itself.
-    pub is_only_source: bool,
+    /// Where it has sources and nobody else can be asked, reference clocks alone: how long it is waited for. It is asked itself then.
+    pub only_source: Option<Duration>,
     /// What the RTC said before anything else was done; none where there is no RTC that makes sense.
     pub rtc: Option<Fix>,
     /// What did not work, in words; the walk goes on without it.

@@ -19,7 +19,7 @@ mod snapshot;
 mod state;
 mod time;
 
-pub use action::{Action, Way};
+pub use action::{Action, Samples, Way};
 pub use agreement::{Agreement, Disagreement, Question, Standing, agree};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, Frozen, Notifier, StepError};
 pub use evidence::{Contradiction, Evidence, Fix, Hint, Witness};

@@ -5,6 +5,7 @@
 
 mod authority;
 mod bursts;
+mod clocks;
 #[path = "../lab/mod.rs"]
 mod common;
 mod corrector;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         memory::TRIALS,
         nts::TRIALS,
         bursts::TRIALS,
+        clocks::TRIALS,
         daemon_way::TRIALS,
         timesyncd::TRIALS,
     ]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, Way};
+use super::super::action::{Action, Samples, Way};
 use super::super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
 use super::super::event::{Cause, Forgotten};
 use super::super::exchange::lasting;
@@ -50,11 +50,11 @@ impl Machine {
             Correction::None => self.measure(now),
             // It is asked when it has forgotten.
             Correction::Daemon => {
-                self.attempt.busy = Busy::Asking(now.boot);
-                vec![Action::Forget(self.epoch)]
+                self.attempt.busy = self.asking(now);
+                vec![Action::Forget(self.epoch, samples(cause))]
             }
             Correction::Auto | Correction::Clockgate => {
-                let mut actions = vec![Action::Forget(self.epoch)];
+                let mut actions = vec![Action::Forget(self.epoch, samples(cause))];
                 actions.extend(self.measure(now));
                 actions
             }
@@ -115,9 +115,10 @@ impl Machine {
     pub(super) fn forgotten(&mut self, what: Forgotten, now: &Clocks) -> Vec<Action> {
         self.daemon = what.daemon;
         self.evidence.rtc = what.rtc;
-        let is_asked = what.authority.is_some() || what.is_only_source;
+        let is_asked = what.authority.is_some() || what.only_source.is_some();
         let is_outranked = is_asked && self.policy.correction == Correction::Auto;
         self.authority = what.authority;
+        self.only_source = what.only_source;
         match self.way {
             Some(Way::Daemon) => self.ask_daemon_alone(now),
             Some(Way::Own) | None if is_outranked => {
@@ -241,5 +242,51 @@ const fn is_counted(cause: Cause) -> bool {
         | Cause::Expired
         | Cause::Drifted
         | Cause::DaemonDisagrees => false,
+    }
+}
+
+/// Whether what the daemon has measured may be of another clock than this.
+const fn samples(cause: Cause) -> Samples {
+    match cause {
+        Cause::Started
+        | Cause::Sleep
+        | Cause::Resume { .. }
+        | Cause::ForeignStep { .. }
+        | Cause::Snapshot
+        | Cause::Restore
+        | Cause::Pause { .. } => Samples::Void,
+        Cause::Requested | Cause::Expired | Cause::Drifted | Cause::DaemonDisagrees => Samples::Good,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{Epoch, Event, Machine, Policy};
+
+    fn ordered(cause: Cause) -> Option<Samples> {
+        let mut machine = Machine::new(Policy::default(), Epoch::default());
+        let actions = machine.step(Event::Disrupted(cause), Clocks::default());
+        actions
+            .into_iter()
+            .find_map(|action| if let Action::Forget(_, samples) = action { Some(samples) } else { None })
+    }
+
+    #[test]
+    fn what_a_daemon_has_measured_is_void_only_where_the_clock_was_stepped_or_the_machine_stood_still() {
+        let moved = Duration::from_secs(3);
+        let change = Offset::from_secs(3);
+        for cause in [
+            Cause::Started,
+            Cause::Restore,
+            Cause::Resume { slept: moved },
+            Cause::Pause { lost: moved },
+            Cause::ForeignStep { change },
+        ] {
+            assert_eq!(ordered(cause), Some(Samples::Void), "{cause}");
+        }
+        for cause in [Cause::Requested, Cause::Expired, Cause::Drifted, Cause::DaemonDisagrees] {
+            assert_eq!(ordered(cause), Some(Samples::Good), "{cause}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::action::{Action, Way};
-use super::attempt::{Attempt, Busy, Deadline, Proof, Purpose, Reason};
+use super::attempt::{Attempt, Busy, Deadline, LOST_AFTER, Proof, Purpose, Reason};
 use super::event::{Authority, Cause, Event, Notifier, StepError};
 use super::evidence::Evidence;
 use super::exchange::Exchange;
@@ -50,6 +50,8 @@ pub struct Machine {
     way: Option<Way>,
     authority: Option<Authority>,
     daemon: Option<String>,
+    /// How long the daemon is waited for, where nobody else can be asked.
+    only_source: Option<Duration>,
     attempt: Attempt,
     deadline: Deadline,
     reason: Reason,
@@ -93,6 +95,7 @@ impl Machine {
             way: None,
             authority: None,
             daemon: None,
+            only_source: None,
             attempt: Attempt::new(),
             deadline: Deadline::Off,
             reason: Reason::unknown(),
@@ -283,8 +286,12 @@ impl Machine {
     fn measure(&mut self, now: &Clocks) -> Vec<Action> {
         self.round = self.round.next();
         self.exchange.ask();
-        self.attempt.busy = Busy::Asking(now.boot);
+        self.attempt.busy = self.asking(now);
         vec![Action::Measure(self.epoch, self.round, self.way.unwrap_or(Way::Own))]
+    }
+
+    pub(super) fn asking(&self, now: &Clocks) -> Busy {
+        Busy::Asking(now.boot + LOST_AFTER + self.only_source.unwrap_or_default())
     }
 
     /// Moves the clock; what runs is frozen first, if it is to be.
