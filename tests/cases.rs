@@ -1,7 +1,7 @@
 //! The machine as folders: `config.yaml` (may be absent), `events.txt`, `expected.txt`. Adding a case needs no Rust.
 //!
 //! A line of `events.txt` is a boottime in seconds and an event; `expected.txt` says for each what became of the gate and
-//! what was ordered. `CLOCKGATE_BLESS=1` writes the latter anew, to be read before it is committed.
+//! what was ordered; `last good?` asks whether the proof raises the last good time. `CLOCKGATE_BLESS=1` writes the latter anew, to be read before it is committed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
@@ -74,6 +74,10 @@ impl World {
         let now = Boottime::from_nanos(nanos(at)?.unsigned_abs());
         if let Some(rest) = what.strip_prefix("policy ") {
             return self.rule(rest, now);
+        }
+        if what == "last good?" {
+            let raises = self.machine.snapshot().is_supported;
+            return Ok(if raises { "the last good time is raised" } else { "it stays" }.to_owned());
         }
         let event = self.event(what.trim(), now)?;
         let actions = self.machine.step(event, self.clocks(now));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::reading::{Leap, Reading, Voice};
+use super::reading::{Kind, Leap, Reading, Voice};
 use super::time::{Boottime, Offset, Realtime};
 
 /// What the references agree on.
@@ -22,6 +22,8 @@ pub struct Agreement {
     pub supporters: usize,
     /// How many operators they have: what counts where two references are wanted.
     pub references: usize,
+    /// That operator, where there is one alone; none for the daemon, which repeats what others say.
+    pub operator: Option<String>,
     /// Whether they are a majority of all who were asked, those who did not answer included.
     pub is_majority: bool,
     /// Whether every supporter was authenticated.
@@ -293,13 +295,17 @@ impl<'q, 'a> Ballot<'q, 'a> {
         let half = Duration::from_nanos(u64::try_from((best.high - best.low + 1) / 2).unwrap_or(u64::MAX));
         let newest = supporters.iter().map(|i| i.reading).max_by_key(|r| r.as_of);
         let (as_of, local) = newest.map_or((question.now, Realtime::default()), |r| (r.as_of, r.local));
+        let operators: BTreeSet<&str> = supporters.iter().map(|i| i.voice.operator.as_str()).collect();
+        let repeats = supporters.iter().any(|i| i.reading.kind == Kind::Daemon);
+        let only = operators.first().filter(|_| operators.len() == 1 && !repeats);
         Agreement {
             offset: Offset::from_nanos(clamp_i64((best.low + best.high).div_euclid(2))),
             root_distance: half.max(second),
             as_of: question.now,
             local: local + super::time::forward(question.now.since(as_of)),
             supporters: best.voices.len(),
-            references: supporters.iter().map(|i| i.voice.operator.as_str()).collect::<BTreeSet<_>>().len(),
+            references: operators.len(),
+            operator: only.map(|name| (*name).to_owned()),
             is_majority,
             authenticated: !supporters.is_empty() && supporters.iter().all(|i| i.reading.authenticated),
             leap: supporters.iter().map(|i| i.reading.leap).find(|l| *l != Leap::None).unwrap_or_default(),

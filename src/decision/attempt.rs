@@ -168,7 +168,7 @@ pub(super) struct Proof {
     pub(super) drift_ppm: u32,
     pub(super) valid_until: Boottime,
     pub(super) remeasure: Boottime,
-    /// Whether two references or an authenticated one stand behind it.
+    /// Whether two references or an authenticated one stand behind it, or another one has confirmed it since.
     pub(super) is_supported: bool,
 }
 

@@ -11,7 +11,7 @@ use super::reckoning::zone_shift;
 use super::time::{Clocks, Offset, Realtime, drift, forward};
 
 /// How far the offset that a step undoes may lie from what dead reckoning expects.
-const RECKONING_SLACK: Duration = Duration::from_secs(1);
+pub(super) const RECKONING_SLACK: Duration = Duration::from_secs(1);
 /// How near a flagged leap second no step is made.
 const LEAP_MARGIN_SECS: i64 = 2;
 const SECS_PER_DAY: i64 = 86_400;
@@ -214,6 +214,7 @@ mod tests {
             local: now().real,
             supporters: references,
             references,
+            operator: None,
             is_majority: true,
             authenticated: false,
             leap: Leap::None,

@@ -68,7 +68,7 @@ pub struct Snapshot {
     pub deadline: Boottime,
     /// The rate the bound grows at, parts per million.
     pub max_drift_ppm: u32,
-    /// Whether two references or an authenticated one stand behind the proof.
+    /// Whether two references or an authenticated one stand behind the proof, at once or one after the other, or an RTC that ran through.
     pub is_supported: bool,
     /// Why the gate is shut, in words; empty when it is open on a proof.
     pub why: String,

@@ -149,6 +149,7 @@ mod tests {
             local: Realtime::from_secs(1_800_000_000),
             supporters: 1,
             references: 1,
+            operator: None,
             is_majority: true,
             authenticated: false,
             leap: Leap::None,

@@ -65,6 +65,8 @@ pub struct Machine {
     evidence: Evidence,
     /// An operator has said that the time of the floor's file is wrong.
     floor_is_off: bool,
+    /// Whose word the last proof was, where it was one reference's.
+    proven_by: Option<String>,
     leap: Leap,
     falsetickers: Vec<String>,
     ask_daemon: Boottime,
@@ -106,6 +108,7 @@ impl Machine {
             would_last: Boottime::default(),
             evidence,
             floor_is_off: false,
+            proven_by: None,
             leap: Leap::None,
             falsetickers: vec![],
             ask_daemon: Boottime::NEVER,

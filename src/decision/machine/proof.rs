@@ -5,6 +5,7 @@ use super::super::agreement::Agreement;
 use super::super::attempt::{Attempt, Deadline, Proof, RETRY_FIRST, Reason};
 use super::super::evidence::Evidence;
 use super::super::exchange::lasting;
+use super::super::guard::RECKONING_SLACK;
 use super::super::reckoning::Reckoning;
 use super::super::state::State;
 use super::super::time::{Boottime, Clocks};
@@ -19,17 +20,17 @@ impl Machine {
         let bound = agreement.bound();
         let lasts = lasting(self.policy.threshold.saturating_sub(bound), drift_ppm);
         let pause = (lasts / 2).clamp(self.policy.remeasure_min, self.policy.remeasure_max).min(lasts / 4 * 3);
+        let is_supported = self.learn(agreement, now);
         self.proof = Some(Proof {
             bound,
             as_of: agreement.as_of,
             drift_ppm,
             valid_until: agreement.as_of + lasts,
             remeasure: (agreement.as_of + pause).max(now.boot + RETRY_FIRST),
-            is_supported: agreement.is_supported(),
+            is_supported,
         });
         self.would_last = agreement.as_of + lasts;
         self.leap = agreement.leap;
-        self.learn(agreement, now);
         self.attempt = Attempt::new();
         self.deadline = Deadline::Off;
         self.reason = Reason::unknown();
@@ -39,12 +40,16 @@ impl Machine {
         vec![]
     }
 
-    /// A supported proof, one that the RTC supports, and the first one begin the count of what a single voice may change.
-    fn learn(&mut self, agreement: &Agreement, now: &Clocks) {
+    /// A supported proof, one that the RTC supports, and the first one begin the count of what a single voice may change. Says
+    /// whether more than one voice stands behind it, sooner or later.
+    fn learn(&mut self, agreement: &Agreement, now: &Clocks) -> bool {
         let known = Reckoning { at: *now, truth: agreement.truth(), width: agreement.root_distance, sleeps: 0 };
         let rtc_agrees = self.evidence.rtc_agrees(agreement.truth(), agreement.as_of, self.policy.max_drift_ppm);
+        // After the first proof in a boot, the kernel has written our clock into the RTC, which repeats it from then on.
+        let ran_through = rtc_agrees && self.evidence.last.is_none();
+        let is_supported = agreement.is_supported() || ran_through || self.is_another_name(agreement, now);
         let anchor = match self.evidence.anchor {
-            Some(anchor) if !agreement.is_supported() && !rtc_agrees => anchor,
+            Some(anchor) if !is_supported && !rtc_agrees => anchor,
             Some(_) | None => known,
         };
         self.evidence = Evidence {
@@ -53,6 +58,18 @@ impl Machine {
             may_pause: self.policy.may_pause,
             ..Evidence::default()
         };
+        self.proven_by.clone_from(&agreement.operator);
+        is_supported
+    }
+
+    /// Whether one reference says now what another one said at the last proof.
+    fn is_another_name(&self, agreement: &Agreement, now: &Clocks) -> bool {
+        let (Some(before), Some(name), Some(last)) = (&self.proven_by, &agreement.operator, &self.evidence.last) else {
+            return false;
+        };
+        let reckoned = last.reckon_at(agreement.as_of, now);
+        let apart = (agreement.truth() - reckoned.time).abs();
+        before != name && apart <= reckoned.width.saturating_add(RECKONING_SLACK)
     }
 
     /// Late answers make it a supported proof.
