@@ -52,6 +52,8 @@ pub(super) struct Attempt {
     pub(super) confirming: bool,
     /// The clock was brought up to the floor in this epoch, or cannot be.
     pub(super) raised: bool,
+    /// Why it is open on no proof, where somebody ordered that.
+    pub(super) order: Option<String>,
 }
 
 impl Attempt {
@@ -64,6 +66,7 @@ impl Attempt {
             retry: Boottime::NEVER,
             confirming: false,
             raised: false,
+            order: None,
         }
     }
 

@@ -94,7 +94,7 @@ impl Machine {
             State::GaveUp(AtDeadline::Open) if agreement.agrees_with_the_clock() => {}
             State::GaveUp(AtDeadline::Open) => {
                 self.deadline = Deadline::after(self.policy.deadline, now);
-                self.attempt.confirming = false;
+                (self.attempt.confirming, self.attempt.order) = (false, None);
                 self.state = State::Disrupted;
             }
             State::GaveUp(AtDeadline::Hold) => {}

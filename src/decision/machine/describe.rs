@@ -27,7 +27,11 @@ impl Machine {
             State::Synchronized => String::new(),
             State::FreeRunning => format!("could not measure again: {}", self.reason.trouble),
             State::GaveUp(AtDeadline::Hold) => format!("held shut past the deadline: {}", self.reason.trouble),
-            State::GaveUp(AtDeadline::Open) => format!("opened without a proof: {}", self.reason.trouble),
+            State::GaveUp(AtDeadline::Open) => match &self.attempt.order {
+                Some(order) if self.attempt.ended == 0 => format!("opened without a proof: {order}"),
+                Some(order) => format!("opened without a proof: {order}; {}", self.reason.trouble),
+                None => format!("opened without a proof: {}", self.reason.trouble),
+            },
         }
     }
 

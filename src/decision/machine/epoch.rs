@@ -212,6 +212,7 @@ impl Machine {
 
     /// An operator means this time: it is opened without a proof, and what contradicts it is forgotten.
     pub(super) fn accept(&mut self, now: &Clocks) -> Vec<Action> {
+        let in_spite_of = self.known_trouble(now);
         self.floor_is_off = true;
         self.heed_the_operator();
         (self.evidence.last, self.evidence.anchor) = (None, None);
@@ -219,8 +220,17 @@ impl Machine {
         let mut actions = self.disrupt(Cause::Requested, now);
         // It is asked again later: who means it knows what is said.
         actions.retain(|action| !matches!(action, Action::Measure(..)));
-        actions.extend(self.open_unproven("accepted by an operator", now));
+        let order = in_spite_of.map_or("accepted by an operator".to_owned(), |trouble| {
+            format!("accepted by an operator, though {trouble}")
+        });
+        actions.extend(self.open_unproven(order, now));
         actions
+    }
+
+    /// What stands against this time, without the verbs that help.
+    fn known_trouble(&self, now: &Clocks) -> Option<String> {
+        let said = || (!self.reason.trouble.why.is_empty()).then(|| self.reason.trouble.to_string());
+        self.contradiction(now).map(|found| found.to_string()).or_else(said)
     }
 
     pub(super) fn heed_the_operator(&mut self) {

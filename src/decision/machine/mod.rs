@@ -322,7 +322,8 @@ impl Machine {
                     Purpose::Floor => self.ask_anew(now),
                     Purpose::Reckoning => {
                         let mut actions = vec![Action::HandOver(self.epoch)];
-                        actions.extend(self.open_unproven("set by dead reckoning, which proves nothing", now));
+                        actions
+                            .extend(self.open_unproven("set by dead reckoning, which proves nothing".to_owned(), now));
                         actions
                     }
                 }

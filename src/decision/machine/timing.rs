@@ -131,10 +131,9 @@ impl Machine {
     }
 
     /// Open, but on no proof: by an operator's word.
-    pub(super) fn open_unproven(&mut self, why: &str, now: &Clocks) -> Vec<Action> {
+    pub(super) fn open_unproven(&mut self, order: String, now: &Clocks) -> Vec<Action> {
         self.reason = super::super::attempt::Reason::unknown();
-        self.reason.answered(Trouble::unreachable(why), false);
-        self.attempt = Attempt { failures: 1, ..Attempt::new() };
+        self.attempt = Attempt { failures: 1, order: Some(order), ..Attempt::new() };
         self.attempt.retry = now.boot + super::super::attempt::RETRY_SHUT;
         self.state = State::GaveUp(AtDeadline::Open);
         self.deadline = Deadline::after(REMIND_EVERY, now);
