@@ -2,6 +2,7 @@
 
 mod ask;
 mod default_servers;
+mod gathered;
 mod once;
 mod perform;
 mod tell;

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -12,6 +13,10 @@ use crate::decision::{Cause, Epoch, Event, Failure, Measurement, Round, Waiting}
 use crate::reference::{Caller, Question, Server, caller};
 use crate::sys::clock::boottime;
 
+/// A link that comes up brings thirty addresses in half a second, which are told at once and a second later: one refresh of names and
+/// of servers is enough for them.
+const NETWORK_SETTLES: Duration = Duration::from_millis(1200);
+
 impl Performer {
     /// What an event means for whom we ask, and for what is known of them.
     pub(super) fn heed(&self, event: &Event) {
@@ -19,8 +24,12 @@ impl Performer {
             Event::Started => self.refresh(),
             Event::NetworkChanged => {
                 self.references.network_changed();
-                self.references.refresh();
-                self.refresh();
+                // Whom we know is asked at once, and names that were never found are looked up with them.
+                let hands = self.clone();
+                self.refreshing.after(NETWORK_SETTLES, move || {
+                    hands.references.refresh();
+                    hands.refresh();
+                });
             }
             Event::Disrupted(Cause::Resume { .. } | Cause::Restore | Cause::Pause { .. }) | Event::Woken(_) => {
                 self.references.network_changed();

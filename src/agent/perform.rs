@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Sender;
 use tracing::debug;
 
 use super::default_servers::DefaultServers;
+use super::gathered::Gathered;
 use crate::config::Config;
 use crate::correction::Corrector;
 use crate::decision::{Action, Correction, Event, Fix, Forgotten, Frozen, Gate, Samples, Way};
@@ -40,6 +41,8 @@ pub struct Performer {
     pub(super) default_servers: Arc<std::sync::Mutex<DefaultServers>>,
     /// Held while that is being found out; nobody who knows somebody to ask waits for it.
     pub(super) finding: Arc<Mutex<()>>,
+    /// The refresh that a change of the network asks for.
+    pub(super) refreshing: Gathered,
     /// What the RTC turned out to be worth at the last proof in this boot; none before that.
     rtc_worth: Arc<std::sync::Mutex<Option<rtc::Worth>>>,
 }
@@ -84,6 +87,7 @@ impl Performer {
             asked: Arc::default(),
             default_servers: Arc::default(),
             finding: Arc::default(),
+            refreshing: Gathered::default(),
             rtc_worth: Arc::new(std::sync::Mutex::new(None)),
         }
     }
