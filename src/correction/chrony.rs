@@ -148,6 +148,8 @@ impl Chronyd {
     pub fn hint(&self, since: Option<Boottime>) -> Result<Option<Hint>, Error> {
         let mut client = self.client(LOOK);
         let newest = |s: &SourceData| s.since_sample_secs;
+        // Once it is sure, chronyd tells its samples as if what they ask for was corrected already; `tracking` has what is left of that.
+        let left = client.tracking()?.offset;
         let taken = client.sources()?.into_iter().filter(|s| newest(s).is_some());
         let mut taken: Vec<SourceData> =
             taken.filter(|s| since.is_none_or(|since| sampled(s, boottime()) >= since)).collect();
@@ -159,7 +161,10 @@ impl Chronyd {
         }
         let Some(source) = taken.into_iter().min_by_key(newest) else { return Ok(None) };
         let name = client.name(source.address).unwrap_or_else(|_| NAME.to_owned());
-        Ok(Some(Hint { source: name, offset: source.offset, width: source.root_distance }))
+        // It became sure in between: what it means counts once, at the next look.
+        let is_torn = (client.tracking()?.offset - left).abs() > STEP_SLACK;
+        let hint = Hint { source: name, offset: source.offset + left, width: source.root_distance };
+        Ok((!is_torn).then_some(hint))
     }
 
     /// It measures anew; what it knows is thrown away before that, or kept.

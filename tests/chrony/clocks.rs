@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use clockgate::sys::clock::realtime;
+use clockgate::sys::nap;
 use libtest_mimic::Failed;
 use tempfile::TempDir;
 
@@ -41,7 +42,7 @@ impl Receiver {
             while !ended.load(Ordering::Relaxed) {
                 // Before chronyd has made its socket nobody hears it.
                 drop(ours.send_to(&sample(), &socket));
-                thread::sleep(Duration::from_millis(100));
+                nap(Duration::from_millis(100));
             }
         });
         Ok(Self { folder, over, thread: Some(thread) })
