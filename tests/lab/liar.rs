@@ -20,6 +20,8 @@ pub struct Manner {
     pub offset: Offset,
     /// How long a packet takes to it and back, half of it each way.
     pub round_trip: Duration,
+    /// How long it holds a question, and says so: that is no part of the round trip.
+    pub holds: Duration,
     /// It loses each question whose number (from 1) is a multiple of this; 0 loses none.
     pub loses_each: u32,
     /// What it answers with.
@@ -58,6 +60,7 @@ impl Default for Manner {
         Self {
             offset: Offset::ZERO,
             round_trip: Duration::ZERO,
+            holds: Duration::ZERO,
             loses_each: 0,
             answer: Answer::Time,
             kisses: 0,
@@ -75,6 +78,11 @@ impl Manner {
     /// Honest, and so far away.
     pub fn far(round_trip: Duration) -> Self {
         Self { round_trip, ..Self::default() }
+    }
+
+    /// The same, busy for so long with each question.
+    pub fn slow(self, holds: Duration) -> Self {
+        Self { holds, ..self }
     }
 
     /// The same, wrong by `offset`.

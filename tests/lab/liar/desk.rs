@@ -36,6 +36,8 @@ struct Packet {
 
 enum What {
     Question([u8; 48]),
+    /// What is held, since the server's time.
+    Held([u8; 48], Realtime),
     Reply([u8; 48]),
 }
 
@@ -98,7 +100,12 @@ impl Desk {
             match packet.what {
                 What::Reply(reply) => self.send(&packet.manner, packet.client, &reply),
                 What::Question(question) => {
-                    let reply = answer(&packet.manner, self.address, &question);
+                    let received = clock::realtime() + packet.manner.offset;
+                    let due = packet.due + packet.manner.holds;
+                    self.under_way.push(Packet { due, what: What::Held(question, received), ..packet });
+                }
+                What::Held(question, received) => {
+                    let reply = answer(&packet.manner, self.address, &question, received);
                     if packet.manner.round_trip.is_zero() {
                         self.send(&packet.manner, packet.client, &reply);
                     } else {
@@ -120,8 +127,8 @@ impl Desk {
 }
 
 /// RFC 5905 section 7.3.
-fn answer(manner: &Manner, address: SocketAddr, question: &[u8; 48]) -> [u8; 48] {
-    let time = ntp(clock::realtime() + manner.offset);
+fn answer(manner: &Manner, address: SocketAddr, question: &[u8; 48], received: Realtime) -> [u8; 48] {
+    let time = ntp(received);
     let mut packet = [0; 48];
     let mut first = [0o44, manner.stratum, question[2], 0xEC]; // no leap, version 4, mode 4: server; precision 2^-20
     let mut id = manner.reference_id.unwrap_or_else(|| own_id(address));

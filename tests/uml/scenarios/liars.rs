@@ -19,6 +19,10 @@ pub const SCENARIOS: &[Listed] = &[
     ("liars::a_twin_that_answers_first_does_not_silence_the_server_that_it_copies", a_twin),
     ("liars::two_near_liars_of_five_are_outvoted_by_three_far_ones", two_near_of_five),
     ("liars::one_liar_and_one_silent_server_of_four_do_not_keep_the_other_two_from_being_believed", silent_and_lying),
+    (
+        "liars::late_answers_of_a_slow_honest_majority_shut_the_gate_that_two_near_liars_opened_and_make_it_right",
+        late_majority,
+    ),
     ("liars::a_time_that_is_told_is_not_believed_against_three_far_servers", told_against_three),
     ("liars::one_liar_moves_the_clock_by_a_thousand_seconds_at_most_in_twenty_steps", twenty_steps),
     ("liars::timesyncd_led_away_by_its_only_server_does_not_lead_the_gate", timesyncd_is_led_away),
@@ -67,6 +71,22 @@ fn proven_without_the_lie(guest: &Guest, all: &[Liar], more: &str) -> Outcome {
     gate::proven(guest)?;
     crowd::set_back_and_proven(guest)?;
     crowd::right_without_a_step_over(guest, 3700.0)?;
+    night::over(guest)
+}
+
+/// Nobody was ever heard, so nobody is waited for longer than a second; who is slow says so, and is as precise as the others.
+fn late_majority(guest: &Guest, world: &World) -> Outcome {
+    let slow = || far(1).slow(Duration::from_millis(1500));
+    let all = crowd(world, [off(1, 60), off(1, 60), slow(), slow(), slow()])?;
+    crowd::fresh(guest)?;
+    crowd::start(guest, &all, "")?;
+    gate::when(guest, "it is proven anew", |now| now.cause == "drifted" && now.is_proven())?;
+    let (steps, log) = (crowd::steps(guest)?, gate::log(guest)?);
+    let believed = log.split("drifted").next().is_some_and(|before| before.contains("gate open"));
+    ensure(believed, format!("the liars were not believed first:\n{log}"))?;
+    let about = |secs: f64| steps.iter().any(|step| (step - secs).abs() < 1.0);
+    ensure(steps.len() == 2 && about(60.0) && about(-60.0), format!("stepped by {steps:?}\n{log}"))?;
+    crowd::right_without_a_step_over(guest, 61.0)?;
     night::over(guest)
 }
 
