@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::exempt::{CAP_NET_ADMIN, capabilities};
@@ -52,7 +53,8 @@ fn hex(text: &str) -> Option<u32> {
     u32::from_str_radix(text, 16).ok()
 }
 
-/// The host's network: the namespaces of a process that has to do with it, as its links in `/proc` name them.
+/// The host's network: the namespaces of a process that has to do with it, as far as `/proc` tells of them without CAP_SYS_PTRACE,
+/// which the agent has not: the links in `ns/` of a process with more capabilities than ours are closed to us.
 #[derive(Debug)]
 pub struct Network {
     proc_root: PathBuf,
@@ -62,8 +64,11 @@ pub struct Network {
 /// A network namespace, and the user namespace in which a capability reaches it (network_namespaces(7), user_namespaces(7)).
 #[derive(Debug, PartialEq, Eq)]
 struct Home {
-    network: PathBuf,
-    user: PathBuf,
+    /// The inode of a file that each network namespace has its own of (proc_register in fs/proc/generic.c gives no number twice).
+    network: u64,
+    /// The map of the user namespace. One that maps everything as the host does would be taken for the host's: then a container too
+    /// many is thawed.
+    user: String,
 }
 
 impl Network {
@@ -84,10 +89,10 @@ impl Network {
     }
 }
 
-/// None where the process is gone, or not ours to look at.
+/// None where the process is gone.
 fn home(process: &Path) -> Option<Home> {
-    let link = |name: &str| fs::read_link(process.join("ns").join(name)).ok();
-    Some(Home { network: link("net")?, user: link("user")? })
+    let network = fs::metadata(process.join("net/dev")).ok()?.ino();
+    Some(Home { network, user: fs::read_to_string(process.join("uid_map")).ok()? })
 }
 
 #[cfg(test)]
@@ -128,9 +133,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let process = |pid: &str, network: &str, user: &str, capabilities: &str| {
             let process = folder.path().join(pid);
-            fs::create_dir_all(process.join("ns")).unwrap();
-            std::os::unix::fs::symlink(format!("net:[{network}]"), process.join("ns/net")).unwrap();
-            std::os::unix::fs::symlink(format!("user:[{user}]"), process.join("ns/user")).unwrap();
+            fs::create_dir_all(process.join("net")).unwrap();
+            let dev = folder.path().join(format!("dev-{network}"));
+            fs::write(&dev, "").unwrap();
+            std::os::unix::fs::symlink(dev, process.join("net/dev")).unwrap();
+            fs::write(process.join("uid_map"), format!("0 {user} 65536\n")).unwrap();
             fs::write(process.join("status"), format!("Name:\tx\n{capabilities}\n")).unwrap();
         };
         let (may, may_not) = ("CapPrm:\t0000000000001000\nCapEff:\t0000000000001000", "CapPrm:\t0\nCapEff:\t0");

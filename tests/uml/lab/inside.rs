@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::wire::{Answer, Ask, Clocks, Ran, Reply, Request};
-use super::{killer, watch, work};
+use super::{killer, relay, watch, work};
 
 /// The first argument that makes the program this part.
 pub const VERB: &str = "inside-the-guest";
@@ -26,6 +26,7 @@ pub fn perform_verb() -> Option<ExitCode> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [VERB, line] => Some(end(serve(Path::new(line)))),
         [killer::VERB, seed] => Some(end(seed.parse().map_err(io::Error::other).and_then(killer::kill_agents))),
+        [relay::VERB, here, there] => Some(end(relay::pass_on(here, there))),
         [work::VERB] => {
             work::stamp();
             Some(ExitCode::SUCCESS)

@@ -19,6 +19,7 @@ pub mod killer;
 pub mod liar;
 pub mod namespace;
 pub mod podman;
+pub mod relay;
 pub mod server;
 pub mod stage;
 pub mod told;

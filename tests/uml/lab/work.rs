@@ -56,6 +56,16 @@ impl Stamp {
     }
 }
 
+/// Starts a command in a scope as Docker makes them; what it prints goes to `/run/NAME`.
+pub fn scope(guest: &Guest, name: &str, command: &str) -> Outcome {
+    let id = format!("{:064x}", name.bytes().fold(0_u128, |id, byte| (id << 8) | u128::from(byte)));
+    let script = format!(
+        "setsid systemd-run -q --scope --unit=docker-{id}.scope --slice=system.slice {command} \
+         >/run/{name} 2>/run/{name}.err </dev/null &"
+    );
+    guest.sh(&script).map(drop)
+}
+
 /// A workload that runs.
 #[derive(Debug)]
 pub struct Work {
@@ -95,14 +105,10 @@ impl Work {
     }
 
     /// Starts a workload that does not ask, in a scope as Docker makes them under systemd's cgroup driver, for a machine that has
-    /// no engine.
+    /// no engine; like Docker's it may not change the network.
     pub fn in_a_scope(guest: &Guest, name: &str) -> Outcome<Self> {
         let truth = guest.truth()?;
-        let id = format!("{:064x}", name.bytes().fold(0_u128, |id, byte| (id << 8) | u128::from(byte)));
-        guest.sh(&format!(
-            "setsid systemd-run -q --scope --unit=docker-{id}.scope --slice=system.slice {PART} {VERB_FOR_EVER} \
-             >/run/{name} 2>/dev/null </dev/null &"
-        ))?;
+        scope(guest, name, &format!("setpriv --bounding-set=-net_admin --inh-caps=-net_admin {PART} {VERB_FOR_EVER}"))?;
         let work = Self { name: name.into(), truth };
         until("the scope works", Duration::from_secs(10), || Ok((!work.stamps(guest)?.is_empty()).then_some(())))?;
         Ok(work)

@@ -9,10 +9,14 @@ use crate::lab::guest::Guest;
 use crate::lab::killer::{self, Moment};
 use crate::lab::work::{Stamp, Work};
 use crate::lab::world::World;
-use crate::lab::{Outcome, ensure, fail, podman, until, watch};
+use crate::lab::{Outcome, ensure, fail, podman, relay, until, watch};
 
 pub const SCENARIOS: &[Listed] = &[
     ("freeze::ten_containers_write_not_one_line_with_a_wrong_clock_over_a_sleep", ten_containers),
+    (
+        "freeze::the_only_road_to_the_servers_runs_through_a_frozen_container_which_is_thawed_alone",
+        a_road_through_a_container,
+    ),
     ("freeze::an_agent_killed_with_all_frozen_leaves_nothing_frozen", killed_while_frozen),
     (
         "freeze::an_agent_killed_at_twenty_random_moments_leaves_nothing_frozen_and_pid_1_is_not_needed",
@@ -52,6 +56,30 @@ fn ten_containers(guest: &Guest, world: &World) -> Outcome {
     ensure(up == "10", format!("{up} of ten containers run to podman"))?;
     never_stuck(guest, woken)?;
     podman::end(guest)?;
+    night::over(guest)
+}
+
+/// A relay of NTP in the host's network, with a word in it; whoever has none stays frozen until the clock is right.
+fn a_road_through_a_container(guest: &Guest, world: &World) -> Outcome {
+    night::over(guest)?;
+    guest.sh(&format!("ip route add default via {}", world.address(1)))?;
+    relay::start(guest, "vpn", &format!("{}:123", world.truth.address()))?;
+    let work = Work::in_a_scope(guest, "box")?;
+    gate::start_with(guest, &format!("servers: [{}]\nmeasure-timeout: 1s\n", relay::HERE))?;
+    let before = gate::proven(guest)?;
+    night::stale_sleeps(guest)?;
+    guest.suspend()?;
+    guest.wake()?;
+    gate::when(guest, "a later epoch is proven", |now| now.epoch > before.epoch && now.is_proven())?;
+    let woken = Boottime::from_nanos(guest.clocks()?.boottime);
+    let log = gate::log(guest)?;
+    ensure(log.contains("frozen=2 of=2"), format!("not both were frozen:\n{log}"))?;
+    let thawed =
+        log.split("cause=resume").nth(1).is_some_and(|after| after.contains("thawed what carries the network"));
+    ensure(thawed, format!("nobody was thawed for the road:\n{log}"))?;
+    work.first_after(guest, woken)?;
+    careful(&work.stamps(guest)?).map_err(|e| format!("{}\n{log}", e.message().unwrap_or_default()))?;
+    guest.sh("systemctl stop 'docker-*.scope'; ip route del default")?;
     night::over(guest)
 }
 
