@@ -4,6 +4,7 @@ pub mod adjtimex;
 pub mod cgroup;
 pub mod clock;
 pub mod counter;
+pub mod foreign;
 pub mod futex;
 pub mod mapping;
 pub mod nss;

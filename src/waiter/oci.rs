@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::exit::Exit;
+use crate::sys::foreign::shown;
 use crate::waiter::Ground;
 
 pub use call::{Call, Engine};
@@ -130,8 +131,9 @@ impl<'a> Start<'a> {
     }
 
     fn subject(&self) -> String {
-        let id = self.id.get(..12).unwrap_or(self.id);
-        self.facts.title().map_or_else(|| format!("container {id}"), |title| format!("container {id} ({title})"))
+        let id = shown(self.id.get(..12).unwrap_or(self.id));
+        let title = self.facts.title().map(shown);
+        title.map_or_else(|| format!("container {id}"), |title| format!("container {id} ({title})"))
     }
 
     fn log(&self, grave: Grave, text: &str) {

@@ -2,14 +2,13 @@
 //! is asked may be waiting for its own container. Where the file is elsewhere, the container is known by its id and its cgroup.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::container::{Container, Engine};
 use super::tree;
+use crate::sys::foreign;
 
 /// More than any engine writes about one container.
 const SIZE_MAX: u64 = 8 << 20;
@@ -108,9 +107,7 @@ fn texts(map: &Value) -> Vec<(String, String)> {
 }
 
 fn read(path: &Path) -> Option<Value> {
-    let mut bytes = vec![];
-    File::open(path).ok()?.take(SIZE_MAX).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    serde_json::from_slice(&foreign::read(path, SIZE_MAX).ok()?).ok()
 }
 
 #[cfg(test)]

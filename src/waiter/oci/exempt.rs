@@ -1,11 +1,12 @@
 //! Who passes a shut gate: what a container is, by its bundle and by its engine's own files, and the rules that name it.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
 use serde::Deserialize;
+
+use crate::sys::foreign;
 
 /// The annotation, or Docker's label, that exempts a container when it is `true`.
 pub const ANNOTATION: &str = "clockgate.exempt";
@@ -228,9 +229,7 @@ impl Facts {
 }
 
 fn read<T: serde::de::DeserializeOwned>(file: &Path) -> Option<T> {
-    let mut bytes = vec![];
-    std::fs::File::open(file).and_then(|f| f.take(SIZE_MAX).read_to_end(&mut bytes)).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    serde_json::from_slice(&foreign::read(file, SIZE_MAX).ok()?).ok()
 }
 
 /// Whether `text` looks like `glob`, in which `*` stands for anything.

@@ -5,9 +5,19 @@ use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::call::{Call, Engine};
 use super::exempt::Facts;
+use crate::sys::clock::boottime;
+use crate::sys::foreign;
+
+/// How long it is looked for them.
+const LONGEST: Duration = Duration::from_secs(2);
+/// Longer than a name (TASK_COMM_LEN) and than a runtime's command line are.
+const NAME_MAX: u64 = 64;
+const LINE_MAX: u64 = 1 << 20;
 
 /// A container that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +34,9 @@ pub struct Waiting {
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: container {}", self.engine, self.id)?;
+        write!(f, "{}: container {}", self.engine, foreign::shown(&self.id))?;
         if let Some(title) = &self.title {
-            write!(f, " ({title})")?;
+            write!(f, " ({})", foreign::shown(title))?;
         }
         write!(f, " (process {})", self.pid)
     }
@@ -41,11 +51,19 @@ impl Waiting {
     }
 }
 
-/// Those that wrappers hold, and for root those that hooks hold.
+/// Those that wrappers hold, and for root those that hooks hold; as many as are found in [`LONGEST`].
 #[must_use]
 pub fn waiting(proc: &Path) -> Vec<Waiting> {
-    let processes = fs::read_dir(proc).into_iter().flatten().flatten();
-    let mut waiting: Vec<_> = processes.filter_map(|entry| look(&entry.path())).collect();
+    let (found, finds) = mpsc::channel();
+    let proc = proc.to_owned();
+    // A process can have its words and its bundle on a file system that never answers: whoever reads them then waits alone.
+    std::thread::spawn(move || {
+        let processes = fs::read_dir(proc).into_iter().flatten().flatten();
+        // Nobody may be listening any more.
+        let _ = processes.filter_map(|entry| look(&entry.path())).try_for_each(|held| found.send(held));
+    });
+    let until = boottime() + LONGEST;
+    let mut waiting: Vec<_> = std::iter::from_fn(|| finds.recv_timeout(until.since(boottime())).ok()).collect();
     waiting.sort_by_key(|held| held.pid);
     waiting
 }
@@ -53,10 +71,10 @@ pub fn waiting(proc: &Path) -> Vec<Waiting> {
 fn look(process: &Path) -> Option<Waiting> {
     let pid = process.file_name()?.to_str()?.parse().ok()?;
     // The name of the file that was executed; a wrapper that let go is its runtime by then.
-    if !fs::read(process.join("comm")).ok()?.starts_with(b"clockgate-") {
+    if !foreign::read(&process.join("comm"), NAME_MAX).ok()?.starts_with(b"clockgate-") {
         return None;
     }
-    let line = fs::read(process.join("cmdline")).ok()?;
+    let line = foreign::read(&process.join("cmdline"), LINE_MAX).ok()?;
     let words: Vec<OsString> = line.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
     let args = words.get(1..words.len().checked_sub(1)?)?;
     if args == ["hook"] {
@@ -110,6 +128,10 @@ mod tests {
         place("11", "clockgate-runc\n", "/w/clockgate-runc create ef ");
         bundle("11/cwd", r#"{"process": {"args": ["/bin/sleep", "9"]}}"#);
         bundle("o/gh/userdata", "{}");
+        // A stranger's, who means to keep us waiting and to write on our terminal.
+        place("13", "clockgate-runc\n", "/w/clockgate-runc create \u{1b}[2J ");
+        fs::create_dir(proc.path().join("13/cwd")).unwrap();
+        nix::unistd::mkfifo(&proc.path().join("13/cwd/config.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         place("12", "clockgate-oci\n", "clockgate-oci hook ");
         std::os::unix::fs::symlink(proc.path().join("o/gh/userdata"), proc.path().join("12/cwd")).unwrap();
         let held: Vec<String> = waiting(proc.path()).iter().map(ToString::to_string).collect();
@@ -118,6 +140,7 @@ mod tests {
             "docker: container ab (process 7)",
             "runtime: container ef (sleep) (process 11)",
             "podman: container gh (process 12)",
+            "runtime: container \\u{1b}[2J (process 13)",
         ];
         assert_eq!(held, wanted);
         assert_eq!(
