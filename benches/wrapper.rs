@@ -20,7 +20,7 @@ const GOAL: Duration = Duration::from_millis(2);
 fn main() -> Result {
     let folder = tempfile::tempdir()?;
     let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
-    page.publish(&proven());
+    page.publish(&proven())?;
     let runc = lab().join("usr/sbin/runc");
     let wrapper = wrap(folder.path(), &runc)?;
     let bundle = bundle(folder.path(), &runc)?;

@@ -62,9 +62,11 @@ pub async fn run(
     mut reloads: mpsc::Receiver<Config>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let (page, epoch) = GatePage::open(&config.page)?;
     let clock = Arc::new(SystemClock::new());
     let clock_set = ClockSet::new(clock.clone()).map_err(Error::Alarm)?;
+    let alarm = Alarm::new().and_then(readable).map_err(Error::Alarm)?;
+    // From here on every way out leaves last words on the page.
+    let (page, epoch) = GatePage::open(&config.page)?;
     let (disruptions, mut disrupted) = mpsc::channel(QUEUE);
     let (outcomes, mut done) = mpsc::channel(QUEUE);
     let (notices, mut noticed) = mpsc::channel(QUEUE);
@@ -74,7 +76,7 @@ pub async fn run(
     let known = Known::beside(&config.page);
     let mut corridor = Corridor {
         machine: Machine::new(policy(&config), epoch).knowing(known.read()),
-        alarm: Alarm::new().and_then(readable).map_err(Error::Alarm)?,
+        alarm,
         performer: Performer::new(corrector, outcomes, &config),
         page,
         clockbound: clockbound(&config),
@@ -93,29 +95,32 @@ pub async fn run(
     tokio::spawn(unit::tell_status(seen.clone()));
     let face = Face { snapshots: seen, notices, callers, root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
-    corridor.take(Event::Started)?;
-    unit::ready();
     tokio::pin!(shutdown);
-    loop {
-        // In this order: what voids a proof is heard before what would make one.
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(notice) = noticed.recv() => corridor.take_notice(notice)?,
-            events = clock_set.changed() => corridor.take_all(events.map_err(Error::Alarm)?)?,
-            Some(event) = disrupted.recv() => corridor.take(event)?,
-            Some(event) = done.recv() => corridor.take_all(clock_set.before(event))?,
-            Some(config) = reloads.recv() => corridor.reload(config),
-            rung = rung(&corridor.alarm) => {
-                rung.map_err(Error::Alarm)?;
-                corridor.watchdog.alive(boottime());
-                corridor.take(Event::Alarm)?;
+    let ended = async {
+        corridor.take(Event::Started)?;
+        unit::ready();
+        loop {
+            // In this order: what voids a proof is heard before what would make one.
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return Ok(()),
+                Some(notice) = noticed.recv() => corridor.take_notice(notice)?,
+                events = clock_set.changed() => corridor.take_all(events.map_err(Error::Alarm)?)?,
+                Some(event) = disrupted.recv() => corridor.take(event)?,
+                Some(event) = done.recv() => corridor.take_all(clock_set.before(event))?,
+                Some(config) = reloads.recv() => corridor.reload(config),
+                rung = rung(&corridor.alarm) => {
+                    rung.map_err(Error::Alarm)?;
+                    corridor.say_alive();
+                    corridor.take(Event::Alarm)?;
+                }
             }
         }
     }
+    .await;
     unit::stopping();
-    corridor.leave();
-    Ok(())
+    corridor.leave(&ended);
+    ended
 }
 
 /// What the loop works with.
@@ -186,7 +191,9 @@ impl Corridor {
     }
 
     fn publish(&mut self, before: &Snapshot, after: Snapshot) {
-        self.page.publish(&after);
+        if let Err(error) = self.page.publish(&after) {
+            error!(error = &error as &dyn std::error::Error, "the gate page is gone: nobody sees this gate");
+        }
         self.tell_clockbound(&after);
         tell::transition(before, &after, &self.machine);
         if let Err(error) = self.last_good.note(&after) {
@@ -207,6 +214,14 @@ impl Corridor {
         if is_new_proof && self.machine.freezes() {
             let opens = before.gate != Gate::Proven;
             self.performer.prepare(if opens { Thoroughness::Anew } else { Thoroughness::WhatIsNew });
+        }
+    }
+
+    fn say_alive(&mut self) {
+        if let Some(until) = self.watchdog.alive(boottime())
+            && let Err(error) = self.page.alive(until)
+        {
+            error!(error = &error as &dyn std::error::Error, "the gate page is gone: nobody sees this gate");
         }
     }
 
@@ -241,9 +256,14 @@ impl Corridor {
     }
 
     /// The last thing said: shut, for nobody watches the clock from here on.
-    fn leave(mut self) {
-        let why = "the agent has ended".to_owned();
-        self.page.publish(&Snapshot { state: 0, gate: Gate::Shut, why, ..self.machine.snapshot() });
+    fn leave(mut self, ended: &Result<(), Error>) {
+        let why = match ended {
+            Ok(()) => "it was stopped".to_owned(),
+            Err(error) => perform::in_words(error),
+        };
+        if let Err(error) = self.page.end(&why) {
+            error!(error = &error as &dyn std::error::Error, "the gate page has no last words");
+        }
         if self.machine.is_frozen()
             && let Err(error) = self.performer.thaw_all()
         {

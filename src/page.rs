@@ -3,69 +3,26 @@
 //! `docs/interfaces.md` is the layout in words; a test holds the two together. All numbers are in the machine's own byte
 //! order: a page never leaves its host. Times are `CLOCK_BOOTTIME` in nanoseconds.
 
-use std::fs::File;
+mod agent;
+mod judge;
+mod layout;
+
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Cause, Gate, Offset, State};
+use crate::decision::{Boottime, Cause, Clocks, Differences, Gate, Offset, State, drift, forward};
 use crate::sys::mapping::{LEN, Mapping};
+use crate::sys::time_namespace::{self, Shift};
 use crate::sys::{clock, futex};
 
-/// The folder that holds the page, and the only one to mount into a container.
-pub const DIRECTORY: &str = "/run/clockgate/public";
-/// The page's name in its folder.
-pub const FILE: &str = "gate";
-/// The first eight bytes of every version.
-pub const MAGIC: u64 = u64::from_ne_bytes(*b"CLKGATE\0");
-/// The version of the layout below; fields may be added behind the last one without a new version.
-pub const VERSION: u32 = 1;
-/// The number that stands for "not known" in `offset` (as bits) and `bound`.
-pub const UNKNOWN: u64 = u64::MAX;
-/// Room for the reason, bytes of UTF-8 padded with zeros.
-pub const WHY_LEN: usize = 256;
+pub use agent::Agent;
+pub use layout::*;
 
-/// Where each field begins.
-pub mod at {
-    /// u64, [`super::MAGIC`].
-    pub const MAGIC: usize = 0;
-    /// u32, [`super::VERSION`].
-    pub const VERSION: usize = 8;
-    /// u32, how many bytes of the page are used.
-    pub const SIZE: usize = 12;
-    /// 16 bytes, the boot id in the order that its text has.
-    pub const BOOT_ID: usize = 16;
-    /// u32, the gate and the futex: 0 shut, 1 proven, 2 unproven.
-    pub const GATE: usize = 32;
-    /// u32, the sequence lock: odd while the fields below change.
-    pub const SEQUENCE: usize = 36;
-    /// u64, the count of disruptions.
-    pub const EPOCH: usize = 40;
-    /// u32, see [`crate::decision::State::code`].
-    pub const STATE: usize = 48;
-    /// u32, see [`crate::decision::Cause::code`].
-    pub const CAUSE: usize = 52;
-    /// i64 nanoseconds, reference minus local at `as_of`.
-    pub const OFFSET: usize = 56;
-    /// u64 nanoseconds, the most the clock was wrong at `as_of`.
-    pub const BOUND: usize = 64;
-    /// u64 nanoseconds since boot, when the last question was asked.
-    pub const AS_OF: usize = 72;
-    /// u64 nanoseconds, the bound under which the gate opens.
-    pub const THRESHOLD: usize = 80;
-    /// u64 nanoseconds since boot, when the proof ends; zero without one.
-    pub const VALID_UNTIL: usize = 88;
-    /// u64 nanoseconds since boot, when the epoch began.
-    pub const SINCE: usize = 96;
-    /// u64 nanoseconds since boot, when the policy for failures applies; zero when nothing waits for it.
-    pub const DEADLINE: usize = 104;
-    /// u32, parts per million that the bound grows by.
-    pub const MAX_DRIFT: usize = 112;
-    /// 256 bytes, why the gate is not open on a proof.
-    pub const WHY: usize = 120;
-    /// Behind the last field.
-    pub const END: usize = WHY + super::WHY_LEN;
-}
+use judge::{Doubt, Proof};
 
 /// Why there is no page to read.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +30,9 @@ pub enum Error {
     /// No agent has been here, or its folder is not mounted.
     #[error("there is no gate page at {path}: no clockgate agent runs here, or its folder is not mounted", path = .0.display())]
     Absent(PathBuf),
+    /// It is of another boot, or this is a sandbox with a kernel of its own (Kata, gVisor) that has the host's folder mounted.
+    #[error("{path} is the page of another kernel: of an earlier boot, or of the host of this virtual machine", path = .0.display())]
+    OtherKernel(PathBuf),
     /// It is there and cannot be read.
     #[error("cannot map the gate page {path}", path = path.display())]
     Unreadable {
@@ -91,19 +51,38 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether no agent of this machine has been here; else there is something that we do not understand.
+    #[must_use]
+    pub const fn is_absence(&self) -> bool {
+        match self {
+            Self::Absent(_) | Self::OtherKernel(_) => true,
+            Self::Unreadable { .. } | Self::Foreign { .. } => false,
+        }
+    }
+}
+
 /// A page that is mapped and of our version.
 #[derive(Debug)]
 pub struct Page {
+    file: File,
     mapping: Mapping,
+    boot_id: [u8; 16],
+    /// Of our time namespace; none where it cannot be known.
+    shift: Mutex<Option<Shift>>,
 }
 
 /// What the page said at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    /// The gate; shut where a proof has expired, whatever the word said.
+    /// The gate; shut where the proof is none by our own clocks, whatever the word said.
     pub gate: Gate,
     /// The word, for sleeping on it.
     pub word: u32,
+    /// The moment of this look, on the host's `CLOCK_BOOTTIME` as all times of the page are.
+    pub now: Boottime,
+    /// Whether there is an agent behind it.
+    pub agent: Agent,
     /// The count of disruptions.
     pub epoch: u64,
     /// The state's number.
@@ -114,6 +93,8 @@ pub struct View {
     pub offset: Option<Offset>,
     /// The most the clock was wrong at `as_of`.
     pub bound: Option<Duration>,
+    /// The most that it is wrong now: grown, and moved by what was seen of steps and slews where there is a proof.
+    pub bound_now: Option<Duration>,
     /// When the last question was asked.
     pub as_of: Boottime,
     /// The bound under which the gate opens.
@@ -126,6 +107,8 @@ pub struct View {
     pub deadline: Boottime,
     /// Parts per million that the bound grows by.
     pub max_drift_ppm: u32,
+    /// How the clocks stood to one another at the proof; none on the page of an agent that does not say.
+    pub differences: Option<Differences>,
     /// Why the gate is not open on a proof.
     pub why: String,
 }
@@ -134,55 +117,63 @@ impl Page {
     /// Maps the page in `directory`.
     ///
     /// # Errors
-    /// [`Error`]. A page of another boot is [`Error::Absent`]: its agent is gone with that boot.
+    /// [`Error`]. A page of another boot is [`Error::OtherKernel`]: its agent is gone with that boot.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let path = directory.join(FILE);
         let unreadable = |source: io::Error| {
             let path = path.clone();
             if source.kind() == io::ErrorKind::NotFound {
                 Error::Absent(path)
-            } else if source.kind() == io::ErrorKind::UnexpectedEof {
-                Error::Foreign { path, found: format!("it is shorter than {LEN} bytes") }
             } else {
                 Error::Unreadable { path, source }
             }
         };
-        let file = File::open(&path).map_err(unreadable)?;
-        // The file is made, then laid, then written into, and its first words last: until then no agent has been here.
-        if file.metadata().map_err(unreadable)?.len() == 0 {
-            return Err(Error::Absent(path));
+        let foreign = |found: &str| Error::Foreign { path: path.clone(), found: found.to_owned() };
+        // A FIFO in its place would wait for a writer.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).map_err(unreadable)?;
+        let found = file.metadata().map_err(unreadable)?;
+        if !found.is_file() {
+            return Err(foreign("it is no regular file"));
         }
-        let page = Self { mapping: Mapping::new(&file).map_err(unreadable)? };
-        match (page.mapping.load_u64(at::MAGIC), page.mapping.load_u32(at::VERSION)) {
-            (MAGIC, VERSION) => {}
+        // The file is made, then laid, then written into, and its first words last: until then no agent has been here. They are
+        // not read through a mapping: touching a page that was never written could ask for memory that there is none of.
+        let mut header = [0; at::BOOT_ID + 16];
+        match (found.len(), file.read_exact_at(&mut header, 0)) {
             (0, _) => return Err(Error::Absent(path)),
-            (MAGIC, version) => return Err(Error::Foreign { path, found: format!("its version is {version}") }),
-            _ => return Err(Error::Foreign { path, found: "it does not begin with CLKGATE".to_owned() }),
+            (..MIN_LEN, _) => return Err(foreign(&format!("it is shorter than {LEN} bytes"))),
+            (_, read) => read.map_err(unreadable)?,
         }
+        match (field(&header, at::MAGIC).map(u64::from_ne_bytes), field(&header, at::VERSION).map(u32::from_ne_bytes)) {
+            (Some(MAGIC), Some(VERSION)) => {}
+            (Some(0), _) => return Err(Error::Absent(path)),
+            (Some(MAGIC), version) => return Err(foreign(&format!("its version is {}", version.unwrap_or_default()))),
+            _ => return Err(foreign("it does not begin with CLKGATE")),
+        }
+        let boot_id = field(&header, at::BOOT_ID).unwrap_or_default();
         // Without /proc, in an empty root, nobody can tell; /run does not outlive a boot.
-        if boot_id().is_some_and(|id| id != page.boot_id()) {
-            return Err(Error::Absent(path));
+        if self::boot_id().is_some_and(|ours| ours != boot_id) {
+            return Err(Error::OtherKernel(path));
         }
-        Ok(page)
+        let mapping = Mapping::new(&file).map_err(unreadable)?;
+        Ok(Self { file, mapping, boot_id, shift: Mutex::new(time_namespace::shift()) })
     }
 
-    /// What the page says now: a few loads while the agent is not writing.
+    /// What the page says now, and what our own clocks say of it.
     #[must_use]
     pub fn read(&self) -> View {
-        let mut view = self.read_fields();
-        // A writer takes a microsecond. One killed inside the lock leaves it odd, and its successor repairs it: until then
-        // the gate is what the word says about shut, and shut otherwise.
-        for _ in 0..1000 {
-            if let Some(stable) = view {
-                return stable;
-            }
-            std::hint::spin_loop();
-            view = self.read_fields();
+        let shift = *self.shift.lock().unwrap_or_else(PoisonError::into_inner);
+        let (view, doubt) = self.look(shift);
+        if !doubt.is_some_and(Doubt::is_of_our_clocks) {
+            return view;
         }
-        let mut torn = self.fields();
-        torn.gate = Gate::Shut;
-        "the agent died while it wrote the page".clone_into(&mut torn.why);
-        torn
+        // We may have been taken into another time namespace since (setns(2), CRIU).
+        let shift = time_namespace::shift();
+        *self.shift.lock().unwrap_or_else(PoisonError::into_inner) = shift;
+        let (mut view, doubt) = self.look(shift);
+        if doubt.is_some() && shift.is_none() {
+            view.why.push_str("; or this is a time namespace, whose shift cannot be known here");
+        }
+        view
     }
 
     /// Sleeps until the word is no longer that of `view`, or about `timeout`.
@@ -190,38 +181,70 @@ impl Page {
         futex::wait(&self.mapping, at::GATE, view.word, timeout);
     }
 
-    fn read_fields(&self) -> Option<View> {
-        let before = self.mapping.load_u32(at::SEQUENCE);
-        if !before.is_multiple_of(2) {
-            return None;
+    /// One consistent look, and why a word that says proven is none.
+    fn look(&self, shift: Option<Shift>) -> (View, Option<Doubt>) {
+        let clocks = |()| clock::clocks_of_the_host(shift.unwrap_or_default());
+        // Behind the end of a file that was cut short there is nothing to load: the kernel would end us (SIGBUS).
+        let is_whole = self.file.metadata().is_ok_and(|found| found.len() >= MIN_LEN && found.nlink() > 0);
+        if !is_whole {
+            return (View::of_no_page(clocks(()).0.boot), None);
         }
-        let view = self.fields();
-        (self.mapping.load_u32(at::SEQUENCE) == before).then_some(view)
+        // A writer takes a microsecond. One killed inside the lock leaves it odd, and its successor repairs it: until then
+        // the gate is shut.
+        for _ in 0..1000 {
+            let before = self.mapping.load_u32(at::SEQUENCE);
+            // Between two loads of the page: a step after them is for the next look to see.
+            let (now, width) = clocks(());
+            let fields = self.fields(now.boot);
+            if before.is_multiple_of(2) && self.mapping.load_u32(at::SEQUENCE) == before {
+                return fields.judged(&now, width);
+            }
+            std::hint::spin_loop();
+        }
+        let torn = self.fields(clocks(()).0.boot);
+        (View { gate: Gate::Shut, why: "the agent died while it wrote the page".to_owned(), ..torn }, None)
     }
 
-    fn fields(&self) -> View {
+    fn fields(&self, now: Boottime) -> View {
         let (u32_at, u64_at) = (|at| self.mapping.load_u32(at), |at| self.mapping.load_u64(at));
         let time_at = |at| Boottime::from_nanos(self.mapping.load_u64(at));
-        let word = u32_at(at::GATE);
-        let valid_until = time_at(at::VALID_UNTIL);
-        let bound = u64_at(at::BOUND);
-        let expired = Gate::from_word(word) == Gate::Proven && clock::boottime() >= valid_until;
-        View {
-            gate: if expired { Gate::Shut } else { Gate::from_word(word) },
+        let offset_at = |at| Offset::from_nanos(self.mapping.load_u64(at).cast_signed());
+        let (word, state, bound) = (u32_at(at::GATE), u32_at(at::STATE), u64_at(at::BOUND));
+        let has = |end: usize| u32_at(at::SIZE) as usize >= end;
+        let mut view = View {
+            gate: Gate::from_word(word),
             word,
+            now,
+            agent: if has(at::REAL_MINUS_BOOT) {
+                Agent::of(time_at(at::ALIVE_UNTIL), state, now)
+            } else {
+                Agent::Alive
+            },
             epoch: u64_at(at::EPOCH),
-            state: u32_at(at::STATE),
+            state,
             cause: u32_at(at::CAUSE),
-            offset: (bound != UNKNOWN).then(|| Offset::from_nanos(u64_at(at::OFFSET).cast_signed())),
+            offset: (bound != UNKNOWN).then(|| offset_at(at::OFFSET)),
             bound: (bound != UNKNOWN).then(|| Duration::from_nanos(bound)),
+            bound_now: None,
             as_of: time_at(at::AS_OF),
             threshold: Duration::from_nanos(u64_at(at::THRESHOLD)),
-            valid_until,
+            valid_until: time_at(at::VALID_UNTIL),
             since: time_at(at::SINCE),
             deadline: time_at(at::DEADLINE),
             max_drift_ppm: u32_at(at::MAX_DRIFT),
-            why: if expired { "the proof has expired and the agent has not renewed it".to_owned() } else { self.why() },
+            differences: has(at::END).then(|| Differences {
+                real_minus_boot: offset_at(at::REAL_MINUS_BOOT),
+                boot_minus_mono: Duration::from_nanos(u64_at(at::BOOT_MINUS_MONO)),
+                mono_minus_raw: offset_at(at::MONO_MINUS_RAW),
+            }),
+            why: self.why(),
+        };
+        view.bound_now = view.bound.map(|bound| bound.saturating_add(drift(now.since(view.as_of), view.max_drift_ppm)));
+        if self.boot_id_now() != self.boot_id {
+            view.gate = Gate::Shut;
+            "it has become the page of another kernel".clone_into(&mut view.why);
         }
+        view
     }
 
     fn why(&self) -> String {
@@ -229,7 +252,7 @@ impl Page {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn boot_id(&self) -> [u8; 16] {
+    fn boot_id_now(&self) -> [u8; 16] {
         let mut id = [0; 16];
         id.iter_mut().zip(self.bytes(at::BOOT_ID, 16)).for_each(|(to, from)| *to = from);
         id
@@ -252,6 +275,82 @@ impl View {
     pub const fn cause_name(&self) -> &'static str {
         Cause::name_of(self.cause)
     }
+
+    /// What is to be said of an agent that is gone; none while there is one.
+    #[must_use]
+    pub fn absence(&self) -> Option<String> {
+        let ago = |at: Boottime| forward(self.now.since(at)).size_in_words();
+        match self.agent {
+            Agent::Alive | Agent::Starting => None,
+            Agent::Ended { at } => Some(format!("{} ({} ago)", self.why, ago(at))),
+            Agent::Silent { since } => Some(format!("the agent was killed or hangs: silent for {}", ago(since))),
+            Agent::PageGone => Some(self.why.clone()),
+        }
+    }
+
+    /// The same by our own clocks: a proof is looked at, and what was opened without one is the word of an agent that lives.
+    fn judged(mut self, now: &Clocks, width: Duration) -> (Self, Option<Doubt>) {
+        match (self.gate, self.absence()) {
+            (Gate::Proven, _) => {}
+            (Gate::Unproven, Some(absence)) => {
+                self.gate = Gate::Shut;
+                self.why = format!("{}, and {absence}", self.why);
+                return (self, None);
+            }
+            (Gate::Unproven, None) | (Gate::Shut, _) => return (self, None),
+        }
+        let proof = Proof {
+            offset: self.offset.unwrap_or_default(),
+            bound: self.bound.unwrap_or(Duration::MAX),
+            as_of: self.as_of,
+            threshold: self.threshold,
+            valid_until: self.valid_until,
+            max_drift_ppm: self.max_drift_ppm,
+            differences: self.differences,
+        };
+        match proof.judge(now, width) {
+            Ok(bound) => {
+                self.bound_now = Some(bound);
+                (self, None)
+            }
+            Err(doubt) => {
+                self.gate = Gate::Shut;
+                self.why = doubt.to_string();
+                (self, Some(doubt))
+            }
+        }
+    }
+
+    /// What is to be seen of a page that was cut short or taken away.
+    fn of_no_page(now: Boottime) -> Self {
+        Self {
+            gate: Gate::Shut,
+            word: 0,
+            now,
+            agent: Agent::PageGone,
+            epoch: 0,
+            state: 0,
+            cause: 0,
+            offset: None,
+            bound: None,
+            bound_now: None,
+            as_of: Boottime::default(),
+            threshold: Duration::ZERO,
+            valid_until: Boottime::default(),
+            since: Boottime::default(),
+            deadline: Boottime::default(),
+            max_drift_ppm: 0,
+            differences: None,
+            why: "the gate page was taken away or cut short".to_owned(),
+        }
+    }
+}
+
+/// The shortest file that has a page.
+const MIN_LEN: u64 = LEN as u64;
+
+fn field<const N: usize>(header: &[u8], at: usize) -> Option<[u8; N]> {
+    header.get(at..at + N)?.try_into().ok()
 }
 
 /// The id of this boot; none where /proc is not mounted.

@@ -115,7 +115,12 @@ fn opens_and_shuts() -> Outcome {
     kill(agent.pid(), Signal::SIGTERM)?;
     assert_eq!(ended(&mut agent)?, Some(0), "{}", host.log());
     let view = host.gate("the gate is shut", |view| view.gate == Gate::Shut)?;
-    assert_eq!(view.why, "the agent has ended");
+    assert_eq!((view.why.as_str(), view.state_name()), ("the agent has ended: it was stopped", "Ended"));
+    // What the unit does then leaves the last words as they are.
+    let shut = host.clockgate("agent").arg("--shut-gate").output()?;
+    expect(shut.status.success(), &shut)?;
+    let status = clockgate().args(["status", "--page"]).arg(host.page()).output()?;
+    expect(status.status.code() == Some(69) && texts(&status).0.contains("it was stopped ("), &status)?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use clockgate::config::Config;
 use clockgate::config::keys::KEYS;
 use clockgate::decision::{Boottime, Cause, Epoch, Gate, Offset, Snapshot, State};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::boottime;
+use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 #[path = "../examples/states.rs"]
@@ -228,6 +228,7 @@ fn proven() -> Snapshot {
         as_of: now,
         threshold: Duration::from_millis(200),
         valid_until: now + Duration::from_secs(300),
+        differences: standing(),
         max_drift_ppm: 500,
         ..Snapshot::default()
     }
@@ -243,7 +244,7 @@ fn reads() -> Outcome {
     let reader = Reader::new();
     let mut page = reader.page();
     let snapshot = proven();
-    page.publish(&snapshot);
+    page.publish(&snapshot).unwrap();
     let output = reader.read();
     let said = json(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -255,18 +256,18 @@ fn reads() -> Outcome {
     let bound = said["bound"].as_f64().unwrap();
     assert!((0.003..0.013).contains(&bound), "3 ms, growing by half a millisecond a second: {bound}");
 
-    page.publish(&Snapshot { gate: Gate::Shut, bound: None, why: "schläft".to_owned(), ..snapshot.clone() });
+    page.publish(&Snapshot { gate: Gate::Shut, bound: None, why: "schläft".to_owned(), ..snapshot.clone() }).unwrap();
     let output = reader.read();
     let said = json(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!((&said["gate"], &said["why"], &said["offset"]), (&"shut".into(), &"schläft".into(), &().into()));
 
     // A dead agent's gate: the word says open and the proof has run out.
-    page.publish(&Snapshot { valid_until: Boottime::from_nanos(1), ..snapshot.clone() });
+    page.publish(&Snapshot { valid_until: Boottime::from_nanos(1), ..snapshot.clone() }).unwrap();
     let output = reader.read();
     assert_eq!((output.status.code(), &json(&output)["gate"]), (Some(1), &"shut".into()));
 
-    page.publish(&Snapshot { gate: Gate::Unproven, ..snapshot });
+    page.publish(&Snapshot { gate: Gate::Unproven, ..snapshot }).unwrap();
     let output = reader.read();
     assert_eq!((output.status.code(), &json(&output)["gate"]), (Some(1), &"unproven".into()));
     Ok(())
@@ -281,7 +282,7 @@ fn refuses() -> Outcome {
     fs::write(reader.path(), [0; 4096]).unwrap();
     assert_eq!(reader.read().status.code(), Some(69), "no agent has been here");
 
-    reader.page().publish(&proven());
+    reader.page().publish(&proven()).unwrap();
     let good = fs::read(reader.path()).unwrap();
     for (what, at) in [("magic", 0), ("version", 8), ("boot", 16), ("an odd sequence", 36)] {
         let mut bad = good.clone();
@@ -305,10 +306,10 @@ fn is_woken() -> Outcome {
     while boottime() < deadline && !asleep().starts_with(&number) {
         std::thread::park_timeout(Duration::from_millis(5));
     }
-    page.publish(&proven());
+    page.publish(&proven()).unwrap();
     assert_eq!(waiting.wait().unwrap().code(), Some(0));
 
-    page.publish(&Snapshot::default());
+    page.publish(&Snapshot::default()).unwrap();
     let given_up = reader.command().args(["--wait", "0.2"]).output().unwrap();
     assert_eq!(given_up.status.code(), Some(75), "{given_up:?}");
     Ok(())

@@ -1,6 +1,8 @@
 //! `run`, `wait` and `status` as they are used: at a page that an agent of ours publishes, and without one.
 
 mod lab;
+#[path = "waiter/pages.rs"]
+mod pages;
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use clockgate::decision::{Cause, Epoch, Gate, Offset, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::boottime;
+use clockgate::sys::clock::{boottime, standing};
 use lab::liar::Liar;
 use lab::{CLOCKGATE, Ours, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -28,6 +30,13 @@ fn main() -> std::process::ExitCode {
         Trial::test("on_timeout_open_lets_go_and_says_so", on_timeout_open),
         Trial::test("an_unproven_gate_is_taken_unless_proof_is_required", unproven),
         Trial::test("an_expired_proof_is_shut", expired),
+        Trial::test("a_step_a_slew_and_a_sleep_since_the_proof_are_seen_without_an_agent", pages::moved_clocks),
+        Trial::test("at_a_shut_gate_an_agent_that_is_gone_is_none_and_its_last_words_are_said", pages::gone_agents),
+        Trial::test("what_stands_in_the_page_s_place_hangs_nobody", pages::strange_pages),
+        Trial::test(
+            "a_waiter_follows_a_page_that_was_made_anew_and_outlives_one_that_was_cut_short",
+            pages::page_made_anew,
+        ),
         Trial::test("a_page_of_another_version_or_cut_short_is_refused_by_name", foreign_pages),
         Trial::test("without_a_page_each_way_says_on_what_ground", without_a_page),
         Trial::test("without_a_page_a_right_server_lets_go_and_a_clock_that_is_off_is_held", servers_without_a_page),
@@ -45,6 +54,16 @@ fn main() -> std::process::ExitCode {
         "run_is_pid_1_of_an_empty_read_only_root",
         pid_1,
     ));
+    trials.push(needing(
+        lacks_root().or_else(|| lacks_program("unshare")),
+        "in_a_time_namespace_a_proof_is_what_it_is_outside",
+        pages::time_namespaces,
+    ));
+    trials.push(needing(
+        lacks_root().or_else(|| lacks_program("unshare")),
+        "on_a_full_run_nobody_is_killed_by_the_page",
+        pages::full_run,
+    ));
     trials.push(needing(lacks_program("script"), "on_a_terminal_there_is_one_live_line", live_line));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -60,6 +79,7 @@ fn proven() -> Snapshot {
         as_of: boottime(),
         threshold: Duration::from_millis(200),
         valid_until: boottime() + Duration::from_secs(300),
+        differences: standing(),
         max_drift_ppm: 500,
         ..Snapshot::default()
     }
@@ -74,7 +94,7 @@ fn page(snapshot: &Snapshot) -> Result<(tempfile::TempDir, GatePage), Failed> {
     let folder = tempfile::tempdir()?;
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
     let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
-    page.publish(snapshot);
+    page.publish(snapshot)?;
     Ok((folder, page))
 }
 
@@ -108,7 +128,7 @@ fn woken() -> Done {
     // It has said why it waits, so it is about to sleep on the word, or sleeps.
     let mut first = [0; 1];
     child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
-    page.publish(&proven());
+    page.publish(&proven())?;
     let output = child.wait_with_output()?;
     expect(output.status.success(), &output)
 }
@@ -196,7 +216,7 @@ fn an_agent_comes() -> Done {
     let mut first = [0; 1];
     child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
     let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
-    page.publish(&proven());
+    page.publish(&proven())?;
     let output = child.wait_with_output()?;
     expect(output.status.success(), &output)
 }
@@ -224,7 +244,7 @@ fn ignored_int() -> Done {
     let mut first = [0; 1];
     child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
     kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), Signal::SIGINT)?;
-    page.publish(&proven());
+    page.publish(&proven())?;
     let output = child.wait_with_output()?;
     // Signal 2 is bit 1.
     expect(texts(&output).0.trim_end().ends_with('2'), &output)
@@ -281,7 +301,7 @@ fn status() -> Done {
     let (folder, mut page) = page(&proven())?;
     let text = waiter("status", folder.path(), [""; 0]).output()?;
     expect(text.status.success() && texts(&text).0.contains("Gate: open"), &text)?;
-    page.publish(&shut());
+    page.publish(&shut())?;
     let json = waiter("status", folder.path(), ["--json"]).output()?;
     let value: serde_json::Value = serde_json::from_str(&texts(&json).0)?;
     let told = value["gate"] == "shut" && value["why"] == "resume: measuring" && value["bound_ns"].is_null();
@@ -336,11 +356,11 @@ exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --in
     ]);
     contained.arg(&root).arg(folder.path().join("public"));
     let child = waiting(&mut contained)?;
-    page.publish(&proven());
+    page.publish(&proven())?;
     let output = child.wait_with_output()?;
     expect(output.status.success() && texts(&output).0.contains("Gate: open"), &output)?;
     // As PID 1 it has no default actions: TERM has to end it all the same.
-    page.publish(&shut());
+    page.publish(&shut())?;
     let mut child = Ours(waiting(&mut contained)?);
     let children = format!("/proc/{0}/task/{0}/children", child.0.id());
     let inner = std::fs::read_to_string(children)?.trim().parse().map_err(|_| "no child")?;

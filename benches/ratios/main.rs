@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clockgate::decision::Boottime;
 use clockgate::publish::gate_page::GatePage;
 
 #[path = "../../tests/uml/lab/mod.rs"]
@@ -46,7 +47,8 @@ fn measure() -> Result {
     let daemons = Daemons::start(&folder.path().join("idle"))?;
     let mut table = Table::new(&["what", "clockgate", "beside it", "ratio", "goal"]);
     let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
-    page.publish(&proven());
+    page.alive(Boottime::NEVER)?;
+    page.publish(&proven())?;
     open::measure(folder.path(), &daemons, &mut table)?;
     // The others go on for longer than it has to be watched, and it is not asked for anything meanwhile.
     let idle = Idle::watch(&daemons)?;

@@ -45,10 +45,10 @@ pub fn measure(folder: &Path, page: &mut GatePage, table: &mut Table) -> Result 
     let (mut own, mut own_bare) = (0, 0);
     for (count, rounds) in ROUNDS {
         let mut gate = || {
-            page.publish(&Snapshot { gate: Gate::Shut, ..proven() });
+            page.publish(&Snapshot { gate: Gate::Shut, ..proven() })?;
             let waiters = Waiters::start(count, &log, at_the_gate)?;
             own = waiters.private_kib();
-            waiters.ended_after(|| page.publish(&proven()))
+            waiters.ended_after(|| drop(page.publish(&proven())))
         };
         let futex = || {
             bare.store_u32(0, 0);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clockgate::decision::{Epoch, Gate, Snapshot};
-use clockgate::sys::clock::boottime;
+use clockgate::sys::clock::{boottime, standing};
 
 pub mod machine;
 
@@ -111,7 +111,9 @@ pub fn proven() -> Snapshot {
         gate: Gate::Proven,
         epoch: Epoch::new(1),
         bound: Some(Duration::from_millis(2)),
+        threshold: Duration::from_millis(200),
         valid_until: boottime() + Duration::from_secs(3600),
+        differences: standing(),
         ..Snapshot::default()
     }
 }

@@ -236,7 +236,7 @@ pub(super) fn heed_authority(corrector: &Corrector, config: &Config) {
 }
 
 /// An error with its causes, in one line.
-fn in_words(error: &dyn std::error::Error) -> String {
+pub(super) fn in_words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

@@ -1,6 +1,6 @@
 //! `clockgate agent`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
@@ -11,6 +11,7 @@ use crate::cli::Error;
 use crate::config::Config;
 use crate::disruption::signal;
 use crate::exit::Exit;
+use crate::page;
 use crate::publish::{clockbound, gate_page};
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ impl Args {
         if self.shut_gate {
             return self.shut();
         }
-        let config = super::load(&self.root)?;
+        let config = super::load(&self.root).inspect_err(|error| self.last_words(error))?;
         super::runtime()?.block_on(async {
             let uncaught = |e| Error::caused(Exit::Bug, "cannot catch HUP, TERM and INT", e);
             let (shutdown, hangups) = (signal::shutdown().map_err(uncaught)?, signal::hangups().map_err(uncaught)?);
@@ -46,6 +47,15 @@ impl Args {
         })
     }
 
+    /// An agent that does not start says so where people look; where the configuration is wrong, its usual place has to do.
+    fn last_words(&self, error: &Error) {
+        if self.root == Path::new("/") {
+            // As somebody who may not write there, or beside an agent that lives, there is nothing to be said on the page.
+            let _ =
+                gate_page::last_words(Path::new(page::DIRECTORY), &format!("it did not start: {}", one_line(error)));
+        }
+    }
+
     /// Shuts what a dead agent left open, each thing for itself.
     fn shut(&self) -> Result<Exit, Error> {
         // A gate has to be shut whatever is wrong with the configuration that the agent ended by.
@@ -53,7 +63,10 @@ impl Args {
             error!("{error}; shutting the gate in its usual place");
             Config { root: self.root.clone(), ..Config::default() }
         });
-        let gate = gate_page::shut(&config.page);
+        // systemd.exec(5): `exit-code`, `signal`, `watchdog`, `oom-kill`; not there where a person calls us.
+        let how =
+            std::env::var("SERVICE_RESULT").map_or(String::new(), |result| format!(" (service result: {result})"));
+        let gate = gate_page::shut(&config.page, &format!("it was killed, or said nothing of its end{how}"));
         if config.clockbound.enabled {
             clockbound::shut(&config.clockbound.path, &config.root)
                 .map_err(|e| Error::caused(Exit::StillShut, "ClockBound's clients were not told", e))?;
@@ -74,4 +87,8 @@ async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Config>
             Err(error) => error!("{error}; the old one stays"),
         }
     }
+}
+
+fn one_line(error: &Error) -> String {
+    error.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }

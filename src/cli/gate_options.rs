@@ -78,11 +78,14 @@ impl GateOptions {
 pub fn refused(refusal: Refusal) -> Error {
     let (exit, advice) = match &refusal {
         Refusal::StillShut { .. } => (Exit::StillShut, "; `clockgate status` and the agent's log say more"),
+        // There is nobody whom `status` could ask.
+        Refusal::StillUnproven { .. } => (Exit::StillShut, ""),
         Refusal::NoAgent { .. } | Refusal::Page(_) => (Exit::NoAgent, ""),
     };
     let message = format!("{refusal}{advice}");
     match refusal {
-        Refusal::StillShut { .. } => Error::new(exit, message),
-        Refusal::NoAgent { source, .. } | Refusal::Page(source) => Error::caused(exit, message, source),
+        Refusal::StillShut { .. } | Refusal::StillUnproven { .. } => Error::new(exit, message),
+        Refusal::NoAgent { source, .. } => Error::caused(exit, message, source),
+        Refusal::Page(source) => Error::caused(exit, message, source),
     }
 }

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::Error;
-use crate::decision::{Boottime, Gate, Offset, drift, nanos_u64};
+use crate::decision::{Boottime, Gate, Offset, nanos_u64};
 use crate::exit::Exit;
-use crate::page::{self, Page, View};
-use crate::sys::clock::boottime;
+use crate::page::{self, Agent, Page, View};
 use crate::waiter::oci::{self, Waiting};
 
 #[derive(Debug, clap::Args)]
@@ -21,28 +20,25 @@ pub struct Args {
 }
 
 impl Args {
-    /// Performs the verb: 0 when the gate is open on a proof, 1 when it is not.
+    /// Performs the verb: 0 when the gate is open on a proof, 69 where its agent is gone, 1 when it is not open on a proof.
     pub fn run(self) -> Result<Exit, Error> {
         let page = Page::open(&self.page).map_err(|e| Error::caused(Exit::NoAgent, "no gate to report on", e))?;
         let view = page.read();
-        let now = boottime();
         let held = oci::waiting(Path::new("/proc"));
         if self.json {
-            println!("{}", json(&view, now, &held))
+            println!("{}", json(&view, &held))
         } else {
-            print!("{}", text(&view, now, &held))
+            print!("{}", text(&view, &held))
         }
-        Ok(if view.gate == Gate::Proven { Exit::Ok } else { Exit::No })
+        Ok(match view.gate {
+            Gate::Proven => Exit::Ok,
+            Gate::Shut | Gate::Unproven if view.agent.is_gone() => Exit::NoAgent,
+            Gate::Shut | Gate::Unproven => Exit::No,
+        })
     }
 }
 
-/// The bound as it stands now: grown since the question.
-fn bound_now(view: &View, now: Boottime) -> Option<u64> {
-    let bound = view.bound?;
-    Some(nanos_u64(bound.saturating_add(drift(now.since(view.as_of), view.max_drift_ppm))))
-}
-
-fn json(view: &View, now: Boottime, held: &[Waiting]) -> serde_json::Value {
+fn json(view: &View, held: &[Waiting]) -> serde_json::Value {
     serde_json::json!({
         "version": 1,
         "gate": view.gate.to_string(),
@@ -52,26 +48,43 @@ fn json(view: &View, now: Boottime, held: &[Waiting]) -> serde_json::Value {
         "why": view.why,
         "offset_ns": view.offset.map(Offset::as_nanos),
         "bound_ns": view.bound.map(nanos_u64),
-        "bound_now_ns": bound_now(view, now),
+        "bound_now_ns": view.bound_now.map(nanos_u64),
         "as_of_boottime_ns": view.as_of.as_nanos(),
         "since_boottime_ns": view.since.as_nanos(),
         "valid_until_boottime_ns": view.valid_until.as_nanos(),
         "threshold_ns": nanos_u64(view.threshold),
-        "now_boottime_ns": now.as_nanos(),
+        "now_boottime_ns": view.now.as_nanos(),
+        "agent": agent(view),
         "held": held.iter().map(Waiting::json).collect::<Vec<_>>(),
     })
 }
 
-fn text(view: &View, now: Boottime, held: &[Waiting]) -> String {
+/// How the agent behind the page fares.
+const fn agent(view: &View) -> &'static str {
+    match view.agent {
+        Agent::Alive => "alive",
+        Agent::Starting => "starting",
+        Agent::Ended { .. } => "ended",
+        Agent::Silent { .. } => "silent",
+        Agent::PageGone => "page-gone",
+    }
+}
+
+fn text(view: &View, held: &[Waiting]) -> String {
+    let now = view.now;
     let mut lines = vec![
         ("Gate", view.gate.to_string()),
         ("State", view.state_name().to_owned()),
         ("Epoch", format!("{}, {} s old, cause: {}", view.epoch, now.since(view.since).as_secs(), view.cause_name())),
     ];
-    if !view.why.is_empty() {
+    // The last words of an agent are what there is to say of it.
+    if !view.why.is_empty() && !matches!(view.agent, Agent::Ended { .. }) {
         lines.push(("Why", view.why.clone()));
     }
-    if let (Some(offset), Some(bound)) = (view.offset, bound_now(view, now)) {
+    if let Some(absence) = view.absence() {
+        lines.push(("Agent", absence));
+    }
+    if let (Some(offset), Some(bound)) = (view.offset, view.bound_now.map(nanos_u64)) {
         let age = now.since(view.as_of).as_secs();
         lines.push(("Offset", format!("{offset} ({age} s ago; positive: our clock is behind)")));
         lines.push(("Bound", format!("{:.3} ms now, threshold {} ms", bound as f64 / 1e6, view.threshold.as_millis())));

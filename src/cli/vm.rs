@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::notify::sentence;
 use crate::cli::{Error, moment};
-use crate::decision::{Boottime, Gate, Realtime, drift, forward};
+use crate::decision::{Boottime, Gate, Realtime, forward};
 use crate::disruption::notify::What;
 use crate::disruption::vsock::wire::{ANSWER_MOST, PORT, Reply, Request, Time, greeted};
 use crate::duration;
@@ -239,11 +239,10 @@ fn own_bound(directory: &Path) -> Result<Duration, Error> {
     let unproven = |why: String| Error::new(Exit::StillShut, format!("{why}: {ADVICE}"));
     match Page::open(directory).map(|page| page.read()) {
         Ok(view) if view.gate == Gate::Proven => {
-            let grown = drift(boottime().since(view.as_of), view.max_drift_ppm);
-            view.bound.map(|bound| bound + grown).ok_or_else(|| unproven("this host's clock has no bound".to_owned()))
+            view.bound_now.ok_or_else(|| unproven("this host's clock has no bound".to_owned()))
         }
         Ok(view) => Err(unproven(format!("this host's own gate is {}", view.gate))),
-        Err(page::Error::Absent(_)) => match adjtimex::read() {
+        Err(error) if error.is_absence() => match adjtimex::read() {
             Ok(clock) => clock.claim().ok_or_else(|| unproven("nobody vouches for this host's clock".to_owned())),
             Err(error) => Err(Error::caused(Exit::Bug, "the kernel does not tell of its clock", error)),
         },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::state::Trouble;
-use super::time::{Boottime, Clocks, drift};
+use super::time::{Boottime, Clocks, Differences, drift};
 
 /// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one: as
 /// often as a server may be asked for long, and as the shortest pause that one asks for by the kiss code RATE.
@@ -168,6 +168,8 @@ impl Reason {
 pub(super) struct Proof {
     pub(super) bound: Duration,
     pub(super) as_of: Boottime,
+    /// How the clocks stood to one another when it was made: whoever reads the page judges by them.
+    pub(super) differences: Differences,
     pub(super) drift_ppm: u32,
     pub(super) valid_until: Boottime,
     pub(super) remeasure: Boottime,

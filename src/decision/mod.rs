@@ -31,4 +31,4 @@ pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Wa
 pub use reckoning::{Reckoned, Reckoning};
 pub use snapshot::{Gate, Snapshot};
 pub use state::{Class, State, Trouble};
-pub use time::{Boottime, Clocks, Epoch, Offset, Realtime, Round, drift, forward, nanos_u64};
+pub use time::{Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, drift, forward, nanos_u64};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::event::Cause;
-use super::time::{Boottime, Epoch, Offset};
+use super::time::{Boottime, Differences, Epoch, Offset};
 
 /// The gate word of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub valid_until: Boottime,
     /// When the deadline's policy applies; zero when nothing waits for it.
     pub deadline: Boottime,
+    /// How the clocks stood to one another at the proof; means nothing without one.
+    pub differences: Differences,
     /// The rate the bound grows at, parts per million.
     pub max_drift_ppm: u32,
     /// Whether two references or an authenticated one stand behind the proof, at once or one after the other, or an RTC that ran through.

@@ -119,6 +119,8 @@ impl State {
             4 => "Synchronized",
             5 => "FreeRunning",
             6 => "GaveUp",
+            // The last word of an agent, on the page alone.
+            7 => "Ended",
             _ => "of a later version",
         }
     }

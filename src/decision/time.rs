@@ -26,6 +26,12 @@ impl Boottime {
         self.0
     }
 
+    /// The reading of a clock that said 1970 at boot: what `CLOCK_REALTIME` differs from by `real_minus_boot`.
+    #[must_use]
+    pub const fn as_realtime(self) -> Realtime {
+        Realtime::from_nanos(if self.0 > i64::MAX as u64 { i64::MAX } else { self.0.cast_signed() })
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -260,6 +266,30 @@ pub struct Clocks {
     pub asleep: Duration,
     /// `CLOCK_REALTIME`: what the system believes, right or wrong.
     pub real: Realtime,
+}
+
+/// How the clocks stand to one another: each difference moves for one reason alone, so that each of the three is a witness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// `REALTIME − BOOTTIME`: moved by whoever sets the clock; a slew moves both alike.
+    pub real_minus_boot: Offset,
+    /// `BOOTTIME − MONOTONIC`: the time asleep since boot, as the kernel counted it.
+    pub boot_minus_mono: Duration,
+    /// `MONOTONIC − MONOTONIC_RAW`: what the clock's rate was bent by since boot, slews included.
+    pub mono_minus_raw: Offset,
+}
+
+impl Clocks {
+    /// How they stand to one another.
+    #[must_use]
+    pub fn differences(&self) -> Differences {
+        let since_boot = self.boot.since(Boottime::default());
+        Differences {
+            real_minus_boot: self.real - self.boot.as_realtime(),
+            boot_minus_mono: self.asleep,
+            mono_minus_raw: forward(since_boot) - forward(self.asleep) - forward(self.raw),
+        }
+    }
 }
 
 /// What a clock can lose or win in `elapsed` at `ppm` parts per million.

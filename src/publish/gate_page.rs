@@ -3,13 +3,18 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::decision::{Epoch, Gate, Snapshot, nanos_u64};
-use crate::page::{FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
+use crate::decision::{Boottime, Differences, Epoch, Gate, Snapshot, nanos_u64};
+use crate::page::{ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
+use crate::sys::clock::boottime;
 use crate::sys::futex;
 use crate::sys::mapping::{LEN, WritableMapping};
+
+/// An agent that starts says that it lives before that.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why the page cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +28,14 @@ pub struct Error {
 /// The page, locked against a second agent for as long as it lives.
 #[derive(Debug)]
 pub struct GatePage {
+    path: PathBuf,
+    file: File,
     mapping: WritableMapping,
     sequence: u32,
+    boot_id: [u8; 16],
+    /// What was published last: where somebody takes the page away, it is written anew.
+    last: Snapshot,
+    alive_until: Boottime,
     _lock: nix::fcntl::Flock<File>,
 }
 
@@ -34,40 +45,18 @@ impl GatePage {
     /// # Errors
     /// [`Error`], also when another agent holds the page.
     pub fn open(directory: &Path) -> Result<(Self, Epoch), Error> {
-        let path = directory.join(FILE);
-        let failed = |what| {
-            let path = path.clone();
-            move |source| Error { what, path, source }
-        };
-        // The lock is on a file of its own beside the folder: a container, which may open the page, could hold a lock on it.
-        let lock_path = directory.with_extension("lock");
-        make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
-        let lock = lock(&lock_path).map_err(|source| Error {
-            what: "lock (is another agent running?)",
-            path: lock_path,
-            source,
-        })?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .mode(0o644)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(&path)
-            .map_err(failed("open"))?;
-        // Readers are everybody, whatever the umask.
-        file.set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed("make readable"))?;
-        if file.metadata().map_err(failed("look at"))?.len() != LEN as u64 {
-            file.set_len(LEN as u64).map_err(failed("lay"))?;
-        }
-        let mapping = WritableMapping::new(&file).map_err(failed("map"))?;
-        let mut page = Self { mapping, sequence: 0, _lock: lock };
+        let mut page = Self::locked(directory)?;
         let epoch = page.adopt();
         Ok((page, epoch))
     }
 
     /// Publishes the snapshot: a gate that shuts is shut before anything else is written, one that opens is opened last.
-    pub fn publish(&mut self, snapshot: &Snapshot) {
+    ///
+    /// # Errors
+    /// [`Error`] where the page was taken away and cannot be made anew.
+    pub fn publish(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.last.clone_from(snapshot);
+        self.mend()?;
         let word = snapshot.gate as u32;
         let before = self.mapping.reader().load_u32(at::GATE);
         if snapshot.gate == Gate::Shut {
@@ -79,27 +68,103 @@ impl GatePage {
             // Fails for no mapped word; and nobody sleeps for longer than it takes to look again.
             drop(futex::wake_all(&self.mapping, at::GATE));
         }
+        Ok(())
+    }
+
+    /// Says that the agent lives, and will have said so again by `until`.
+    ///
+    /// # Errors
+    /// As [`GatePage::publish`].
+    pub fn alive(&mut self, until: Boottime) -> Result<(), Error> {
+        self.alive_until = until;
+        if self.mend()? {
+            return self.publish(&self.last.clone());
+        }
+        self.write(|page| page.mapping.store_u64(at::ALIVE_UNTIL, until.as_nanos()));
+        Ok(())
+    }
+
+    /// The last words, which stay: the gate is shut, and why.
+    ///
+    /// # Errors
+    /// As [`GatePage::publish`].
+    pub fn end(&mut self, why: &str) -> Result<(), Error> {
+        self.alive_until = boottime();
+        let last = Snapshot {
+            state: ENDED,
+            gate: Gate::Shut,
+            why: format!("the agent has ended: {why}"),
+            ..self.last.clone()
+        };
+        self.publish(&last)
+    }
+
+    /// Opens or lays the page as the only one who writes it, and leaves it as it is.
+    fn locked(directory: &Path) -> Result<Self, Error> {
+        // The lock is on a file of its own beside the folder: a container, which may open the page, could hold a lock on it.
+        let lock_path = directory.with_extension("lock");
+        make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
+        let lock = lock(&lock_path).map_err(|source| Error {
+            what: "lock (is another agent running?)",
+            path: lock_path,
+            source,
+        })?;
+        let path = directory.join(FILE);
+        let file = lay(&path)?;
+        let mapping =
+            WritableMapping::new(&file).map_err(|source| Error { what: "map", path: path.clone(), source })?;
+        let (boot_id, last, alive_until) = (boot_id().unwrap_or_default(), Snapshot::default(), Boottime::default());
+        Ok(Self { path, file, mapping, sequence: 0, boot_id, last, alive_until, _lock: lock })
     }
 
     /// Takes over what the last agent left: repairs the lock, shuts the gate, continues the epoch of this boot.
     fn adopt(&mut self) -> Epoch {
-        let (old_magic, old_epoch) =
-            (self.mapping.reader().load_u64(at::MAGIC), self.mapping.reader().load_u64(at::EPOCH));
-        let id = boot_id().unwrap_or_default();
-        let same_boot = old_magic == MAGIC
-            && self.words(at::BOOT_ID, &id).all(|(at, word)| self.mapping.reader().load_u64(at) == word);
+        let epoch = if self.is_of_this_boot() { self.mapping.reader().load_u64(at::EPOCH) } else { 0 };
+        let epoch = Epoch::new(epoch);
+        self.last = Snapshot { epoch, why: "the agent is starting".to_owned(), ..Snapshot::default() };
+        self.alive_until = boottime() + STARTS_WITHIN;
+        self.write_whole();
+        epoch
+    }
+
+    /// Everything, the header last; the gate is shut.
+    fn write_whole(&mut self) {
         self.sequence = self.mapping.reader().load_u32(at::SEQUENCE) & !1;
-        let epoch = Epoch::new(if same_boot { old_epoch } else { 0 });
         self.mapping.store_u32(at::GATE, Gate::Shut as u32);
         self.write(|page| {
-            page.store_bytes(at::BOOT_ID, &id);
-            page.store_fields(&Snapshot { epoch, why: "the agent is starting".to_owned(), ..Snapshot::default() });
+            page.store_bytes(at::BOOT_ID, &page.boot_id);
+            page.store_fields(&page.last);
             page.mapping.store_u32(at::SIZE, u32::try_from(at::END).unwrap_or(0));
             page.mapping.store_u32(at::VERSION, VERSION);
             page.mapping.store_u64(at::MAGIC, MAGIC);
         });
         drop(futex::wake_all(&self.mapping, at::GATE));
-        epoch
+    }
+
+    /// Whether somebody had cut the page short or taken it away; then there is a whole one again, shut.
+    fn mend(&mut self) -> Result<bool, Error> {
+        let found = self.file.metadata();
+        if found.is_ok_and(|found| found.len() >= LEN as u64 && found.nlink() > 0) {
+            return Ok(false);
+        }
+        // Behind the end of a file that was cut short there is nothing to store into: the kernel would end us (SIGBUS).
+        if let Some(directory) = self.path.parent() {
+            make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
+        }
+        self.file = lay(&self.path)?;
+        self.mapping = WritableMapping::new(&self.file).map_err(|source| Error {
+            what: "map",
+            path: self.path.clone(),
+            source,
+        })?;
+        self.write_whole();
+        Ok(true)
+    }
+
+    fn is_of_this_boot(&self) -> bool {
+        let page = self.mapping.reader();
+        page.load_u64(at::MAGIC) == MAGIC
+            && self.words(at::BOOT_ID, &self.boot_id).all(|(at, word)| page.load_u64(at) == word)
     }
 
     /// Writes inside the sequence lock.
@@ -123,6 +188,11 @@ impl GatePage {
         page.store_u64(at::SINCE, snapshot.since.as_nanos());
         page.store_u64(at::DEADLINE, snapshot.deadline.as_nanos());
         page.store_u32(at::MAX_DRIFT, snapshot.max_drift_ppm);
+        page.store_u64(at::ALIVE_UNTIL, self.alive_until.as_nanos());
+        let Differences { real_minus_boot, boot_minus_mono, mono_minus_raw } = snapshot.differences;
+        page.store_u64(at::REAL_MINUS_BOOT, real_minus_boot.as_nanos().cast_unsigned());
+        page.store_u64(at::BOOT_MINUS_MONO, nanos_u64(boot_minus_mono));
+        page.store_u64(at::MONO_MINUS_RAW, mono_minus_raw.as_nanos().cast_unsigned());
         let mut why = [0; WHY_LEN];
         let text = &snapshot.why[..snapshot.why.floor_char_boundary(WHY_LEN)];
         why[..text.len()].copy_from_slice(text.as_bytes());
@@ -143,12 +213,58 @@ impl GatePage {
     }
 }
 
-/// Shuts the gate of an agent that is gone; nothing to do where it left no page.
+/// Shuts the gate of an agent that is gone, unless its own last words are there; nothing to do where it left no page.
 ///
 /// # Errors
 /// [`Error`], also when an agent is alive after all: its gate is its own.
-pub fn shut(directory: &Path) -> Result<(), Error> {
-    if directory.join(FILE).exists() { GatePage::open(directory).map(|_| ()) } else { Ok(()) }
+pub fn shut(directory: &Path, why: &str) -> Result<(), Error> {
+    if !directory.join(FILE).exists() {
+        return Ok(());
+    }
+    let mut page = GatePage::locked(directory)?;
+    if page.is_of_this_boot() && page.mapping.reader().load_u32(at::STATE) == ENDED {
+        return Ok(());
+    }
+    page.adopt();
+    page.end(why)
+}
+
+/// The last words of an agent that could not start.
+///
+/// # Errors
+/// [`Error`], also when another agent is alive: the page is its own.
+pub fn last_words(directory: &Path, why: &str) -> Result<(), Error> {
+    let (mut page, _) = GatePage::open(directory)?;
+    page.end(why)
+}
+
+/// The page as a file that has its memory: on a full /run, storing into a hole would end us, and everybody who reads it (SIGBUS).
+fn lay(path: &Path) -> Result<File, Error> {
+    let failed = |what| move |source| Error { what, path: path.to_owned(), source };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .mode(0o644)
+        // Whatever stands in its place, a FIFO too, keeps nobody waiting.
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)
+        .map_err(failed("open"))?;
+    let found = file.metadata().map_err(failed("look at"))?;
+    if !found.is_file() {
+        let source = io::Error::other("something that is no regular file stands in the page's place");
+        return Err(failed("use")(source));
+    }
+    // Readers are everybody, whatever the umask.
+    file.set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed("make readable"))?;
+    if found.len() != LEN as u64 {
+        file.set_len(LEN as u64).map_err(failed("lay"))?;
+    }
+    match nix::fcntl::posix_fallocate(&file, 0, LEN as libc::off_t) {
+        // Not every file system can; those that hold /run can.
+        Ok(()) | Err(nix::errno::Errno::EOPNOTSUPP) => Ok(file),
+        Err(errno) => Err(failed("allocate (is the file system full?)")(errno.into())),
+    }
 }
 
 fn make(directory: &Path) -> io::Result<()> {
@@ -167,108 +283,4 @@ fn lock(path: &Path) -> io::Result<nix::fcntl::Flock<File>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decision::{Boottime, Cause, Offset};
-    use crate::page::{self, Page};
-    use crate::sys::clock::boottime;
-    use std::time::Duration;
-
-    fn proven() -> Snapshot {
-        Snapshot {
-            state: 4,
-            gate: Gate::Proven,
-            epoch: Epoch::new(7),
-            cause: Cause::Resume { slept: Duration::from_secs(12) },
-            offset: Some(Offset::from_nanos(-5)),
-            bound: Some(Duration::from_millis(3)),
-            as_of: boottime(),
-            threshold: Duration::from_millis(200),
-            valid_until: boottime() + Duration::from_secs(100),
-            max_drift_ppm: 500,
-            ..Snapshot::default()
-        }
-    }
-
-    #[test]
-    fn a_reader_sees_what_was_published() -> Result<(), Box<dyn std::error::Error>> {
-        let directory = tempfile::tempdir()?;
-        let (mut writer, _) = GatePage::open(directory.path())?;
-        writer.publish(&proven());
-        let view = Page::open(directory.path())?.read();
-        assert_eq!(
-            (view.gate, view.epoch, view.cause_name(), view.state_name()),
-            (Gate::Proven, 7, "resume", "Synchronized")
-        );
-        assert_eq!((view.offset, view.bound), (Some(Offset::from_nanos(-5)), Some(Duration::from_millis(3))));
-        let why = "ä".repeat(WHY_LEN);
-        writer.publish(&Snapshot { gate: Gate::Shut, why: why.clone(), ..proven() });
-        let view = Page::open(directory.path())?.read();
-        assert_eq!((view.gate, view.why), (Gate::Shut, why[..WHY_LEN].to_owned()));
-        Ok(())
-    }
-
-    #[test]
-    fn a_proof_that_has_expired_is_shut() -> Result<(), Box<dyn std::error::Error>> {
-        let directory = tempfile::tempdir()?;
-        let (mut writer, _) = GatePage::open(directory.path())?;
-        writer.publish(&Snapshot { valid_until: Boottime::from_nanos(1), ..proven() });
-        assert_eq!(Page::open(directory.path())?.read().gate, Gate::Shut);
-        Ok(())
-    }
-
-    #[test]
-    fn a_starting_agent_shuts_repairs_and_continues_the_epoch() -> Result<(), Box<dyn std::error::Error>> {
-        let directory = tempfile::tempdir()?;
-        let (mut writer, first) = GatePage::open(directory.path())?;
-        assert_eq!(first, Epoch::new(0));
-        writer.publish(&proven());
-        // Killed inside the lock.
-        writer.mapping.store_u32(at::SEQUENCE, writer.sequence + 1);
-        let reader = Page::open(directory.path())?;
-        assert_eq!(reader.read().gate, Gate::Shut);
-        drop(writer);
-        let (mut writer, epoch) = GatePage::open(directory.path())?;
-        assert_eq!((epoch, reader.read().gate), (Epoch::new(7), Gate::Shut));
-        writer.publish(&proven());
-        assert_eq!(reader.read().gate, Gate::Proven, "the same inode");
-        Ok(())
-    }
-
-    #[test]
-    fn a_second_agent_is_refused() -> Result<(), Box<dyn std::error::Error>> {
-        let directory = tempfile::tempdir()?;
-        let _first = GatePage::open(directory.path())?;
-        assert!(GatePage::open(directory.path()).is_err_and(|e| e.to_string().contains("another agent")));
-        Ok(())
-    }
-
-    #[test]
-    fn foreign_short_and_absent_pages_are_told_apart() -> Result<(), Box<dyn std::error::Error>> {
-        let directory = tempfile::tempdir()?;
-        let open = || Page::open(directory.path());
-        assert!(matches!(open(), Err(page::Error::Absent(_))));
-        let path = directory.path().join(FILE);
-        // An agent is about to begin: it has made the file, or has written all but the first word.
-        std::fs::write(&path, "")?;
-        assert!(matches!(open(), Err(page::Error::Absent(_))));
-        let mut begun = [0; LEN];
-        begun[8..12].copy_from_slice(&VERSION.to_ne_bytes());
-        std::fs::write(&path, begun)?;
-        assert!(matches!(open(), Err(page::Error::Absent(_))));
-        std::fs::write(&path, "CLKGATE\0")?;
-        assert!(matches!(open(), Err(page::Error::Foreign { .. })));
-        std::fs::write(&path, [1; LEN])?;
-        assert!(matches!(open(), Err(page::Error::Foreign { .. })));
-        let mut later = [0; LEN];
-        later[..8].copy_from_slice(&MAGIC.to_ne_bytes());
-        later[8..12].copy_from_slice(&2_u32.to_ne_bytes());
-        std::fs::write(&path, later)?;
-        assert!(open().is_err_and(|e| e.to_string().contains("its version is 2")));
-        // Of our version, and of another boot.
-        later[8..12].copy_from_slice(&VERSION.to_ne_bytes());
-        std::fs::write(&path, later)?;
-        assert!(matches!(open(), Err(page::Error::Absent(_))));
-        Ok(())
-    }
-}
+mod tests;

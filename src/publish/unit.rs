@@ -38,10 +38,13 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// systemd's watchdog; never due where the unit has none.
+/// How long an agent without a watchdog may be silent.
+const SILENT_AT_MOST: Duration = Duration::from_secs(120);
+
+/// The sign of life, to systemd's watchdog where the unit has one, and to those who read the page.
 #[derive(Debug)]
 pub struct Watchdog {
-    every: Duration,
+    limit: Duration,
     next: Boottime,
 }
 
@@ -49,10 +52,8 @@ impl Watchdog {
     /// Due at once, and then twice in the time that `WATCHDOG_USEC` allows, as sd_watchdog_enabled(3) advises.
     #[must_use]
     pub fn new(now: Boottime) -> Self {
-        match sd_notify::watchdog_enabled() {
-            Some(limit) => Self { every: (limit / 2).max(Duration::from_millis(1)), next: now },
-            None => Self { every: Duration::ZERO, next: Boottime::NEVER },
-        }
+        let limit = sd_notify::watchdog_enabled().unwrap_or(SILENT_AT_MOST);
+        Self { limit: limit.max(Duration::from_millis(2)), next: now }
     }
 
     /// When it is due: for the alarm that rings anyway, since a timer of its own would wake the agent once more.
@@ -61,12 +62,14 @@ impl Watchdog {
         self.next
     }
 
-    /// Says WATCHDOG=1 if it is due.
-    pub fn alive(&mut self, now: Boottime) {
-        if now >= self.next {
+    /// Says WATCHDOG=1 if it is due; then the page is told until when it will have been said again.
+    #[must_use]
+    pub fn alive(&mut self, now: Boottime) -> Option<Boottime> {
+        (now >= self.next).then(|| {
             tell(&[NotifyState::Watchdog]);
-            self.next = now + self.every;
-        }
+            self.next = now + self.limit / 2;
+            now + self.limit
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::decision::{Boottime, Realtime};
-use crate::sys::clock::{Standing, boottime, standing};
+use crate::decision::{Boottime, Differences, Realtime};
+use crate::sys::clock::{boottime, standing};
 use crate::sys::step::NOISE;
 
 /// A step or a sleep in the middle of it voids a question; another one comes too late for the next.
@@ -28,18 +28,14 @@ pub fn undisturbed<T>(ask: impl Fn() -> T) -> Option<(Moment, T)> {
         let as_of = boottime();
         let answer = ask();
         let took = boottime().since(as_of);
-        let local = boot_as_realtime(as_of) + before.real_minus_boot;
+        let local = as_of.as_realtime() + before.real_minus_boot;
         is_same(before, standing()).then_some((Moment { as_of, local, took }, answer))
     })
 }
 
-fn is_same(before: Standing, after: Standing) -> bool {
+fn is_same(before: Differences, after: Differences) -> bool {
     (after.real_minus_boot - before.real_minus_boot).abs() <= NOISE
         && after.boot_minus_mono.abs_diff(before.boot_minus_mono) <= NOISE
-}
-
-fn boot_as_realtime(at: Boottime) -> Realtime {
-    Realtime::from_nanos(i64::try_from(at.as_nanos()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -57,8 +53,8 @@ mod tests {
     #[test]
     fn a_step_and_a_sleep_in_between_are_seen() {
         let before = standing();
-        let stepped = Standing { real_minus_boot: before.real_minus_boot + Offset::from_secs(1), ..before };
-        let slept = Standing { boot_minus_mono: before.boot_minus_mono + Duration::from_secs(1), ..before };
+        let stepped = Differences { real_minus_boot: before.real_minus_boot + Offset::from_secs(1), ..before };
+        let slept = Differences { boot_minus_mono: before.boot_minus_mono + Duration::from_secs(1), ..before };
         assert!(is_same(before, before) && !is_same(before, stepped) && !is_same(before, slept));
     }
 }

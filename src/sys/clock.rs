@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::decision::{Boottime, Clocks, Offset, Realtime};
+use super::time_namespace::Shift;
+use crate::decision::{Boottime, Clocks, Differences, Realtime};
 
-/// The most attempts to read several clocks as if at once.
-const ATTEMPTS: usize = 5;
+/// Clocks that were read within so long were read at once.
+const AT_ONCE: Duration = Duration::from_micros(1);
+/// How often to try that.
+const ATTEMPTS: u32 = 5;
 
 /// `CLOCK_BOOTTIME`: time since boot, asleep or awake.
 #[must_use]
@@ -44,57 +47,62 @@ fn nanos(clock: ClockId) -> i64 {
     clock_gettime(clock).map_or(0, |t| t.tv_sec().saturating_mul(1_000_000_000).saturating_add(t.tv_nsec()))
 }
 
-/// Every clock as if at once; MONOTONIC_RAW within a microsecond of the others where nobody interrupts.
+/// Every clock as if at once: the narrowest of several attempts, within a microsecond where nobody interrupts.
 #[must_use]
 pub fn clocks() -> Clocks {
-    let Standing { real_minus_boot, boot_minus_mono } = standing();
-    let (boot, raw) = (boottime(), Duration::from_nanos(monotonic_raw_nanos()));
-    let since_boot = i64::try_from(boot.as_nanos()).unwrap_or(i64::MAX);
-    Clocks { boot, raw, asleep: boot_minus_mono, real: Realtime::from_nanos(since_boot) + real_minus_boot }
+    clocks_of_the_host(Shift::default()).0
 }
 
-/// How the clocks stand to one another; none of this changes but by a step or a sleep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// `REALTIME − BOOTTIME`: changed by whoever sets the clock, by nothing else.
-    pub real_minus_boot: Offset,
-    /// `BOOTTIME − MONOTONIC`: the time asleep since boot.
-    pub boot_minus_mono: Duration,
-}
-
-/// Reads three clocks as if at once: within a microsecond where nobody interrupts.
+/// How the clocks stand to one another; none of this changes but by a step, a slew or a sleep.
 #[must_use]
-pub fn standing() -> Standing {
-    narrowest(|| {
-        let before = nanos(ClockId::CLOCK_MONOTONIC);
-        let real = nanos(ClockId::CLOCK_REALTIME);
-        let boot = nanos(ClockId::CLOCK_BOOTTIME);
-        let after = nanos(ClockId::CLOCK_MONOTONIC);
-        let middle = before + (after - before) / 2;
-        let asleep = u64::try_from(boot - middle).unwrap_or(0);
-        let standing = Standing {
-            real_minus_boot: Offset::from_nanos(real - boot),
-            boot_minus_mono: Duration::from_nanos(asleep),
-        };
-        (Duration::from_nanos((after - before).unsigned_abs()), standing)
-    })
+pub fn standing() -> Differences {
+    clocks().differences()
 }
 
-/// The narrowest of several attempts to read clocks as if at once, each with the time it took. Two that took about as long were
-/// not interrupted, and there is no third: where the clocks are not read in the vDSO (vdso(7)) each costs a system call or two.
-pub fn narrowest<T>(attempt: impl Fn() -> (Duration, T)) -> T {
+/// Every clock as the host has it, seen from a time namespace that shifts them by `shift`; and how long it took to read them:
+/// what they tell of one another is uncertain by so much.
+#[must_use]
+pub fn clocks_of_the_host(shift: Shift) -> (Clocks, Duration) {
+    narrowest(|| attempt(shift))
+}
+
+/// The narrowest of several attempts to read clocks as if at once, with the time it took. One within a microsecond will do; and two
+/// that took about as long were not interrupted, so that there is no third: where the clocks are not read in the vDSO (vdso(7))
+/// each costs a system call.
+pub fn narrowest<T>(attempt: impl Fn() -> (T, Duration)) -> (T, Duration) {
     let mut best = attempt();
     for _ in 1..ATTEMPTS {
+        if best.1 <= AT_ONCE {
+            break;
+        }
         let next = attempt();
-        let differ = next.0.abs_diff(best.0);
-        if next.0 < best.0 {
+        let differ = next.1.abs_diff(best.1);
+        if next.1 < best.1 {
             best = next;
         }
-        if differ <= best.0 / 4 {
+        if differ <= best.1 / 4 {
             break;
         }
     }
-    best.1
+    best
+}
+
+fn attempt(shift: Shift) -> (Clocks, Duration) {
+    let before = nanos(ClockId::CLOCK_MONOTONIC);
+    let real = nanos(ClockId::CLOCK_REALTIME);
+    let boot = nanos(ClockId::CLOCK_BOOTTIME) - shift.boot;
+    // Shifted as MONOTONIC is (kernel/time/posix-timers.c, posix_get_monotonic_raw).
+    let raw = nanos(ClockId::CLOCK_MONOTONIC_RAW) - shift.mono;
+    let after = nanos(ClockId::CLOCK_MONOTONIC);
+    let mono = before + (after - before) / 2 - shift.mono;
+    let from_boot = |nanos: i64| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+    let clocks = Clocks {
+        boot: Boottime::default() + from_boot(boot),
+        raw: from_boot(raw),
+        asleep: from_boot(boot - mono),
+        real: Realtime::from_nanos(real),
+    };
+    (clocks, Duration::from_nanos((after - before).unsigned_abs()))
 }
 
 #[cfg(test)]
@@ -104,18 +112,20 @@ mod tests {
 
     fn after_attempts_that_took(widths: &[u64]) -> (u64, usize) {
         let made = Cell::new(0);
-        let least = narrowest(|| {
+        let (least, _) = narrowest(|| {
             let width = widths[made.replace(made.get() + 1)];
-            (Duration::from_nanos(width), width)
+            (width, Duration::from_nanos(width))
         });
         (least, made.get())
     }
 
     #[test]
-    fn an_attempt_that_was_interrupted_is_not_taken_and_two_alike_are_enough() {
-        assert_eq!(after_attempts_that_took(&[60, 62]), (60, 2));
-        assert_eq!(after_attempts_that_took(&[5_000_000, 60, 61]), (60, 3));
-        assert_eq!(after_attempts_that_took(&[60, 5_000_000, 58]), (58, 3));
-        assert_eq!(after_attempts_that_took(&[900, 700, 500, 300, 100]), (100, 5));
+    fn an_attempt_that_was_interrupted_is_not_taken_and_one_at_once_or_two_alike_are_enough() {
+        assert_eq!(after_attempts_that_took(&[60]), (60, 1));
+        assert_eq!(after_attempts_that_took(&[5_000_000, 60]), (60, 2));
+        assert_eq!(after_attempts_that_took(&[45_000, 46_000]), (45_000, 2));
+        assert_eq!(after_attempts_that_took(&[5_000_000, 46_000, 45_000]), (45_000, 3));
+        assert_eq!(after_attempts_that_took(&[46_000, 5_000_000, 45_000]), (45_000, 3));
+        assert_eq!(after_attempts_that_took(&[90_000, 70_000, 50_000, 30_000, 10_000]), (10_000, 5));
     }
 }

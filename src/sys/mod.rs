@@ -14,6 +14,7 @@ pub mod random;
 pub mod readable;
 pub mod signals;
 pub mod step;
+pub mod time_namespace;
 pub mod timerfd;
 pub mod vmclock;
 pub mod vsock;

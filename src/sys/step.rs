@@ -5,8 +5,8 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::clock::{Standing, standing};
-use crate::decision::{Boottime, Offset, Realtime};
+use super::clock::standing;
+use crate::decision::{Boottime, Differences, Offset, Realtime};
 
 /// How far two readings of `REALTIME − BOOTTIME` may differ without the clock having been set: the two clocks share the
 /// kernel's rate, slewed or not, so only the reading itself is uncertain.
@@ -23,7 +23,7 @@ pub struct SystemClock {
 
 #[derive(Debug)]
 struct Seen {
-    standing: Standing,
+    standing: Differences,
     /// Whether we moved the clock since the last look.
     ours: bool,
     /// By how much.
@@ -79,7 +79,7 @@ impl SystemClock {
     pub fn step(&self, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, Error> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let before = standing();
-        let change = before.real_minus_boot - real_minus_boot(local, as_of);
+        let change = before.real_minus_boot - (local - as_of.as_realtime());
         if change.abs() > NOISE {
             return Err(Error::Superseded(change));
         }
@@ -145,10 +145,6 @@ pub fn straighten() -> io::Result<()> {
     timex.modes = libc::ADJ_TICK;
     timex.tick = NOMINAL_TICK;
     adjtimex(&mut timex)
-}
-
-fn real_minus_boot(local: Realtime, as_of: Boottime) -> Offset {
-    local - Realtime::from_nanos(i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX))
 }
 
 fn set_offset(offset: Offset) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Ground, NoAgent, Options, millis};
-use crate::decision::{Agreement, Failure, Measurement, Policy};
+use crate::decision::{Agreement, Boottime, Failure, Measurement, Policy};
 use crate::reference::References;
 use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::boottime;
@@ -29,13 +29,35 @@ pub(super) const fn look_every(no_agent: NoAgent) -> Duration {
 pub(super) struct Alone<'a> {
     options: &'a Options,
     references: References,
+    /// When to look again, and what was seen last.
+    look_at: Boottime,
+    seen: Result<Ground, String>,
 }
 
 impl<'a> Alone<'a> {
     /// Asks nobody yet.
     #[must_use]
     pub(super) fn new(options: &'a Options) -> Self {
-        Self { options, references: References::new(options.servers.clone()) }
+        let references = References::new(options.servers.clone());
+        Self { options, references, look_at: Boottime::default(), seen: Err(String::new()) }
+    }
+
+    /// Looks if it is time to, or says what was seen last.
+    ///
+    /// # Errors
+    /// As [`Alone::look`].
+    pub(super) fn look_in_time(&mut self, now: Boottime) -> Result<Ground, String> {
+        if now >= self.look_at {
+            self.seen = self.look();
+            self.look_at = now + look_every(self.options.no_agent);
+        }
+        self.seen.clone()
+    }
+
+    /// How long it is until then.
+    #[must_use]
+    pub(super) fn pause(&self, now: Boottime) -> Duration {
+        self.look_at.since(now)
     }
 
     /// Looks once whether there is ground to go on.
@@ -119,7 +141,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    use crate::decision::{Boottime, Leap, Offset, Realtime};
+    use crate::decision::{Leap, Offset, Realtime};
 
     const THRESHOLD: Duration = Duration::from_millis(200);
 

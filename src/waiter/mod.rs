@@ -1,6 +1,7 @@
 //! Let them go: waits at the gate page and reads nothing else. No runtime, no bus; it works in an empty root, as any uid.
 
 mod alone;
+mod lookout;
 pub mod oci;
 mod progress;
 pub mod run;
@@ -9,17 +10,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::decision::{Boottime, Gate, Offset};
-use crate::page::{self, Page, View};
+use crate::page::{self, View};
 use crate::reference::ServerName;
 use crate::sys::clock::boottime;
-use crate::sys::nap;
 
+use progress::Line;
 pub use progress::{Progress, Style};
 
-use alone::Alone;
+pub use lookout::Absence;
 
-/// How often to look for an agent's page where there is none.
-const LOOK_FOR_PAGE_EVERY: Duration = Duration::from_secs(1);
+use alone::Alone;
+use lookout::{Lookout, Sight};
 
 /// What to do when the deadline has come and the gate is shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -66,9 +67,9 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ground {
     /// The gate is open on a proof.
-    Proven(View),
+    Proven(Box<View>),
     /// The agent opened the gate without a proof, for the reason it gives.
-    Unproven(View),
+    Unproven(Box<View>),
     /// There is no agent; this server said that the clock is right.
     Measured {
         /// Who said so.
@@ -105,13 +106,21 @@ pub enum Refusal {
         /// Why it was shut.
         why: String,
     },
-    /// There is no page, and the caller wants one.
+    /// The deadline came first, and there is no agent.
+    #[error("the clock is still not proven after {} s: {why}", waited.as_secs())]
+    StillUnproven {
+        /// How long we waited.
+        waited: Duration,
+        /// Why it was not.
+        why: String,
+    },
+    /// There is no agent, and the caller wants one.
     #[error("{why}")]
     NoAgent {
         /// What is wanted.
         why: String,
         /// What is not there.
-        source: page::Error,
+        source: Absence,
     },
     /// There is a page that we cannot read.
     #[error("the gate cannot be seen")]
@@ -127,58 +136,48 @@ pub fn wait(options: &Options, progress: &mut Progress) -> Result<Ground, Refusa
     let outcome = wait_patiently(options, &patience, progress);
     progress.end();
     match outcome {
-        Err(Refusal::StillShut { why, .. }) if options.on_timeout == OnTimeout::Open => Ok(Ground::TimedOut { why }),
+        Err(Refusal::StillShut { why, .. } | Refusal::StillUnproven { why, .. })
+            if options.on_timeout == OnTimeout::Open =>
+        {
+            Ok(Ground::TimedOut { why })
+        }
         outcome => outcome,
     }
 }
 
 fn wait_patiently(options: &Options, patience: &Patience, progress: &mut Progress) -> Result<Ground, Refusal> {
-    let alone = Alone::new(options);
-    let (mut look_at, mut why) = (Boottime::default(), String::new());
+    let mut lookout = Lookout::new(options.directory.clone());
+    let mut alone = Alone::new(options);
     loop {
         // An agent may come while we wait without one; its gate counts from then on.
-        let absent = match Page::open(&options.directory) {
-            Ok(page) => return at_the_page(&page, options, patience, progress),
-            Err(absent @ page::Error::Absent(_)) => absent,
-            Err(error) => return Err(Refusal::Page(error)),
+        let sight = match lookout.look().map_err(Refusal::Page)? {
+            Sight::NoAgent(source) if options.no_agent == NoAgent::Fail => {
+                return Err(Refusal::NoAgent { why: "an agent is wanted (--no-agent fail)".to_owned(), source });
+            }
+            sight @ (Sight::Gate(_) | Sight::NoAgent(_)) => sight,
         };
         let now = boottime();
-        if now >= look_at {
-            why = match alone.look() {
+        let (line, again) = match &sight {
+            Sight::Gate(view) => match view.gate {
+                Gate::Proven => return Ok(Ground::Proven(view.clone())),
+                Gate::Unproven if !options.require_proof => return Ok(Ground::Unproven(view.clone())),
+                Gate::Unproven | Gate::Shut => (Line::of(view, patience, now), Duration::MAX),
+            },
+            Sight::NoAgent(_) => match alone.look_in_time(now) {
                 Ok(ground) => return Ok(ground),
-                Err(why) if options.no_agent == NoAgent::Fail => return Err(Refusal::NoAgent { why, source: absent }),
-                Err(why) => format!("no agent, and {why}"),
-            };
-            look_at = now + alone::look_every(options.no_agent);
-        }
+                Err(why) => (Line::alone("clock", format!("no agent, and {why}"), patience, now), alone.pause(now)),
+            },
+        };
         let now = boottime();
         if patience.is_over(now) {
-            return Err(patience.refusal(now, why));
+            let waited = now.since(patience.since);
+            return Err(match sight {
+                Sight::Gate(view) => Refusal::StillShut { waited, why: view.why },
+                Sight::NoAgent(_) => Refusal::StillUnproven { waited, why: line.why },
+            });
         }
-        progress.show(&progress::Line::alone("clock", why.clone(), patience, now));
-        nap(LOOK_FOR_PAGE_EVERY.min(look_at.since(now)).min(patience.left(now)));
-    }
-}
-
-fn at_the_page(
-    page: &Page,
-    options: &Options,
-    patience: &Patience,
-    progress: &mut Progress,
-) -> Result<Ground, Refusal> {
-    loop {
-        let view = page.read();
-        match view.gate {
-            Gate::Proven => return Ok(Ground::Proven(view)),
-            Gate::Unproven if !options.require_proof => return Ok(Ground::Unproven(view)),
-            Gate::Unproven | Gate::Shut => {}
-        }
-        let now = boottime();
-        if patience.is_over(now) {
-            return Err(patience.refusal(now, view.why));
-        }
-        let pause = progress.show(&progress::Line::of(&view, patience, now)).min(patience.left(now));
-        page.wait(&view, pause);
+        let pause = progress.show(&line).min(again).min(patience.left(now));
+        lookout.sleep(&sight, pause);
     }
 }
 
@@ -201,10 +200,6 @@ impl Patience {
 
     fn left(&self, now: Boottime) -> Duration {
         self.deadline.since(now)
-    }
-
-    fn refusal(&self, now: Boottime, why: String) -> Refusal {
-        Refusal::StillShut { waited: now.since(self.since), why }
     }
 }
 

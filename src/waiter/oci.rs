@@ -38,7 +38,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The gate was shut for longer than the engine can be made to wait.
-    #[error("refusing to {what} {subject}: after {waited} s {why}; `clockgate status` says more", waited = waited.as_secs())]
+    #[error("refusing to {what} {subject}: after {waited} s {why}", waited = waited.as_secs())]
     Refused {
         /// `create`, `run`, `restore`, or `start` for a hook.
         what: String,

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use crate::decision::Boottime;
+use crate::decision::{Boottime, Gate};
 use crate::page::View;
 use crate::sys::clock::boottime;
 use crate::sys::signals;
@@ -48,7 +48,7 @@ pub struct Progress {
 pub(super) struct Line {
     version: u32,
     waiting_for: &'static str,
-    why: String,
+    pub(super) why: String,
     waited_ms: u64,
     /// How long the gate has been shut.
     shut_ms: Option<u64>,
@@ -60,7 +60,8 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn of(view: &View, patience: &Patience, now: Boottime) -> Self {
         Self {
-            shut_ms: Some(whole_millis(now.since(view.since))),
+            // Shut to us by our own clocks it has been since nobody knows when.
+            shut_ms: (view.word == Gate::Shut as u32).then(|| whole_millis(view.now.since(view.since))),
             offset_ns: view.offset.map(crate::decision::Offset::as_nanos),
             bound_ns: view.bound.map(crate::decision::nanos_u64),
             ..Self::alone("gate", view.why.clone(), patience, now)

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use clockgate::decision::{AtDeadline, Boottime, Cause, Epoch, Event, Gate, Notifier, Offset, Snapshot, State};
+use clockgate::decision::{
+    AtDeadline, Boottime, Cause, Differences, Epoch, Event, Gate, Notifier, Offset, Snapshot, State,
+};
 use clockgate::publish::bus::{NAME, PATH};
 use zbus::connection;
 
@@ -72,6 +74,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
             threshold: Duration::from_nanos(5),
             valid_until: Boottime::from_nanos(6),
             deadline: Boottime::from_nanos(7),
+            differences: Differences::default(),
             max_drift_ppm: 8,
             is_supported: false,
             why: String::new(),

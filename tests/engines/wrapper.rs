@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use clockgate::decision::{Cause, Epoch, Gate, Snapshot};
+use clockgate::decision::{Boottime, Cause, Epoch, Gate, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::boottime;
+use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
 use crate::lab::until;
@@ -53,15 +53,19 @@ impl Wrapper {
     pub fn publish(&self, snapshot: &Snapshot) -> Result<(), Failed> {
         let mut page = self.page.lock().map_err(|_| "page")?;
         if page.is_none() {
-            *page = Some(GatePage::open(&self.public)?.0);
+            let mut laid = GatePage::open(&self.public)?.0;
+            laid.alive(Boottime::NEVER)?;
+            *page = Some(laid);
         }
-        page.as_mut().ok_or("page")?.publish(snapshot);
+        page.as_mut().ok_or("page")?.publish(snapshot)?;
         Ok(())
     }
 
     /// The agent ends; its page stays.
     pub fn lose_agent(&self) -> Result<(), Failed> {
-        *self.page.lock().map_err(|_| "page")? = None;
+        if let Some(mut page) = self.page.lock().map_err(|_| "page")?.take() {
+            page.end("it was stopped")?;
+        }
         Ok(())
     }
 
@@ -96,7 +100,9 @@ pub fn proven() -> Snapshot {
         gate: Gate::Proven,
         epoch: Epoch::new(1),
         bound: Some(Duration::from_millis(2)),
+        threshold: Duration::from_millis(200),
         valid_until: boottime() + Duration::from_secs(3600),
+        differences: standing(),
         ..Snapshot::default()
     }
 }

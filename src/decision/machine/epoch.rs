@@ -176,6 +176,7 @@ impl Machine {
         (*offset, *bound) = (moved, new_bound);
         proof.bound = new_bound;
         proof.valid_until = valid_until;
+        proof.differences.real_minus_boot = proof.differences.real_minus_boot + change;
         let soonest = (*as_of + self.policy.remeasure_min).max(now.boot);
         proof.remeasure = proof.remeasure.min(soonest);
         self.exchange.stepped(now.boot, change);

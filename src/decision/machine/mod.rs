@@ -203,6 +203,7 @@ impl Machine {
             threshold: self.policy.threshold,
             valid_until: self.proof.map_or(Boottime::default(), |p| p.valid_until),
             deadline: self.published_deadline(),
+            differences: self.proof.map_or_else(Default::default, |p| p.differences),
             max_drift_ppm: self.proof.map_or(self.policy.max_drift_ppm, |p| p.drift_ppm),
             is_supported: self.proof.is_some_and(|p| p.is_supported),
             why: self.why(),

@@ -8,7 +8,7 @@ use super::super::exchange::lasting;
 use super::super::guard::RECKONING_SLACK;
 use super::super::reckoning::Reckoning;
 use super::super::state::State;
-use super::super::time::{Boottime, Clocks};
+use super::super::time::{Boottime, Clocks, Differences};
 use super::{DAEMON_ASKED_AFTER, Machine};
 
 impl Machine {
@@ -24,6 +24,11 @@ impl Machine {
         self.proof = Some(Proof {
             bound,
             as_of: agreement.as_of,
+            // By the clocks that were read with the question: a step since then is a step after the proof.
+            differences: Differences {
+                real_minus_boot: agreement.local - agreement.as_of.as_realtime(),
+                ..now.differences()
+            },
             drift_ppm,
             valid_until: agreement.as_of + lasts,
             remeasure: (agreement.as_of + pause).max(now.boot + RETRY_FIRST),

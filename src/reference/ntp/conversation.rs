@@ -200,8 +200,9 @@ impl Question {
             let after = monotonic_raw_nanos();
             let width = Duration::from_nanos(after.saturating_sub(before));
             // T4 is reckoned from `raw`: taken too early it can only make the round trip longer.
-            (width, Self { boot, real, raw: before, width, asleep })
+            (Self { boot, real, raw: before, width, asleep }, width)
         })
+        .0
     }
 }
 

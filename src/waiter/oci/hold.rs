@@ -1,18 +1,16 @@
 //! Holding one container: at the gate page, or without an agent by the policy for that.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::settings::{NoAgent, Settings};
 use crate::decision::{Boottime, Gate};
-use crate::page::{self, Page, View};
 use crate::sys::clock::boottime;
 use crate::sys::nap;
 use crate::waiter::alone::{self, Alone};
-use crate::waiter::{self, Ground, OnTimeout, Options};
+use crate::waiter::lookout::{Lookout, Sight};
+use crate::waiter::{self, Absence, Ground, OnTimeout, Options};
 
-/// An agent that ended is started again by systemd within a second or two; one that is gone for so long is no agent.
-const GONE_AFTER: Duration = Duration::from_secs(10);
 /// Futexes and poll(2) sleep by a clock that stands still while the machine sleeps, so none of them sleeps for long.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Nothing wakes us when an agent comes.
@@ -50,11 +48,13 @@ pub trait Held {
 /// [`Refused`] when `patience` is over.
 pub fn hold(settings: &Settings, patience: Option<Duration>, held: &mut dyn Held) -> Result<Released, Refused> {
     let since = boottime();
-    let mut lookout = Lookout { settings, gone_since: None, alone_since: None };
+    let kernel = kernel(&settings.page);
+    let mut watch =
+        Watch { settings, lookout: Lookout::new(settings.page.clone()), kernel: &kernel, alone_since: None };
     let mut is_asked = false;
     loop {
         let now = boottime();
-        let shut = match lookout.look(now) {
+        let shut = match watch.look(now) {
             Ok(ground) => return Ok(Released::On(ground)),
             Err(shut) => shut,
         };
@@ -64,82 +64,71 @@ pub fn hold(settings: &Settings, patience: Option<Duration>, held: &mut dyn Held
         let waited = now.since(since);
         let left = patience.map_or(LOOK_EVERY, |patience| patience.saturating_sub(waited));
         if left.is_zero() {
-            return Err(Refused { waited, why: shut.why });
+            let advice = if shut.sight.is_some() { "; `clockgate status` says more" } else { "" };
+            return Err(Refused { waited, why: format!("{}{advice}", shut.why) });
         }
         held.waits(waited, &shut.why);
-        shut.sleep(left.min(LOOK_EVERY));
+        watch.sleep(&shut, left.min(LOOK_EVERY));
     }
 }
 
-/// What we look for, and since when some of it is missing.
-struct Lookout<'a> {
+/// What we look for, and since when nobody keeps a gate.
+struct Watch<'a> {
     settings: &'a Settings,
-    gone_since: Option<Boottime>,
+    lookout: Lookout,
+    kernel: &'a Options,
     alone_since: Option<Boottime>,
 }
 
 /// A gate that is shut, or none: why, and what to sleep on.
 struct Shut {
     why: String,
-    page: Option<Box<(Page, View)>>,
+    sight: Option<Sight>,
     /// How soon to look again, woken or not.
     again: Duration,
 }
 
-impl Shut {
-    fn sleep(&self, at_most: Duration) {
-        let at_most = self.again.min(at_most);
-        match self.page.as_deref() {
-            Some((page, view)) => page.wait(view, at_most),
-            None => nap(at_most),
-        }
-    }
-}
-
-impl Lookout<'_> {
+impl Watch<'_> {
     fn look(&mut self, now: Boottime) -> Result<Ground, Shut> {
-        let page = match Page::open(&self.settings.page) {
-            Ok(page) => page,
-            Err(page::Error::Absent(_)) => return self.look_alone(now, "there is no agent"),
+        let sight = match self.lookout.look() {
+            Ok(sight) => sight,
             // Of another version, or not to be read: as good as none, and our word for it is the log's.
             Err(_) => return self.look_alone(now, "there is no agent whose gate page we can read"),
         };
-        let view = page.read();
-        match view.gate {
-            Gate::Proven => return Ok(Ground::Proven(view)),
-            Gate::Unproven => return Ok(Ground::Unproven(view)),
-            Gate::Shut => {}
-        }
-        if agent_is_gone(&self.settings.page) {
-            if now.since(*self.gone_since.get_or_insert(now)) >= GONE_AFTER {
-                return self.look_alone(now, "the agent has ended");
-            }
-        } else {
-            self.gone_since = None;
-        }
+        let why = match &sight {
+            Sight::Gate(view) => match view.gate {
+                Gate::Proven => return Ok(Ground::Proven(view.clone())),
+                Gate::Unproven => return Ok(Ground::Unproven(view.clone())),
+                Gate::Shut => format!("the gate is shut: {}", view.why),
+            },
+            Sight::NoAgent(Absence::NoPage(_)) => return self.look_alone(now, "there is no agent"),
+            Sight::NoAgent(Absence::Gone(absence)) => return self.look_alone(now, absence),
+        };
         self.alone_since = None;
-        let again = if self.gone_since.is_some() { LOOK_FOR_AGENT_EVERY } else { LOOK_EVERY };
-        let why = format!("the gate is shut: {}", view.why);
-        Err(Shut { why, page: Some(Box::new((page, view))), again })
+        Err(Shut { why, sight: Some(sight), again: LOOK_EVERY })
     }
 
     fn look_alone(&mut self, now: Boottime, absence: &str) -> Result<Ground, Shut> {
         let waited = now.since(*self.alone_since.get_or_insert(now));
+        let shut = |why: String, again| Err(Shut { why, sight: None, again });
         match self.settings.no_agent {
             NoAgent::Open => Ok(Ground::NoAgent),
-            NoAgent::Hold => {
-                Err(Shut { why: format!("{absence} (no-agent = hold)"), page: None, again: LOOK_FOR_AGENT_EVERY })
-            }
-            NoAgent::Kernel => match Alone::new(&kernel(&self.settings.page)).look() {
+            NoAgent::Hold => shut(format!("{absence} (no-agent = hold)"), LOOK_FOR_AGENT_EVERY),
+            NoAgent::Kernel => match Alone::new(self.kernel).look() {
                 Ok(ground) => Ok(ground),
                 Err(why) if waited >= self.settings.no_agent_wait => {
                     Ok(Ground::TimedOut { why: format!("{absence}, and {why}") })
                 }
-                Err(why) => {
-                    let again = alone::look_every(waiter::NoAgent::Kernel);
-                    Err(Shut { why: format!("{absence}, and {why}"), page: None, again })
-                }
+                Err(why) => shut(format!("{absence}, and {why}"), alone::look_every(waiter::NoAgent::Kernel)),
             },
+        }
+    }
+
+    fn sleep(&self, shut: &Shut, at_most: Duration) {
+        let at_most = shut.again.min(at_most);
+        match &shut.sight {
+            Some(sight) => self.lookout.sleep(sight, at_most),
+            None => nap(at_most),
         }
     }
 }
@@ -157,27 +146,10 @@ fn kernel(page: &Path) -> Options {
     }
 }
 
-/// Whether nobody holds the lock that an agent holds as long as it lives, beside the folder of its page.
-///
-/// The lock is looked for in the kernel's list and never tried: trying it could keep an agent from starting. The list has all
-/// locks for the first process namespace alone; elsewhere, and where the file is not to be seen, the agent is taken to live.
-fn agent_is_gone(directory: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    /// `PROC_PID_INIT_INO` of include/linux/proc_ns.h
-    const FIRST_NAMESPACE: u64 = 0xEFFF_FFFC;
-    let namespace = std::fs::metadata("/proc/self/ns/pid").map(|meta| meta.ino());
-    if !namespace.is_ok_and(|inode| inode == FIRST_NAMESPACE) {
-        return false;
-    }
-    let lock: PathBuf = directory.with_extension("lock");
-    let (Ok(meta), Ok(locks)) = (lock.metadata(), std::fs::read_to_string("/proc/locks")) else { return false };
-    let name = format!("{:02x}:{:02x}:{}", libc::major(meta.dev()), libc::minor(meta.dev()), meta.ino());
-    !locks.lines().any(|line| line.contains("FLOCK") && line.split_whitespace().any(|word| word == name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn settings(no_agent: NoAgent) -> Settings {
         Settings { page: PathBuf::from("/nowhere"), no_agent, no_agent_wait: Duration::ZERO, ..Settings::default() }
@@ -223,22 +195,5 @@ mod tests {
         assert!(hold(&settings(NoAgent::Hold), Some(Duration::from_millis(250)), &mut container).is_err());
         assert_eq!(container.asked, 1, "waited {} times", container.waits);
         assert!(container.waits >= 1);
-    }
-
-    #[test]
-    fn an_agent_lives_as_long_as_it_holds_its_lock() {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("public");
-        assert!(!agent_is_gone(&directory), "without a lock nobody can tell");
-        let file = std::fs::File::create(directory.with_extension("lock")).unwrap();
-        let tell = |alive: bool| agent_is_gone(&directory) != alive;
-        // In a process namespace of a container nobody can tell either.
-        let first =
-            std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.to_string_lossy().contains("4026531836"));
-        assert!(tell(!first));
-        let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap();
-        assert!(tell(true));
-        drop(lock);
-        assert!(tell(!first));
     }
 }

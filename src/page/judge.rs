@@ -1,0 +1,213 @@
+//! What a proof is worth to whoever reads it, by clocks of its own: a step, a slew and a sleep since the proof are seen by everybody
+//! who looks, whether the agent lives or not.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::decision::{Boottime, Clocks, Differences, Offset, drift, forward};
+
+/// Differences of clocks that were read one after the other are equal to so much.
+const NOISE: Duration = Duration::from_millis(1);
+
+/// A proof as the page has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    /// Reference minus local at `as_of`.
+    pub(super) offset: Offset,
+    /// The most the clock was wrong then.
+    pub(super) bound: Duration,
+    pub(super) as_of: Boottime,
+    pub(super) threshold: Duration,
+    pub(super) valid_until: Boottime,
+    pub(super) max_drift_ppm: u32,
+    /// None on the page of an agent that wrote none.
+    pub(super) differences: Option<Differences>,
+}
+
+/// Why a proof is none to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It has run out.
+    Expired,
+    /// The kernel counted a sleep since.
+    Slept(Duration),
+    /// Whoever set the clock moved it by so much.
+    Stepped(Offset),
+    /// Whoever slewed it moved it by so much, beyond the rate that was known.
+    Slewed(Offset),
+    /// Its own clocks could not be read at once: it took so long.
+    Vague(Duration),
+}
+
+impl Proof {
+    /// The most that the clock is wrong at `now`, which was read within `width`.
+    ///
+    /// # Errors
+    /// [`Doubt`] where that is over the threshold, or cannot be known.
+    pub(super) fn judge(&self, now: &Clocks, width: Duration) -> Result<Duration, Doubt> {
+        let growth = drift(now.boot.since(self.as_of), self.max_drift_ppm);
+        if now.boot >= self.valid_until {
+            return Err(Doubt::Expired);
+        }
+        let Some(then) = self.differences else { return Ok(self.bound.saturating_add(growth)) };
+        let now = now.differences();
+        let slept = now.boot_minus_mono.abs_diff(then.boot_minus_mono);
+        if slept > NOISE.max(width) {
+            return Err(Doubt::Slept(slept));
+        }
+        let stepped = now.real_minus_boot - then.real_minus_boot;
+        // Up to the known rate a bend is the crystal's correction, which moves the clock nowhere; beyond it is a slew, which does.
+        let slewed = beyond(now.mono_minus_raw - then.mono_minus_raw, growth);
+        let offset = self.offset - stepped - slewed;
+        let distance = self.bound.saturating_sub(self.offset.abs());
+        let bound = offset.abs().saturating_add(distance).saturating_add(growth).saturating_add(width);
+        if bound <= self.threshold {
+            Ok(bound)
+        } else if stepped.abs() > NOISE.max(width) {
+            Err(Doubt::Stepped(stepped))
+        } else if slewed.abs() > NOISE.max(width) {
+            Err(Doubt::Slewed(slewed))
+        } else if width > NOISE {
+            Err(Doubt::Vague(width))
+        } else {
+            Err(Doubt::Expired)
+        }
+    }
+}
+
+impl Doubt {
+    /// Whether other clocks than the host's would give it.
+    pub(super) const fn is_of_our_clocks(self) -> bool {
+        match self {
+            Self::Expired | Self::Slept(_) | Self::Stepped(_) => true,
+            Self::Slewed(_) | Self::Vague(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |by: &Offset| by.size_in_words();
+        let side = |by: &Offset| if by.is_backward() { "back" } else { "forward" };
+        match self {
+            Self::Expired => f.write_str("the proof has expired and the agent has not renewed it"),
+            Self::Slept(length) => {
+                write!(f, "the machine slept for {} since the proof, and", size(&forward(*length)))?;
+                f.write_str(" the clock was not measured again")
+            }
+            Self::Stepped(by) => {
+                write!(f, "the clock was set {} by {} since the proof, and not measured again", side(by), size(by))
+            }
+            Self::Slewed(by) => {
+                write!(f, "the clock was slewed {} by {} since the proof, and not measured again", side(by), size(by))
+            }
+            Self::Vague(width) => {
+                write!(f, "the clocks of this machine cannot be read at once: it takes {}", size(&forward(*width)))
+            }
+        }
+    }
+}
+
+/// What of `change` lies beyond `known`, in its own direction.
+fn beyond(change: Offset, known: Duration) -> Offset {
+    let excess = forward(change.abs().saturating_sub(known));
+    if change.is_backward() { -excess } else { excess }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Realtime;
+
+    const MS: i64 = 1_000_000;
+    const WIDTH: Duration = Duration::from_nanos(300);
+
+    /// The clocks so long after the proof, nobody having touched them.
+    fn after(elapsed: Duration) -> Clocks {
+        let boot = Boottime::from_nanos(5_000_000_000) + elapsed;
+        let raw = Duration::from_secs(4) + elapsed;
+        let real = Realtime::from_secs(1_800_000_000) + forward(elapsed);
+        Clocks { boot, raw, asleep: Duration::from_secs(1), real }
+    }
+
+    fn proof(offset_ms: i64, bound_ms: u64) -> Proof {
+        let now = after(Duration::ZERO);
+        Proof {
+            offset: Offset::from_nanos(offset_ms * MS),
+            bound: Duration::from_millis(bound_ms),
+            as_of: now.boot,
+            threshold: Duration::from_millis(200),
+            valid_until: now.boot + Duration::from_secs(300),
+            max_drift_ppm: 500,
+            differences: Some(now.differences()),
+        }
+    }
+
+    /// A slew by `millis` bends MONOTONIC, and BOOTTIME and REALTIME with it.
+    fn slewed(clocks: Clocks, millis: i64) -> Clocks {
+        let by = Offset::from_nanos(millis * MS);
+        let boot = clocks.boot.as_nanos().saturating_add_signed(by.as_nanos());
+        Clocks { boot: Boottime::from_nanos(boot), real: clocks.real + by, ..clocks }
+    }
+
+    fn stepped(clocks: Clocks, by: Offset) -> Clocks {
+        Clocks { real: clocks.real + by, ..clocks }
+    }
+
+    #[test]
+    fn the_bound_grows_as_time_passes_and_the_proof_ends_with_it() {
+        let at = |secs| proof(-1, 3).judge(&after(Duration::from_secs(secs)), WIDTH);
+        assert_eq!(at(0), Ok(Duration::from_millis(3) + WIDTH));
+        assert_eq!(at(100), Ok(Duration::from_millis(53) + WIDTH));
+        assert_eq!(at(300), Err(Doubt::Expired));
+    }
+
+    #[test]
+    fn a_step_is_seen_by_its_size_and_a_small_one_is_part_of_the_bound() {
+        let now = after(Duration::from_secs(10));
+        for secs in [-3600, 3600, 1, -1] {
+            let by = Offset::from_secs(secs);
+            assert_eq!(proof(-1, 3).judge(&stepped(now, by), WIDTH), Err(Doubt::Stepped(by)));
+        }
+        let small = stepped(now, Offset::from_nanos(100 * MS));
+        assert_eq!(proof(-1, 3).judge(&small, WIDTH), Ok(Duration::from_millis(101 + 2 + 5) + WIDTH));
+        // A step that makes the clock righter makes the bound smaller.
+        let righter = stepped(now, Offset::from_nanos(100 * MS));
+        assert_eq!(proof(100, 103).judge(&righter, WIDTH), Ok(Duration::from_millis(3 + 5) + WIDTH));
+    }
+
+    #[test]
+    fn a_slew_counts_beyond_the_known_rate_and_in_its_own_direction() {
+        let now = after(Duration::from_secs(10));
+        // The crystal's correction.
+        assert!(proof(-1, 3).judge(&slewed(now, 4), WIDTH).is_ok_and(|bound| bound < Duration::from_millis(9)));
+        assert!(matches!(proof(-1, 3).judge(&slewed(now, 300), WIDTH), Err(Doubt::Slewed(by)) if !by.is_backward()));
+        assert!(matches!(proof(-1, 3).judge(&slewed(now, -300), WIDTH), Err(Doubt::Slewed(by)) if by.is_backward()));
+        // A daemon that slews off what the clock was wrong by makes it right.
+        assert!(proof(150, 160).judge(&slewed(now, 150), WIDTH).is_ok_and(|bound| bound < Duration::from_millis(25)));
+        assert!(proof(150, 160).judge(&slewed(now, -150), WIDTH).is_err());
+    }
+
+    #[test]
+    fn a_sleep_that_the_kernel_counted_is_shut_however_well_it_ended() {
+        let woken = Clocks { asleep: Duration::from_secs(13), ..after(Duration::from_secs(20)) };
+        assert_eq!(proof(-1, 3).judge(&woken, WIDTH), Err(Doubt::Slept(Duration::from_secs(12))));
+    }
+
+    #[test]
+    fn a_reader_that_was_interrupted_while_it_looked_claims_no_more_than_it_saw() {
+        let now = after(Duration::from_secs(10));
+        let wide = Duration::from_millis(20);
+        assert_eq!(proof(-1, 3).judge(&now, wide), Ok(Duration::from_millis(8) + wide));
+        let second = Duration::from_secs(1);
+        assert_eq!(proof(-1, 3).judge(&now, second), Err(Doubt::Vague(second)));
+    }
+
+    #[test]
+    fn without_differences_a_proof_is_what_it_was_to_older_readers() {
+        let older = Proof { differences: None, ..proof(-1, 3) };
+        let hour_off = stepped(after(Duration::from_secs(10)), Offset::from_secs(3600));
+        assert_eq!(older.judge(&hour_off, WIDTH), Ok(Duration::from_millis(8)));
+        assert_eq!(older.judge(&after(Duration::from_secs(301)), WIDTH), Err(Doubt::Expired));
+    }
+}

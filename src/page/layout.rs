@@ -1,0 +1,68 @@
+//! Where each field of the page stands.
+
+/// The folder that holds the page, and the only one to mount into a container.
+pub const DIRECTORY: &str = "/run/clockgate/public";
+/// The page's name in its folder.
+pub const FILE: &str = "gate";
+/// The first eight bytes of every version.
+pub const MAGIC: u64 = u64::from_ne_bytes(*b"CLKGATE\0");
+/// The version of the layout below; fields may be added behind the last one without a new version.
+pub const VERSION: u32 = 1;
+/// The number that stands for "not known" in `offset` (as bits) and `bound`.
+pub const UNKNOWN: u64 = u64::MAX;
+/// Room for the reason, bytes of UTF-8 padded with zeros.
+pub const WHY_LEN: usize = 256;
+
+/// The state of an agent that has ended, whose last words the page keeps.
+pub const ENDED: u32 = 7;
+
+/// Where each field begins.
+pub mod at {
+    /// u64, [`super::MAGIC`].
+    pub const MAGIC: usize = 0;
+    /// u32, [`super::VERSION`].
+    pub const VERSION: usize = 8;
+    /// u32, how many bytes of the page are used.
+    pub const SIZE: usize = 12;
+    /// 16 bytes, the boot id in the order that its text has.
+    pub const BOOT_ID: usize = 16;
+    /// u32, the gate and the futex: 0 shut, 1 proven, 2 unproven.
+    pub const GATE: usize = 32;
+    /// u32, the sequence lock: odd while the fields below change.
+    pub const SEQUENCE: usize = 36;
+    /// u64, the count of disruptions.
+    pub const EPOCH: usize = 40;
+    /// u32, see [`crate::decision::State::code`], or [`super::ENDED`].
+    pub const STATE: usize = 48;
+    /// u32, see [`crate::decision::Cause::code`].
+    pub const CAUSE: usize = 52;
+    /// i64 nanoseconds, reference minus local at `as_of`.
+    pub const OFFSET: usize = 56;
+    /// u64 nanoseconds, the most the clock was wrong at `as_of`.
+    pub const BOUND: usize = 64;
+    /// u64 nanoseconds since boot, when the last question was asked.
+    pub const AS_OF: usize = 72;
+    /// u64 nanoseconds, the bound under which the gate opens.
+    pub const THRESHOLD: usize = 80;
+    /// u64 nanoseconds since boot, when the proof ends; zero without one.
+    pub const VALID_UNTIL: usize = 88;
+    /// u64 nanoseconds since boot, when the epoch began.
+    pub const SINCE: usize = 96;
+    /// u64 nanoseconds since boot, when the policy for failures applies; zero when nothing waits for it.
+    pub const DEADLINE: usize = 104;
+    /// u32, parts per million that the bound grows by.
+    pub const MAX_DRIFT: usize = 112;
+    // Four bytes of nothing: the text begins at a multiple of eight.
+    /// 256 bytes, why the gate is not open on a proof.
+    pub const WHY: usize = 120;
+    /// u64 nanoseconds since boot, until when the agent lives if it says nothing more; in the state Ended, when it ended.
+    pub const ALIVE_UNTIL: usize = WHY + super::WHY_LEN;
+    /// i64 nanoseconds, `REALTIME − BOOTTIME` at the proof.
+    pub const REAL_MINUS_BOOT: usize = ALIVE_UNTIL + 8;
+    /// u64 nanoseconds, `BOOTTIME − MONOTONIC` at the proof.
+    pub const BOOT_MINUS_MONO: usize = REAL_MINUS_BOOT + 8;
+    /// i64 nanoseconds, `MONOTONIC − MONOTONIC_RAW` at the proof.
+    pub const MONO_MINUS_RAW: usize = BOOT_MINUS_MONO + 8;
+    /// Behind the last field.
+    pub const END: usize = MONO_MINUS_RAW + 8;
+}

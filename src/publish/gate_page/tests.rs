@@ -1,0 +1,180 @@
+use super::*;
+use crate::decision::{Cause, Offset};
+use crate::page::{self, Agent, Page};
+use crate::sys::clock::standing;
+
+fn proven() -> Snapshot {
+    Snapshot {
+        state: 4,
+        gate: Gate::Proven,
+        epoch: Epoch::new(7),
+        cause: Cause::Resume { slept: Duration::from_secs(12) },
+        offset: Some(Offset::from_nanos(-5)),
+        bound: Some(Duration::from_millis(3)),
+        as_of: boottime(),
+        threshold: Duration::from_millis(200),
+        valid_until: boottime() + Duration::from_secs(100),
+        differences: standing(),
+        max_drift_ppm: 500,
+        ..Snapshot::default()
+    }
+}
+
+#[test]
+fn a_reader_sees_what_was_published() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let (mut writer, _) = GatePage::open(directory.path())?;
+    writer.publish(&proven())?;
+    let view = Page::open(directory.path())?.read();
+    assert_eq!(
+        (view.gate, view.epoch, view.cause_name(), view.state_name()),
+        (Gate::Proven, 7, "resume", "Synchronized")
+    );
+    assert_eq!((view.offset, view.bound), (Some(Offset::from_nanos(-5)), Some(Duration::from_millis(3))));
+    let why = "ä".repeat(WHY_LEN);
+    writer.publish(&Snapshot { gate: Gate::Shut, why: why.clone(), ..proven() })?;
+    let view = Page::open(directory.path())?.read();
+    assert_eq!((view.gate, view.why), (Gate::Shut, why[..WHY_LEN].to_owned()));
+    Ok(())
+}
+
+#[test]
+fn a_proof_that_has_expired_is_shut() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let (mut writer, _) = GatePage::open(directory.path())?;
+    writer.publish(&Snapshot { valid_until: Boottime::from_nanos(1), ..proven() })?;
+    assert_eq!(Page::open(directory.path())?.read().gate, Gate::Shut);
+    Ok(())
+}
+
+#[test]
+fn a_starting_agent_shuts_repairs_and_continues_the_epoch() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let (mut writer, first) = GatePage::open(directory.path())?;
+    assert_eq!(first, Epoch::new(0));
+    writer.publish(&proven())?;
+    // Killed inside the lock.
+    writer.mapping.store_u32(at::SEQUENCE, writer.sequence + 1);
+    let reader = Page::open(directory.path())?;
+    assert_eq!(reader.read().gate, Gate::Shut);
+    drop(writer);
+    let (mut writer, epoch) = GatePage::open(directory.path())?;
+    assert_eq!((epoch, reader.read().gate), (Epoch::new(7), Gate::Shut));
+    writer.publish(&proven())?;
+    assert_eq!(reader.read().gate, Gate::Proven, "the same inode");
+    Ok(())
+}
+
+#[test]
+fn a_second_agent_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let _first = GatePage::open(directory.path())?;
+    assert!(GatePage::open(directory.path()).is_err_and(|e| e.to_string().contains("another agent")));
+    Ok(())
+}
+
+#[test]
+fn foreign_short_and_absent_pages_are_told_apart() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let open = || Page::open(directory.path());
+    assert!(matches!(open(), Err(page::Error::Absent(_))));
+    let path = directory.path().join(FILE);
+    // An agent is about to begin: it has made the file, or has written all but the first word.
+    std::fs::write(&path, "")?;
+    assert!(matches!(open(), Err(page::Error::Absent(_))));
+    let mut begun = [0; LEN];
+    begun[8..12].copy_from_slice(&VERSION.to_ne_bytes());
+    std::fs::write(&path, begun)?;
+    assert!(matches!(open(), Err(page::Error::Absent(_))));
+    std::fs::write(&path, "CLKGATE\0")?;
+    assert!(matches!(open(), Err(page::Error::Foreign { .. })));
+    std::fs::write(&path, [1; LEN])?;
+    assert!(matches!(open(), Err(page::Error::Foreign { .. })));
+    let mut later = [0; LEN];
+    later[..8].copy_from_slice(&MAGIC.to_ne_bytes());
+    later[8..12].copy_from_slice(&2_u32.to_ne_bytes());
+    std::fs::write(&path, later)?;
+    assert!(open().is_err_and(|e| e.to_string().contains("its version is 2")));
+    // Of our version, and of another boot.
+    later[8..12].copy_from_slice(&VERSION.to_ne_bytes());
+    std::fs::write(&path, later)?;
+    assert!(matches!(open(), Err(page::Error::OtherKernel(_))));
+    Ok(())
+}
+
+#[test]
+fn an_agent_is_alive_silent_or_has_ended_and_the_last_words_stay() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let (mut writer, _) = GatePage::open(directory.path())?;
+    let reader = Page::open(directory.path())?;
+    assert_eq!(reader.read().agent, Agent::Starting);
+    writer.alive(boottime() + Duration::from_secs(100))?;
+    writer.publish(&proven())?;
+    assert_eq!((reader.read().agent, reader.read().gate), (Agent::Alive, Gate::Proven));
+    // What it was told last is long past: the proof is a proof all the same.
+    writer.alive(Boottime::from_nanos(1))?;
+    let silent = Agent::Silent { since: Boottime::from_nanos(1) };
+    assert_eq!((reader.read().agent, reader.read().gate), (silent, Gate::Proven));
+    writer.publish(&Snapshot { gate: Gate::Unproven, why: "opened without a proof".to_owned(), ..proven() })?;
+    assert_eq!(reader.read().gate, Gate::Shut, "nobody would shut it");
+    writer.end("it was stopped")?;
+    drop(writer);
+    shut(directory.path(), "it was killed")?;
+    let view = reader.read();
+    assert!(matches!(view.agent, Agent::Ended { .. }), "{view:?}");
+    assert_eq!((view.why.as_str(), view.epoch, view.gate), ("the agent has ended: it was stopped", 7, Gate::Shut));
+    // One that was killed said nothing.
+    drop(GatePage::open(directory.path())?);
+    shut(directory.path(), "it was killed")?;
+    assert!(reader.read().why.contains("it was killed"));
+    last_words(directory.path(), "it did not start: line 3")?;
+    assert!(reader.read().absence().is_some_and(|said| said.contains("line 3") && said.contains("ago")));
+    Ok(())
+}
+
+#[test]
+fn a_page_that_was_cut_short_or_taken_away_is_laid_anew() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let public = directory.path().join("public");
+    let (mut writer, _) = GatePage::open(&public)?;
+    writer.publish(&proven())?;
+    let reader = Page::open(&public)?;
+    File::options().write(true).open(public.join(FILE))?.set_len(0)?;
+    let view = reader.read();
+    assert_eq!((view.gate, view.agent), (Gate::Shut, Agent::PageGone));
+    writer.alive(boottime() + Duration::from_secs(100))?;
+    assert_eq!((reader.read().gate, reader.read().epoch), (Gate::Proven, 7), "the same inode, whole again");
+    std::fs::remove_dir_all(&public)?;
+    assert_eq!(reader.read().agent, Agent::PageGone);
+    writer.publish(&proven())?;
+    assert_eq!(reader.read().agent, Agent::PageGone, "this one never comes back");
+    assert_eq!(Page::open(&public)?.read().gate, Gate::Proven);
+    Ok(())
+}
+
+#[test]
+fn what_is_no_regular_file_in_the_page_s_place_keeps_nobody_waiting() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join(FILE);
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)?;
+    assert!(Page::open(directory.path()).is_err_and(|error| error.to_string().contains("no regular file")));
+    assert!(GatePage::open(directory.path()).is_err());
+    std::fs::remove_file(&path)?;
+    std::fs::create_dir(&path)?;
+    assert!(Page::open(directory.path()).is_err_and(|error| error.to_string().contains("no regular file")));
+    assert!(GatePage::open(directory.path()).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_page_of_an_agent_before_the_differences_is_read_as_it_was() -> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let (mut writer, _) = GatePage::open(directory.path())?;
+    writer.publish(&Snapshot { differences: Differences::default(), ..proven() })?;
+    let reader = Page::open(directory.path())?;
+    assert!(reader.read().why.contains("set forward by"), "{}", reader.read().why);
+    writer.mapping.store_u32(at::SIZE, u32::try_from(at::ALIVE_UNTIL)?);
+    let view = reader.read();
+    assert_eq!((view.gate, view.agent, view.differences), (Gate::Proven, Agent::Alive, None));
+    Ok(())
+}

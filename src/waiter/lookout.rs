@@ -1,0 +1,99 @@
+//! What a waiter sees: a gate, or nobody who keeps one. One rule for `run`, `wait`, the wrapper and the hook.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::decision::{Boottime, Gate};
+use crate::page::{self, Agent, Page, View};
+use crate::sys::clock::boottime;
+use crate::sys::nap;
+
+/// An agent that ended is started again by systemd within a second or two; one that is gone for so long is no agent.
+const GONE_AFTER: Duration = Duration::from_secs(10);
+/// How often to look for an agent where there is none, or none that lives: nothing wakes us when one comes.
+const LOOK_FOR_AGENT_EVERY: Duration = Duration::from_secs(1);
+
+/// What is seen.
+#[derive(Debug)]
+pub(super) enum Sight {
+    /// An agent's gate, or the proof that one left behind: good by our own clocks.
+    Gate(Box<View>),
+    /// Nobody keeps a gate here.
+    NoAgent(Absence),
+}
+
+/// Why nobody keeps a gate here.
+#[derive(Debug, thiserror::Error)]
+pub enum Absence {
+    /// There is no page.
+    #[error(transparent)]
+    NoPage(page::Error),
+    /// There is one, and its agent is gone.
+    #[error("{0}")]
+    Gone(String),
+}
+
+/// Who looks, again and again.
+#[derive(Debug)]
+pub(super) struct Lookout {
+    directory: PathBuf,
+    page: Option<Page>,
+    gone_since: Option<Boottime>,
+}
+
+impl Lookout {
+    pub(super) const fn new(directory: PathBuf) -> Self {
+        Self { directory, page: None, gone_since: None }
+    }
+
+    /// # Errors
+    /// What keeps us from reading what is there.
+    pub(super) fn look(&mut self) -> Result<Sight, page::Error> {
+        let mut view = match self.read() {
+            Ok(view) => view,
+            Err(error) if error.is_absence() => return Ok(Sight::NoAgent(Absence::NoPage(error))),
+            Err(error) => return Err(error),
+        };
+        let absence = view.absence().filter(|_| view.gate == Gate::Shut);
+        let Some(absence) = absence else {
+            self.gone_since = None;
+            return Ok(Sight::Gate(Box::new(view)));
+        };
+        let now = boottime();
+        let seen_gone = now.since(*self.gone_since.get_or_insert(now));
+        let gone_for = match view.agent {
+            Agent::Ended { at } => view.now.since(at),
+            // After a sleep of the machine every agent has been silent for a moment: that has to be watched.
+            Agent::Silent { .. } | Agent::PageGone | Agent::Alive | Agent::Starting => seen_gone,
+        };
+        if gone_for >= GONE_AFTER {
+            return Ok(Sight::NoAgent(Absence::Gone(absence)));
+        }
+        view.why = absence;
+        Ok(Sight::Gate(Box::new(view)))
+    }
+
+    /// Sleeps until there may be something new to see, and no longer than `at_most`.
+    pub(super) fn sleep(&self, sight: &Sight, at_most: Duration) {
+        match (sight, &self.page) {
+            // A proof that is none to us leaves the word as it was, and an agent that is gone wakes nobody.
+            (Sight::Gate(view), Some(page)) if view.word == Gate::Shut as u32 && !view.agent.is_gone() => {
+                page.wait(view, at_most);
+            }
+            (Sight::Gate(view), Some(page)) => page.wait(view, at_most.min(LOOK_FOR_AGENT_EVERY)),
+            (Sight::Gate(_) | Sight::NoAgent(_), _) => nap(at_most.min(LOOK_FOR_AGENT_EVERY)),
+        }
+    }
+
+    /// Where the page was taken away there may be another one by now.
+    fn read(&mut self) -> Result<View, page::Error> {
+        if let Some(page) = &self.page {
+            let view = page.read();
+            if view.agent != Agent::PageGone {
+                return Ok(view);
+            }
+        }
+        let page = self.page.insert(Page::open(&self.directory)?);
+        Ok(page.read())
+    }
+}
