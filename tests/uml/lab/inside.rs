@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::wire::{Answer, Ask, Clocks, Ran, Reply, Request};
-use super::{killer, relay, watch, work};
+use super::{killer, looks, relay, watch, work};
 
 /// The first argument that makes the program this part.
 pub const VERB: &str = "inside-the-guest";
@@ -39,6 +39,11 @@ pub fn perform_verb() -> Option<ExitCode> {
         [watch::VERB] => {
             watch::watch();
             Some(ExitCode::SUCCESS)
+        }
+        [looks::VERB, times] => Some(end(times.parse().map_err(io::Error::other).and_then(looks::look))),
+        [looks::VERB_SLEWED, millis] => {
+            let millis = millis.parse().map_err(io::Error::other);
+            Some(end(millis.map(looks::wait_for_slew)))
         }
         [watch::VERB_ONCE] => {
             println!("{}", watch::Moment::now());

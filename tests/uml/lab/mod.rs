@@ -17,6 +17,7 @@ pub mod inside;
 pub mod killer;
 #[path = "../../lab/liar.rs"]
 pub mod liar;
+pub mod looks;
 pub mod namespace;
 pub mod podman;
 pub mod relay;

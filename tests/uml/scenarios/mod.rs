@@ -20,6 +20,7 @@ mod laboratory;
 mod liars;
 mod network;
 mod night;
+mod page;
 mod sleep;
 mod soak;
 mod step;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Scenario> {
             network::SCENARIOS,
             told::SCENARIOS,
             crash::SCENARIOS,
+            page::SCENARIOS,
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),

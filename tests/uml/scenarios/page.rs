@@ -1,0 +1,110 @@
+//! A page whose agent is stopped: whoever asks at the gate sees by clocks of their own what became of the clock since the proof.
+
+use std::time::Duration;
+
+use super::{Listed, gate, night};
+use crate::lab::guest::Guest;
+use crate::lab::looks::{Looks, VERB_SLEWED};
+use crate::lab::world::World;
+use crate::lab::{Outcome, ensure, until};
+
+pub const SCENARIOS: &[Listed] = &[
+    ("page::a_step_behind_a_stopped_agent_s_back_lets_nobody_through", a_step),
+    ("page::a_slew_behind_a_stopped_agent_s_back_counts_in_its_own_direction", a_slew),
+    ("page::a_stopped_agent_ends_and_its_gate_is_the_next_one_s", stopped_and_ended),
+];
+
+const LOOKS: u32 = 2000;
+
+fn stop(guest: &Guest) -> Outcome {
+    guest.sh("kill -STOP $(systemctl show -p MainPID --value clockgate)").map(drop)
+}
+
+fn go_on(guest: &Guest) -> Outcome {
+    guest.sh("kill -CONT $(systemctl show -p MainPID --value clockgate)").map(drop)
+}
+
+fn all_open(guest: &Guest, what: &str) -> Outcome<Looks> {
+    let looks = Looks::of(guest, LOOKS)?;
+    ensure(looks.open == LOOKS, format!("{what}: {looks:?}"))?;
+    Ok(looks)
+}
+
+fn none_open(guest: &Guest, what: &str, why: &str) -> Outcome {
+    let looks = Looks::of(guest, LOOKS)?;
+    ensure(looks.open == 0 && looks.why.contains(why), format!("{what}: {looks:?}"))?;
+    let started = guest.run("clockgate run --require-proof --max-wait 100ms -- echo through")?;
+    ensure(started.code == 75 && started.out.is_empty(), format!("{what}: {}{}", started.out, started.err))
+}
+
+fn a_step(guest: &Guest, world: &World) -> Outcome {
+    gate::start(guest, world)?;
+    stop(guest)?;
+    all_open(guest, "nobody has touched the clock")?;
+    for (step, undo, why) in [
+        ("1 hour ago", "1 hour", "set back by"),
+        ("1 hour", "1 hour ago", "set forward by"),
+        ("1 second ago", "1 second", "set back by"),
+    ] {
+        guest.sh(&format!("date -u -s '{step}'"))?;
+        none_open(guest, step, why)?;
+        guest.sh(&format!("date -u -s '{undo}'"))?;
+    }
+    guest.set_right()?;
+    go_on(guest)?;
+    gate::proven(guest)?;
+    night::over(guest)
+}
+
+/// Bends the clock's rate by a tenth until it has moved by so much: `tick` of adjtimex(2), as chronyd slews.
+fn slew(guest: &Guest, tick: u32, millis: u32) -> Outcome {
+    let set = |tick: u32| {
+        // struct timex of x86-64: modes ADJ_TICK, and the tick at byte 88.
+        format!(r#"perl -e '$t = pack("L x84 q x112", 0x4000, {tick}); exit(syscall(159, $t) < 0)'"#)
+    };
+    let wait = format!("/usr/lib/lab/part {VERB_SLEWED} {millis}");
+    guest.sh(&format!("{} && {wait} && {}", set(tick), set(10_000))).map(drop)
+}
+
+fn a_slew(guest: &Guest, world: &World) -> Outcome {
+    gate::start(guest, world)?;
+    stop(guest)?;
+    all_open(guest, "nobody has touched the clock")?;
+    slew(guest, 11_000, 350)?;
+    none_open(guest, "0.35 s fast", "slewed forward by")?;
+    // Back to where it was: right again, and seen to be.
+    slew(guest, 9_000, 350)?;
+    all_open(guest, "slewed back again")?;
+    go_on(guest)?;
+    gate::proven(guest)?;
+    // A clock that a daemon makes right stays open, and its bound gets smaller.
+    guest.sh("date -u -s '-0.15 seconds' >/dev/null 2>&1 || date -u -s @$(date -u -d '0.15 seconds ago' +%s.%N)")?;
+    let far = until("the agent has measured the small step", Duration::from_secs(60), || {
+        let looks = Looks::of(guest, 1)?;
+        Ok((looks.open == 1 && looks.bound > 140_000_000).then_some(looks))
+    })?;
+    stop(guest)?;
+    slew(guest, 11_000, 130)?;
+    let near = all_open(guest, "slewed to the right time")?;
+    ensure(near.bound + 50_000_000 < far.bound, format!("{near:?} after {far:?}"))?;
+    go_on(guest)?;
+    night::over(guest)
+}
+
+fn stopped_and_ended(guest: &Guest, world: &World) -> Outcome {
+    let before = gate::start(guest, world)?;
+    stop(guest)?;
+    guest.sh("systemctl kill -s KILL clockgate")?;
+    let after = gate::when(guest, "the next agent's gate", |now| now.epoch > before.epoch && now.is_proven())?;
+    guest.sh("systemctl stop clockgate")?;
+    let ran = guest.run("clockgate status")?;
+    ensure(ran.code == 69 && ran.out.contains("it was stopped"), format!("{after:?}: {}{}", ran.out, ran.err))?;
+    // A start that fails has the last word.
+    guest.put("/etc/clockgate/config.yaml", "treshold: 5ms\n")?;
+    let started = guest.run("systemctl start clockgate")?;
+    let ran = guest.run("clockgate status")?;
+    let said = ran.code == 69 && ran.out.contains("treshold");
+    ensure(said, format!("start: {}; status {}: {}{}", started.code, ran.code, ran.out, ran.err))?;
+    guest.sh("systemctl reset-failed clockgate")?;
+    night::over(guest)
+}
