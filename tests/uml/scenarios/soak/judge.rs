@@ -10,11 +10,8 @@ use crate::lab::{Outcome, fail, until};
 
 /// As far off as the clock may be while the gate says that it is proven.
 pub const THRESHOLD: Duration = Duration::from_millis(200);
-/// How long after a stranger's step an open gate may go on to say so: nobody can know before.
-/// It takes the agent a few milliseconds on a machine that has time for it.
-pub const NOTICE: Duration = Duration::from_millis(500);
-/// The same where the agent was killed: systemd shuts the gate behind it.
-pub const NOTICE_OF_DEATH: Duration = Duration::from_millis(1500);
+/// How long after it was let go work may get to its clock: what a stranger sets meanwhile, nobody can hold it for.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
 /// The watcher and the work read their clocks one after the other.
 const SLACK_NANOS: u64 = 20_000_000;
 /// A step is seen as one; a clock that creeps is not.
@@ -27,7 +24,8 @@ pub struct Judge<'g> {
     watch: Tail,
     works: Vec<Work>,
     sights: Vec<Sight>,
-    strikes: Vec<Strike>,
+    /// When a stranger's step hit an open gate.
+    strikes: Vec<Moment>,
     pub tally: Tally,
 }
 
@@ -39,30 +37,18 @@ struct Work {
     takes_unproven: bool,
 }
 
-/// A stranger's step that an open gate was hit by.
-#[derive(Clone, Copy, Debug)]
-struct Strike {
-    at: Moment,
-    /// How long the gate went on to say that the clock was proven; none while it still does.
-    window: Option<Duration>,
-    /// How long it might, at this time.
-    allowed: Duration,
-}
-
 /// What there was to see.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Pieces of work.
     pub stamps: usize,
-    /// Those that fell into the window of a stranger's step, or were let go so shortly before one.
-    pub in_window: usize,
+    /// Those that were let go so shortly before a stranger's step that they got to their clock after it.
+    pub on_their_way: usize,
     /// Those that were let go without a proof, on a clock that was wrong.
     pub unproven: usize,
     /// How long the gate was open without a proof, each time.
     pub openings: Vec<Duration>,
-    /// The windows of a stranger's step.
-    pub windows: Vec<Duration>,
-    /// The worst clock that was seen while the gate said that it is proven, outside of those windows.
+    /// The worst clock that was seen while the gate said that it is proven.
     pub worst: Duration,
 }
 
@@ -92,10 +78,10 @@ impl<'g> Judge<'g> {
         self.guest.sh("systemctl stop 'soak-*'").map(drop)
     }
 
-    /// Reads and judges what came since the last call; `allowed` is how long the window of a stranger's step may be.
-    pub fn look(&mut self, allowed: Duration) -> Outcome {
+    /// Reads and judges what came since the last call.
+    pub fn look(&mut self) -> Outcome {
         for sight in self.watch.news::<Sight>(self.guest)? {
-            self.judge_sight(sight, allowed)?;
+            self.judge_sight(sight)?;
             self.sights.push(sight);
         }
         for n in 0..self.works.len() {
@@ -107,41 +93,26 @@ impl<'g> Judge<'g> {
         Ok(())
     }
 
-    fn judge_sight(&mut self, sight: Sight, allowed: Duration) -> Outcome {
+    /// No look at all at an open gate on a wrong clock: whoever asks sees a step at once.
+    fn judge_sight(&mut self, sight: Sight) -> Outcome {
         let off = self.truths.off(&sight.at)?;
         let lying = sight.gate == Gate::Proven && off.abs() > THRESHOLD;
         let before = self.sights.last().copied();
         self.note_unproven(before, sight);
-        if let Some(strike) = self.strikes.last_mut().filter(|strike| strike.window.is_none()) {
-            let window = Duration::from_nanos(sight.at.raw - strike.at.raw);
-            // Looked at rarely, on a busy machine, it seems longer than it was.
-            let most = strike.allowed + Duration::from_nanos(sight.unseen);
-            if window > most || !sight.at.same_waking(&strike.at) {
-                return fail(format!("{window:?} after a step by somebody else the gate was open, and off by {off}"));
-            }
-            if !lying {
-                strike.window = Some(window);
-                self.tally.windows.push(window);
-            }
-            return Ok(());
-        }
-        if let Some(before) = before
-            && before.gate == Gate::Proven
-            && off.abs() > THRESHOLD
-            && sight.at.same_waking(&before.at)
-            && self.truths.off(&before.at)?.abs() <= THRESHOLD
-            && sight.at.standing().abs_diff(before.at.standing()) > u64::try_from(STEP.as_nanos())?
-        {
-            // The gate may be shut by now: then the window was shorter than a look.
-            let window = (!lying).then_some(Duration::ZERO);
-            self.tally.windows.extend(window);
-            self.strikes.push(Strike { at: sight.at, window, allowed });
-        } else if lying {
+        if lying {
             return fail(format!(
                 "the gate was open on a clock that was off by {off}: {sight:?}, before it {before:?}"
             ));
-        } else if sight.gate == Gate::Proven {
+        }
+        if sight.gate == Gate::Proven {
             self.tally.worst = self.tally.worst.max(off.abs());
+        }
+        if let Some(before) = before
+            && before.gate == Gate::Proven
+            && sight.at.same_waking(&before.at)
+            && sight.at.standing().abs_diff(before.at.standing()) > u64::try_from(STEP.as_nanos())?
+        {
+            self.strikes.push(sight.at);
         }
         Ok(())
     }
@@ -157,7 +128,7 @@ impl<'g> Judge<'g> {
         }
     }
 
-    /// A process that was let go reads the clock a moment later: what happens in between is in the window as well.
+    /// A process that was let go reads the clock a moment later, and what happens in between is seen by nobody.
     fn judge_stamp(&mut self, work: usize, stamp: &Moment) -> Outcome {
         self.tally.stamps += 1;
         let off = self.truths.off(stamp)?;
@@ -165,27 +136,27 @@ impl<'g> Judge<'g> {
             return Ok(());
         }
         let (before, after): (Vec<&Sight>, Vec<&Sight>) = self.sights.iter().partition(|seen| seen.at.raw <= stamp.raw);
-        let just = |since: &Moment, allowed: Duration| {
+        let just = |since: &Moment| {
             // While the watcher, who comes before everybody else, could not look, nobody in the guest ran.
             let seen = before.iter().rev().take_while(|seen| seen.at.raw > since.raw).chain(after.first());
             let stood = Duration::from_nanos(seen.map(|seen| seen.unseen).sum());
             let passed = Duration::from_nanos(stamp.raw.saturating_sub(since.raw)).saturating_sub(stood);
             let is_after = stamp.raw + SLACK_NANOS > since.raw;
-            since.same_waking(stamp) && is_after && passed <= allowed
+            since.same_waking(stamp) && is_after && passed <= ON_ITS_WAY
         };
-        if self.strikes.iter().any(|strike| just(&strike.at, strike.allowed)) {
-            self.tally.in_window += 1;
+        if self.strikes.iter().any(just) {
+            self.tally.on_their_way += 1;
             return Ok(());
         }
         // Let go before the gate was shut, it had not got to its clock when that was set.
         let open = before.iter().rev().find(|seen| seen.gate == Gate::Proven);
-        if open.is_some_and(|seen| just(&seen.at, NOTICE)) {
-            self.tally.in_window += 1;
+        if open.is_some_and(|seen| just(&seen.at)) {
+            self.tally.on_their_way += 1;
             return Ok(());
         }
         let unproven = before.last().is_some_and(|seen| seen.gate == Gate::Unproven)
             || before.iter().rev().nth(1).is_some_and(|seen| seen.gate == Gate::Unproven)
-                && before.last().is_some_and(|seen| just(&seen.at, NOTICE));
+                && before.last().is_some_and(|seen| just(&seen.at));
         if unproven && self.works[work].takes_unproven {
             self.tally.unproven += 1;
             return Ok(());
@@ -198,9 +169,9 @@ impl<'g> Judge<'g> {
     }
 
     /// Waits until the gate is open on a proof, in an epoch and for a cause that `counts`; all that came before is judged.
-    pub fn proven(&mut self, within: Duration, allowed: Duration, counts: impl Fn(&[Sight]) -> bool) -> Outcome {
+    pub fn proven(&mut self, within: Duration, counts: impl Fn(&[Sight]) -> bool) -> Outcome {
         let waited = until("the gate is open on a proof", within, || {
-            self.look(allowed)?;
+            self.look()?;
             let open = self.sights.last().is_some_and(|last| last.gate == Gate::Proven) && counts(&self.sights);
             Ok(open.then_some(()))
         });
@@ -211,7 +182,7 @@ impl<'g> Judge<'g> {
     pub fn all_answered(&mut self, within: Duration) -> Outcome {
         let since = self.guest.clocks()?.raw;
         until("every waiter is answered", within, || {
-            self.look(NOTICE)?;
+            self.look()?;
             Ok(self.works.iter().all(|work| work.last.is_some_and(|last| last.raw > since)).then_some(()))
         })
     }
