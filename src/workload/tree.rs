@@ -1,5 +1,7 @@
 //! The tree of cgroups: where it is mounted, where we are in it, and what of it is containers.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -7,9 +9,16 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::container::{Container, Engine, Kind, containing, kind};
+use crate::sys::foreign;
 
 /// Deeper than any engine goes: a pod of rootless Kubernetes lies nine folders deep.
 const MAX_DEPTH: usize = 12;
+/// A user who runs more containers than that has them frozen by nobody.
+const MOST_OF_A_USER: usize = 256;
+/// Names of containers that are looked at in one user's tree.
+const MOST_LOOKED_AT: usize = 2048;
+/// `cgroup.events` has two short lines.
+const EVENTS_MAX: u64 = 4096;
 /// containerd's folders of running containers: its own, and the one that dockerd starts by itself.
 const BUNDLES: [&str; 2] =
     ["run/containerd/io.containerd.runtime.v2.task", "run/docker/containerd/daemon/io.containerd.runtime.v2.task"];
@@ -163,7 +172,8 @@ impl Node {
 /// [`Error`] when the folder itself cannot be read; a cgroup that goes while we look is passed over.
 pub fn walk(folder: &Path, root: &Path) -> Result<Vec<Node>, Error> {
     let mut found = vec![];
-    let walk = Walk { folder, root };
+    let root_uid = fs::metadata(folder).map_err(|e| Error::from_io("look at", folder, e))?.uid();
+    let walk = Walk { folder, root, root_uid, of_users: RefCell::default() };
     walk.below(Path::new(""), None, &mut found).map_err(|e| Error::from_io("list", folder, e))?;
     Ok(found)
 }
@@ -171,6 +181,16 @@ pub fn walk(folder: &Path, root: &Path) -> Result<Vec<Node>, Error> {
 struct Walk<'a> {
     folder: &'a Path,
     root: &'a Path,
+    /// Whose the hierarchy is; what is somebody else's was delegated.
+    root_uid: u32,
+    /// What was looked at and found in the trees of each of them.
+    of_users: RefCell<HashMap<u32, OfUser>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct OfUser {
+    looked_at: usize,
+    found: usize,
 }
 
 impl Walk<'_> {
@@ -188,6 +208,7 @@ impl Walk<'_> {
                     passed_over(self.below(&path, Some(engine), &mut children))?;
                     found.push(Node::Folder { engine, path, children });
                 }
+                Kind::Container(..) if !self.is_believed(&entry) => {}
                 Kind::Container(engine, id) => found.push(container(engine, id, path, &entry)),
                 Kind::Unclear(id) => match self.engine_of(&id) {
                     Some(engine) => found.push(container(engine, id, path, &entry)),
@@ -206,6 +227,25 @@ impl Walk<'_> {
             return Ok(());
         }
         passed_over(self.below(path, None, found))
+    }
+
+    /// In a tree that was delegated its owner gives what names they like: of those count the ones that processes run in, and not
+    /// without end.
+    fn is_believed(&self, entry: &fs::DirEntry) -> bool {
+        let Ok(meta) = entry.metadata() else { return false };
+        if meta.uid() == self.root_uid {
+            return true;
+        }
+        let mut of_users = self.of_users.borrow_mut();
+        let of_user = of_users.entry(meta.uid()).or_default();
+        if of_user.looked_at >= MOST_LOOKED_AT || of_user.found >= MOST_OF_A_USER {
+            return false;
+        }
+        of_user.looked_at += 1;
+        let events = foreign::read(&entry.path().join("cgroup.events"), EVENTS_MAX).unwrap_or_default();
+        let is_populated = events.split(|byte| *byte == b'\n').any(|line| line == b"populated 1");
+        of_user.found += usize::from(is_populated);
+        is_populated
     }
 
     /// Whose container of containerd's it is, by the namespace in which its bundle lies.
@@ -287,6 +327,30 @@ mod tests {
         let proc_root = proc_root("9:name=systemd:/x\n");
         fs::write(proc_root.path().join("self/mountinfo"), "24 1 0:22 / /sys rw - sysfs sysfs rw\n").unwrap();
         assert!(matches!(Place::find(proc_root.path(), None), Err(Error::NoHierarchy(_))));
+    }
+
+    #[test]
+    fn names_in_a_user_s_own_tree_count_where_processes_run_in_them_and_not_without_end() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = root.path().join("tree");
+        let place = |folder: &str, n: usize, populated: u32| {
+            let path = tree.join(folder).join(format!("docker-{n:064x}.scope"));
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("cgroup.events"), format!("populated {populated}\nfrozen 0\n")).unwrap();
+            path
+        };
+        place("system.slice", 1, 0);
+        let users =
+            |n: usize, populated| std::os::unix::fs::chown(place("user.slice", n, populated), Some(1000), Some(1000));
+        // Only root can give them away.
+        if users(2, 1).is_err() {
+            return;
+        }
+        users(3, 0).unwrap();
+        let count = || walk(&tree, root.path()).unwrap().iter().flat_map(Node::containers).count();
+        assert_eq!(count(), 2, "root's, and the user's that runs");
+        (4..MOST_OF_A_USER + 50).for_each(|n| users(n, 1).unwrap());
+        assert_eq!(count(), 1 + MOST_OF_A_USER);
     }
 
     #[test]
