@@ -28,6 +28,11 @@ fn main() -> ExitCode {
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
         trial("without_the_privilege_it_says_what_to_do_and_holds", without_the_privilege),
         trial("a_wrong_configuration_ends_it_with_78_and_a_reload_of_one_changes_nothing", wrong_configuration),
+        needing(
+            lacks_program("setpriv").or_else(|| lacks_program("strace")),
+            "an_error_that_ends_the_loop_leaves_a_shut_gate_and_last_words",
+            broken_loop,
+        ),
         trial("sync_needs_no_privilege_where_the_clock_is_right", sync_of_a_right_clock),
         trial("sync_ends_with_77_where_it_may_not_step", sync_without_the_privilege),
         trial("sync_ends_with_75_where_nobody_answers_and_names_who_did_not", sync_in_vain),
@@ -121,6 +126,9 @@ fn opens_and_shuts() -> Outcome {
     expect(shut.status.success(), &shut)?;
     let status = clockgate().args(["status", "--page"]).arg(host.page()).output()?;
     expect(status.status.code() == Some(69) && texts(&status).0.contains("it was stopped ("), &status)?;
+    // An agent that is gone keeps no clock.
+    let sync = host.clockgate("sync").output()?;
+    expect(sync.status.success() && texts(&sync).0.starts_with("proven: offset"), &sync)?;
     Ok(())
 }
 
@@ -139,6 +147,22 @@ fn killed() -> Outcome {
     let _agent = host.agent()?;
     let view = host.gate("the gate is proven again", proven)?;
     assert_eq!(view.epoch, 2, "the count of this boot goes on");
+    Ok(())
+}
+
+/// The kernel refuses an alarm after some time: what ends the loop ends it in the same way as a person does.
+fn broken_loop() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none")?;
+    let agent = host.clockgate("agent");
+    let log = fs::File::create(host.0.path().join("log"))?;
+    let mut broken = Command::new("strace");
+    broken.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=timerfd_settime:error=EIO:when=5+"]);
+    broken.arg(agent.get_program()).args(agent.get_args()).stderr(log);
+    let mut broken = Ours::spawn(&mut broken)?;
+    assert_eq!(ended(&mut broken)?, Some(69), "{}", host.log());
+    let view = host.gate("the gate is shut", |view| view.gate == Gate::Shut)?;
+    assert!(view.state_name() == "Ended" && view.why.contains("cannot set an alarm"), "{view:?}");
     Ok(())
 }
 

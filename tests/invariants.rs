@@ -274,6 +274,8 @@ impl World {
         let is_new_proof = after.gate == Gate::Proven && (before.gate != Gate::Proven || after.as_of != before.as_of);
         if after.gate == Gate::Proven {
             assert!(after.valid_until > after.as_of, "a proof that ends before it begins");
+            // What readers compare their own clocks with: no step or sleep since is hidden from them, and none is made up.
+            assert_eq!(after.differences, self.clocks().differences(), "after {event:?}");
             if before.gate != Gate::Proven {
                 assert!(
                     self.good >= 1 && self.asked >= 2,

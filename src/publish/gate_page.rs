@@ -90,7 +90,10 @@ impl GatePage {
     /// As [`GatePage::publish`].
     pub fn end(&mut self, why: &str) -> Result<(), Error> {
         self.alive_until = boottime();
+        let (valid_until, deadline) = (Boottime::default(), Boottime::default());
         let last = Snapshot {
+            valid_until,
+            deadline,
             state: ENDED,
             gate: Gate::Shut,
             why: format!("the agent has ended: {why}"),
