@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::Play;
 use crate::gate::{self, Gate};
 use crate::lab::guest::Guest;
+use crate::lab::looks::Looks;
 use crate::lab::told::{now, off_by};
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, pass, until};
@@ -27,6 +28,7 @@ pub const ALL: &[(&str, Play)] = &[
     ("hooks::the_script_for_plain_qmp_takes_a_machine_back_to_an_image", by_plain_qmp),
     ("vsock::a_process_of_the_machine_is_not_its_hypervisor", not_the_hypervisor),
     ("sleep::a_machine_that_slept_through_logind_is_right_again", slept),
+    ("sleep::behind_a_stopped_agent_s_back_it_lets_nobody_through", slept_unnoticed),
     ("restore::an_image_in_another_machine_is_told_by_the_kernels_line", restored_elsewhere),
 ];
 
@@ -216,6 +218,24 @@ fn is_stale(machine: &Machine) -> Outcome {
 }
 
 /// Waits for the proof after a disruption of that cause.
+/// An agent that is stopped notices nothing; whoever asks at its gate sees the sleep that the kernel counted.
+fn slept_unnoticed(machine: Machine, world: &World) -> Outcome<Machine> {
+    const LOOKS: u32 = 500;
+    let guest = &machine.guest;
+    let before = gate::start(guest, world)?;
+    guest.sh("kill -STOP $(systemctl show -p MainPID --value clockgate)")?;
+    let awake = Looks::of(guest, LOOKS)?;
+    ensure(awake.open == LOOKS, format!("{awake:?}"))?;
+    machine.suspend()?;
+    pass(GONE / 4);
+    machine.wake()?;
+    let woken = Looks::of(guest, LOOKS)?;
+    ensure(woken.open == 0 && woken.why.contains("slept for"), format!("{woken:?}"))?;
+    guest.sh("kill -CONT $(systemctl show -p MainPID --value clockgate)")?;
+    gate::when(guest, "a later epoch is proven", |now| now.epoch > before.epoch && now.is_proven())?;
+    Ok(machine)
+}
+
 fn proven_again(machine: &Machine, since: Moment, before: &Gate, cause: &str) -> Outcome<Timeline> {
     let guest = &machine.guest;
     let after = gate::when(guest, "a later epoch is proven", |now| now.epoch > before.epoch && now.is_proven())?;
