@@ -32,6 +32,10 @@ fn main() -> std::process::ExitCode {
         Trial::test("an_expired_proof_is_shut", expired),
         Trial::test("a_step_a_slew_and_a_sleep_since_the_proof_are_seen_without_an_agent", pages::moved_clocks),
         Trial::test("at_a_shut_gate_an_agent_that_is_gone_is_none_and_its_last_words_are_said", pages::gone_agents),
+        Trial::test(
+            "an_agent_that_is_silent_for_ten_seconds_is_none_and_one_that_comes_back_counts",
+            pages::silent_agents,
+        ),
         Trial::test("what_stands_in_the_page_s_place_hangs_nobody", pages::strange_pages),
         Trial::test(
             "a_waiter_follows_a_page_that_was_made_anew_and_outlives_one_that_was_cut_short",

@@ -1,12 +1,18 @@
 //! `clockgate status`
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::cli::Error;
 use crate::decision::{Boottime, Gate, Offset, nanos_u64};
 use crate::exit::Exit;
 use crate::page::{self, Agent, Page, View};
+use crate::sys::nap;
 use crate::waiter::oci::{self, Waiting};
+
+/// A second in all.
+const LOOKS_AT_SILENT: u32 = 10;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -23,7 +29,15 @@ impl Args {
     /// Performs the verb: 0 when the gate is open on a proof, 69 where its agent is gone, 1 when it is not open on a proof.
     pub fn run(self) -> Result<Exit, Error> {
         let page = Page::open(&self.page).map_err(|e| Error::caused(Exit::NoAgent, "no gate to report on", e))?;
-        let view = page.read();
+        let mut view = page.read();
+        // Just after a sleep of the machine the agent may be about to say that it lives.
+        for _ in 0..LOOKS_AT_SILENT {
+            if !matches!(view.agent, Agent::Silent { .. }) {
+                break;
+            }
+            nap(LOOK_EVERY);
+            view = page.read();
+        }
         let held = oci::waiting(Path::new("/proc"));
         if self.json {
             println!("{}", json(&view, &held))

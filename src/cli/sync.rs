@@ -11,11 +11,11 @@ use crate::cli::servers::of_the_environment;
 use crate::config::Config;
 use crate::decision::{Failure, Gate, Offset, Plan, nanos_u64, plan};
 use crate::exit::Exit;
-use crate::page::Page;
 use crate::publish::bus::client::Client;
 use crate::publish::known::Known;
 use crate::reference::ServerName;
 use crate::sys::clock::{boottime, clocks};
+use crate::waiter::is_kept;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -59,14 +59,13 @@ impl Args {
             return self.dry(&config);
         }
         // One writer at a time: where an agent keeps this clock, it is asked to.
-        match Page::open(&config.page).map(|page| page.read().agent) {
-            Ok(agent) if agent.is_gone() => self.alone(&config),
-            Ok(_) if self.servers.is_empty() => self.by_the_agent(&config),
-            Ok(_) => Err(Error::new(
+        match is_kept(&config.page) {
+            Ok(false) => self.alone(&config),
+            Ok(true) if self.servers.is_empty() => self.by_the_agent(&config),
+            Ok(true) => Err(Error::new(
                 Exit::Usage,
                 "an agent keeps this clock, and it asks its own servers: leave --server out, or stop the agent",
             )),
-            Err(error) if error.is_absence() => self.alone(&config),
             Err(error) => Err(Error::caused(Exit::NoAgent, "cannot tell whether an agent keeps this clock", error)),
         }
     }

@@ -1,6 +1,6 @@
 //! What a waiter sees: a gate, or nobody who keeps one. One rule for `run`, `wait`, the wrapper and the hook.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Boottime, Gate};
@@ -12,6 +12,31 @@ use crate::sys::nap;
 const GONE_AFTER: Duration = Duration::from_secs(10);
 /// How often to look for an agent where there is none, or none that lives: nothing wakes us when one comes.
 const LOOK_FOR_AGENT_EVERY: Duration = Duration::from_secs(1);
+
+/// How often somebody is looked at who may be about to say that they live.
+const LOOK_AT_SILENT_EVERY: Duration = Duration::from_millis(200);
+
+/// Whether an agent keeps the page in `directory`. One that has ended does not; one that is silent is watched for as long as
+/// waiters do, for after a sleep of the machine it may need a moment to say that it lives.
+///
+/// # Errors
+/// What keeps us from reading what is there.
+pub fn is_kept(directory: &Path) -> Result<bool, page::Error> {
+    let until = boottime() + GONE_AFTER;
+    loop {
+        let agent = match Page::open(directory) {
+            Ok(page) => page.read().agent,
+            Err(error) if error.is_absence() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match agent {
+            Agent::Alive | Agent::Starting => return Ok(true),
+            Agent::Ended { .. } => return Ok(false),
+            Agent::Silent { .. } | Agent::PageGone if boottime() >= until => return Ok(false),
+            Agent::Silent { .. } | Agent::PageGone => nap(LOOK_AT_SILENT_EVERY),
+        }
+    }
+}
 
 /// What is seen.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::sys::clock::boottime;
 use progress::Line;
 pub use progress::{Progress, Style};
 
-pub use lookout::Absence;
+pub use lookout::{Absence, is_kept};
 
 use alone::Alone;
 use lookout::{Lookout, Sight};

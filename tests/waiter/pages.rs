@@ -60,6 +60,27 @@ pub fn gone_agents() -> Done {
     expect(status.status.code() == Some(69) && texts(&status).0.contains("it was stopped (20."), &status)
 }
 
+/// Nothing but silence says that it was killed, and after a sleep of the machine every agent is silent for a moment.
+pub fn silent_agents() -> Done {
+    let (folder, mut page) = page(&shut())?;
+    page.alive(boottime())?;
+    let began = boottime();
+    let run = waiter("run", folder.path(), ["--no-agent", "fail", "--", "echo", "through"]).output()?;
+    let watched = (Duration::from_secs(9)..Duration::from_secs(30)).contains(&boottime().since(began));
+    let said = texts(&run).1.contains("was killed or hangs: silent for");
+    expect(run.status.code() == Some(69) && run.stdout.is_empty() && said && watched, &run)?;
+    let status = waiter("status", folder.path(), [""; 0]).output()?;
+    expect(status.status.code() == Some(69) && texts(&status).0.contains("was killed or hangs"), &status)?;
+    // It is back before it is given up.
+    let mut child =
+        waiter("run", folder.path(), ["--no-agent", "fail", "--", "true"]).stderr(Stdio::piped()).spawn()?;
+    child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut [0; 1])?;
+    page.alive(boottime() + Duration::from_secs(60))?;
+    page.publish(&proven())?;
+    let output = child.wait_with_output()?;
+    expect(output.status.success(), &output)
+}
+
 pub fn strange_pages() -> Done {
     let folder = tempfile::tempdir()?;
     let public = folder.path().join("public");
