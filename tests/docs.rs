@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clockgate::config::Config;
 use clockgate::config::keys::KEYS;
-use clockgate::decision::{Boottime, Cause, Epoch, Gate, Offset, Snapshot, State};
+use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, Offset, Snapshot, State};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -267,9 +267,27 @@ fn reads() -> Outcome {
     let output = reader.read();
     assert_eq!((output.status.code(), &json(&output)["gate"]), (Some(1), &"shut".into()));
 
-    page.publish(&Snapshot { gate: Gate::Unproven, ..snapshot }).unwrap();
+    page.publish(&Snapshot { gate: Gate::Unproven, ..snapshot.clone() }).unwrap();
     let output = reader.read();
     assert_eq!((output.status.code(), &json(&output)["gate"]), (Some(1), &"unproven".into()));
+
+    // What the clocks would show, had somebody moved them since.
+    let now = standing();
+    let hour = Offset::from_secs(3600);
+    for (differences, why) in [
+        (Differences { real_minus_boot: now.real_minus_boot - hour, ..now }, "moved by +36"),
+        (Differences { mono_minus_raw: now.mono_minus_raw + hour, ..now }, "moved by -3"),
+        (Differences { boot_minus_mono: now.boot_minus_mono + Duration::from_secs(9), ..now }, "slept for"),
+    ] {
+        page.publish(&Snapshot { differences, ..snapshot.clone() }).unwrap();
+        let output = reader.read();
+        let said = json(&output);
+        assert_eq!((output.status.code(), &said["gate"]), (Some(1), &"shut".into()));
+        assert!(said["why"].as_str().is_some_and(|said| said.contains(why)), "{said}");
+    }
+    page.end("it was stopped").unwrap();
+    let output = reader.read();
+    assert_eq!((output.status.code(), &json(&output)["agent"]), (Some(69), &"ended".into()));
     Ok(())
 }
 

@@ -134,6 +134,14 @@ pub fn time_namespaces() -> Done {
         let open = inside(shift, &["--require-proof", "--max-wait", "50ms"])?;
         expect(open.stdout == b"through\n", &open)?;
     }
+    // The reader in Python as well.
+    let gate_py = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gate.py");
+    for shift in shifts {
+        let mut python = Command::new("unshare");
+        python.args(["--time", "--fork"]).args(shift).args(["python3", gate_py]);
+        let output = python.env("CLOCKGATE_PAGE", folder.path().join("public/gate")).output()?;
+        expect(output.status.success(), &output)?;
+    }
     page.publish(&Snapshot { valid_until: boottime(), ..proven() })?;
     for shift in shifts {
         let expired = inside(shift, &["--max-wait", "50ms"])?;

@@ -51,7 +51,7 @@ impl Waiting {
     }
 }
 
-/// Those that wrappers hold, and for root those that hooks hold; as many as are found in [`LONGEST`].
+/// Those that wrappers hold, and for root those that hooks hold; as many as are found within two seconds.
 #[must_use]
 pub fn waiting(proc: &Path) -> Vec<Waiting> {
     let (found, finds) = mpsc::channel();
