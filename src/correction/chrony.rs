@@ -227,9 +227,11 @@ impl Chronyd {
     /// Which of its sources cannot ask for want of NTS keys, and why that may be, in words; none where that is not what is missing.
     pub fn want_of_keys(&self) -> Option<String> {
         let names = authority::without_keys(&mut self.client(LOOK)).ok().filter(|names| !names.is_empty())?;
+        // NKE_RETRY_FACTOR2_TLS of chrony's nts_ke.h: 2^10 s after a refusal, and longer each time; no order makes it try sooner.
         Some(format!(
             "{} has no NTS keys: {NAME} makes them over TLS, and if its log says that the certificate is not valid yet or has \
-             expired, the clock is to blame; `nocerttimecheck 1` in chrony.conf(5) lets it make them all the same",
+             expired, the clock is to blame. It tries again after 17 minutes, or at once when it is restarted on a clock that is about \
+             right; `nocerttimecheck 1` in chrony.conf(5) lets it make them on a wrong one",
             names.join(", ")
         ))
     }
