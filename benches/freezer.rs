@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clockgate::decision::Awake;
 use clockgate::workload::{Engine, Settings, Thoroughness, Workloads};
 
 #[path = "report/mod.rs"]
@@ -102,7 +103,7 @@ impl Bench {
         for round in 0..=rounds {
             std::thread::sleep(SETTLE);
             let started = Instant::now();
-            let report = workloads.freeze(LIMIT)?;
+            let report = workloads.freeze(LIMIT, Awake::NEVER)?;
             let frozen = started.elapsed();
             if (report.frozen, report.of) != (count, count) {
                 return Err(format!("{report:?}").into());

@@ -99,10 +99,10 @@ fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -
             let offset = Offset::from_secs(1);
             ("the daemon disagrees", Event::DaemonAsked(epoch, DaemonVerdict::Disagrees { offset }))
         }
-        Action::Freeze(epoch) => ("frozen", Event::Frozen(epoch, Frozen::default())),
-        Action::ThawCarriers(epoch) => ("thawed", Event::CarriersThawed(epoch, Ok(vec![]))),
-        Action::Thaw(epoch) => ("thawed", Event::Thawed(epoch, Ok(()))),
-        Action::LetSleep | Action::Complain(_) => return None,
+        Action::Freeze(order, _) => ("frozen", Event::Frozen(order, Frozen::default())),
+        Action::ThawCarriers(order) => ("thawed", Event::CarriersThawed(order, Ok(vec![]))),
+        Action::Thaw(order) => ("thawed", Event::Thawed(order, Ok(()))),
+        Action::Prolong(..) | Action::LetSleep | Action::Complain(_) => return None,
     })
 }
 

@@ -247,7 +247,8 @@ impl Corridor {
             | Action::Step { .. }
             | Action::HandOver(_)
             | Action::AskDaemon(_)
-            | Action::Freeze(_)
+            | Action::Freeze(..)
+            | Action::Prolong(..)
             | Action::ThawCarriers(_)
             | Action::Thaw(_) => {
                 self.performer.start(action, self.machine.state().gate());
@@ -264,7 +265,7 @@ impl Corridor {
         if let Err(error) = self.page.end(&why) {
             error!(error = &error as &dyn std::error::Error, "the gate page has no last words");
         }
-        if self.machine.is_frozen()
+        if self.machine.may_be_frozen()
             && let Err(error) = self.performer.thaw_all()
         {
             error!(error = &error as &dyn std::error::Error, "not all is thawed; `clockgate thaw` tries again");

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, Authority, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor, FloorFile, Forgotten,
-    Frozen, Kind, Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, Round, StepError, Upstream,
-    Voice, Waiting, Way,
+    Action, Authority, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor, FloorFile,
+    Forgotten, Frozen, Kind, Leap, Machine, Measurement, Notifier, Offset, Order, Policy, Reading, Realtime, Round,
+    StepError, Upstream, Voice, Waiting, Way,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -36,7 +36,7 @@ fn case(folder: &Path) -> Result<(), Failed> {
     let events = std::fs::read_to_string(folder.join("events.txt"))?;
     let path = folder.join("expected.txt");
     let machine = Machine::new(policy.clone(), Epoch::default());
-    let mut world = World { machine, policy, moved: Offset::ZERO, asleep: Duration::ZERO };
+    let mut world = World { machine, policy, moved: Offset::ZERO, asleep: Duration::ZERO, orders: vec![] };
     let mut became = String::new();
     for line in events.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let told = world.tell(line).map_err(|why| format!("{}: {line}: {why}", folder.display()))?;
@@ -66,6 +66,8 @@ struct World {
     moved: Offset,
     /// How long the machine has slept, as the kernel counts it.
     asleep: Duration,
+    /// Freezes and thaws that were ordered.
+    orders: Vec<Action>,
 }
 
 impl World {
@@ -82,7 +84,8 @@ impl World {
         let event = self.event(what.trim(), now)?;
         let actions = self.machine.step(event, self.clocks(now));
         let snapshot = self.machine.snapshot();
-        let ordered: Vec<String> = actions.iter().map(order).collect();
+        let ordered: Vec<String> = actions.iter().map(|action| order(action, self.clocks(now))).collect();
+        self.orders.extend(actions);
         let mut told = format!("{} {}, epoch {}", self.machine.state(), snapshot.gate, snapshot.epoch);
         if let (Some(offset), Some(bound)) = (snapshot.offset, snapshot.bound) {
             write!(told, ", offset {offset}, bound {} ms", bound.as_millis()).map_err(|e| e.to_string())?;
@@ -159,7 +162,7 @@ impl World {
             "snapshot" => Event::Disrupted(Cause::Snapshot),
             "restore" => Event::Disrupted(Cause::Restore),
             "requested" => Event::Disrupted(Cause::Requested),
-            "carriers-thawed" => Event::CarriersThawed(epoch, Ok(vec![rest.to_owned()])),
+            "carriers-thawed" => Event::CarriersThawed(self.freeze_of(what), Ok(vec![rest.to_owned()])),
             "network-changed" => Event::NetworkChanged,
             "source-lost" => Event::SourceLost("logind"),
             "alarm" => Event::Alarm,
@@ -170,12 +173,24 @@ impl World {
             // To the question before the one that is under way.
             "late" => Event::Measured(epoch, Round::default(), self.measurement(rest, now)?),
             "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
-            "frozen" => Event::Frozen(epoch, Frozen::default()),
-            "thawed" => Event::Thawed(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
+            "frozen" => Event::Frozen(self.freeze_of(what), Frozen::default()),
+            "thawed" => Event::Thawed(self.thaw_of(what), if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
             "handed-over" => Event::HandedOver(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
             "daemon" => Event::DaemonAsked(epoch, verdict(rest)?),
             _ => return Err(format!("no event `{word}`")),
         })
+    }
+
+    /// The last freeze that was ordered; of the epoch that `@2 frozen` names.
+    fn freeze_of(&self, what: &str) -> Order {
+        let freeze = |action: &Action| if let Action::Freeze(order, _) = action { Some(*order) } else { None };
+        wanted(self.orders.iter().rev().filter_map(freeze), what)
+    }
+
+    /// The last thaw that was ordered; of the epoch that `@2 thawed` names.
+    fn thaw_of(&self, what: &str) -> Order {
+        let thaw = |action: &Action| if let Action::Thaw(order) = action { Some(*order) } else { None };
+        wanted(self.orders.iter().rev().filter_map(thaw), what)
     }
 
     /// `a=+3600s±1ms b=0s±5ms`; nothing is nobody; `a=0s±50ms@12.5` is an answer as of that moment. `c?` may still answer, `d-` did
@@ -268,7 +283,13 @@ impl World {
     }
 }
 
-fn order(action: &Action) -> String {
+fn wanted(mut orders: impl Iterator<Item = Order>, what: &str) -> Order {
+    let epoch = what.strip_prefix('@').and_then(|rest| rest.split_once(' ')?.0.parse().ok()).map(Epoch::new);
+    orders.find(|order| epoch.is_none_or(|epoch| epoch == order.epoch)).unwrap_or_default()
+}
+
+fn order(action: &Action, now: Clocks) -> String {
+    let left = |until: &Awake| until.since(now.awake()).as_secs_f64();
     match action {
         Action::Forget(..) => "forget".to_owned(),
         Action::Measure(_, _, Way::Own) => "measure".to_owned(),
@@ -277,7 +298,8 @@ fn order(action: &Action) -> String {
         Action::Step { way: Way::Daemon, offset, .. } => format!("let the daemon step {offset}"),
         Action::HandOver(_) => "hand over".to_owned(),
         Action::AskDaemon(_) => "ask the daemon".to_owned(),
-        Action::Freeze(_) => "freeze".to_owned(),
+        Action::Freeze(_, until) => format!("freeze, the guard thaws in {} s", left(until)),
+        Action::Prolong(_, until) => format!("the guard thaws in {} s", left(until)),
         Action::ThawCarriers(_) => "thaw what carries the network".to_owned(),
         Action::Thaw(_) => "thaw".to_owned(),
         Action::LetSleep => "let sleep".to_owned(),

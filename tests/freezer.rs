@@ -15,13 +15,16 @@ mod discovery;
 mod killed;
 #[path = "freezer/stuck.rs"]
 mod stuck;
+#[path = "freezer/thawing.rs"]
+mod thawing;
 
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cgroups::{Cgroups, id};
-use clockgate::decision::Frozen;
+use clockgate::decision::{Awake, Frozen};
+use clockgate::sys::clock::monotonic_nanos;
 use clockgate::workload::{Engine, Error, Settings, Thoroughness, Waves, Workloads};
 use lab::{needing, until};
 use libtest_mimic::{Arguments, Failed};
@@ -55,10 +58,16 @@ fn main() -> std::process::ExitCode {
         on_cgroups("the_guard_stays_as_long_as_anything_is_frozen", the_guard_stays),
     ];
     trials.extend(stuck::trials(&lacks));
+    trials.extend(thawing::trials(&lacks));
     trials.extend(killed::trials(&lacks));
     trials.extend(carriers::trials(&lacks));
     trials.extend(discovery::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// So much later, if the machine stays awake.
+fn awake_in(time: Duration) -> Awake {
+    Awake::from_nanos(monotonic_nanos()) + time
 }
 
 fn report(frozen: usize) -> Frozen {
@@ -78,7 +87,7 @@ fn one_and_a_hundred() -> Outcome {
         }
         let workloads = world.workloads();
         for _ in 0..3 {
-            assert_eq!(workloads.freeze(LIMIT)?, report(count));
+            assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(count));
             assert!((0..count).all(|n| world.is_frozen(&name(n))));
             assert!(!world.is_marked(&name(0)), "the folder holds the mark");
             let thawed = workloads.thaw()?;
@@ -106,7 +115,7 @@ fn does_nothing() -> Outcome {
     runs()?;
     let workloads = world.workloads();
     // The shell and its sleep stop together, and none of its children starts anew.
-    workloads.freeze(LIMIT)?;
+    workloads.freeze(LIMIT, Awake::NEVER)?;
     let frozen = count();
     std::thread::park_timeout(Duration::from_millis(100));
     assert_eq!(count(), frozen);
@@ -124,7 +133,7 @@ fn a_users_pause() -> Outcome {
     world.mark(&below, "1")?;
     world.mark(&scope, "1")?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT)?, report(3));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
     // One more while everything is frozen.
     world.mark(&other, "1")?;
     assert_eq!(workloads.thaw()?.thawed, [std::path::Path::new("docker")]);
@@ -143,7 +152,7 @@ fn a_folder_frozen_before() -> Outcome {
     world.container(&scope)?;
     world.mark("docker", "1")?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT)?, report(2));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(2));
     assert_eq!(workloads.thaw()?.thawed, [std::path::Path::new(&scope)]);
     assert!(world.is_frozen(&below) && !world.is_frozen(&scope));
     Ok(())
@@ -175,7 +184,7 @@ fn exclusions() -> Outcome {
     assert_eq!(reasons[..3], wanted);
     assert_eq!(reasons[3..], ["gpsd runs in it", ""]);
 
-    assert_eq!(workloads.freeze(LIMIT)?, report(2));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(2));
     assert!(!world.is_marked("docker"));
     assert_eq!((1..=5).map(|n| world.is_frozen(&docker(n))).collect::<Vec<_>>(), [false, false, false, false, true]);
     assert!(world.is_frozen(&scope));
@@ -187,7 +196,7 @@ fn exclusions() -> Outcome {
         ledger: world.scratch.path().join("other"),
         ..world.settings()
     });
-    assert_eq!(only.freeze(LIMIT)?, report(1));
+    assert_eq!(only.freeze(LIMIT, Awake::NEVER)?, report(1));
     assert!(!world.is_frozen(&docker(5)) && world.is_frozen(&scope));
     only.thaw()?;
     Ok(())
@@ -198,15 +207,15 @@ fn again() -> Outcome {
     let scope = |n| format!("system.slice/docker-{}.scope", id(n));
     world.container(&scope(1))?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT)?, report(1));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
     world.container(&scope(2))?;
-    assert_eq!(workloads.freeze(LIMIT)?, report(2));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(2));
     world.remove(&scope(1))?;
-    assert_eq!(workloads.freeze(LIMIT)?, report(1));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
     let thawed = workloads.thaw()?;
     assert_eq!(thawed.thawed, [std::path::PathBuf::from(scope(2))]);
     assert_eq!(thawed.gone, [std::path::PathBuf::from(scope(1))]);
-    assert_eq!(workloads.freeze(LIMIT)?, report(1));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
     workloads.thaw()?;
     assert_eq!(world.guards().len(), 1, "one guard for all of it");
     drop(workloads);
@@ -218,7 +227,7 @@ fn a_start_below() -> Outcome {
     let mut world = Cgroups::new()?;
     fs::create_dir(world.folder.join("docker"))?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT)?, report(0));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(0));
     let started = format!("docker/{}", id(1));
     world.container(&started)?;
     until("what is started below is frozen", LIMIT, || world.is_frozen(&started))?;
@@ -231,7 +240,7 @@ fn replaced() -> Outcome {
     let scope = format!("system.slice/docker-{}.scope", id(1));
     world.container(&scope)?;
     let workloads = world.workloads();
-    workloads.freeze(LIMIT)?;
+    workloads.freeze(LIMIT, Awake::NEVER)?;
     world.remove(&scope)?;
     world.container(&scope)?;
     world.mark(&scope, "1")?;
@@ -249,7 +258,7 @@ fn waves() -> Outcome {
     let pause = Duration::from_millis(30);
     let waves = Some(Waves { size: 3, pause });
     let workloads = Workloads::new(Settings { waves, ..world.settings() });
-    assert_eq!(workloads.freeze(LIMIT)?, report(7));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(7));
     assert!(!world.is_marked("docker"));
     let noted = fs::read_to_string(world.ledger())?;
     let order: Vec<&str> = noted.lines().filter_map(|line| line.rsplit(' ').next()).filter(|p| !p.is_empty()).collect();
@@ -266,15 +275,15 @@ fn without() -> Outcome {
     let scope = format!("system.slice/docker-{}.scope", id(1));
     world.container(&scope)?;
     let gone = Workloads::new(Settings { guard: "/no/such/program".into(), ..world.settings() });
-    assert!(matches!(gone.freeze(LIMIT), Err(Error::Guard { .. })));
+    assert!(matches!(gone.freeze(LIMIT, Awake::NEVER), Err(Error::Guard { .. })));
     let false_one = Workloads::new(Settings {
         guard: "/bin/false".into(),
         ledger: world.scratch.path().join("second"),
         ..world.settings()
     });
-    assert!(matches!(false_one.freeze(LIMIT), Err(Error::Guard { .. })));
+    assert!(matches!(false_one.freeze(LIMIT, Awake::NEVER), Err(Error::Guard { .. })));
     let ledger = Workloads::new(Settings { ledger: "/proc/no/ledger".into(), ..world.settings() });
-    assert!(ledger.freeze(LIMIT).is_err());
+    assert!(ledger.freeze(LIMIT, Awake::NEVER).is_err());
     assert!(!world.is_marked(&scope) && !world.is_frozen(&scope));
     Ok(())
 }
@@ -284,13 +293,13 @@ fn one_agent() -> Outcome {
     let scope = format!("system.slice/docker-{}.scope", id(1));
     world.container(&scope)?;
     let (first, second) = (world.workloads(), world.workloads());
-    first.freeze(LIMIT)?;
-    assert!(matches!(second.freeze(LIMIT), Err(Error::Held(_))));
-    assert!(matches!(second.recover(), Err(Error::Held(_))));
+    first.freeze(LIMIT, Awake::NEVER)?;
+    assert!(matches!(second.freeze(LIMIT, Awake::NEVER), Err(Error::Held(_))));
+    assert!(matches!(second.thaw_at_once(), Err(Error::Held(_))));
     assert!(world.is_frozen(&scope));
     first.thaw()?;
     drop(first);
-    assert_eq!(second.freeze(LIMIT)?, report(1));
+    assert_eq!(second.freeze(LIMIT, Awake::NEVER)?, report(1));
     drop(second);
     until("the guard thaws what an agent leaves frozen that ends", LIMIT, || !world.is_frozen(&scope))
 }
@@ -303,7 +312,7 @@ fn nothing_to_freeze() -> Outcome {
     let exclude = vec![format!("/{excluded}").parse()?];
     let workloads = Workloads::new(Settings { exclude, ..world.settings() });
     workloads.prepare(Thoroughness::Anew)?;
-    assert_eq!(workloads.freeze(LIMIT)?, Frozen::default());
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, Frozen::default());
     workloads.thaw()?;
     assert!(world.guards().is_empty() && !world.ledger().exists());
 
@@ -314,7 +323,7 @@ fn nothing_to_freeze() -> Outcome {
             workloads.prepare(look)?;
             assert_eq!(world.guards().len(), 1, "posted ahead of the freeze");
         }
-        assert_eq!(workloads.freeze(LIMIT)?, report(1));
+        assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
         assert_eq!(world.guards().len(), 1);
         workloads.thaw()?;
         world.remove(&scope)?;
@@ -329,13 +338,13 @@ fn the_guard_stays() -> Outcome {
     let scope = format!("system.slice/docker-{}.scope", id(1));
     world.container(&scope)?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT)?, report(1));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
     // From now on it would not be frozen.
     let keeper = world.scratch.path().join("gpsd");
     lab::copy_program("/bin/sleep".as_ref(), &keeper)?;
     world.run(&scope, Command::new(&keeper).arg("1000"))?;
     workloads.prepare(Thoroughness::WhatIsNew)?;
-    assert_eq!((workloads.freeze(LIMIT)?, world.guards().len()), (Frozen::default(), 1));
+    assert_eq!((workloads.freeze(LIMIT, Awake::NEVER)?, world.guards().len()), (Frozen::default(), 1));
     drop(workloads);
     until("the guard thaws what its agent left", LIMIT, || !world.is_frozen(&scope))
 }

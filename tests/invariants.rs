@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Authority, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Forgotten, Frozen,
-    Gate, Kind, Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, Round, Samples, State,
-    StepError, Voice, Waiting, Way, forward,
+    Action, AtDeadline, Authority, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Forgotten,
+    Frozen, Gate, Kind, Leap, Machine, Measurement, Notifier, Offset, Order, Policy, Reading, Realtime, Round, Samples,
+    State, StepError, Voice, Waiting, Way, forward,
 };
 use proptest::prelude::*;
 
@@ -27,6 +27,8 @@ enum Happening {
     /// An operator's word.
     Accepted,
     Reckon,
+    /// The oldest open question is overtaken by the others.
+    Overtaken,
     /// An answer to a question of an older epoch.
     Stale(Answer),
 }
@@ -81,6 +83,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => (0..200_000_u64).prop_map(Happening::Pass),
         8 => answer().prop_map(Happening::Answer),
         1 => prop_oneof![Just(Happening::Accepted), Just(Happening::Reckon)],
+        1 => Just(Happening::Overtaken),
         2 => answer().prop_map(Happening::Stale),
     ]
 }
@@ -160,14 +163,58 @@ fn answered(question: &Action, answer: &Answer, now: &Clocks) -> Option<Event> {
                 _ => DaemonVerdict::Agrees { offset: Offset::ZERO },
             },
         ),
-        Action::Freeze(epoch) => Event::Frozen(*epoch, Frozen::default()),
-        Action::ThawCarriers(epoch) => Event::CarriersThawed(*epoch, Ok(vec![])),
-        Action::Thaw(epoch) => Event::Thawed(
-            *epoch,
-            if matches!(answer, Answer::Refused) { Err("cgroup.freeze: Input/output error".into()) } else { Ok(()) },
+        Action::Freeze(order, _) => Event::Frozen(*order, Frozen::default()),
+        Action::ThawCarriers(order) => {
+            let names = if matches!(answer, Answer::Nobody) { vec![] } else { vec!["vpn".to_owned()] };
+            Event::CarriersThawed(*order, Ok(names))
+        }
+        Action::Thaw(order) => Event::Thawed(
+            *order,
+            if matches!(answer, Answer::Refused | Answer::TwoAgainstTwo | Answer::Nobody) {
+                Err("cgroup.freeze: Input/output error".into())
+            } else {
+                Ok(())
+            },
         ),
-        Action::LetSleep | Action::Complain(_) => return None,
+        Action::Prolong(..) | Action::LetSleep | Action::Complain(_) => return None,
     })
+}
+
+/// What the orders and their answers say of the containers, as a witness would have it who trusts nobody.
+#[derive(Debug, Default)]
+struct Containers {
+    /// Every freeze and thaw that was ordered; the last is the one that counts.
+    orders: Vec<Action>,
+    /// Whether the last one was answered, and well.
+    answered: Option<bool>,
+    /// When the guard thaws.
+    guarded: Awake,
+    /// From when the limit counts: the first freeze, until an open gate or a counted sleep.
+    counts_from: Option<Awake>,
+    /// When the last thaw was ordered, if nothing was frozen since.
+    thaw_ordered: Option<Boottime>,
+}
+
+impl Containers {
+    fn are_frozen(&self) -> bool {
+        matches!(self.orders.last(), Some(Action::Freeze(..)))
+    }
+
+    fn last(&self) -> Option<Order> {
+        self.orders.last().and_then(order)
+    }
+
+    /// The last of them are known to run.
+    fn are_known_to_run(&self) -> bool {
+        !self.are_frozen() && (self.orders.is_empty() || self.answered == Some(true))
+    }
+}
+
+fn order(action: &Action) -> Option<Order> {
+    match action {
+        Action::Freeze(order, _) | Action::Thaw(order) => Some(*order),
+        _ => None,
+    }
 }
 
 /// What was proven, as the world has it: the clocks then, and the true time.
@@ -200,10 +247,7 @@ struct World {
     by_order: bool,
     /// Who asked to sleep, and was not let go yet.
     sleeper: Option<Boottime>,
-    /// Since when something is frozen, awake.
-    frozen_since: Option<Boottime>,
-    /// When a thaw failed last.
-    thaw_failed: Option<Boottime>,
+    containers: Containers,
     /// Since when the machine has been on its way to a proof or to its policy for failures.
     undecided_since: Boottime,
 }
@@ -226,8 +270,7 @@ impl World {
             anchor: None,
             by_order: false,
             sleeper: None,
-            frozen_since: None,
-            thaw_failed: None,
+            containers: Containers::default(),
             undecided_since: Boottime::from_nanos(1),
         };
         world.take(Event::Started);
@@ -258,19 +301,24 @@ impl World {
             self.undecided_since = self.now;
         }
         if sleeps {
-            self.sleeper = Some(self.now);
+            // Whoever asked first is let go first.
+            self.sleeper.get_or_insert(self.now);
         }
+        self.watch_containers(&event, &actions);
         if actions.iter().any(|a| matches!(a, Action::LetSleep)) {
-            assert!(self.sleeper.take().is_some(), "nobody asked to sleep");
+            let asked = self.sleeper.take();
+            let waited = asked.map(|since| self.now.since(since));
+            assert!(waited.is_some(), "nobody asked to sleep");
+            let is_frozen = self.containers.are_frozen() && self.containers.answered.is_some();
+            let is_over = waited >= Some(Duration::from_secs(4)) || !self.containers.are_frozen();
+            assert!(self.policy.freeze.is_none() || is_frozen || is_over, "asleep with nothing frozen: {event:?}");
             assert!(after.gate == Gate::Shut || !sleeps, "nobody sleeps before the gate is shut");
         }
         assert!(
             self.sleeper.is_none() || self.policy.freeze.is_some(),
             "nothing to freeze, and the sleep is held back"
         );
-        self.watch_ice(&event, &actions);
-        let is_stuck = self.thaw_failed.is_some_and(|at| self.now.since(at) <= Duration::from_secs(1));
-        assert!(self.frozen_since.is_none() || is_stuck || after.gate == Gate::Shut, "frozen behind an open gate");
+        assert!(!self.containers.are_frozen() || after.gate == Gate::Shut, "frozen behind an open gate");
         let is_new_proof = after.gate == Gate::Proven && (before.gate != Gate::Proven || after.as_of != before.as_of);
         if after.gate == Gate::Proven {
             assert!(after.valid_until > after.as_of, "a proof that ends before it begins");
@@ -345,7 +393,7 @@ impl World {
         }
     }
 
-    fn watch_ice(&mut self, event: &Event, actions: &[Action]) {
+    fn watch_containers(&mut self, event: &Event, actions: &[Action]) {
         let begins_anew = match event {
             Event::Disrupted(Cause::Resume { slept }) => !slept.is_zero(),
             Event::Disrupted(Cause::Restore | Cause::Pause { .. }) => true,
@@ -353,24 +401,61 @@ impl World {
             Event::Alarm => {
                 self.machine.snapshot().cause == Cause::Restore && self.machine.snapshot().since == self.now
             }
-            Event::Thawed(_, Err(_)) => {
-                self.frozen_since = Some(self.now);
-                self.thaw_failed = Some(self.now);
-                false
-            }
             _ => false,
         };
-        if begins_anew && self.frozen_since.is_some() {
-            self.frozen_since = Some(self.now);
+        let (now, awake) = (self.now, self.clocks().awake());
+        let max = self.policy.freeze.unwrap_or_default();
+        let containers = &mut self.containers;
+        if begins_anew {
+            containers.counts_from = containers.are_frozen().then_some(awake);
         }
+        match event {
+            Event::Frozen(order, _) if Some(*order) == containers.last() => containers.answered = Some(true),
+            Event::Thawed(order, outcome) if Some(*order) == containers.last() && containers.answered.is_none() => {
+                containers.answered = Some(outcome.is_ok());
+            }
+            _ => {}
+        }
+        let was_being_frozen = containers.are_frozen() && containers.answered.is_none();
         for action in actions {
             match action {
-                Action::Freeze(_) => self.frozen_since = Some(self.frozen_since.unwrap_or(self.now)),
-                Action::Thaw(_) => self.frozen_since = None,
+                Action::Freeze(order, until) => {
+                    assert!(Some(*order) != containers.last(), "an order of its own");
+                    if !containers.are_frozen() {
+                        let is_for_sleep = matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot));
+                        let from = containers.counts_from.filter(|_| !is_for_sleep).unwrap_or(awake);
+                        containers.counts_from = Some(from);
+                    }
+                    (containers.guarded, containers.answered, containers.thaw_ordered) = (*until, None, None);
+                    containers.orders.push(action.clone());
+                }
+                Action::Prolong(order, until) => {
+                    assert_eq!(Some(*order), containers.last(), "of the freeze that is");
+                    assert_ne!(*until, containers.guarded, "no news");
+                    containers.guarded = *until;
+                }
+                Action::Thaw(_) => {
+                    let soonest = Duration::from_secs(1);
+                    let hot = containers.thaw_ordered.is_some_and(|at| now.since(at) < soonest);
+                    assert!(!hot, "tried again without a pause");
+                    (containers.answered, containers.thaw_ordered) = (None, Some(now));
+                    containers.orders.push(action.clone());
+                }
                 _ => {}
             }
         }
-        assert_eq!(self.frozen_since.is_some(), self.machine.is_frozen());
+        if let (true, Some(from)) = (containers.are_frozen(), containers.counts_from) {
+            assert_eq!(containers.guarded, from + max, "the machine's limit, and the guard knows it");
+        }
+        if self.machine.state().gate() != Gate::Shut {
+            containers.counts_from = None;
+        }
+        // A container that could not be thawed, or a thaw that is under way, is no reason to sleep without a freeze.
+        if let (Event::Sleeping(_), Some(_)) = (event, self.policy.freeze) {
+            assert!(containers.are_frozen(), "a sleep with nothing frozen");
+            assert!(containers.answered.is_none() || was_being_frozen, "a sleep without a freeze of its own");
+        }
+        assert_eq!(self.machine.may_be_frozen(), !containers.are_known_to_run(), "{:?}", containers.orders.last());
     }
 
     fn remember(&mut self, event: &Event) {
@@ -416,8 +501,8 @@ impl World {
         assert!(waited <= self.policy.deadline + Duration::from_secs(125), "undecided for {waited:?}");
         let held = self.sleeper.map_or(Duration::ZERO, |since| self.now.since(since));
         assert!(held <= Duration::from_secs(4), "a sleep was held back for {held:?}");
-        if let (Some(since), Some(max)) = (self.frozen_since, self.policy.freeze) {
-            assert!(self.now.since(since) <= max, "frozen for {:?}", self.now.since(since));
+        if self.containers.are_frozen() {
+            assert!(self.clocks().awake() < self.containers.guarded, "frozen beyond the guard's end");
         }
         let snapshot = self.machine.snapshot();
         assert!(snapshot.gate != Gate::Proven || snapshot.valid_until > self.now, "open beyond the end of the proof");
@@ -435,18 +520,25 @@ impl World {
                     self.take(event);
                 }
             }
+            Happening::Overtaken => {
+                if !self.open.is_empty() {
+                    self.open.rotate_left(1);
+                }
+            }
             Happening::Accepted => self.take(Event::Accepted),
             Happening::Reckon => self.take(Event::Reckon),
             Happening::Stale(answer) => {
                 let stale = Epoch::new(self.machine.epoch().get() - 1);
-                let before = (self.machine.snapshot(), self.machine.alarm());
+                let before = (self.machine.snapshot(), self.machine.alarm(), self.machine.may_be_frozen());
                 for question in
                     [Action::Forget(stale, Samples::Void), Action::HandOver(stale), Action::AskDaemon(stale)]
                 {
                     self.stale(&question, &answer);
                 }
                 self.stale(&Action::Measure(stale, Round::default(), Way::Own), &answer);
-                assert_eq!(before, (self.machine.snapshot(), self.machine.alarm()), "an answer from an older epoch");
+                self.stale_orders();
+                let after = (self.machine.snapshot(), self.machine.alarm(), self.machine.may_be_frozen());
+                assert_eq!(before, after, "an answer from an older epoch, or to an older order");
             }
         }
     }
@@ -457,10 +549,26 @@ impl World {
         }
     }
 
+    /// What comes back of a freeze or a thaw that another one overtook, well or badly.
+    fn stale_orders(&mut self) {
+        let last = self.containers.last();
+        let old: Vec<Order> = self.containers.orders.iter().rev().filter_map(order).take(4).collect();
+        for order in old.into_iter().filter(|order| Some(*order) != last) {
+            for event in [
+                Event::Frozen(order, Frozen::default()),
+                Event::Thawed(order, Ok(())),
+                Event::Thawed(order, Err("cgroup.freeze: Input/output error".to_owned())),
+                Event::CarriersThawed(order, Ok(vec!["vpn".to_owned()])),
+            ] {
+                assert!(self.machine.step(event, self.clocks()).is_empty());
+            }
+        }
+    }
+
     fn next_question(&mut self) -> Option<Action> {
         while !self.open.is_empty() {
             let action = self.open.remove(0);
-            if !matches!(action, Action::LetSleep | Action::Complain(_)) {
+            if !matches!(action, Action::Prolong(..) | Action::LetSleep | Action::Complain(_)) {
                 return Some(action);
             }
         }

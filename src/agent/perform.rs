@@ -1,21 +1,22 @@
 //! Performing what the machine orders. Every action is a task of its own, and its outcome comes back as an event.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::default_servers::DefaultServers;
 use super::gathered::Gathered;
 use crate::config::Config;
 use crate::correction::Corrector;
-use crate::decision::{Action, Correction, Event, Fix, Forgotten, Frozen, Gate, Samples, Way};
+use crate::decision::{Action, Awake, Correction, Event, Fix, Forgotten, Frozen, Gate, Order, Samples, Way};
 use crate::disruption::callers::Callers;
 use crate::reference::{MEMORY_FILE, References, Server, ServerName, rtc};
-use crate::workload::{self, Thoroughness, Workloads};
+use crate::workload::{self, Thaw, Thoroughness, Workloads};
 
 /// How long the daemon is waited for: after that it is asked again.
 const DAEMON_WITHIN: Duration = Duration::from_secs(30);
@@ -30,8 +31,10 @@ pub struct Performer {
     pub(super) events: Sender<Event>,
     workloads: Arc<Workloads>,
     pub(super) callers: Callers,
-    /// Held by who freezes or thaws: they take turns, in the order of their orders.
+    /// Held by who freezes or thaws: they take turns.
     turn: Arc<Mutex<()>>,
+    /// The last freeze or thaw that was ordered: what it overtook is not performed, nor gone on with.
+    last_order: Arc<AtomicU32>,
     pub(super) rules: Arc<Rules>,
     /// How the gate stood when this was ordered.
     pub(super) gate: Gate,
@@ -82,6 +85,7 @@ impl Performer {
             callers: Callers::default(),
             workloads: Arc::new(Workloads::new(config.workload_settings())),
             turn: Arc::default(),
+            last_order: Arc::default(),
             rules: Arc::new(Rules::from(config)),
             gate: Gate::Shut,
             asked: Arc::default(),
@@ -106,6 +110,9 @@ impl Performer {
 
     /// Starts an action while the gate stands so. Publishing is not among them: it is done before the actions, in the corridor.
     pub fn start(&self, action: Action, gate: Gate) {
+        if let Action::Freeze(order, _) | Action::Thaw(order) = &action {
+            self.last_order.store(order.number, Ordering::Relaxed);
+        }
         let hands = Self { gate, ..self.clone() };
         tokio::spawn(async move {
             if let Some(event) = hands.perform(action).await {
@@ -140,9 +147,13 @@ impl Performer {
             }
             Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
-            Action::Freeze(epoch) => Event::Frozen(epoch, self.freeze().await),
-            Action::ThawCarriers(epoch) => Event::CarriersThawed(epoch, self.thaw_carriers().await),
-            Action::Thaw(epoch) => Event::Thawed(epoch, self.thaw().await),
+            Action::Freeze(order, until) => Event::Frozen(order, self.freeze(order, until).await?),
+            Action::Prolong(order, until) => {
+                self.prolong(order, until).await;
+                return None;
+            }
+            Action::ThawCarriers(order) => Event::CarriersThawed(order, self.thaw_carriers(order).await?),
+            Action::Thaw(order) => Event::Thawed(order, self.thaw(order).await?),
             Action::LetSleep | Action::Complain(_) => return None,
         })
     }
@@ -155,32 +166,59 @@ impl Performer {
         Some(self.corrector.four_polls().await.unwrap_or_default().max(self.rules.daemon_timeout))
     }
 
-    async fn freeze(&self) -> Frozen {
-        let _turn = self.turn.lock().await;
-        let workloads = self.workloads.clone();
-        let outcome = tokio::task::spawn_blocking(move || workloads.freeze(FREEZE_WITHIN)).await;
-        let outcome = outcome.map_err(|error| error.to_string());
-        let frozen = outcome.and_then(|report| report.map_err(|error| in_words(&error)));
-        frozen.unwrap_or_else(|why| Frozen { stuck: vec![why], ..Frozen::default() })
+    async fn freeze(&self, order: Order, until: Awake) -> Option<Frozen> {
+        let frozen = self.in_turn(order, move |workloads| workloads.freeze(FREEZE_WITHIN, until)).await?;
+        Some(frozen.unwrap_or_else(|why| Frozen { stuck: vec![why], ..Frozen::default() }))
     }
 
-    async fn thaw(&self) -> Result<(), String> {
-        let _turn = self.turn.lock().await;
-        let workloads = self.workloads.clone();
-        let outcome = tokio::task::spawn_blocking(move || workloads.thaw()).await;
-        outcome.map_err(|error| error.to_string())?.map(drop).map_err(|error| in_words(&error))
+    async fn prolong(&self, order: Order, until: Awake) {
+        if let Some(Err(why)) = self.in_turn(order, move |workloads| workloads.prolong(until)).await {
+            warn!(epoch = order.epoch.get(), "the guard thaws too early: {why}");
+        }
     }
 
-    async fn thaw_carriers(&self) -> Result<Vec<String>, String> {
-        let _turn = self.turn.lock().await;
-        let workloads = self.workloads.clone();
-        let outcome = tokio::task::spawn_blocking(move || workloads.thaw_carriers()).await;
-        outcome.map_err(|error| error.to_string())?.map_err(|error| in_words(&error))
+    /// Between two waves the turn is free: a freeze that is ordered meanwhile ends this thaw.
+    async fn thaw(&self, order: Order) -> Option<Result<(), String>> {
+        let mut thaw = Thaw::default();
+        loop {
+            let wave = move |workloads: &Workloads| {
+                let pause = workloads.thaw_wave(&mut thaw)?;
+                if pause.is_some() { Ok((thaw, pause)) } else { thaw.outcome().map(|_| (Thaw::default(), None)) }
+            };
+            match self.in_turn(order, wave).await? {
+                Ok((_, None)) => return Some(Ok(())),
+                Ok((rest, Some(pause))) => {
+                    thaw = rest;
+                    tokio::time::sleep(pause).await;
+                }
+                Err(why) => return Some(Err(why)),
+            }
+        }
     }
 
-    /// Thaws what is frozen, ours or left by an agent before us; blocks.
+    async fn thaw_carriers(&self, order: Order) -> Option<Result<Vec<String>, String>> {
+        self.in_turn(order, Workloads::thaw_carriers).await
+    }
+
+    /// Works on the containers when the turn comes; not at all when a later order has overtaken this one by then.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        order: Order,
+        work: impl FnOnce(&Workloads) -> Result<T, workload::Error> + Send + 'static,
+    ) -> Option<Result<T, String>> {
+        let _turn = self.turn.lock().await;
+        if self.last_order.load(Ordering::Relaxed) != order.number {
+            return None;
+        }
+        let workloads = self.workloads.clone();
+        let outcome = tokio::task::spawn_blocking(move || work(&workloads)).await;
+        Some(outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_words(&error))))
+    }
+
+    /// Thaws what is frozen, ours or left by an agent before us; blocks. What was ordered before is not performed any more.
     pub(super) fn thaw_all(&self) -> Result<(), workload::Error> {
-        self.workloads.thaw().map(drop)
+        self.last_order.store(u32::MAX, Ordering::Relaxed);
+        self.workloads.thaw_at_once().map(drop)
     }
 
     /// Gets ready for the next freeze, in the background, after what was ordered before.

@@ -48,17 +48,17 @@ pub(super) fn event(event: &Event) {
         Event::Stepped(epoch, Err(error)) => warn!(epoch = epoch.get(), "clock not stepped: {error}"),
         Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "the daemon was not told of the step: {why}"),
         Event::DaemonAsked(epoch, verdict) => daemon(epoch.get(), verdict),
-        Event::Frozen(epoch, Frozen { frozen, of, stuck }) if !stuck.is_empty() => {
-            warn!(epoch = epoch.get(), frozen, of, "not everything is frozen: {}", stuck.join("; "));
+        Event::Frozen(order, Frozen { frozen, of, stuck }) if !stuck.is_empty() => {
+            warn!(epoch = order.epoch.get(), frozen, of, "not everything is frozen: {}", stuck.join("; "));
         }
-        Event::Frozen(epoch, Frozen { frozen, of, .. }) if *of > 0 => info!(epoch = epoch.get(), frozen, of, "frozen"),
-        Event::CarriersThawed(epoch, Ok(names)) if !names.is_empty() => warn!(
-            epoch = epoch.get(),
+        Event::Frozen(order, Frozen { frozen, of, .. }) if *of > 0 => info!(epoch = order.epoch.get(), frozen, of, "frozen"),
+        Event::CarriersThawed(order, Ok(names)) if !names.is_empty() => warn!(
+            epoch = order.epoch.get(),
             containers = names.join(" "),
             "no reference can be reached: thawed what carries the network, on a clock that may be wrong"
         ),
-        Event::CarriersThawed(epoch, Err(why)) => warn!(epoch = epoch.get(), "what carries the network is not thawed: {why}"),
-        Event::Thawed(epoch, Err(why)) => error!(epoch = epoch.get(), "not thawed; trying again: {why}"),
+        Event::CarriersThawed(order, Err(why)) => warn!(epoch = order.epoch.get(), "what carries the network is not thawed: {why}"),
+        Event::Thawed(order, Err(why)) => error!(epoch = order.epoch.get(), "not thawed; trying again: {why}"),
         Event::Measured(..)
         | Event::Started
         | Event::Disrupted(_)

@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::page::{self, Agent, Page, View};
 use crate::sys::nap;
 use crate::waiter::oci::{self, Waiting};
+use crate::workload::{self, Settings, StillFrozen};
 
 /// A second in all.
 const LOOKS_AT_SILENT: u32 = 10;
@@ -23,6 +24,14 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    /// Look for containers and their names below this folder
+    #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
+    root: PathBuf,
+
+    /// The cgroup2 hierarchy (found if not given)
+    #[arg(long, value_name = "DIR", hide = true)]
+    cgroup: Option<PathBuf>,
 }
 
 impl Args {
@@ -39,10 +48,11 @@ impl Args {
             view = page.read();
         }
         let held = oci::waiting(Path::new("/proc"));
+        let frozen = self.frozen();
         if self.json {
-            println!("{}", json(&view, &held))
+            println!("{}", json(&view, &held, &frozen))
         } else {
-            print!("{}", text(&view, &held))
+            print!("{}", text(&view, &held, &frozen))
         }
         Ok(match view.gate {
             Gate::Proven => Exit::Ok,
@@ -50,9 +60,20 @@ impl Args {
             Gate::Shut | Gate::Unproven => Exit::No,
         })
     }
+
+    fn frozen(&self) -> Frozen {
+        workload::frozen(&Settings {
+            ledger: self.page.with_file_name("ledger"),
+            cgroup: self.cgroup.clone(),
+            root: self.root.clone(),
+            ..Settings::default()
+        })
+    }
 }
 
-fn json(view: &View, held: &[Waiting]) -> serde_json::Value {
+type Frozen = Result<Vec<StillFrozen>, workload::Error>;
+
+fn json(view: &View, held: &[Waiting], frozen: &Frozen) -> serde_json::Value {
     serde_json::json!({
         "version": 1,
         "gate": view.gate.to_string(),
@@ -70,6 +91,7 @@ fn json(view: &View, held: &[Waiting]) -> serde_json::Value {
         "now_boottime_ns": view.now.as_nanos(),
         "agent": agent(view),
         "held": held.iter().map(Waiting::json).collect::<Vec<_>>(),
+        "frozen": frozen.as_ref().ok().map(|some| some.iter().map(StillFrozen::json).collect::<Vec<_>>()),
     })
 }
 
@@ -84,7 +106,7 @@ const fn agent(view: &View) -> &'static str {
     }
 }
 
-fn text(view: &View, held: &[Waiting]) -> String {
+fn text(view: &View, held: &[Waiting], frozen: &Frozen) -> String {
     let now = view.now;
     let mut lines = vec![
         ("Gate", view.gate.to_string()),
@@ -110,5 +132,9 @@ fn text(view: &View, held: &[Waiting]) -> String {
         lines.push(("Deadline", format!("in {} s", view.deadline.since(now).as_secs())));
     }
     lines.extend(held.iter().map(|held| ("Held", held.to_string())));
+    match frozen {
+        Ok(frozen) => lines.extend(frozen.iter().map(|frozen| ("Frozen", frozen.in_words(now)))),
+        Err(error) => lines.push(("Frozen", format!("unknown: {error}"))),
+    }
     lines.into_iter().map(|(name, value)| format!("{name:>9}: {value}\n")).collect()
 }

@@ -1,7 +1,6 @@
 //! `clockgate thaw`: what the agent froze and did not thaw; by hand, as `ExecStopPost=`, and, hidden, as the guard.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -31,19 +30,15 @@ pub struct Args {
     cgroup: Option<PathBuf>,
 
     /// Be the guard of the agent at the other end of standard input
-    #[arg(long, value_name = "SESSION", hide = true, requires = "max")]
+    #[arg(long, value_name = "SESSION", hide = true)]
     guard: Option<String>,
-
-    /// How long the guard lets things be frozen
-    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, hide = true)]
-    max: Option<Duration>,
 }
 
 impl Args {
     /// Performs the verb: 0 when nothing of ours is frozen any more.
     pub fn run(self) -> Result<Exit, Error> {
-        if let (Some(session), Some(max)) = (&self.guard, self.max) {
-            return self.keep(session, max);
+        if let Some(session) = &self.guard {
+            return self.keep(session);
         }
         let settings = self.settings();
         let outcome = workload::replay(&settings);
@@ -79,14 +74,14 @@ impl Args {
         settings
     }
 
-    fn keep(&self, session: &str, max: Duration) -> Result<Exit, Error> {
+    fn keep(&self, session: &str) -> Result<Exit, Error> {
         let session = u64::from_str_radix(session, 16)
             .map_err(|e| Error::caused(Exit::Usage, format!("`{session}` is no session"), e))?;
         let failed = |error: workload::Error| Error::caused(code(&error), "the guard has failed", error);
         let folder = Place::find(Path::new("/proc"), self.cgroup.as_deref()).map_err(failed)?.folder;
         // A guard is told everything: it reads no configuration.
         let ledger = self.ledger.clone().unwrap_or_else(|| ledger::PATH.into());
-        let watch = Watch { ledger, folder, session, max };
+        let watch = Watch { ledger, folder, session };
         guard::keep(&watch).map(|()| Exit::Ok).map_err(failed)
     }
 }

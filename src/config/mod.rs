@@ -209,11 +209,10 @@ impl Config {
     /// What is frozen; below another root than the host's, only what that root has.
     #[must_use]
     pub fn workload_settings(&self) -> workload::Settings {
-        let Freeze { engines, exclude, max, wave_size: size, wave_pause: pause } = self.freeze.clone();
+        let Freeze { engines, exclude, max: _, wave_size: size, wave_pause: pause } = self.freeze.clone();
         workload::Settings {
             engines,
             exclude,
-            max,
             waves: (size > 0).then_some(Waves { size, pause }),
             // Beside the folder of the page, out of reach of those who have that mounted.
             ledger: self.page.with_file_name("ledger"),

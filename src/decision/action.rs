@@ -1,6 +1,15 @@
 //! What is to be done about it. Whoever performs an action sends its outcome back as an event.
 
-use super::time::{Boottime, Epoch, Offset, Realtime, Round};
+use super::time::{Awake, Boottime, Epoch, Offset, Realtime, Round};
+
+/// Which freeze or thaw this is: an answer says which order it answers, and an order that a later one overtook is not performed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The epoch that it was given in.
+    pub epoch: Epoch,
+    /// Our count of freezes and thaws.
+    pub number: u32,
+}
 
 /// Whose hands and whose reckoning correct the clock in this epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +54,15 @@ pub enum Action {
     HandOver(Epoch),
     /// Ask the daemon whether it agrees. Answered by `DaemonAsked`.
     AskDaemon(Epoch),
-    /// Freeze what runs, within a limit. Answered by `Frozen`. Freezes and thaws are performed in the order of their coming.
-    Freeze(Epoch),
+    /// Freeze what runs; the guard thaws it at this moment if nobody has until then. Answered by `Frozen`. Freezes and thaws are
+    /// performed in the order of their coming.
+    Freeze(Order, Awake),
+    /// The limit of this freeze has begun anew: the guard thaws at this moment. Not answered.
+    Prolong(Order, Awake),
     /// Thaw what we froze. Answered by `Thawed`.
-    Thaw(Epoch),
-    /// Thaw the containers that carry the network, and no others. Answered by `CarriersThawed`.
-    ThawCarriers(Epoch),
+    Thaw(Order),
+    /// Thaw the containers that carry the network out of this freeze, and no others. Answered by `CarriersThawed`.
+    ThawCarriers(Order),
     /// Whoever holds the sleep back for us may let go: the gate is shut and published.
     LetSleep,
     /// Say this aloud: the gate stands other than on a proof.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::state::Trouble;
-use super::time::{Boottime, Clocks, Differences, drift};
+use super::time::{Awake, Boottime, Clocks, Differences, drift};
 
 /// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one: as
 /// often as a server may be asked for long, and as the shortest pause that one asks for by the kiss code RATE.
@@ -89,20 +89,20 @@ impl Attempt {
 pub(super) enum Deadline {
     /// Nothing is waited for.
     Off,
-    /// Ends when the machine will have been awake for so long since boot (CLOCK_MONOTONIC).
-    At(Duration),
+    /// Ends then.
+    At(Awake),
     /// So much is left, when the machine wakes up.
     Paused(Duration),
 }
 
 impl Deadline {
     pub(super) fn after(patience: Duration, now: &Clocks) -> Self {
-        Self::At(awake(now).saturating_add(patience))
+        Self::At(now.awake() + patience)
     }
 
     pub(super) fn pause(&mut self, now: &Clocks) {
         if let Self::At(end) = *self {
-            *self = Self::Paused(end.saturating_sub(awake(now)));
+            *self = Self::Paused(end.since(now.awake()));
         }
     }
 
@@ -113,21 +113,16 @@ impl Deadline {
     }
 
     pub(super) fn has_passed(&self, now: &Clocks) -> bool {
-        matches!(self, Self::At(end) if awake(now) >= *end)
+        matches!(self, Self::At(end) if now.awake() >= *end)
     }
 
     /// The same on BOOTTIME, if the machine does not sleep meanwhile.
     pub(super) fn on_boottime(&self, now: &Clocks) -> Boottime {
         match self {
-            Self::At(end) => Boottime::default() + end.saturating_add(now.asleep),
+            Self::At(end) => end.on_boottime(now),
             Self::Off | Self::Paused(_) => Boottime::NEVER,
         }
     }
-}
-
-/// `CLOCK_MONOTONIC`: time awake since boot.
-fn awake(now: &Clocks) -> Duration {
-    now.boot.since(Boottime::default()).saturating_sub(now.asleep)
 }
 
 /// Why there is no proof, over epochs: "wrong" is left by an answer, by new evidence, or by a sleep or a restore.

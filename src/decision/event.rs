@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::action::Order;
 use super::evidence::{Fix, Hint};
 use super::reading::Measurement;
 use super::time::{Epoch, Offset, Round};
@@ -195,11 +196,11 @@ pub enum Event {
     /// The daemon was asked whether it agrees.
     DaemonAsked(Epoch, DaemonVerdict),
     /// What runs was frozen, as far as it could be.
-    Frozen(Epoch, Frozen),
+    Frozen(Order, Frozen),
     /// What was frozen runs again, or does not.
-    Thawed(Epoch, Result<(), String>),
-    /// The containers that carry the network run again, by name; or do not.
-    CarriersThawed(Epoch, Result<Vec<String>, String>),
+    Thawed(Order, Result<(), String>),
+    /// The containers that carry the network run again though the others of this freeze do not, by name; or do not.
+    CarriersThawed(Order, Result<Vec<String>, String>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
     /// An operator means this time: what reckoning and the date of a file say is to be forgotten (`clockgate accept`).

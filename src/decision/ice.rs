@@ -1,92 +1,134 @@
 //! Whether what runs is frozen: before the machine sleeps, before a snapshot, and before the clock is stepped. Every freeze has
 //! its thaw: when the gate opens, when the machine gives up, and after `freeze.max` of time awake at the latest. That limit counts
 //! from the first freeze; an open gate and a sleep that the kernel counted begin it anew, a notice does not.
+//!
+//! ```text
+//!            order                answer                 decided, or the limit            answer
+//!  Thawed ----------> Freezing ----------> Frozen -----------------------> Thawing ---------------> Thawed
+//!                        ^                    | a sleep                       |  ^ \
+//!                        +--------------------+                       failure |  |  another freeze: Freezing
+//!                        ^                                                    v  | after a pause
+//!                        +---------------------------------------------- PartlyThawed
+//! ```
+//!
+//! A state says no more than what was answered, and only the answer to the last order counts.
 
 use std::time::Duration;
 
-use super::action::Action;
-use super::attempt::Deadline;
+use super::action::{Action, Order};
+use super::snapshot::Gate;
 use super::state::State;
-use super::time::{Boottime, Clocks, Epoch};
+use super::time::{Awake, Boottime, Clocks, Epoch};
 
 /// Who holds a sleep back lets go after so long, frozen or not: logind's patience ends at 5 s.
 const LET_SLEEP_AFTER: Duration = Duration::from_secs(4);
-/// A thaw that failed is tried again.
-const THAW_AGAIN: Duration = Duration::from_secs(1);
-
+/// A thaw that failed is tried again after the first of these, then after twice as long, up to the last.
+const THAW_AGAIN_FIRST: Duration = Duration::from_secs(1);
+const THAW_AGAIN_LAST: Duration = Duration::from_secs(60);
+/// A thaw that was not answered by then is ordered again; one in waves goes on where it was.
+const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How often the containers that carry the network are looked for in one freeze.
 const LOOK_FOR_CARRIERS_EVERY: Duration = Duration::from_secs(4);
 
 const TOO_LONG: &str =
     "what runs was frozen for freeze.max and the clock is not proven yet: thawed, on a clock that may be wrong";
 
+#[derive(Clone, Debug)]
+enum Phase {
+    /// Nothing of ours is frozen.
+    Thawed,
+    /// Being frozen; who waits for that.
+    Freezing {
+        order: Order,
+        until: Awake,
+        /// Until when a sleep is held back; never when none is.
+        sleep_by: Boottime,
+        /// The step that is made then.
+        step: Option<Action>,
+    },
+    /// All that could be frozen is, and is thawed then, proven or not.
+    Frozen { order: Order, until: Awake, carriers: Carriers },
+    /// Being thawed; ordered again if there is no answer by then.
+    Thawing { order: Order, again: Boottime, failures: u32 },
+    /// Some could not be thawed; tried again then.
+    PartlyThawed { again: Boottime, failures: u32 },
+}
+
+/// The containers that carry the network and run again, though the others do not.
+#[derive(Clone, Debug, Default)]
+struct Carriers {
+    names: Vec<String>,
+    /// When they were looked for last in this freeze; none before.
+    looked_for: Option<Boottime>,
+}
+
 /// What is known of the freezing.
 #[derive(Clone, Debug)]
 pub(super) struct Ice {
-    /// Whether a freeze was ordered and no thaw after it.
-    frozen: bool,
-    /// The epoch of a freeze that was not answered yet.
-    asked: Option<Epoch>,
-    /// Until when a sleep is held back for it; never when none is.
-    sleep_by: Boottime,
-    /// The step that waits for it.
-    step: Option<Action>,
-    /// When everything is thawed, proven or not; kept when that has happened, until something begins it anew.
-    thaw_by: Deadline,
-    /// When a thaw that failed is tried again; never when none has.
-    thaw_again: Boottime,
-    /// The containers that carry the network and run again, though the others do not.
-    carriers: Vec<String>,
-    /// When they were looked for last in this freeze; none before.
-    looked_for_carriers: Option<Boottime>,
+    phase: Phase,
+    /// How many freezes and thaws were ordered.
+    orders: u32,
+    /// When the guard thaws, as it was told last.
+    guarded: Awake,
+    /// The end of the limit, kept after the thaw until something begins it anew.
+    kept: Option<Awake>,
     /// Whether this epoch has had its freeze: nobody is frozen twice for one disruption.
     spent: bool,
 }
 
 impl Ice {
     pub(super) const fn new() -> Self {
-        Self {
-            frozen: false,
-            asked: None,
-            sleep_by: Boottime::NEVER,
-            step: None,
-            thaw_by: Deadline::Off,
-            thaw_again: Boottime::NEVER,
-            carriers: vec![],
-            looked_for_carriers: None,
-            spent: false,
-        }
+        Self { phase: Phase::Thawed, orders: 0, guarded: Awake::NEVER, kept: None, spent: false }
     }
 
-    /// Whether anything is frozen, or about to be.
-    pub(super) const fn is_frozen(&self) -> bool {
-        self.frozen
+    /// Whether anything may be frozen: all but "thawed" is that.
+    pub(super) const fn may_be_frozen(&self) -> bool {
+        match self.phase {
+            Phase::Thawed => false,
+            Phase::Freezing { .. } | Phase::Frozen { .. } | Phase::Thawing { .. } | Phase::PartlyThawed { .. } => true,
+        }
     }
 
     /// A new epoch: the step of the old one is void. `anew` is given where the limit begins anew: after a sleep that was counted.
     pub(super) fn begin_epoch(&mut self, anew: Option<Duration>, now: &Clocks) {
-        self.step = None;
         self.spent = false;
-        if let Some(max) = anew {
-            self.thaw_by = if self.frozen { Deadline::after(max, now) } else { Deadline::Off };
+        if let Phase::Freezing { step, .. } = &mut self.phase {
+            *step = None;
+        }
+        let Some(max) = anew else { return };
+        self.kept = None;
+        match &mut self.phase {
+            Phase::Freezing { until, .. } | Phase::Frozen { until, .. } => *until = now.awake() + max,
+            Phase::Thawed | Phase::Thawing { .. } | Phase::PartlyThawed { .. } => {}
         }
     }
 
-    /// A sleep or a snapshot comes: freeze first, then let it.
+    /// A sleep or a snapshot comes: freeze first, then let it. What is frozen is frozen again: something may have been started or
+    /// thawed since.
     pub(super) fn before_sleep(&mut self, epoch: Epoch, max: Option<Duration>, now: &Clocks) -> Vec<Action> {
-        let Some(max) = max else { return vec![Action::LetSleep] };
-        if self.frozen && self.asked.is_none() {
-            // Whoever else waits is let go with it.
-            self.sleep_by = Boottime::NEVER;
-            return vec![Action::LetSleep];
+        let sleep_by = now.boot + LET_SLEEP_AFTER;
+        match (&mut self.phase, max) {
+            (Phase::Freezing { sleep_by: by, .. }, Some(_)) => {
+                // Whoever asked first is let go first.
+                *by = sleep_by.min(*by);
+                vec![]
+            }
+            (Phase::Frozen { until, .. }, Some(_)) => {
+                let until = *until;
+                self.freeze(epoch, until, Waiting { sleep_by, step: None })
+            }
+            // A sleep that comes is worth a freeze of its own, however much of the limit is used up.
+            (Phase::Thawed | Phase::Thawing { .. } | Phase::PartlyThawed { .. }, Some(max)) => {
+                self.freeze(epoch, now.awake() + max, Waiting { sleep_by, step: None })
+            }
+            (phase, None) => {
+                // Whoever else waits is let go with it.
+                if let Phase::Freezing { sleep_by, .. } = phase {
+                    *sleep_by = Boottime::NEVER;
+                }
+                vec![Action::LetSleep]
+            }
         }
-        // Whoever asked first is let go first.
-        self.sleep_by = self.sleep_by.min(now.boot + LET_SLEEP_AFTER);
-        // A sleep that comes is worth a freeze of its own, however much of the limit is used up.
-        if !self.frozen {
-            self.thaw_by = Deadline::after(max, now);
-        }
-        self.order(epoch)
     }
 
     /// The clock is wrong and is about to be stepped: freeze first, then step.
@@ -97,108 +139,176 @@ impl Ice {
         max: Option<Duration>,
         now: &Clocks,
     ) -> Vec<Action> {
-        match max {
-            Some(max) if !self.frozen && !self.spent && !self.thaw_by.has_passed(now) => {
-                if self.thaw_by == Deadline::Off {
-                    self.thaw_by = Deadline::after(max, now);
-                }
-                self.step = Some(step);
-                self.order(epoch)
-            }
-            _ if self.asked.is_some() => {
-                self.step = Some(step);
+        match &mut self.phase {
+            Phase::Freezing { step: waiting, .. } => {
+                *waiting = Some(step);
                 vec![]
             }
-            _ => vec![step],
+            Phase::Frozen { .. } => vec![step],
+            Phase::Thawed | Phase::Thawing { .. } | Phase::PartlyThawed { .. } => {
+                let until = max.map(|max| self.kept.unwrap_or(now.awake() + max));
+                match until {
+                    Some(until) if !self.spent && now.awake() < until => {
+                        self.freeze(epoch, until, Waiting { sleep_by: Boottime::NEVER, step: Some(step) })
+                    }
+                    Some(_) | None => vec![step],
+                }
+            }
         }
     }
 
-    /// Whether the containers that carry the network are to be looked for and thawed: there may have been no route the last time.
-    pub(super) fn thaws_carriers(&mut self, now: Boottime) -> bool {
-        let is_soon = self.looked_for_carriers.is_some_and(|at| now.since(at) < LOOK_FOR_CARRIERS_EVERY);
-        let thaws = self.frozen && self.carriers.is_empty() && !is_soon;
-        if thaws {
-            self.looked_for_carriers = Some(now);
-        }
-        thaws
+    fn freeze(&mut self, epoch: Epoch, until: Awake, waiting: Waiting) -> Vec<Action> {
+        let order = self.next(epoch);
+        let Waiting { sleep_by, step } = waiting;
+        self.phase = Phase::Freezing { order, until, sleep_by, step };
+        (self.spent, self.guarded) = (true, until);
+        vec![Action::Freeze(order, until)]
     }
 
-    /// These run again.
-    pub(super) fn carriers_run(&mut self, names: Vec<String>) {
-        self.carriers = names;
+    fn next(&mut self, epoch: Epoch) -> Order {
+        self.orders = self.orders.saturating_add(1);
+        Order { epoch, number: self.orders }
+    }
+
+    /// Whether the containers that carry the network are to be looked for and thawed, and in which freeze: there may have been no
+    /// route the last time.
+    pub(super) fn thaws_carriers(&mut self, now: Boottime) -> Option<Order> {
+        let Phase::Frozen { order, carriers, .. } = &mut self.phase else { return None };
+        let is_soon = carriers.looked_for.is_some_and(|at| now.since(at) < LOOK_FOR_CARRIERS_EVERY);
+        if is_soon || !carriers.names.is_empty() {
+            return None;
+        }
+        carriers.looked_for = Some(now);
+        Some(*order)
+    }
+
+    /// These run again; says whether that is so still, and news.
+    #[must_use]
+    pub(super) fn carriers_run(&mut self, answered: Order, names: Vec<String>) -> bool {
+        match &mut self.phase {
+            Phase::Frozen { order, carriers, .. } if *order == answered && !names.is_empty() => {
+                carriers.names = names;
+                true
+            }
+            Phase::Thawed
+            | Phase::Freezing { .. }
+            | Phase::Frozen { .. }
+            | Phase::Thawing { .. }
+            | Phase::PartlyThawed { .. } => false,
+        }
     }
 
     /// The containers that run again though the others are frozen.
     pub(super) fn carriers(&self) -> &[String] {
-        if self.frozen { &self.carriers } else { &[] }
-    }
-
-    fn order(&mut self, epoch: Epoch) -> Vec<Action> {
-        self.carriers.clear();
-        self.looked_for_carriers = None;
-        (self.frozen, self.spent, self.asked) = (true, true, Some(epoch));
-        vec![Action::Freeze(epoch)]
+        match &self.phase {
+            Phase::Frozen { carriers, .. } => &carriers.names,
+            Phase::Thawed | Phase::Freezing { .. } | Phase::Thawing { .. } | Phase::PartlyThawed { .. } => &[],
+        }
     }
 
     /// What could be frozen is.
-    pub(super) fn answered(&mut self, epoch: Epoch) -> Vec<Action> {
-        if self.asked != Some(epoch) {
+    pub(super) fn frozen(&mut self, answered: Order) -> Vec<Action> {
+        let Phase::Freezing { order, until, sleep_by, step } = &mut self.phase else { return vec![] };
+        if *order != answered {
             return vec![];
         }
-        self.asked = None;
-        let sleep = (self.sleep_by != Boottime::NEVER).then_some(Action::LetSleep);
-        self.sleep_by = Boottime::NEVER;
-        sleep.into_iter().chain(self.step.take()).collect()
+        let sleep = (*sleep_by != Boottime::NEVER).then_some(Action::LetSleep);
+        let actions = sleep.into_iter().chain(step.take()).collect();
+        self.phase = Phase::Frozen { order: *order, until: *until, carriers: Carriers::default() };
+        actions
     }
 
-    /// A thaw failed, in part at least.
-    pub(super) fn thaw_failed(&mut self, now: Boottime) {
-        self.frozen = true;
-        self.thaw_again = now + THAW_AGAIN;
+    /// What was frozen runs again, or not all of it.
+    pub(super) fn thawed(&mut self, answered: Order, outcome: Result<(), String>, now: Boottime) {
+        let Phase::Thawing { order, failures, .. } = self.phase else { return };
+        if order != answered {
+            return;
+        }
+        self.phase = match outcome {
+            Ok(()) => Phase::Thawed,
+            Err(_) => {
+                let pause = THAW_AGAIN_FIRST.saturating_mul(1 << failures.min(6)).min(THAW_AGAIN_LAST);
+                Phase::PartlyThawed { again: now + pause, failures: failures.saturating_add(1) }
+            }
+        };
     }
 
     /// What the state asks for, whatever led to it.
     pub(super) fn settle(&mut self, state: State, epoch: Epoch, now: &Clocks) -> Vec<Action> {
-        let mut actions = vec![];
-        if now.boot >= self.sleep_by {
-            self.sleep_by = Boottime::NEVER;
-            actions.push(Action::LetSleep);
-        }
         let is_decided = match state {
             State::Synchronized | State::FreeRunning | State::GaveUp(_) => true,
             State::Unknown | State::Suspended | State::Disrupted | State::Settling => false,
         };
-        let tries_again = self.thaw_again != Boottime::NEVER;
-        let is_late = if tries_again { now.boot >= self.thaw_again } else { self.thaw_by.has_passed(now) };
-        if self.frozen && is_late && !is_decided && !tries_again {
-            actions.push(Action::Complain(TOO_LONG.to_owned()));
-        }
-        if is_decided && !self.frozen {
-            self.thaw_by = Deadline::Off;
-        }
-        if self.frozen && ((is_decided && !tries_again) || is_late) {
-            (self.frozen, self.asked, self.thaw_again) = (false, None, Boottime::NEVER);
-            // A sleep does not wait for what is thawed instead.
-            if self.sleep_by != Boottime::NEVER {
-                self.sleep_by = Boottime::NEVER;
-                actions.push(Action::LetSleep);
+        let mut actions = vec![];
+        match &mut self.phase {
+            Phase::Freezing { until, sleep_by, step, .. } => {
+                let is_over = is_decided || now.awake() >= *until;
+                // A sleep does not wait for what is thawed instead.
+                if *sleep_by != Boottime::NEVER && (is_over || now.boot >= *sleep_by) {
+                    *sleep_by = Boottime::NEVER;
+                    actions.push(Action::LetSleep);
+                }
+                if is_over {
+                    let (until, step) = (*until, step.take());
+                    actions.extend(self.end(until, is_decided, epoch, now));
+                    // The step that waited does not wait for those who run again; a proven clock wants none.
+                    let is_proven = state.gate() == Gate::Proven;
+                    actions.extend(step.filter(|_| !is_proven));
+                }
             }
-            if is_decided {
-                self.thaw_by = Deadline::Off;
+            Phase::Frozen { until, .. } if is_decided || now.awake() >= *until => {
+                let until = *until;
+                actions.extend(self.end(until, is_decided, epoch, now));
             }
-            actions.push(Action::Thaw(epoch));
-            // The step that waited does not wait for those who run again; a proven clock wants none.
-            let step = self.step.take();
-            if !matches!(state, State::Synchronized | State::FreeRunning) {
-                actions.extend(step);
+            Phase::Thawing { again, failures, .. } | Phase::PartlyThawed { again, failures } if now.boot >= *again => {
+                let failures = *failures;
+                actions.push(self.thaw(failures, epoch, now));
             }
+            Phase::Thawed | Phase::Frozen { .. } | Phase::Thawing { .. } | Phase::PartlyThawed { .. } => {}
         }
+        if state.gate() != Gate::Shut {
+            self.kept = None;
+        }
+        actions.extend(self.tell_guard());
         actions
+    }
+
+    /// The freeze is over; the limit lasts on.
+    fn end(&mut self, until: Awake, is_decided: bool, epoch: Epoch, now: &Clocks) -> Vec<Action> {
+        self.kept = Some(until);
+        let complaint = (!is_decided).then(|| Action::Complain(TOO_LONG.to_owned()));
+        complaint.into_iter().chain([self.thaw(0, epoch, now)]).collect()
+    }
+
+    fn thaw(&mut self, failures: u32, epoch: Epoch, now: &Clocks) -> Action {
+        let order = self.next(epoch);
+        self.phase = Phase::Thawing { order, again: now.boot + LOST_AFTER, failures };
+        Action::Thaw(order)
+    }
+
+    /// The guard thaws when the machine would have: it hears of every change.
+    fn tell_guard(&mut self) -> Option<Action> {
+        let (Phase::Freezing { order, until, .. } | Phase::Frozen { order, until, .. }) = self.phase else {
+            return None;
+        };
+        let is_news = self.guarded != until;
+        self.guarded = until;
+        is_news.then_some(Action::Prolong(order, until))
     }
 
     /// When [`Self::settle`] has something to do without an event.
     pub(super) fn alarm(&self, now: &Clocks) -> Boottime {
-        let thaw = if self.thaw_again == Boottime::NEVER { self.thaw_by.on_boottime(now) } else { self.thaw_again };
-        if self.frozen { thaw.min(self.sleep_by) } else { self.sleep_by }
+        match self.phase {
+            Phase::Thawed => Boottime::NEVER,
+            Phase::Freezing { until, sleep_by, .. } => until.on_boottime(now).min(sleep_by),
+            Phase::Frozen { until, .. } => until.on_boottime(now),
+            Phase::Thawing { again, .. } | Phase::PartlyThawed { again, .. } => again,
+        }
     }
+}
+
+/// Who waits for a freeze.
+struct Waiting {
+    sleep_by: Boottime,
+    step: Option<Action>,
 }

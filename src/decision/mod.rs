@@ -19,7 +19,7 @@ mod snapshot;
 mod state;
 mod time;
 
-pub use action::{Action, Samples, Way};
+pub use action::{Action, Order, Samples, Way};
 pub use agreement::{Agreement, Disagreement, Question, Standing, agree};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, Frozen, Notifier, StepError};
 pub use evidence::{Contradiction, Evidence, Fix, Hint, Witness};
@@ -31,4 +31,4 @@ pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Wa
 pub use reckoning::{Reckoned, Reckoning};
 pub use snapshot::{Gate, Snapshot};
 pub use state::{Class, State, Trouble};
-pub use time::{Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, drift, forward, nanos_u64};
+pub use time::{Awake, Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, drift, forward, nanos_u64};

@@ -46,6 +46,46 @@ impl Add<Duration> for Boottime {
     }
 }
 
+/// A moment on `CLOCK_MONOTONIC`: nanoseconds awake since boot, which stand still while the machine sleeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Awake(u64);
+
+impl Awake {
+    /// The far end of time.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// From nanoseconds awake since boot.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds awake since boot.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The same on BOOTTIME, if the machine does not sleep meanwhile.
+    #[must_use]
+    pub fn on_boottime(self, now: &Clocks) -> Boottime {
+        Boottime(self.0) + now.asleep
+    }
+}
+
+impl Add<Duration> for Awake {
+    type Output = Self;
+    fn add(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(nanos_u64(after)))
+    }
+}
+
 /// A moment on `CLOCK_REALTIME`, right or wrong: nanoseconds since 1970-01-01 UTC (until the year 2262).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Realtime(i64);
@@ -289,6 +329,12 @@ impl Clocks {
             boot_minus_mono: self.asleep,
             mono_minus_raw: forward(since_boot) - forward(self.asleep) - forward(self.raw),
         }
+    }
+
+    /// `CLOCK_MONOTONIC`: time awake since boot.
+    #[must_use]
+    pub fn awake(&self) -> Awake {
+        Awake(self.boot.0.saturating_sub(nanos_u64(self.asleep)))
     }
 }
 

@@ -46,6 +46,16 @@ impl Hierarchy {
         Ok(Mark { file, inode })
     }
 
+    /// The number of a cgroup's mark, if it is set: for whoever may read it and not write.
+    ///
+    /// # Errors
+    /// As [`Self::mark`].
+    pub fn set_mark(&self, cgroup: &Path) -> io::Result<Option<u64>> {
+        let file = self.file(cgroup, "cgroup.freeze", OFlag::O_RDONLY)?;
+        let inode = file.metadata()?.ino();
+        Ok(Mark { file, inode }.is_set()?.then_some(inode))
+    }
+
     /// What the kernel says has become of a cgroup, named relative to this folder.
     ///
     /// # Errors

@@ -81,11 +81,12 @@ impl Road<'_> {
         let network = Network::of_the_host(&self.workloads.settings.proc_root);
         let end = monotonic_nanos().saturating_add(nanos_u64(LOOK_WITHIN));
         let carrier = |container| {
-            let marks = self.marks(container);
-            // Somebody else's mark: its user's pause, or that of one above it.
-            let is_ours = |mark: &Entry| frozen.entries.contains(mark);
+            // Somebody else's mark is its user's pause, or that of one above it.
+            let ours = |inode| frozen.entries.iter().find(|entry| entry.inode == inode).cloned();
+            let marks: Option<Vec<Entry>> = self.marks(container).into_iter().map(ours).collect();
             let is_paused = || freezer::is_paused(self.freezer.hierarchy, self.freezer.old_freezer, &container.cgroup);
-            if marks.is_empty() || !marks.iter().all(is_ours) || is_paused() || monotonic_nanos() >= end {
+            let marks = marks.filter(|marks| !marks.is_empty())?;
+            if is_paused() || monotonic_nanos() >= end {
                 return None;
             }
             let mut processes = vec![];
@@ -96,13 +97,9 @@ impl Road<'_> {
         tree.iter().flat_map(Node::containers).filter_map(carrier).collect()
     }
 
-    /// The marks that keep a container frozen: its own, and those above it.
-    fn marks(&self, container: &Container) -> Vec<Entry> {
-        let set = |cgroup: &Path| {
-            let mark = self.freezer.hierarchy.mark(cgroup).ok()?;
-            let is_set = mark.is_set().unwrap_or(false);
-            is_set.then(|| Entry { cgroup: cgroup.to_owned(), inode: mark.inode(), session: self.session })
-        };
+    /// The marks that keep a container frozen, by their inodes: its own, and those above it.
+    fn marks(&self, container: &Container) -> Vec<u64> {
+        let set = |cgroup: &Path| self.freezer.hierarchy.set_mark(cgroup).ok().flatten();
         container.cgroup.ancestors().filter_map(set).collect()
     }
 
@@ -120,7 +117,7 @@ impl Road<'_> {
         // By now the guard, or root by hand, may have thawed it all.
         let is_set = self.freezer.hierarchy.mark(&mark.cgroup).and_then(|mark| mark.is_set()).unwrap_or(false);
         let entries = if is_set { vec![mark.clone()] } else { held };
-        self.freezer.thaw(&Contents { entries, damaged: 0 }, None, None).map(drop)
+        self.freezer.thaw(&Contents { entries, damaged: 0 }, None).map(drop)
     }
 
     /// Gives marks to what lies below this one, has containers in it, and has none that carries. What has no container in it is a
@@ -134,7 +131,7 @@ impl Road<'_> {
             let tree = tree::walk(&self.place.folder, &self.workloads.settings.root)?;
             let mut others = plan::plan(&tree, &rules);
             others.retain(|unit| unit.cgroup != mark.cgroup && unit.cgroup.starts_with(&mark.cgroup));
-            let new = self.freezer.hold(&others, self.session)?;
+            let new = self.freezer.hold(&others, (self.session, mark.since))?;
             if new.is_empty() {
                 break;
             }

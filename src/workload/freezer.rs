@@ -8,9 +8,9 @@ use super::Error;
 use super::container::Container;
 use super::ledger::{Contents, Entry, Ledger};
 use super::plan::Unit;
-use crate::decision::{Frozen, nanos_u64};
+use crate::decision::{Boottime, Frozen, nanos_u64};
 use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
-use crate::sys::clock::monotonic_nanos;
+use crate::sys::clock::{boottime, monotonic_nanos};
 
 /// After so long it is looked at who keeps a cgroup from being frozen; then after twice as long, and so on.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
@@ -26,15 +26,6 @@ pub struct Thawed {
     pub gone: Vec<PathBuf>,
     /// Lines of the ledger that could not be read.
     pub damaged: usize,
-}
-
-/// Thawing little by little, so that not all that became due meanwhile is done at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waves {
-    /// Cgroups thawed together.
-    pub size: usize,
-    /// Time between two waves.
-    pub pause: Duration,
 }
 
 /// What a freeze needs to know.
@@ -68,7 +59,7 @@ impl Freezer<'_> {
         let end = monotonic_nanos().saturating_add(nanos_u64(order.limit));
         let (mut marked, mut failed) = (vec![], vec![]);
         for some in units.chunks(AT_ONCE) {
-            self.mark(some, order.session, &mut marked, &mut failed)?;
+            self.mark(some, (order.session, boottime()), &mut marked, &mut failed)?;
         }
         if marked.is_empty() && !failed.is_empty() {
             let (_, error) = failed.swap_remove(0);
@@ -85,14 +76,15 @@ impl Freezer<'_> {
         Ok(report)
     }
 
-    /// Gives a mark of its own to what is frozen by one above it, so that it stays frozen when that one goes; says which had none.
+    /// Gives a mark of its own to what is frozen by one above it, `by` that session and since then, so that it stays frozen when that
+    /// one goes; says which had none.
     ///
     /// # Errors
     /// [`Error`] when one of them has none still; the others may have theirs, and are in the ledger.
-    pub fn hold(&self, units: &[Unit<'_>], session: u64) -> Result<Vec<Entry>, Error> {
+    pub fn hold(&self, units: &[Unit<'_>], by: (u64, Boottime)) -> Result<Vec<Entry>, Error> {
         let (mut noted, mut marked, mut failed) = (vec![], vec![], vec![]);
         for some in units.chunks(AT_ONCE) {
-            noted.extend(self.mark(some, session, &mut marked, &mut failed)?);
+            noted.extend(self.mark(some, by, &mut marked, &mut failed)?);
         }
         failed.pop().map_or(Ok(noted), |(_, error)| Err(error))
     }
@@ -101,23 +93,29 @@ impl Freezer<'_> {
     fn mark<'u>(
         &self,
         units: &'u [Unit<'u>],
-        session: u64,
+        (session, since): (u64, Boottime),
         marked: &mut Vec<&'u Unit<'u>>,
         failed: &mut Vec<(&'u Unit<'u>, Error)>,
     ) -> Result<Vec<Entry>, Error> {
         let mut to_set: Vec<(&Unit<'_>, Mark)> = vec![];
-        let mut sort = |unit, outcome: io::Result<Option<Mark>>| match outcome {
+        let mut sort = |unit: &'u Unit<'u>, outcome: io::Result<Option<Mark>>| match outcome {
             Ok(Some(mark)) => to_set.push((unit, mark)),
             Ok(None) => marked.push(unit),
             Err(error) if is_gone(&error) => {}
+            // One that could not be thawed, by us or by whoever keeps us from it, is frozen all the same.
+            Err(_) if self.is_frozen(unit.cgroup, Duration::ZERO).unwrap_or(false) => marked.push(unit),
             Err(error) => failed.push((unit, self.error("freeze", unit.cgroup, error))),
         };
         for unit in units {
             let unmarked = self.hierarchy.mark(unit.cgroup).and_then(|mark| Ok((!mark.is_set()?).then_some(mark)));
             sort(unit, unmarked);
         }
-        let entry =
-            |(unit, mark): &(&Unit<'_>, Mark)| Entry { cgroup: unit.cgroup.to_owned(), inode: mark.inode(), session };
+        let entry = |(unit, mark): &(&Unit<'_>, Mark)| Entry {
+            cgroup: unit.cgroup.to_owned(),
+            inode: mark.inode(),
+            session,
+            since,
+        };
         let noted: Vec<Entry> = to_set.iter().map(entry).collect();
         if !noted.is_empty() {
             self.ledger.note_frozen(&noted)?;
@@ -209,18 +207,14 @@ impl Freezer<'_> {
     ///
     /// # Errors
     /// [`Error::StillFrozen`] names what could not be thawed; all the rest was. Any other [`Error`] is about the ledger itself.
-    pub fn thaw(&self, contents: &Contents, session: Option<u64>, waves: Option<Waves>) -> Result<Thawed, Error> {
+    pub fn thaw(&self, contents: &Contents, session: Option<u64>) -> Result<Thawed, Error> {
         let ours = |entry: &&Entry| session.is_none_or(|session| entry.session == session);
         let entries: Vec<&Entry> = contents.entries.iter().rev().filter(ours).collect();
         let mut thawed = Thawed { damaged: contents.damaged, ..Thawed::default() };
         let (mut failed, mut unnoted) = (vec![], None);
-        let size = waves.map_or(AT_ONCE, |waves| waves.size.max(1));
-        for (n, wave) in entries.chunks(size).enumerate() {
-            if let (true, Some(waves)) = (n > 0, waves) {
-                crate::sys::nap(waves.pause);
-            }
+        for some in entries.chunks(AT_ONCE) {
             let mut done = vec![];
-            for entry in wave {
+            for entry in some {
                 match self.clear(entry) {
                     Ok(true) => thawed.thawed.push(entry.cgroup.clone()),
                     Ok(false) => thawed.gone.push(entry.cgroup.clone()),

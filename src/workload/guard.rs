@@ -20,7 +20,7 @@ use nix::sys::socket::{MsgFlags, send};
 use super::freezer::{Freezer, Thawed};
 use super::ledger::Ledger;
 use super::{Error, boot_id};
-use crate::decision::nanos_u64;
+use crate::decision::{Awake, nanos_u64};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::clock::monotonic_nanos;
 
@@ -28,8 +28,10 @@ use crate::sys::clock::monotonic_nanos;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What cannot be thawed is tried so often again, so far apart.
 const TRIES: (usize, Duration) = (50, Duration::from_millis(100));
-const ARM: u8 = b'f';
-const DISARM: u8 = b't';
+/// The agent itself thaws at the end that both know; the guard, a moment later, what an agent that hangs has left.
+const GRACE: Duration = Duration::from_secs(1);
+/// A word on the line: the end, eight bytes of nanoseconds on CLOCK_MONOTONIC; the far end of time where nothing is frozen.
+type Word = [u8; 8];
 
 /// What a guard watches over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +42,6 @@ pub struct Watch {
     pub folder: PathBuf,
     /// The agent whose entries it thaws; a later agent's are not its business.
     pub session: u64,
-    /// How long the agent may leave things frozen, time asleep not counted: nobody misses what passes while the machine sleeps.
-    pub max: Duration,
 }
 
 /// A guard as its agent sees it. It ends when this is dropped, and thaws what is frozen still.
@@ -63,7 +63,6 @@ impl Guard {
         let child = Command::new(program)
             .arg("thaw")
             .args(["--guard", &format!("{:016x}", watch.session)])
-            .args(["--max", &format!("{}ns", nanos_u64(watch.max))])
             .arg("--ledger")
             .arg(&watch.ledger)
             .arg("--cgroup")
@@ -93,12 +92,13 @@ impl Guard {
         line.read_exact(&mut [0])
     }
 
-    /// From now on it thaws when `max` has passed.
+    /// It thaws a moment after `until`, whatever it was told before: time asleep does not count, since nobody misses what passes
+    /// while the machine sleeps.
     ///
     /// # Errors
     /// What write(2) said: the guard is gone, and another has to be posted.
-    pub fn arm(&self) -> io::Result<()> {
-        self.say(ARM)
+    pub fn arm(&self, until: Awake) -> io::Result<()> {
+        self.say(until)
     }
 
     /// Nothing is frozen any more.
@@ -106,13 +106,13 @@ impl Guard {
     /// # Errors
     /// As [`Self::arm`].
     pub fn disarm(&self) -> io::Result<()> {
-        self.say(DISARM)
+        self.say(Awake::NEVER)
     }
 
-    fn say(&self, word: u8) -> io::Result<()> {
+    fn say(&self, until: Awake) -> io::Result<()> {
         let Some(line) = &self.line else { return Ok(()) };
         // A guard that is gone is an error to handle, no SIGPIPE; one that does not listen is not waited for.
-        send(line.as_raw_fd(), &[word], MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)?;
+        send(line.as_raw_fd(), &until.as_nanos().to_ne_bytes(), MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)?;
         Ok(())
     }
 }
@@ -145,8 +145,8 @@ pub fn keep(watch: &Watch) -> Result<(), Error> {
     let mut armed_until = None;
     loop {
         match listen(armed_until) {
-            Heard::Armed => armed_until = Some(monotonic_nanos().saturating_add(nanos_u64(watch.max))),
-            Heard::Disarmed => armed_until = None,
+            Heard::Until(Awake::NEVER) => armed_until = None,
+            Heard::Until(until) => armed_until = Some((until + GRACE).as_nanos()),
             Heard::Nothing => {
                 armed_until = None;
                 say("the agent has left containers frozen for too long", &thaw_at_last(&freezer, watch.session));
@@ -161,8 +161,8 @@ pub fn keep(watch: &Watch) -> Result<(), Error> {
 }
 
 enum Heard {
-    Armed,
-    Disarmed,
+    /// When to thaw.
+    Until(Awake),
     /// The time is up.
     Nothing,
     /// The agent is gone.
@@ -178,10 +178,10 @@ fn listen(until: Option<u64>) -> Heard {
             }
             continue;
         }
-        let mut words = [0; 64];
-        match nix::unistd::read(stdin.as_fd(), &mut words).map(|length| words[..length].last().copied()) {
-            Ok(Some(ARM)) => return Heard::Armed,
-            Ok(Some(_)) => return Heard::Disarmed,
+        // Words are written whole and read by whole words: none is ever cut.
+        let mut words = [0; 32 * size_of::<Word>()];
+        match nix::unistd::read(stdin.as_fd(), &mut words).map(|length| words[..length].as_chunks().0.last().copied()) {
+            Ok(Some(word)) => return Heard::Until(Awake::from_nanos(u64::from_ne_bytes(word))),
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Ok(None) | Err(_) => return Heard::End,
         }
@@ -197,7 +197,7 @@ fn readable_until(fd: BorrowedFd<'_>, until: Option<u64>) -> bool {
 }
 
 fn thaw_at_last(freezer: &Freezer<'_>, session: u64) -> Result<Thawed, Error> {
-    let thaw = || freezer.thaw(&freezer.ledger.read()?, Some(session), None);
+    let thaw = || freezer.thaw(&freezer.ledger.read()?, Some(session));
     let mut outcome = thaw();
     for _ in 0..TRIES.0 {
         if outcome.is_ok() {

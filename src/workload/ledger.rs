@@ -6,10 +6,12 @@
 //! that is damaged or half-written takes no other with it. A line is
 //!
 //! ```text
-//! CHECKSUM freeze|thaw BOOT-ID SESSION INODE CGROUP
+//! CHECKSUM freeze|thaw BOOT-ID SESSION INODE SINCE CGROUP
 //! ```
 //!
-//! with the cgroup relative to the hierarchy, last, since it may have blanks in it. What held a mark before us never gets one.
+//! with the time of the freeze in nanoseconds of CLOCK_BOOTTIME and the cgroup relative to the hierarchy, last, since it may have
+//! blanks in it. What held a mark before us never gets one. Everybody may read it, as the tree of cgroups; the lock is a file of its own
+//! beside it, which nobody else may open: whoever may read a file may lock it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -23,6 +25,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::Error;
+use crate::decision::Boottime;
 
 /// Where it lies unless told otherwise.
 pub const PATH: &str = "/run/clockgate/ledger";
@@ -36,6 +39,15 @@ pub struct Entry {
     pub inode: u64,
     /// The agent that froze it.
     pub session: u64,
+    /// When, on CLOCK_BOOTTIME.
+    pub since: Boottime,
+}
+
+impl Entry {
+    /// What tells it from others: a cgroup is frozen once by an agent.
+    pub const fn key(&self) -> (u64, u64) {
+        (self.session, self.inode)
+    }
 }
 
 /// What is still to be thawed.
@@ -68,6 +80,19 @@ impl Ledger {
         }
     }
 
+    /// What is still to be thawed, for whoever may read it and not write; nothing where nobody ever froze anything.
+    ///
+    /// # Errors
+    /// [`Error`] when it is there and cannot be read.
+    pub fn look(path: &Path, boot: &str) -> Result<Contents, Error> {
+        let options = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).to_owned();
+        match options.open(path) {
+            Ok(file) => Self { file, path: path.to_owned(), boot: boot.to_owned() }.read(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Contents::default()),
+            Err(error) => Err(Error::from_io("open", path, error)),
+        }
+    }
+
     /// Opens it, or lays it there with the folder above it.
     ///
     /// # Errors
@@ -77,7 +102,7 @@ impl Ledger {
             let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(folder);
             made.map_err(|e| Error::from_io("make", folder, e))?;
         }
-        let file = options().create(true).mode(0o600).open(path).map_err(|e| Error::from_io("make", path, e))?;
+        let file = options().create(true).mode(0o644).open(path).map_err(|e| Error::from_io("make", path, e))?;
         Ok(Self { file, path: path.to_owned(), boot: boot.to_owned() })
     }
 
@@ -149,7 +174,8 @@ impl Held {
     /// # Errors
     /// [`Error::Held`] when another agent has it.
     pub fn take(ledger: Ledger) -> Result<Self, Error> {
-        let file = ledger.file.try_clone().map_err(|e| Error::from_io("open", &ledger.path, e))?;
+        let path = ledger.path.with_extension("lock");
+        let file = options().create(true).mode(0o600).open(&path).map_err(|e| Error::from_io("open", &path, e))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self { ledger, _lock: lock }),
             Err((_, Errno::EWOULDBLOCK)) => Err(Error::Held(ledger.path)),
@@ -186,8 +212,9 @@ fn options() -> OpenOptions {
 /// The lines of some entries, begun with the end of a line: what another may have left half-written stays alone.
 fn lines(entries: &[Entry], verb: &str, boot: &str) -> Vec<u8> {
     let mut bytes = vec![b'\n'];
-    for Entry { cgroup, inode, session } in entries {
-        let mut line = format!("{verb} {boot} {session:016x} {inode} ").into_bytes();
+    for Entry { cgroup, inode, session, since } in entries {
+        let since = since.as_nanos();
+        let mut line = format!("{verb} {boot} {session:016x} {inode} {since} ").into_bytes();
         line.extend(cgroup.as_os_str().as_bytes());
         bytes.extend(format!("{:016x} ", checksum(&line)).into_bytes());
         bytes.extend(line);
@@ -206,7 +233,7 @@ fn parse(bytes: &[u8], boot: &str) -> Contents {
             damaged += 1;
             continue;
         };
-        let key = (entry.session, entry.inode);
+        let key = entry.key();
         if its_boot != boot {
             continue;
         }
@@ -228,12 +255,13 @@ fn parse_line(line: &[u8]) -> Option<(&str, &str, Entry)> {
     if sum != checksum(rest) {
         return None;
     }
-    let mut fields = rest.splitn(5, |byte| *byte == b' ');
+    let mut fields = rest.splitn(6, |byte| *byte == b' ');
     let mut text = || fields.next().and_then(|field| std::str::from_utf8(field).ok());
-    let (verb, boot, session, inode) = (text()?, text()?, text()?, text()?);
+    let (verb, boot, session, inode, since) = (text()?, text()?, text()?, text()?, text()?);
     let entry = Entry {
         session: u64::from_str_radix(session, 16).ok()?,
         inode: inode.parse().ok()?,
+        since: Boottime::from_nanos(since.parse().ok()?),
         cgroup: PathBuf::from(OsStr::from_bytes(fields.next()?)),
     };
     matches!(verb, "freeze" | "thaw").then_some((verb, boot, entry))
@@ -252,7 +280,7 @@ mod tests {
     const BOOT: &str = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
 
     fn entry(cgroup: &str, inode: u64) -> Entry {
-        Entry { cgroup: PathBuf::from(cgroup), inode, session: 7 }
+        Entry { cgroup: PathBuf::from(cgroup), inode, session: 7, since: Boottime::from_nanos(9) }
     }
 
     struct Book(tempfile::TempDir);

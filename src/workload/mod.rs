@@ -5,6 +5,7 @@
 //! plan               which cgroups to freeze for that       freezer         freeze, await, thaw
 //! network            who carries the host's network         carriers        thaw these alone
 //! ledger             what has to be thawed                  guard           thaws when the agent cannot
+//! waves              thaw little by little                  frozen          what is frozen now, for who asks
 //! ```
 //!
 //! Everything here blocks. Only the v2 freezer is used: on a hybrid host the engines put every container into the unified
@@ -22,16 +23,20 @@ mod container;
 mod error;
 mod exempt;
 mod freezer;
+mod frozen;
 pub(crate) mod guard;
 pub(crate) mod ledger;
 mod network;
 mod plan;
 pub(crate) mod tree;
+mod waves;
 
 pub use container::{Container, Engine};
 pub use error::Error;
 pub use exempt::Pattern;
-pub use freezer::{Thawed, Waves};
+pub use freezer::Thawed;
+pub use frozen::{StillFrozen, frozen};
+pub use waves::{Thaw, Waves};
 
 use about::{About, Lookup};
 use exempt::Keeper;
@@ -41,12 +46,8 @@ use ledger::{Held, Ledger};
 use plan::{Grain, Rules, Unit};
 use tree::{Node, Place};
 
-use crate::decision::Frozen;
+use crate::decision::{Awake, Frozen};
 use crate::sys::cgroup::Hierarchy;
-
-/// The guard is for an agent that hangs: it waits as long as the agent may twice, before a sleep and after it, and a little.
-const GUARD_PARTS: u32 = 2;
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What to freeze, and where things are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +56,6 @@ pub struct Settings {
     pub engines: Vec<Engine>,
     /// Containers that are not, whoever started them.
     pub exclude: Vec<Pattern>,
-    /// How long anything may stay frozen, time asleep not counted; the guard of an agent that hangs waits twice as long.
-    pub max: Duration,
     /// Thawing little by little; all at once where there is none. With waves every container is frozen by itself, so that it can
     /// be thawed by itself.
     pub waves: Option<Waves>,
@@ -78,7 +77,6 @@ impl Default for Settings {
         Self {
             engines: vec![],
             exclude: vec![],
-            max: Duration::from_secs(30),
             waves: None,
             ledger: PathBuf::from(ledger::PATH),
             guard: PathBuf::from("/proc/self/exe"),
@@ -144,14 +142,6 @@ impl Workloads {
         Self { settings, state: Mutex::default() }
     }
 
-    /// Thaws what an agent before this one left frozen. To be called once, before anything is frozen.
-    ///
-    /// # Errors
-    /// [`Error`]; whatever it is about, everything else was thawed.
-    pub fn recover(&self) -> Result<Thawed, Error> {
-        self.thaw()
-    }
-
     /// Looks at the containers ahead of time, and posts the guard where there is something that a freeze would freeze, so that it
     /// costs no more than the freeze. To be called now and then: what has changed since is found out while freezing.
     ///
@@ -196,14 +186,14 @@ impl Workloads {
         Ok(known.collect())
     }
 
-    /// Freezes every container that is to be frozen, and waits up to `limit` for their tasks to stop. What was frozen before is
-    /// left as it is and counts as frozen; to freeze again freezes what has come since, and begins `max` anew. Where there is
-    /// nothing to freeze, it costs a look at the tree of cgroups.
+    /// Freezes every container that is to be frozen, and waits up to `limit` for their tasks to stop; a moment after `until` the guard
+    /// thaws whatever is frozen then. What was frozen before is left as it is and counts as frozen; to freeze again freezes what has
+    /// come since. Where there is nothing to freeze, it costs a look at the tree of cgroups.
     ///
     /// # Errors
     /// [`Error`] when there is no ledger, no guard or no hierarchy, or when not one could be frozen. Some may be frozen even
     /// then: [`Self::thaw`] knows.
-    pub fn freeze(&self, limit: Duration) -> Result<Frozen, Error> {
+    pub fn freeze(&self, limit: Duration, until: Awake) -> Result<Frozen, Error> {
         if self.settings.engines.is_empty() {
             return Ok(Frozen::default());
         }
@@ -218,7 +208,7 @@ impl Workloads {
             return Ok(Frozen::default());
         }
         self.stand_ready(&mut state, &place)?;
-        self.arm(&mut state, &place)?;
+        self.arm(&mut state, &place, until)?;
         let State { ledger: Some(ledger), session, seen, .. } = &*state else {
             return Err(Error::Absent { what: "hold", path: self.settings.ledger.clone() });
         };
@@ -228,27 +218,17 @@ impl Workloads {
         freezer.freeze(&units, &Order { session: *session, limit, name: &name })
     }
 
-    /// Thaws everything that the ledger says was frozen by us, in the reverse order.
+    /// Whatever is frozen stays so for longer: the guard thaws a moment after `until`.
     ///
     /// # Errors
-    /// [`Error::StillFrozen`] names what could not be thawed; all the rest was, and the guard tries it again at its time. Any other
-    /// [`Error`] says that the ledger could not be read or written.
-    pub fn thaw(&self) -> Result<Thawed, Error> {
+    /// [`Error`] when there is no guard any more, and none can be posted: it has thawed what was frozen.
+    pub fn prolong(&self, until: Awake) -> Result<(), Error> {
         let mut state = self.state();
-        if state.ledger.is_none() {
-            let boot = boot_id(&self.settings.proc_root)?;
-            let Some(ledger) = Ledger::open(&self.settings.ledger, &boot)? else { return Ok(Thawed::default()) };
-            state.ledger = Some(Held::take(ledger)?);
+        if state.guard.is_none() {
+            return Ok(());
         }
-        let place = state.place.clone();
-        let Some(ledger) = &state.ledger else { return Ok(Thawed::default()) };
-        let thawed = thaw_by(ledger, &self.settings, place, self.settings.waves)?;
-        if let Some(guard) = &state.guard {
-            // A guard that is gone has nothing to be told; the next freeze posts another.
-            let _ = guard.disarm();
-        }
-        ledger.tidy()?;
-        Ok(thawed)
+        let place = self.place(&mut state)?;
+        self.arm(&mut state, &place, until)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -325,21 +305,20 @@ impl Workloads {
         Ok(())
     }
 
-    /// The guard's time begins; one that is gone is replaced.
-    fn arm(&self, state: &mut State, place: &Place) -> Result<(), Error> {
-        if state.guard.as_ref().is_some_and(|guard| guard.arm().is_ok()) {
+    /// The guard's time ends then; one that is gone is replaced.
+    fn arm(&self, state: &mut State, place: &Place, until: Awake) -> Result<(), Error> {
+        if state.guard.as_ref().is_some_and(|guard| guard.arm(until).is_ok()) {
             return Ok(());
         }
         // The same session: what is frozen already is the new guard's too.
         let guard = Guard::post(&self.settings.guard, &self.watch(state.session, place))?;
-        guard.arm().map_err(|source| Error::Guard { program: self.settings.guard.clone(), source })?;
+        guard.arm(until).map_err(|source| Error::Guard { program: self.settings.guard.clone(), source })?;
         state.guard = Some(guard);
         Ok(())
     }
 
     fn watch(&self, session: u64, place: &Place) -> Watch {
-        let max = self.settings.max.saturating_mul(GUARD_PARTS).saturating_add(GRACE);
-        Watch { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session, max }
+        Watch { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session }
     }
 }
 
@@ -350,18 +329,18 @@ impl Workloads {
 pub fn replay(settings: &Settings) -> Result<Thawed, Error> {
     let boot = boot_id(&settings.proc_root)?;
     let Some(ledger) = Ledger::open(&settings.ledger, &boot)? else { return Ok(Thawed::default()) };
-    let thawed = thaw_by(&ledger, settings, None, None)?;
+    let thawed = thaw_by(&ledger, settings)?;
     ledger.tidy()?;
     Ok(thawed)
 }
 
-fn thaw_by(ledger: &Ledger, settings: &Settings, place: Option<Place>, waves: Option<Waves>) -> Result<Thawed, Error> {
+fn thaw_by(ledger: &Ledger, settings: &Settings) -> Result<Thawed, Error> {
     let contents = ledger.read()?;
     if contents.entries.is_empty() {
         return Ok(Thawed { damaged: contents.damaged, ..Thawed::default() });
     }
-    let place = place.map_or_else(|| Place::find(&settings.proc_root, settings.cgroup.as_deref()), Ok)?;
-    Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None }.thaw(&contents, None, waves)
+    let place = Place::find(&settings.proc_root, settings.cgroup.as_deref())?;
+    Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None }.thaw(&contents, None)
 }
 
 fn open(place: &Place) -> Result<Hierarchy, Error> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clockgate::decision::Awake;
 use clockgate::workload::Engine;
 use libtest_mimic::Failed;
 
@@ -35,7 +36,7 @@ fn freeze(world: &World, _: &Wrapper, name: &str) -> Done {
     let processes = || std::fs::read_to_string(pod.join(&container).join("cgroup.procs")).unwrap_or_default();
 
     let workloads = workloads(world, Engine::Kubernetes, name)?;
-    let frozen = workloads.freeze(LIMIT)?;
+    let frozen = workloads.freeze(LIMIT, Awake::NEVER)?;
     assert_eq!((frozen.frozen, frozen.of), (2, 2), "{frozen:?}");
     assert_eq!(said(&["state", &container])?, "running 0");
     // A probe is an exec. Its time, a second, does not begin before its process does.
@@ -48,12 +49,12 @@ fn freeze(world: &World, _: &Wrapper, name: &str) -> Done {
     expect(output.status.success() && texts(&output).0 == "in\n", &output)?;
 
     // To the containers of a pod that share its processes' numbers TERM is deadly, frozen or not, but for who has a handler.
-    workloads.freeze(LIMIT)?;
+    workloads.freeze(LIMIT, Awake::NEVER)?;
     done(&mut cri(&["stop", &container]))?;
     assert_eq!(said(&["state", &container])?, "exited 143");
     assert!(std::fs::read_to_string(pod.join("cgroup.events"))?.contains("frozen 1"));
     workloads.thaw()?;
-    assert_eq!(workloads.freeze(LIMIT)?.of, 1, "the pause container is left");
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?.of, 1, "the pause container is left");
     workloads.thaw()?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use clockgate::decision::Awake;
 use clockgate::workload::{Settings, Waves, Workloads};
 use libtest_mimic::{Failed, Trial};
 
@@ -128,7 +129,7 @@ fn out_of_a_folder() -> Outcome {
     host.world.mark(&docker(3), "1")?;
     host.world.mark(&docker(4), "1")?;
     let workloads = host.workloads()?;
-    assert_eq!(workloads.freeze(LIMIT)?, report(5));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(5));
     let done = count();
     host.world.mark(&docker(5), "1")?;
     host.plain(&docker(6))?;
@@ -149,7 +150,7 @@ fn out_of_a_folder() -> Outcome {
     until("it goes on", LIMIT, || count() > done)?;
     assert_eq!(fs::metadata(host.world.ledger())?.len(), 0);
     // The next freeze is one of the whole folder again.
-    assert_eq!(workloads.freeze(LIMIT)?, report(6));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(6));
     assert!(host.world.is_marked("docker") && host.world.is_frozen(&docker(1)) && !host.world.is_marked(&docker(2)));
     workloads.thaw()?;
     Ok(())
@@ -163,7 +164,7 @@ fn out_of_pods() -> Outcome {
         host.plain(&pod(name, n))?;
     }
     let workloads = host.workloads()?;
-    assert_eq!(workloads.freeze(LIMIT)?, report(5));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(5));
     assert_eq!(workloads.thaw_carriers()?, [format!("kubernetes {}", &id(1)[..12])]);
     for path in ["kubepods", "kubepods/burstable", "kubepods/burstable/podA", &pod("burstable/podA", 1)] {
         assert!(!host.world.is_marked(path) && !host.world.is_frozen(path), "{path}");
@@ -184,7 +185,7 @@ fn one_by_one() -> Outcome {
     host.plain(&docker(4))?;
     let waves = Some(Waves { size: 2, pause: Duration::ZERO });
     let workloads = Workloads::new(Settings { waves, ..host.settings(DEFAULT_ROUTE)? });
-    assert_eq!(workloads.freeze(LIMIT)?, report(4));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(4));
     let mut names = workloads.thaw_carriers()?;
     names.sort();
     assert_eq!(names, [unnamed(1), unnamed(3)]);
@@ -202,7 +203,7 @@ fn who_carries_nothing() -> Outcome {
     host.within(&docker(3), "unshare", &["--user", "--map-root-user"])?;
     let workloads = host.workloads()?;
     assert_eq!(workloads.thaw_carriers()?, [""; 0], "nothing is frozen");
-    assert_eq!(workloads.freeze(LIMIT)?, report(3));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
     let noted = fs::metadata(host.world.ledger())?.len();
     assert_eq!(workloads.thaw_carriers()?, [""; 0]);
     assert!(host.world.is_marked("docker") && !host.world.is_marked(&docker(1)));
@@ -215,7 +216,7 @@ fn without_a_route() -> Outcome {
     let mut host = Host::new()?;
     host.carrier(&docker(1))?;
     let workloads = Workloads::new(host.settings("")?);
-    assert_eq!(workloads.freeze(LIMIT)?, report(1));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
     assert_eq!(workloads.thaw_carriers()?, [""; 0]);
     assert!(host.world.is_marked("docker") && host.world.is_frozen(&docker(1)));
     fs::write(host.world.scratch.path().join("proc/self/net/route"), DEFAULT_ROUTE)?;
@@ -228,8 +229,8 @@ fn the_guard() -> Outcome {
     let mut host = Host::new()?;
     host.carrier(&docker(1))?;
     host.plain(&docker(2))?;
-    let workloads = Workloads::new(Settings { max: Duration::from_secs(2), ..host.settings(DEFAULT_ROUTE)? });
-    assert_eq!(workloads.freeze(LIMIT)?, report(2));
+    let workloads = Workloads::new(host.settings(DEFAULT_ROUTE)?);
+    assert_eq!(workloads.freeze(LIMIT, crate::awake_in(Duration::from_secs(1)))?, report(2));
     let guards = host.world.guards();
     assert_eq!(workloads.thaw_carriers()?.len(), 1);
     assert!(host.world.is_frozen(&docker(2)));
@@ -245,7 +246,7 @@ fn by_hand() -> Outcome {
     host.plain(&docker(2))?;
     let workloads = host.workloads()?;
     for carriers_first in [true, false] {
-        assert_eq!(workloads.freeze(LIMIT)?, report(2));
+        assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(2));
         if carriers_first {
             assert_eq!(workloads.thaw_carriers()?.len(), 1);
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use clockgate::decision::Awake;
 use clockgate::workload::{Engine, Settings, Thoroughness, Workloads};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::{Signal, kill};
@@ -45,14 +46,13 @@ pub fn agent(_role: &str) -> ExitCode {
         proc_root: proc_root.as_deref().unwrap_or("/proc").into(),
         cgroup: Some(folder),
         ledger,
-        max,
         guard: crate::lab::CLOCKGATE.into(),
         root: "/nonexistent".into(),
         ..Settings::default()
     });
-    workloads.recover().unwrap();
+    workloads.thaw_at_once().unwrap();
     loop {
-        let report = workloads.freeze(LIMIT).unwrap();
+        let report = workloads.freeze(LIMIT, crate::awake_in(max)).unwrap();
         println!("frozen {} of {}", report.frozen, report.of);
         if proc_root.is_some() {
             println!("carriers: {}", workloads.thaw_carriers().unwrap().len());
@@ -253,10 +253,10 @@ fn restarted() -> Outcome {
     ledger.extend_from_slice(b"0123456789abcdef freeze 1b4e");
     fs::write(host.world.ledger(), ledger)?;
     let workloads = host.world.workloads();
-    let thawed = workloads.recover()?;
+    let thawed = workloads.thaw_at_once()?;
     assert_eq!(thawed.damaged, 1);
     host.comes_back()?;
-    assert_eq!(workloads.freeze(LIMIT)?.frozen, 30);
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?.frozen, 30);
     workloads.thaw()?;
     host.comes_back()
 }
@@ -269,7 +269,7 @@ fn guard_killed() -> Outcome {
     kill(Pid::from_raw(*first.first().ok_or("no guard")?), Signal::SIGKILL)?;
     // A zombie until it is reaped: its command line is empty.
     until("it is gone", LIMIT, || host.world.guards().is_empty())?;
-    assert_eq!(workloads.freeze(LIMIT)?.frozen, 30);
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?.frozen, 30);
     assert!(host.world.guards().len() == 1 && host.world.guards() != first);
     workloads.thaw()?;
     host.comes_back()

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clockgate::decision::Awake;
 use libtest_mimic::{Failed, Trial};
 
 use crate::cgroups::{Cgroups, id};
@@ -55,7 +56,7 @@ fn named_at_the_limit() -> Outcome {
     let workloads = world.workloads();
     let limit = Duration::from_millis(300);
     let started = Instant::now();
-    let report = workloads.freeze(limit)?;
+    let report = workloads.freeze(limit, Awake::NEVER)?;
     assert!(started.elapsed() >= limit);
     assert_eq!((report.frozen, report.of), (2, 3), "{report:?}");
     let short = &id(2)[..12];
@@ -116,7 +117,7 @@ fn paused_by_the_old_freezer() -> Outcome {
         [1, 2, 3].map(|n| known.iter().any(|known| known.container.id == id(n) && known.is_frozen)).to_vec();
     assert_eq!(frozen, [true, false, true]);
     let started = Instant::now();
-    let report = workloads.freeze(Duration::from_secs(60))?;
+    let report = workloads.freeze(Duration::from_secs(60), Awake::NEVER)?;
     assert_eq!((report.frozen, report.of, report.stuck.len()), (3, 3, 0), "{report:?}");
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     assert!(world.is_frozen(&other));

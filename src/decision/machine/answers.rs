@@ -271,7 +271,7 @@ impl Machine {
             && self.reason.trouble.class == Class::Unreachable
             && self.attempt.failures >= CARRIERS_AFTER_FAILURES
             && now.boot.since(self.since) >= CARRIERS_AFTER;
-        (is_due && self.ice.thaws_carriers(now.boot)).then_some(Action::ThawCarriers(self.epoch))
+        if is_due { self.ice.thaws_carriers(now.boot).map(Action::ThawCarriers) } else { None }
     }
 
     pub(super) fn daemon_says(&mut self, verdict: DaemonVerdict, now: &Clocks) -> Vec<Action> {

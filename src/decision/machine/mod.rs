@@ -134,10 +134,10 @@ impl Machine {
         self.policy.freeze.is_some()
     }
 
-    /// Whether what runs is frozen, or about to be.
+    /// Whether anything of ours may be frozen, being frozen or being thawed.
     #[must_use]
-    pub const fn is_frozen(&self) -> bool {
-        self.ice.is_frozen()
+    pub const fn may_be_frozen(&self) -> bool {
+        self.ice.may_be_frozen()
     }
 
     /// The state.
@@ -270,18 +270,16 @@ impl Machine {
             (State::Suspended, Event::Accepted | Event::Reckon) => vec![],
             (_, Event::Accepted) => self.accept(now),
             (_, Event::Reckon) => self.reckon_by_order(now),
-            (_, Event::Frozen(epoch, _)) => self.ice.answered(epoch),
-            (_, Event::Thawed(_, Ok(()))) => vec![],
-            (_, Event::Thawed(_, Err(_))) => {
-                self.ice.thaw_failed(now.boot);
+            (_, Event::Frozen(order, _)) => self.ice.frozen(order),
+            (_, Event::Thawed(order, outcome)) => {
+                self.ice.thawed(order, outcome, now.boot);
                 vec![]
             }
-            (_, Event::CarriersThawed(epoch, Ok(names))) if epoch == self.epoch && !names.is_empty() => {
-                self.ice.carriers_run(names);
+            (_, Event::CarriersThawed(order, Ok(names))) => {
                 // The road may be open now.
-                self.try_again(now)
+                if self.ice.carriers_run(order, names) { self.try_again(now) } else { vec![] }
             }
-            (_, Event::CarriersThawed(..) | Event::SourceLost(_)) => vec![],
+            (_, Event::CarriersThawed(_, Err(_)) | Event::SourceLost(_)) => vec![],
             (state, Event::Alarm) => self.on_alarm(state, now),
         }
     }

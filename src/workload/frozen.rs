@@ -1,0 +1,119 @@
+//! What is frozen by us now: by the ledger and the kernel's own marks, so that nobody has to keep a list that could be wrong.
+
+use std::fmt;
+use std::path::Path;
+
+use super::about::Lookup;
+use super::container::Container;
+use super::error::Error;
+use super::ledger::{Entry, Ledger};
+use super::tree::{self, Node, Place};
+use super::{Settings, boot_id, open};
+use crate::decision::{Boottime, forward};
+use crate::sys::cgroup::Hierarchy;
+use crate::sys::foreign::shown;
+
+/// A container that we froze and nobody has thawed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StillFrozen {
+    /// The container.
+    pub container: Container,
+    /// Its name; none where the engine did not say, or where we may not read its files.
+    pub name: Option<String>,
+    /// Since when.
+    pub since: Boottime,
+}
+
+impl StillFrozen {
+    /// In one line: `docker: container 3f2a8c01d9e2 (web), for 18 s`.
+    #[must_use]
+    pub fn in_words(&self, now: Boottime) -> String {
+        let Self { container, name, since } = self;
+        let short = container.id.get(..12).unwrap_or(&container.id);
+        let name = name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
+        shown(&format!("{}: container {short}{name}, for {}", container.engine, Lasting(now.since(*since))))
+    }
+
+    /// As our JSON has it.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        let Self { container, name, since } = self;
+        serde_json::json!({
+            "engine": container.engine.to_string(),
+            "id": container.id,
+            "name": name,
+            "cgroup": format!("/{}", container.cgroup.display()),
+            "since_boottime_ns": since.as_nanos(),
+        })
+    }
+}
+
+/// Whole seconds up to a minute, then in larger units.
+struct Lasting(std::time::Duration);
+
+impl fmt::Display for Lasting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs() {
+            secs @ 0..60 => write!(f, "{secs} s"),
+            60.. => f.write_str(&forward(self.0).size_in_words()),
+        }
+    }
+}
+
+/// Every container that is frozen by us, with an agent or without one. Takes no lock and needs no privilege; a pause of its user's is
+/// not ours.
+///
+/// # Errors
+/// [`Error`] when the ledger or the hierarchy cannot be read.
+pub fn frozen(settings: &Settings) -> Result<Vec<StillFrozen>, Error> {
+    let boot = boot_id(&settings.proc_root)?;
+    let noted = Ledger::look(&settings.ledger, &boot)?.entries;
+    if noted.is_empty() {
+        return Ok(vec![]);
+    }
+    let place = Place::find(&settings.proc_root, settings.cgroup.as_deref())?;
+    let hierarchy = open(&place)?;
+    let mut lookup = Lookup::new(&settings.root);
+    let tree = tree::walk(&place.folder, &settings.root)?;
+    let frozen = tree.iter().flat_map(Node::containers).filter_map(|container| {
+        let since = frozen_by_us(&hierarchy, &noted, &container.cgroup)?;
+        Some(StillFrozen { name: lookup.about(container).name, container: container.clone(), since })
+    });
+    Ok(frozen.collect())
+}
+
+/// Since when a mark of ours has held it; none where nothing does, or its own mark is somebody else's.
+fn frozen_by_us(hierarchy: &Hierarchy, noted: &[Entry], cgroup: &Path) -> Option<Boottime> {
+    let mut since = None;
+    for marked in cgroup.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+        let Some(inode) = hierarchy.set_mark(marked).ok().flatten() else { continue };
+        match noted.iter().find(|entry| entry.inode == inode) {
+            Some(entry) => since = Some(since.map_or(entry.since, |known: Boottime| known.min(entry.since))),
+            None if marked == cgroup => return None,
+            None => {}
+        }
+    }
+    since
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Engine;
+
+    #[test]
+    fn twelve_digits_the_name_and_for_how_long() {
+        let container = Container {
+            engine: Engine::Docker,
+            id: format!("3f2a8c01d9e2{}", "0".repeat(52)),
+            cgroup: "docker/x".into(),
+            inode: 1,
+        };
+        let at = |secs: u64| Boottime::from_nanos(secs * 1_000_000_000);
+        let mut frozen = StillFrozen { container, name: Some("web".to_owned()), since: at(100) };
+        assert_eq!(frozen.in_words(at(118)), "docker: container 3f2a8c01d9e2 (web), for 18 s");
+        frozen.name = None;
+        assert_eq!(frozen.in_words(at(28_982)), "docker: container 3f2a8c01d9e2, for 8 h 1 min 22 s");
+        assert_eq!(frozen.json()["since_boottime_ns"], 100_000_000_000_u64);
+    }
+}

@@ -1,0 +1,134 @@
+//! Thawing, wave by wave: nothing is held while a wave is waited for, so that a freeze that comes meanwhile finds its turn.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::error::Error;
+use super::freezer::{Freezer, Thawed};
+use super::ledger::{Contents, Held, Ledger};
+use super::{State, Workloads, boot_id, open};
+use crate::decision::Awake;
+use crate::sys::clock::monotonic_nanos;
+
+/// Thawing little by little, so that not all that became due meanwhile is done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waves {
+    /// Cgroups thawed together.
+    pub size: usize,
+    /// Time between two waves.
+    pub pause: Duration,
+}
+
+/// A thaw under way, and what has come of it.
+#[derive(Debug, Default)]
+pub struct Thaw {
+    thawed: Thawed,
+    failed: Vec<Error>,
+    /// What the ledger could not be told.
+    unnoted: Option<Error>,
+    /// What has had its wave, by session and inode.
+    tried: HashSet<(u64, u64)>,
+}
+
+impl Thaw {
+    /// What has come of it.
+    ///
+    /// # Errors
+    /// [`Error::StillFrozen`] names what could not be thawed; all the rest was. Any other [`Error`] says that the ledger could not be
+    /// written.
+    pub fn outcome(self) -> Result<Thawed, Error> {
+        let Self { thawed, failed, unnoted, .. } = self;
+        match (failed.is_empty(), unnoted) {
+            (true, None) => Ok(thawed),
+            (true, Some(error)) => Err(error),
+            (false, _) => Err(Error::StillFrozen { thawed, failed }),
+        }
+    }
+
+    /// Takes the next wave out of the ledger's contents, the last frozen first, and says how many are left.
+    fn next(&mut self, mut contents: Contents, size: usize) -> (Contents, usize) {
+        contents.entries.retain(|entry| !self.tried.contains(&entry.key()));
+        let left = contents.entries.len().saturating_sub(size);
+        let wave = Contents { entries: contents.entries.split_off(left), damaged: 0 };
+        self.tried.extend(wave.entries.iter().map(super::ledger::Entry::key));
+        self.thawed.damaged = contents.damaged;
+        (wave, left)
+    }
+
+    fn count(&mut self, outcome: Result<Thawed, Error>) {
+        let (thawed, mut failed) = match outcome {
+            Ok(thawed) => (thawed, vec![]),
+            Err(Error::StillFrozen { thawed, failed }) => (thawed, failed),
+            Err(error) => {
+                self.unnoted.get_or_insert(error);
+                return;
+            }
+        };
+        self.thawed.thawed.extend(thawed.thawed);
+        self.thawed.gone.extend(thawed.gone);
+        self.failed.append(&mut failed);
+    }
+}
+
+impl Workloads {
+    /// Thaws everything that the ledger says was frozen by us, in the reverse order; in waves, if there are to be some.
+    ///
+    /// # Errors
+    /// [`Error::StillFrozen`] names what could not be thawed; all the rest was, and the guard tries it again at its time. Any other
+    /// [`Error`] says that the ledger could not be read or written.
+    pub fn thaw(&self) -> Result<Thawed, Error> {
+        let mut thaw = Thaw::default();
+        while let Some(pause) = self.thaw_wave(&mut thaw)? {
+            crate::sys::nap(pause);
+        }
+        thaw.outcome()
+    }
+
+    /// Thaws the next wave, and says how long to wait for the one after it; none when it was the last. Meanwhile the guard waits
+    /// too, and no longer.
+    ///
+    /// # Errors
+    /// [`Error`] when the ledger or the hierarchy could not be read: nothing was thawed. What else fails is in the thaw's outcome.
+    pub fn thaw_wave(&self, thaw: &mut Thaw) -> Result<Option<Duration>, Error> {
+        self.thaw_some(thaw, self.settings.waves)
+    }
+
+    /// Thaws everything at once, what an agent before this one left frozen too: when the agent begins, before anything is frozen, and
+    /// when it ends.
+    ///
+    /// # Errors
+    /// As [`Self::thaw`].
+    pub fn thaw_at_once(&self) -> Result<Thawed, Error> {
+        let mut thaw = Thaw::default();
+        self.thaw_some(&mut thaw, None)?;
+        thaw.outcome()
+    }
+
+    fn thaw_some(&self, thaw: &mut Thaw, waves: Option<Waves>) -> Result<Option<Duration>, Error> {
+        let mut state = self.state();
+        if state.ledger.is_none() {
+            let boot = boot_id(&self.settings.proc_root)?;
+            let Some(ledger) = Ledger::open(&self.settings.ledger, &boot)? else { return Ok(None) };
+            state.ledger = Some(Held::take(ledger)?);
+        }
+        let contents = state.ledger.as_ref().map(|ledger| ledger.read()).transpose()?.unwrap_or_default();
+        let (wave, left) = thaw.next(contents, waves.map_or(usize::MAX, |waves| waves.size.max(1)));
+        let place = if wave.entries.is_empty() { None } else { Some(self.place(&mut state)?) };
+        let State { ledger: Some(ledger), guard, .. } = &*state else { return Ok(None) };
+        if let Some(place) = place {
+            let freezer = Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None };
+            thaw.count(freezer.thaw(&wave, None));
+        }
+        // A guard that is gone has nothing to be told; the next freeze posts another.
+        if let (Some(waves), 1..) = (waves, left) {
+            let next = Awake::from_nanos(monotonic_nanos()) + waves.pause;
+            let _ = guard.as_ref().map(|guard| guard.arm(next));
+            return Ok(Some(waves.pause));
+        }
+        if thaw.failed.is_empty() && thaw.unnoted.is_none() {
+            let _ = guard.as_ref().map(super::guard::Guard::disarm);
+            ledger.tidy()?;
+        }
+        Ok(None)
+    }
+}
