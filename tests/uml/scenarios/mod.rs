@@ -25,6 +25,7 @@ mod sleep;
 mod soak;
 mod step;
 mod storms;
+mod thaw;
 mod timesyncd;
 mod told;
 mod unit;
@@ -33,7 +34,15 @@ mod without;
 /// Every scenario; those of one night in their order, where they run on one thread.
 pub fn all() -> Vec<Scenario> {
     let nights = [
-        [laboratory::SCENARIOS, without::SCENARIOS, unit::SCENARIOS, sleep::SCENARIOS, freeze::SCENARIOS].concat(),
+        [
+            laboratory::SCENARIOS,
+            without::SCENARIOS,
+            unit::SCENARIOS,
+            sleep::SCENARIOS,
+            freeze::SCENARIOS,
+            thaw::SCENARIOS,
+        ]
+        .concat(),
         [
             step::SCENARIOS,
             chrony::SCENARIOS,
