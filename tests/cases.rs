@@ -165,6 +165,7 @@ impl World {
             "carriers-thawed" => Event::CarriersThawed(self.freeze_of(what), Ok(vec![rest.to_owned()])),
             "network-changed" => Event::NetworkChanged,
             "source-lost" => Event::SourceLost("logind"),
+            "unseen" => Event::Unseen("vmgenid"),
             "alarm" => Event::Alarm,
             "accepted" => Event::Accepted,
             "reckon" => Event::Reckon,

@@ -21,6 +21,7 @@ enum Happening {
     Sleeping,
     Woken,
     NetworkChanged,
+    Unseen,
     /// Time passes, and the alarm rings if it was due.
     Pass(u64),
     Answer(Answer),
@@ -80,6 +81,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Sleeping),
         1 => Just(Happening::Woken),
         1 => Just(Happening::NetworkChanged),
+        1 => Just(Happening::Unseen),
         4 => (0..200_000_u64).prop_map(Happening::Pass),
         8 => answer().prop_map(Happening::Answer),
         1 => prop_oneof![Just(Happening::Accepted), Just(Happening::Reckon)],
@@ -514,6 +516,7 @@ impl World {
             Happening::Sleeping => self.take(Event::Sleeping(Notifier::Logind)),
             Happening::Woken => self.take(Event::Woken(Notifier::Logind)),
             Happening::NetworkChanged => self.take(Event::NetworkChanged),
+            Happening::Unseen => self.take(Event::Unseen("vmgenid")),
             Happening::Pass(millis) => self.pass(millis),
             Happening::Answer(answer) => {
                 if let Some(event) = self.next_question().and_then(|q| answered(&q, &answer, &self.clocks())) {

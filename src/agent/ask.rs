@@ -50,6 +50,7 @@ impl Performer {
             | Event::Accepted
             | Event::Reckon
             | Event::SourceLost(_)
+            | Event::Unseen(_)
             | Event::Alarm => {}
         }
     }

@@ -123,6 +123,7 @@ impl Outcome {
             | Event::Accepted
             | Event::Reckon
             | Event::SourceLost(_)
+            | Event::Unseen(_)
             | Event::Alarm => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::decision::{DaemonVerdict, Epoch, Event, Failure, Frozen, Gate, Machine, Round, Snapshot, nanos_u64};
 use crate::sys::clock::boottime;
@@ -58,6 +58,7 @@ pub(super) fn event(event: &Event) {
             "no reference can be reached: thawed what carries the network, on a clock that may be wrong"
         ),
         Event::CarriersThawed(order, Err(why)) => warn!(epoch = order.epoch.get(), "what carries the network is not thawed: {why}"),
+        Event::Unseen(source) => debug!(source, "a restore may have gone unseen: the clock is measured again"),
         Event::Thawed(order, Err(why)) => error!(epoch = order.epoch.get(), "not thawed; trying again: {why}"),
         Event::Measured(..)
         | Event::Started

@@ -1,19 +1,22 @@
 //! What runs beside the loop: the sources of disruptions, but for the clock's being set, and the bus. One that ends is started again, later and later.
 
 use std::error::Error;
-use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::config::Config;
 use crate::decision::{Event, Kind};
-use crate::disruption::vsock::{self, Desk, Port};
+use crate::disruption::network::Network;
+use crate::disruption::vmclock::Marker;
+use crate::disruption::vmgenid::KernelLog;
+use crate::disruption::vsock::{Calls, Desk, Port};
 use crate::disruption::watch::{self, Witness};
-use crate::disruption::{hypervisor, logind, network, vmclock, vmgenid};
+use crate::disruption::{Source, hypervisor, logind};
 
 use crate::publish::bus::{self, Face};
 use crate::reference::{phc, rtc, vmclock as vmclock_time};
@@ -24,12 +27,9 @@ const PAUSE_LAST: Duration = Duration::from_secs(60);
 /// Starts them all; they end when what is returned is dropped.
 pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
-    let to = events.clone();
-    watchers.spawn(kept("network", events.clone(), move || network::watch(to.clone())));
-    let (root, to) = (config.root.clone(), events.clone());
-    watchers.spawn(kept("vmclock", events.clone(), move || vmclock::watch(root.clone(), to.clone())));
-    let (root, to) = (config.root.clone(), events.clone());
-    watchers.spawn(kept("vmgenid", events.clone(), move || vmgenid::watch(root.clone(), to.clone())));
+    watchers.spawn(kept(Network::default(), events.clone()));
+    watchers.spawn(kept(Marker::new(config.root.clone()), events.clone()));
+    watchers.spawn(kept(KernelLog::new(config.root.clone()), events.clone()));
     for witness in witnesses(&config.root) {
         let (seen, to) = (face.snapshots.clone(), events.clone());
         watchers.spawn(async move { watch::watch(witness, seen, to).await.unwrap_or_else(|never| match never {}) });
@@ -40,7 +40,7 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
         let at = Port { port, peer };
         let Face { snapshots, notices, callers, .. } = face.clone();
         let desk = Desk { notices, published: snapshots, callers };
-        watchers.spawn(kept("vsock", events.clone(), move || vsock::serve(at, desk.clone())));
+        watchers.spawn(kept(Calls::new(at, desk), events.clone()));
     }
     if config.bus.system {
         // These two come back by themselves when the bus was away.
@@ -82,19 +82,59 @@ async fn listen(listener: bus::peer::Listener, face: Face) {
     }
 }
 
-/// Starts a source again whenever it fails, after a pause; says each time that it is lost.
-async fn kept<F, E>(name: &'static str, events: mpsc::Sender<Event>, source: impl Fn() -> F)
-where
-    F: Future<Output = Result<(), E>>,
-    E: Error,
-{
+/// Begins a source again whenever it is lost, after a pause; says each time that it is.
+async fn kept<S: Source>(mut source: S, events: mpsc::Sender<Event>) {
     let mut pause = PAUSE_FIRST;
-    while let Err(error) = source().await {
-        warn!(source = name, %error, "a source of disruptions is lost; trying to get it back");
-        if events.send(Event::SourceLost(name)).await.is_err() {
+    loop {
+        let begun = Instant::now();
+        let Err(error) = source.watch(&events).await else { return };
+        // Lost again at once, it is tried later and later; after it was well, soon.
+        if begun.elapsed() > pause {
+            pause = PAUSE_FIRST;
+        }
+        warn!(source = S::NAME, %error, "a source of disruptions is lost; trying to get it back");
+        if events.send(Event::SourceLost(S::NAME)).await.is_err() {
             return;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_LAST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    /// A source that holds for so long each time, and then is lost.
+    struct Fails(std::vec::IntoIter<Duration>, mpsc::Sender<Instant>);
+
+    impl Source for Fails {
+        const NAME: &'static str = "fails";
+        type Error = io::Error;
+
+        async fn watch(&mut self, _events: &mpsc::Sender<Event>) -> io::Result<()> {
+            let _ = self.1.send(Instant::now()).await;
+            let Some(holds) = self.0.next() else { return Ok(()) };
+            tokio::time::sleep(holds).await;
+            Err(io::ErrorKind::Other.into())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pauses_go_back_after_a_source_was_well() {
+        let (events, mut inbox) = mpsc::channel(64);
+        let (begins, mut begun) = mpsc::channel(64);
+        let holds = [0, 0, 0, 3600, 0].map(Duration::from_secs).to_vec();
+        kept(Fails(holds.clone().into_iter(), begins), events).await;
+        let mut at = vec![];
+        while let Some(moment) = begun.recv().await {
+            at.push(moment);
+        }
+        let pauses: Vec<u64> = at.windows(2).zip(holds).map(|(two, held)| (two[1] - two[0] - held).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 1, 2]);
+        for _ in pauses {
+            assert_eq!(inbox.recv().await, Some(Event::SourceLost("fails")));
+        }
     }
 }

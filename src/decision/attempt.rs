@@ -177,3 +177,35 @@ impl Proof {
         self.bound.saturating_add(drift(now.since(self.as_of), self.drift_ppm))
     }
 }
+
+/// A measurement with the gate open, because something may have gone unseen: once a minute at most, for whoever can fill the
+/// kernel's log could order any number of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SecondLook {
+    /// When it is due.
+    pub(super) due: Boottime,
+    /// No other one is due before.
+    not_before: Boottime,
+}
+
+const SECOND_LOOK_EVERY: Duration = Duration::from_secs(60);
+
+impl Default for SecondLook {
+    fn default() -> Self {
+        Self { due: Boottime::NEVER, not_before: Boottime::default() }
+    }
+}
+
+impl SecondLook {
+    pub(super) fn order(&mut self, now: Boottime) {
+        if self.due == Boottime::NEVER {
+            self.due = self.not_before.max(now);
+            self.not_before = self.due + SECOND_LOOK_EVERY;
+        }
+    }
+
+    /// It is made, or something has happened that is measured after anyway.
+    pub(super) fn done(&mut self) {
+        self.due = Boottime::NEVER;
+    }
+}

@@ -209,6 +209,8 @@ pub enum Event {
     Reckon,
     /// A source of disruptions ended; what it would have seen goes unseen until it is back.
     SourceLost(&'static str),
+    /// A source cannot say what happened for a while: a restore may have gone unseen.
+    Unseen(&'static str),
     /// The time of [`super::Machine::alarm`] has come.
     Alarm,
 }

@@ -172,6 +172,12 @@ impl Watch {
             Err(error) => {
                 warn!(%error, "cannot read logind's PreparingForSleep");
                 self.take_inhibitor(heard).await;
+                // A sleep that was announced has ended, for all we know; one that we did not hear of may have been.
+                if self.asleep {
+                    self.woken().await;
+                } else if self.lost {
+                    drop(self.send(Event::Unseen(NAME)).await);
+                }
             }
         }
         if self.lost {

@@ -1,6 +1,13 @@
 //! What voids what we knew about the clock: one file a source. A source sends events and decides nothing; one that ends is
 //! an event too.
 
+use std::error::Error;
+use std::future::Future;
+
+use tokio::sync::mpsc::Sender;
+
+use crate::decision::Event;
+
 pub mod callers;
 pub mod clock_set;
 pub mod hypervisor;
@@ -14,3 +21,40 @@ pub mod vmclock;
 pub mod vmgenid;
 pub mod vsock;
 pub mod watch;
+
+/// A source that can be lost and found again: what it knew outlives its being lost.
+pub trait Source: Send {
+    /// Its name, for the log and for [`Event::SourceLost`].
+    const NAME: &'static str;
+    /// Why it is lost.
+    type Error: Error + Send;
+
+    /// Sends events until nobody listens, or at once where this machine has nothing of the kind. Begun again after an error, it
+    /// first tells what it missed; where it cannot know, that it does not ([`Event::Unseen`]).
+    fn watch(&mut self, events: &Sender<Event>) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// The mark that a source compares with, as far as it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mark<T> {
+    /// Not looked for so far: nothing is proven yet, and nothing can have been missed.
+    #[default]
+    Unread,
+    /// It could not be read: what it would have told is unknown.
+    Lost,
+    /// Its value when it was read last.
+    Known(T),
+}
+
+impl<T> Mark<T> {
+    /// It cannot be read now. What was known is compared later.
+    fn lose(&mut self) {
+        if matches!(self, Self::Unread) {
+            *self = Self::Lost;
+        }
+    }
+
+    const fn is_unread(&self) -> bool {
+        matches!(self, Self::Unread)
+    }
+}

@@ -5,8 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket};
+use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
 
+use super::{Mark, Source};
 use crate::decision::Event;
 use crate::sys::readable::readable;
 
@@ -17,12 +19,28 @@ const GROUPS: u32 = 0x10 | 0x40 | 0x100 | 0x400;
 /// second.
 const GATHER: Duration = Duration::from_secs(1);
 
+/// The kernel's messages about routes and addresses.
+#[derive(Debug, Default)]
+pub struct Network(Mark<()>);
+
+impl Source for Network {
+    const NAME: &'static str = "network";
+    type Error = io::Error;
+
+    async fn watch(&mut self, events: &Sender<Event>) -> io::Result<()> {
+        let was_lost = !self.0.is_unread();
+        self.0.lose();
+        let socket = readable(subscribe()?)?;
+        if was_lost {
+            // Whatever changed meanwhile; a full queue has an event in it that says the same or more.
+            drop(events.try_send(Event::NetworkChanged));
+        }
+        follow(&socket, events).await
+    }
+}
+
 /// Sends an event for each burst of changes, until nobody listens.
-///
-/// # Errors
-/// What socket(2), bind(2) or recv(2) said; the caller reports the source as lost.
-pub async fn watch(events: Sender<Event>) -> io::Result<()> {
-    let socket = readable(subscribe()?)?;
+async fn follow(socket: &AsyncFd<OwnedFd>, events: &Sender<Event>) -> io::Result<()> {
     loop {
         let mut ready = socket.readable().await?;
         match ready.try_io(|fd| drain(fd.get_ref())) {

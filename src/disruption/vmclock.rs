@@ -8,6 +8,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use super::{Mark, Source};
 use crate::decision::{Cause, Event};
 use crate::sys::readable::readable;
 use crate::sys::vmclock::{Error, Page, VmClock};
@@ -15,37 +16,66 @@ use crate::sys::vmclock::{Error, Page, VmClock};
 /// Where nobody notifies us; a read costs about a microsecond.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Sends what the marker tells, until nobody listens. Returns at once where there is no such device, or not for us.
-///
-/// # Errors
-/// [`Error`]; the caller reports the source as lost.
-pub async fn watch(root: PathBuf, events: Sender<Event>) -> Result<(), Error> {
-    let (mut watched, mut seen) = match begin(&root) {
-        Ok(begun) => begun,
-        Err(error @ Error::NotThere { .. }) => {
-            debug!("{error}; no hypervisor marks disruptions");
-            return Ok(());
+/// The marker, and what it was when it was read last.
+#[derive(Debug)]
+pub struct Marker {
+    root: PathBuf,
+    mark: Mark<Page>,
+}
+
+impl Marker {
+    /// The marker of the device below `root`.
+    #[must_use]
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root, mark: Mark::Unread }
+    }
+
+    /// Compares with what was read last, across the time in which nothing could be read.
+    fn compare(&mut self, page: Page) -> Option<Event> {
+        match std::mem::replace(&mut self.mark, Mark::Known(page)) {
+            Mark::Unread => None,
+            Mark::Lost => Some(Event::Unseen(Self::NAME)),
+            Mark::Known(seen) => moved(&seen, &page).map(Event::Disrupted),
         }
-        Err(error @ Error::NotAllowed { .. }) => {
-            warn!(error = &error as &dyn std::error::Error, "the hypervisor's marks go unseen");
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    loop {
-        tokio::select! {
-            () = events.closed() => return Ok(()),
-            () = watched.changed() => {}
-        }
-        let page = match watched.read() {
-            // What is written for longer than the driver waits is read when it is whole.
-            Err(Error::Busy) => continue,
-            page => page?,
+    }
+}
+
+impl Source for Marker {
+    const NAME: &'static str = "vmclock";
+    type Error = Error;
+
+    /// Returns at once where there is no such device, or not for us.
+    async fn watch(&mut self, events: &Sender<Event>) -> Result<(), Error> {
+        let (mut watched, mut page) = match begin(&self.root) {
+            Ok(begun) => begun,
+            Err(error @ Error::NotThere { .. }) if self.mark.is_unread() => {
+                debug!("{error}; no hypervisor marks disruptions");
+                return Ok(());
+            }
+            Err(error @ Error::NotAllowed { .. }) if self.mark.is_unread() => {
+                warn!(error = &error as &dyn std::error::Error, "the hypervisor's marks go unseen");
+                return Ok(());
+            }
+            Err(error) => {
+                self.mark.lose();
+                return Err(error);
+            }
         };
-        let Some(cause) = moved(&seen, &page) else { continue };
-        seen = page;
-        if events.send(Event::Disrupted(cause)).await.is_err() {
-            return Ok(());
+        loop {
+            if let Some(event) = self.compare(page)
+                && events.send(event).await.is_err()
+            {
+                return Ok(());
+            }
+            tokio::select! {
+                () = events.closed() => return Ok(()),
+                () = watched.changed() => {}
+            }
+            page = match watched.read() {
+                // What is written for longer than the driver waits is read when it is whole.
+                Err(Error::Busy) => continue,
+                page => page?,
+            };
         }
     }
 }
@@ -107,7 +137,8 @@ mod tests {
 
     fn watched(root: &Path) -> (Receiver<Event>, JoinHandle<Result<(), Error>>) {
         let (events, inbox) = channel(4);
-        (inbox, tokio::spawn(watch(root.to_owned(), events)))
+        let mut marker = Marker::new(root.to_owned());
+        (inbox, tokio::spawn(async move { marker.watch(&events).await }))
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,6 +180,42 @@ mod tests {
         assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Pause { lost: Duration::ZERO })));
         FakePage { marker: 9, generation: Some(2), ..page }.write(root.path());
         assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_marker_that_moved_while_it_could_not_be_read_is_told_when_it_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let device = root.path().join(crate::sys::vmclock::DEVICE);
+        let page = FakePage::new(7);
+        page.write(root.path());
+        let (events, mut inbox) = channel(4);
+        let mut marker = Marker::new(root.path().to_owned());
+        let lost = tokio::join!(marker.watch(&events), async {
+            sleep(LOOK_EVERY).await;
+            std::fs::write(&device, [0; 4096]).unwrap();
+        });
+        assert!(matches!(lost.0, Err(Error::Unknown { .. })), "{lost:?}");
+        // Gone for a while, as a driver is that is loaded again.
+        std::fs::remove_file(&device).unwrap();
+        assert!(matches!(marker.watch(&events).await, Err(Error::NotThere { .. })));
+        FakePage { marker: 8, ..page }.write(root.path());
+        let found = tokio::spawn(async move { marker.watch(&events).await });
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        sleep(LOOK_EVERY * 10).await;
+        assert!(inbox.try_recv().is_err() && !found.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_marker_that_was_never_read_may_have_moved() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("dev")).unwrap();
+        std::fs::write(root.path().join(crate::sys::vmclock::DEVICE), [0; 4096]).unwrap();
+        let (events, mut inbox) = channel(4);
+        let mut marker = Marker::new(root.path().to_owned());
+        assert!(marker.watch(&events).await.is_err());
+        FakePage::new(7).write(root.path());
+        let _found = tokio::spawn(async move { marker.watch(&events).await });
+        assert_eq!(inbox.recv().await, Some(Event::Unseen("vmclock")));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc::Sender;
 use tracing::{debug, warn};
 
+use super::{Mark, Source};
 use crate::decision::{Cause, Event};
 use crate::sys::readable::readable;
 
@@ -20,30 +21,82 @@ const LINE: &str = "random: crng reseeded due to virtual machine fork";
 /// No record is longer (PRINTKRB_RECORD_MAX); a shorter buffer would be refused.
 const RECORD_MOST: usize = 8192;
 
-/// Sends a restore for each such line, until nobody listens. Returns at once where the log is not for us.
-///
-/// # Errors
-/// What open(2) or read(2) said; the caller reports the source as lost.
-pub async fn watch(root: PathBuf, events: Sender<Event>) -> io::Result<()> {
-    let path = root.join(DEVICE);
-    let log = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path) {
-        Ok(log) => log,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            debug!("there is no {}; the kernel cannot tell us of a restore", path.display());
-            return Ok(());
-        }
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            warn!(%error, "may not read {}; what the kernel says of a restore goes unheard", path.display());
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    // What was logged before we came is of no concern: nothing is proven yet.
-    (&log).seek(SeekFrom::End(0))?;
-    follow(log, events).await
+/// The kernel's log, and the number of the last record that was read.
+#[derive(Debug)]
+pub struct KernelLog {
+    root: PathBuf,
+    last: Mark<u64>,
 }
 
-async fn follow(log: File, events: Sender<Event>) -> io::Result<()> {
+impl KernelLog {
+    /// The log below `root`.
+    #[must_use]
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root, last: Mark::Unread }
+    }
+
+    /// What a record tells, after what was lost before it.
+    fn take(&mut self, record: &[u8]) -> Vec<Event> {
+        let mut events = vec![];
+        if let Some(number) = number_of(record) {
+            match std::mem::replace(&mut self.last, Mark::Known(number)) {
+                // Read before the log was lost.
+                Mark::Known(last) if number <= last => {
+                    self.last = Mark::Known(last);
+                    return vec![];
+                }
+                Mark::Known(last) if number > last + 1 => events.push(Event::Unseen(Self::NAME)),
+                Mark::Known(_) | Mark::Lost | Mark::Unread => {}
+            }
+        }
+        let forks = record.split(|byte| *byte == b'\n').filter(|line| tells_of_a_fork(line));
+        events.extend(forks.map(|_| Event::Disrupted(Cause::Restore)));
+        events
+    }
+}
+
+impl Source for KernelLog {
+    const NAME: &'static str = "vmgenid";
+    type Error = io::Error;
+
+    /// Returns at once where the log is not for us.
+    async fn watch(&mut self, events: &Sender<Event>) -> io::Result<()> {
+        let path = self.root.join(DEVICE);
+        let log = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path) {
+            Ok(log) => log,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.last.is_unread() => {
+                debug!("there is no {}; the kernel cannot tell us of a restore", path.display());
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && self.last.is_unread() => {
+                warn!(%error, "may not read {}; what the kernel says of a restore goes unheard", path.display());
+                return Ok(());
+            }
+            Err(error) => {
+                self.last.lose();
+                return Err(error);
+            }
+        };
+        match self.last {
+            // What was logged before we came is of no concern: nothing is proven yet.
+            Mark::Unread => {
+                self.last.lose();
+                (&log).seek(SeekFrom::End(0))?;
+            }
+            // From the oldest record on: what came meanwhile is behind the last that was read.
+            Mark::Known(_) => {}
+            Mark::Lost => {
+                (&log).seek(SeekFrom::End(0))?;
+                if events.send(Event::Unseen(Self::NAME)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        follow(self, log, events).await
+    }
+}
+
+async fn follow(known: &mut KernelLog, log: File, events: &Sender<Event>) -> io::Result<()> {
     let log = readable(log)?;
     let mut buffer = vec![0; RECORD_MOST];
     loop {
@@ -51,23 +104,29 @@ async fn follow(log: File, events: Sender<Event>) -> io::Result<()> {
             () = events.closed() => return Ok(()),
             ready = log.readable() => ready?,
         };
-        let record = match ready.try_io(|fd| fd.get_ref().read(&mut buffer)) {
+        let told = match ready.try_io(|fd| fd.get_ref().read(&mut buffer)) {
             Ok(Ok(0)) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(Ok(len)) => &buffer[..len],
+            Ok(Ok(len)) => known.take(&buffer[..len]),
             // EPIPE: the ring has run over what we had not read; the next read goes on with what is left.
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
-                warn!("the kernel logs faster than we read; a restore told in what is lost goes unheard");
-                continue;
+                debug!("the kernel logs faster than we read");
+                known.last = Mark::Lost;
+                vec![Event::Unseen(KernelLog::NAME)]
             }
             Ok(Err(error)) => return Err(error),
             Err(_would_block) => continue,
         };
-        for _ in record.split(|byte| *byte == b'\n').filter(|line| tells_of_a_fork(line)) {
-            if events.send(Event::Disrupted(Cause::Restore)).await.is_err() {
+        for event in told {
+            if events.send(event).await.is_err() {
                 return Ok(());
             }
         }
     }
+}
+
+/// A record's number: the second one of `6,1234,5678,-;text` (Documentation/ABI/testing/dev-kmsg).
+fn number_of(record: &[u8]) -> Option<u64> {
+    std::str::from_utf8(record.split(|byte| *byte == b',').nth(1)?).ok()?.parse().ok()
 }
 
 /// Whether a line is the kernel's own: `6,1234,5678,-;random: crng reseeded ...`. The first number is the facility times
@@ -107,7 +166,8 @@ mod tests {
         let log = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
         let mut kernel = OpenOptions::new().write(true).open(&path).unwrap();
         let (events, mut inbox) = channel(4);
-        let source = tokio::spawn(follow(log, events));
+        let mut known = KernelLog::new(folder.path().to_owned());
+        let source = tokio::spawn(async move { follow(&mut known, log, &events).await });
         writeln!(kernel, "6,1,1,-;random: crng init done\n SUBSYSTEM=x").unwrap();
         writeln!(kernel, "5,2,2,-;{LINE}").unwrap();
         assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
@@ -120,6 +180,30 @@ mod tests {
     async fn without_a_log_the_source_ends_in_silence() {
         let root = tempfile::tempdir().unwrap();
         let (events, _inbox) = channel(4);
-        assert!(watch(root.path().to_owned(), events).await.is_ok());
+        assert!(KernelLog::new(root.path().to_owned()).watch(&events).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_restore_that_was_logged_while_the_log_was_lost_is_told_when_it_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("dev")).unwrap();
+        let path = root.path().join(DEVICE);
+        nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let (events, mut inbox) = channel(4);
+        let mut known = KernelLog { last: Mark::Known(6), ..KernelLog::new(root.path().to_owned()) };
+        let mut kernel = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        writeln!(kernel, "5,7,2,-;{LINE}").unwrap();
+        let _source = tokio::spawn(async move { known.watch(&events).await });
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        assert!(inbox.try_recv().is_err());
+    }
+
+    #[test]
+    fn records_that_are_missing_may_have_told_of_a_restore() {
+        let mut known = KernelLog { last: Mark::Known(6), ..KernelLog::new(PathBuf::new()) };
+        assert_eq!(known.take(b"6,7,1,-;usb 1-1: new device"), []);
+        assert_eq!(known.take(b"6,9,1,-;usb 1-1: new device"), [Event::Unseen("vmgenid")]);
+        assert_eq!(known.take(format!("5,8,2,-;{LINE}").as_bytes()), [], "read before the log was lost");
+        assert_eq!(known.take(format!("5,10,2,-;{LINE}").as_bytes()), [Event::Disrupted(Cause::Restore)]);
     }
 }

@@ -74,6 +74,7 @@ impl Machine {
         self.ask_daemon = Boottime::NEVER;
         self.daemon_asked = 0;
         self.attempt = Attempt::new();
+        self.second_look.done();
         self.deadline.go_on(now);
         if is_anew || was_open || self.deadline == Deadline::Off {
             self.deadline = Deadline::after(self.policy.deadline, now);

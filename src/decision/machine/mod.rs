@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::action::{Action, Way};
-use super::attempt::{Attempt, Busy, Deadline, LOST_AFTER, Proof, Purpose, Reason};
+use super::attempt::{Attempt, Busy, Deadline, LOST_AFTER, Proof, Purpose, Reason, SecondLook};
 use super::event::{Authority, Cause, Event, Notifier, StepError};
 use super::evidence::Evidence;
 use super::exchange::Exchange;
@@ -75,6 +75,7 @@ pub struct Machine {
     sets: VecDeque<Boottime>,
     /// When it may be said again that somebody sets the clock all the time.
     say_sets: Boottime,
+    second_look: SecondLook,
     ice: Ice,
     /// Until when a sleep that was announced is believed.
     asleep_until: Boottime,
@@ -115,6 +116,7 @@ impl Machine {
             daemon_asked: 0,
             sets: VecDeque::new(),
             say_sets: Boottime::default(),
+            second_look: SecondLook::default(),
             ice: Ice::new(),
             asleep_until: Boottime::default(),
             clocks: Clocks::default(),
@@ -280,6 +282,10 @@ impl Machine {
                 if self.ice.carriers_run(order, names) { self.try_again(now) } else { vec![] }
             }
             (_, Event::CarriersThawed(_, Err(_)) | Event::SourceLost(_)) => vec![],
+            (_, Event::Unseen(_)) => {
+                self.second_look.order(now.boot);
+                vec![]
+            }
             (state, Event::Alarm) => self.on_alarm(state, now),
         }
     }

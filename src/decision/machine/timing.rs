@@ -34,12 +34,17 @@ impl Machine {
             State::Synchronized | State::FreeRunning => {
                 let valid_until = self.proof.map_or(Boottime::NEVER, |p| p.valid_until);
                 let next = match self.attempt.busy {
-                    Busy::No => self.proof.map_or(Boottime::NEVER, |p| p.remeasure),
+                    Busy::No => self.remeasure(),
                     Busy::Asking(_) | Busy::Stepping(..) => self.attempt.alarm(),
                 };
                 valid_until.min(next).min(self.ask_daemon)
             }
         }
+    }
+
+    /// When an open gate is measured again: before the proof ends, or because something may have gone unseen.
+    fn remeasure(&self) -> Boottime {
+        self.proof.map_or(Boottime::NEVER, |p| p.remeasure).min(self.second_look.due)
     }
 
     /// What the page says of the deadline; zero when nothing waits for it.
@@ -77,9 +82,8 @@ impl Machine {
                 self.ask_daemon = Boottime::NEVER;
                 vec![Action::AskDaemon(self.epoch)]
             }
-            State::Synchronized | State::FreeRunning
-                if self.attempt.is_idle() && self.proof.is_some_and(|p| now.boot >= p.remeasure) =>
-            {
+            State::Synchronized | State::FreeRunning if self.attempt.is_idle() && now.boot >= self.remeasure() => {
+                self.second_look.done();
                 self.ask_anew(now)
             }
             State::Suspended

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -20,7 +21,8 @@ use self::line::{Error, Line, SAYS_WITHIN, SOURCE};
 use self::wire::Request;
 use super::callers::{Callers, OnTheLine, Question};
 use super::notify::Notice;
-use crate::decision::{AtDeadline, Gate, Snapshot, State, Voice};
+use super::{Mark, Source};
+use crate::decision::{AtDeadline, Event, Gate, Snapshot, State, Voice};
 use crate::sys::readable::readable;
 use crate::sys::vsock;
 
@@ -49,13 +51,41 @@ pub struct Port {
     pub peer: u32,
 }
 
-/// Listens on a port and takes notices from the hypervisor alone, until the agent ends.
-///
-/// # Errors
-/// What socket(2), bind(2), listen(2) or accept4(2) said; the caller reports the source as lost.
-pub async fn serve(at: Port, desk: Desk) -> io::Result<()> {
-    let listener = readable(vsock::listen(at.port)?)?;
-    debug!(?at, "listening for the hypervisor");
+/// The port, on which the hypervisor alone is listened to.
+#[derive(Debug)]
+pub struct Calls {
+    at: Port,
+    desk: Desk,
+    mark: Mark<()>,
+}
+
+impl Calls {
+    /// Notices that come by that port go to that desk.
+    #[must_use]
+    pub const fn new(at: Port, desk: Desk) -> Self {
+        Self { at, desk, mark: Mark::Unread }
+    }
+}
+
+impl Source for Calls {
+    const NAME: &'static str = "vsock";
+    type Error = io::Error;
+
+    async fn watch(&mut self, events: &mpsc::Sender<Event>) -> io::Result<()> {
+        let was_lost = !self.mark.is_unread();
+        self.mark.lose();
+        let listener = readable(vsock::listen(self.at.port)?)?;
+        debug!(at = ?self.at, "listening for the hypervisor");
+        // Whoever called meanwhile was not answered, and may have gone on without.
+        if was_lost && events.send(Event::Unseen(Self::NAME)).await.is_err() {
+            return Ok(());
+        }
+        serve(&listener, self.at, &self.desk).await
+    }
+}
+
+/// Takes notices until the agent ends.
+async fn serve(listener: &AsyncFd<OwnedFd>, at: Port, desk: &Desk) -> io::Result<()> {
     let mut conversations = JoinSet::new();
     loop {
         let mut ready = tokio::select! {
@@ -167,7 +197,7 @@ async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Cause, Epoch, Event, Offset};
+    use crate::decision::{Cause, Epoch, Offset};
     use crate::disruption::notify::What;
     use crate::sys::clock::realtime;
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
