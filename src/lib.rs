@@ -2,6 +2,7 @@
 //!
 //! Data goes one way; the outcome of an action comes back as an event, and that is the only circle. The modules below stand
 //! in the order of the walk.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 // The corridor: take an event, step, publish, start the actions.
 pub mod agent;

@@ -3,6 +3,7 @@
 //! The entry point is C's `main`, not Rust's: Rust's runtime sets SIGPIPE to be ignored and opens descriptors that were
 //! inherited closed, and `clockgate run` has to hand both on exactly as it got them.
 #![no_main]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 #![expect(unsafe_code, reason = "the symbol `main` is C's")]
 
 use std::ffi::{c_char, c_int};
@@ -31,7 +32,8 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
                 text.push_str(&format!(": {next}"));
                 cause = next.source();
             }
-            eprintln!("{text}");
+            text.push('\n');
+            clockgate::sys::output::say(&text);
             error.exit as c_int
         }
     }

@@ -49,6 +49,7 @@ fn main() -> std::process::ExitCode {
         Trial::test("an_ignored_int_stays_ignored", ignored_int),
         Trial::test("the_command_gets_everything_as_it_was", everything_as_it_was),
         Trial::test("what_cannot_be_executed_ends_with_126_or_127", cannot_execute),
+        Trial::test("output_that_cannot_be_written_decides_nothing", output_that_fails),
         Trial::test("progress_is_a_line_at_once_and_json_if_asked", progress_lines),
         Trial::test("status_says_how_the_gate_stands", status),
     ];
@@ -288,6 +289,44 @@ fn cannot_execute() -> Done {
     expect(folder.status.code() == Some(126), &folder)?;
     let none = run_at(&proven(), &[])?;
     expect(none.status.code() == Some(2), &none)
+}
+
+/// Standard output and standard error that are full, closed, or read by nobody.
+fn output_that_fails() -> Done {
+    let broken: [fn() -> std::io::Result<Stdio>; 2] = [
+        || Ok(std::fs::File::create("/dev/full")?.into()),
+        // The end that would be read from is dropped here.
+        || Ok(std::io::pipe()?.1.into()),
+    ];
+    let (folder, mut page) = page(&proven())?;
+    let ends = |verb: &str, args: &[&str], stdout: Stdio, stderr: Stdio, code: i32| -> Done {
+        let output = waiter(verb, folder.path(), args).stdout(stdout).stderr(stderr).output()?;
+        if output.status.code() == Some(code) {
+            return Ok(());
+        }
+        Err(format!("{verb} {args:?} ended with {}, not {code}", output.status).into())
+    };
+    for open in broken {
+        ends("wait", &[], open()?, open()?, 0)?;
+        ends("wait", &["--json"], open()?, open()?, 0)?;
+        ends("run", &["--", "true"], open()?, open()?, 0)?;
+        ends("run", &["--", "/nowhere"], open()?, open()?, 127)?;
+    }
+    page.publish(&Snapshot { gate: Gate::Unproven, ..shut() });
+    for open in broken {
+        ends("run", &["--", "true"], open()?, open()?, 0)?;
+        ends("run", &["--require-proof", "--max-wait", "50ms", "--", "true"], open()?, open()?, 75)?;
+    }
+    page.publish(&shut());
+    for open in broken {
+        for verb in [&["wait"][..], &["run", "--", "true"]] {
+            let args = [&["--max-wait", "50ms"], &verb[1..]].concat();
+            ends(verb[0], &args, open()?, open()?, 75)?;
+        }
+    }
+    // What is there to be read and cannot be written has failed, and says so.
+    let full = waiter("status", folder.path(), [""; 0]).stdout(broken[0]()?).stderr(Stdio::piped()).output()?;
+    expect(full.status.code() == Some(70) && texts(&full).1.contains("cannot write to standard output"), &full)
 }
 
 fn progress_lines() -> Done {

@@ -2,10 +2,12 @@
 //!
 //! As in main.rs the entry point is C's `main`, since the runtime behind the wrapper has to inherit what the wrapper did.
 #![no_main]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 #![expect(unsafe_code, reason = "the symbol `main` is C's")]
 
 use std::ffi::{OsString, c_char, c_int};
 
+use clockgate::sys::output;
 use clockgate::waiter::oci;
 
 /// The C library calls this; the arguments come by [`std::env::args_os`], which the C library filled before.
@@ -21,7 +23,7 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("clockgate: {}", oci::in_full(&error));
+            output::say(&format!("clockgate: {}\n", oci::in_full(&error)));
             error.exit() as c_int
         }
     }

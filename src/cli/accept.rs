@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::cli::Error;
 use crate::cli::notify::{sentence, socket};
+use crate::cli::{Error, tell};
 use crate::exit::Exit;
 use crate::publish::bus::client::Client;
 
@@ -24,9 +24,9 @@ impl Args {
     pub fn run(self) -> Result<Exit, Error> {
         let outcome = Client::connect(&socket(self.bus))?.accept()?;
         if self.json {
-            println!("{}", json!({"version": 1, "agent": outcome}));
+            tell(json!({"version": 1, "agent": outcome}));
         } else {
-            println!("{}", sentence(&outcome));
+            tell(sentence(&outcome));
         }
         Ok(if outcome.gate == "shut" { Exit::StillShut } else { Exit::Ok })
     }

@@ -1,12 +1,11 @@
 //! `clockgate config`: check, show or sample the configuration.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::cli::Error;
+use crate::cli::{self, Error};
 use crate::config::{self, Fault, Loaded, print};
 use crate::exit::Exit;
 
@@ -79,11 +78,7 @@ fn fault(fault: &Fault) -> serde_json::Value {
     json!({"file": fault.file, "line": fault.line, "key": fault.key, "what": fault.what})
 }
 
+/// Prints, and has done what was asked.
 fn say(text: &str) -> Result<Exit, Error> {
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads (`| head`) has had enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
-        Err(error) => Err(Error::caused(Exit::Bug, "cannot write to the standard output", error)),
-        Ok(()) => Ok(Exit::Ok),
-    }
+    cli::print(text).map(|()| Exit::Ok)
 }

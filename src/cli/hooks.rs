@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::Error;
+use crate::cli::{Error, print, tell};
 use crate::exit::Exit;
 use crate::hooks::{self, Change, Host, Standing, Target, unified};
+use crate::sys::output;
 use crate::waiter::oci;
 
 #[derive(Debug, clap::Args)]
@@ -101,16 +102,16 @@ impl Args {
 
     fn show(&self, done: &[Done]) {
         if self.json {
-            println!("{}", serde_json::json!({ "version": 1, "hooks": done }));
+            tell(serde_json::json!({ "version": 1, "hooks": done }));
             return;
         }
         for Done { target, state, changes, afterwards, notes } in done {
-            changes.iter().for_each(|shown| print!("{}", shown.diff));
-            println!("{target}: {state}");
+            changes.iter().for_each(|shown| drop(output::print(&shown.diff)));
+            tell(format!("{target}: {state}"));
             if !afterwards.is_empty() {
-                println!("{target}: takes effect {afterwards}");
+                tell(format!("{target}: takes effect {afterwards}"));
             }
-            notes.iter().for_each(|note| println!("{target}: note: {note}"));
+            notes.iter().for_each(|note| tell(format!("{target}: note: {note}")));
         }
     }
 
@@ -136,19 +137,17 @@ impl Args {
                 .map(|(target, state, files)| serde_json::json!({ "target": target, "state": state, "files": files }))
                 .collect();
             let held: Vec<_> = waiting.iter().map(oci::Waiting::json).collect();
-            println!(
-                "{}",
-                serde_json::json!({ "version": 1, "hooks": rows, "passed_over": passed_over, "held": held })
-            );
-            return Ok(());
+            let list = serde_json::json!({ "version": 1, "hooks": rows, "passed_over": passed_over, "held": held });
+            return print(&format!("{list}\n"));
         }
+        let mut lines = vec![];
         for (target, state, files) in rows {
             let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-            println!("{}", format!("{target:<14}{state:<15}{}", files.join(" ")).trim_end());
+            lines.push(format!("{target:<14}{state:<15}{}", files.join(" ")).trim_end().to_owned());
         }
-        passed_over.iter().for_each(|line| println!("passed over: {line}"));
-        waiting.iter().for_each(|held| println!("held now: {held}"));
-        Ok(())
+        lines.extend(passed_over.iter().map(|line| format!("passed over: {line}")));
+        lines.extend(waiting.iter().map(|held| format!("held now: {held}")));
+        print(&(lines.join("\n") + "\n"))
     }
 }
 

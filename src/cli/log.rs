@@ -25,6 +25,8 @@ pub fn init(verbose: bool) {
     let log = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        // It would say on standard error that standard error fails, and panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_timer(SinceBoot);

@@ -1,7 +1,6 @@
 //! `clockgate measure`: ask every reference once and print what each says. It changes nothing and needs no privilege.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
-use crate::cli::{Error, runtime};
+use crate::cli::{Error, print, runtime};
 use crate::correction::{Corrector, DaemonSources};
 use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading};
 use crate::exit::Exit;
@@ -67,16 +66,6 @@ impl Args {
             return Err(Error::new(Exit::StillShut, "no reference answered"));
         }
         Ok(Exit::Ok)
-    }
-}
-
-/// Writes to standard output; whoever reads it may stop early.
-fn print(text: &str) -> Result<(), Error> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::caused(Exit::Bug, "cannot write to standard output", error))
-        }
-        _ => Ok(()),
     }
 }
 

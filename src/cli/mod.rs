@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Config;
 use crate::decision::Boottime;
 use crate::exit::Exit;
+use crate::sys::output;
 
 mod accept;
 mod agent;
@@ -92,6 +94,16 @@ impl Error {
     ) -> Self {
         Self { exit, message: message.into(), source: Some(source.into()) }
     }
+}
+
+/// Prints what a verb is there to print.
+fn print(text: &str) -> Result<(), Error> {
+    output::print(text).map_err(|e| Error::caused(Exit::Bug, "cannot write to standard output", e))
+}
+
+/// Prints a line about what a verb did. Whether it can be read changes nothing about that, nor about the exit code.
+fn tell(line: impl fmt::Display) {
+    let _ = output::print(&format!("{line}\n"));
 }
 
 /// The configuration below `root`.

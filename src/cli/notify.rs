@@ -8,7 +8,7 @@ use clap::ArgGroup;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
-use crate::cli::{Error, moment};
+use crate::cli::{Error, moment, tell};
 use crate::config::Config;
 use crate::decision::{Boottime, Realtime};
 use crate::duration;
@@ -59,9 +59,9 @@ impl Args {
             None => agent.notify(what, patience)?,
         };
         if self.json {
-            println!("{}", json!({"version": 1, "notified": what.name(), "agent": outcome}));
+            tell(json!({"version": 1, "notified": what.name(), "agent": outcome}));
         } else if waits {
-            println!("{}", sentence(&outcome));
+            tell(sentence(&outcome));
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
         Ok(if waited_in_vain { Exit::StillShut } else { Exit::Ok })

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::Error;
+use crate::cli::{Error, print};
 use crate::decision::{Boottime, Gate, Offset, nanos_u64};
 use crate::exit::Exit;
 use crate::page::{self, Agent, Page, View};
@@ -49,11 +49,8 @@ impl Args {
         }
         let held = oci::waiting(Path::new("/proc"));
         let frozen = self.frozen();
-        if self.json {
-            println!("{}", json(&view, &held, &frozen))
-        } else {
-            print!("{}", text(&view, &held, &frozen))
-        }
+        let status = if self.json { format!("{}\n", json(&view, &held, &frozen)) } else { text(&view, &held, &frozen) };
+        print(&status)?;
         Ok(match view.gate {
             Gate::Proven => Exit::Ok,
             Gate::Shut | Gate::Unproven if view.agent.is_gone() => Exit::NoAgent,

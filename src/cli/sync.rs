@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::agent::{self, Goal, Outcome};
-use crate::cli::Error;
 use crate::cli::servers::of_the_environment;
+use crate::cli::{Error, tell};
 use crate::config::Config;
 use crate::decision::{Failure, Gate, Offset, Plan, nanos_u64, plan};
 use crate::exit::Exit;
@@ -86,12 +86,9 @@ impl Args {
         if self.json {
             let bound = nanos_u64(agreement.bound());
             let offset = agreement.offset.as_nanos();
-            println!(
-                "{}",
-                json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict })
-            );
+            tell(json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict }));
         } else {
-            println!("offset {}, at most {:.3} ms wrong: {verdict}", agreement.offset, millis(agreement.bound()));
+            tell(format!("offset {}, at most {:.3} ms wrong: {verdict}", agreement.offset, millis(agreement.bound())));
         }
         Ok(exit)
     }
@@ -103,9 +100,9 @@ impl Args {
         let is_proven = outcome.gate == Gate::Proven.to_string();
         let is_done = is_proven || (self.reckoned && outcome.gate == Gate::Unproven.to_string());
         if self.json {
-            println!("{}", json!({ "version": 1, "proven": is_proven, "agent": outcome }));
+            tell(json!({ "version": 1, "proven": is_proven, "agent": outcome }));
         } else {
-            println!("the agent: {}", super::notify::sentence(&outcome));
+            tell(format!("the agent: {}", super::notify::sentence(&outcome)));
         }
         Ok(if is_done { Exit::Ok } else { Exit::StillShut })
     }
@@ -128,13 +125,12 @@ impl Args {
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
             let bound = nanos_u64(bound);
-            println!(
-                "{}",
-                json!({ "version": 1, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound })
+            tell(
+                json!({ "version": 1, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound }),
             );
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
-            println!("{}proven: offset {offset}, at most {:.3} ms wrong", stepped.concat(), millis(bound));
+            tell(format!("{}proven: offset {offset}, at most {:.3} ms wrong", stepped.concat(), millis(bound)));
         }
         Ok(Exit::Ok)
     }
@@ -144,10 +140,10 @@ impl Args {
     fn say_reckoned(&self, steps: &[Offset]) {
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
-            println!("{}", json!({ "version": 1, "proven": false, "reckoned": true, "steps_ns": steps }));
+            tell(json!({ "version": 1, "proven": false, "reckoned": true, "steps_ns": steps }));
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
-            println!("{}set by dead reckoning, not proven", stepped.concat());
+            tell(format!("{}set by dead reckoning, not proven", stepped.concat()));
         }
     }
 }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::Error;
+use crate::cli::{Error, tell};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::sys::output;
 use crate::workload::guard::{self, Watch};
 use crate::workload::tree::Place;
 use crate::workload::{self, Settings, Thawed, ledger};
@@ -48,9 +49,9 @@ impl Args {
             Err(_) => &nothing,
         };
         if self.json {
-            println!("{}", as_json(thawed, &outcome));
+            tell(as_json(thawed, &outcome));
         } else {
-            print!("{}", as_text(thawed, outcome.is_ok()));
+            let _ = output::print(&as_text(thawed, outcome.is_ok()));
         }
         match outcome {
             Ok(_) => Ok(Exit::Ok),
@@ -63,7 +64,7 @@ impl Args {
             Ok(config) => config.workload_settings(),
             Err(error) => {
                 // A mistake in the configuration is no reason to leave anything frozen.
-                eprintln!("clockgate: {error}\nThawing by the ledger in its usual place all the same.");
+                output::say(&format!("clockgate: {error}\nThawing by the ledger in its usual place all the same.\n"));
                 Config { root: self.root.clone(), ..Config::default() }.workload_settings()
             }
         };

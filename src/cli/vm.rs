@@ -11,7 +11,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
 use crate::cli::notify::sentence;
-use crate::cli::{Error, moment};
+use crate::cli::{Error, moment, tell};
 use crate::decision::{Boottime, Gate, Realtime, forward};
 use crate::disruption::notify::What;
 use crate::disruption::vsock::wire::{ANSWER_MOST, PORT, Reply, Request, Time, greeted};
@@ -99,9 +99,9 @@ impl Notify {
         let answer = converse(stream, request, |nonce| told.answer(nonce))?;
         let outcome = outcome(&answer);
         if self.json {
-            println!("{}", json!({"version": 1, "notified": what.name(), "agent": answer}));
+            tell(json!({"version": 1, "notified": what.name(), "agent": answer}));
         } else if waits {
-            println!("{}", sentence(&outcome));
+            tell(sentence(&outcome));
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
         Ok(if waited_in_vain { Exit::StillShut } else { Exit::Ok })

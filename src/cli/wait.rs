@@ -1,7 +1,7 @@
 //! `clockgate wait`
 
 use super::gate_options::{GateOptions, refused};
-use crate::cli::Error;
+use crate::cli::{Error, tell};
 use crate::exit::Exit;
 use crate::sys::signals;
 use crate::waiter::{Progress, Style, wait};
@@ -19,9 +19,9 @@ impl Args {
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
         let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
         if self.gate.json {
-            println!("{}", serde_json::json!({ "version": 1, "released": true, "ground": ground.to_string() }));
+            tell(serde_json::json!({ "version": 1, "released": true, "ground": ground.to_string() }));
         } else {
-            println!("{ground}");
+            tell(ground);
         }
         Ok(Exit::Ok)
     }

@@ -8,6 +8,7 @@ pub mod foreign;
 pub mod futex;
 pub mod mapping;
 pub mod nss;
+pub mod output;
 pub mod peer;
 pub mod ptp;
 pub mod random;

@@ -1,11 +1,12 @@
 //! What a waiter says while it waits: one live line on a terminal; elsewhere a line at once and then every ten seconds.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::decision::{Boottime, Gate};
 use crate::page::View;
 use crate::sys::clock::boottime;
+use crate::sys::output::say;
 use crate::sys::signals;
 
 use super::{Patience, millis};
@@ -148,11 +149,6 @@ impl Progress {
     pub const fn has_spoken(&self) -> bool {
         self.last.is_some()
     }
-}
-
-/// Writes in one piece, so that lines of several waiters do not mix. Nobody can be told that standard error is gone.
-fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn whole_millis(duration: Duration) -> u64 {

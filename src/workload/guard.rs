@@ -5,7 +5,7 @@
 //! It shares the agent's cgroup, which is never frozen by us. It blocks every signal: what ends it is the end of its agent, so
 //! a TERM for the whole unit leaves it the moment that it needs. Where all of the unit is killed, `ExecStopPost=` thaws.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use super::{Error, boot_id};
 use crate::decision::{Awake, nanos_u64};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::clock::monotonic_nanos;
+use crate::sys::output;
 
 /// How long a guard may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -216,5 +217,5 @@ fn say(why: &str, outcome: &Result<Thawed, Error>) {
         Ok(thawed) => format!("thawed {} cgroup(s)", thawed.thawed.len()),
         Err(error) => super::error::chain(error),
     };
-    let _ = writeln!(io::stderr(), "clockgate guard: {why}: {what}");
+    output::say(&format!("clockgate guard: {why}: {what}\n"));
 }

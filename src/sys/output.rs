@@ -1,0 +1,22 @@
+//! Standard output and standard error, which may be closed, full, or a pipe that nobody reads. std's macros panic there, and a
+//! panic of ours is an abort; clippy forbids them.
+
+use std::io::{self, Write as _};
+
+/// Says something on standard error, in one piece, so that lines of several processes do not mix. Nobody can be told that standard
+/// error is gone.
+pub fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// What write(2) said; a reader that has stopped early is none.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
