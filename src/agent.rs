@@ -22,7 +22,7 @@ use crate::decision::{Action, Cause, Event, Gate, Machine, Policy, Snapshot, Sta
 use crate::disruption::clock_set::ClockSet;
 use crate::disruption::hypervisor;
 use crate::disruption::notify::Notice;
-use crate::publish::bus::Face;
+use crate::publish::bus::{Face, Rate};
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::known::Known;
@@ -93,7 +93,7 @@ pub async fn run(
     }
     let callers = corridor.performer.callers();
     tokio::spawn(unit::tell_status(seen.clone()));
-    let face = Face { snapshots: seen, notices, callers, root: config.root.clone() };
+    let face = Face { snapshots: seen, notices, callers, rate: Rate::default(), root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
     tokio::pin!(shutdown);
     let ended = async {

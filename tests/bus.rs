@@ -65,7 +65,9 @@ fn main() {
             a_time_with_an_announcement_or_from_another_moment_is_refused,
             libdbus_is_served_on_the_socket_and_peers_hear_of_changes,
             the_socket_is_roots_alone_and_replaces_a_dead_one_but_never_a_living_one,
-            garbage_on_the_socket_harms_nobody_else;
+            garbage_on_the_socket_harms_nobody_else,
+            silent_connections_make_room_and_those_that_wait_for_an_answer_do_not,
+            a_flood_of_notices_is_turned_away_and_said_so;
         strangers needs ["dbus-daemon", "busctl", "setpriv", "unshare", ROOT] =>
             on_the_bus_everybody_reads_and_strangers_act_only_by_polkit,
             a_stranger_on_the_socket_is_turned_away_and_told_with_77,

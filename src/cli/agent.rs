@@ -13,6 +13,7 @@ use crate::disruption::signal;
 use crate::exit::Exit;
 use crate::page;
 use crate::publish::{clockbound, gate_page};
+use crate::sys::signals;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,6 +34,7 @@ impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
         super::log::init(self.verbose);
+        signals::outlive_readers().map_err(|errno| Error::caused(Exit::Bug, "cannot catch PIPE", errno))?;
         if self.shut_gate {
             return self.shut();
         }

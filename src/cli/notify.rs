@@ -100,7 +100,7 @@ impl From<client::Error> for Error {
             client::Error::NoAgent { .. } | client::Error::Stuck { .. } => Exit::NoAgent,
             client::Error::Refused(_) => Exit::Usage,
             client::Error::NotPermitted(_) => Exit::NotPermitted,
-            client::Error::StillShut(_) => Exit::StillShut,
+            client::Error::StillShut(_) | client::Error::TooOften(_) => Exit::StillShut,
         };
         Self::new(exit, text)
     }

@@ -1,7 +1,9 @@
 //! `clockgate vm`: the hypervisor's side of the vsock port. It tells a guest's agent what happens to the guest, and what time
 //! it is while the guest proves its clock.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+mod conversation;
+
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,18 +16,15 @@ use crate::cli::notify::sentence;
 use crate::cli::{Error, moment, tell};
 use crate::decision::{Boottime, Gate, Realtime, forward};
 use crate::disruption::notify::What;
-use crate::disruption::vsock::wire::{ANSWER_MOST, PORT, Reply, Request, Time, greeted};
+use crate::disruption::vsock::wire::{PORT, Request, Time};
 use crate::duration;
 use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::publish::bus::client::Outcome;
 use crate::sys::clock::{boottime, realtime};
-use crate::sys::{adjtimex, nap, peer, vsock};
+use crate::sys::{adjtimex, nap, vsock};
 
-/// What the guest's agent takes longer than its own time before we stop listening.
-const GRACE: Duration = Duration::from_secs(6);
-/// How long the hypervisor's socket may take to connect.
-const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+use conversation::{converse, plainly, through};
 
 /// Between two attempts to reach a guest.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -96,7 +95,7 @@ impl Notify {
         }
         let stream = self.reach(began + wait)?;
         let request = Request { what, wait, tells_time: self.time.is_some() };
-        let answer = converse(stream, request, |nonce| told.answer(nonce))?;
+        let answer = plainly(converse(stream, request, |nonce| told.answer(nonce))?);
         let outcome = outcome(&answer);
         if self.json {
             tell(json!({"version": 1, "notified": what.name(), "agent": answer}));
@@ -120,57 +119,6 @@ impl Notify {
             }
             nap(AGAIN_AFTER);
         }
-    }
-}
-
-/// Connects through the hypervisor's own socket: one line each way, then the guest (Firecracker, docs/vsock.md; Cloud
-/// Hypervisor does the same).
-fn through(path: &Path, port: u32) -> Result<UnixStream, Error> {
-    let broken = |e| no_agent(format!("cannot reach the guest through {}", path.display()), e);
-    let mut stream = peer::connect(path, CONNECTS_WITHIN).map_err(broken)?;
-    stream.set_read_timeout(Some(CONNECTS_WITHIN)).map_err(broken)?;
-    writeln!(stream, "CONNECT {port}").map_err(broken)?;
-    // Byte by byte: what comes after the line is the guest's.
-    let mut line = vec![];
-    while line.last() != Some(&b'\n') && line.len() < 64 {
-        let mut byte = [0];
-        match stream.read(&mut byte).map_err(broken)? {
-            0 => break,
-            _ => line.push(byte[0]),
-        }
-    }
-    if line.starts_with(b"OK ") {
-        return Ok(stream);
-    }
-    Err(Error::new(Exit::NoAgent, format!("nobody listens on port {port} of the guest behind {}", path.display())))
-}
-
-/// The whole conversation, until the agent's answer.
-fn converse(stream: UnixStream, request: Request, time: impl Fn(u64) -> Result<Time, Error>) -> Result<Value, Error> {
-    let broken = |e| no_agent("the guest's agent does not answer", e);
-    stream.set_read_timeout(Some(request.wait.saturating_add(GRACE))).map_err(broken)?;
-    let mut agent = BufReader::new(stream);
-    let unknown = |e| Error::caused(Exit::NoAgent, "the guest does not speak as clockgate's agent does", e);
-    greeted(&heard(&mut agent).map_err(broken)?).map_err(unknown)?;
-    writeln!(agent.get_mut(), "{request}").map_err(broken)?;
-    loop {
-        match Reply::parse(&heard(&mut agent).map_err(broken)?).map_err(unknown)? {
-            Reply::Time(nonce) => writeln!(agent.get_mut(), "{}", time(nonce)?).map_err(broken)?,
-            Reply::Answer(answer) => return Ok(answer),
-            Reply::Refused(why) => {
-                return Err(Error::new(Exit::NoAgent, format!("the guest's agent refused: {why}")));
-            }
-        }
-    }
-}
-
-fn heard(agent: &mut BufReader<UnixStream>) -> io::Result<String> {
-    let mut line = vec![];
-    agent.by_ref().take(ANSWER_MOST as u64).read_until(b'\n', &mut line)?;
-    match line.last() {
-        Some(b'\n') => Ok(String::from_utf8_lossy(&line).trim_end().to_owned()),
-        Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "a line without an end")),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
@@ -254,8 +202,6 @@ fn own_bound(directory: &Path) -> Result<Duration, Error> {
 mod tests {
     use super::*;
     use crate::decision::Offset;
-    use std::os::unix::net::UnixListener;
-    use std::thread;
 
     #[test]
     fn a_time_is_now_or_a_moment_and_a_moment_has_its_bound() {
@@ -276,77 +222,5 @@ mod tests {
         let gone = answer.at - at;
         assert!(gone >= Offset::from_secs(2) && gone < Offset::from_secs(12), "{gone}");
         assert_eq!((answer.nonce, answer.bound), (7, Duration::from_millis(1)));
-    }
-
-    /// An agent's end that says these lines, and what it heard.
-    fn agent(mut stream: UnixStream, lines: &'static [&'static str]) -> thread::JoinHandle<Vec<String>> {
-        thread::spawn(move || {
-            let mut host = BufReader::new(stream.try_clone().unwrap());
-            lines
-                .iter()
-                .map(|line| {
-                    writeln!(stream, "{line}").unwrap();
-                    let mut heard = String::new();
-                    let _ = host.read_line(&mut heard);
-                    heard.trim_end().to_owned()
-                })
-                .collect()
-        })
-    }
-
-    const RESTORED: Request = Request { what: What::PostRestore, wait: Duration::from_secs(5), tells_time: true };
-
-    #[test]
-    fn the_agent_asks_for_the_time_and_answers_at_last() {
-        let (host, guest) = UnixStream::pair().unwrap();
-        let agent = agent(guest, &["clockgate 1", "time 2a", "time 2b", r#"answer {"gate":"open","epoch":3}"#]);
-        let answer =
-            converse(host, RESTORED, |nonce| Ok(Time { nonce, at: Realtime::from_nanos(5), bound: Duration::ZERO }));
-        let answer = outcome(&answer.unwrap());
-        assert_eq!((answer.gate.as_str(), answer.epoch, answer.bound_ns), ("open", 3, None));
-        let heard = ["notify post-restore wait=5000 time=yes", "time 2a 5 0", "time 2b 5 0", ""];
-        assert_eq!(agent.join().unwrap(), heard);
-    }
-
-    #[test]
-    fn a_refusal_a_stranger_and_silence_are_errors() {
-        for (lines, why) in [
-            (&["clockgate 1", "refused no such notice"][..], "no such notice"),
-            (&["SSH-2.0-OpenSSH_9.2"][..], "does not speak"),
-            (&["clockgate 2"][..], "does not speak"),
-            (&["clockgate 1"][..], "does not answer"),
-        ] {
-            let (host, guest) = UnixStream::pair().unwrap();
-            let agent = agent(guest, lines);
-            let error = converse(host, RESTORED, |_| Err(Error::new(Exit::Bug, "not asked"))).unwrap_err();
-            assert!(error.to_string().contains(why) && error.exit == Exit::NoAgent, "{error}");
-            agent.join().unwrap();
-        }
-    }
-
-    #[test]
-    fn the_hypervisors_socket_leads_to_the_guests_port() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("v.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        for (reply, is_there) in [("OK 1073741824\nclockgate 1\n", true), ("", false)] {
-            let hypervisor = listener.try_clone().unwrap();
-            let answers = thread::spawn(move || {
-                let (mut stream, _) = hypervisor.accept().unwrap();
-                let mut line = String::new();
-                BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
-                stream.write_all(reply.as_bytes()).unwrap();
-                line
-            });
-            match through(&path, 9123) {
-                Ok(stream) => {
-                    // What the guest says is untouched.
-                    assert_eq!(heard(&mut BufReader::new(stream)).unwrap(), "clockgate 1");
-                    assert!(is_there);
-                }
-                Err(error) => assert!(!is_there && error.exit == Exit::NoAgent, "{error}"),
-            }
-            assert_eq!(answers.join().unwrap(), "CONNECT 9123\n");
-        }
     }
 }

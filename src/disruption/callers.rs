@@ -13,9 +13,10 @@ use crate::decision::{Failure, Reading, Voice};
 /// A question for the time: where the answer goes.
 pub type Question = oneshot::Sender<Result<Reading, String>>;
 
-/// Whoever waits on the line and can be asked for the time; the last who came, where several do.
+/// Whoever waits on the line and can be asked for the time; the last who came, where several do, and the one before when that one
+/// has gone.
 #[derive(Clone, Debug, Default)]
-pub struct Callers(Arc<Mutex<Option<Line>>>);
+pub struct Callers(Arc<Mutex<Vec<Line>>>);
 
 #[derive(Clone, Debug)]
 struct Line {
@@ -29,7 +30,7 @@ struct Line {
 impl Callers {
     /// Asks for the time; none when nobody is on the line.
     pub async fn measure(&self, within: Duration) -> Option<Result<Reading, Failure>> {
-        let Line { source, voice, questions } = self.line().clone()?;
+        let Line { source, voice, questions } = self.lines().last().cloned()?;
         let (question, answer) = oneshot::channel();
         let asked = timeout(within, async {
             questions.send(question).await.map_err(|_| "hung up".to_owned())?;
@@ -42,7 +43,7 @@ impl Callers {
     /// Who is on the line, and whom their answer counts for.
     #[must_use]
     pub fn on_the_line(&self) -> Option<(&'static str, Voice)> {
-        self.line().as_ref().map(|line| (line.source, line.voice.clone()))
+        self.lines().last().map(|line| (line.source, line.voice.clone()))
     }
 
     /// Puts a caller on the line, until what is returned is dropped.
@@ -50,11 +51,11 @@ impl Callers {
     pub fn put_on_the_line(&self, source: &'static str, voice: Voice) -> OnTheLine {
         let (sender, questions) = mpsc::channel(1);
         let line = Line { source, voice, questions: sender };
-        *self.line() = Some(line.clone());
+        self.lines().push(line.clone());
         OnTheLine { callers: self.clone(), line, questions }
     }
 
-    fn line(&self) -> MutexGuard<'_, Option<Line>> {
+    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,10 +81,7 @@ impl OnTheLine {
 
 impl Drop for OnTheLine {
     fn drop(&mut self) {
-        let mut there = self.callers.line();
-        if there.as_ref().is_some_and(|line| line.questions.same_channel(&self.line.questions)) {
-            *there = None;
-        }
+        self.callers.lines().retain(|line| !line.questions.same_channel(&self.line.questions));
     }
 }
 
@@ -94,7 +92,13 @@ mod tests {
     #[tokio::test]
     async fn the_last_who_came_is_asked_and_who_leaves_takes_nobody_else_off_the_line() {
         let callers = Callers::default();
-        let first = callers.put_on_the_line("first", Voice::server("first"));
+        let mut first = callers.put_on_the_line("first", Voice::server("first"));
+        let second = callers.put_on_the_line("second", Voice::server("second"));
+        drop(second);
+        let asking = callers.clone();
+        let asked = tokio::spawn(async move { asking.measure(Duration::from_secs(10)).await });
+        first.asked().await.send(Err("still there".to_owned())).unwrap();
+        assert_eq!(asked.await.unwrap().unwrap().unwrap_err().why, "still there");
         let mut second = callers.put_on_the_line("second", Voice::server("second"));
         drop(first);
         let asking = callers.clone();

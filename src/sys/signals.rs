@@ -28,6 +28,17 @@ pub fn end_on_term_and_int() -> nix::Result<()> {
     Ok(())
 }
 
+/// From here on a write to a pipe that nobody reads is an error, and not the end of the process: who keeps a gate outlives who
+/// reads its log. A later execve(2) puts the default action back.
+///
+/// # Errors
+/// What sigaction(2) said; none is known for this signal.
+pub fn outlive_readers() -> nix::Result<()> {
+    let ours = SigAction::new(SigHandler::Handler(pass), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing.
+    unsafe { sigaction(Signal::SIGPIPE, &ours) }.map(drop)
+}
+
 /// Tells the handler whether it has a line to end.
 pub fn line_begun(begun: bool) {
     LINE_BEGUN.store(begun, Ordering::Relaxed);

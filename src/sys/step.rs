@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "adjtimex(2) with modes is in no safe crate")]
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::clock::standing;
@@ -28,6 +28,42 @@ struct Seen {
     ours: bool,
     /// By how much.
     moved: Offset,
+    /// The move that somebody else was ordered to make and has not made yet: by how much, to so much.
+    ordered: Option<(Offset, Duration)>,
+}
+
+impl Seen {
+    const fn new(standing: Differences) -> Self {
+        Self { standing, ours: false, moved: Offset::ZERO, ordered: None }
+    }
+
+    /// Books a move that was ordered as ours, once it is seen.
+    fn book(&mut self, now: Differences) {
+        let moved = self.foreign(now);
+        if let Some((offset, slack)) = self.ordered
+            && moved.abs() > NOISE
+            && (moved - offset).abs() <= slack
+        {
+            self.ours = true;
+            self.moved = self.moved + moved;
+            self.ordered = None;
+        }
+    }
+
+    fn foreign(&self, now: Differences) -> Offset {
+        now.real_minus_boot - self.standing.real_minus_boot - self.moved
+    }
+
+    fn look(&mut self, now: Differences) -> Change {
+        self.book(now);
+        let change = Change {
+            foreign: self.foreign(now),
+            ours: self.ours,
+            slept: now.boot_minus_mono.saturating_sub(self.standing.boot_minus_mono),
+        };
+        *self = Self { ordered: self.ordered, ..Self::new(now) };
+        change
+    }
 }
 
 /// What became of the clocks since the last look, our own steps taken out.
@@ -69,7 +105,7 @@ impl SystemClock {
     /// Begins to watch from the present standing of the clocks.
     #[must_use]
     pub fn new() -> Self {
-        Self { seen: Mutex::new(Seen { standing: standing(), ours: false, moved: Offset::ZERO }) }
+        Self { seen: Mutex::new(Seen::new(standing())) }
     }
 
     /// Steps the clock by `offset`, atomically in the kernel, unless somebody moved it since it said `local` at `as_of`.
@@ -77,7 +113,7 @@ impl SystemClock {
     /// # Errors
     /// [`Error`]; after `Superseded` and `Kernel` the clock is as it was.
     pub fn step(&self, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, Error> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         let before = standing();
         let change = before.real_minus_boot - (local - as_of.as_realtime());
         if change.abs() > NOISE {
@@ -96,37 +132,34 @@ impl SystemClock {
     /// # Errors
     /// What adjtimex(2) said; EPERM without CAP_SYS_TIME.
     pub fn kick(&self) -> io::Result<()> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         // An offset of exactly zero would not cancel the timers (kernel/time/timekeeping.c compares the offsets).
         set_offset(Offset::from_nanos(1))?;
         seen.ours = true;
         Ok(())
     }
 
-    /// Lets somebody else, the time daemon, move the clock on our order, and books what they do as ours.
-    pub fn by_other_hands<T>(&self, order: impl FnOnce() -> T) -> (T, Offset) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Lets somebody else, the time daemon, move the clock on our order by `offset`, to `slack`; that move is ours, and any other one
+    /// is foreign. Says by how much the clock moved meanwhile.
+    pub fn by_other_hands<T>(&self, offset: Offset, slack: Duration, order: impl FnOnce() -> T) -> (T, Offset) {
+        self.seen().ordered = Some((offset, slack));
         let before = standing();
+        // Not under the lock: a daemon may take its time, and the loop looks at the clock meanwhile.
         let outcome = order();
-        let moved = standing().real_minus_boot - before.real_minus_boot;
-        if moved.abs() > NOISE {
-            seen.ours = true;
-            seen.moved = seen.moved + moved;
-        }
-        (outcome, moved)
+        let now = standing();
+        let mut seen = self.seen();
+        seen.book(now);
+        seen.ordered = None;
+        (outcome, now.real_minus_boot - before.real_minus_boot)
     }
 
     /// What became of the clocks since the last look.
     pub fn look(&self) -> Change {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = standing();
-        let change = Change {
-            foreign: now.real_minus_boot - seen.standing.real_minus_boot - seen.moved,
-            ours: seen.ours,
-            slept: now.boot_minus_mono.saturating_sub(seen.standing.boot_minus_mono),
-        };
-        *seen = Seen { standing: now, ours: false, moved: Offset::ZERO };
-        change
+        self.seen().look(standing())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,6 +208,34 @@ mod tests {
         let clock = SystemClock::new();
         let change = clock.look();
         assert!(change.foreign.abs() <= NOISE && !change.ours && change.slept <= NOISE, "{change:?}");
+    }
+
+    #[test]
+    fn the_loop_looks_at_the_clock_while_a_daemon_takes_its_time_to_step() {
+        let clock = std::sync::Arc::new(SystemClock::new());
+        let (looked, looks) = std::sync::mpsc::channel();
+        let at_work = clock.clone();
+        let _worker = std::thread::spawn(move || {
+            at_work.by_other_hands(Offset::from_secs(5), Duration::from_millis(20), || looked.send(at_work.look()))
+        });
+        let change = looks.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(change.foreign.abs() <= NOISE && !change.ours, "{change:?}");
+    }
+
+    #[test]
+    fn what_a_daemon_was_ordered_to_do_is_ours_and_once() {
+        let before = standing();
+        let by = |offset| Differences { real_minus_boot: before.real_minus_boot + offset, ..before };
+        let ordered = |offset| Seen { ordered: Some((offset, Duration::from_millis(20))), ..Seen::new(before) };
+        let (hour, ms) = (Offset::from_secs(3600), Offset::from_nanos(1_000_000));
+        let mut seen = ordered(hour);
+        assert!(!seen.look(before).ours, "not made yet");
+        let made = seen.look(by(hour + ms));
+        assert!(made.ours && made.foreign == Offset::ZERO, "{made:?}");
+        let again = seen.look(by(hour + ms + hour));
+        assert!(!again.ours && again.foreign == hour, "{again:?}");
+        let other = ordered(hour).look(by(Offset::from_secs(-3600)));
+        assert!(!other.ours && other.foreign == Offset::from_secs(-3600), "{other:?}");
     }
 
     #[test]

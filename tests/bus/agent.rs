@@ -11,7 +11,7 @@ use std::time::Duration;
 use clockgate::decision::{Epoch, Event, Gate, Offset, Snapshot, State};
 use clockgate::disruption::callers::Callers;
 use clockgate::disruption::notify::Notice;
-use clockgate::publish::bus::{Face, NAME, PATH, peer, system};
+use clockgate::publish::bus::{Face, NAME, PATH, Rate, peer, system};
 use futures_core::Stream as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -36,7 +36,11 @@ impl Agent {
         let (snapshots, seen) = watch::channel(first);
         let (sender, notices) = mpsc::channel(4);
         let (callers, root) = (Callers::default(), PathBuf::from("/nowhere"));
-        Self { snapshots, notices, face: Face { snapshots: seen, notices: sender, callers, root } }
+        Self {
+            snapshots,
+            notices,
+            face: Face { snapshots: seen, notices: sender, callers, rate: Rate::default(), root },
+        }
     }
 
     pub fn publish(&self, change: impl FnOnce(&mut Snapshot)) {

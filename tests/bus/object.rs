@@ -21,7 +21,7 @@ const XML_HEAD: &str = r#"<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Objec
      the socket /run/clockgate/bus.
 
      Reading is everybody's. Methods need root, the group clockgate, or polkit's leave (system bus only). Errors are
-     org.clockgate.Error.NotPermitted, InvalidArgument, StillShut, NotYetShut and NoAnswer, each with a sentence.
+     org.clockgate.Error.NotPermitted, InvalidArgument, StillShut, NotYetShut, NoAnswer and TooOften, each with a sentence.
      Durations are nanoseconds; moments are nanoseconds on CLOCK_BOOTTIME.
    -->
 "#;

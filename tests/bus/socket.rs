@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use zbus::connection;
 
 use crate::agent::{Agent, Socket, changed, changes, next, run, text};
-use crate::{nothing_within, soon};
+use crate::soon;
 
 async fn with_client<T: Send + 'static>(path: PathBuf, ask: impl FnOnce(Client) -> T + Send + 'static) -> T {
     soon(tokio::task::spawn_blocking(move || ask(Client::connect(&path).unwrap()))).await.unwrap()
@@ -163,7 +163,7 @@ pub async fn the_socket_is_roots_alone_and_replaces_a_dead_one_but_never_a_livin
 
 pub async fn garbage_on_the_socket_harms_nobody_else() {
     let socket = Socket::new();
-    let mut agent = Agent::new();
+    let agent = Agent::new();
     let _served = agent.on_socket(&socket.path());
     let uid: String = nix::unistd::geteuid().to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
     let greeted = format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").into_bytes();
@@ -182,14 +182,66 @@ pub async fn garbage_on_the_socket_harms_nobody_else() {
         let mut answer = vec![];
         drop(soon(stream.read_to_end(&mut answer)).await);
     }
-    // As many as are served at all, and silent: the next one waits until they are found out, and is served then.
+}
+
+pub async fn silent_connections_make_room_and_those_that_wait_for_an_answer_do_not() {
+    let socket = Socket::new();
+    let mut agent = Agent::new();
+    let _served = agent.on_socket(&socket.path());
+    let waits = tokio::spawn(with_client(socket.path(), |client| client.sync(Duration::from_secs(60))));
+    agent.takes(Event::Disrupted(Cause::Requested)).await;
+    // As many as are served at all, silent and kept open.
     let mut silent = vec![];
     for _ in 0..64 {
         silent.push(UnixStream::connect(socket.path()).await.unwrap());
     }
-    let call = tokio::spawn(with_client(socket.path(), |client| client.notify(What::Resume, Duration::ZERO)));
-    nothing_within(Duration::from_millis(300), agent.notices.recv()).await;
-    drop(silent);
+    let path = socket.path();
+    let call = tokio::task::spawn_blocking(move || {
+        let until = boottime() + Duration::from_secs(20);
+        loop {
+            match Client::connect(&path).and_then(|client| client.notify(What::Resume, Duration::ZERO)) {
+                Err(Error::Stuck { .. }) if boottime() < until => {}
+                done => return done,
+            }
+        }
+    });
     assert_eq!(soon(agent.notices.recv()).await.unwrap().event, Event::Woken(Notifier::Notify));
-    call.await.unwrap().unwrap();
+    soon(call).await.unwrap().unwrap();
+    agent.proves();
+    assert_eq!(soon(waits).await.unwrap().unwrap().gate, "open", "who waited was not sent away");
+    drop(silent);
+}
+
+pub async fn a_flood_of_notices_is_turned_away_and_said_so() {
+    let socket = Socket::new();
+    let agent = Agent::new();
+    let _served = agent.on_socket(&socket.path());
+    let stream = std::os::unix::net::UnixStream::connect(socket.path()).unwrap();
+    let bus = connection::Builder::unix_stream(stream).p2p().build().await.unwrap();
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let bus = bus.clone();
+            tokio::spawn(async move {
+                bus.call_method(None::<&str>, PATH, Some(NAME), "Notify", &("post-restore", 0_u32)).await.map(drop)
+            })
+        })
+        .collect();
+    let taken = tokio::spawn(async move {
+        let (mut taken, mut agent) = (0, agent);
+        while agent.notices.recv().await.is_some() {
+            taken += 1;
+            if taken == 12 {
+                break;
+            }
+        }
+        (taken, agent)
+    });
+    let mut refused = 0;
+    for call in calls {
+        if let Err(zbus::Error::MethodError(name, ..)) = soon(call).await.unwrap() {
+            assert_eq!(name.as_str(), "org.clockgate.Error.TooOften");
+            refused += 1;
+        }
+    }
+    assert_eq!((refused, soon(taken).await.unwrap().0), (8, 12));
 }

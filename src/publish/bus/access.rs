@@ -10,6 +10,7 @@ use zbus::message::{Flags, Header};
 use zbus::names::UniqueName;
 use zbus::{Connection, Variant, fdo};
 
+use super::guests::{Activity, Answering};
 use super::object::Error;
 use crate::sys::peer::Peer;
 
@@ -31,9 +32,16 @@ const ASK_THE_USER: u32 = 1;
 #[derive(Debug)]
 pub(super) enum Door {
     /// Our own socket: the kernel told us when it connected.
-    Socket(Peer),
+    Socket(Peer, Activity),
     /// The system bus: it vouches for each sender.
     SystemBus,
+}
+
+/// A caller that was let in, as long as it is being answered.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) uid: u32,
+    _answering: Option<Answering>,
 }
 
 impl Door {
@@ -41,12 +49,20 @@ impl Door {
     ///
     /// # Errors
     /// [`Error::NotPermitted`].
-    pub(super) async fn admit(&self, action: &str, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+    pub(super) async fn admit(&self, action: &str, header: &Header<'_>, bus: &Connection) -> Result<Admitted, Error> {
         match self {
-            Self::Socket(peer) if is_ours(peer) => Ok(()),
-            Self::Socket(peer) => Err(refused(peer.uid)),
-            Self::SystemBus => by_bus(action, header, bus).await,
+            Self::Socket(peer, _) if is_ours(peer) => Ok(self.admitted(peer.uid)),
+            Self::Socket(peer, _) => Err(refused(peer.uid)),
+            Self::SystemBus => Ok(self.admitted(by_bus(action, header, bus).await?)),
         }
+    }
+
+    fn admitted(&self, uid: u32) -> Admitted {
+        let answering = match self {
+            Self::Socket(_, activity) => Some(activity.answering()),
+            Self::SystemBus => None,
+        };
+        Admitted { uid, _answering: answering }
     }
 
     /// Lets a caller in who says what time it is, or that the time is meant: one who could set the clock as well. To be in the
@@ -54,13 +70,13 @@ impl Door {
     ///
     /// # Errors
     /// [`Error::NotPermitted`].
-    pub(super) async fn admit_root(&self, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+    pub(super) async fn admit_root(&self, header: &Header<'_>, bus: &Connection) -> Result<Admitted, Error> {
         let uid = match self {
-            Self::Socket(peer) => peer.uid,
+            Self::Socket(peer, _) => peer.uid,
             Self::SystemBus => sender(header, bus).await?.1.uid,
         };
         if is_root(uid) {
-            return Ok(());
+            return Ok(self.admitted(uid));
         }
         Err(Error::NotPermitted(format!("uid {uid} is not root, and only root's word for the time is taken")))
     }
@@ -75,12 +91,13 @@ async fn sender<'h>(header: &'h Header<'_>, bus: &Connection) -> Result<(&'h Uni
     Ok((sender, Peer { uid, gids: credentials.into_unix_group_ids().unwrap_or_default() }))
 }
 
-async fn by_bus(action: &str, header: &Header<'_>, bus: &Connection) -> Result<(), Error> {
+/// The user that calls by the bus, if it may.
+async fn by_bus(action: &str, header: &Header<'_>, bus: &Connection) -> Result<u32, Error> {
     let (sender, peer) = sender(header, bus).await?;
-    if is_ours(&peer) {
-        return Ok(());
-    }
     let uid = peer.uid;
+    if is_ours(&peer) {
+        return Ok(uid);
+    }
     let subject = ("system-bus-name", HashMap::from([("name", Variant::from(sender.as_str()))]));
     let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
     let flags = if interactive { ASK_THE_USER } else { 0 };
@@ -97,7 +114,7 @@ async fn by_bus(action: &str, header: &Header<'_>, bus: &Connection) -> Result<(
         Err(_) => return Err(refused(uid)),
     };
     let (is_authorized, _, _): (bool, bool, HashMap<String, String>) = answer.body().deserialize()?;
-    if is_authorized { Ok(()) } else { Err(refused(uid)) }
+    if is_authorized { Ok(uid) } else { Err(refused(uid)) }
 }
 
 /// Root, or the user that the agent itself runs as, who could do all this without asking.

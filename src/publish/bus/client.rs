@@ -53,6 +53,9 @@ pub enum Error {
     /// What we say makes no sense to it.
     #[error("the agent refused: {0}")]
     Refused(String),
+    /// We told of too much in too short a time.
+    #[error("not taken: {0}")]
+    TooOften(String),
     /// The time was too short.
     #[error("{0}")]
     StillShut(String),
@@ -190,6 +193,7 @@ impl Client {
         match name {
             Some("NotPermitted") => Error::NotPermitted(sentence),
             Some("InvalidArgument") => Error::Refused(sentence),
+            Some("TooOften") => Error::TooOften(sentence),
             Some("StillShut") => Error::StillShut(format!("the clock is still not proven: {sentence}")),
             Some("NotYetShut") => Error::StillShut(format!("the gate is still not shut: {sentence}")),
             _ => Error::Stuck { path: self.path.clone(), source: Some(error) },

@@ -12,9 +12,11 @@ use crate::disruption::notify::Notice;
 
 mod access;
 pub mod client;
+mod guests;
 mod handshake;
 mod object;
 pub mod peer;
+mod rate;
 pub mod system;
 mod transport;
 
@@ -22,6 +24,8 @@ mod transport;
 pub const NAME: &str = "org.clockgate.Agent1";
 /// The one object.
 pub const PATH: &str = "/org/clockgate/Agent1";
+
+pub use rate::Rate;
 
 /// The agent as the bus sees it: what is true, and where requests go.
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct Face {
     pub notices: mpsc::Sender<Notice>,
     /// Who can be asked for the time.
     pub callers: Callers,
+    /// Who has told how much.
+    pub rate: Rate,
     /// The root of the host's file system.
     pub root: PathBuf,
 }

@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, info};
 use zbus::message::Header;
 use zbus::{Connection, Variant, interface};
 
 use super::Face;
-use super::access::{Door, NOTIFY_ACTION, SYNC_ACTION};
+use super::access::{Admitted, Door, NOTIFY_ACTION, SYNC_ACTION};
 use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
 use crate::disruption::callers::OnTheLine;
 use crate::disruption::notify::Notice;
@@ -38,6 +39,8 @@ pub(super) enum Error {
     NotYetShut(String),
     /// The agent is stuck, or ending.
     NoAnswer(String),
+    /// The caller tells of more than anybody has to.
+    TooOften(String),
 }
 
 /// The object, behind one of its doors.
@@ -60,8 +63,9 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
-        self.door.admit(SYNC_ACTION, &header, bus).await?;
+        let caller = self.door.admit(SYNC_ACTION, &header, bus).await?;
         let until = Instant::now() + patience(timeout_ms);
+        self.takes_turn(&caller, "sync").await?;
         let asked = self.tell(Event::Disrupted(Cause::Requested), until).await?;
         Ok(answer_of(&self.settled(&asked, until).await?))
     }
@@ -78,8 +82,9 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
-        self.door.admit(NOTIFY_ACTION, &header, bus).await?;
+        let caller = self.door.admit(NOTIFY_ACTION, &header, bus).await?;
         let what = named(what)?;
+        self.takes_turn(&caller, what.name()).await?;
         if wait_ms == 0 {
             self.send(what.event()).await?;
             return Ok(answer_of(&self.now()));
@@ -104,7 +109,7 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
-        self.door.admit_root(&header, bus).await?;
+        let caller = self.door.admit_root(&header, bus).await?;
         let what = named(what)?;
         if what.begins() {
             return Err(Error::InvalidArgument(format!("no time is told with `{}`, only after it", what.name())));
@@ -116,6 +121,7 @@ impl Agent {
         };
         let word = Word::take(told, &self.face.root).map_err(|error| Error::InvalidArgument(error.to_string()))?;
         let until = Instant::now() + patience(wait_ms);
+        self.takes_turn(&caller, what.name()).await?;
         // On the line before the notice: the first measurement follows at once.
         let line = self.face.callers.put_on_the_line(SOURCE, Voice::server(SOURCE));
         let answer = self.tell(what.event(), until).await?;
@@ -133,7 +139,8 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
-        self.door.admit_root(&header, bus).await?;
+        let caller = self.door.admit_root(&header, bus).await?;
+        self.takes_turn(&caller, "accept").await?;
         Ok(answer_of(&self.tell(Event::Accepted, Instant::now() + TAKEN_WITHIN).await?))
     }
 
@@ -147,7 +154,8 @@ impl Agent {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
-        self.door.admit_root(&header, bus).await?;
+        let caller = self.door.admit_root(&header, bus).await?;
+        self.takes_turn(&caller, "reckon").await?;
         let until = Instant::now() + patience(timeout_ms);
         let asked = self.tell(Event::Reckon, until).await?;
         Ok(answer_of(&self.settled(&asked, until).await?))
@@ -243,6 +251,16 @@ impl Agent {
         self.face.snapshots.borrow().clone()
     }
 
+    /// Says who tells of what, when its turn has come.
+    async fn takes_turn(&self, caller: &Admitted, what: &str) -> Result<(), Error> {
+        if self.face.rate.turn(caller.uid).await {
+            info!(uid = caller.uid, what, "told by a caller");
+            return Ok(());
+        }
+        debug!(uid = caller.uid, what, "told too often: turned away");
+        Err(Error::TooOften(format!("uid {} has told of too much in the last seconds; try again later", caller.uid)))
+    }
+
     async fn send(&self, event: Event) -> Result<tokio::sync::oneshot::Receiver<Snapshot>, Error> {
         let (notice, answer) = Notice::new(event);
         match timeout(TAKEN_WITHIN, self.face.notices.send(notice)).await {
@@ -254,11 +272,13 @@ impl Agent {
 
     /// Sends an event and waits until the agent has answered it.
     async fn tell(&self, event: Event, until: Instant) -> Result<Snapshot, Error> {
+        let begins = matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot));
         let answer = self.send(event).await?;
         match timeout_at(until, answer).await {
             Ok(Ok(snapshot)) => Ok(snapshot),
             Ok(Err(_)) => Err(Error::NoAnswer("the agent ended before it answered".to_owned())),
-            Err(_) => Err(Error::NotYetShut("the agent did not answer in time".to_owned())),
+            Err(_) if begins => Err(Error::NotYetShut("the agent did not answer in time".to_owned())),
+            Err(_) => Err(Error::StillShut("the agent did not answer in time".to_owned())),
         }
     }
 

@@ -17,13 +17,13 @@ use tracing::{debug, warn};
 use zbus::{Guid, connection};
 
 use super::access::{Door, GROUP, group_id};
+use super::guests::{Activity, Guest, Guests};
 use super::object::Agent;
 use super::transport::Authenticated;
 use super::{Face, PATH, handshake, say_changes};
+use crate::sys::clock::boottime;
 use crate::sys::peer::{connect, credentials};
 
-/// The command line comes one at a time; more than these is a program that forgot to hang up.
-const CONNECTIONS_MAX: usize = 64;
 /// A client of ours needs less than a millisecond.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const BACKLOG: i32 = 64;
@@ -99,12 +99,24 @@ impl Listener {
     pub async fn serve(&self, face: Face) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let guid: Guid<'static> = Guid::generate();
-        let mut clients = JoinSet::new();
+        let (mut clients, mut guests) = (JoinSet::new(), Guests::default());
         loop {
             tokio::select! {
-                Some(_) = clients.join_next() => {}
-                accepted = listener.accept(), if clients.len() < CONNECTIONS_MAX => match accepted {
-                    Ok((stream, _)) => drop(clients.spawn(client(stream, guid.clone(), face.clone()))),
+                Some(ended) = clients.join_next_with_id() => {
+                    guests.went(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => match credentials(&stream) {
+                        Ok(peer) if guests.make_room(peer.uid, boottime()) => {
+                            let (uid, activity) = (peer.uid, Activity::new());
+                            let door = Door::Socket(peer, activity.clone());
+                            let task = clients.spawn(client(stream, guid.clone(), Agent { face: face.clone(), door }));
+                            guests.came(Guest { uid, activity, task });
+                        }
+                        // Hung up on: to wait in line is what would keep others from coming.
+                        Ok(peer) => debug!(uid = peer.uid, "too many connections of one user"),
+                        Err(error) => debug!(%error, "a caller that is nobody"),
+                    },
                     // Out of descriptors, most likely: one client that leaves is a descriptor again.
                     Err(error) => {
                         warn!(%error, "cannot take a caller");
@@ -143,8 +155,8 @@ fn bind_private(path: &Path) -> nix::Result<StdListener> {
     Ok(fd.into())
 }
 
-async fn client(stream: UnixStream, guid: Guid<'static>, face: Face) {
-    if let Err(error) = serve_client(stream, guid, face).await {
+async fn client(stream: UnixStream, guid: Guid<'static>, agent: Agent) {
+    if let Err(error) = serve_client(stream, guid, agent).await {
         debug!(error = &*error, "a caller was sent away");
     }
 }
@@ -152,18 +164,14 @@ async fn client(stream: UnixStream, guid: Guid<'static>, face: Face) {
 async fn serve_client(
     stream: UnixStream,
     guid: Guid<'static>,
-    face: Face,
+    agent: Agent,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let peer = credentials(&stream)?;
+    let Door::Socket(peer, activity) = &agent.door else { return Ok(()) };
     timeout(HANDSHAKE_WITHIN, handshake::serve(&stream, peer.uid, guid.as_str())).await??;
-    let snapshots = face.snapshots.clone();
+    let snapshots = agent.face.snapshots.clone();
     let said = snapshots.borrow().clone();
-    let agent = Agent { face, door: Door::Socket(peer) };
-    let bus = connection::Builder::authenticated_socket(Authenticated(stream), guid)
-        .p2p()
-        .serve_at(PATH, agent)
-        .build()
-        .await?;
+    let socket = Authenticated { stream, activity: activity.clone() };
+    let bus = connection::Builder::authenticated_socket(socket, guid).p2p().serve_at(PATH, agent).build().await?;
     say_changes(&bus, snapshots, said).await;
     // What is still being answered goes on as long as the connection does.
     bus.closed().await;
