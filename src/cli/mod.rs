@@ -113,6 +113,8 @@ fn load(root: &Path) -> Result<Config, Error> {
 
 /// How long a thread that has nothing to do stays: longer than the agent sleeps between two renewals of a proof.
 const THREADS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// More wait for the clock, a bus or a freeze at the same time on a busy day by no means.
+const THREADS_MOST: usize = 32;
 
 /// The runtime of the verbs that need one: one thread, and more only for what blocks.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
@@ -120,6 +122,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .enable_all()
         // The agent sleeps for minutes and then has milliseconds: a thread costs more to make than it does then.
         .thread_keep_alive(THREADS_KEPT)
+        // Who has no thread more waits for one; the unit's TasksMax= allows twice as many.
+        .max_blocking_threads(THREADS_MOST)
         .build()
         .map_err(|e| Error::caused(Exit::Bug, "cannot start the runtime", e))
 }

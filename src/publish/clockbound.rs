@@ -29,14 +29,14 @@
 //! on one file are in order for whoever sees the second (both take the inode's lock). The kernel may copy two bytes one
 //! by one, so the generation is only ever changed one byte a call, and its high byte only while its low byte is odd.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, read_dir, read_to_string};
+use std::fs::{File, OpenOptions, Permissions, read_dir, read_to_string};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Epoch, Snapshot};
-use crate::sys::clock;
+use crate::sys::{clock, folder};
 
 mod record;
 
@@ -211,7 +211,7 @@ pub fn shut(path: &Path, root: &Path) -> Result<(), Error> {
 fn open_file(path: &Path) -> Result<File, Error> {
     let failed = |what| move |source| Error::Io { what, path: path.into(), source };
     if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(failed("make the folder of"))?;
+        folder::make(folder).map_err(failed("make the folder of"))?;
     }
     // The folder may be another user's, so no link is followed and no pipe waited for.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;

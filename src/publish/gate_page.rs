@@ -3,15 +3,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Boottime, Differences, Epoch, Gate, Snapshot, nanos_u64};
 use crate::page::{ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
 use crate::sys::clock::boottime;
-use crate::sys::futex;
 use crate::sys::mapping::{LEN, WritableMapping};
+use crate::sys::{folder, futex};
 
 /// An agent that starts says that it lives before that.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -106,7 +106,7 @@ impl GatePage {
     fn locked(directory: &Path) -> Result<Self, Error> {
         // The lock is on a file of its own beside the folder: a container, which may open the page, could hold a lock on it.
         let lock_path = directory.with_extension("lock");
-        make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
+        folder::make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
         let lock = lock(&lock_path).map_err(|source| Error {
             what: "lock (is another agent running?)",
             path: lock_path,
@@ -152,7 +152,7 @@ impl GatePage {
         }
         // Behind the end of a file that was cut short there is nothing to store into: the kernel would end us (SIGBUS).
         if let Some(directory) = self.path.parent() {
-            make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
+            folder::make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
         }
         self.file = lay(&self.path)?;
         self.mapping = WritableMapping::new(&self.file).map_err(|source| Error {
@@ -268,10 +268,6 @@ fn lay(path: &Path) -> Result<File, Error> {
         Ok(()) | Err(nix::errno::Errno::EOPNOTSUPP) => Ok(file),
         Err(errno) => Err(failed("allocate (is the file system full?)")(errno.into())),
     }
-}
-
-fn make(directory: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)
 }
 
 fn lock(path: &Path) -> io::Result<nix::fcntl::Flock<File>> {

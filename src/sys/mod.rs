@@ -4,6 +4,8 @@ pub mod adjtimex;
 pub mod cgroup;
 pub mod clock;
 pub mod counter;
+pub mod descriptors;
+pub mod folder;
 pub mod foreign;
 pub mod futex;
 pub mod mapping;

@@ -15,10 +15,10 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -99,8 +99,7 @@ impl Ledger {
     /// [`Error`] when it cannot be opened or made.
     pub fn make(path: &Path, boot: &str) -> Result<Self, Error> {
         if let Some(folder) = path.parent() {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(folder);
-            made.map_err(|e| Error::from_io("make", folder, e))?;
+            crate::sys::folder::make(folder).map_err(|e| Error::from_io("make", folder, e))?;
         }
         let file = options().create(true).mode(0o644).open(path).map_err(|e| Error::from_io("make", path, e))?;
         Ok(Self { file, path: path.to_owned(), boot: boot.to_owned() })
@@ -276,6 +275,7 @@ fn checksum(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
 
     const BOOT: &str = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
 

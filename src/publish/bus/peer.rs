@@ -23,6 +23,7 @@ use super::transport::Authenticated;
 use super::{Face, PATH, handshake, say_changes};
 use crate::sys::clock::boottime;
 use crate::sys::peer::{connect, credentials};
+use crate::sys::{folder, random};
 
 /// A client of ours needs less than a millisecond.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
@@ -70,7 +71,7 @@ impl Listener {
             move |source| Error::Cannot { what, path, source }
         };
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(cannot("create", folder))?;
+            folder::make(folder).map_err(cannot("create", folder))?;
         }
         match fs::symlink_metadata(path) {
             Ok(meta) if !meta.file_type().is_socket() => return Err(Error::NotASocket(path.to_owned())),
@@ -98,7 +99,9 @@ impl Listener {
     /// What the runtime said about the socket.
     pub async fn serve(&self, face: Face) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
-        let guid: Guid<'static> = Guid::generate();
+        // One of zbus's own opens a file for it, and panics where it cannot.
+        let digits = format!("{:016x}{:016x}", random::number()?, random::number()?);
+        let guid = Guid::try_from(digits).map_err(io::Error::other)?;
         let (mut clients, mut guests) = (JoinSet::new(), Guests::default());
         loop {
             tokio::select! {

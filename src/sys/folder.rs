@@ -1,0 +1,42 @@
+//! Folders that everybody may look into, whatever our umask is.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// Makes a folder, mode 0755, and what is missing above it; one that is there stays as it is.
+///
+/// # Errors
+/// What mkdir(2) or chmod(2) said.
+pub fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() || folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make(above)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o755)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_stays_and_what_is_no_folder_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("run/clockgate/public");
+        make(&deep).unwrap();
+        assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o755);
+        fs::set_permissions(&deep, Permissions::from_mode(0o711)).unwrap();
+        make(&deep).unwrap();
+        assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o711);
+        fs::write(root.path().join("file"), "").unwrap();
+        assert!(make(&root.path().join("file/below")).is_err() && make(&root.path().join("file")).is_err());
+    }
+}
