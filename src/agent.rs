@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::correction::Corrector;
 use crate::decision::{Action, Cause, Event, Gate, Machine, Policy, Snapshot, State};
 use crate::disruption::clock_set::ClockSet;
@@ -52,14 +52,14 @@ pub enum Error {
     Alarm(#[source] io::Error),
 }
 
-/// Keeps the gate until `shutdown`; it is shut when this returns. What comes by `reloads` replaces the rules and the servers;
-/// where things are published and who is watched stays as it was at the start.
+/// Keeps the gate until `shutdown`; it is shut when this returns. What comes by `reloads` is taken as a whole, but for where things
+/// are published and who talks to the agent ([`Config::reload`]); a fault is said and nothing of it taken.
 ///
 /// # Errors
 /// [`Error`]; what fails later than the start is reported, and the gate stays shut for it.
 pub async fn run(
     config: Config,
-    mut reloads: mpsc::Receiver<Config>,
+    mut reloads: mpsc::Receiver<Result<Config, config::Error>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let clock = Arc::new(SystemClock::new());
@@ -70,6 +70,7 @@ pub async fn run(
     let (disruptions, mut disrupted) = mpsc::channel(QUEUE);
     let (outcomes, mut done) = mpsc::channel(QUEUE);
     let (notices, mut noticed) = mpsc::channel(QUEUE);
+    let (untaken, not_in_force) = watch::channel(None);
     let (snapshots, seen) = watch::channel(Snapshot { epoch, ..Snapshot::default() });
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     perform::heed_authority(&corrector, &config);
@@ -86,13 +87,17 @@ pub async fn run(
         sleepers: vec![],
         watchdog: Watchdog::new(boottime()),
         silent: tell::Silent::default(),
+        clock,
+        untaken,
+        config,
     };
+    let config = corridor.config.clone();
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
     if let Err(error) = corridor.performer.thaw_all() {
         error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
     }
     let callers = corridor.performer.callers();
-    tokio::spawn(unit::tell_status(seen.clone()));
+    tokio::spawn(unit::tell_status(seen.clone(), not_in_force));
     let face = Face { snapshots: seen, notices, callers, rate: Rate::default(), root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
     tokio::pin!(shutdown);
@@ -108,7 +113,7 @@ pub async fn run(
                 events = clock_set.changed() => corridor.take_all(events.map_err(Error::Alarm)?)?,
                 Some(event) = disrupted.recv() => corridor.take(event)?,
                 Some(event) = done.recv() => corridor.take_all(clock_set.before(event))?,
-                Some(config) = reloads.recv() => corridor.reload(config),
+                Some(config) = reloads.recv() => corridor.reload(config)?,
                 rung = rung(&corridor.alarm) => {
                     rung.map_err(Error::Alarm)?;
                     corridor.say_alive();
@@ -138,6 +143,11 @@ struct Corridor {
     sleepers: Vec<oneshot::Sender<Snapshot>>,
     watchdog: Watchdog,
     silent: tell::Silent,
+    clock: Arc<SystemClock>,
+    /// What is in force.
+    config: Config,
+    /// What of the configuration is not in force, as it was read last, and why.
+    untaken: watch::Sender<Option<String>>,
 }
 
 impl Corridor {
@@ -182,12 +192,36 @@ impl Corridor {
         self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(Error::Alarm)
     }
 
-    /// New rules apply from the next answer on; new servers from the next question.
-    fn reload(&mut self, config: Config) {
-        self.performer = self.performer.with(&config);
+    /// New rules apply from the next answer on, new servers from the next question, what is frozen from the next freeze. A daemon
+    /// that is found elsewhere is another one: then the clock is proven anew.
+    fn reload(&mut self, read: Result<Config, config::Error>) -> Result<(), Error> {
+        let new = match read {
+            Ok(new) => new,
+            Err(error) => {
+                error!("{error}; the old one stays");
+                let faults: Vec<String> = error.faults.iter().map(ToString::to_string).collect();
+                let untaken = format!("the configuration is wrong, the old one stays: {}", faults.join("; "));
+                self.untaken.send_replace(Some(untaken));
+                return Ok(());
+            }
+        };
+        let keeper = self.config.correction_settings();
+        let waiting = self.config.reload(new);
+        let is_another_keeper = self.config.correction_settings() != keeper;
+        let untaken = (!waiting.is_empty()).then(|| format!("a restart is needed for {}", waiting.join(", ")));
+        match &untaken {
+            Some(untaken) => warn!("the configuration was read again; {untaken}"),
+            None => info!("the configuration was read again"),
+        }
+        self.untaken.send_replace(untaken);
+        if is_another_keeper {
+            let corrector = Corrector::new(self.clock.clone(), self.config.correction_settings());
+            self.performer = self.performer.with_corrector(corrector);
+        }
+        self.performer = self.performer.with(&self.config);
         self.performer.refresh();
-        self.machine.set_policy(policy(&config));
-        info!("the configuration was read again");
+        self.machine.set_policy(policy(&self.config));
+        if is_another_keeper { self.take(Event::Disrupted(Cause::Requested)) } else { Ok(()) }
     }
 
     fn publish(&mut self, before: &Snapshot, after: Snapshot) {

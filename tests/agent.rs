@@ -4,8 +4,10 @@ mod lab;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Duration;
 
 use clockgate::decision::{Gate, Offset};
@@ -33,6 +35,9 @@ fn main() -> ExitCode {
             "an_error_that_ends_the_loop_leaves_a_shut_gate_and_last_words",
             broken_loop,
         ),
+        trial("a_reload_is_taken_as_a_whole_and_says_what_wants_a_restart", reload),
+        trial("with_few_descriptors_it_says_so_and_does_not_panic", few_descriptors),
+        trial("a_log_that_is_full_or_read_by_nobody_does_not_end_it", broken_log),
         trial("sync_needs_no_privilege_where_the_clock_is_right", sync_of_a_right_clock),
         trial("sync_ends_with_77_where_it_may_not_step", sync_without_the_privilege),
         trial("sync_ends_with_75_where_nobody_answers_and_names_who_did_not", sync_in_vain),
@@ -202,6 +207,92 @@ fn wrong_configuration() -> Outcome {
     host.configure(&[&truth], "correction: none\nthreshold: 5s")?;
     kill(agent.pid(), Signal::SIGHUP)?;
     until("the configuration is read again", SOON, || host.log().contains("was read again"))
+}
+
+/// What the service manager is told.
+struct Manager {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Manager {
+    fn new(host: &Host) -> Result<Self, Failed> {
+        let path = host.0.path().join("notify");
+        let socket = UnixDatagram::bind(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666))?;
+        socket.set_read_timeout(Some(SOON))?;
+        Ok(Self { socket, path })
+    }
+
+    fn hears(&self, wanted: &str) -> Outcome {
+        let mut buffer = [0; 4096];
+        loop {
+            let read = self.socket.recv(&mut buffer).map_err(|error| format!("`{wanted}` was not said: {error}"))?;
+            if String::from_utf8_lossy(&buffer[..read]).contains(wanted) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn reload() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none")?;
+    let manager = Manager::new(&host)?;
+    let log = fs::File::create(host.0.path().join("log"))?;
+    let agent = Ours::spawn(host.clockgate("agent").env("NOTIFY_SOCKET", &manager.path).stderr(log))?;
+    host.gate("the gate is proven", proven)?;
+    host.configure(&[&truth], "correction: none\nthreshold: never")?;
+    kill(agent.pid(), Signal::SIGHUP)?;
+    manager.hears("the configuration is wrong, the old one stays")?;
+    // Another page wants a restart, and the rest of the file is in force all the same; chronyd elsewhere is another keeper.
+    let file = host.0.path().join("etc/clockgate/config.yaml");
+    let text = fs::read_to_string(&file)?.replace("threshold: never", "threshold: 5s");
+    fs::write(&file, text.replace("/public", "/elsewhere").replace("/no,", "/another,"))?;
+    kill(agent.pid(), Signal::SIGHUP)?;
+    manager.hears("a restart is needed for page")?;
+    let asked_anew = |view: &View| proven(view) && view.epoch == 2 && view.threshold == Duration::from_secs(5);
+    host.gate("the clock is proven anew", asked_anew)?;
+    assert!(!host.0.path().join("elsewhere").exists());
+    host.configure(&[&truth], "correction: none\nthreshold: 4s")?;
+    kill(agent.pid(), Signal::SIGHUP)?;
+    host.gate("the rules are those of the file", |view| view.threshold == Duration::from_secs(4)).map(drop)
+}
+
+fn few_descriptors() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none")?;
+    for limit in [4, 6, 8, 10, 12, 16, 24] {
+        let mut limited = Command::new("prlimit");
+        let agent = host.clockgate("agent");
+        limited.arg(format!("--nofile={limit}")).arg(agent.get_program()).args(agent.get_args());
+        let output = limited.output()?;
+        let said = texts(&output).1;
+        expect(
+            output.status.code() == Some(69) && said.contains(&format!("{limit} descriptors may be open")),
+            &output,
+        )?;
+    }
+    // A soft limit alone is raised.
+    let mut limited = Command::new("prlimit");
+    let agent = host.clockgate("agent");
+    limited.arg("--nofile=16:4096").arg(agent.get_program()).args(agent.get_args());
+    let _agent = Ours::spawn(limited.env_remove("CLOCKGATE_SERVERS").stderr(Stdio::null()))?;
+    host.gate("the gate is proven", proven).map(drop)
+}
+
+fn broken_log() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let full = || Ok::<_, Failed>(Stdio::from(fs::File::create("/dev/full")?));
+    let unread = || Ok::<_, Failed>(Stdio::from(std::io::pipe()?.1));
+    for log in [full()?, unread()?] {
+        let host = Host::new(&[&truth], "correction: none")?;
+        let mut agent = Ours::spawn(host.clockgate("agent").stderr(log))?;
+        host.gate("the gate is proven", proven)?;
+        kill(agent.pid(), Signal::SIGTERM)?;
+        assert_eq!(ended(&mut agent)?, Some(0));
+    }
+    Ok(())
 }
 
 fn sync_of_a_right_clock() -> Outcome {

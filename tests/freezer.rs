@@ -55,6 +55,7 @@ fn main() -> std::process::ExitCode {
         on_cgroups("without_a_guard_or_a_ledger_nothing_is_frozen", without),
         on_cgroups("one_agent_freezes_at_a_time", one_agent),
         on_cgroups("where_nothing_could_be_frozen_there_is_neither_a_guard_nor_a_ledger", nothing_to_freeze),
+        on_cgroups("other_settings_hold_from_the_next_freeze_on_and_for_the_next_guard", other_settings),
         on_cgroups("the_guard_stays_as_long_as_anything_is_frozen", the_guard_stays),
     ];
     trials.extend(stuck::trials(&lacks));
@@ -330,6 +331,25 @@ fn nothing_to_freeze() -> Outcome {
         workloads.prepare(Thoroughness::WhatIsNew)?;
         assert_eq!(world.guards(), [0; 0], "it is not needed any more");
     }
+    Ok(())
+}
+
+/// What a reload does: nobody's containers at first, then Docker's, then nobody's again.
+fn other_settings() -> Outcome {
+    let mut world = Cgroups::new()?;
+    let scope = format!("system.slice/docker-{}.scope", id(1));
+    world.container(&scope)?;
+    let nobodys = Settings { engines: vec![], ..world.settings() };
+    let mut workloads = Workloads::new(nobodys.clone());
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, Frozen::default());
+    workloads.set(world.settings());
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
+    let guard = world.guards();
+    workloads.set(nobodys);
+    assert!(world.is_frozen(&scope) && world.guards() == guard, "what is frozen stays under its guard");
+    workloads.thaw()?;
+    assert!(!world.is_frozen(&scope));
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, Frozen::default());
     Ok(())
 }
 

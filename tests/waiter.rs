@@ -312,12 +312,12 @@ fn output_that_fails() -> Done {
         ends("run", &["--", "true"], open()?, open()?, 0)?;
         ends("run", &["--", "/nowhere"], open()?, open()?, 127)?;
     }
-    page.publish(&Snapshot { gate: Gate::Unproven, ..shut() });
+    page.publish(&Snapshot { gate: Gate::Unproven, ..shut() })?;
     for open in broken {
         ends("run", &["--", "true"], open()?, open()?, 0)?;
         ends("run", &["--require-proof", "--max-wait", "50ms", "--", "true"], open()?, open()?, 75)?;
     }
-    page.publish(&shut());
+    page.publish(&shut())?;
     for open in broken {
         for verb in [&["wait"][..], &["run", "--", "true"]] {
             let args = [&["--max-wait", "50ms"], &verb[1..]].concat();

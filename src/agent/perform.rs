@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -29,7 +29,7 @@ pub struct Performer {
     pub(super) corrector: Arc<Corrector>,
     pub(super) references: Arc<References>,
     pub(super) events: Sender<Event>,
-    workloads: Arc<Workloads>,
+    workloads: Arc<RwLock<Workloads>>,
     pub(super) callers: Callers,
     /// Held by who freezes or thaws: they take turns.
     turn: Arc<Mutex<()>>,
@@ -83,7 +83,7 @@ impl Performer {
             references: Arc::new(references),
             events,
             callers: Callers::default(),
-            workloads: Arc::new(Workloads::new(config.workload_settings())),
+            workloads: Arc::new(RwLock::new(Workloads::new(config.workload_settings()))),
             turn: Arc::default(),
             last_order: Arc::default(),
             rules: Arc::new(Rules::from(config)),
@@ -105,7 +105,32 @@ impl Performer {
     #[must_use]
     pub fn with(&self, config: &Config) -> Self {
         heed_authority(&self.corrector, config);
-        Self { rules: Arc::new(Rules::from(config)), ..self.clone() }
+        let hands = Self { rules: Arc::new(Rules::from(config)), ..self.clone() };
+        hands.settle(config.workload_settings());
+        hands
+    }
+
+    /// The same hands, with a daemon that is found elsewhere.
+    #[must_use]
+    pub fn with_corrector(&self, corrector: Corrector) -> Self {
+        Self { corrector: Arc::new(corrector), ..self.clone() }
+    }
+
+    /// What is ordered from now on is done by these settings; in the background, behind what was ordered before.
+    fn settle(&self, settings: workload::Settings) {
+        let hands = self.clone();
+        tokio::spawn(async move {
+            let _turn = hands.turn.lock().await;
+            let workloads = hands.workloads.clone();
+            let set = move || workloads.write().unwrap_or_else(PoisonError::into_inner).set(settings);
+            // It does not panic, and nothing cancels it.
+            let _ = tokio::task::spawn_blocking(set).await;
+        });
+    }
+
+    /// Freezing, thawing and looking take turns by themselves; only other settings want them to have ended.
+    fn workloads(&self) -> RwLockReadGuard<'_, Workloads> {
+        self.workloads.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts an action while the gate stands so. Publishing is not among them: it is done before the actions, in the corridor.
@@ -210,15 +235,15 @@ impl Performer {
         if self.last_order.load(Ordering::Relaxed) != order.number {
             return None;
         }
-        let workloads = self.workloads.clone();
-        let outcome = tokio::task::spawn_blocking(move || work(&workloads)).await;
+        let hands = self.clone();
+        let outcome = tokio::task::spawn_blocking(move || work(&hands.workloads())).await;
         Some(outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_words(&error))))
     }
 
     /// Thaws what is frozen, ours or left by an agent before us; blocks. What was ordered before is not performed any more.
     pub(super) fn thaw_all(&self) -> Result<(), workload::Error> {
         self.last_order.store(u32::MAX, Ordering::Relaxed);
-        self.workloads.thaw_at_once().map(drop)
+        self.workloads().thaw_at_once().map(drop)
     }
 
     /// Gets ready for the next freeze, in the background, after what was ordered before.
@@ -226,7 +251,8 @@ impl Performer {
         let hands = self.clone();
         tokio::spawn(async move {
             let _turn = hands.turn.lock().await;
-            let outcome = tokio::task::spawn_blocking(move || hands.workloads.prepare(thoroughness)).await;
+            let at_work = hands.clone();
+            let outcome = tokio::task::spawn_blocking(move || at_work.workloads().prepare(thoroughness)).await;
             // A freeze would fail as well, and says so when it does.
             if let Ok(Err(error)) = outcome {
                 debug!(error = in_words(&error), "not ready to freeze");

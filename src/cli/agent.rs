@@ -8,12 +8,15 @@ use tracing::error;
 
 use crate::agent;
 use crate::cli::Error;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::disruption::signal;
 use crate::exit::Exit;
 use crate::page;
 use crate::publish::{clockbound, gate_page};
-use crate::sys::signals;
+use crate::sys::{descriptors, signals};
+
+/// What an agent has open on a busy day: 64 callers, the references of an exchange, the containers of a freeze, and itself.
+const DESCRIPTORS: u64 = 256;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -38,6 +41,8 @@ impl Args {
         if self.shut_gate {
             return self.shut();
         }
+        // Without, the runtime panics where it needs one more.
+        descriptors::at_least(DESCRIPTORS).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))?;
         let config = super::load(&self.root).inspect_err(|error| self.last_words(error))?;
         super::runtime()?.block_on(async {
             let uncaught = |e| Error::caused(Exit::Bug, "cannot catch HUP, TERM and INT", e);
@@ -77,16 +82,11 @@ impl Args {
     }
 }
 
-/// Reads the configuration again on every HUP; one that is wrong is reported, and the old one stays.
-async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Config>) {
+/// Reads the configuration again on every HUP.
+async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Result<Config, config::Error>>) {
     while hangups.recv().await.is_some() {
-        match Config::load(&root) {
-            Ok(config) => {
-                if reload.send(config).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => error!("{error}; the old one stays"),
+        if reload.send(Config::load(&root)).await.is_err() {
+            return;
         }
     }
 }

@@ -194,6 +194,21 @@ impl Config {
         Ok(config)
     }
 
+    /// Takes a configuration that was read again, but for what an agent has at its start alone: where it publishes, and who talks to
+    /// it. Says which keys would want a restart.
+    pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
+        let (page, bus) = (self.page.clone(), self.bus.clone());
+        let (clockbound, vsock) = (self.clockbound.clone(), self.vsock.clone());
+        let differing = [
+            ("page", page != new.page),
+            ("bus", bus != new.bus),
+            ("clockbound", clockbound != new.clockbound),
+            ("vsock", vsock != new.vsock),
+        ];
+        *self = Self { page, bus, clockbound, vsock, ..new };
+        differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+
     /// Where the corrector finds the daemons.
     #[must_use]
     pub fn correction_settings(&self) -> Settings {

@@ -42,7 +42,7 @@ use timesyncd::Timesyncd;
 use unit::Units;
 
 /// Where the daemons are to be found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// chronyd's Unix socket.
     pub chrony_socket: PathBuf,

@@ -16,21 +16,29 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Says how the gate stands once that has stood for a while, until the agent ends: nobody who looks at the unit sees less, and
-/// systemd is not woken on the way from an event to a proof.
-pub async fn tell_status(mut snapshots: watch::Receiver<Snapshot>) {
-    while snapshots.changed().await.is_ok() {
+/// Says how the gate stands once that has stood for a while, and what of the configuration is not in force, until the agent ends:
+/// nobody who looks at the unit sees less, and systemd is not woken on the way from an event to a proof.
+pub async fn tell_status(mut snapshots: watch::Receiver<Snapshot>, mut untaken: watch::Receiver<Option<String>>) {
+    loop {
+        let changed = tokio::select! {
+            changed = snapshots.changed() => changed,
+            changed = untaken.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
         sleep(FOR_A_WHILE).await;
-        let snapshot = snapshots.borrow_and_update().clone();
-        status(&snapshot);
+        let (snapshot, untaken) = (snapshots.borrow_and_update().clone(), untaken.borrow_and_update().clone());
+        status(&snapshot, untaken.as_deref());
     }
 }
 
 /// In one line.
-fn status(snapshot: &Snapshot) {
+fn status(snapshot: &Snapshot, untaken: Option<&str>) {
     let gate = snapshot.gate;
     let why = if snapshot.why.is_empty() { String::new() } else { format!(": {}", snapshot.why) };
-    tell(&[NotifyState::Status(&format!("gate {gate}, epoch {}{why}", snapshot.epoch))]);
+    let untaken = untaken.map_or(String::new(), |untaken| format!("; {untaken}"));
+    tell(&[NotifyState::Status(&format!("gate {gate}, epoch {}{why}{untaken}", snapshot.epoch))]);
 }
 
 /// Says STOPPING=1.

@@ -28,6 +28,7 @@ pub(crate) mod guard;
 pub(crate) mod ledger;
 mod network;
 mod plan;
+mod reload;
 pub(crate) mod tree;
 mod waves;
 
@@ -158,9 +159,7 @@ impl Workloads {
         if !self.plan(&state.seen, &place, &tree).is_empty() {
             return self.stand_ready(&mut state, &place);
         }
-        let nothing_is_frozen =
-            state.ledger.as_ref().map_or(Ok(true), |ledger| ledger.read().map(|contents| contents.entries.is_empty()));
-        if nothing_is_frozen? {
+        if state.is_nothing_frozen()? {
             state.guard = None;
         }
         Ok(())

@@ -24,7 +24,12 @@ fn three_capabilities(guest: &Guest, world: &World) -> Outcome {
     gate::start(guest, world)?;
     let pid = guest.sh("systemctl show -P MainPID clockgate")?;
     let status = guest.sh(&format!("grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/{pid}/status"))?;
+    let limits =
+        guest.sh("systemctl show -P MemoryMax -P TasksMax -P UMask -P OOMScoreAdjust -P KeyringMode clockgate")?;
     night::over(guest)?;
+    let mut limits: Vec<&str> = limits.split_whitespace().collect();
+    limits.sort_unstable();
+    ensure(limits == ["-500", "0077", "134217728", "64", "private"], format!("{limits:?}"))?;
     // CAP_DAC_OVERRIDE is 1, CAP_SYS_TIME 25, CAP_SYSLOG 34 (linux/capability.h); seccomp mode 2 is a filter.
     let words: Vec<&str> = status.split_whitespace().collect();
     let wanted = ["CapEff:", "0000000402000002", "CapBnd:", "0000000402000002", "NoNewPrivs:", "1", "Seccomp:", "2"];
@@ -105,11 +110,13 @@ fn wrong_at_start(guest: &Guest, _world: &World) -> Outcome {
 fn wrong_at_reload(guest: &Guest, world: &World) -> Outcome {
     let before = gate::start(guest, world)?;
     guest.put("/etc/clockgate/config.yaml", "treshold: 50ms\n")?;
-    guest.sh("systemctl reload clockgate")?;
+    let reload = guest.run("systemctl reload clockgate")?;
     until("the agent complains", SOON, || {
         let said = guest.sh("journalctl -u clockgate --no-pager -o cat -n 20")?;
-        Ok(said.contains("config.yaml:1: treshold").then_some(()))
+        let status = guest.sh("systemctl show -P StatusText clockgate")?;
+        Ok((said.contains("config.yaml:1: treshold") && status.contains("config.yaml:1: treshold")).then_some(()))
     })?;
+    ensure(reload.code != 0, "the reload of a wrong configuration did not fail")?;
     let after = gate::read(guest)?;
     night::over(guest)?;
     ensure(after.is_proven() && after.epoch == before.epoch, format!("{before:?}, {after:?}"))
