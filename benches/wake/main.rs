@@ -19,6 +19,7 @@ mod watch;
 
 use lab::Outcome;
 use lab::guest::Guest;
+use lab::stage::Begins;
 use lab::world::World;
 use report::{Table, median, met, millis};
 use rounds::{Bench, PARTS, Round};
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
 
 fn measure() -> Outcome {
     let world = World::new()?;
-    let guest = Guest::boot(&world)?;
+    let guest = Guest::boot(&world, Begins::Installed)?;
     tables(&guest, &world).inspect_err(|_| eprintln!("{}", guest.last_words()))
 }
 

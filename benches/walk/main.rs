@@ -26,6 +26,7 @@ mod world;
 use lab::Outcome;
 use lab::guest::Guest;
 use lab::liar::Liar;
+use lab::stage::Begins;
 use lab::world::World;
 use report::{Table, met, millis};
 use rounds::{Bench, Round};
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
 
 fn measure() -> Outcome {
     let world = World::new()?;
-    let guest = Guest::boot(&world)?;
+    let guest = Guest::boot(&world, Begins::Installed)?;
     let bench = Bench::prepare(&guest, &world)?;
     let place = Place { guest: &guest, world: &world, bench };
     place.tables().inspect_err(|_| eprintln!("{}", guest.last_words()))

@@ -10,6 +10,7 @@ mod lab;
 mod night;
 
 use lab::guest::Guest;
+use lab::stage::Begins;
 use lab::work::{Stamp, Work};
 use lab::world::World;
 use lab::{Outcome, fail, pass, podman, until};
@@ -48,7 +49,7 @@ fn play() -> Outcome {
     );
     println!("clock is the truth that it is measured by, and stays as it is.\n");
     let world = World::new()?;
-    let guest = Guest::boot(&world)?;
+    let guest = Guest::boot(&world, Begins::Installed)?;
     podman::install(&guest)?;
     let versions = "echo Linux $(uname -r), $(systemctl --version | head -n 1), $(chronyd --version | sed 's/ (+.*//'), \
          $(podman --version)";

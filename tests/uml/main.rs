@@ -12,6 +12,7 @@ mod lab;
 mod scenarios;
 
 use lab::guest::Guest;
+use lab::stage::Begins;
 use lab::world::World;
 use lab::{Outcome, fail};
 
@@ -33,8 +34,11 @@ fn main() -> ExitCode {
 }
 
 /// Where the scenarios of one night happen.
-#[derive(Debug, Default)]
-pub struct Night(Mutex<Option<(Guest, World)>>);
+#[derive(Debug)]
+pub struct Night {
+    begins: Begins,
+    place: Mutex<Option<(Guest, World)>>,
+}
 
 /// One thing to show, and the night it happens in.
 #[derive(Debug)]
@@ -57,14 +61,18 @@ fn trial(scenario: Scenario, missing: Option<&str>) -> Trial {
 }
 
 impl Night {
+    fn new(begins: Begins) -> Self {
+        Self { begins, place: Mutex::new(None) }
+    }
+
     fn host(&self, play: fn(&Guest, &World) -> Outcome) -> Outcome {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out, so that a scenario that panics drops its guest.
         let (guest, world) = match place.take() {
             Some(ready) => ready,
             None => {
                 let world = World::new()?;
-                (Guest::boot(&world)?, world)
+                (Guest::boot(&world, self.begins)?, world)
             }
         };
         play(&guest, &world).map_err(|failed| {

@@ -36,7 +36,7 @@ impl Machine {
     /// Boots a machine into `world` and takes an image of it when it has booted.
     pub fn boot(world: &World) -> Outcome<Self> {
         let staged = world.run().join("stage");
-        stage::prepare(&staged)?;
+        stage::prepare(&staged, stage::Begins::Installed)?;
         initrd(world, &staged)?;
         disk(world)?;
         let machine = Self::booted(world, start(world, FIRST_GENERATION, None)?)?;

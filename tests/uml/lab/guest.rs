@@ -18,6 +18,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::Pid;
 
+use super::stage::Begins;
 use super::wire::{Answer, Ask, Clocks, Ran, Reply, Request};
 use super::world::World;
 use super::{Outcome, ensure, fail, folder, stage, until};
@@ -43,9 +44,9 @@ pub struct Guest {
 
 impl Guest {
     /// Boots a guest into `world`; logind and the system bus run when this returns, no time daemon does.
-    pub fn boot(world: &World) -> Outcome<Self> {
+    pub fn boot(world: &World, begins: Begins) -> Outcome<Self> {
         let staged = world.run().join("stage");
-        stage::prepare(&staged)?;
+        stage::prepare(&staged, begins)?;
         let (ours, theirs) = UnixStream::pair()?;
         let linux = start(world, &staged, theirs.into())?;
         Self::on(linux, ours, world.console())?.booted_within(BOOT)

@@ -55,6 +55,7 @@ pub fn missing() -> Option<String> {
         folder().join("chrony/usr/sbin/chronyd"),
         folder().join("engines/stamp"),
         folder().join("libraries/stamp"),
+        folder().join("hands/stamp"),
         PathBuf::from("/usr/bin/linux.uml"),
     ];
     if !nix::unistd::geteuid().is_root() {

@@ -5,8 +5,17 @@ use std::process::Command;
 
 use super::{Outcome, ensure, inside};
 
+/// How a guest begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// With the program under test and its units in place.
+    Installed,
+    /// Without anything of ours but the part that obeys us.
+    Fresh,
+}
+
 /// Fills `folder` with what `guest/init` expects: itself, and `tree`.
-pub fn prepare(folder: &Path) -> Outcome {
+pub fn prepare(folder: &Path, begins: Begins) -> Outcome {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tree = folder.join("tree");
     let guest = project.join("tests/uml/guest");
@@ -24,6 +33,9 @@ pub fn prepare(folder: &Path) -> Outcome {
     let text = std::fs::read_to_string(&service)?;
     ensure(text.contains(inside::VERB), format!("{} does not start {}", service.display(), inside::VERB))?;
 
+    if begins == Begins::Fresh {
+        return Ok(());
+    }
     succeed(
         Command::new("make")
             .args(["--no-print-directory", "--silent", "-C"])

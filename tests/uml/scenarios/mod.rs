@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::lab::Outcome;
 use crate::lab::guest::Guest;
+use crate::lab::stage::Begins;
 use crate::lab::world::World;
 use crate::{Night, Scenario};
 
@@ -15,6 +16,7 @@ mod crowd;
 mod freeze;
 mod gate;
 mod imprecise;
+mod installed;
 mod knowledge;
 mod laboratory;
 mod liars;
@@ -58,15 +60,17 @@ pub fn all() -> Vec<Scenario> {
         soak::SCENARIOS.to_vec(),
     ];
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
+    let nights = nights.iter().map(|scenarios| night(scenarios, Begins::Installed));
+    let fresh = night(installed::SCENARIOS, Begins::Fresh);
     let mut dealt: Vec<(usize, Scenario)> =
-        nights.iter().flat_map(|scenarios| night(scenarios).into_iter().enumerate()).collect();
+        nights.chain([fresh]).flat_map(|scenarios| scenarios.into_iter().enumerate()).collect();
     dealt.sort_by_key(|(turn, _)| *turn);
     dealt.into_iter().map(|(_, scenario)| scenario).collect()
 }
 
 type Listed = (&'static str, fn(&Guest, &World) -> Outcome);
 
-fn night(scenarios: &[Listed]) -> Vec<Scenario> {
-    let night = Arc::new(Night::default());
+fn night(scenarios: &[Listed], begins: Begins) -> Vec<Scenario> {
+    let night = Arc::new(Night::new(begins));
     scenarios.iter().map(|&(name, play)| Scenario { name, night: Arc::clone(&night), play }).collect()
 }

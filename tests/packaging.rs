@@ -1,0 +1,116 @@
+//! `make build` and `make install` on a folder that stands for a host; on a running system, in user-mode Linux: `tests/uml`.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn make(arguments: &[&str]) -> Output {
+    Command::new("make")
+        .args(["--no-print-directory", "--silent", "-C", env!("CARGO_MANIFEST_DIR")])
+        .args(arguments)
+        // Flags of a make that called us are not for this one.
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
+        .output()
+        .unwrap()
+}
+
+/// Performs a goal of the Makefile below `root`, with two scripts in place of the programs.
+fn below(root: &Path, goal: &str, prefix: &str) -> Output {
+    let programs = root.with_extension("programs");
+    fs::create_dir_all(&programs).unwrap();
+    for name in ["clockgate", "clockgate-oci"] {
+        fs::write(programs.join(name), "#!/bin/sh\n").unwrap();
+    }
+    let binary = programs.join("clockgate");
+    let output = make(&[
+        goal,
+        &format!("DESTDIR={}", root.display()),
+        &format!("PREFIX={prefix}"),
+        &format!("BINARY={}", binary.display()),
+    ]);
+    fs::remove_dir_all(programs).unwrap();
+    output
+}
+
+fn tree(root: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (vec![], vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            }
+            found.push(entry.path().strip_prefix(root).unwrap().to_owned());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn uninstall_leaves_the_files_and_folders_that_were_there_before() {
+    for prefix in ["/usr", "/usr/local"] {
+        let root = tempfile::tempdir().unwrap();
+        // As Debian has it: a folder of systemd's that is empty, and a manual of somebody else's.
+        fs::create_dir_all(root.path().join("usr/lib/systemd/system-sleep")).unwrap();
+        fs::create_dir_all(root.path().join("usr/share/man/man8")).unwrap();
+        fs::write(root.path().join("usr/share/man/man8/other.8"), "").unwrap();
+        let before = tree(root.path());
+
+        assert!(below(root.path(), "install", prefix).status.success());
+        let unit = fs::read_to_string(root.path().join("usr/lib/systemd/system/clockgate.service")).unwrap();
+        assert!(unit.contains(&format!("\nExecStart={prefix}/bin/clockgate agent\n")), "{unit}");
+        let hook = root.path().join("usr/lib/systemd/system-sleep/clockgate");
+        assert_eq!(fs::metadata(hook).unwrap().permissions().mode() & 0o777, 0o755);
+
+        // Twice is an upgrade, which takes away what the version before had and this one has not.
+        let list = root.path().join(format!("{}/lib/clockgate/files", &prefix[1..]));
+        let old = format!("{prefix}/lib/clockgate/old-hook");
+        fs::write(root.path().join(&old[1..]), "").unwrap();
+        fs::write(&list, format!("{}{old}\n", fs::read_to_string(&list).unwrap())).unwrap();
+        assert!(below(root.path(), "install", prefix).status.success());
+        assert!(!root.path().join(&old[1..]).exists());
+
+        // Where it was put is known: nobody has to say PREFIX again.
+        let output = below(root.path(), "uninstall", "/elsewhere");
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(tree(root.path()), before);
+        assert!(stderr(&below(root.path(), "uninstall", prefix)).contains("has not installed it here"));
+    }
+}
+
+#[test]
+fn it_is_not_installed_in_two_places() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(below(root.path(), "install", "/usr/local").status.success());
+    let said = stderr(&below(root.path(), "install", "/usr"));
+    assert!(said.contains("it is installed below /usr/local already: say PREFIX=/usr/local"), "{said}");
+}
+
+#[test]
+fn a_rust_that_is_too_old_or_missing_is_said_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let cargo = folder.path().join("cargo");
+    fs::write(&cargo, "#!/bin/sh\necho 'cargo 1.63.0'\n").unwrap();
+    fs::set_permissions(&cargo, PermissionsExt::from_mode(0o755)).unwrap();
+    let output = make(&["build", &format!("CARGO={}", cargo.display())]);
+    let said = stderr(&output);
+    assert!(!output.status.success() && said.contains("or later is needed") && said.contains("is 1.63.0"), "{said}");
+    let said = stderr(&make(&["build", &format!("CARGO={}/none", folder.path().display())]));
+    assert!(said.contains("is not found") && said.contains("without sudo"), "{said}");
+}
+
+#[test]
+fn who_installs_before_building_is_told_what_comes_first() {
+    let root = tempfile::tempdir().unwrap();
+    let said = stderr(&make(&["install", &format!("DESTDIR={}", root.path().display()), "BINARY="]));
+    assert!(said.contains("run `make build` first, without sudo"), "{said}");
+}
