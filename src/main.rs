@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "the symbol `main` is C's")]
 
 use std::ffi::{c_char, c_int};
+use std::io::Write;
 
 use clap::Parser;
 
@@ -19,7 +20,11 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors to clap, too. Where they cannot be printed nobody can be told.
-            let _ = error.print();
+            let _ = if error.use_stderr() {
+                std::io::stderr().write_all(clockgate::cli::refused_line(&error).as_bytes())
+            } else {
+                error.print()
+            };
             return error.exit_code();
         }
     };

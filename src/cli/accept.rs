@@ -28,6 +28,10 @@ impl Args {
         } else {
             tell(sentence(&outcome));
         }
-        Ok(if outcome.gate == "shut" { Exit::StillShut } else { Exit::Ok })
+        if outcome.gate == "shut" {
+            Err(Error::still_shut("the gate is shut", super::ASK_STATUS))
+        } else {
+            Ok(Exit::Ok)
+        }
     }
 }

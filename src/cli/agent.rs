@@ -50,7 +50,7 @@ impl Args {
             let (reload, reloads) = mpsc::channel(1);
             tokio::spawn(reread(self.root, hangups, reload));
             let ended = agent::run(config, reloads, shutdown).await;
-            ended.map(|()| Exit::Ok).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))
+            ended.map(|()| Exit::Ok).map_err(cannot_run)
         })
     }
 
@@ -75,11 +75,30 @@ impl Args {
             std::env::var("SERVICE_RESULT").map_or(String::new(), |result| format!(" (service result: {result})"));
         let gate = gate_page::shut(&config.page, &format!("it was killed, or said nothing of its end{how}"));
         if config.clockbound.enabled {
-            clockbound::shut(&config.clockbound.path, &config.root)
-                .map_err(|e| Error::caused(Exit::StillShut, "ClockBound's clients were not told", e))?;
+            clockbound::shut(&config.clockbound.path, &config.root).map_err(|e| {
+                Error::caused(
+                    Exit::StillShut,
+                    "ClockBound's clients were not told; `systemctl restart clockgate` tells them",
+                    e,
+                )
+            })?;
         }
-        gate.map(|()| Exit::Ok).map_err(|e| Error::caused(Exit::StillShut, "the gate was not shut", e))
+        gate.map(|()| Exit::Ok).map_err(|e| {
+            Error::caused(Exit::StillShut, "the gate was not shut; `systemctl restart clockgate` shuts it", e)
+        })
     }
+}
+
+fn cannot_run(error: agent::Error) -> Error {
+    let mut cause = std::error::Error::source(&error);
+    while let Some(next) = cause {
+        if next.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
+            let root = "the agent runs as root (`sudo systemctl start clockgate`), or below a --root of its own";
+            return Error::caused(Exit::NotPermitted, root, error);
+        }
+        cause = next.source();
+    }
+    Error::caused(Exit::NoAgent, "the agent cannot run", error)
 }
 
 /// Reads the configuration again on every HUP.

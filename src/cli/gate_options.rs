@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::Error;
-use crate::cli::servers::of_the_environment;
+use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::exit::Exit;
-use crate::page;
+use crate::page::{self, Page};
 use crate::reference::ServerName;
 use crate::waiter::{NoAgent, OnTimeout, Options, Refusal};
 
@@ -26,7 +26,7 @@ pub struct GateOptions {
     require_proof: bool,
 
     /// The folder of the gate page
-    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY)]
+    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = super::absolute)]
     page: PathBuf,
 
     /// What to do without a gate page [default: measure if servers are configured, else kernel]
@@ -61,6 +61,12 @@ impl GateOptions {
     /// The environment names a server that is none.
     pub fn options(&self) -> Result<Options, Error> {
         let servers = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
+        if self.no_agent == Some(NoAgent::Measure) && servers.is_empty() && Page::open(&self.page).is_err() {
+            let nobody = format!(
+                "there is no agent, and `--no-agent measure` has nobody to ask: name servers with --server or {ENVIRONMENT}"
+            );
+            return Err(Error::new(Exit::Usage, nobody));
+        }
         let unnamed = if servers.is_empty() { NoAgent::Kernel } else { NoAgent::Measure };
         Ok(Options {
             directory: self.page.clone(),
@@ -76,16 +82,12 @@ impl GateOptions {
 
 /// A refusal as a command ends with it.
 pub fn refused(refusal: Refusal) -> Error {
-    let (exit, advice) = match &refusal {
-        Refusal::StillShut { .. } => (Exit::StillShut, "; `clockgate status` and the agent's log say more"),
-        // There is nobody whom `status` could ask.
-        Refusal::StillUnproven { .. } => (Exit::StillShut, ""),
-        Refusal::NoAgent { .. } | Refusal::Page(_) => (Exit::NoAgent, ""),
-    };
-    let message = format!("{refusal}{advice}");
+    let message = refusal.to_string();
     match refusal {
-        Refusal::StillShut { .. } | Refusal::StillUnproven { .. } => Error::new(exit, message),
-        Refusal::NoAgent { source, .. } => Error::caused(exit, message, source),
-        Refusal::Page(source) => Error::caused(exit, message, source),
+        Refusal::StillShut { .. } | Refusal::OpenUnproven { .. } => Error::still_shut(message, super::ASK_STATUS),
+        // There is nobody whom `status` could ask.
+        Refusal::StillUnproven { .. } => Error::still_shut(message, super::ASK_OTHERS),
+        Refusal::NoAgent { source, .. } => Error::caused(Exit::NoAgent, message, source),
+        Refusal::Page(source) => Error::caused(Exit::NoAgent, message, source),
     }
 }

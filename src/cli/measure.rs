@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::cli::{Error, print, runtime};
 use crate::correction::{Corrector, DaemonSources};
-use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading};
+use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, bound_in_words};
 use crate::exit::Exit;
 use crate::reference::{Question, References, Server, ServerName, defaults};
 use crate::sys::adjtimex::{self, KernelClock};
@@ -19,6 +19,9 @@ use crate::sys::step::SystemClock;
 
 /// The version of what `--json` prints; raised when a field changes its meaning or goes.
 const JSON_VERSION: u32 = 1;
+
+/// What to do then.
+const NOBODY: &str = "is there a network, and is UDP port 123 open? `--server HOST` asks another";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -60,10 +63,12 @@ impl Args {
         let measurement = references.measure(Question { hardware: Some("/".into()), ..timeout.into() });
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
         let agreement = measurement.agreement(&config.policy, boottime());
-        let report = Report { asked, measurement, claim, agreement, drift_ppm, kernel: adjtimex::read().ok() };
+        let threshold = config.policy.threshold;
+        let report =
+            Report { asked, measurement, claim, agreement, drift_ppm, threshold, kernel: adjtimex::read().ok() };
         print(&if self.json { format!("{:#}\n", report.json()) } else { report.table() })?;
         if report.measurement.readings.is_empty() {
-            return Err(Error::new(Exit::StillShut, "no reference answered"));
+            return Err(Error::still_shut("no reference answered", NOBODY));
         }
         Ok(Exit::Ok)
     }
@@ -91,6 +96,7 @@ struct Report {
     claim: Option<Reading>,
     agreement: Result<Agreement, Disagreement>,
     drift_ppm: u32,
+    threshold: Duration,
     kernel: Option<KernelClock>,
 }
 
@@ -118,6 +124,9 @@ impl Report {
         if let Some(kernel) = &self.kernel {
             line(&mut text, &format!("the kernel's own claim: {}", kernel_in_words(kernel)));
         }
+        if let Some(verdict) = self.verdict() {
+            line(&mut text, &verdict);
+        }
         text
     }
 
@@ -136,6 +145,26 @@ impl Report {
             reading.delay.map_or_else(|| "-".to_owned(), seconds),
             if reading.authenticated { "yes" } else { "no" }.to_owned(),
         ]
+    }
+
+    /// All of it in one sentence; none where nobody answered.
+    fn verdict(&self) -> Option<String> {
+        let agreement = match &self.agreement {
+            Ok(agreement) => agreement,
+            Err(_) if self.measurement.readings.is_empty() => return None,
+            Err(why) => return Some(format!("nobody knows whether your clock is right: {why}")),
+        };
+        let bound = bound_in_words(agreement.bound());
+        Some(if agreement.bound() <= self.threshold {
+            format!("your clock is right: wrong by at most {bound}")
+        } else if agreement.agrees_with_the_clock() {
+            format!(
+                "your clock may be right: wrong by at most {bound}, which is more than the threshold, {}",
+                bound_in_words(self.threshold)
+            )
+        } else {
+            format!("your clock is {}; `sudo clockgate sync` sets it right", agreement.offset.in_words())
+        })
     }
 
     fn agreement_in_words(&self) -> String {
@@ -169,6 +198,7 @@ impl Report {
             "failures": failures,
             "agreement": self.agreement.as_ref().ok().map(agreement_json),
             "disagreement": self.agreement.as_ref().err().map(ToString::to_string),
+            "verdict": self.verdict(),
             "kernel": self.kernel.as_ref().map(kernel_json),
         })
     }

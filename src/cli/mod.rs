@@ -1,7 +1,7 @@
 //! The command line: one file a verb.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -31,7 +31,7 @@ mod wait;
 
 /// Keeps workloads waiting until the host's clock can be trusted.
 #[derive(Debug, Parser)]
-#[command(name = "clockgate", version, max_term_width = 120)]
+#[command(name = "clockgate", version, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -86,6 +86,11 @@ impl Error {
         Self { exit, message: message.into(), source: None }
     }
 
+    /// The gate is not open, or the clock not proven; and what to do about it.
+    pub fn still_shut(what: impl std::fmt::Display, help: &str) -> Self {
+        Self::new(Exit::StillShut, format!("{what}; {help}"))
+    }
+
     /// An error with its cause, which is printed after it.
     pub fn caused(
         exit: Exit,
@@ -104,6 +109,33 @@ fn print(text: &str) -> Result<(), Error> {
 /// Prints a line about what a verb did. Whether it can be read changes nothing about that, nor about the exit code.
 fn tell(line: impl fmt::Display) {
     let _ = output::print(&format!("{line}\n"));
+}
+
+/// What to do where the agent has not opened its gate.
+const ASK_STATUS: &str = "`clockgate status` says why, `journalctl -u clockgate` more";
+
+/// What to do where references were asked in vain.
+const ASK_OTHERS: &str = "`clockgate measure` shows what each says (NTP is UDP port 123), `--server HOST` or `servers` in the configuration names others";
+
+/// A command line that clap refused, as it is printed: with a word on what is forgotten most.
+pub fn refused_line(error: &clap::Error) -> String {
+    let mut text = error.render().to_string();
+    let mut line = std::env::args_os().skip(1);
+    let is_run = line.next().is_some_and(|verb| verb == "run");
+    if is_run && error.use_stderr() && line.all(|word| word != "--") {
+        text.push_str("\nThe command comes after `--`: clockgate run -- CMD\n");
+    }
+    text
+}
+
+/// A folder that means the same wherever it is read.
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err("a path from the root is wanted, such as /run/clockgate/public".to_owned())
+    }
 }
 
 /// The configuration below `root`.
@@ -162,7 +194,7 @@ mod tests {
         let mut listed = Cli::command();
         for verb in listed.get_subcommands_mut() {
             let told = verb.get_about().map(ToString::to_string).unwrap_or_default();
-            let help = verb.render_help().to_string();
+            let help = verb.clone().term_width(0).render_help().to_string();
             assert!(!told.is_empty() && help.starts_with(&told), "{}: {help}", verb.get_name());
         }
     }

@@ -64,7 +64,7 @@ impl Args {
             tell(sentence(&outcome));
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
-        Ok(if waited_in_vain { Exit::StillShut } else { Exit::Ok })
+        if waited_in_vain { Err(Error::still_shut("the clock is not proven", super::ASK_STATUS)) } else { Ok(Exit::Ok) }
     }
 }
 
@@ -100,7 +100,8 @@ impl From<client::Error> for Error {
             client::Error::NoAgent { .. } | client::Error::Stuck { .. } => Exit::NoAgent,
             client::Error::Refused(_) => Exit::Usage,
             client::Error::NotPermitted(_) => Exit::NotPermitted,
-            client::Error::StillShut(_) | client::Error::TooOften(_) => Exit::StillShut,
+            client::Error::StillShut(_) => return Self::still_shut(text, super::ASK_STATUS),
+            client::Error::TooOften(_) => Exit::StillShut,
         };
         Self::new(exit, text)
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::{Error, print};
-use crate::decision::{Boottime, Gate, Offset, nanos_u64};
+use crate::decision::{Boottime, Gate, Offset, bound_in_words, nanos_u64};
 use crate::exit::Exit;
 use crate::page::{self, Agent, Page, View};
 use crate::sys::nap;
@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder of the gate page
-    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY)]
+    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = super::absolute)]
     page: PathBuf,
 
     /// Print JSON
@@ -119,8 +119,9 @@ fn text(view: &View, held: &[Waiting], frozen: &Frozen) -> String {
     }
     if let (Some(offset), Some(bound)) = (view.offset, view.bound_now.map(nanos_u64)) {
         let age = now.since(view.as_of).as_secs();
-        lines.push(("Offset", format!("{offset} ({age} s ago; positive: our clock is behind)")));
-        lines.push(("Bound", format!("{:.3} ms now, threshold {} ms", bound as f64 / 1e6, view.threshold.as_millis())));
+        lines.push(("Offset", format!("{offset}: the clock was {} {age} s ago", offset.in_words())));
+        let [bound, threshold] = [Duration::from_nanos(bound), view.threshold].map(bound_in_words);
+        lines.push(("Bound", format!("{bound} now, threshold {threshold}")));
     }
     if view.gate == Gate::Proven {
         lines.push(("Proven", format!("for {} s more", view.valid_until.since(now).as_secs())));

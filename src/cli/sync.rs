@@ -9,7 +9,7 @@ use crate::agent::{self, Goal, Outcome};
 use crate::cli::servers::of_the_environment;
 use crate::cli::{Error, tell};
 use crate::config::Config;
-use crate::decision::{Failure, Gate, Offset, Plan, nanos_u64, plan};
+use crate::decision::{Failure, Gate, Offset, Plan, bound_in_words, nanos_u64, plan};
 use crate::exit::Exit;
 use crate::publish::bus::client::Client;
 use crate::publish::known::Known;
@@ -74,7 +74,7 @@ impl Args {
     fn dry(&self, config: &Config) -> Result<Exit, Error> {
         let measurement = super::runtime()?.block_on(agent::measure(config));
         let agreed = measurement.agreement(&config.policy, boottime());
-        let agreement = agreed.map_err(|why| in_vain(why.to_string(), &measurement.failures))?;
+        let agreement = agreed.map_err(|why| self.in_vain(&why.to_string(), &measurement.failures))?;
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
         let known = Known::beside(&config.page).read();
         let (verdict, exit) = match plan(&agreement, drift_ppm, &known, &clocks(), &config.policy) {
@@ -88,7 +88,11 @@ impl Args {
             let offset = agreement.offset.as_nanos();
             tell(json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict }));
         } else {
-            tell(format!("offset {}, at most {:.3} ms wrong: {verdict}", agreement.offset, millis(agreement.bound())));
+            tell(format!(
+                "the clock is {}, at most {} wrong: {verdict}",
+                agreement.offset.in_words(),
+                bound_in_words(agreement.bound())
+            ));
         }
         Ok(exit)
     }
@@ -104,7 +108,7 @@ impl Args {
         } else {
             tell(format!("the agent: {}", super::notify::sentence(&outcome)));
         }
-        Ok(if is_done { Exit::Ok } else { Exit::StillShut })
+        if is_done { Ok(Exit::Ok) } else { Err(Error::still_shut("the clock is not proven", super::ASK_STATUS)) }
     }
 
     fn alone(&self, config: &Config) -> Result<Exit, Error> {
@@ -113,14 +117,15 @@ impl Args {
             .map_err(|e| Error::caused(Exit::Bug, "the walk broke off", e))?;
         let Outcome { end, trouble, steps, not_permitted, failures } = &outcome;
         if let Some(why) = not_permitted {
-            return Err(Error::new(Exit::NotPermitted, why.clone()));
+            self.say_failed(why, failures);
+            return Err(Error::new(Exit::NotPermitted, format!("{why}; run it as root")));
         }
         if self.reckoned && end.gate == Gate::Unproven {
             self.say_reckoned(steps);
             return Ok(Exit::Ok);
         }
         let (Gate::Proven, Some(offset), Some(bound)) = (end.gate, end.offset, end.bound) else {
-            return Err(in_vain(trouble.clone(), failures));
+            return Err(self.in_vain(trouble, failures));
         };
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
@@ -130,7 +135,12 @@ impl Args {
             );
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
-            tell(format!("{}proven: offset {offset}, at most {:.3} ms wrong", stepped.concat(), millis(bound)));
+            tell(format!(
+                "{}proven: the clock is {}, at most {} wrong",
+                stepped.concat(),
+                offset.in_words(),
+                bound_in_words(bound)
+            ));
         }
         Ok(Exit::Ok)
     }
@@ -146,14 +156,21 @@ impl Args {
             tell(format!("{}set by dead reckoning, not proven", stepped.concat()));
         }
     }
-}
 
-/// The clock is not proven; who did not answer is named.
-fn in_vain(why: String, failures: &[Failure]) -> Error {
-    let each: Vec<String> = failures.iter().map(|Failure { source, why, .. }| format!("\n  {source}: {why}")).collect();
-    Error::new(Exit::StillShut, format!("the clock is not proven: {why}{}", each.concat()))
-}
+    /// The clock is not proven; who did not answer is named.
+    fn in_vain(&self, why: &str, failures: &[Failure]) -> Error {
+        self.say_failed(why, failures);
+        let each: Vec<String> =
+            failures.iter().map(|Failure { source, why, .. }| format!("\n  {source}: {why}")).collect();
+        Error::still_shut(format!("the clock is not proven: {why}{}", each.concat()), super::ASK_OTHERS)
+    }
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+    /// Whoever asked for JSON gets it, whatever came of it.
+    fn say_failed(&self, why: &str, failures: &[Failure]) {
+        if self.json {
+            let each = failures.iter().map(|Failure { source, why, .. }| json!({ "source": source, "why": why }));
+            let failures: Vec<_> = each.collect();
+            tell(json!({ "version": 1, "proven": false, "why": why, "failures": failures }));
+        }
+    }
 }

@@ -55,7 +55,14 @@ impl Args {
         }
         match outcome {
             Ok(_) => Ok(Exit::Ok),
-            Err(error) => Err(Error::caused(code(&error), "not everything was thawed", error)),
+            Err(error) => {
+                let help = if code(&error) == Exit::NotPermitted {
+                    "run it as root"
+                } else {
+                    "run it again, or write 0 to the `cgroup.freeze` of what is named"
+                };
+                Err(Error::caused(code(&error), format!("not everything was thawed; {help}"), error))
+            }
         }
     }
 

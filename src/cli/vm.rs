@@ -103,7 +103,13 @@ impl Notify {
             tell(sentence(&outcome));
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
-        Ok(if waited_in_vain { Exit::StillShut } else { Exit::Ok })
+        if waited_in_vain {
+            return Err(Error::still_shut(
+                "the guest's clock is not proven",
+                "`clockgate status` in the guest says why",
+            ));
+        }
+        Ok(Exit::Ok)
     }
 
     /// Connects to the guest's agent. A guest that is only just being restored answers a little later.

@@ -14,6 +14,8 @@ use super::Fault;
 
 /// Above the usual size by far; a log or a device by mistake is not read into memory.
 const SIZE_MAX: u64 = 1 << 20;
+/// What the file might be called as well, the manual page's name before all.
+const MISTAKEN: [&str; 4] = ["clockgate.yaml", "clockgate.yml", "clockgate.conf", "config.yml"];
 /// The stronger first.
 const FOLDERS: [&str; 3] = ["etc/clockgate", "run/clockgate", "usr/lib/clockgate"];
 
@@ -21,6 +23,11 @@ const FOLDERS: [&str; 3] = ["etc/clockgate", "run/clockgate", "usr/lib/clockgate
 pub fn find(root: &Path) -> (Vec<PathBuf>, Vec<Fault>) {
     let mut faults = vec![];
     let main = FOLDERS.iter().map(|folder| root.join(folder).join("config.yaml")).find(|file| exists(file));
+    for folder in FOLDERS.map(|folder| root.join(folder)) {
+        for name in MISTAKEN.iter().map(|name| folder.join(name)).filter(|file| exists(file)) {
+            faults.push(fault(name, "is not read: the configuration is config.yaml in this folder"));
+        }
+    }
     let mut dropins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for folder in FOLDERS.map(|folder| root.join(folder).join("config.d")) {
         match names(&folder) {
@@ -29,7 +36,9 @@ pub fn find(root: &Path) -> (Vec<PathBuf>, Vec<Fault>) {
                     let file = folder.join(&name);
                     match file.extension().and_then(|e| e.to_str()) {
                         Some("yaml") => drop(dropins.entry(name).or_insert(file)),
-                        Some("yml") => faults.push(fault(file, "is not read: its name has to end in .yaml")),
+                        Some("yml" | "conf" | "json" | "toml") => {
+                            faults.push(fault(file, "is not read: its name has to end in .yaml"))
+                        }
                         _ => {}
                     }
                 }

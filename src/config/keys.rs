@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::place::Place;
 use super::raw::{Node, Value};
 use super::{Config, Fault, Loaded, Origin};
+use crate::reference::ServerName;
 
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
@@ -252,6 +253,20 @@ pub(super) fn check_together(loaded: &Loaded, faults: &mut Vec<Fault>) {
             line: origin.map(|o| o.line),
             key: Some(key.to_owned()),
             what: format!("{lesser} is {less} and may not exceed {greater}, which is {more}"),
+        });
+    }
+    let (wanted, named) = (loaded.config.policy.min_references, &loaded.config.servers);
+    // A clock of the hypervisor's may be one more, and a pool is as many as answer.
+    let is_enough = named.is_empty() || wanted <= named.len() + 1 || named.iter().any(ServerName::is_pool);
+    if let Some(origin) = loaded.origins.get("min-references").filter(|_| !is_enough) {
+        faults.push(Fault {
+            file: origin.file.clone(),
+            line: Some(origin.line),
+            key: Some("min-references".to_owned()),
+            what: format!(
+                "{wanted} are wanted and servers names {}: no exchange could ever have enough answers",
+                named.len()
+            ),
         });
     }
 }

@@ -8,7 +8,7 @@ use super::evidence::Evidence;
 use super::policy::Policy;
 use super::reading::Leap;
 use super::reckoning::zone_shift;
-use super::time::{Clocks, Offset, Realtime, drift, forward};
+use super::time::{Clocks, Offset, Realtime, drift, forward, size_in_words};
 
 /// How far the offset that a step undoes may lie from what dead reckoning expects.
 pub(super) const RECKONING_SLACK: Duration = Duration::from_secs(1);
@@ -16,11 +16,15 @@ pub(super) const RECKONING_SLACK: Duration = Duration::from_secs(1);
 const LEAP_MARGIN_SECS: i64 = 2;
 const SECS_PER_DAY: i64 = 86_400;
 
+/// What allows a change that one reference alone may not ask for. All of it has to fit into the page ([`crate::page::WHY_LEN`]).
+const TWO_ARE_BELIEVED: &str =
+    "a second in `servers` that agrees is believed; without an agent: `sudo clockgate sync --server A --server B`";
+
 /// Why what the references say is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The references name a time before this program was written.
-    #[error("the references say that it is {}, before the release of this program", .0.minute())]
+    #[error("the references say that it is {}, before the release of this program: they are wrong, and `clockgate measure` names them", .0.minute())]
     BelowRelease(Realtime),
     /// One reference names a time before that of a file.
     #[error(
@@ -36,12 +40,14 @@ pub enum Refusal {
         floor: Realtime,
     },
     /// A leap second is flagged and near.
-    #[error("a leap second is flagged for the end of this day; no step within {LEAP_MARGIN_SECS} s of it")]
+    #[error(
+        "a leap second is flagged for the end of this day; no step within {LEAP_MARGIN_SECS} s of it, and it is tried again after that"
+    )]
     LeapSecond,
     /// One reference alone may not take the clock back so far.
     #[error(
-        "one reference alone says that the clock has to go back by {}, max-step.backward is {} ms; \
-         a second one that agrees, or `clockgate sync --server` with two, is believed", change.size_in_words(), limit.as_millis()
+        "one reference alone says that the clock has to go back by {}, and max-step.backward allows {}; {TWO_ARE_BELIEVED}",
+        change.size_in_words(), size_in_words(*limit)
     )]
     Backward {
         /// The change since the last supported proof.
@@ -51,8 +57,8 @@ pub enum Refusal {
     },
     /// One reference alone may not take the clock forward so far.
     #[error(
-        "one reference alone says that the clock has to go forward by {}, and what is known explains {} s; \
-         a second one that agrees, or `clockgate sync --server` with two, is believed", change.size_in_words(), limit.as_secs()
+        "one reference alone says that the clock has to go forward by {}, and what is known explains {}; {TWO_ARE_BELIEVED}",
+        change.size_in_words(), size_in_words(*limit)
     )]
     Forward {
         /// The change since the last supported proof.
@@ -63,7 +69,7 @@ pub enum Refusal {
     /// Clock and reference agree, and the machine may have stood still unseen for as long as that.
     #[error(
         "the clock went forward by {} since the last proof and one reference agrees with it; nothing else says that this \
-         machine was paused for so long", .0.size_in_words()
+         machine was paused for so long: a second reference in `servers` would prove it", .0.size_in_words()
     )]
     Unwitnessed(Offset),
 }
@@ -196,6 +202,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     const NOON: i64 = 1_800_014_400;
+
+    #[test]
+    fn a_refusal_fits_into_the_page_whole_with_what_to_do_at_its_end() {
+        let (change, limit) = (Offset::from_secs(86_400 * 3650 + 86_399), Duration::from_secs(86_399));
+        for refusal in
+            [Refusal::Backward { change, limit }, Refusal::Forward { change, limit }, Refusal::Unwitnessed(change)]
+        {
+            let why = format!("opened without a proof: {refusal}");
+            assert!(why.len() < 256, "{} bytes: {why}", why.len());
+        }
+    }
 
     fn now() -> Clocks {
         Clocks {

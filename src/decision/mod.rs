@@ -31,4 +31,7 @@ pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Wa
 pub use reckoning::{Reckoned, Reckoning};
 pub use snapshot::{Gate, Snapshot};
 pub use state::{Class, State, Trouble};
-pub use time::{Awake, Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, drift, forward, nanos_u64};
+pub use time::{
+    Awake, Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, bound_in_words, drift, forward, nanos_u64,
+    size_in_words,
+};

@@ -159,6 +159,27 @@ impl Sub for Realtime {
     }
 }
 
+/// A length of time in the units that people use: `1 h 0 min 12 s`, `3 d 4 h`, `12.5 s`, `340 ms`.
+#[must_use]
+pub fn size_in_words(size: Duration) -> String {
+    let (secs, millis) = (size.as_secs(), size.subsec_millis());
+    let (days, hours, minutes) = (secs / 86_400, secs % 86_400 / 3600, secs % 3600 / 60);
+    match secs {
+        0 if millis == 0 => format!("{} us", size.as_micros()),
+        0 => format!("{millis} ms"),
+        1..60 => format!("{secs}.{} s", millis / 100),
+        60..3600 => format!("{minutes} min {} s", secs % 60),
+        3600..86_400 => format!("{hours} h {minutes} min {} s", secs % 60),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// A bound in the units that people use, to the microsecond where it is small: `1.320 ms`, `59 min 59 s`.
+#[must_use]
+pub fn bound_in_words(bound: Duration) -> String {
+    if bound < Duration::from_secs(1) { format!("{:.3} ms", bound.as_secs_f64() * 1e3) } else { size_in_words(bound) }
+}
+
 /// Reference minus local, nanoseconds: positive means that our clock is behind and has to go forward.
 ///
 /// The sign of RFC 5905 section 8; chrony reports the reverse in places, which is turned in `crate::chrony` alone.
@@ -196,17 +217,7 @@ impl Offset {
     /// Its size in the units that people use: `1 h 0 min 12 s`, `3 d 4 h`, `12.5 s`, `340 ms`.
     #[must_use]
     pub fn size_in_words(self) -> String {
-        let size = self.abs();
-        let (secs, millis) = (size.as_secs(), size.subsec_millis());
-        let (days, hours, minutes) = (secs / 86_400, secs % 86_400 / 3600, secs % 3600 / 60);
-        match secs {
-            0 if millis == 0 => format!("{} us", size.as_micros()),
-            0 => format!("{millis} ms"),
-            1..60 => format!("{secs}.{} s", millis / 100),
-            60..3600 => format!("{minutes} min {} s", secs % 60),
-            3600..86_400 => format!("{hours} h {minutes} min {} s", secs % 60),
-            _ => format!("{days} d {hours} h"),
-        }
+        size_in_words(self.abs())
     }
 
     /// What it says of our clock, for people: `1 h 0 min 12 s behind`.

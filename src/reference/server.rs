@@ -29,9 +29,8 @@ impl Server {
 }
 
 impl From<ServerName> for Server {
-    /// Every name below pool.ntp.org stands for other machines at each look-up.
     fn from(name: ServerName) -> Self {
-        let is_pool = name.host().ends_with(".pool.ntp.org") || name.host() == "pool.ntp.org";
+        let is_pool = name.is_pool();
         Self { name, addresses: vec![], is_pool }
     }
 }

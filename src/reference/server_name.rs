@@ -23,6 +23,12 @@ impl ServerName {
         Self { host: address.to_string(), port }
     }
 
+    /// Whether it stands for other machines at each look-up, as every name below pool.ntp.org does.
+    #[must_use]
+    pub fn is_pool(&self) -> bool {
+        self.host().ends_with(".pool.ntp.org") || self.host() == "pool.ntp.org"
+    }
+
     /// The name or address, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Ground, NoAgent, Options, millis};
-use crate::decision::{Agreement, Boottime, Failure, Measurement, Policy};
+use super::{Ground, NoAgent, Options};
+use crate::decision::{Agreement, Boottime, Failure, Measurement, Policy, bound_in_words};
 use crate::reference::References;
 use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::boottime;
@@ -101,8 +101,8 @@ fn judge(measurement: &Measurement, threshold: Duration) -> Result<(Agreement, S
             if agreement.bound() <= threshold {
                 return Ok((agreement, source));
             }
-            let (offset, distance) = (agreement.offset, millis(agreement.root_distance));
-            Err(format!("{source} says that the clock is off by {offset} ±{distance:.3} ms"))
+            let (offset, distance) = (agreement.offset.in_words(), bound_in_words(agreement.root_distance));
+            Err(format!("{source} says that the clock is {offset}, ±{distance}"))
         }
         Err(why) => {
             let each = measurement.failures.iter().map(|Failure { source, why, .. }| format!("{source}: {why}"));
@@ -117,7 +117,7 @@ fn confirmed(first: &Agreement, second: &Agreement) -> Result<(), String> {
     if apart <= first.root_distance + second.root_distance {
         return Ok(());
     }
-    Err(format!("the clock moved by {:.3} ms between two exchanges", millis(apart)))
+    Err(format!("the clock moved by {} between two exchanges", bound_in_words(apart)))
 }
 
 fn supporters(measurement: &Measurement, agreement: &Agreement) -> String {
@@ -133,7 +133,7 @@ fn on_the_kernels_word(clock: &KernelClock, threshold: Duration) -> Result<Groun
         return Ok(Ground::Kernel { max_error, unsynchronised });
     }
     let flag = if unsynchronised { " and is not synchronised" } else { "" };
-    Err(format!("the kernel says that its clock may be {:.3} ms wrong{flag}", millis(max_error)))
+    Err(format!("the kernel says that its clock may be {} wrong{flag}", bound_in_words(max_error)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub mod run;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::decision::{Boottime, Gate, Offset};
+use crate::decision::{Boottime, Gate, Offset, bound_in_words};
 use crate::page::{self, View};
 use crate::reference::ServerName;
 use crate::sys::clock::boottime;
@@ -114,6 +114,14 @@ pub enum Refusal {
         /// Why it was not.
         why: String,
     },
+    /// The gate is open, and not as the caller wants it.
+    #[error("after {} s the gate is open without a proof, which --require-proof does not take: {why}", waited.as_secs())]
+    OpenUnproven {
+        /// How long we waited.
+        waited: Duration,
+        /// Why there is no proof.
+        why: String,
+    },
     /// There is no agent, and the caller wants one.
     #[error("{why}")]
     NoAgent {
@@ -136,11 +144,9 @@ pub fn wait(options: &Options, progress: &mut Progress) -> Result<Ground, Refusa
     let outcome = wait_patiently(options, &patience, progress);
     progress.end();
     match outcome {
-        Err(Refusal::StillShut { why, .. } | Refusal::StillUnproven { why, .. })
-            if options.on_timeout == OnTimeout::Open =>
-        {
-            Ok(Ground::TimedOut { why })
-        }
+        Err(
+            Refusal::StillShut { why, .. } | Refusal::StillUnproven { why, .. } | Refusal::OpenUnproven { why, .. },
+        ) if options.on_timeout == OnTimeout::Open => Ok(Ground::TimedOut { why }),
         outcome => outcome,
     }
 }
@@ -172,6 +178,10 @@ fn wait_patiently(options: &Options, patience: &Patience, progress: &mut Progres
         if patience.is_over(now) {
             let waited = now.since(patience.since);
             return Err(match sight {
+                Sight::Gate(view) if view.gate == Gate::Unproven => Refusal::OpenUnproven { waited, why: view.why },
+                Sight::Gate(view) if view.why.is_empty() => {
+                    Refusal::StillShut { waited, why: "the agent gives no reason".to_owned() }
+                }
                 Sight::Gate(view) => Refusal::StillShut { waited, why: view.why },
                 Sight::NoAgent(_) => Refusal::StillUnproven { waited, why: line.why },
             });
@@ -207,23 +217,23 @@ impl std::fmt::Display for Ground {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Proven(view) => {
-                write!(f, "the clock is proven right to ±{:.3} ms", millis(view.bound.unwrap_or_default()))
+                write!(f, "the clock is proven right to ±{}", bound_in_words(view.bound.unwrap_or_default()))
             }
             Self::Unproven(view) => write!(f, "the gate is open without a proof: {}", view.why),
             Self::Measured { source, offset, bound } => {
-                write!(f, "no agent; {source} says that the clock is off by {offset}, at most {:.3} ms", millis(*bound))
+                write!(
+                    f,
+                    "no agent; {source} says that the clock is off by {offset}, at most {}",
+                    bound_in_words(*bound)
+                )
             }
             Self::Kernel { max_error, unsynchronised } => {
                 let flag = if *unsynchronised { " (its maximum error; STA_UNSYNC is set)" } else { "" };
-                let bound = millis(*max_error);
-                write!(f, "no agent; unproven: the kernel says that its clock is at most {bound:.3} ms wrong{flag}")
+                let bound = bound_in_words(*max_error);
+                write!(f, "no agent; unproven: the kernel says that its clock is at most {bound} wrong{flag}")
             }
             Self::NoAgent => f.write_str("no agent; nobody vouches for the clock"),
             Self::TimedOut { why } => write!(f, "the deadline came while the gate was shut: {why}"),
         }
     }
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
 }

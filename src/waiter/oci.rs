@@ -153,8 +153,9 @@ impl Held for Start<'_> {
 
     fn waits(&mut self, waited: Duration, why: &str) {
         if self.told.is_none_or(|told| waited >= told + REMIND_EVERY) {
+            let so_far = if self.told.is_some() { format!(" for {} s", waited.as_secs()) } else { String::new() };
             self.told = Some(waited);
-            self.log(Grave::Info, &format!("held for {} s: {why}", waited.as_secs()));
+            self.log(Grave::Info, &format!("held{so_far}: {why}"));
         }
     }
 }

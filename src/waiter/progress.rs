@@ -3,13 +3,13 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::decision::{Boottime, Gate};
+use crate::decision::{Boottime, Gate, bound_in_words};
 use crate::page::View;
 use crate::sys::clock::boottime;
 use crate::sys::output::say;
 use crate::sys::signals;
 
-use super::{Patience, millis};
+use super::Patience;
 
 const LIVE_EVERY: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ impl Line {
             shut_ms: (view.word == Gate::Shut as u32).then(|| whole_millis(view.now.since(view.since))),
             offset_ns: view.offset.map(crate::decision::Offset::as_nanos),
             bound_ns: view.bound.map(crate::decision::nanos_u64),
-            ..Self::alone("gate", view.why.clone(), patience, now)
+            ..Self::alone(if view.gate == Gate::Unproven { "proof" } else { "gate" }, view.why.clone(), patience, now)
         }
     }
 
@@ -90,8 +90,8 @@ impl std::fmt::Display for Line {
             write!(f, "; shut for {} s", shut / 1000)?;
         }
         if let (Some(offset), Some(bound)) = (self.offset_ns, self.bound_ns) {
-            let offset = crate::decision::Offset::from_nanos(offset);
-            write!(f, "; last offset {offset}, bound {:.3} ms", millis(Duration::from_nanos(bound)))?;
+            let offset = crate::decision::Offset::from_nanos(offset).in_words();
+            write!(f, "; last seen {offset}, wrong by at most {}", bound_in_words(Duration::from_nanos(bound)))?;
         }
         match self.left_ms {
             Some(left) => write!(f, "; {} s left", left.div_ceil(1000)),

@@ -42,7 +42,7 @@ fn docker(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     wrapper.publish(&shut())?;
     dockerd.spawn()?;
     // Both at once, and nobody else; and until then dockerd answers nobody.
-    wrapper.wait_until_said(2, "held for 0 s: the gate is shut: resume: measuring")?;
+    wrapper.wait_until_said(2, "held: the gate is shut: resume: measuring")?;
     for name in ["(always)", "(unless-stopped)"] {
         assert!(wrapper.said().contains(name), "{name}: {}", wrapper.said());
     }
@@ -78,7 +78,7 @@ fn run_ending(world: &World, wrapper: &Wrapper, runtime: &str, policy: &str) -> 
     run(world, runtime, policy, runtime, "echo tick; sleep 1; exit 1")?;
     until("it was started again", SOON, || ticks(world, runtime, runtime) >= 2)?;
     wrapper.publish(&shut())?;
-    wrapper.wait_until_said(1, "held for 0 s")
+    wrapper.wait_until_said(1, "held: ")
 }
 
 fn ticks(world: &World, runtime: &str, name: &str) -> usize {
@@ -115,7 +115,7 @@ fn podman(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     done(&mut podman(&["stop", "--time", "5", &name]))?;
     wrapper.publish(&shut())?;
     let mut start = Waiting::spawn(&mut podman(&command.split(' ').collect::<Vec<_>>()))?;
-    wrapper.wait_until_said(2, "held for 0 s")?;
+    wrapper.wait_until_said(2, "held: ")?;
     start.is_held()?;
     wrapper.publish(&proven())?;
     let output = start.end()?;

@@ -24,7 +24,7 @@ fn two_services(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
         |args: &[&str]| world.docker(&[&["compose", "--file", &file, "--project-name", runtime], args].concat());
     wrapper.publish(&shut())?;
     let mut up = Waiting::spawn(&mut compose(&["up", "--detach"]))?;
-    wrapper.wait_until_said(2, "held for 0 s: the gate is shut: resume: measuring")?;
+    wrapper.wait_until_said(2, "held: the gate is shut: resume: measuring")?;
     for service in ["web", "db"] {
         assert!(wrapper.said().contains(&format!("({runtime}-{service}-1)")), "{}", wrapper.said());
     }

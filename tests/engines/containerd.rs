@@ -31,7 +31,7 @@ fn hold(world: &World, wrapper: &Wrapper, id: &str) -> Done {
     wrapper.publish(&shut())?;
     let mut run = Waiting::spawn(&mut run(world, wrapper, id, &[]))?;
     wrapper.wait_until_said(1, "kubernetes: container ")?;
-    wrapper.wait_until_said(1, "held for 0 s: the gate is shut: resume: measuring")?;
+    wrapper.wait_until_said(1, "held: the gate is shut: resume: measuring")?;
     run.is_held()?;
     wrapper.publish(&proven())?;
     let output = run.end()?;

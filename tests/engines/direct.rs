@@ -86,7 +86,7 @@ fn dead_agent(folder: &Path, wrapper: &Wrapper) -> Done {
     runtime(folder)?;
     let mut command = Command::new(&wrapper.program);
     let mut create = Waiting::spawn(command.args(["create", "x"]).stdin(std::process::Stdio::null()))?;
-    wrapper.wait_until_said(1, "held for 0 s")?;
+    wrapper.wait_until_said(1, "held: ")?;
     create.is_held()?;
     wrapper.lose_agent()?;
     let output = create.end()?;

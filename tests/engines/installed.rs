@@ -33,10 +33,10 @@ fn held_and_let_go(gate: &Wrapper, run: &mut std::process::Command) -> Done {
 
 /// What it says in the end.
 fn held(gate: &Wrapper, run: &mut std::process::Command) -> Result<String, Failed> {
-    let times = gate.said().matches("held for 0 s").count() + 1;
+    let times = gate.said().matches("held: ").count() + 1;
     gate.publish(&shut())?;
     let mut run = Waiting::spawn(run)?;
-    gate.wait_until_said(times, "held for 0 s")?;
+    gate.wait_until_said(times, "held: ")?;
     run.is_held()?;
     gate.publish(&proven())?;
     let output = run.end()?;

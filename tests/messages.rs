@@ -1,0 +1,150 @@
+//! What somebody reads who did something wrong: each message that clockgate(8) lists, with its exit code, provoked.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use clockgate::decision::{Gate, Snapshot};
+use clockgate::publish::gate_page::GatePage;
+use clockgate::sys::clock::{boottime, standing};
+
+/// Who is asked there answers nobody.
+const NOBODY: &str = "127.0.0.1:1";
+
+fn clockgate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_clockgate")).args(arguments).env_remove("CLOCKGATE_SERVERS").output().unwrap()
+}
+
+/// A command line that is wrong by itself.
+fn line(arguments: &[&str]) -> Output {
+    clockgate(arguments)
+}
+
+/// `run` at a page that says so.
+fn run(gate: Gate, why: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("public");
+    let (mut page, _) = GatePage::open(&directory).unwrap();
+    let valid_until = boottime() + Duration::from_secs(300);
+    let said = Snapshot { state: 6, gate, why: why.into(), since: boottime(), valid_until, ..Snapshot::default() };
+    page.publish(&Snapshot { differences: standing(), ..said }).unwrap();
+    clockgate(&[&["run", "--page", directory.to_str().unwrap(), "--max-wait", "20ms"], arguments].concat())
+}
+
+/// `config check` of a host with this file.
+fn configured(file: &str, text: &str) -> Output {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("etc/clockgate").join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    clockgate(&["config", "check", "--root", root.path().to_str().unwrap()])
+}
+
+fn sync() -> Output {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().to_str().unwrap();
+    clockgate(&["sync", "--dry-run", "--root", root, "--server", NOBODY, "--timeout", "200ms"])
+}
+
+/// The agent as somebody who may do nothing here.
+fn agent_of_a_user() -> Output {
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let program = root.path().join("program");
+    fs::copy(env!("CARGO_BIN_EXE_clockgate"), &program).unwrap();
+    let mut command = Command::new(program);
+    command.args(["agent", "--root", root.path().to_str().unwrap()]);
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    } else {
+        fs::set_permissions(root.path(), PermissionsExt::from_mode(0o555)).unwrap();
+    }
+    let output = command.output().unwrap();
+    fs::set_permissions(root.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    output
+}
+
+type Case = (i32, &'static str, fn() -> Output);
+
+const CASES: &[Case] = &[
+    (1, "is not installed", || {
+        let root = tempfile::tempdir().unwrap();
+        line(&["hooks", "remove", "docker", "--root", root.path().to_str().unwrap()])
+    }),
+    (2, "The command comes after `--`", || line(&["run", "ls"])),
+    (2, "a path from the root is wanted", || line(&["status", "--page", "public"])),
+    (2, "has nobody to ask", || line(&["run", "--page", "/nonexistent", "--no-agent", "measure", "--", "true"])),
+    (69, "there is no gate page at", || line(&["status", "--page", "/nonexistent"])),
+    (69, "no agent answers on", || line(&["notify", "resume", "--bus", "/nonexistent/bus"])),
+    (75, "the gate is still shut after", || run(Gate::Shut, "resume: measuring", &["--", "true"])),
+    (75, "which --require-proof does not take", || run(Gate::Unproven, "why not", &["--require-proof", "--", "true"])),
+    (75, "the agent gives no reason", || run(Gate::Shut, "", &["--", "true"])),
+    (75, "no reference answered", || line(&["measure", "--server", NOBODY, "--timeout", "200ms"])),
+    (75, "the clock is not proven", sync),
+    (77, "the agent runs as root", agent_of_a_user),
+    (78, "is not read: the configuration is config.yaml", || configured("clockgate.yaml", "servers: []\n")),
+    (78, "is not read: its name has to end in .yaml", || configured("config.d/10-x.conf", "servers: []\n")),
+    (78, "no exchange could ever have enough answers", || {
+        configured("config.yaml", "servers: [192.0.2.1]\nmin-references: 3\n")
+    }),
+    (127, "cannot execute", || run(Gate::Proven, "", &["--", "/nonexistent"])),
+];
+
+#[test]
+fn each_message_of_the_manual_is_said_with_its_exit_code() {
+    for (code, message, provoke) in CASES {
+        let output = provoke();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(*code) && said.contains(message), "[{code}] {message}: {output:?}");
+    }
+}
+
+#[test]
+fn the_manual_lists_these_messages_and_no_others() {
+    let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/man/clockgate.8")).unwrap();
+    let section = manual.split(".Ss Messages\n").nth(1).unwrap().split("\n.S").next().unwrap();
+    let listed: BTreeSet<String> =
+        section.lines().filter_map(|line| line.strip_prefix(".It ")).map(str::to_owned).collect();
+    let tested: BTreeSet<String> = CASES.iter().map(|(code, message, _)| format!("[{code}] {message}")).collect();
+    assert_eq!(listed, tested);
+}
+
+/// Whatever ends with 75 says what to do: names a command, or what to look at.
+#[test]
+fn each_75_ends_in_what_to_do() {
+    for (_, message, provoke) in CASES.iter().filter(|(code, ..)| *code == 75) {
+        let output = provoke();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let helps = ["`clockgate status` says why", "`clockgate measure` shows", "UDP port 123"];
+        assert!(helps.iter().any(|help| said.contains(help)), "{message}: {said}");
+    }
+}
+
+#[test]
+fn sync_prints_json_when_it_fails_too() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().to_str().unwrap();
+    let output = clockgate(&["sync", "--dry-run", "--json", "--root", root, "--server", NOBODY, "--timeout", "200ms"]);
+    assert_eq!(output.status.code(), Some(75));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["version"], &json["proven"]), (&1.into(), &false.into()));
+    assert_eq!(json["failures"][0]["source"], NOBODY);
+}
+
+#[test]
+fn no_line_of_the_help_is_wider_than_a_hundred_columns() {
+    for verb in
+        ["agent", "run", "wait", "sync", "accept", "measure", "status", "notify", "thaw", "vm", "config", "hooks"]
+    {
+        let output = clockgate(&[verb, "--help"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 100).collect();
+        assert!(output.status.success() && !text.is_empty() && wide.is_empty(), "{verb}: {wide:?}");
+    }
+}
