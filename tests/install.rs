@@ -238,8 +238,8 @@ fn orphans() -> Done {
     let said = host.says(1, &["remove", "docker"])?;
     assert_eq!(
         said,
-        "clockgate: 1 (new) is made with a runtime that Docker would no longer know, and could not start: make them anew; \
-         --force removes it all the same\n"
+        "clockgate: 1 (new) is made with a runtime that Docker would no longer know, and could not start. What is made anew before that gets it \
+         again: `clockgate hooks remove docker --force`, `systemctl restart docker`, and make them anew then\n"
     );
     host.is_as(&installed)?;
     host.says(0, &["remove", "docker", "--force"])?;
@@ -339,6 +339,14 @@ fn list() -> Done {
     );
     host.put("etc/docker/daemon.json", "{}", 0o644);
     assert!(host.says(0, &["list"])?.starts_with("docker        changed since  /etc/docker/daemon.json\n"));
+    // What `make install` brought is there, and is not ours to remove.
+    let hook = "usr/lib/systemd/system-sleep/clockgate";
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks/systemd-sleep"))?;
+    host.put(hook, &text, 0o755);
+    let said = host.says(0, &["list"])?;
+    assert!(said.contains(&format!("systemd-sleep by the package /{hook}")), "{said}");
+    assert!(host.says(0, &["install", "systemd-sleep"])?.contains("is installed already"));
+    assert!(host.says(1, &["remove", "systemd-sleep"])?.contains("came with the package"));
     Ok(())
 }
 

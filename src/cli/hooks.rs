@@ -124,6 +124,7 @@ impl Args {
             let (state, files) = match hooks::standing(host, target).map_err(failed)? {
                 Standing::Absent if host.program(target.program()).is_some() => ("not installed", vec![]),
                 Standing::Absent => ("not here", vec![]),
+                Standing::Packaged(changes) => ("by the package", changes),
                 Standing::Installed(changes) => ("installed", changes),
                 Standing::Edited(_, changes) => ("changed since", changes),
             };
@@ -160,7 +161,7 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
         }
         plans.push(match hooks::standing(host, target).map_err(failed)? {
             Standing::Absent => (target, Some(target.plan(host).map_err(failed)?)),
-            Standing::Installed(_) => (target, None),
+            Standing::Installed(_) | Standing::Packaged(_) => (target, None),
             Standing::Edited(path, _) => return Err(failed(hooks::Error::Edited { path, target: target.name() })),
         });
     }
@@ -196,6 +197,10 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
     for target in targets.iter().copied() {
         let changes = match hooks::standing(host, target).map_err(failed)? {
             Standing::Absent => return Err(Error::new(Exit::No, format!("{} is not installed", target.name()))),
+            Standing::Packaged(_) => {
+                let what = format!("{} came with the package, and goes with it (`make uninstall`)", target.name());
+                return Err(Error::new(Exit::No, what));
+            }
             Standing::Edited(path, _) if how != How::Forget && !dry_run => {
                 return Err(failed(hooks::Error::Edited { path, target: target.name() }));
             }
@@ -203,7 +208,7 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
         };
         let needed = target.needed_by(host).map_err(failed)?;
         if let Some(needed) = needed.filter(|_| how == How::Undo && !dry_run) {
-            return Err(Error::new(Exit::No, format!("{needed}; --force removes it all the same")));
+            return Err(Error::new(Exit::No, needed));
         }
         match how {
             _ if dry_run => {}
@@ -224,7 +229,8 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
 }
 
 fn is_installed(host: &Host, target: Target) -> bool {
-    hooks::standing(host, target).is_ok_and(|standing| standing != Standing::Absent)
+    hooks::standing(host, target)
+        .is_ok_and(|standing| matches!(standing, Standing::Installed(_) | Standing::Edited(..)))
 }
 
 /// Whether a change is shown as it is made, or as it is taken back.

@@ -99,7 +99,8 @@ pub fn needed_by(host: &Host) -> Result<Option<String>, Error> {
     let ours = containers(host, &config, |runtime| runtime.starts_with("clockgate-"));
     Ok((!ours.is_empty()).then(|| {
         format!(
-            "{} made with a runtime that Docker would no longer know, and could not start: make them anew",
+            "{} made with a runtime that Docker would no longer know, and could not start. What is made anew before that gets it \
+             again: `clockgate hooks remove docker --force`, `systemctl restart docker`, and make them anew then",
             are(&ours)
         )
     }))

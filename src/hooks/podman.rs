@@ -56,7 +56,9 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
     for file in configuration(host)? {
         let Some(text) = host.read(&file)? else { continue };
         let document = toml::parse(&text).map_err(|what| Error::refused(&file, what))?;
-        if file > path && toml::get(&document, &["engine", "runtimes"]).is_some() {
+        // podman reads the two whole files first, wherever they lie, and then the folder by name (containers.conf(5)).
+        let is_later = file.parent() == path.parent() && file > path;
+        if is_later && toml::get(&document, &["engine", "runtimes"]).is_some() {
             return Err(Error::refused(
                 file,
                 format!("names runtimes and is read after {FILE}: give it an earlier name"),

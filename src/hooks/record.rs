@@ -24,6 +24,8 @@ struct Record {
 pub enum Standing {
     /// Nothing of it was written by us.
     Absent,
+    /// Not written by us, and there all the same: the package brought it.
+    Packaged(Vec<Change>),
     /// Everything is as it was written.
     Installed(Vec<Change>),
     /// Somebody changed this file since.
@@ -35,7 +37,14 @@ pub enum Standing {
 /// # Errors
 /// [`Error::Io`], or [`Error::Refused`] where the record itself cannot be read.
 pub fn standing(host: &Host, target: Target) -> Result<Standing, Error> {
-    let Some(record) = load(host, target)? else { return Ok(Standing::Absent) };
+    let Some(record) = load(host, target)? else {
+        // What cannot be planned is not there either; why, `install` says.
+        let plan = target.plan(host).unwrap_or_default();
+        let is_there =
+            |change: &Change| matches!(change, Change::File { before: Some(before), after, .. } if before == after);
+        let is_packaged = plan.changes.iter().any(is_there) && plan.changes.iter().all(|change| change.is_done(host));
+        return Ok(if is_packaged { Standing::Packaged(plan.changes) } else { Standing::Absent });
+    };
     let edited = record.changes.iter().find(|change| !change.is_as_known(host));
     Ok(match edited {
         Some(change) => Standing::Edited(change.path().to_owned(), record.changes),

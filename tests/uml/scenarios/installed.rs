@@ -41,6 +41,11 @@ fn by_the_readme(guest: &Guest, world: &World) -> Outcome {
     podman::install(guest)?;
     a_user_with_the_source(guest, world)?;
     night::chronyd(guest, world)?;
+    // As golang-github-containers-common has it on every Debian with podman.
+    guest.put(
+        "/usr/share/containers/containers.conf",
+        "[engine]\n#runtime = \"crun\"\n[engine.runtimes]\n#crun = []\n",
+    )?;
     let before = files(guest)?;
 
     for line in lines_of_the_readme()? {
