@@ -90,6 +90,7 @@ pub async fn run(
         clock,
         untaken,
         config,
+        refused: tell::Refused::default(),
     };
     let config = corridor.config.clone();
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
@@ -148,6 +149,7 @@ struct Corridor {
     config: Config,
     /// What of the configuration is not in force, as it was read last, and why.
     untaken: watch::Sender<Option<String>>,
+    refused: tell::Refused,
 }
 
 impl Corridor {
@@ -179,6 +181,7 @@ impl Corridor {
         if after != before {
             self.publish(&before, after.clone());
         }
+        self.refused.tell(&self.machine, &actions);
         for action in actions {
             debug!(?action, "action");
             self.act(action);

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use clockgate::decision::{Gate, Snapshot};
+use clockgate::decision::{Gate, Offset, Snapshot};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 
@@ -31,8 +31,19 @@ fn run(gate: Gate, why: &str, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("public");
     let (mut page, _) = GatePage::open(&directory).unwrap();
-    let valid_until = boottime() + Duration::from_secs(300);
-    let said = Snapshot { state: 6, gate, why: why.into(), since: boottime(), valid_until, ..Snapshot::default() };
+    let now = boottime();
+    let said = Snapshot {
+        state: 6,
+        gate,
+        why: why.into(),
+        since: now,
+        as_of: now,
+        valid_until: now + Duration::from_secs(300),
+        offset: Some(Offset::ZERO),
+        bound: Some(Duration::ZERO),
+        threshold: Duration::from_millis(200),
+        ..Snapshot::default()
+    };
     page.publish(&Snapshot { differences: standing(), ..said }).unwrap();
     clockgate(&[&["run", "--page", directory.to_str().unwrap(), "--max-wait", "20ms"], arguments].concat())
 }

@@ -355,7 +355,18 @@ fn live_line() -> Done {
     let output = Command::new("script").args(["-qec", &run, "/dev/null"]).stdin(Stdio::null()).output()?;
     let (stdout, _) = texts(&output);
     let live = stdout.contains("\r\x1b[Kclockgate: waiting for the gate") && stdout.contains("left");
-    expect(output.status.code() == Some(75) && live, &output)
+    expect(output.status.code() == Some(75) && live, &output)?;
+    // Narrower than the line: cut, so that it can be written over.
+    let narrow = format!("stty cols 40; {run}");
+    let output = Command::new("script").args(["-qec", &narrow, "/dev/null"]).stdin(Stdio::null()).output()?;
+    let (stdout, _) = texts(&output);
+    let line =
+        stdout.split("\r\x1b[K").find(|part| part.starts_with("clockgate: waiting")).unwrap_or_default().to_owned();
+    expect(line.chars().count() == 39 && line.ends_with("..."), &output)?;
+    // A dumb terminal cannot write over a line.
+    let dumb = format!("TERM=dumb {run}");
+    let output = Command::new("script").args(["-qec", &dumb, "/dev/null"]).stdin(Stdio::null()).output()?;
+    expect(!texts(&output).0.contains("\x1b["), &output)
 }
 
 /// The static binary alone in a root of its own: no /proc, no /dev, no libraries, read-only, no capabilities, as nobody.

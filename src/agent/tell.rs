@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use tracing::{debug, error, info, warn};
 
-use crate::decision::{DaemonVerdict, Epoch, Event, Failure, Frozen, Gate, Machine, Round, Snapshot, nanos_u64};
+use crate::decision::{
+    Action, DaemonVerdict, Epoch, Event, Failure, Frozen, Gate, Machine, Round, Snapshot, State, nanos_u64,
+};
 use crate::sys::clock::boottime;
 
 /// Who gave no reading, said once for each round of questions: what is reported of a round is reported whole, again and again.
@@ -28,6 +30,30 @@ impl Silent {
             if self.said.insert(source.clone()) {
                 info!(epoch = epoch.get(), %source, "no reading: {why}");
             }
+        }
+    }
+}
+
+/// What a guard refused, and what is known to be wrong and cannot be made right: said at once, not at the deadline, and once an epoch.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    said: Option<(Epoch, String)>,
+    /// Why the last step was ordered, which is no refusal.
+    stepping: String,
+}
+
+impl Refused {
+    /// Says it, if it is new.
+    pub(super) fn tell(&mut self, machine: &Machine, actions: &[Action]) {
+        let trouble = machine.trouble();
+        if actions.iter().any(|action| matches!(action, Action::Step { .. })) {
+            self.stepping.clone_from(&trouble.why);
+        }
+        let is_held = machine.state() == State::Disrupted && trouble.is_wrong() && trouble.why != self.stepping;
+        let now = (machine.epoch(), trouble.why.clone());
+        if is_held && self.said.as_ref() != Some(&now) {
+            warn!(epoch = now.0.get(), "{}", now.1);
+            self.said = Some(now);
         }
     }
 }

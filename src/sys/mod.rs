@@ -17,6 +17,7 @@ pub mod random;
 pub mod readable;
 pub mod signals;
 pub mod step;
+pub mod terminal;
 pub mod time_namespace;
 pub mod timerfd;
 pub mod vmclock;
