@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let trial = |name, test: fn() -> Outcome| needing(lacks_program("setpriv"), name, test);
     let trials = vec![
         trial("it_opens_on_a_proof_and_shuts_when_it_is_told_to_end", opens_and_shuts),
+        trial("below_another_root_page_and_bus_lie_there_and_nothing_of_the_host_is_touched", below_a_root),
         trial("killed_it_leaves_a_gate_that_shut_gate_shuts_and_its_successor_counts_on", killed),
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
         trial("without_the_privilege_it_says_what_to_do_and_holds", without_the_privilege),
@@ -134,6 +135,21 @@ fn opens_and_shuts() -> Outcome {
     // An agent that is gone keeps no clock.
     let sync = host.clockgate("sync").output()?;
     expect(sync.status.success() && texts(&sync).0.starts_with("proven: offset"), &sync)?;
+    Ok(())
+}
+
+fn below_a_root() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let root = tempfile::tempdir()?;
+    let config = root.path().join("etc/clockgate/config.yaml");
+    fs::create_dir_all(config.parent().ok_or("no folder")?)?;
+    fs::write(config, format!("servers: [{}]\ncorrection: none\n", truth.address()))?;
+    let _agent = Ours::spawn(clockgate().arg("agent").arg("--root").arg(root.path()).env_remove("CLOCKGATE_SERVERS"))?;
+    let page = root.path().join("run/clockgate/public");
+    until("the gate below the root is proven", SOON, || {
+        Page::open(&page).is_ok_and(|page| page.read().gate == Gate::Proven)
+    })?;
+    assert!(root.path().join("run/clockgate/bus").exists());
     Ok(())
 }
 

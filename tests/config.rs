@@ -84,12 +84,12 @@ fn sample_passes_check() -> Result<(), Failed> {
     let file = folder.path().join("etc/clockgate/config.yaml");
     fs::write(&file, clockgate(&["sample"]).stdout)?;
     assert_eq!(clockgate(&["check", &file.to_string_lossy()]).status.code(), Some(0));
-    let loaded = Config::load(folder.path())?;
-    let mut defaults = Config { root: loaded.root.clone(), ..Config::default() };
-    // These two are found, not configured.
-    defaults.policy.floor = loaded.policy.floor.clone();
-    defaults.policy.freeze = Some(defaults.freeze.max);
-    assert_eq!(loaded, defaults);
+    assert_eq!(config::load(folder.path())?.config, Config::default());
+    // Below another root what is published and served lies in there.
+    let below = Config::load(folder.path())?;
+    assert_eq!(below.page, folder.path().join("run/clockgate/public"));
+    assert_eq!(below.bus.peer, folder.path().join("run/clockgate/bus"));
+    assert_eq!(below.policy.freeze, Some(below.freeze.max));
     Ok(())
 }
 

@@ -101,6 +101,7 @@ const CASES: &[Case] = &[
     (77, "the agent runs as root", agent_of_a_user),
     (78, "is not read: the configuration is config.yaml", || configured("clockgate.yaml", "servers: []\n")),
     (78, "is not read: its name has to end in .yaml", || configured("config.d/10-x.conf", "servers: []\n")),
+    (78, "is no folder that a host's files could be in", || line(&["agent", "--root", "/nonexistent"])),
     (78, "no exchange could ever have enough answers", || {
         configured("config.yaml", "servers: [192.0.2.1]\nmin-references: 3\n")
     }),

@@ -187,7 +187,10 @@ impl Config {
     /// # Errors
     /// [`Error`] with every fault of every file.
     pub fn load(root: &Path) -> Result<Self, Error> {
-        let mut config = load(root)?.config;
+        let Loaded { mut config, origins, .. } = load(root)?;
+        if root != Path::new("/") {
+            config.lie_below(root, &origins);
+        }
         config.policy.floor = floor::find(root);
         config.policy.freeze = config.freeze.policy();
         root.clone_into(&mut config.root);
@@ -207,6 +210,23 @@ impl Config {
         ];
         *self = Self { page, bus, clockbound, vsock, ..new };
         differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+
+    /// Nothing of the host is touched below another root: what is published and served lies in there, and no bus or daemon of the
+    /// host's is spoken to that the configuration does not name.
+    fn lie_below(&mut self, root: &Path, origins: &BTreeMap<&'static str, Origin>) {
+        let place = |path: &mut PathBuf| {
+            if !path.starts_with(root) {
+                *path = root.join(path.strip_prefix("/").unwrap_or(path));
+            }
+        };
+        place(&mut self.page);
+        place(&mut self.bus.peer);
+        place(&mut self.clockbound.path);
+        if !origins.contains_key("chrony.socket") {
+            place(&mut self.chrony.socket);
+        }
+        self.bus.system &= origins.contains_key("bus.system");
     }
 
     /// Where the corrector finds the daemons.
@@ -244,6 +264,10 @@ impl Config {
 /// # Errors
 /// [`Error`] with every fault of every file.
 pub fn load(root: &Path) -> Result<Loaded, Error> {
+    if !root.is_dir() {
+        let what = "is no folder that a host's files could be in".to_owned();
+        return Err(Error { faults: vec![Fault { file: root.to_owned(), line: None, key: None, what }] });
+    }
     let (files, faults) = fragments::find(root);
     read_all(files, faults)
 }
