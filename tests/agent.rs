@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let trial = |name, test: fn() -> Outcome| needing(lacks_program("setpriv"), name, test);
     let trials = vec![
         trial("it_opens_on_a_proof_and_shuts_when_it_is_told_to_end", opens_and_shuts),
+        trial("what_a_guard_refuses_is_a_warning_long_before_the_deadline", warned_at_once),
         trial("below_another_root_page_and_bus_lie_there_and_nothing_of_the_host_is_touched", below_a_root),
         trial("killed_it_leaves_a_gate_that_shut_gate_shuts_and_its_successor_counts_on", killed),
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
@@ -150,6 +151,15 @@ fn below_a_root() -> Outcome {
         Page::open(&page).is_ok_and(|page| page.read().gate == Gate::Proven)
     })?;
     assert!(root.path().join("run/clockgate/bus").exists());
+    Ok(())
+}
+
+fn warned_at_once() -> Outcome {
+    let liar = server(Offset::from_secs(-7200))?;
+    let host = Host::new(&[&liar], "correction: none\ndeadline: 10min")?;
+    let _agent = host.agent()?;
+    until("the refusal is a warning", SOON, || host.log().contains("WARN one reference alone says"))?;
+    assert!(host.log().contains("sync --server A --server B`"), "{}", host.log());
     Ok(())
 }
 
