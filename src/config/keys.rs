@@ -168,7 +168,7 @@ pub static KEYS: [Key; 34] = [
     },
     Key {
         name: "timesyncd.set-ntp",
-        does: "Whether systemd-timesyncd may be switched off and on through timedated where nothing else makes it measure.",
+        does: "Whether, after a step, timedated may be asked to start the time daemon that this host is set up for, where none runs.",
         place: |c| Place::Switch(&mut c.timesyncd.set_ntp),
     },
     Key {

@@ -35,7 +35,7 @@ pub struct Config {
     pub clockbound: ClockBound,
     /// How chronyd is reached.
     pub chrony: Chrony,
-    /// What may be done to timesyncd.
+    /// What may be asked of timedated.
     pub timesyncd: Timesyncd,
     /// Where the hypervisor is listened to.
     pub vsock: Vsock,
@@ -83,10 +83,10 @@ pub struct Vsock {
     pub peer: usize,
 }
 
-/// What may be done to timesyncd.
+/// What may be asked of timedated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timesyncd {
-    /// Whether it may be switched off and on through timedated.
+    /// Whether timedated may be asked to start the host's time daemon where none runs.
     pub set_ntp: bool,
 }
 
