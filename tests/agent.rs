@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("it_opens_on_a_proof_and_shuts_when_it_is_told_to_end", opens_and_shuts),
         trial("what_a_guard_refuses_is_a_warning_long_before_the_deadline", warned_at_once),
+        trial("measure_ends_in_one_sentence", measured),
         trial("below_another_root_page_and_bus_lie_there_and_nothing_of_the_host_is_touched", below_a_root),
         trial("killed_it_leaves_a_gate_that_shut_gate_shuts_and_its_successor_counts_on", killed),
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
@@ -151,6 +152,25 @@ fn below_a_root() -> Outcome {
         Page::open(&page).is_ok_and(|page| page.read().gate == Gate::Proven)
     })?;
     assert!(root.path().join("run/clockgate/bus").exists());
+    Ok(())
+}
+
+fn measured() -> Outcome {
+    for (lie, end) in [
+        (Offset::ZERO, "your clock is right: wrong by at most "),
+        (Offset::from_nanos(1_200_500_000_000), "your clock is 20 min 0 s behind; `sudo clockgate sync` sets it right"),
+        (
+            Offset::from_nanos(-3_601_500_000_000),
+            "your clock is 1 h 0 min 1 s ahead; `sudo clockgate sync` sets it right",
+        ),
+    ] {
+        let liar = server(lie)?;
+        let mut measure = clockgate();
+        let output = measure.args(["measure", "--server", &liar.address().to_string()]).output()?;
+        let text = texts(&output).0;
+        let last = text.lines().next_back().unwrap_or_default();
+        expect(output.status.success() && last.starts_with(end), &output)?;
+    }
     Ok(())
 }
 
