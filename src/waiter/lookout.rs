@@ -110,15 +110,16 @@ impl Lookout {
         }
     }
 
-    /// Where the page was taken away there may be another one by now.
+    /// Where the page was taken away there may be another one by now, or in a moment: an agent that is started again lays its own.
     fn read(&mut self) -> Result<View, page::Error> {
-        if let Some(page) = &self.page {
-            let view = page.read();
-            if view.agent != Agent::PageGone {
-                return Ok(view);
-            }
+        let gone = match self.page.as_ref().map(Page::read) {
+            Some(view) if view.agent != Agent::PageGone => return Ok(view),
+            gone => gone,
+        };
+        match (Page::open(&self.directory), gone) {
+            (Ok(page), _) => Ok(self.page.insert(page).read()),
+            (Err(error), Some(gone)) if error.is_absence() => Ok(gone),
+            (Err(error), _) => Err(error),
         }
-        let page = self.page.insert(Page::open(&self.directory)?);
-        Ok(page.read())
     }
 }

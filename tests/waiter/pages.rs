@@ -105,6 +105,8 @@ pub fn page_made_anew() -> Done {
     let public = folder.path().join("public");
     std::fs::rename(&public, folder.path().join("old"))?;
     std::fs::remove_dir_all(folder.path().join("old"))?;
+    // As long as an agent takes to be started again: the waiter looks meanwhile, and there is no page.
+    std::thread::sleep(Duration::from_millis(1500));
     page.publish(&proven())?;
     let output = child.wait_with_output()?;
     expect(output.status.success(), &output)?;
