@@ -10,7 +10,7 @@ use clockgate::page::at;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
-use super::lab::{CLOCKGATE, expect, texts};
+use super::lab::{CLOCKGATE, expect, texts, until};
 use super::{Done, page, proven, run_at, shut, waiter};
 
 /// What the clocks would show, had somebody moved them after this proof was made.
@@ -105,8 +105,13 @@ pub fn page_made_anew() -> Done {
     let public = folder.path().join("public");
     std::fs::rename(&public, folder.path().join("old"))?;
     std::fs::remove_dir_all(folder.path().join("old"))?;
-    // As long as an agent takes to be started again: the waiter looks meanwhile, and there is no page.
-    std::thread::sleep(Duration::from_millis(1500));
+    // An agent takes a moment to be started again: the waiter looks meanwhile, and there is no page.
+    let slept = || -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
+    };
+    let before = slept().ok_or("no count of its naps")?;
+    until("it has looked twice, or ended", Duration::from_secs(60), || slept().is_none_or(|now| now >= before + 2))?;
     page.publish(&proven())?;
     let output = child.wait_with_output()?;
     expect(output.status.success(), &output)?;
