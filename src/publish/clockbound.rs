@@ -29,14 +29,14 @@
 //! on one file are in order for whoever sees the second (both take the inode's lock). The kernel may copy two bytes one
 //! by one, so the generation is only ever changed one byte a call, and its high byte only while its low byte is odd.
 
-use std::fs::{File, OpenOptions, Permissions, read_dir, read_to_string};
+use std::fs::{File, OpenOptions, read_dir, read_to_string};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Epoch, Snapshot};
-use crate::sys::{clock, folder};
+use crate::sys::{clock, public};
 
 mod record;
 
@@ -211,7 +211,7 @@ pub fn shut(path: &Path, root: &Path) -> Result<(), Error> {
 fn open_file(path: &Path) -> Result<File, Error> {
     let failed = |what| move |source| Error::Io { what, path: path.into(), source };
     if let Some(folder) = path.parent() {
-        folder::make(folder).map_err(failed("make the folder of"))?;
+        public::folder(folder).map_err(failed("make the folder of"))?;
     }
     // The folder may be another user's, so no link is followed and no pipe waited for.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -224,7 +224,7 @@ fn open_file(path: &Path) -> Result<File, Error> {
     if metadata.len() < SIZE as u64 {
         file.set_len(SIZE as u64).map_err(failed("lengthen"))?;
         // Whatever our umask is: it is there to be read by everybody.
-        file.set_permissions(Permissions::from_mode(0o644)).map_err(failed("make readable"))?;
+        public::file(&file).map_err(failed("make readable"))?;
     }
     Ok(file)
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::decision::{Boottime, Differences, Epoch, Gate, Snapshot, nanos_u64};
 use crate::page::{ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
 use crate::sys::clock::boottime;
 use crate::sys::mapping::{LEN, WritableMapping};
-use crate::sys::{folder, futex};
+use crate::sys::{futex, public};
 
 /// An agent that starts says that it lives before that.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -106,7 +106,7 @@ impl GatePage {
     fn locked(directory: &Path) -> Result<Self, Error> {
         // The lock is on a file of its own beside the folder: a container, which may open the page, could hold a lock on it.
         let lock_path = directory.with_extension("lock");
-        folder::make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
+        public::folder(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
         let lock = lock(&lock_path).map_err(|source| Error {
             what: "lock (is another agent running?)",
             path: lock_path,
@@ -152,7 +152,7 @@ impl GatePage {
         }
         // Behind the end of a file that was cut short there is nothing to store into: the kernel would end us (SIGBUS).
         if let Some(directory) = self.path.parent() {
-            folder::make(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
+            public::folder(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
         }
         self.file = lay(&self.path)?;
         self.mapping = WritableMapping::new(&self.file).map_err(|source| Error {
@@ -259,7 +259,7 @@ fn lay(path: &Path) -> Result<File, Error> {
         return Err(failed("use")(source));
     }
     // Readers are everybody, whatever the umask.
-    file.set_permissions(PermissionsExt::from_mode(0o644)).map_err(failed("make readable"))?;
+    public::file(&file).map_err(failed("make readable"))?;
     if found.len() != LEN as u64 {
         file.set_len(LEN as u64).map_err(failed("lay"))?;
     }

@@ -26,6 +26,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::Error;
 use crate::decision::Boottime;
+use crate::sys::public;
 
 /// Where it lies unless told otherwise.
 pub const PATH: &str = "/run/clockgate/ledger";
@@ -99,9 +100,11 @@ impl Ledger {
     /// [`Error`] when it cannot be opened or made.
     pub fn make(path: &Path, boot: &str) -> Result<Self, Error> {
         if let Some(folder) = path.parent() {
-            crate::sys::folder::make(folder).map_err(|e| Error::from_io("make", folder, e))?;
+            public::folder(folder).map_err(|e| Error::from_io("make", folder, e))?;
         }
         let file = options().create(true).mode(0o644).open(path).map_err(|e| Error::from_io("make", path, e))?;
+        // `status` names what is frozen to everybody.
+        public::file(&file).map_err(|e| Error::from_io("make readable", path, e))?;
         Ok(Self { file, path: path.to_owned(), boot: boot.to_owned() })
     }
 

@@ -23,7 +23,7 @@ use super::transport::Authenticated;
 use super::{Face, PATH, handshake, say_changes};
 use crate::sys::clock::boottime;
 use crate::sys::peer::{connect, credentials};
-use crate::sys::{folder, random};
+use crate::sys::{public, random};
 
 /// A client of ours needs less than a millisecond.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ impl Listener {
             move |source| Error::Cannot { what, path, source }
         };
         if let Some(folder) = path.parent() {
-            folder::make(folder).map_err(cannot("create", folder))?;
+            public::folder(folder).map_err(cannot("create", folder))?;
         }
         match fs::symlink_metadata(path) {
             Ok(meta) if !meta.file_type().is_socket() => return Err(Error::NotASocket(path.to_owned())),

@@ -38,12 +38,11 @@ fn three_capabilities(guest: &Guest, world: &World) -> Outcome {
 
 fn modes(guest: &Guest, world: &World) -> Outcome {
     gate::start(guest, world)?;
-    let found = guest.sh(
-        "stat -c '%a %U %G %n' /run/clockgate /run/clockgate/public /run/clockgate/public/gate /run/clockgate/bus",
-    )?;
+    let found = guest.sh("cd /run/clockgate && stat -c '%a %U %G %n' . public public/gate bus proof.json")?;
     night::over(guest)?;
-    let wanted = "755 root root /run/clockgate\n755 root root /run/clockgate/public\n\
-                  644 root root /run/clockgate/public/gate\n660 root clockgate /run/clockgate/bus";
+    // The page is everybody's to read, though the unit's umask is 0077; what is known is not.
+    let wanted = "755 root root .\n755 root root public\n644 root root public/gate\n660 root clockgate bus\n\
+                  600 root root proof.json";
     ensure(found == wanted, found)
 }
 
@@ -56,10 +55,11 @@ fn chronyd_comes_later(guest: &Guest, world: &World) -> Outcome {
     guest.sh("date -u -s '1 hour ago'")?;
     gate::when(guest, "a later epoch is proven", |now| now.epoch > before.epoch && now.is_proven())?;
     let said = guest.sh("journalctl -u clockgate --no-pager -o cat")?;
-    // Only a chronyd that was told to forget has no source a moment later.
     let told = guest.sh("journalctl -u chrony --no-pager -o cat")?;
     night::over(guest)?;
-    ensure(!said.contains("WARN"), format!("the agent: {said}\nchronyd: {told}"))
+    // That the clock was an hour behind is worth a warning; nothing else is.
+    let warned = said.lines().any(|line| line.contains("WARN") && !line.contains("the clock is 1 h"));
+    ensure(!warned, format!("the agent: {said}\nchronyd: {told}"))
 }
 
 fn killed(guest: &Guest, world: &World) -> Outcome {

@@ -1,6 +1,6 @@
-//! Folders that everybody may look into, whatever our umask is.
+//! Files that everybody may read, and folders that everybody may look into, whatever our umask is.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,18 +9,26 @@ use std::path::Path;
 ///
 /// # Errors
 /// What mkdir(2) or chmod(2) said.
-pub fn make(folder: &Path) -> io::Result<()> {
+pub fn folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() || folder.as_os_str().is_empty() {
         return Ok(());
     }
     if let Some(above) = folder.parent() {
-        make(above)?;
+        self::folder(above)?;
     }
     match fs::create_dir(folder) {
         Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o755)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Lets everybody read a file, and us alone write it: mode 0644.
+///
+/// # Errors
+/// What fchmod(2) said.
+pub fn file(file: &File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o644))
 }
 
 #[cfg(test)]
@@ -31,12 +39,12 @@ mod tests {
     fn what_is_there_stays_and_what_is_no_folder_is_an_error() {
         let root = tempfile::tempdir().unwrap();
         let deep = root.path().join("run/clockgate/public");
-        make(&deep).unwrap();
+        folder(&deep).unwrap();
         assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o755);
         fs::set_permissions(&deep, Permissions::from_mode(0o711)).unwrap();
-        make(&deep).unwrap();
+        folder(&deep).unwrap();
         assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o777, 0o711);
         fs::write(root.path().join("file"), "").unwrap();
-        assert!(make(&root.path().join("file/below")).is_err() && make(&root.path().join("file")).is_err());
+        assert!(folder(&root.path().join("file/below")).is_err() && folder(&root.path().join("file")).is_err());
     }
 }
