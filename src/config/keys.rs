@@ -131,7 +131,8 @@ pub static KEYS: [Key; 34] = [
     Key {
         name: "measure-timeout",
         does: "How long one exchange may take. It is waited out only where nobody answers: once somebody has, a server is waited \
-               for three times the largest of its last eight delays, 300 ms at least, and 1 s if it was never heard. Never longer \
+               for three times the largest of its last eight delays, 300 ms at least, and 1 s if it was never heard, until \
+               that was in vain three times while others answered. Never longer \
                than the deadline.",
         place: |c| Place::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
     },

@@ -12,6 +12,8 @@ use crate::decision::{Boottime, Gate};
 const REMEMBERED: usize = 8;
 /// How long who was never heard is waited for.
 const PATIENCE_UNHEARD: Duration = Duration::from_secs(1);
+/// After so many waits in vain it is taken for dead and no longer for far; if it answers late, its delay is known all the same.
+const ENOUGH_IN_VAIN: u8 = 3;
 /// The least patience: a server on the same desk can lose a packet's worth of time to its scheduler.
 const PATIENCE_LEAST: Duration = Duration::from_millis(300);
 /// Patience is this many times the largest delay remembered.
@@ -32,6 +34,8 @@ pub struct Address {
     bucket: Bucket,
     /// How long its last answers took.
     delays: VecDeque<Duration>,
+    /// How often it was waited for in vain while others answered, since its delays were void.
+    in_vain: u8,
     /// Whether it answered, the last times that it was waited for.
     outcomes: VecDeque<bool>,
     /// When it sent RATE, and the pause that it wants.
@@ -63,13 +67,14 @@ impl Address {
         self.bucket.take(now, KEPT_BY_REPETITION).is_ok()
     }
 
-    /// How long it is waited for: three times the largest of its last eight delays, 300 ms at least, and 1 s if it was never
-    /// heard.
+    /// How long it is waited for: three times the largest of its last eight delays, 300 ms at least; 1 s if it was never heard,
+    /// until that was in vain three times while others answered.
     #[must_use]
     pub fn patience(&self) -> Duration {
         match self.delays.iter().max() {
             Some(largest) => (*largest * PATIENCE_FACTOR).max(PATIENCE_LEAST),
-            None => PATIENCE_UNHEARD,
+            None if self.in_vain < ENOUGH_IN_VAIN => PATIENCE_UNHEARD,
+            None => PATIENCE_LEAST,
         }
     }
 
@@ -89,6 +94,12 @@ impl Address {
     /// It did not answer in its time, or not well.
     pub fn failed(&mut self) {
         push(&mut self.outcomes, false);
+    }
+
+    /// It did not answer in its time, and another server did: the network is there.
+    pub fn failed_beside_others(&mut self) {
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.failed();
     }
 
     /// The question that was taken for it could not be sent: it has not heard of us.
@@ -126,6 +137,7 @@ impl Address {
     /// The road may be another: what is known of its length is void.
     pub fn void_delays(&mut self) {
         self.delays.clear();
+        self.in_vain = 0;
     }
 
     /// Two questions may be asked, whatever was asked before.
@@ -190,6 +202,22 @@ mod tests {
         assert_eq!(address.patience(), millis(450));
         address.void_delays();
         assert_eq!(address.patience(), millis(1000));
+    }
+
+    #[test]
+    fn who_was_waited_for_in_vain_three_times_while_others_answered_costs_300_ms_from_then_on() {
+        let mut address = Address::default();
+        (0..9).for_each(|_| address.failed());
+        assert_eq!(address.patience(), millis(1000), "a dead network says nothing of a server");
+        (0..3).for_each(|_| {
+            assert_eq!(address.patience(), millis(1000));
+            address.failed_beside_others();
+        });
+        assert_eq!(address.patience(), millis(300));
+        address.answered_late(millis(700));
+        assert_eq!(address.patience(), millis(2100), "it is only far");
+        address.void_delays();
+        assert_eq!(address.patience(), millis(1000), "another network");
     }
 
     #[test]

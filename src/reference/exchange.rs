@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
+use super::address::Address;
 use super::hardware;
 use super::ntp::conversation::Error;
 use super::ntp::wire;
@@ -171,8 +172,11 @@ impl<'a> Exchange<'a> {
         if self.readings.is_empty() {
             return;
         }
+        // A clock of the machine's own says nothing of the network.
+        let has_answered = self.participants.iter().any(Participant::has_answered);
+        let note = if has_answered { Address::failed_beside_others } else { Address::failed };
         for participant in self.participants.iter_mut().filter(|p| p.time_is_up_at() <= now) {
-            overdue(self.shared, participant, now);
+            overdue(self.shared, participant, now, note);
             self.news = true;
         }
         if now >= self.began + PATIENCE_OTHERS {
@@ -259,7 +263,7 @@ impl<'a> Exchange<'a> {
     /// The time has come, or nobody is left: nobody is waited for any longer.
     fn end(&mut self, now: Boottime) {
         for participant in self.participants.iter_mut().filter(|p| p.is_waiting()) {
-            overdue(self.shared, participant, now);
+            overdue(self.shared, participant, now, Address::failed);
             self.news = true;
         }
         self.news |= self.others.give_up();
@@ -284,11 +288,11 @@ impl<'a> Exchange<'a> {
     }
 }
 
-fn overdue(shared: &Shared, participant: &mut Participant, now: Boottime) {
+fn overdue(shared: &Shared, participant: &mut Participant, now: Boottime, note: fn(&mut Address)) {
     let mut pool = shared.pool();
     let address = pool.at(participant.target.socket);
     participant.be_overdue(now, address.reach());
-    address.failed();
+    note(address);
 }
 
 fn rate_ppm() -> u32 {

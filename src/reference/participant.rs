@@ -98,6 +98,11 @@ impl Participant {
         }
     }
 
+    /// Whether it has told the time.
+    pub const fn has_answered(&self) -> bool {
+        matches!(self.standing, Standing::Answered)
+    }
+
     /// Whether it is waited for.
     pub const fn is_waiting(&self) -> bool {
         matches!(self.standing, Standing::Waiting)

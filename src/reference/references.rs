@@ -91,8 +91,8 @@ impl References {
     /// `report` is given the whole of what is known: first when something is, then whenever something came (what is there
     /// together is told together), whenever somebody has been waited for long enough, and at the end; the last time with
     /// nobody waiting. Who is no longer waited for is a failure, and an answer of theirs is still welcome. A server is waited
-    /// for three times the largest of its last eight delays, 300 ms at least, and 1 s if it was not heard since they were void;
-    /// but as long as nobody at all has answered, everybody is waited for until the timeout.
+    /// for three times the largest of its last eight delays, 300 ms at least, and 1 s if it was not heard since they were void,
+    /// until that was in vain three times while others answered; but as long as nobody at all has answered, everybody is waited for until the timeout.
     ///
     /// No look-up is waited for but where nobody's address is known; then each is asked as soon as it is found.
     pub fn ask(&self, question: Question, report: &mut dyn FnMut(Measurement) -> ControlFlow<()>) {
