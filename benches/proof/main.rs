@@ -34,8 +34,8 @@ use world::{ALL, DISTANCES, Servers};
 const ROUNDS: usize = 9;
 /// More than two bare round trips, where a majority answers; all of it, where they are near.
 const GOAL: Duration = Duration::from_millis(10);
-/// chronyd has its burst of the round before behind it, and nobody has asked the servers too often.
-const AT_REST: Duration = Duration::from_millis(500);
+/// chronyd has its burst of the round before behind it, and nobody has asked the servers, or told the agent, too often.
+const AT_REST: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {

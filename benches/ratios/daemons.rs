@@ -68,12 +68,12 @@ impl Daemons {
 
     /// The folder of the agent's page.
     pub fn public(&self) -> PathBuf {
-        self.folder.join("public")
+        self.root().join("public")
     }
 
     /// The agent's socket.
     pub fn peer(&self) -> PathBuf {
-        self.folder.join("peer")
+        self.root().join("peer")
     }
 
     /// What people put in front of a command that wants the right time.
@@ -81,6 +81,11 @@ impl Daemons {
         let mut command = Command::new(lab().join("chrony/usr/bin/chronyc"));
         command.arg("-h").arg(self.socket()).args(["waitsync", "1", "0.1", "0", "0.1"]);
         command
+    }
+
+    /// The agent's own root: what it publishes lies below it.
+    fn root(&self) -> PathBuf {
+        self.folder.join("root")
     }
 
     fn socket(&self) -> PathBuf {
@@ -159,7 +164,6 @@ fn start_chronyd(folder: &Path, servers: &[SocketAddr]) -> Result<Ours> {
 }
 
 fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction) -> Result<Ours> {
-    let path = |name: &str| folder.join(name).display().to_string();
     let root = folder.join("root");
     fs::create_dir_all(root.join("etc/clockgate"))?;
     let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
@@ -172,9 +176,9 @@ fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction) ->
         "servers: [{}]\ncorrection: {correction}\nremeasure: {{max: 120s}}\npage: {}\nbus: {{system: true, peer: {}}}\n\
          chrony: {{socket: {}}}\n",
         servers.join(", "),
-        path("public"),
-        path("peer"),
-        path("chronyd.sock"),
+        root.join("public").display(),
+        root.join("peer").display(),
+        folder.join("chronyd.sock").display(),
     );
     fs::write(root.join("etc/clockgate/config.yaml"), config)?;
     let mut command = harmless(clockgate());
