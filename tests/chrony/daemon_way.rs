@@ -24,6 +24,8 @@ pub const TRIALS: &[Test] = &[
 ];
 
 const THIRTY: Offset = Offset::from_secs(30);
+/// Far less than thirty seconds, and more than a busy machine makes of a sample.
+const NEAR: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn thirty_seconds_behind() -> Result<(Daemon, Daemon), Failed> {
@@ -34,7 +36,7 @@ fn thirty_seconds_behind() -> Result<(Daemon, Daemon), Failed> {
 }
 
 fn near_thirty(offset: Offset) -> bool {
-    (offset - THIRTY).abs() < Duration::from_millis(50)
+    (offset - THIRTY).abs() < NEAR
 }
 
 fn a_chronyd_that_may_not_step() -> Result<(), Failed> {
@@ -103,7 +105,7 @@ fn a_sample_that_contradicts() -> Result<(), Failed> {
     block_on(async {
         corrector.forget().await;
         let first = measured(&corrector, PATIENCE).await?;
-        assert!(first.offset.abs() < Duration::from_millis(50), "{first:?}");
+        assert!(first.offset.abs() < NEAR, "{first:?}");
         let port = before.port;
         drop(before);
         let after = Daemon::between(&truth, &[&format!("{line} offset 30")], port)?;
@@ -112,10 +114,7 @@ fn a_sample_that_contradicts() -> Result<(), Failed> {
             || client.log().contains("no selectable sources") && client.ask().sources().is_ok_and(|s| !s[0].selected);
         until("chronyd follows nobody", PATIENCE, lost)?;
         let tracking = client.ask().tracking()?;
-        assert!(
-            tracking.synchronised().is_some() && tracking.offset.abs() < Duration::from_millis(50),
-            "the trap: {tracking:?}"
-        );
+        assert!(tracking.synchronised().is_some() && tracking.offset.abs() < NEAR, "the trap: {tracking:?}");
         assert_eq!(corrector.ask(Duration::from_millis(200)).await, DaemonVerdict::NotYet);
         assert_eq!(corrector.describe().await, None);
         let second = measured(&corrector, PATIENCE).await?;
