@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cgroups::{Cgroups, id};
-use crate::lab::{Ours, expect, harmless, needing, texts, until};
+use crate::lab::{CLOCKGATE, Ours, copy_program, expect, harmless, needing, texts, until};
 use crate::{LIMIT, Outcome};
 
 /// The first argument of an agent of ours; the folder, the ledger and the longest freeze in milliseconds follow, and where it
@@ -287,7 +287,7 @@ fn not_permitted() -> Outcome {
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
     }
     let program = readable.join("clockgate");
-    fs::copy(crate::lab::CLOCKGATE, &program)?;
+    copy_program(CLOCKGATE.as_ref(), &program)?;
     command.arg(&program).args(thaw.get_args().skip_while(|arg| *arg != "thaw"));
     let output = command.output()?;
     let said = texts(&output).1;
