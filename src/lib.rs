@@ -27,6 +27,8 @@ pub mod chrony;
 pub mod cli;
 // The configuration.
 pub mod config;
+// What is known of container engines.
+pub mod container;
 // Durations as people write them.
 pub mod duration;
 // Exit codes.

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("decision", &[]),
     ("exit", &[]),
-    ("hooks", &[]),
+    ("hooks", &["container"]),
+    ("container", &[]),
     ("duration", &[]),
     ("sys", &["decision"]),
     ("page", &["decision", "sys"]),

@@ -1,11 +1,13 @@
 //! The host whose files are changed: `/`, or a folder that stands for it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::{Change, Error};
+use crate::container::Root;
 
 /// No configuration is larger.
 const SIZE_MAX: u64 = 1 << 20;
@@ -24,13 +26,36 @@ const PROGRAMS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "
 pub struct Host {
     root: PathBuf,
     oci: Option<PathBuf>,
+    /// Files that are looked at as they were before us.
+    before: BTreeMap<PathBuf, Option<String>>,
 }
 
 impl Host {
     /// The host below `root`, with `clockgate-oci` where it is said to be, or else where it usually is.
     #[must_use]
     pub fn new(root: &Path, oci: Option<PathBuf>) -> Self {
-        Self { root: root.to_owned(), oci }
+        Self { root: root.to_owned(), oci, before: BTreeMap::new() }
+    }
+
+    /// The same host as if these changes had not been made.
+    #[must_use]
+    pub fn without(&self, changes: &[Change]) -> Self {
+        let mut host = self.clone();
+        for change in changes {
+            match change {
+                Change::File { path, before, .. } => drop(host.before.insert(path.clone(), before.clone())),
+                // Whoever looks for a link finds it done.
+                Change::Link { .. } => {}
+            }
+        }
+        host
+    }
+
+    /// The host's files as its engines see them.
+    #[must_use]
+    pub fn files(&self) -> Root {
+        let root = Root::new(&self.root);
+        self.before.iter().fold(root, |root, (path, text)| root.with(path, text.clone()))
     }
 
     /// A path of the host as we reach it.
@@ -94,6 +119,9 @@ impl Host {
     /// # Errors
     /// [`Error`] where it is no plain file of text.
     pub fn read(&self, path: &Path) -> Result<Option<String>, Error> {
+        if let Some(before) = self.before.get(path) {
+            return Ok(before.clone());
+        }
         let file = self.at(path);
         let meta = match file.symlink_metadata() {
             Ok(meta) => meta,
@@ -132,6 +160,7 @@ impl Host {
         let names = entries.collect::<Result<Vec<_>, _>>().map_err(Error::io("list", folder))?;
         let mut files: Vec<_> = names.iter().map(fs::DirEntry::file_name).collect();
         files.retain(|name| name.to_string_lossy().ends_with(ending));
+        files.retain(|name| self.before.get(&folder.join(name)).is_none_or(Option::is_some));
         files.sort();
         Ok(files.iter().map(|name| folder.join(name)).collect())
     }

@@ -1,0 +1,214 @@
+//! The containerds of a host: its own, and those that k3s, rke2, k0s and microk8s bring along.
+
+use std::path::{Path, PathBuf};
+
+use crate::container::Root;
+
+/// Where systemd looks for units, the first one first (systemd.unit(5)).
+const UNITS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// Who writes the file that containerd reads first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The host's administrator.
+    Admin,
+    /// Somebody's program at each start, from one of these templates where there is one, in Go's language.
+    Program {
+        /// The first that is there counts.
+        templates: Vec<PathBuf>,
+    },
+    /// Somebody's program at each start, from this file, whose variables it replaces.
+    Template(PathBuf),
+    /// k0s at each start: what lies in the folder becomes part of the file.
+    Patches {
+        /// The files of the administrator.
+        folder: PathBuf,
+        /// What becomes of them.
+        merged: PathBuf,
+    },
+}
+
+/// A containerd of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Whose it is.
+    pub name: &'static str,
+    /// What it reads first.
+    pub config: PathBuf,
+    /// Who writes that.
+    pub writer: Writer,
+    /// Where it keeps what has to outlast the boot, unless its configuration says where.
+    pub root: PathBuf,
+    /// Where it keeps the rest.
+    pub state: PathBuf,
+    /// The folder of the runtime that comes with it.
+    pub programs: Option<PathBuf>,
+    /// The unit with which it starts.
+    pub unit: &'static str,
+}
+
+/// The containerds that are there, the host's own last; it is there, too, where there is no other.
+#[must_use]
+pub fn layouts(root: &Root) -> Vec<Layout> {
+    let mut found: Vec<Layout> =
+        [rancher(root, "k3s"), rancher(root, "rke2"), k0s(root), microk8s(root)].into_iter().flatten().collect();
+    let own = own(root);
+    let programs = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+    let is_there =
+        programs.iter().any(|folder| root.has(&Path::new(folder).join("containerd"))) || root.has(&own.config);
+    if is_there || found.is_empty() {
+        found.push(own);
+    }
+    found
+}
+
+fn own(root: &Root) -> Layout {
+    let start = exec_start(root, "containerd.service").unwrap_or_default();
+    let option = |names: [&str; 2]| {
+        let mut words = start.split_whitespace();
+        while let Some(word) = words.next() {
+            let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+            if names.contains(&name) {
+                return value.or_else(|| words.next()).map(|path| PathBuf::from(path.trim_matches(['"', '\''])));
+            }
+        }
+        None
+    };
+    Layout {
+        name: "containerd",
+        config: option(["--config", "-c"]).unwrap_or_else(|| "/etc/containerd/config.toml".into()),
+        writer: Writer::Admin,
+        root: option(["--root", "-root"]).unwrap_or_else(|| "/var/lib/containerd".into()),
+        state: option(["--state", "-state"]).unwrap_or_else(|| "/run/containerd".into()),
+        programs: None,
+        unit: "containerd",
+    }
+}
+
+/// k3s and rke2: `config.toml` is made anew at each start, from `config-v3.toml.tmpl` (containerd 2) or `config.toml.tmpl` beside it if
+/// there is one (docs.k3s.io/advanced, "Configuring containerd").
+fn rancher(root: &Root, name: &'static str) -> Option<Layout> {
+    let settings =
+        root.read(&Path::new("/etc/rancher").join(name).join("config.yaml")).ok().flatten().unwrap_or_default();
+    let moved = settings.lines().find_map(|line| line.strip_prefix("data-dir:"));
+    let moved = moved.map(|folder| PathBuf::from(folder.trim().trim_matches(['"', '\''])));
+    let data = moved.unwrap_or_else(|| Path::new("/var/lib/rancher").join(name));
+    let folder = data.join("agent/etc/containerd");
+    let programs =
+        ["/usr/local/bin", "/usr/bin", "/opt/bin", "/opt/rke2/bin"].map(|folder| Path::new(folder).join(name));
+    if !root.has(&folder) && !programs.iter().any(|program| root.has(program)) {
+        return None;
+    }
+    let is_k3s = name == "k3s";
+    Some(Layout {
+        name,
+        config: folder.join("config.toml"),
+        writer: Writer::Program {
+            templates: ["config-v3.toml.tmpl", "config.toml.tmpl"].map(|name| folder.join(name)).to_vec(),
+        },
+        root: data.join("agent/containerd"),
+        // rke2 runs k3s' agent.
+        state: "/run/k3s/containerd".into(),
+        programs: Some(data.join(if is_k3s { "data/current/bin" } else { "bin" })),
+        unit: if is_k3s { "k3s (or k3s-agent)" } else { "rke2-server (or rke2-agent)" },
+    })
+}
+
+/// k0s (docs.k0sproject.io, "Runtime"): its file imports what it made of the administrator's folder, or that folder itself. Where the
+/// first line is not k0s' own, the file is the administrator's.
+fn k0s(root: &Root) -> Option<Layout> {
+    let config = PathBuf::from("/etc/k0s/containerd.toml");
+    let is_there =
+        ["/etc/k0s/containerd.toml", "/var/lib/k0s/bin/containerd"].iter().any(|path| root.has(Path::new(path)));
+    let text = root.read(&config).ok().flatten();
+    let is_managed = text.is_none_or(|text| text.lines().next() == Some("# k0s_managed=true"));
+    let patches =
+        Writer::Patches { folder: "/etc/k0s/containerd.d".into(), merged: "/run/k0s/containerd-cri.toml".into() };
+    is_there.then(|| Layout {
+        name: "k0s",
+        config,
+        writer: if is_managed { patches } else { Writer::Admin },
+        root: "/var/lib/k0s/containerd".into(),
+        state: "/run/k0s/containerd".into(),
+        programs: Some("/var/lib/k0s/bin".into()),
+        unit: "k0sworker (or k0scontroller)",
+    })
+}
+
+/// microk8s: `args/containerd-template.toml` becomes `args/containerd.toml` at each start.
+fn microk8s(root: &Root) -> Option<Layout> {
+    let data = Path::new("/var/snap/microk8s");
+    let args = data.join("current/args");
+    root.has(&args.join("containerd-template.toml")).then(|| Layout {
+        name: "microk8s",
+        config: args.join("containerd.toml"),
+        writer: Writer::Template(args.join("containerd-template.toml")),
+        root: data.join("common/var/lib/containerd"),
+        state: data.join("common/run/containerd"),
+        programs: Some("/snap/microk8s/current/bin".into()),
+        unit: "snap.microk8s.daemon-containerd",
+    })
+}
+
+/// The command with which systemd starts a service: the last `ExecStart=` of its unit and its drop-ins.
+fn exec_start(root: &Root, unit: &str) -> Option<String> {
+    let file = UNITS.iter().map(|folder| Path::new(folder).join(unit)).find(|path| root.has(path));
+    let mut dropins: Vec<PathBuf> = vec![];
+    for folder in UNITS {
+        let found = root.glob(&Path::new(folder).join(format!("{unit}.d/*.conf")));
+        // Of one name, the first folder's counts.
+        let is_new = |path: &PathBuf| !dropins.iter().any(|known| known.file_name() == path.file_name());
+        let new: Vec<PathBuf> = found.into_iter().filter(is_new).collect();
+        dropins.extend(new);
+    }
+    dropins.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    let texts = file.iter().chain(&dropins).filter_map(|path| root.read(path).ok().flatten());
+    let joined: Vec<String> = texts.map(|text| text.replace("\\\n", " ")).collect();
+    let starts = joined.iter().flat_map(|text| text.lines()).filter_map(|line| line.trim().strip_prefix("ExecStart="));
+    starts.filter(|command| !command.trim().is_empty()).last().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(files: &[(&str, &str)]) -> Root {
+        files.iter().fold(Root::new(Path::new("/nowhere")), |root, (path, text)| {
+            root.with(Path::new(path), Some((*text).to_owned()))
+        })
+    }
+
+    #[test]
+    fn whose_containerd_it_is_stands_in_its_files() {
+        let names = |files: &[(&str, &str)]| layouts(&root(files)).iter().map(|layout| layout.name).collect::<Vec<_>>();
+        assert_eq!(names(&[]), ["containerd"]);
+        assert_eq!(names(&[("/usr/local/bin/k3s", "")]), ["k3s"]);
+        assert_eq!(names(&[("/opt/rke2/bin/rke2", ""), ("/usr/bin/containerd", "")]), ["rke2", "containerd"]);
+        assert_eq!(names(&[("/etc/k0s/containerd.toml", "")]), ["k0s"]);
+        assert_eq!(names(&[("/var/snap/microk8s/current/args/containerd-template.toml", "")]), ["microk8s"]);
+    }
+
+    #[test]
+    fn folders_that_were_moved_are_found() {
+        let files = [("/etc/rancher/k3s/config.yaml", "token: x\ndata-dir: \"/srv/k3s\"\n"), ("/usr/bin/k3s", "")];
+        let k3s = layouts(&root(&files)).remove(0);
+        assert_eq!(k3s.config, Path::new("/srv/k3s/agent/etc/containerd/config.toml"));
+        assert_eq!(k3s.root, Path::new("/srv/k3s/agent/containerd"));
+        let unit = "[Service]\nExecStart=/usr/bin/containerd\n";
+        let dropin = "[Service]\nExecStart=\nExecStart=/usr/bin/containerd --config=/srv/c.toml \\\n  --state /run/c\n";
+        let files = [("/usr/lib/systemd/system/containerd.service", unit), ("/usr/bin/containerd", "")];
+        assert_eq!(layouts(&root(&files)).remove(0).config, Path::new("/etc/containerd/config.toml"));
+        let files = [files[0], files[1]];
+        let with_dropin =
+            root(&files).with(Path::new("/etc/systemd/system/containerd.service.d/10-x.conf"), Some(dropin.to_owned()));
+        // The folder of a drop-in that is only planned is found by its name.
+        let own = layouts(&with_dropin).remove(0);
+        assert_eq!((own.config.as_path(), own.state.as_path()), (Path::new("/srv/c.toml"), Path::new("/run/c")));
+    }
+}

@@ -1,0 +1,335 @@
+//! The configuration as containerd merges it: `imports` first to last, and what a later file does to an earlier one
+//! (`LoadConfig` in containerd's services/server/config and, since 2.0, cmd/containerd/server/config).
+
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::{Map, Value};
+use toml_edit::{Document, Item};
+
+use super::{CRI_1, CRI_2};
+use crate::container::Root;
+
+/// Why there is nothing to merge.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {path}", path = path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// A file holds something else than containerd takes.
+    #[error("{path} {what}", path = path.display())]
+    Wrong {
+        /// Which.
+        path: PathBuf,
+        /// In words.
+        what: String,
+    },
+}
+
+/// What a later file does to an earlier one, by the version of containerd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// 1.x: a plugin's section is that of the last file that has one.
+    Replaced,
+    /// 2.0: sections are merged, and then those of containerd 1 taken over.
+    MergedThenMigrated,
+    /// Since 2.1: each file's sections of containerd 1 are taken over, and then merged.
+    MigratedThenMerged,
+}
+
+/// A file of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct File {
+    /// Where.
+    pub path: PathBuf,
+    /// What it says.
+    pub value: Value,
+}
+
+/// The files in the order in which containerd reads them.
+///
+/// # Errors
+/// [`Error`], where containerd would not start with them either.
+pub fn files(root: &Root, config: &Path, reading: Reading) -> Result<Vec<File>, Error> {
+    let mut files: Vec<File> = vec![];
+    let mut ahead = std::collections::VecDeque::from([(config.to_owned(), None)]);
+    while let Some((path, importer)) = ahead.pop_front() {
+        if files.iter().any(|file| file.path == path) {
+            continue;
+        }
+        let Some(text) = root.read(&path).map_err(|source| Error::Io { path: path.clone(), source })? else {
+            let Some(importer) = importer else { continue };
+            return Err(Error::Wrong {
+                path: importer,
+                what: format!("imports {}, which is not there", path.display()),
+            });
+        };
+        let value = parse(&text).map_err(|what| Error::Wrong { path: path.clone(), what })?;
+        for import in value.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+            let found = resolve(root, &path, import, reading);
+            ahead.extend(found.into_iter().map(|found| (found, Some(path.clone()))));
+        }
+        files.push(File { path, value });
+    }
+    Ok(files)
+}
+
+/// `resolveImports`: containerd 1 looks for a relative pattern in its working directory, which is `/` under systemd.
+fn resolve(root: &Root, importer: &Path, import: &str, reading: Reading) -> Vec<PathBuf> {
+    let is_pattern = import.contains('*');
+    let beside = importer.parent().unwrap_or(Path::new("/"));
+    let folder = match reading {
+        Reading::Replaced if is_pattern => Path::new("/"),
+        Reading::Replaced | Reading::MergedThenMigrated | Reading::MigratedThenMerged => beside,
+    };
+    let path = clean(&folder.join(import));
+    if is_pattern { root.glob(&path) } else { vec![path] }
+}
+
+/// The patterns by which files are imported, as containerd 2 resolves them, in their order; those in folders that are patterns
+/// themselves are left out.
+#[must_use]
+pub fn patterns(files: &[File]) -> Vec<PathBuf> {
+    let imports = |file: &File| -> Vec<PathBuf> {
+        let list = file.value.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let folder = file.path.parent().unwrap_or(Path::new("/"));
+        list.map(|import| clean(&folder.join(import))).collect()
+    };
+    let is_folder = |path: &PathBuf| {
+        let has_star = |path: Option<&std::ffi::OsStr>| path.is_some_and(|path| path.to_string_lossy().contains('*'));
+        has_star(path.file_name()) && !has_star(path.parent().map(Path::as_os_str))
+    };
+    files.iter().flat_map(imports).filter(is_folder).collect()
+}
+
+fn clean(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut clean, part| {
+        match part {
+            Component::ParentDir => drop(clean.pop()),
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => clean.push(part),
+        }
+        clean
+    })
+}
+
+/// By which containerd these files may be read: version 3 came with 2.0, and so did the plugin's newer name.
+#[must_use]
+pub fn readings(files: &[File]) -> &'static [Reading] {
+    let version = files.first().and_then(|file| file.value.get("version")).and_then(Value::as_i64);
+    let is_of_2 =
+        |file: &File| plugins(&file.value).is_some_and(|plugins| plugins.keys().any(|name| name.contains(".cri.v1.")));
+    if version > Some(2) || files.iter().any(is_of_2) {
+        &[Reading::MigratedThenMerged, Reading::MergedThenMigrated]
+    } else {
+        &[Reading::MigratedThenMerged, Reading::MergedThenMigrated, Reading::Replaced]
+    }
+}
+
+fn plugins(value: &Value) -> Option<&Map<String, Value>> {
+    value.get("plugins")?.as_object()
+}
+
+/// A way to start containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// As pods name it.
+    pub name: String,
+    /// Its table, below the plugin's.
+    pub keys: Vec<String>,
+    /// `runtime_type`; empty where none is said.
+    pub shim: String,
+    /// `runtime_path`: the shim's program, if it is not found by its name.
+    pub shim_path: String,
+    /// `BinaryName`: what the shim runs; empty for runc.
+    pub binary: String,
+    /// Whether it is what a pod gets that names none.
+    pub is_default: bool,
+}
+
+/// What containerd goes by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merged {
+    value: Value,
+    plugin: &'static str,
+}
+
+impl Merged {
+    /// The files, merged as `reading` does.
+    #[must_use]
+    pub fn of(files: &[File], reading: Reading) -> Self {
+        let mut merged = Value::Object(Map::new());
+        for file in files {
+            let mut value = file.value.clone();
+            match reading {
+                Reading::Replaced => {
+                    for name in plugins(&value).into_iter().flat_map(Map::keys) {
+                        merged["plugins"][name] = Value::Null;
+                    }
+                }
+                Reading::MergedThenMigrated => {}
+                Reading::MigratedThenMerged if version_of(&value) < 3 => migrate(&mut value),
+                Reading::MigratedThenMerged => {}
+            }
+            merge(&mut merged, value);
+        }
+        match reading {
+            Reading::Replaced => return Self { value: merged, plugin: CRI_1 },
+            Reading::MergedThenMigrated if version_of(&merged) < 3 => migrate(&mut merged),
+            Reading::MergedThenMigrated | Reading::MigratedThenMerged => {}
+        }
+        Self { value: merged, plugin: CRI_2 }
+    }
+
+    /// The entry of `disabled_plugins` without which there are no pods.
+    #[must_use]
+    pub fn disabled(&self) -> Option<&str> {
+        let disabled = self.value.get("disabled_plugins").and_then(Value::as_array).into_iter().flatten();
+        let needed = ["cri", CRI_1, CRI_2, "io.containerd.cri.v1.images"];
+        disabled.filter_map(Value::as_str).find(|name| needed.contains(name))
+    }
+
+    /// The plugin's section.
+    #[must_use]
+    pub fn section(&self) -> &Value {
+        self.value.get("plugins").and_then(|plugins| plugins.get(self.plugin)).unwrap_or(&Value::Null)
+    }
+
+    /// `root` or `state`, where they are said.
+    #[must_use]
+    pub fn folder(&self, key: &str) -> Option<PathBuf> {
+        self.value.get(key).and_then(Value::as_str).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+    }
+
+    /// The name of the runtime that pods get which name none.
+    #[must_use]
+    pub fn default_name(&self) -> String {
+        let containerd = self.section().get("containerd");
+        let is_table =
+            containerd.is_some_and(|containerd| !text(containerd, &["default_runtime", "runtime_type"]).is_empty());
+        if is_table && self.plugin == CRI_1 {
+            return "default".to_owned();
+        }
+        let name = containerd.map(|containerd| text(containerd, &["default_runtime_name"])).unwrap_or_default();
+        if name.is_empty() { "runc".to_owned() } else { name }
+    }
+
+    /// All runtimes, the built-in `runc` with them.
+    #[must_use]
+    pub fn runtimes(&self) -> Vec<Runtime> {
+        let default = self.default_name();
+        let containerd = self.section().get("containerd");
+        let runtime = |name: &str, keys: &[&str], table: &Value| Runtime {
+            name: name.to_owned(),
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            shim: text(table, &["runtime_type"]),
+            shim_path: text(table, &["runtime_path"]),
+            binary: text(table, &["options", "BinaryName"]),
+            is_default: name == default,
+        };
+        let named = containerd.and_then(|containerd| containerd.get("runtimes")).and_then(Value::as_object);
+        let mut found: Vec<Runtime> = named
+            .into_iter()
+            .flatten()
+            .map(|(name, table)| runtime(name, &["containerd", "runtimes", name], table))
+            .collect();
+        if !found.iter().any(|runtime| runtime.name == "runc") {
+            found.push(runtime("runc", &["containerd", "runtimes", "runc"], &Value::Null));
+        }
+        // containerd 2 knows these tables no more.
+        if self.plugin == CRI_1 {
+            for (name, key) in [("default", "default_runtime"), ("untrusted", "untrusted_workload_runtime")] {
+                let table = containerd.and_then(|containerd| containerd.get(key)).unwrap_or(&Value::Null);
+                if !text(table, &["runtime_type"]).is_empty() {
+                    found.retain(|runtime| runtime.name != name);
+                    found.push(runtime(name, &["containerd", key], table));
+                }
+            }
+        }
+        found
+    }
+}
+
+fn version_of(value: &Value) -> i64 {
+    value.get("version").and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn text(value: &Value, keys: &[&str]) -> String {
+    let found = keys.iter().try_fold(value, |value, key| value.get(key));
+    found.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// mergo's `Merge` with `WithOverride`: what is empty replaces nothing.
+fn merge(to: &mut Value, from: Value) {
+    match (to, from) {
+        (Value::Object(to), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(to.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(to), Value::Array(from)) => to.extend(from),
+        (_, Value::Null) => {}
+        (to, Value::String(text)) if text.is_empty() && !to.is_null() => {}
+        (to, from) => *to = from,
+    }
+}
+
+/// What the section of containerd 1 says is taken over where that of containerd 2 does not say it (`migrateConfig` in
+/// plugins/cri/runtime): a table of runtimes is one thing.
+fn migrate(value: &mut Value) {
+    let Some(plugins) = value.get_mut("plugins").and_then(Value::as_object_mut) else { return };
+    let Some(Value::Object(old)) = plugins.get(CRI_1).cloned() else { return };
+    let new = plugins.entry(CRI_2).or_insert_with(|| Value::Object(Map::new()));
+    let Some(new) = new.as_object_mut() else { return };
+    for (key, value) in old {
+        if key != "containerd" {
+            new.entry(key).or_insert(value);
+            continue;
+        }
+        let containerd = new.entry(key).or_insert_with(|| Value::Object(Map::new()));
+        if let (Some(to), Value::Object(from)) = (containerd.as_object_mut(), value) {
+            for (key, value) in from {
+                to.entry(key).or_insert(value);
+            }
+        }
+    }
+    plugins.remove(CRI_1);
+}
+
+/// A TOML text as a value.
+fn parse(text: &str) -> Result<Value, String> {
+    let document = Document::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|error| {
+        let said = error.to_string();
+        format!("is no TOML: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
+    })?;
+    Ok(value_of(document.as_item()))
+}
+
+fn value_of(item: &Item) -> Value {
+    if let Some(table) = item.as_table_like() {
+        return Value::Object(table.iter().map(|(key, item)| (key.to_owned(), value_of(item))).collect());
+    }
+    if let Some(tables) = item.as_array_of_tables() {
+        let table = |table: &toml_edit::Table| value_of(&Item::Table(table.clone()));
+        return Value::Array(tables.iter().map(table).collect());
+    }
+    item.as_value().map(value_of_value).unwrap_or_default()
+}
+
+fn value_of_value(value: &toml_edit::Value) -> Value {
+    match value {
+        toml_edit::Value::String(text) => Value::String(text.value().clone()),
+        toml_edit::Value::Integer(number) => (*number.value()).into(),
+        toml_edit::Value::Float(number) => (*number.value()).into(),
+        toml_edit::Value::Boolean(yes) => (*yes.value()).into(),
+        toml_edit::Value::Datetime(time) => Value::String(time.value().to_string()),
+        toml_edit::Value::Array(array) => Value::Array(array.iter().map(value_of_value).collect()),
+        toml_edit::Value::InlineTable(table) => {
+            Value::Object(table.iter().map(|(key, value)| (key.to_owned(), value_of_value(value))).collect())
+        }
+    }
+}
