@@ -1,106 +1,218 @@
 //! containerd for Kubernetes: the wrapper as the binary of its runtimes, whose names stay as they are.
 //!
-//! containerd 1.x takes a whole plugin's section from the last file that has one, so a drop-in would throw the rest of the section
-//! away; there the file itself is changed. containerd 2 merges, and there a drop-in does where the file imports a folder.
+//! Planned is on the configuration as containerd merges it, by each containerd that may read it. Where a folder is imported whose
+//! files are merged, a file of our own does; else the files are changed in which the runtimes are named last. What comes out is merged
+//! again: a plan by which a start would not reach the wrapper is none.
 
+mod way;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item};
+use serde_json::Value;
 
 use super::runtime::{Runtime, is_wrapper};
-use super::{Change, Error, Host, Plan, toml};
-
-/// Running containers belong to their shims and go on.
-pub const AFTERWARDS: &str = "after `systemctl restart containerd`";
+use super::{Change, Error, Host, Plan};
+use crate::container::Root;
+use crate::container::containerd::{self as engine, File, Layout, Merged, Reading, Writer};
 
 /// The shims of containers that run keep the wrapper's path.
-pub const REMOVED: &str = "after `systemctl restart containerd`; containers that run are stopped through clockgate-oci, so leave it \
-                           installed until they are started anew";
+pub const REMOVED: &str = "after a restart of containerd (`systemctl restart containerd`, or of what brings it along); containers that run \
+                           are stopped through clockgate-oci, so leave it installed until they are started anew";
 
-const FILE: &str = "/etc/containerd/config.toml";
-/// The shim of runc, which runs a binary; other shims have none.
-const SHIM: &str = "io.containerd.runc.v2";
+/// The shims of runc, which run a binary; other shims have none.
+const SHIMS: [&str; 2] = ["io.containerd.runc.v2", "io.containerd.runc.v1"];
 
 /// What has to be written.
 pub fn plan(host: &Host) -> Result<Plan, Error> {
-    let path = PathBuf::from(FILE);
-    let before = host.read(&path)?;
-    let text = before.clone().unwrap_or_else(|| "version = 2\n".to_owned());
-    let refused = |what: String| Error::refused(FILE, what);
-    let mut document = toml::parse(&text).map_err(refused)?;
-    let version = document.get("version").and_then(Item::as_integer);
-    let plugin = match version {
-        Some(2) => "io.containerd.grpc.v1.cri",
-        Some(3) => "io.containerd.cri.v1.runtime",
-        _ => return Err(refused("is of no version that we know: wanted is `version = 2` or 3".to_owned())),
-    };
-    if toml::texts(document.get("disabled_plugins")).iter().any(|plugin| plugin.ends_with("cri")) {
-        return Err(refused(
-            "disables the plugin for Kubernetes; Docker's containers are held by the target docker".to_owned(),
-        ));
+    let layouts = engine::layouts(&host.files());
+    let mut plan = Plan::default();
+    let mut restarts = vec![];
+    for layout in &layouts {
+        let held = match Held::of(host, layout) {
+            // Docker's own containerd beside that of a distribution of Kubernetes has nothing to do with pods.
+            Err(Failed::Disabled(_)) if layouts.len() > 1 => continue,
+            held => held?,
+        };
+        restarts.push(layout.restart);
+        plan.notes.extend(held.notes.iter().cloned());
+        plan.changes.extend(held.links.iter().cloned());
+        plan.changes.extend(held.changes()?);
     }
-    let mut changes = vec![];
-    let mut binaries = vec![];
-    for (name, program) in runtimes(&document, plugin).map_err(refused)? {
-        let (wrapper, links) = Runtime { folder: format!("containerd/{name}"), program }.wrap(host)?;
-        changes.extend(links);
-        binaries.push((name, wrapper));
-    }
-    if let Some(folder) = imported_folder(&document).filter(|_| version == Some(3)) {
-        let path = folder.join("99-clockgate.toml");
-        let mut dropin = toml::parse("version = 3\n").map_err(refused)?;
-        set_binaries(&mut dropin, plugin, &binaries).map_err(refused)?;
-        let text = format!(
-            "# Written by `clockgate hooks install containerd`, and taken away by `clockgate hooks remove containerd`.\n{dropin}"
-        );
-        changes.push(Change::own_file(host, &path, text, 0o644)?);
-    } else {
-        set_binaries(&mut document, plugin, &binaries).map_err(refused)?;
-        changes.push(Change::File { path, before, after: document.to_string(), mode: 0o644 });
-    }
-    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes: vec![] })
+    plan.afterwards = format!("after {}", restarts.join(" and "));
+    Ok(plan)
 }
 
-/// The runtimes that run a binary, and which; the built-in `runc` where none is named.
-fn runtimes(document: &DocumentMut, plugin: &str) -> Result<Vec<(String, PathBuf)>, String> {
-    let named = toml::get(document, &["plugins", plugin, "containerd", "runtimes"]).and_then(Item::as_table_like);
-    let mut found = vec![];
-    let mut is_runc_named = false;
-    for (name, item) in named.iter().flat_map(|table| table.iter()) {
-        let table = item.as_table_like().ok_or_else(|| format!("has a runtime `{name}` that is no table"))?;
-        is_runc_named |= name == "runc";
-        if table.get("runtime_type").and_then(Item::as_str).is_some_and(|shim| shim != SHIM) {
-            continue;
-        }
-        let options = table.get("options").and_then(Item::as_table_like);
-        let binary = options.and_then(|options| options.get("BinaryName")).and_then(Item::as_str).unwrap_or_default();
-        if is_wrapper(binary) {
-            return Err(format!("has a wrapper of ours already in `{name}`, which somebody else put there"));
-        }
-        found.push((name.to_owned(), if binary.is_empty() { "runc".into() } else { PathBuf::from(binary) }));
-    }
-    if !is_runc_named {
-        found.push(("runc".to_owned(), "runc".into()));
-    }
-    Ok(found)
+/// Why a containerd is not held.
+enum Failed {
+    /// It makes no pods.
+    Disabled(Error),
+    Other(Error),
 }
 
-fn set_binaries(document: &mut DocumentMut, plugin: &str, binaries: &[(String, PathBuf)]) -> Result<(), String> {
-    for (name, wrapper) in binaries {
-        let runtime = toml::table(document, &["plugins", plugin, "containerd", "runtimes", name])?;
-        // A runtime that stands in a file replaces the built-in one of its name, its shim included.
-        if runtime.get("runtime_type").is_none() {
-            toml::set(runtime, "runtime_type", SHIM);
-        }
-        let options = toml::table(document, &["plugins", plugin, "containerd", "runtimes", name, "options"])?;
-        toml::set(options, "BinaryName", &wrapper.to_string_lossy());
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
     }
-    Ok(())
 }
 
-/// The folder whose files are read besides, where there is one.
-fn imported_folder(document: &DocumentMut) -> Option<PathBuf> {
-    let imports = toml::texts(document.get("imports"));
-    let folders = imports.iter().filter_map(|import| import.strip_suffix("/*.toml"));
-    folders.map(Path::new).find(|folder| folder.is_absolute()).map(Path::to_owned)
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Disabled(error) | Failed::Other(error) => error,
+        }
+    }
+}
+
+/// A runtime's table, below that of the plugin.
+type Keys = Vec<String>;
+
+/// A containerd, and the wrappers for its runtimes.
+struct Held<'a> {
+    host: &'a Host,
+    layout: &'a Layout,
+    /// With the file that containerd reads first, be it there or not.
+    root: Root,
+    readings: &'static [Reading],
+    wrappers: BTreeMap<Keys, Wrapped>,
+    links: Vec<Change>,
+    notes: Vec<String>,
+}
+
+struct Wrapped {
+    wrapper: String,
+    program: PathBuf,
+}
+
+impl<'a> Held<'a> {
+    fn of(host: &'a Host, layout: &'a Layout) -> Result<Self, Failed> {
+        let mut root = host.files();
+        if !root.has(&layout.config) {
+            if layout.writer != Writer::Admin {
+                let what = format!("is not there yet: start {} once, which writes it", layout.name);
+                return Err(Error::refused(&layout.config, what).into());
+            }
+            root = root.with(&layout.config, Some("version = 2\n".to_owned()));
+        }
+        let files = read(&root, layout, Reading::V2_1)?;
+        let mut held = Self {
+            host,
+            layout,
+            root,
+            readings: engine::readings(&files),
+            wrappers: BTreeMap::new(),
+            links: vec![],
+            notes: vec![],
+        };
+        let merged = |reading: &Reading| Ok(Merged::of(&read(&held.root, layout, *reading)?, *reading));
+        let merged = held.readings.iter().map(merged).collect::<Result<Vec<_>, Error>>()?;
+        if let Some(name) = merged.iter().find_map(Merged::disabled) {
+            let what = format!(
+                "disables the plugin for Kubernetes, `{name}`; Docker's containers are held by the target docker"
+            );
+            return Err(Failed::Disabled(Error::refused(&layout.config, what)));
+        }
+        let version = files.first().and_then(|file| file.value.get("version")).and_then(Value::as_i64);
+        if !version.is_some_and(|version| (2..=4).contains(&version)) {
+            let what = "is of no version that we know: wanted is `version = 2`, 3 or 4 (`containerd config migrate` prints \
+                        it as the newest that containerd knows)";
+            return Err(Error::refused(&layout.config, what).into());
+        }
+        for merged in &merged {
+            held.wrap_all(merged)?;
+        }
+        Ok(held)
+    }
+
+    /// A wrapper for each runtime that runs a binary; the default one has to.
+    fn wrap_all(&mut self, merged: &Merged) -> Result<(), Error> {
+        let runtimes = merged.runtimes();
+        if !runtimes.iter().any(|runtime| runtime.is_default) {
+            let what = format!("has the default runtime `{}`, which is named nowhere", merged.default_name());
+            return Err(self.refused(what));
+        }
+        for runtime in runtimes {
+            let name = &runtime.name;
+            if is_wrapper(&runtime.binary) {
+                return Err(
+                    self.refused(format!("has a wrapper of ours already in `{name}`, which somebody else put there"))
+                );
+            }
+            let program = match self.program(&runtime) {
+                Ok(program) => program,
+                Err(why) if runtime.is_default => {
+                    return Err(self.refused(format!(
+                        "has the default runtime `{name}`, and {why}: no start through it would be held"
+                    )));
+                }
+                Err(why) => {
+                    let note = format!("starts through the runtime `{name}` are not held: {why}");
+                    if !self.notes.contains(&note) {
+                        self.notes.push(note);
+                    }
+                    continue;
+                }
+            };
+            if let Some(known) = self.wrappers.get(&runtime.keys) {
+                if known.program != program {
+                    return Err(self.refused(format!(
+                        "gives the runtime `{name}` {} by containerd 1 and {} by containerd 2: name it in one file",
+                        program.display(),
+                        known.program.display()
+                    )));
+                }
+                continue;
+            }
+            let folder = format!("{}/{name}", self.layout.name);
+            let (wrapper, links) = Runtime { folder, program: program.clone() }.wrap(self.host)?;
+            self.links.extend(links);
+            self.wrappers.insert(runtime.keys, Wrapped { wrapper: wrapper.to_string_lossy().into_owned(), program });
+        }
+        Ok(())
+    }
+
+    /// What a runtime runs, or why it runs nothing that we could wrap.
+    fn program(&self, runtime: &engine::Runtime) -> Result<PathBuf, String> {
+        let shim = if runtime.shim.is_empty() { SHIMS[0] } else { &runtime.shim };
+        if !SHIMS.contains(&shim) {
+            return Err(format!("its shim {shim} runs no binary that could be wrapped"));
+        }
+        let shim_path = Path::new(&runtime.shim_path);
+        let is_runcs = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("containerd-shim-runc-");
+        if shim_path.file_name().is_some_and(|name| !is_runcs(name)) {
+            return Err(format!("its shim {} is not runc's", shim_path.display()));
+        }
+        let program = PathBuf::from(if runtime.binary.is_empty() { "runc" } else { &runtime.binary });
+        let beside = self.layout.programs.as_ref().map(|folder| folder.join(&program));
+        let program = beside.filter(|path| self.host.has(path)).unwrap_or(program);
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let is_there = self.host.has(&program) || (program.is_relative() && self.host.program(&name).is_some());
+        is_there
+            .then_some(program.clone())
+            .ok_or_else(|| format!("its binary {} is not on this host", program.display()))
+    }
+
+    fn refused(&self, what: impl Into<String>) -> Error {
+        Error::refused(&self.layout.config, what)
+    }
+
+    /// The first way by which each start reaches its wrapper, and nothing else is another.
+    fn changes(&self) -> Result<Vec<Change>, Error> {
+        let mut refused = None;
+        for way in self.ways()? {
+            match way.and_then(|way| self.verify(&way).map(|()| way)) {
+                Ok(way) => return way.changes(self.host),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| self.refused("leaves no place for a file of ours")))
+    }
+}
+
+/// The files as containerd reads them.
+fn read(root: &Root, layout: &Layout, reading: Reading) -> Result<Vec<File>, Error> {
+    engine::files(root, &layout.config, reading).map_err(|error| match error {
+        engine::Error::Io { path, source } => Error::Io { what: "read", path, source },
+        engine::Error::Wrong { path, what } => Error::refused(path, what),
+    })
 }

@@ -104,7 +104,7 @@ impl Host {
     /// Whether this is a program of the host.
     #[must_use]
     pub fn has(&self, program: &Path) -> bool {
-        is_program(&self.at(program))
+        is_program(&self.files().at(program))
     }
 
     /// Whether two paths are the same file.

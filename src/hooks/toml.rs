@@ -1,16 +1,22 @@
-//! The only user of the TOML crate, which keeps comments, order and white space where it changes a value.
+//! TOML: files of our own are made as documents; in other people's files a text is put at its place.
 
-use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
+mod put;
+
+use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError, Value};
+
+pub use put::put;
 
 /// A text as a document.
 ///
 /// # Errors
 /// What is wrong with it, in words.
 pub fn parse(text: &str) -> Result<DocumentMut, String> {
-    text.parse::<DocumentMut>().map_err(|error| {
-        let said = error.to_string();
-        format!("is no TOML: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
-    })
+    text.parse::<DocumentMut>().map_err(|error| no_toml(&error))
+}
+
+fn no_toml(error: &TomlError) -> String {
+    let said = error.to_string();
+    format!("is no TOML: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// What stands under these keys.
@@ -58,11 +64,4 @@ fn indent_of(table: &dyn TableLike, key: &str) -> Option<String> {
     let before = table.key(key)?.leaf_decor().prefix()?.as_str()?;
     let indent = before.rsplit('\n').next().unwrap_or_default();
     indent.chars().all(char::is_whitespace).then(|| indent.to_owned())
-}
-
-/// The texts of a list.
-#[must_use]
-pub fn texts(item: Option<&Item>) -> Vec<String> {
-    let list = item.and_then(Item::as_array).map(Array::iter).into_iter().flatten();
-    list.filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -49,8 +49,8 @@ pub struct Layout {
     pub state: PathBuf,
     /// The folder of the runtime that comes with it.
     pub programs: Option<PathBuf>,
-    /// The unit with which it starts.
-    pub unit: &'static str,
+    /// What starts it anew.
+    pub restart: &'static str,
 }
 
 /// The containerds that are there, the host's own last; it is there, too, where there is no other.
@@ -87,7 +87,7 @@ fn own(root: &Root) -> Layout {
         root: option(["--root", "-root"]).unwrap_or_else(|| "/var/lib/containerd".into()),
         state: option(["--state", "-state"]).unwrap_or_else(|| "/run/containerd".into()),
         programs: None,
-        unit: "containerd",
+        restart: "`systemctl restart containerd`",
     }
 }
 
@@ -116,7 +116,11 @@ fn rancher(root: &Root, name: &'static str) -> Option<Layout> {
         // rke2 runs k3s' agent.
         state: "/run/k3s/containerd".into(),
         programs: Some(data.join(if is_k3s { "data/current/bin" } else { "bin" })),
-        unit: if is_k3s { "k3s (or k3s-agent)" } else { "rke2-server (or rke2-agent)" },
+        restart: if is_k3s {
+            "`systemctl restart k3s` (k3s-agent where that runs)"
+        } else {
+            "`systemctl restart rke2-agent` (rke2-server where that runs)"
+        },
     })
 }
 
@@ -137,7 +141,7 @@ fn k0s(root: &Root) -> Option<Layout> {
         root: "/var/lib/k0s/containerd".into(),
         state: "/run/k0s/containerd".into(),
         programs: Some("/var/lib/k0s/bin".into()),
-        unit: "k0sworker (or k0scontroller)",
+        restart: "`systemctl restart k0sworker` (k0scontroller where that runs)",
     })
 }
 
@@ -152,7 +156,7 @@ fn microk8s(root: &Root) -> Option<Layout> {
         root: data.join("common/var/lib/containerd"),
         state: data.join("common/run/containerd"),
         programs: Some("/snap/microk8s/current/bin".into()),
-        unit: "snap.microk8s.daemon-containerd",
+        restart: "`snap restart microk8s.daemon-containerd`",
     })
 }
 
@@ -170,8 +174,9 @@ fn exec_start(root: &Root, unit: &str) -> Option<String> {
     dropins.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     let texts = file.iter().chain(&dropins).filter_map(|path| root.read(path).ok().flatten());
     let joined: Vec<String> = texts.map(|text| text.replace("\\\n", " ")).collect();
-    let starts = joined.iter().flat_map(|text| text.lines()).filter_map(|line| line.trim().strip_prefix("ExecStart="));
-    starts.filter(|command| !command.trim().is_empty()).last().map(str::to_owned)
+    let mut starts =
+        joined.iter().flat_map(|text| text.lines()).filter_map(|line| line.trim().strip_prefix("ExecStart="));
+    starts.rfind(|command| !command.trim().is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -30,15 +30,18 @@ pub enum Error {
     },
 }
 
-/// What a later file does to an earlier one, by the version of containerd.
+/// Which containerd reads the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// 1.x: a plugin's section is that of the last file that has one.
-    Replaced,
+    /// Up to 1.6: a plugin's section is that of the last file that has one, and a relative pattern is looked for in the working
+    /// directory, which is `/` under systemd.
+    V1_6,
+    /// 1.7: the same, and a relative pattern is looked for beside the file that imports it.
+    V1_7,
     /// 2.0: sections are merged, and then those of containerd 1 taken over.
-    MergedThenMigrated,
+    V2_0,
     /// Since 2.1: each file's sections of containerd 1 are taken over, and then merged.
-    MigratedThenMerged,
+    V2_1,
 }
 
 /// A file of the configuration.
@@ -78,13 +81,13 @@ pub fn files(root: &Root, config: &Path, reading: Reading) -> Result<Vec<File>, 
     Ok(files)
 }
 
-/// `resolveImports`: containerd 1 looks for a relative pattern in its working directory, which is `/` under systemd.
+/// `resolveImports`.
 fn resolve(root: &Root, importer: &Path, import: &str, reading: Reading) -> Vec<PathBuf> {
     let is_pattern = import.contains('*');
     let beside = importer.parent().unwrap_or(Path::new("/"));
     let folder = match reading {
-        Reading::Replaced if is_pattern => Path::new("/"),
-        Reading::Replaced | Reading::MergedThenMigrated | Reading::MigratedThenMerged => beside,
+        Reading::V1_6 if is_pattern => Path::new("/"),
+        Reading::V1_6 | Reading::V1_7 | Reading::V2_0 | Reading::V2_1 => beside,
     };
     let path = clean(&folder.join(import));
     if is_pattern { root.glob(&path) } else { vec![path] }
@@ -124,9 +127,9 @@ pub fn readings(files: &[File]) -> &'static [Reading] {
     let is_of_2 =
         |file: &File| plugins(&file.value).is_some_and(|plugins| plugins.keys().any(|name| name.contains(".cri.v1.")));
     if version > Some(2) || files.iter().any(is_of_2) {
-        &[Reading::MigratedThenMerged, Reading::MergedThenMigrated]
+        &[Reading::V2_1, Reading::V2_0]
     } else {
-        &[Reading::MigratedThenMerged, Reading::MergedThenMigrated, Reading::Replaced]
+        &[Reading::V2_1, Reading::V2_0, Reading::V1_7, Reading::V1_6]
     }
 }
 
@@ -166,21 +169,21 @@ impl Merged {
         for file in files {
             let mut value = file.value.clone();
             match reading {
-                Reading::Replaced => {
+                Reading::V1_6 | Reading::V1_7 => {
                     for name in plugins(&value).into_iter().flat_map(Map::keys) {
                         merged["plugins"][name] = Value::Null;
                     }
                 }
-                Reading::MergedThenMigrated => {}
-                Reading::MigratedThenMerged if version_of(&value) < 3 => migrate(&mut value),
-                Reading::MigratedThenMerged => {}
+                Reading::V2_0 => {}
+                Reading::V2_1 if version_of(&value) < 3 => migrate(&mut value),
+                Reading::V2_1 => {}
             }
             merge(&mut merged, value);
         }
         match reading {
-            Reading::Replaced => return Self { value: merged, plugin: CRI_1 },
-            Reading::MergedThenMigrated if version_of(&merged) < 3 => migrate(&mut merged),
-            Reading::MergedThenMigrated | Reading::MigratedThenMerged => {}
+            Reading::V1_6 | Reading::V1_7 => return Self { value: merged, plugin: CRI_1 },
+            Reading::V2_0 if version_of(&merged) < 3 => migrate(&mut merged),
+            Reading::V2_0 | Reading::V2_1 => {}
         }
         Self { value: merged, plugin: CRI_2 }
     }
