@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         .collect();
     trials.extend([
         Trial::test("a_file_that_was_changed_since_is_left_alone", changed_since),
+        Trial::test("a_runtime_that_was_added_since_is_named_as_not_held", no_longer_held),
         Trial::test("what_was_taken_out_by_hand_can_be_forgotten", forgotten),
         Trial::test("docker_keeps_the_wrapper_that_its_containers_name", orphans),
         Trial::test("the_last_target_takes_the_folders_away", any_order),
@@ -184,24 +185,83 @@ fn install_and_remove(folder: &Path) -> Done {
 }
 
 fn changed_since() -> Done {
-    let host = Host::with(&[("etc/docker/daemon.json", "{\"debug\": true}\n")]);
+    let before = "{\n    \"debug\": true\n}\n";
+    let host = Host::with(&[("etc/docker/daemon.json", before)]);
     host.says(0, &["install", "docker"])?;
     let ours = host.read("etc/docker/daemon.json");
     host.put("etc/docker/daemon.json", &ours.replace("true", "false"), 0o644);
     let edited = host.tree();
     let said = host.says(1, &["remove", "docker"])?;
-    assert_eq!(
-        said,
-        "clockgate: /etc/docker/daemon.json was changed since it was installed; nothing was touched. Take out by hand what \
-         `--dry-run` shows, then run `clockgate hooks remove --forget docker`\n"
+    let says = |part: &str| assert!(said.contains(part), "{part} is not in {said}");
+    says(
+        "clockgate: /etc/docker/daemon.json was changed since it was installed; nothing was touched. Take out by hand what is ours in it (",
     );
+    // Each line in its own words, by its number.
+    let lines: Vec<_> = (1..).zip(ours.lines()).filter(|(_, line)| line.contains("clockgate")).collect();
+    assert!(!lines.is_empty());
+    lines.iter().for_each(|(number, line)| says(&format!("line {number}, `{}`", line.trim())));
+    says("; `--dry-run` shows what stood there before), then run `clockgate hooks remove docker` again\n");
     assert!(host.says(1, &["install", "docker"])?.contains("was changed since"));
+    assert!(host.says(0, &["list"])?.contains("docker: note: in /etc/docker/daemon.json there is left of ours: line "));
     host.is_as(&edited)?;
+    assert!(host.says(0, &["remove", "docker", "--dry-run"])?.contains("\n-"));
+    host.is_as(&edited)?;
+
+    // Written anew without us, there is nothing to take out, and it stays as it is.
+    host.put("etc/docker/daemon.json", "{\"debug\": false}", 0o644);
+    let anew = host.read("etc/docker/daemon.json");
+    let said = host.says(0, &["list"])?;
     assert!(
-        host.says(0, &["remove", "docker", "--dry-run"])?.contains("-  \"default-runtime\"")
-            || ours.lines().count() == 1
+        said.contains("docker: note: nothing of ours is left in /etc/docker/daemon.json: its starts are not held\n"),
+        "{said}"
     );
-    host.is_as(&edited)
+    assert!(host.says(1, &["install", "docker"])?.contains("run `clockgate hooks remove docker` first"));
+    host.says(0, &["remove", "docker"])?;
+    assert_eq!(host.read("etc/docker/daemon.json"), anew);
+    host.says(0, &["install", "docker"])?;
+    Ok(())
+}
+
+fn no_longer_held() -> Done {
+    let main = "version = 3\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n";
+    let nvidia = "[plugins.\"io.containerd.cri.v1.runtime\".containerd]\n  default_runtime_name = \"nvidia\"\n\
+                  [plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.nvidia]\n  runtime_type = \"io.containerd.runc.v2\"\n\
+                  [plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.nvidia.options]\n  BinaryName = \"/usr/bin/crun\"\n";
+    let host = Host::with(&[
+        ("etc/containerd/config.toml", main),
+        ("etc/crio/crio.conf", "[crio.runtime]\ndefault_runtime = \"runc\"\n"),
+    ]);
+    host.says(0, &["install", "containerd", "crio", "podman"])?;
+    let installed = host.says(0, &["list"])?;
+    assert!(!installed.contains("held any more") && installed.contains("containerd    installed "), "{installed}");
+
+    host.put("etc/containerd/conf.d/99-nvidia.toml", nvidia, 0o644);
+    host.put(
+        "etc/crio/crio.conf.d/10-crun.conf",
+        "[crio.runtime.runtimes.crun]\nruntime_path = \"/usr/bin/crun\"\n",
+        0o644,
+    );
+    host.put("etc/containers/containers.conf", "[engine]\nruntime = \"youki\"\n", 0o644);
+    let said = host.says(0, &["list"])?;
+    let note = |target: &str, why: &str| {
+        let note = format!("{target}: note: not all of its starts are held any more: ");
+        let line = said.lines().find(|line| line.starts_with(&note)).unwrap_or_default();
+        assert!(
+            line.contains(why)
+                && line.ends_with(&format!("; `clockgate hooks remove {target}`, then install it again")),
+            "{note} {why} is not in {said}"
+        );
+        assert!(said.contains(&format!("{target:<14}not all held ")), "{said}");
+    };
+    note("containerd", "zz-clockgate.toml would be written otherwise now");
+    note("crio", "99-clockgate.conf would be written otherwise now");
+    note("podman", "youki");
+
+    host.says(0, &["remove", "containerd"])?;
+    host.says(0, &["install", "containerd"])?;
+    assert!(host.says(0, &["list"])?.contains("containerd    installed "));
+    assert!(host.read("etc/containerd/conf.d/zz-clockgate.toml").contains("/clockgate-crun\""));
+    Ok(())
 }
 
 fn forgotten() -> Done {

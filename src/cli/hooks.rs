@@ -121,31 +121,52 @@ impl Args {
         let waiting = oci::waiting(Path::new("/proc"));
         let mut rows = vec![];
         for target in Target::ALL {
+            let mut notes = vec![];
             let (state, files) = match hooks::standing(host, target).map_err(failed)? {
                 Standing::Absent if host.program(target.program()).is_some() => ("not installed", vec![]),
                 Standing::Absent => ("not here", vec![]),
                 Standing::Packaged(changes) => ("by the package", changes),
-                Standing::Installed(changes) => ("installed", changes),
-                Standing::Edited(_, changes) => ("changed since", changes),
+                Standing::Installed(changes) => match hooks::drift(host, target, &changes) {
+                    None => ("installed", changes),
+                    Some(why) => {
+                        let name = target.name();
+                        notes.push(format!(
+                            "not all of its starts are held any more: {why}; `clockgate hooks remove {name}`, then install it again"
+                        ));
+                        ("not all held", changes)
+                    }
+                },
+                Standing::Edited { path, ours, changes } => {
+                    notes.push(match ours {
+                        Some(ours) => format!("in {} there is left of ours: {ours}", path.display()),
+                        None => format!("nothing of ours is left in {}: its starts are not held", path.display()),
+                    });
+                    ("changed since", changes)
+                }
             };
             let is_file = |change: &&Change| matches!(change, Change::File { .. });
             let files: Vec<PathBuf> = files.iter().filter(is_file).map(|change| change.path().to_owned()).collect();
-            rows.push((target.name(), state, files));
+            rows.push((target.name(), state, files, notes));
         }
         if self.json {
             let rows: Vec<_> = rows
                 .iter()
-                .map(|(target, state, files)| serde_json::json!({ "target": target, "state": state, "files": files }))
+                .map(|(target, state, files, notes)| {
+                    serde_json::json!({ "target": target, "state": state, "files": files, "notes": notes })
+                })
                 .collect();
             let held: Vec<_> = waiting.iter().map(oci::Waiting::json).collect();
             let list = serde_json::json!({ "version": 1, "hooks": rows, "passed_over": passed_over, "held": held });
             return print(&format!("{list}\n"));
         }
         let mut lines = vec![];
-        for (target, state, files) in rows {
+        let mut told = vec![];
+        for (target, state, files, notes) in rows {
             let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
             lines.push(format!("{target:<14}{state:<15}{}", files.join(" ")).trim_end().to_owned());
+            told.extend(notes.iter().map(|note| format!("{target}: note: {note}")));
         }
+        lines.extend(told);
         lines.extend(passed_over.iter().map(|line| format!("passed over: {line}")));
         lines.extend(waiting.iter().map(|held| format!("held now: {held}")));
         print(&(lines.join("\n") + "\n"))
@@ -162,7 +183,16 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
         plans.push(match hooks::standing(host, target).map_err(failed)? {
             Standing::Absent => (target, Some(target.plan(host).map_err(failed)?)),
             Standing::Installed(_) | Standing::Packaged(_) => (target, None),
-            Standing::Edited(path, _) => return Err(failed(hooks::Error::Edited { path, target: target.name() })),
+            Standing::Edited { path, ours: Some(lines), .. } => {
+                return Err(failed(hooks::Error::Edited { path, lines, target: target.name() }));
+            }
+            Standing::Edited { path, ours: None, .. } => {
+                let (path, name) = (path.display(), target.name());
+                let what = format!(
+                    "{path} was written anew since the install, without us: run `clockgate hooks remove {name}` first"
+                );
+                return Err(Error::new(Exit::No, what));
+            }
         });
     }
     let mut done = vec![];
@@ -201,10 +231,10 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
                 let what = format!("{} came with the package, and goes with it (`make uninstall`)", target.name());
                 return Err(Error::new(Exit::No, what));
             }
-            Standing::Edited(path, _) if how != How::Forget && !dry_run => {
-                return Err(failed(hooks::Error::Edited { path, target: target.name() }));
+            Standing::Edited { path, ours: Some(lines), .. } if how != How::Forget && !dry_run => {
+                return Err(failed(hooks::Error::Edited { path, lines, target: target.name() }));
             }
-            Standing::Installed(changes) | Standing::Edited(_, changes) => changes,
+            Standing::Installed(changes) | Standing::Edited { changes, .. } => changes,
         };
         let needed = target.needed_by(host).map_err(failed)?;
         if let Some(needed) = needed.filter(|_| how == How::Undo && !dry_run) {
@@ -230,7 +260,7 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
 
 fn is_installed(host: &Host, target: Target) -> bool {
     hooks::standing(host, target)
-        .is_ok_and(|standing| matches!(standing, Standing::Installed(_) | Standing::Edited(..)))
+        .is_ok_and(|standing| matches!(standing, Standing::Installed(_) | Standing::Edited { .. }))
 }
 
 /// Whether a change is shown as it is made, or as it is taken back.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use diff::unified;
 pub use host::Host;
 pub use podman::hook as podman_hook;
-pub use record::{Standing, apply, forget, standing, undo};
+pub use record::{Standing, apply, drift, forget, standing, undo};
 
 /// Whatever starts containers, or sends the machine to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -58,12 +58,14 @@ pub enum Error {
     Wrong(String),
     /// A file was changed by somebody else since.
     #[error(
-        "{path} was changed since it was installed; nothing was touched. Take out by hand what `--dry-run` shows, then run \
-         `clockgate hooks remove --forget {target}`", path = path.display()
+        "{path} was changed since it was installed; nothing was touched. Take out by hand what is ours in it ({lines}; \
+         `--dry-run` shows what stood there before), then run `clockgate hooks remove {target}` again", path = path.display()
     )]
     Edited {
         /// The file.
         path: PathBuf,
+        /// The lines in it that are ours, in words.
+        lines: String,
         /// What is to be removed.
         target: &'static str,
     },

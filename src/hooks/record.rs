@@ -28,8 +28,15 @@ pub enum Standing {
     Packaged(Vec<Change>),
     /// Everything is as it was written.
     Installed(Vec<Change>),
-    /// Somebody changed this file since.
-    Edited(PathBuf, Vec<Change>),
+    /// Somebody changed a file since.
+    Edited {
+        /// Which.
+        path: PathBuf,
+        /// What of it is ours, in words; none where nothing is left.
+        ours: Option<String>,
+        /// What was written.
+        changes: Vec<Change>,
+    },
 }
 
 /// Looks at what was written for a target.
@@ -45,11 +52,26 @@ pub fn standing(host: &Host, target: Target) -> Result<Standing, Error> {
         let is_packaged = plan.changes.iter().any(is_there) && plan.changes.iter().all(|change| change.is_done(host));
         return Ok(if is_packaged { Standing::Packaged(plan.changes) } else { Standing::Absent });
     };
-    let edited = record.changes.iter().find(|change| !change.is_as_known(host));
+    let edited = record.changes.iter().filter(|change| !change.is_as_known(host));
+    // One in which something of ours is left comes first: that has to be taken out.
+    let edited =
+        edited.map(|change| (change.path().to_owned(), change.ours(host))).max_by_key(|(_, ours)| ours.is_some());
     Ok(match edited {
-        Some(change) => Standing::Edited(change.path().to_owned(), record.changes),
+        Some((path, ours)) => Standing::Edited { path, ours, changes: record.changes },
         None => Standing::Installed(record.changes),
     })
+}
+
+/// What an installed target would hold today and does not: it is planned again, as if we had changed nothing. None where it is held.
+#[must_use]
+pub fn drift(host: &Host, target: Target, changes: &[Change]) -> Option<String> {
+    match target.plan(&host.without(changes)) {
+        Ok(plan) => {
+            let missing = plan.changes.iter().find(|change| !change.is_done(host))?;
+            Some(format!("{} would be written otherwise now", missing.path().display()))
+        }
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// Writes what is planned. Where that fails half-way, what was written is taken back.
@@ -104,10 +126,13 @@ pub fn undo(host: &Host, target: Target) -> Result<(), Error> {
     let Some(record) = load(host, target)? else {
         return Err(Error::Wrong(format!("{} is not installed", target.name())));
     };
-    if let Some(change) = record.changes.iter().find(|change| !change.is_as_known(host)) {
-        return Err(Error::Edited { path: change.path().to_owned(), target: target.name() });
+    let (known, edited): (Vec<&Change>, Vec<&Change>) =
+        record.changes.iter().partition(|change| change.is_as_known(host));
+    if let Some((path, lines)) = edited.iter().find_map(|change| Some((change.path(), change.ours(host)?))) {
+        return Err(Error::Edited { path: path.to_owned(), lines, target: target.name() });
     }
-    for change in record.changes.iter().rev() {
+    // In what else was edited nothing of ours is left.
+    for change in known.into_iter().rev() {
         let path = host.at(change.path());
         let done = match change {
             Change::File { before: Some(before), .. } if change.is_done(host) => write(&path, before, 0o644),
@@ -231,6 +256,14 @@ impl Change {
             Self::File { after, .. } => fs::read(path).is_ok_and(|bytes| bytes == after.as_bytes()),
             Self::Link { to, .. } => fs::read_link(path).is_ok_and(|target| target == *to),
         }
+    }
+
+    /// The lines of an edited file that are ours, in words; none where there is none.
+    fn ours(&self, host: &Host) -> Option<String> {
+        let text = String::from_utf8_lossy(&fs::read(host.at(self.path())).ok()?).into_owned();
+        let ours = (1..).zip(text.lines()).filter(|(_, line)| line.contains("clockgate"));
+        let lines: Vec<String> = ours.map(|(number, line)| format!("line {number}, `{}`", line.trim())).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
     }
 
     /// Whether it is as it was written, or as it was before: anything else is somebody else's.
