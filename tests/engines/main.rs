@@ -13,6 +13,7 @@ mod installed;
 mod kubernetes;
 #[path = "../lab/mod.rs"]
 mod lab;
+mod layouts;
 mod podman;
 mod world;
 mod wrapper;
@@ -61,6 +62,7 @@ const HERE: &[&[world::Trial]] = &[
     compose::TRIALS,
     inside::TRIALS,
     installed::TRIALS,
+    layouts::TRIALS,
 ];
 
 /// Where there is cgroup2 alone.
