@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("decision", &[]),
     ("exit", &[]),
     ("hooks", &["container"]),
-    ("container", &[]),
+    ("container", &["sys"]),
     ("duration", &[]),
     ("sys", &["decision"]),
     ("page", &["decision", "sys"]),

@@ -1,0 +1,169 @@
+//! CRI-O: crio.conf, every file of its folder of drop-ins and the folders within, and its command line, which counts most.
+
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, Table};
+
+use super::files::{self, Error, Said};
+use super::podman::{HOOKS, Storage};
+use super::unit::CommandLine;
+use super::{Root, toml};
+
+const MAIN: &str = "/etc/crio/crio.conf";
+const FOLDER: &str = "/etc/crio/crio.conf.d";
+
+/// What CRI-O reads, as it merges it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder of its drop-ins.
+    pub folder: PathBuf,
+    /// The last of its drop-ins but for ours that names runtimes.
+    pub last_with_runtimes: Option<PathBuf>,
+    /// The name of the runtime that a pod gets which asks for none, where something says so.
+    pub default_runtime: Option<Said<String>>,
+    /// Its runtimes by name: one in a later file replaces the earlier one as a whole.
+    pub runtimes: Vec<(String, Said<Table>)>,
+    /// Where hooks are looked for.
+    pub hooks: Said<Vec<String>>,
+    /// Where containers lie.
+    pub storage: Storage,
+    /// What sets runtimes on its command line, which replace those of every file.
+    pub runtimes_on_the_command_line: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads all of it but for drop-ins of these names, which are ours.
+    ///
+    /// # Errors
+    /// [`Error`] where a file cannot be read or is no TOML: CRI-O would not start.
+    pub fn read(root: &Root, ours: &[&str]) -> Result<Self, Error> {
+        let line = CommandLine::of_unit(root, &["crio.service", "cri-o.service"]).unwrap_or_default();
+        let told =
+            |names: &[&str], usual: &str| line.value(names).map_or_else(|| usual.into(), |said| said.value.into());
+        let (main, folder): (PathBuf, PathBuf) =
+            (told(&["--config", "-c"], MAIN), told(&["--config-dir", "-d"], FOLDER));
+        let mut config = Self {
+            last_with_runtimes: None,
+            default_runtime: None,
+            runtimes: vec![],
+            hooks: Said { value: vec![HOOKS.to_owned()], file: main.clone() },
+            storage: Storage::read(root),
+            runtimes_on_the_command_line: line.value(&["--runtimes"]).map(|said| said.file),
+            folder: folder.clone(),
+        };
+        if let Some(document) = toml::read(root, &main)? {
+            config.take(&document, &main)?;
+        }
+        for file in walk(root, &folder).into_iter().filter(|file| !ours.iter().any(|name| *file == folder.join(name))) {
+            let Some(document) = toml::read(root, &file)? else { continue };
+            if config.take(&document, &file)? {
+                config.last_with_runtimes = Some(file);
+            }
+        }
+        if let Some(said) = line.value(&["--default-runtime"]) {
+            config.default_runtime = Some(said);
+        }
+        if let Some(said) = line.value(&["--hooks-dir"]) {
+            let value = said.value.split(',').map(str::to_owned).collect();
+            config.hooks = Said { value, file: said.file };
+        }
+        config.storage.graph = line.value(&["--root", "-r"]).map_or(config.storage.graph, |said| said.value.into());
+        config.storage.run = line.value(&["--runroot"]).map_or(config.storage.run, |said| said.value.into());
+        Ok(config)
+    }
+
+    /// Takes what a file says, and tells whether it names runtimes.
+    fn take(&mut self, document: &DocumentMut, file: &Path) -> Result<bool, Error> {
+        let said = |value: String| Said { value, file: file.to_owned() };
+        if let Some(item) = toml::get(document, &["crio", "runtime", "default_runtime"]).and_then(Item::as_str) {
+            self.default_runtime = Some(said(item.to_owned())).filter(|said| !said.value.is_empty());
+        }
+        if let Some(value) = toml::texts(document, &["crio", "runtime", "hooks_dir"]) {
+            self.hooks = Said { value, file: file.to_owned() };
+        }
+        if let Some(path) = toml::path(document, &["crio", "root"]) {
+            self.storage.graph = path;
+        }
+        if let Some(path) = toml::path(document, &["crio", "runroot"]) {
+            self.storage.run = path;
+        }
+        let Some(named) = toml::get(document, &["crio", "runtime", "runtimes"]).and_then(Item::as_table_like) else {
+            return Ok(false);
+        };
+        for (name, item) in named.iter() {
+            let table = item.clone().into_table();
+            let value = table.map_err(|_| Error::refused(file, format!("has a runtime `{name}` that is no table")))?;
+            self.runtimes.retain(|(other, _)| other != name);
+            self.runtimes.push((name.to_owned(), Said { value, file: file.to_owned() }));
+        }
+        Ok(true)
+    }
+}
+
+/// Every file of a folder and of those within, in the order of the names (filepath.Walk); links to folders are no folders.
+fn walk(root: &Root, folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for path in files::list(root, folder) {
+        let is_folder = root
+            .at(folder)
+            .join(path.file_name().unwrap_or_default())
+            .symlink_metadata()
+            .is_ok_and(|meta| meta.is_dir());
+        if is_folder {
+            found.extend(walk(root, &path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The storages in which CRI-O keeps what it knows of its containers, as we reach them.
+#[must_use]
+pub fn storages(root: &Root) -> Vec<PathBuf> {
+    let storage = Config::read(root, &[]).map_or_else(|_| Storage::read(root), |config| config.storage);
+    [storage.run, storage.graph].map(|folder| root.at(&folder)).into_iter().filter(|folder| folder.is_dir()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::files::host;
+
+    #[test]
+    fn the_last_file_counts_wherever_it_lies_and_the_command_line_counts_more() {
+        let files = [
+            (
+                "etc/crio/crio.conf",
+                "[crio]\nrunroot = \"/a\"\n[crio.runtime]\ndefault_runtime = \"runc\"\nhooks_dir = []\n\
+                 [crio.runtime.runtimes.runc]\nruntime_path = \"/first\"\nruntime_root = \"/run/runc\"\n",
+            ),
+            ("etc/crio/crio.conf.d/10-x/99-a.conf", "[crio.runtime.runtimes.runc]\nruntime_path = \"/second\"\n"),
+            (
+                "etc/crio/crio.conf.d/99-nvidia.toml",
+                "[crio]\nrunroot = \"/b\"\n[crio.runtime]\ndefault_runtime = \"nvidia\"\n",
+            ),
+            ("etc/crio/crio.conf.d/99-ours.conf", "[crio.runtime.runtimes.ours]\n"),
+            ("usr/lib/systemd/system/crio.service", "[Service]\nExecStart=/usr/bin/crio $MORE --root /g\n"),
+        ];
+        let (_folder, root) = host(&files);
+        let config = Config::read(&root, &["99-ours.conf"]).unwrap();
+        assert_eq!(config.default_runtime.unwrap().value, "nvidia");
+        assert_eq!(config.storage, Storage { graph: "/g".into(), run: "/b".into() });
+        assert!(config.hooks.value.is_empty());
+        let [(name, said)] = &config.runtimes[..] else { panic!("{:?}", config.runtimes) };
+        assert_eq!((name.as_str(), said.value.len()), ("runc", 1));
+        assert_eq!(config.last_with_runtimes.as_deref(), Some(Path::new("/etc/crio/crio.conf.d/10-x/99-a.conf")));
+
+        let unit = "[Service]\nEnvironment=\"MORE=--default-runtime crun --hooks-dir=/h --runtimes x:/x:/y\"\nExecStart=crio $MORE -d /d\n";
+        let files =
+            [files[0], ("d/1", "[crio.runtime]\ndefault_runtime = \"\"\n"), ("etc/systemd/system/crio.service", unit)];
+        let (_folder, root) = host(&files);
+        let config = Config::read(&root, &[]).unwrap();
+        assert_eq!(
+            (config.default_runtime.unwrap().value.as_str(), config.hooks.value),
+            ("crun", vec!["/h".to_owned()])
+        );
+        assert!(config.runtimes_on_the_command_line.is_some());
+    }
+}

@@ -1,0 +1,99 @@
+//! What engines' files say, and why they cannot be read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Root;
+use crate::sys::foreign;
+
+/// No configuration is larger.
+const SIZE_MAX: u64 = 1 << 20;
+
+/// Why an engine's configuration is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file says something that the engine would not understand either, or that we do not.
+    #[error("{path} {what}", path = path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why, in words.
+        what: String,
+    },
+    /// The file system refused.
+    #[error("cannot {what} {path}", path = path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// A file that is not understood.
+    pub fn refused(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
+        Self::Refused { path: path.into(), what: what.into() }
+    }
+}
+
+/// A value, and the file that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said<T> {
+    /// What it says.
+    pub value: T,
+    /// Which file says it, as the host knows it.
+    pub file: PathBuf,
+}
+
+/// The text of a file; none where it is not there, or the link that stands for it leads nowhere.
+///
+/// # Errors
+/// [`Error`] where it is no file of text.
+pub fn read(root: &Root, path: &Path) -> Result<Option<String>, Error> {
+    let is = |error: &io::Error, kind| error.kind() == kind;
+    root.read(path).map_err(|source| match source {
+        source if is(&source, io::ErrorKind::InvalidData) => Error::refused(path, "is no UTF-8 text"),
+        source if is(&source, io::ErrorKind::IsADirectory) => Error::refused(path, "is no file"),
+        source => Error::Io { what: "read", path: path.to_owned(), source },
+    })
+}
+
+/// The text of a file that is a user's: who put it there may mean to keep us waiting. None where it cannot be read.
+#[must_use]
+pub fn read_foreign(root: &Root, path: &Path) -> Option<String> {
+    String::from_utf8(foreign::read(&root.at(path), SIZE_MAX).ok()?).ok()
+}
+
+/// What a folder holds, by name; nothing where there is no such folder.
+#[must_use]
+pub fn list(root: &Root, folder: &Path) -> Vec<PathBuf> {
+    root.glob(&folder.join("*"))
+}
+
+/// The folders of people on this host: by its user database, and what stands in /home.
+#[must_use]
+pub fn homes(root: &Root) -> Vec<PathBuf> {
+    let users = root.read(Path::new("/etc/passwd")).ok().flatten().unwrap_or_default();
+    let named = users.lines().filter_map(|line| line.split(':').nth(5)).map(PathBuf::from);
+    let mut homes: Vec<PathBuf> = named.chain(list(root, Path::new("/home"))).collect();
+    homes.retain(|home| home.is_absolute() && home.parent().is_some() && root.at(home).is_dir());
+    homes.sort();
+    homes.dedup();
+    homes
+}
+
+/// A host with these files, for as long as its folder is kept.
+#[cfg(test)]
+pub fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let root = Root::new(folder.path());
+    (folder, root)
+}
