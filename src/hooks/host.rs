@@ -18,6 +18,8 @@ const WRAPPERS: [&str; 4] = [
     "/usr/bin/clockgate-oci",
     "/usr/local/bin/clockgate-oci",
 ];
+/// Where NixOS and Guix keep what they built, which nobody else writes.
+const BUILT: [&str; 2] = ["/nix/store", "/gnu/store"];
 /// Where programs are.
 const PROGRAMS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
@@ -112,6 +114,20 @@ impl Host {
     pub fn is_same(&self, a: &Path, b: &Path) -> bool {
         let identity = |path: &Path| self.at(path).metadata().map(|meta| (meta.dev(), meta.ino())).ok();
         identity(a).is_some() && identity(a) == identity(b)
+    }
+
+    /// That a file is no system builder's, which would put another one in its place.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where it is.
+    pub fn is_ours_to_write(&self, path: &Path) -> Result<(), Error> {
+        let files = self.files();
+        let there = Path::new("/").join(files.at(path).strip_prefix(&self.root).unwrap_or(path));
+        if BUILT.iter().any(|store| there.starts_with(store)) {
+            let what = "is made by the system's own configuration (NixOS, Guix): set it there";
+            return Err(Error::refused(there, what));
+        }
+        Ok(())
     }
 
     /// The text of a file; none where it is not there.

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::files;
+
 pub use diff::unified;
 pub use host::Host;
 pub use podman::hook as podman_hook;
@@ -92,6 +94,15 @@ impl Error {
     }
 }
 
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        match error {
+            files::Error::Refused { path, what } => Self::Refused { path, what },
+            files::Error::Io { what, path, source } => Self::Io { what, path, source },
+        }
+    }
+}
+
 /// One file, as it is and as it is to be. Paths are the host's own, below its root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -128,6 +139,7 @@ impl Change {
 
     /// A file that is ours alone: what somebody else put there is not overwritten.
     fn own_file(host: &Host, path: &Path, after: String, mode: u32) -> Result<Self, Error> {
+        host.is_ours_to_write(path)?;
         match host.read(path)? {
             Some(before) if before != after => Err(Error::refused(path, "is there already, and another one")),
             before => Ok(Self::File { path: path.to_owned(), before, after, mode }),
