@@ -1,6 +1,6 @@
-//! `clockgate hooks` on hosts that are folders: `tests/install/NN-name/` has the host's files in `host/`, what is to be installed in
-//! `targets.txt`, and in `expected.txt` what `install` says. Whatever it says, `remove` has to leave every file as it was, to the
-//! byte. A case needs no Rust; `BLESS=1` writes what came out, to be read before it is committed.
+//! `clockgate hooks` on hosts that are folders: `tests/install/NN-name/` has the host's files in `host/`, in `absent.txt` programs
+//! that it has not, what is to be installed in `targets.txt`, and in `expected.txt` what `install` says. Whatever it says, `remove` has
+//! to leave every file as it was, to the byte. A case needs no Rust; `BLESS=1` writes what came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
@@ -158,6 +158,9 @@ fn copy(from: &Path, to: &Path) {
 fn install_and_remove(folder: &Path) -> Done {
     let host = Host::new();
     copy(&folder.join("host"), host.0.path());
+    for program in fs::read_to_string(folder.join("absent.txt")).unwrap_or_default().lines() {
+        fs::remove_file(host.at(program))?;
+    }
     let before = host.tree();
     let targets = fs::read_to_string(folder.join("targets.txt"))?;
     let install: Vec<&str> = std::iter::once("install").chain(targets.split_whitespace()).collect();
@@ -294,11 +297,14 @@ fn orphans() -> Done {
     assert!(said.ends_with(note), "{said}");
     host.put("srv/docker/containers/ef/hostconfig.json", "{\"Runtime\": \"clockgate-runc\"}", 0o600);
     host.put("srv/docker/containers/ef/config.v2.json", "{\"Name\": \"/new\"}", 0o600);
+    // With `userns-remap`, dockerd keeps them below the remapped user's numbers.
+    host.put("srv/docker/100000.100000/containers/gh/hostconfig.json", "{\"Runtime\": \"clockgate-runc\"}", 0o600);
+    host.put("srv/docker/100000.100000/containers/gh/config.v2.json", "{\"Name\": \"/remapped\"}", 0o600);
     let installed = host.tree();
     let said = host.says(1, &["remove", "docker"])?;
     assert_eq!(
         said,
-        "clockgate: 1 (new) is made with a runtime that Docker would no longer know, and could not start. What is made anew before that gets it \
+        "clockgate: 2 (new, remapped) are made with a runtime that Docker would no longer know, and could not start. What is made anew before that gets it \
          again: `clockgate hooks remove docker --force`, `systemctl restart docker`, and make them anew then\n"
     );
     host.is_as(&installed)?;

@@ -1,14 +1,16 @@
-//! Docker: a runtime of ours in daemon.json, which becomes the default one.
+//! Docker: a runtime of ours in the file that dockerd reads, which becomes the default one.
 //!
 //! The name `runc` is reserved, so the wrapper has a name of its own; and a container keeps the name of the runtime that it was made
 //! with. So those of before are not held, and those made since do not start once the name is gone: both are said.
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::json;
 use super::runtime::{Runtime, is_wrapper};
-use super::{Change, Error, Host, Plan, json};
+use super::{Change, Error, Host, Plan};
+use crate::container::docker::{self, Config, STOCK, member};
 
 /// dockerd takes both keys on a reload, and running containers go on.
 pub const AFTERWARDS: &str = "after `systemctl reload docker`";
@@ -16,86 +18,146 @@ pub const AFTERWARDS: &str = "after `systemctl reload docker`";
 /// `fillPlatformInfo`. The shims of containers that run keep the wrapper's path.
 pub const REMOVED: &str = "after `systemctl restart docker` (not `reload`, of which Docker 20.10 dies); containers that run are stopped \
                            through clockgate-oci, so leave it installed until they are started anew";
-
-const FILE: &str = "/etc/docker/daemon.json";
-/// Where the same might be said on dockerd's command line, which it refuses to hear twice.
-const COMMAND_LINES: [&str; 7] = [
-    "/etc/systemd/system/docker.service",
-    "/etc/systemd/system/docker.service.d",
-    "/usr/lib/systemd/system/docker.service",
-    "/lib/systemd/system/docker.service",
-    "/etc/default/docker",
-    "/etc/sysconfig/docker",
-    "/etc/conf.d/docker",
-];
+/// The one shim that runs a program which its options name (daemon/runtime_unix.go, `linuxV2RuntimeName`).
+const SHIM: &str = "io.containerd.runc.v2";
 
 /// What has to be written.
 pub fn plan(host: &Host) -> Result<Plan, Error> {
-    let path = PathBuf::from(FILE);
+    no_snap_alone(host)?;
+    let config = Config::read(&host.files())?;
+    let path = config.file.clone();
+    let refused = |what: String| Error::refused(&path, what);
+    if let Some(said) = config.default_on_the_command_line() {
+        let what = format!(
+            "sets the default runtime on dockerd's command line, which it refuses to hear twice: move it to {} first",
+            path.display()
+        );
+        return Err(Error::refused(said.file, what));
+    }
+    host.is_ours_to_write(&path)?;
     let before = host.read(&path)?;
-    let text = before.clone().unwrap_or_default();
-    let config = json::parse(&text).map_err(|what| Error::refused(&path, what))?;
-    let old = config.get("default-runtime").and_then(Value::as_str).unwrap_or("runc");
-    let (program, entry) = runtime(&config, old).map_err(|what| Error::refused(&path, what))?;
-    no_flags(host)?;
-    let (wrapper, mut changes) = Runtime { folder: "docker".to_owned(), program }.wrap(host)?;
-    let mut entry = entry;
-    entry["path"] = wrapper.to_string_lossy().into();
-    let after =
-        json::set_runtime(&text, &format!("clockgate-{old}"), &entry).map_err(|what| Error::refused(&path, what))?;
-    changes.push(Change::File { path, before, after, mode: 0o644 });
+    let old = config.default_runtime();
+    let default = DefaultRuntime::of(&config).map_err(refused)?;
+    let (wrapper, mut changes) =
+        Runtime { folder: "docker".to_owned(), program: default.program.clone() }.wrap(host)?;
+    let name = format!("clockgate-{}", if STOCK.contains(&old) { "runc" } else { old });
+    let text = before.as_deref().unwrap_or_default();
+    let after = json::set_runtime(text, &name, &default.wrapped(&wrapper)).map_err(refused)?;
+    changes.push(Change::File { path: path.clone(), before, after, mode: 0o644 });
+    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes: notes(host, &config) })
+}
+
+/// What is not held.
+fn notes(host: &Host, config: &Config) -> Vec<String> {
+    let old = config.default_runtime();
     let mut notes = vec![];
-    let others = containers(host, &config, |runtime| runtime == old || runtime.is_empty());
+    if let Some(told_by) = &config.told_by {
+        notes.push(format!("dockerd reads {}, as {} tells it to", config.file.display(), told_by.display()));
+    }
+    let is_of_before =
+        |runtime: &str| runtime.is_empty() || runtime == old || STOCK.contains(&old) && STOCK.contains(&runtime);
+    let others = containers(host, config, is_of_before);
     if !others.is_empty() {
-        notes.push(format!(
-            "containers keep the runtime they were made with: {} held only when made anew",
-            are(&others)
-        ));
+        let are = are(&others);
+        notes.push(format!("containers keep the runtime they were made with: {are} held only when made anew"));
     }
-    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
+    let is_held = |entry: &Value| member(entry, "path").and_then(|(_, path)| path.as_str()).is_some_and(is_wrapper);
+    let beside = config.runtimes().into_iter().filter(|(name, entry)| name != old && !is_held(entry));
+    let beside: Vec<String> = beside.map(|(name, _)| name).collect();
+    if !beside.is_empty() {
+        let names = beside.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        notes.push(format!("not the default runtime, and not held where a container asks for it: {names}"));
+    }
+    if let Some(file) = docker::snap(&host.files()) {
+        notes.push(format!("Docker's snap, which reads {}, is not held", file.display()));
+    }
+    for home in docker::rootless(&host.files()) {
+        let file = home.join(".config/docker/daemon.json");
+        notes.push(format!("a user's own dockerd, which reads {}, is not held", file.display()));
+    }
+    notes
 }
 
-/// The program of the runtime called `name`, and what else its entry says.
-fn runtime(config: &Value, name: &str) -> Result<(PathBuf, Value), String> {
-    let entry = config.get("runtimes").and_then(|runtimes| runtimes.get(name));
-    let path = entry.and_then(|entry| entry.get("path")).and_then(Value::as_str);
-    match (entry, path) {
-        (_, Some(path)) if is_wrapper(path) => {
-            Err("has a wrapper of ours already, which somebody else put there".to_owned())
-        }
-        (Some(entry), Some(path)) => Ok((PathBuf::from(path), entry.clone())),
-        (None, _) if name == "runc" => Ok(("runc".into(), serde_json::json!({}))),
-        (None, _) => Err(format!("has the default runtime `{name}`, of which it does not say what it is")),
-        (Some(_), None) => {
-            Err(format!("has the default runtime `{name}`, a shim of its own that no wrapper fits into"))
-        }
-    }
+/// The snap's dockerd sees the snap's programs and none of the host's.
+fn no_snap_alone(host: &Host) -> Result<(), Error> {
+    let Some(file) = docker::snap(&host.files()).filter(|_| host.program("dockerd").is_none()) else { return Ok(()) };
+    let what = "is what Docker's snap reads, and the snap starts no program from outside of it, so no wrapper: install Docker \
+                from packages, or have its containers frozen (freeze.engines)";
+    Err(Error::refused(file, what))
 }
 
-/// dockerd does not start with an option that stands both in its file and on its command line.
-fn no_flags(host: &Host) -> Result<(), Error> {
-    for place in COMMAND_LINES.map(Path::new) {
-        let files = if host.at(place).is_dir() { host.list(place, ".conf")? } else { vec![place.to_owned()] };
-        for file in files {
-            // A unit may be a link, and whatever cannot be read here says nothing to dockerd either.
-            let text = std::fs::read_to_string(host.at(&file)).unwrap_or_default();
-            let lines = text.lines().filter(|line| !line.trim_start().starts_with(['#', ';']));
-            if lines.into_iter().any(|line| line.contains("--default-runtime") || line.contains("--add-runtime")) {
-                return Err(Error::refused(
-                    file,
-                    format!("sets a runtime on dockerd's command line: move that to {FILE} first"),
-                ));
+/// The runtime that a container gets which asks for none.
+struct DefaultRuntime {
+    program: PathBuf,
+    entry: Value,
+}
+
+impl DefaultRuntime {
+    fn of(config: &Config) -> Result<Self, String> {
+        let name = config.default_runtime();
+        let runtimes = config.runtimes();
+        if runtimes.contains_key("runc") {
+            return Err("names a runtime `runc`, which is dockerd's own: dockerd does not start with it".to_owned());
+        }
+        let shim = format!("has the default runtime `{name}`, a shim of its own that no wrapper fits into");
+        let found = match runtimes.get(name) {
+            None if STOCK.contains(&name) => Self { program: "runc".into(), entry: json!({ "path": "runc" }) },
+            // Whatever has a dot in its name and is named nowhere is looked for as containerd-shim-NAME.
+            None if name.contains('.') => return Err(shim),
+            None => return Err(format!("has the default runtime `{name}`, of which it does not say what it is")),
+            Some(entry) => {
+                let text = |object: &Value, key: &str| {
+                    member(object, key)
+                        .and_then(|(_, value)| value.as_str())
+                        .filter(|text| !text.is_empty())
+                        .map(PathBuf::from)
+                };
+                let options = member(entry, "options").map(|(_, options)| options.clone()).unwrap_or_default();
+                let program = match (text(entry, "path"), text(entry, "runtimeType")) {
+                    (Some(path), None) => path,
+                    (None, Some(kind)) if kind == Path::new(SHIM) => {
+                        text(&options, "BinaryName").unwrap_or_else(|| "runc".into())
+                    }
+                    (None, Some(_)) => return Err(shim),
+                    (Some(_), Some(_)) => {
+                        return Err(format!(
+                            "gives the runtime `{name}` a path and a runtimeType: dockerd takes only one"
+                        ));
+                    }
+                    (None, None) => {
+                        return Err(format!("has the default runtime `{name}`, of which it does not say what it is"));
+                    }
+                };
+                Self { program, entry: entry.clone() }
             }
+        };
+        if is_wrapper(&found.program.to_string_lossy()) {
+            return Err("has a wrapper of ours already, which somebody else put there".to_owned());
         }
+        Ok(found)
     }
-    Ok(())
+
+    /// The same, with the wrapper in the program's place.
+    fn wrapped(&self, wrapper: &Path) -> Value {
+        let mut entry = self.entry.clone();
+        let key = |object: &Value, name: &str| member(object, name).map_or(name, |(key, _)| key).to_owned();
+        let program = Value::from(wrapper.to_string_lossy());
+        let path = key(&entry, "path");
+        if entry.get(&path).and_then(Value::as_str).is_some_and(|path| !path.is_empty()) {
+            entry[path] = program;
+        } else {
+            let options = key(&entry, "options");
+            let binary = key(&entry[&options], "BinaryName");
+            entry[options][binary] = program;
+        }
+        entry
+    }
 }
 
 /// Containers that would not start any more.
 pub fn needed_by(host: &Host) -> Result<Option<String>, Error> {
-    let path = PathBuf::from(FILE);
-    let text = host.read(&path)?.unwrap_or_default();
-    let config = json::parse(&text).unwrap_or_default();
+    // What cannot be read keeps no container from being counted, where they usually are.
+    let config = Config::read(&host.files()).unwrap_or_default();
     let ours = containers(host, &config, |runtime| runtime.starts_with("clockgate-"));
     Ok((!ours.is_empty()).then(|| {
         format!(
@@ -106,25 +168,11 @@ pub fn needed_by(host: &Host) -> Result<Option<String>, Error> {
     }))
 }
 
-/// The names of the containers whose runtime is one of those.
-fn containers(host: &Host, config: &Value, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
-    let data =
-        config.get("data-root").or_else(|| config.get("graph")).and_then(Value::as_str).unwrap_or("/var/lib/docker");
-    let entries = std::fs::read_dir(host.at(data).join("containers")).into_iter().flatten().flatten();
-    let read = |path: PathBuf| -> Value {
-        std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-    };
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.path())
-        .filter(|folder| {
-            let host_config = read(folder.join("hostconfig.json"));
-            host_config.is_object() && is_meant(host_config.get("Runtime").and_then(Value::as_str).unwrap_or_default())
-        })
-        .map(|folder| {
-            let name = read(folder.join("config.v2.json")).get("Name").and_then(Value::as_str).map(str::to_owned);
-            name.map_or_else(|| folder.display().to_string(), |name| name.trim_start_matches('/').to_owned())
-        })
-        .collect();
+/// The names of the containers whose runtime is one of those, in whosever user namespace.
+fn containers(host: &Host, config: &Config, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+    let made = config.containers(&host.files());
+    let mut names: Vec<String> =
+        made.into_iter().filter(|container| is_meant(&container.runtime)).map(|container| container.name).collect();
     names.sort();
     names
 }

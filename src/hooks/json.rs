@@ -1,55 +1,46 @@
 //! Members put into a JSON text, and everything else of it left as it is, to the byte.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Sets `default-runtime` and one of `runtimes` in the text of a `daemon.json`; `None` is a file that is not there.
+use crate::container::docker::parse;
+
+/// Sets `default-runtime` and one of `runtimes` in the text of a `daemon.json`, which is empty where there is none.
 ///
 /// # Errors
 /// What is wrong with the text, in words.
 pub fn set_runtime(text: &str, name: &str, runtime: &Value) -> Result<String, String> {
     let wanted = {
-        let mut value = parse(text)?;
+        let mut value = Value::Object(parse(text)?);
         value["runtimes"][name] = runtime.clone();
         value["default-runtime"] = name.into();
         value
     };
+    let (mark, text) = split_mark(text);
     let text = if text.trim().is_empty() { "{}\n" } else { text };
     let top = Object::read(text, 0)?;
     let edited = match top.member("runtimes") {
-        Some(runtimes) => {
-            let inner = Object::read(text, runtimes.value.0)?;
-            insert(text, &inner, name, runtime)
+        Some(null) if text.get(null.value.0..null.value.1) == Some("null") => {
+            top.replace(text, null, &json!({ name: runtime }))
         }
-        None => insert(text, &top, "runtimes", &serde_json::json!({ name: runtime })),
+        Some(runtimes) => Object::read(text, runtimes.value.0)?.insert(text, name, runtime),
+        None => top.insert(text, "runtimes", &json!({ name: runtime })),
     };
     let top = Object::read(&edited, 0)?;
     let edited = match top.member("default-runtime") {
-        Some(member) => splice(&edited, member.value.0, member.value.1, &Value::from(name).to_string()),
-        None => insert(&edited, &top, "default-runtime", &name.into()),
+        Some(member) => top.replace(&edited, member, &name.into()),
+        None => top.insert(&edited, "default-runtime", &name.into()),
     };
     // What Docker will read is what was meant, or nothing is written at all.
     if serde_json::from_str::<Value>(&edited).is_ok_and(|value| value == wanted) {
-        return Ok(edited);
+        return Ok(format!("{mark}{edited}"));
     }
     Err("cannot be edited without changing more of it: has it a key twice?".to_owned())
 }
 
-/// The text as a value: an object, whose `runtimes` is one too where there is any.
-///
-/// # Errors
-/// What is wrong with the text, in words.
-pub fn parse(text: &str) -> Result<Value, String> {
-    if text.trim().is_empty() {
-        return Ok(serde_json::json!({}));
-    }
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
-    if !value.is_object() {
-        return Err("is no JSON object".to_owned());
-    }
-    if value.get("runtimes").is_some_and(|runtimes| !runtimes.is_object()) {
-        return Err("its `runtimes` is no object".to_owned());
-    }
-    Ok(value)
+/// The byte order mark at the beginning, where there is one, and the text behind it.
+fn split_mark(text: &str) -> (&str, &str) {
+    let text_at = text.len() - text.trim_start_matches('\u{feff}').len();
+    text.split_at(text_at)
 }
 
 /// Where the parts of an object lie in the text that holds it.
@@ -93,6 +84,56 @@ impl Object {
     fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.name == name)
     }
+
+    /// Puts a member behind the last one, in the manner of the others.
+    fn insert(&self, text: &str, name: &str, value: &Value) -> String {
+        let name = Value::from(name);
+        match self.members.last() {
+            Some(last) => {
+                let space = self.indent(text).map_or_else(|| " ".to_owned(), |own| format!("{}{own}", line_end(text)));
+                splice(text, last.value.1, last.value.1, &format!(",{space}{name}: {}", self.laid_out(text, value)))
+            }
+            None => {
+                let outer = indent(text, self.inside);
+                // Nothing tells how far in the next level is but the level that we are on.
+                let unit = if outer.is_empty() { "    " } else { &outer };
+                let own = format!("{outer}{unit}");
+                let (end, value) = (line_end(text), pretty(value, &own, unit, line_end(text)));
+                splice(text, self.inside, self.end, &format!("{end}{own}{name}: {value}{end}{outer}"))
+            }
+        }
+    }
+
+    /// Puts another value in the place of a member's.
+    fn replace(&self, text: &str, member: &Member, value: &Value) -> String {
+        splice(text, member.value.0, member.value.1, &self.laid_out(text, value))
+    }
+
+    /// A value as the members of this object are laid out: in one line with them, or over several.
+    fn laid_out(&self, text: &str, value: &Value) -> String {
+        self.indent(text).map_or_else(
+            || value.to_string(),
+            |own| pretty(value, &own, &unit(&own, &indent(text, self.inside)), line_end(text)),
+        )
+    }
+
+    /// How far in the members stand; none where they stand in one line with the brace.
+    fn indent(&self, text: &str) -> Option<String> {
+        let first = self.members.first()?;
+        let gap = text.get(self.inside..first.name_at).unwrap_or_default();
+        gap.contains('\n').then(|| indent(text, first.name_at))
+    }
+}
+
+/// The white space at the beginning of a line.
+fn indent(text: &str, at: usize) -> String {
+    let line = text.get(..at).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+    line.chars().take_while(|c| c.is_whitespace()).collect()
+}
+
+/// How the lines of a text end.
+fn line_end(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 fn skip_space(text: &str, at: usize) -> usize {
@@ -110,49 +151,19 @@ fn value_end(text: &str, at: usize) -> Result<usize, String> {
     }
 }
 
-/// Puts a member behind the last one, in the manner of the others.
-fn insert(text: &str, object: &Object, name: &str, value: &Value) -> String {
-    let before = |at: usize| text.get(..at).unwrap_or_default();
-    let indent = |at: usize| {
-        let line = before(at).rsplit('\n').next().unwrap_or_default();
-        line.chars().take_while(|c| c.is_whitespace()).collect::<String>()
-    };
-    let name = Value::from(name);
-    match (object.members.first(), object.members.last()) {
-        (Some(first), Some(last)) => {
-            let gap = text.get(object.inside..first.name_at).unwrap_or_default();
-            let (space, value) = if gap.contains('\n') {
-                let own = indent(first.name_at);
-                (format!("\n{own}"), pretty(value, &own, &unit(&own, &indent(object.inside))))
-            } else {
-                (" ".to_owned(), value.to_string())
-            };
-            splice(text, last.value.1, last.value.1, &format!(",{space}{name}: {value}"))
-        }
-        _ => {
-            let outer = indent(object.inside);
-            // Nothing tells how far in the next level is but the level that we are on.
-            let unit = if outer.is_empty() { "    " } else { &outer };
-            let own = format!("{outer}{unit}");
-            let value = pretty(value, &own, unit);
-            splice(text, object.inside, object.end, &format!("\n{own}{name}: {value}\n{outer}"))
-        }
-    }
-}
-
 /// By how much the inner text is further in than the outer.
 fn unit(inner: &str, outer: &str) -> String {
     inner.strip_prefix(outer).filter(|unit| !unit.is_empty()).unwrap_or("    ").to_owned()
 }
 
 /// Objects over several lines; everything else in one.
-fn pretty(value: &Value, indent: &str, unit: &str) -> String {
+fn pretty(value: &Value, indent: &str, unit: &str, end: &str) -> String {
     let Value::Object(members) = value else { return value.to_string() };
     let inner = format!("{indent}{unit}");
     let lines = members
         .iter()
-        .map(|(name, value)| format!("{inner}{}: {}", Value::from(name.as_str()), pretty(value, &inner, unit)));
-    format!("{{\n{}\n{indent}}}", lines.collect::<Vec<_>>().join(",\n"))
+        .map(|(name, value)| format!("{inner}{}: {}", Value::from(name.as_str()), pretty(value, &inner, unit, end)));
+    format!("{{{end}{}{end}{indent}}}", lines.collect::<Vec<_>>().join(&format!(",{end}")))
 }
 
 fn splice(text: &str, from: usize, to: usize, new: &str) -> String {
@@ -165,7 +176,7 @@ mod tests {
     use super::*;
 
     fn set(text: &str) -> Result<String, String> {
-        set_runtime(text, "clockgate-runc", &serde_json::json!({ "path": "/w" }))
+        set_runtime(text, "clockgate-runc", &json!({ "path": "/w" }))
     }
 
     #[test]
@@ -194,10 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_line_ends_and_null_are_taken_as_they_are() {
+        assert_eq!(
+            set("\u{feff}{\r\n  \"runtimes\": null,\r\n  \"default-runtime\": \"\"\r\n}\r\n").unwrap(),
+            "\u{feff}{\r\n  \"runtimes\": {\r\n    \"clockgate-runc\": {\r\n      \"path\": \"/w\"\r\n    }\r\n  },\r\n  \"default-runtime\": \"clockgate-runc\"\r\n}\r\n"
+        );
+        assert_eq!(
+            set(r#"{"runtimes":null}"#).unwrap(),
+            r#"{"runtimes":{"clockgate-runc":{"path":"/w"}}, "default-runtime": "clockgate-runc"}"#
+        );
+    }
+
+    #[test]
     fn what_is_not_understood_is_not_touched() {
-        for text in
-            ["[]", "{", "{\"a\": 1,}", "// no\n{}", "{\"runtimes\": []}", "{\"runtimes\": null}", "nul", "{} {}"]
-        {
+        for text in ["[]", "{", "{\"a\": 1,}", "// no\n{}", "{\"runtimes\": []}", "nul", "{} {}"] {
             assert!(set(text).is_err(), "{text}");
         }
         let twice = r#"{"runtimes": {"a": {}}, "runtimes": {"b": {}}}"#;
