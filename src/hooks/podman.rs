@@ -6,16 +6,17 @@
 use std::path::{Path, PathBuf};
 
 use super::runtime::{Runtime, is_wrapper};
-use super::{Change, Error, Host, Plan, toml};
+use super::{Change, Error, Host, Plan};
+use crate::container::crio;
+use crate::container::files::Said;
+use crate::container::podman::{Config, HOOKS};
 
 /// podman is no daemon.
 pub const AFTERWARDS: &str = "at once, but in a running `podman system service` after its restart";
 
-const FOLDER: &str = "/etc/containers/containers.conf.d";
-/// Behind the others, since the last one counts.
-const FILE: &str = "/etc/containers/containers.conf.d/99-clockgate.conf";
-/// The one folder of hooks that podman and CRI-O read unless told otherwise.
-const HOOKS: &str = "/usr/share/containers/oci/hooks.d";
+/// Behind the others, since the last one counts: the second one where there is a later name than the first.
+const FILES: [&str; 2] =
+    ["/etc/containers/containers.conf.d/99-clockgate.conf", "/etc/containers/containers.conf.d/zz-clockgate.conf"];
 
 /// podman's own lists (containers.conf(5), `engine.runtimes`), in its order.
 const CRUN: [&str; 7] = [
@@ -49,43 +50,23 @@ pub enum Manager {
 
 /// What has to be written for the wrapper.
 pub fn plan(host: &Host) -> Result<Plan, Error> {
-    let path = PathBuf::from(FILE);
-    let mut runtimes: Vec<(String, Vec<String>)> = [("crun", &CRUN[..]), ("runc", &RUNC[..])]
-        .map(|(name, paths)| (name.to_owned(), paths.iter().map(|path| (*path).to_owned()).collect()))
-        .to_vec();
-    for file in configuration(host)? {
-        let Some(text) = host.read(&file)? else { continue };
-        let document = toml::parse(&text).map_err(|what| Error::refused(&file, what))?;
-        // podman reads the two whole files first, wherever they lie, and then the folder by name (containers.conf(5)).
-        let is_later = file.parent() == path.parent() && file > path;
-        if is_later && toml::get(&document, &["engine", "runtimes"]).is_some() {
-            return Err(Error::refused(
-                file,
-                format!("names runtimes and is read after {FILE}: give it an earlier name"),
-            ));
-        }
-        if let Some(runtime) = toml::get(&document, &["engine", "runtime"]).and_then(|item| item.as_str())
-            && !["crun", "runc"].contains(&runtime)
-        {
-            let what = format!(
-                "sets the runtime `{runtime}`, neither crun nor runc: `clockgate hooks install podman-hook` holds any"
-            );
-            return Err(Error::refused(file, what));
-        }
-        for (name, paths) in &mut runtimes {
-            let Some(list) = toml::get(&document, &["engine", "runtimes", name]) else { continue };
-            let Some(list) = list.as_array() else {
-                return Err(Error::refused(file, format!("names `{name}` not by a list")));
-            };
-            *paths = list.iter().filter_map(|path| path.as_str()).map(str::to_owned).collect();
-        }
+    let config = Config::read(&host.files(), &FILES.map(PathBuf::from))?;
+    let path = read_last(&config)?;
+    if let Some(Said { value, file }) = config.runtime.filter(|said| !["crun", "runc"].contains(&said.value.as_str())) {
+        let what = format!(
+            "sets the runtime `{value}`, neither crun nor runc: `clockgate hooks install podman-hook` holds any"
+        );
+        return Err(Error::refused(file, what));
     }
     let mut text = "# Written by `clockgate hooks install podman`, and taken away by `clockgate hooks remove podman`.\n\
                     # podman takes the first program of a list that is there: the wrapper, or without it the runtime as before.\n\
                     [engine.runtimes]\n"
         .to_owned();
     let mut changes = vec![];
-    for (name, paths) in runtimes {
+    for (name, usual) in [("crun", &CRUN[..]), ("runc", &RUNC[..])] {
+        let named = config.runtimes.iter().find(|(other, _)| other == name).map(|(_, said)| said);
+        let paths =
+            named.map_or_else(|| usual.iter().map(|path| (*path).to_owned()).collect(), |said| said.value.clone());
         if paths.iter().any(|path| is_wrapper(path)) {
             return Err(Error::Wrong(format!(
                 "podman's `{name}` has a wrapper of ours already, which somebody else put there"
@@ -105,27 +86,57 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
     Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
 }
 
-/// The files that podman reads, in its order.
-fn configuration(host: &Host) -> Result<Vec<PathBuf>, Error> {
-    let mut files =
-        vec![PathBuf::from("/usr/share/containers/containers.conf"), "/etc/containers/containers.conf".into()];
-    files.extend(host.list(Path::new(FOLDER), ".conf")?.into_iter().filter(|file| file != Path::new(FILE)));
-    Ok(files)
+/// A name of ours that is read after every file which names crun or runc: drop-ins are read by their names, wherever they lie.
+fn read_last(config: &Config) -> Result<PathBuf, Error> {
+    let is_drop_in = |file: &Path| file.parent().is_some_and(|folder| folder.extension().is_some_and(|d| d == "d"));
+    let named = config.runtimes.iter().filter(|(name, _)| ["crun", "runc"].contains(&name.as_str()));
+    let files = named.map(|(_, said)| &said.file).filter(|file| is_drop_in(file));
+    let Some(last) = files.max_by_key(|file| file.file_name()) else { return Ok(FILES[0].into()) };
+    let path = FILES.map(PathBuf::from).into_iter().find(|path| path.file_name() > last.file_name());
+    path.ok_or_else(|| {
+        let what = format!("names runtimes and is read after {}: give it an earlier name", FILES[1]);
+        Error::refused(last, what)
+    })
 }
 
 /// What has to be written for the hook.
 pub fn plan_hook(host: &Host, manager: Manager) -> Result<Plan, Error> {
-    let name = match manager {
-        Manager::Podman => "99-clockgate-podman.json",
-        Manager::Crio => "99-clockgate-crio.json",
+    let (name, afterwards) = match manager {
+        Manager::Podman => ("99-clockgate-podman.json", AFTERWARDS),
+        Manager::Crio => ("99-clockgate-crio.json", super::crio::AFTERWARDS),
     };
-    let path = Path::new(HOOKS).join(name);
-    let (afterwards, note) = match manager {
-        Manager::Podman => (AFTERWARDS, "crun shows its user the code of a hook that refuses, 75, and not its words"),
-        Manager::Crio => (super::crio::AFTERWARDS, "CRI-O reads this folder unless crio.conf sets hooks_dir"),
+    let (folders, note) = match manager {
+        Manager::Podman => {
+            let note = "crun shows its user the code of a hook that refuses, 75, and not its words";
+            (Config::read(&host.files(), &[])?.hooks, Some(note.to_owned()))
+        }
+        Manager::Crio => (Some(crio::Config::read(&host.files(), &[])?.hooks), None),
     };
-    let changes = vec![Change::own_file(host, &path, hook_of(&host.wrapper()?, manager), 0o644)?];
-    Ok(Plan { changes, afterwards: afterwards.to_owned(), notes: vec![note.to_owned()] })
+    let folder = hooks_folder(folders, manager)?;
+    let changes = vec![Change::own_file(host, &folder.join(name), hook_of(&host.wrapper()?, manager), 0o644)?];
+    Ok(Plan { changes, afterwards: afterwards.to_owned(), notes: note.into_iter().collect() })
+}
+
+/// A folder for hooks that is read: the usual one, or else the last that outlives a boot of those that a file names.
+fn hooks_folder(named: Option<Said<Vec<String>>>, manager: Manager) -> Result<PathBuf, Error> {
+    let Some(Said { value, file }) = named else { return Ok(HOOKS.into()) };
+    if value.iter().any(|folder| Path::new(folder) == Path::new(HOOKS)) {
+        return Ok(HOOKS.into());
+    }
+    let outlives = |folder: &PathBuf| {
+        folder.is_absolute() && !["/run", "/var/run", "/tmp"].iter().any(|gone| folder.starts_with(gone))
+    };
+    value.into_iter().map(PathBuf::from).rfind(outlives).ok_or_else(|| {
+        let other = match manager {
+            Manager::Podman => "podman",
+            Manager::Crio => "crio",
+        };
+        let what = format!(
+            "sets `hooks_dir` to no folder that outlives a boot: name one there, {HOOKS} for example, or hold the runtimes by \
+             `clockgate hooks install {other}`"
+        );
+        Error::refused(file, what)
+    })
 }
 
 /// The hook for podman's containers, as its file has it.

@@ -1,0 +1,1 @@
+/nix/store/1-etc
