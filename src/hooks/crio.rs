@@ -1,89 +1,158 @@
-//! CRI-O: the wrapper as the path of its runtimes, in a drop-in.
+//! CRI-O: the wrapper as the path of its runtimes, in a drop-in that is read last.
 //!
 //! A runtime in a drop-in replaces the one of its name as a whole, so everything else that was said of it is said again.
 
 use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item, Table};
+use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use super::runtime::{Runtime, is_wrapper};
 use super::{Change, Error, Host, Plan, toml};
+use crate::container::crio::Config;
 
 /// Running containers belong to their conmon and go on.
 pub const AFTERWARDS: &str = "after `systemctl restart crio`";
 
-const MAIN: &str = "/etc/crio/crio.conf";
-const FOLDER: &str = "/etc/crio/crio.conf.d";
-const FILE: &str = "/etc/crio/crio.conf.d/99-clockgate.conf";
+/// The names for a drop-in of ours: the second one is read after those that vendors put last, `99-nvidia.toml` and OpenShift's
+/// `99-runtimes.conf`.
+const NAMES: [&str; 2] = ["99-clockgate.conf", "zz-clockgate.conf"];
+/// The built-in default: runc up to CRI-O 1.30, crun since.
+const BUILT_IN: [&str; 2] = ["crun", "runc"];
 
 /// What has to be written.
 pub fn plan(host: &Host) -> Result<Plan, Error> {
-    let mut runtimes = Table::new();
-    let mut default = None;
-    let mut files = vec![PathBuf::from(MAIN)];
-    files.extend(host.list(Path::new(FOLDER), "")?.into_iter().filter(|file| file != Path::new(FILE)));
-    for file in files {
-        let Some(text) = host.read(&file)? else { continue };
-        let document = toml::parse(&text).map_err(|what| Error::refused(&file, what))?;
-        let named = toml::get(&document, &["crio", "runtime", "runtimes"]).and_then(Item::as_table_like);
-        if named.is_some() && file.as_path() > Path::new(FILE) {
-            return Err(Error::refused(
-                file,
-                format!("names runtimes and is read after {FILE}: give it an earlier name"),
-            ));
-        }
-        for (name, item) in named.iter().flat_map(|table| table.iter()) {
-            runtimes.insert(name, item.clone());
-        }
-        if let Some(name) = toml::get(&document, &["crio", "runtime", "default_runtime"]).and_then(Item::as_str) {
-            default = Some(name.to_owned());
-        }
+    let config = Config::read(&host.files(), &NAMES)?;
+    if let Some(file) = &config.runtimes_on_the_command_line {
+        let what = format!(
+            "sets runtimes on CRI-O's command line, which replace those of its files: move them to {} first",
+            config.folder.display()
+        );
+        return Err(Error::refused(file, what));
     }
-    if let Some(name) = default.filter(|name| !runtimes.contains_key(name)) {
-        // The built-in one of that name has this root, and would lose it.
-        let root = format!("/run/{name}");
-        runtimes.insert(&name, Item::Table([("runtime_root", root)].into_iter().collect()));
-    }
-    let (dropin, mut changes) = wrap(host, &runtimes)?;
-    if dropin.is_empty() {
-        let what = "CRI-O's runtime is named nowhere, and which one it has built in depends on its version: set \
-                    `default_runtime` in crio.conf first";
-        return Err(Error::Wrong(what.to_owned()));
+    let path = read_last(&config)?;
+    let handlers = handlers(host, &config)?;
+    let mut dropin = DocumentMut::new();
+    let (mut changes, mut notes) = (vec![], vec![]);
+    for handler in &handlers {
+        match handler.held(host)? {
+            Held::By(wrapper, links) => {
+                changes.extend(links);
+                handler.write(&mut dropin, &wrapper)?;
+            }
+            // It has the default's path, whatever that is.
+            Held::WithTheDefault => {}
+            Held::Not(why) if handler.is_default => {
+                let what = format!("CRI-O's default runtime `{}` {why}: no wrapper holds what it starts", handler.name);
+                return Err(Error::Wrong(what));
+            }
+            Held::Not(why) => notes.push(format!("CRI-O's runtime `{}` {why}, and is not held", handler.name)),
+        }
     }
     let text = format!(
         "# Written by `clockgate hooks install crio`, and taken away by `clockgate hooks remove crio`.\n{dropin}"
     );
-    changes.push(Change::own_file(host, Path::new(FILE), text, 0o644)?);
-    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes: vec![] })
+    changes.push(Change::own_file(host, &path, text, 0o644)?);
+    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
 }
 
-/// The same runtimes with the wrapper in front, and the links that it takes.
-fn wrap(host: &Host, runtimes: &Table) -> Result<(DocumentMut, Vec<Change>), Error> {
-    let mut dropin = DocumentMut::new();
-    let mut changes = vec![];
-    for (name, item) in runtimes {
-        let runtime =
-            item.as_table_like().ok_or_else(|| Error::Wrong(format!("CRI-O's runtime `{name}` is no table")))?;
-        // Runtimes of virtual machines are shims of their own.
-        if runtime.get("runtime_type").and_then(Item::as_str).is_some_and(|kind| !matches!(kind, "" | "oci")) {
-            continue;
+/// A name of ours that is read after every file which names runtimes.
+fn read_last(config: &Config) -> Result<PathBuf, Error> {
+    let before = config.last_with_runtimes.clone().unwrap_or_default();
+    let [_, last] = NAMES;
+    NAMES.map(|name| config.folder.join(name)).into_iter().find(|path| *path > before).ok_or_else(|| {
+        let what =
+            format!("names runtimes and is read after {}: give it an earlier name", config.folder.join(last).display());
+        Error::refused(before, what)
+    })
+}
+
+/// A runtime of CRI-O's.
+struct Handler {
+    name: String,
+    table: Table,
+    is_default: bool,
+}
+
+/// How what it starts is held.
+enum Held {
+    By(PathBuf, Vec<Change>),
+    WithTheDefault,
+    Not(&'static str),
+}
+
+/// All of them, the built-in ones where the files do not name them: which of those is there depends on the version, and one that CRI-O
+/// had not is of no harm.
+fn handlers(host: &Host, config: &Config) -> Result<Vec<Handler>, Error> {
+    let default = config.default_runtime.as_ref().map(|said| said.value.as_str());
+    let named = config.runtimes.iter().map(|(name, said)| (name.clone(), said.value.clone()));
+    let mut all: Vec<(String, Table)> = named.collect();
+    let built_in: Vec<&str> = match default {
+        Some(name) => vec![name],
+        None => BUILT_IN.into_iter().filter(|name| host.program(name).is_some()).collect(),
+    };
+    for name in built_in {
+        if !all.iter().any(|(other, _)| other == name) {
+            all.push((name.to_owned(), built_in_table(name)));
         }
-        let program =
-            runtime.get("runtime_path").and_then(Item::as_str).filter(|path| !path.is_empty()).unwrap_or(name);
+    }
+    let is_default = |name: &str| default.map_or_else(|| BUILT_IN.contains(&name), |default| default == name);
+    if !all.iter().any(|(name, _)| is_default(name)) {
+        let what = "CRI-O's default runtime is named nowhere, and which one it has built in depends on its version, while neither crun \
+                    nor runc is in PATH: set `default_runtime` in crio.conf first";
+        return Err(Error::Wrong(what.to_owned()));
+    }
+    Ok(all.into_iter().map(|(name, table)| Handler { is_default: is_default(&name), name, table }).collect())
+}
+
+/// The built-in table of that name (pkg/config, `defaultRuntimeHandler`): one in a file replaces it, with all that it has.
+fn built_in_table(name: &str) -> Table {
+    let list = |texts: &[&str]| value(texts.iter().copied().collect::<Array>());
+    let mut table: Table = [("runtime_root", format!("/run/{name}"))].into_iter().collect();
+    table["allowed_annotations"] = list(&["io.containers.trace-syscall", "io.kubernetes.cri-o.Devices"]);
+    table["monitor_env"] = list(&["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]);
+    if name == "crun" {
+        table["container_min_memory"] = value("500KiB");
+    }
+    table
+}
+
+impl Handler {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.table.get(key).and_then(Item::as_str).filter(|text| !text.is_empty())
+    }
+
+    fn held(&self, host: &Host) -> Result<Held, Error> {
+        if !self.is_default && self.table.get("inherit_default_runtime").and_then(Item::as_bool) == Some(true) {
+            return Ok(Held::WithTheDefault);
+        }
+        // conmon-rs (`pod`) runs the runtime's program as conmon does; a shim of a virtual machine runs none.
+        if self.text("runtime_type").is_some_and(|kind| !matches!(kind, "oci" | "pod")) {
+            return Ok(Held::Not("is a shim of its own, which runs virtual machines"));
+        }
+        let program = self.text("runtime_path").unwrap_or(&self.name);
         if is_wrapper(program) {
             return Err(Error::Wrong(format!(
-                "CRI-O's `{name}` has a wrapper of ours already, which somebody else put there"
+                "CRI-O's `{}` has a wrapper of ours already, which somebody else put there",
+                self.name
             )));
         }
-        let (wrapper, links) = Runtime { folder: format!("crio/{name}"), program: program.into() }.wrap(host)?;
-        changes.extend(links);
-        let copy = toml::table(&mut dropin, &["crio", "runtime", "runtimes", name]).map_err(Error::Wrong)?;
-        for (key, item) in runtime.iter() {
+        let there = if program.contains('/') { host.has(Path::new(program)) } else { host.program(program).is_some() };
+        if !there {
+            return Ok(Held::Not("names a program that is not on this host"));
+        }
+        let runtime = Runtime { folder: format!("crio/{}", self.name), program: program.into() };
+        runtime.wrap(host).map(|(wrapper, links)| Held::By(wrapper, links))
+    }
+
+    /// The same table, with the wrapper in the program's place.
+    fn write(&self, dropin: &mut DocumentMut, wrapper: &Path) -> Result<(), Error> {
+        let copy = toml::table(dropin, &["crio", "runtime", "runtimes", &self.name]).map_err(Error::Wrong)?;
+        for (key, item) in &self.table {
             if let Ok(value) = item.clone().into_value() {
                 copy.insert(key, Item::Value(value.decorated(" ", "")));
             }
         }
         toml::set(copy, "runtime_path", &wrapper.to_string_lossy());
+        Ok(())
     }
-    Ok((dropin, changes))
 }
