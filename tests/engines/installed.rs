@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use libtest_mimic::Failed;
 
 use crate::lab::{CLOCKGATE, expect, texts, until};
-use crate::world::{NODE, SOON, Trial, Waiting, World, done};
+use crate::world::{Dockerd, NODE, SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
 
 type Done = Result<(), Failed>;
@@ -16,7 +16,9 @@ pub const TRIALS: &[Trial] = &[("engines_take_up_what_is_installed_and_are_as_be
 fn all(world: &World, _: &Wrapper, name: &str) -> Done {
     let gate = Wrapper::of_the_host(world)?;
     docker(world, &gate, name)?;
+    docker_as_people_have_it(world)?;
     podman(world, &gate, name)?;
+    podman_as_people_have_it(world, &gate)?;
     podman_hook(world, &gate)?;
     containerd(world, &gate)
 }
@@ -72,6 +74,63 @@ fn docker(world: &World, gate: &Wrapper, name: &str) -> Done {
     assert_eq!(world.default_of_a_fresh_docker()?, "runc");
     done(&mut world.docker(&["stop", "--time", "0", &since]))?;
     done(&mut world.docker(&["rm", &since]))
+}
+
+/// What dockerd accepts and merges, `hooks install` takes: a second dockerd, started as its unit says, has our runtime for its default.
+fn docker_as_people_have_it(world: &World) -> Done {
+    let (file, unit) = (world.inside("/etc/docker/daemon.json"), world.inside("/etc/systemd/system/docker.service"));
+    let other = world.path("node.json");
+    let before = std::fs::read(&file)?;
+    std::fs::create_dir_all(world.inside("/etc/systemd/system"))?;
+    let told = ["--config-file", &other.display().to_string()];
+    let layouts: [(&str, &str, &[&str], &str); 5] = [
+        ("empty", r#"{"default-runtime": "", "runtimes": null}"#, &[], "clockgate-runc"),
+        ("shim", r#"{"default-runtime": "io.containerd.runc.v2"}"#, &[], "clockgate-runc"),
+        ("added", r#"{"default-runtime": "own"}"#, &["--add-runtime", "own=/usr/bin/runc"], "clockgate-own"),
+        (
+            "beside",
+            r#"{"runtimes": {"a": {"path": "/usr/bin/crun"}}}"#,
+            &["--add-runtime=b=/usr/bin/crun"],
+            "clockgate-runc",
+        ),
+        ("elsewhere", r#"{"debug": true}"#, &told, "clockgate-runc"),
+    ];
+    for (name, text, flags, default) in layouts {
+        let read = if flags == told { &other } else { &file };
+        std::fs::write(read, text)?;
+        std::fs::write(&unit, format!("[Service]\nExecStart=/usr/sbin/dockerd {}\n", flags.join(" ")))?;
+        hooks(world, &["install", "docker"])?;
+        let mut dockerd = Dockerd::new(world, name, flags)?;
+        dockerd.start()?;
+        let output = dockerd.docker(&["info", "--format", "{{.DefaultRuntime}}"]).output()?;
+        dockerd.stop()?;
+        expect(texts(&output).0.trim() == default, &output)?;
+        hooks(world, &["remove", "docker"])?;
+        assert_eq!(std::fs::read_to_string(read)?, text);
+    }
+    std::fs::remove_file(unit)?;
+    Ok(std::fs::write(file, before)?)
+}
+
+/// A vendor's file that is read late, behind a link; and a folder for hooks that is not the usual one.
+fn podman_as_people_have_it(world: &World, gate: &Wrapper) -> Done {
+    let folder = world.inside("/etc/containers/containers.conf.d");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(world.inside("/etc/vendor.conf"), "[engine.runtimes]\nrunc = [\"/usr/bin/runc\"]\n")?;
+    std::os::unix::fs::symlink("/etc/vendor.conf", folder.join("99-vendor.conf"))?;
+    hooks(world, &["install", "podman"])?;
+    let info = world.podman(&["info", "--format", "{{.Host.OCIRuntime.Path}}"]).output()?;
+    expect(texts(&info).0.trim() == "/usr/lib/clockgate/clockgate-runc", &info)?;
+    hooks(world, &["remove", "podman"])?;
+    std::fs::remove_file(folder.join("99-vendor.conf"))?;
+
+    let elsewhere = folder.join("10-hooks.conf");
+    std::fs::write(&elsewhere, "[engine]\nhooks_dir = [\"/etc/containers/oci/hooks.d\"]\n")?;
+    hooks(world, &["install", "podman-hook"])?;
+    let run = ["run", "--rm", "--network", "none", "--cgroup-parent", &world.cgroup, "bb", "echo", "hello"];
+    held_and_let_go(gate, &mut world.podman(&run))?;
+    hooks(world, &["remove", "podman-hook"])?;
+    Ok(std::fs::remove_file(elsewhere)?)
 }
 
 fn podman(world: &World, gate: &Wrapper, name: &str) -> Done {
