@@ -400,9 +400,13 @@ fn list() -> Done {
             "crio          not here",
             "crio-hook     not here",
             "systemd-sleep not here",
+            "docker: note: has started no container since the install",
             &format!("passed over: {}:2: `colour` is not known", host.at("etc/clockgate/oci.conf").display()),
         ]
     );
+    // The wrapper's first start takes the file away.
+    fs::remove_file(host.at("var/lib/clockgate/hooks/docker.unused"))?;
+    assert!(!host.says(0, &["list"])?.contains("note: "));
     host.put("etc/docker/daemon.json", "{}", 0o644);
     assert!(host.says(0, &["list"])?.starts_with("docker        changed since  /etc/docker/daemon.json\n"));
     // What `make install` brought is there, and is not ours to remove.

@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("workload", &["decision", "sys"]),
     ("config", &["correction", "decision", "duration", "page", "reference", "sys", "workload"]),
     ("publish", &["decision", "disruption", "page", "sys"]),
-    ("waiter", &["decision", "duration", "exit", "page", "reference", "sys"]),
+    ("waiter", &["container", "decision", "duration", "exit", "page", "reference", "sys"]),
     ("agent", &["config", "correction", "decision", "disruption", "publish", "reference", "sys", "workload"]),
 ];
 

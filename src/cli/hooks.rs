@@ -144,6 +144,9 @@ impl Args {
                     ("changed since", changes)
                 }
             };
+            if hooks::is_unused(host, target) {
+                notes.push("has started no container since the install".to_owned());
+            }
             let is_file = |change: &&Change| matches!(change, Change::File { .. });
             let files: Vec<PathBuf> = files.iter().filter(is_file).map(|change| change.path().to_owned()).collect();
             rows.push((target.name(), state, files, notes));

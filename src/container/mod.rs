@@ -8,5 +8,6 @@ pub mod podman;
 mod root;
 mod toml;
 mod unit;
+pub mod unused;
 
 pub use root::Root;

@@ -23,7 +23,7 @@ use crate::container::files;
 pub use diff::unified;
 pub use host::Host;
 pub use podman::hook as podman_hook;
-pub use record::{Standing, apply, drift, forget, standing, undo};
+pub use record::{Standing, apply, drift, forget, is_unused, standing, undo};
 
 /// Whatever starts containers, or sends the machine to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

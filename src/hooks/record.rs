@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Error, Host, Plan, Target};
+use crate::container::unused;
 
 const FOLDER: &str = "/var/lib/clockgate/hooks";
 
@@ -90,12 +91,29 @@ pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), Error> {
     let record = Record { version: 1, changes: plan.changes.clone(), folders };
     // Before the first change: from here on, whatever happens can be taken back.
     save(host, target, &record)?;
-    let written = make(host, &record);
+    let written = make(host, &record).and_then(|()| await_a_start(host, target));
     if written.is_err() {
         // The reason why it was not written is the one to tell.
         drop(undo(host, target));
     }
     written
+}
+
+/// Until the wrapper takes the file away.
+fn await_a_start(host: &Host, target: Target) -> Result<(), Error> {
+    let file = unused::file(target.name());
+    match target {
+        Target::SystemdSleep => Ok(()),
+        Target::Docker | Target::Podman | Target::PodmanHook | Target::Containerd | Target::Crio | Target::CrioHook => {
+            fs::write(host.at(&file), "").map_err(Error::io("write", file))
+        }
+    }
+}
+
+/// Whether an installed target has started nothing since.
+#[must_use]
+pub fn is_unused(host: &Host, target: Target) -> bool {
+    host.at(unused::file(target.name())).exists()
 }
 
 fn make(host: &Host, record: &Record) -> Result<(), Error> {
@@ -168,8 +186,9 @@ fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Io`].
 pub fn forget(host: &Host, target: Target) -> Result<(), Error> {
-    let path = file(target);
-    remove(&host.at(&path)).map_err(Error::io("remove", path))?;
+    for path in [file(target), unused::file(target.name())] {
+        remove(&host.at(&path)).map_err(Error::io("remove", path))?;
+    }
     let _ = fs::remove_dir(host.at(FOLDER));
     Ok(())
 }

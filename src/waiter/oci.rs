@@ -18,6 +18,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::container::unused;
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
 use crate::waiter::Ground;
@@ -84,6 +85,7 @@ fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<In
     let settings = Settings::of(Path::new(argv0));
     if let Some(what) = &call.start {
         let bundle = call.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+        came_by(call.engine(), &bundle);
         Start::new(what, &call.id, call.engine(), &|| Facts::of(&bundle), &settings).hold()?;
     }
     let runtime = match settings.runtime {
@@ -91,6 +93,21 @@ fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<In
         None => runtime::find(argv0).map_err(Error::Runtime)?,
     };
     runtime::become_it(runtime, args).map_err(Error::Runtime)
+}
+
+/// Tells `clockgate hooks list` that the engine starts through us.
+fn came_by(engine: Engine, bundle: &Path) {
+    match engine {
+        Engine::Docker => unused::came_by("docker"),
+        Engine::Kubernetes => unused::came_by("containerd"),
+        // Only the bundle tells the two apart, and reading it takes time.
+        Engine::Podman | Engine::Crio => {
+            if ["podman", "crio"].into_iter().any(unused::is_waited_for) {
+                unused::came_by(if Facts::of(bundle).is_crio() { "crio" } else { "podman" });
+            }
+        }
+        Engine::Containerd | Engine::Other => {}
+    }
 }
 
 /// A container about to start, and what was found out about it.

@@ -27,6 +27,13 @@ fn hooks(world: &World, args: &[&str]) -> Done {
     done(world.command(CLOCKGATE).arg("hooks").args(args))
 }
 
+/// Whether `hooks list` says that nothing was started since.
+fn is_unused(world: &World, target: &str) -> Result<bool, Failed> {
+    let output = world.command(CLOCKGATE).args(["hooks", "list"]).output()?;
+    expect(output.status.success(), &output)?;
+    Ok(texts(&output).0.contains(&format!("\n{target}: note: has started no container since the install\n")))
+}
+
 /// A start without any flag of ours: held at the host's gate, and let go.
 fn held_and_let_go(gate: &Wrapper, run: &mut std::process::Command) -> Done {
     let said = held(gate, run)?;
@@ -57,7 +64,9 @@ fn docker(world: &World, gate: &Wrapper, name: &str) -> Done {
     hooks(world, &["install", "docker"])?;
     world.reload_docker()?;
     until("the default is ours", SOON, || is_default("clockgate-runc"))?;
+    assert!(is_unused(world, "docker")?);
     held_and_let_go(gate, &mut world.docker(&["run", "--rm", "--network", "none", "bb", "echo", "hello"]))?;
+    assert!(!is_unused(world, "docker")?);
     // A container that was made before keeps its runtime, and is not held.
     gate.publish(&shut())?;
     done(&mut world.docker(&["start", "--attach", name]))?;
@@ -139,7 +148,9 @@ fn podman(world: &World, gate: &Wrapper, name: &str) -> Done {
     let run = [&["run", "--rm"], &flags[..], &["bb", "echo", "hello"]].concat();
     done(&mut world.podman(&[&["create", "--name", name], &flags[..], &["bb", "echo", "hello"]].concat()))?;
     hooks(world, &["install", "podman"])?;
+    assert!(is_unused(world, "podman")?);
     held_and_let_go(gate, &mut world.podman(&run))?;
+    assert!(!is_unused(world, "podman")?);
     // A container that was made before is held too, and one made since starts afterwards.
     held_and_let_go(gate, &mut world.podman(&["start", "--attach", name]))?;
     let since = format!("{name}-since");
@@ -164,7 +175,9 @@ fn podman(world: &World, gate: &Wrapper, name: &str) -> Done {
 fn podman_hook(world: &World, gate: &Wrapper) -> Done {
     let run = ["run", "--rm", "--network", "none", "--cgroup-parent", &world.cgroup, "bb", "echo", "hello"];
     hooks(world, &["install", "podman-hook"])?;
+    assert!(is_unused(world, "podman-hook")?);
     held_and_let_go(gate, &mut world.podman(&run))?;
+    assert!(!is_unused(world, "podman-hook")?);
     gate.publish(&shut())?;
     hooks(world, &["remove", "podman-hook"])?;
     done(&mut world.podman(&run))
@@ -180,7 +193,9 @@ fn containerd(world: &World, gate: &Wrapper) -> Done {
     world.start_kubernetes_containerd("/etc/containerd/config.toml".as_ref(), state)?;
     let cri = |name, more: &[&str]| world.cri(state, &world.cgroup, name, more);
     // The pause container of a pod is one as any other.
+    assert!(is_unused(world, "containerd")?);
     let sandbox = held(gate, &mut cri("pod", &["sandbox"]))?;
+    assert!(!is_unused(world, "containerd")?);
     let sandbox = sandbox.trim();
     held(gate, &mut cri("pod", &["container", sandbox]))?;
 

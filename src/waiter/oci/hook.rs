@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::exempt::Facts;
 use super::{Engine, Error, Settings, Start};
+use crate::container::unused;
 
 /// A state has some kilobytes; whoever sends more is no runtime.
 const SIZE_MAX: u64 = 1 << 20;
@@ -41,5 +42,10 @@ pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), Error> {
         Some("cri-o") => Engine::Crio,
         _ => Engine::Other,
     };
+    match engine {
+        Engine::Podman => unused::came_by("podman-hook"),
+        Engine::Crio => unused::came_by("crio-hook"),
+        Engine::Docker | Engine::Kubernetes | Engine::Containerd | Engine::Other => {}
+    }
     Start::new("start", &state.id, engine, &facts, &Settings::of(Path::new(argv0))).hold()
 }
