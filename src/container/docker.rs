@@ -15,7 +15,7 @@ const FILE: &str = "/etc/docker/daemon.json";
 /// dockerd's `--data-root`, unless it is told another one.
 const DATA_ROOT: &str = "/var/lib/docker";
 /// The snap's dockerd is told both by the snap (docker-snap, `bin/dockerd-wrapper`).
-const SNAP: &str = "/var/snap/docker";
+const SNAPS: [&str; 3] = ["/var/snap/docker", "/snap/docker", "/var/lib/snapd/snap/docker"];
 const SNAP_FILE: &str = "/var/snap/docker/current/config/daemon.json";
 const SNAP_DATA_ROOT: &str = "/var/snap/docker/common/var-lib-docker";
 /// No file is larger that dockerd keeps of a container.
@@ -24,7 +24,7 @@ const SIZE_MAX: u64 = 8 << 20;
 pub const STOCK: [&str; 2] = ["runc", "io.containerd.runc.v2"];
 
 /// What dockerd reads, as it merges it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The file that it reads.
     pub file: PathBuf,
@@ -40,15 +40,27 @@ impl Config {
     /// # Errors
     /// [`Error`] where the file cannot be read, or dockerd would not understand it.
     pub fn read(root: &Root) -> Result<Self, Error> {
+        let config = Self::told(root);
+        let text = files::read(root, &config.file)?.unwrap_or_default();
+        let value = parse(&text).map_err(|what| Error::refused(&config.file, what))?;
+        Ok(Self { value, ..config })
+    }
+
+    /// The same, where what cannot be read says nothing.
+    #[must_use]
+    pub fn known(root: &Root) -> Self {
+        Self::read(root).unwrap_or_else(|_| Self::told(root))
+    }
+
+    /// What the command line says, without the file.
+    fn told(root: &Root) -> Self {
         let command_line = command_line(root);
         let told = command_line.value(&["--config-file"]);
         let (file, told_by) = match told {
             Some(said) if Path::new(&said.value) != Path::new(FILE) => (said.value.into(), Some(said.file)),
             _ => (PathBuf::from(FILE), None),
         };
-        let text = files::read(root, &file)?.unwrap_or_default();
-        let value = parse(&text).map_err(|what| Error::refused(&file, what))?;
-        Ok(Self { file, told_by, value, command_line })
+        Self { file, told_by, value: Map::new(), command_line }
     }
 
     /// The name of the runtime that a container gets which asks for none; an empty one or null is none.
@@ -109,6 +121,9 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
     }
     let value: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
     let Value::Object(value) = value else { return Err("is no JSON object".to_owned()) };
+    if value.get("default-runtime").is_some_and(|name| !name.is_string() && !name.is_null()) {
+        return Err("its `default-runtime` is no text".to_owned());
+    }
     if value.get("runtimes").is_some_and(|runtimes| !runtimes.is_object() && !runtimes.is_null()) {
         return Err("its `runtimes` is no object".to_owned());
     }
@@ -130,7 +145,7 @@ fn command_line(root: &Root) -> CommandLine {
 /// The file that the snap's dockerd reads, where Docker is a snap.
 #[must_use]
 pub fn snap(root: &Root) -> Option<&'static Path> {
-    root.at(Path::new(SNAP)).is_dir().then_some(Path::new(SNAP_FILE))
+    SNAPS.iter().any(|folder| root.at(Path::new(folder)).is_dir()).then_some(Path::new(SNAP_FILE))
 }
 
 /// The users who have a dockerd of their own (rootless), by the folder of each.
@@ -145,7 +160,7 @@ pub fn rootless(root: &Root) -> Vec<PathBuf> {
 /// ones, and beside each those of remapped users. As we reach them, where they are there.
 #[must_use]
 pub fn containers_folders(root: &Root) -> Vec<PathBuf> {
-    let own = Config::read(root).unwrap_or_default().data_root();
+    let own = Config::known(root).data_root();
     let of_snap = snap(root).map(|file| data_root_of(root, file).unwrap_or_else(|| SNAP_DATA_ROOT.into()));
     let of_users = rootless(root).into_iter().map(|home| {
         let moved = data_root_of(root, &home.join(".config/docker/daemon.json"));
@@ -223,7 +238,7 @@ mod tests {
             assert_eq!(config.default_runtime(), "runc", "{text:?}");
             assert!(config.runtimes().is_empty(), "{text:?}");
         }
-        for text in ["[]", "{", "{} {}", r#"{"runtimes": []}"#] {
+        for text in ["[]", "{", "{} {}", r#"{"runtimes": []}"#, r#"{"default-runtime": 1}"#] {
             let (_folder, root) = host(&[("etc/docker/daemon.json", text)]);
             assert!(Config::read(&root).is_err(), "{text:?}");
         }
@@ -251,6 +266,7 @@ mod tests {
         let (path, text) = unit("--data-root=/srv/d");
         let (_folder, root) = host(&[
             (path, &text),
+            ("etc/docker/daemon.json", "{ what nobody can read"),
             ("srv/d/containers/a/x", ""),
             ("srv/d/100000.100000/containers/b/x", ""),
             ("srv/d/overlay2/containers/no", ""),

@@ -157,7 +157,7 @@ impl DefaultRuntime {
 /// Containers that would not start any more.
 pub fn needed_by(host: &Host) -> Result<Option<String>, Error> {
     // What cannot be read keeps no container from being counted, where they usually are.
-    let config = Config::read(&host.files()).unwrap_or_default();
+    let config = Config::known(&host.files());
     let ours = containers(host, &config, |runtime| runtime.starts_with("clockgate-"));
     Ok((!ours.is_empty()).then(|| {
         format!(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use libtest_mimic::Failed;
 
-use crate::lab::{CLOCKGATE, expect, texts, until};
+use crate::lab::{self, CLOCKGATE, expect, texts, until};
 use crate::world::{Dockerd, NODE, SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
 
@@ -87,13 +87,11 @@ fn docker(world: &World, gate: &Wrapper, name: &str) -> Done {
 
 /// What dockerd accepts and merges, `hooks install` takes: a second dockerd, started as its unit says, has our runtime for its default.
 fn docker_as_people_have_it(world: &World) -> Done {
-    let (file, unit) = (world.inside("/etc/docker/daemon.json"), world.inside("/etc/systemd/system/docker.service"));
-    let other = world.path("node.json");
-    let before = std::fs::read(&file)?;
+    let before = std::fs::read(world.inside("/etc/docker/daemon.json"))?;
     std::fs::create_dir_all(world.inside("/etc/systemd/system"))?;
-    let told = ["--config-file", &other.display().to_string()];
-    let layouts: [(&str, &str, &[&str], &str); 5] = [
-        ("empty", r#"{"default-runtime": "", "runtimes": null}"#, &[], "clockgate-runc"),
+    let other = world.path("node.json").display().to_string();
+    let by_all = [
+        ("empty", r#"{"default-runtime": "", "runtimes": null}"#, &[][..], "clockgate-runc"),
         ("shim", r#"{"default-runtime": "io.containerd.runc.v2"}"#, &[], "clockgate-runc"),
         ("added", r#"{"default-runtime": "own"}"#, &["--add-runtime", "own=/usr/bin/runc"], "clockgate-own"),
         (
@@ -102,23 +100,51 @@ fn docker_as_people_have_it(world: &World) -> Done {
             &["--add-runtime=b=/usr/bin/crun"],
             "clockgate-runc",
         ),
-        ("elsewhere", r#"{"debug": true}"#, &told, "clockgate-runc"),
+        ("elsewhere", r#"{"debug": true}"#, &["--config-file", &other], "clockgate-runc"),
     ];
-    for (name, text, flags, default) in layouts {
-        let read = if flags == told { &other } else { &file };
-        std::fs::write(read, text)?;
-        std::fs::write(&unit, format!("[Service]\nExecStart=/usr/sbin/dockerd {}\n", flags.join(" ")))?;
-        hooks(world, &["install", "docker"])?;
-        let mut dockerd = Dockerd::new(world, name, flags)?;
-        dockerd.start()?;
-        let output = dockerd.docker(&["info", "--format", "{{.DefaultRuntime}}"]).output()?;
-        dockerd.stop()?;
-        expect(texts(&output).0.trim() == default, &output)?;
-        hooks(world, &["remove", "docker"])?;
-        assert_eq!(std::fs::read_to_string(read)?, text);
+    // Docker 20.10 knows neither.
+    let by_later = [
+        ("mark", "\u{feff}{\r\n  \"debug\": true\r\n}\r\n", &[][..], "clockgate-runc"),
+        (
+            "options",
+            r#"{"default-runtime": "own", "runtimes": {"own": {"runtimeType": "io.containerd.runc.v2", "options": {"BinaryName": "/usr/bin/crun"}}}}"#,
+            &[],
+            "clockgate-own",
+        ),
+    ];
+    for layout in by_all {
+        is_taken_up(world, "dockerd", layout)?;
     }
-    std::fs::remove_file(unit)?;
-    Ok(std::fs::write(file, before)?)
+    for suite in ["trixie", "forky"] {
+        let program = lab::lab().join("dockerds").join(suite).join("dockerd").canonicalize()?;
+        for layout in by_all.into_iter().chain(by_later) {
+            is_taken_up(world, &program.display().to_string(), layout)?;
+        }
+    }
+    std::fs::remove_file(world.inside("/etc/systemd/system/docker.service"))?;
+    Ok(std::fs::write(world.inside("/etc/docker/daemon.json"), before)?)
+}
+
+/// A name, the text of the file, flags, and the default runtime that is expected.
+type Layout<'a> = (&'a str, &'a str, &'a [&'a str], &'a str);
+
+fn is_taken_up(world: &World, program: &str, (name, text, flags, default): Layout) -> Done {
+    let file = match flags {
+        ["--config-file", file] => PathBuf::from(file),
+        _ => world.inside("/etc/docker/daemon.json"),
+    };
+    std::fs::write(&file, text)?;
+    let unit = format!("[Service]\nExecStart=/usr/sbin/dockerd {}\n", flags.join(" "));
+    std::fs::write(world.inside("/etc/systemd/system/docker.service"), unit)?;
+    hooks(world, &["install", "docker"])?;
+    let mut dockerd = Dockerd::new(world, name, flags)?.by(program);
+    dockerd.start()?;
+    let output = dockerd.docker(&["info", "--format", "{{.DefaultRuntime}}"]).output()?;
+    dockerd.stop()?;
+    expect(texts(&output).0.trim() == default, &output)?;
+    hooks(world, &["remove", "docker"])?;
+    assert_eq!(std::fs::read_to_string(file)?, text);
+    Ok(())
 }
 
 /// A vendor's file that is read late, behind a link; and a folder for hooks that is not the usual one.

@@ -63,8 +63,9 @@ pub fn lacks_engines() -> Option<String> {
     let has_cgroups = || fs::read_to_string("/proc/mounts").is_ok_and(|mounts| mounts.contains(" cgroup"));
     lab::lacks_root()
         .or_else(|| {
-            let is_unpacked =
-                ["engines", "compose", "containerds"].iter().all(|part| lab::lab().join(part).join("stamp").exists());
+            let is_unpacked = ["engines", "compose", "dockerds", "containerds"]
+                .iter()
+                .all(|part| lab::lab().join(part).join("stamp").exists());
             (!is_unpacked).then(|| "the engines that tests/setup unpacks".to_owned())
         })
         .or_else(|| (!has_cgroups()).then(|| "mounted cgroups".to_owned()))
@@ -344,6 +345,7 @@ fn below(cgroup: &Path) -> impl Iterator<Item = PathBuf> {
 /// A dockerd beside the world's own, in a folder of its own, which can be stopped and started again.
 pub struct Dockerd<'a> {
     world: &'a World,
+    program: String,
     folder: PathBuf,
     flags: Vec<String>,
     process: Option<Ours>,
@@ -355,13 +357,18 @@ impl<'a> Dockerd<'a> {
         let folder = world.path(name);
         fs::create_dir_all(&folder)?;
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Ok(Self { world, folder, flags, process: None })
+        Ok(Self { world, program: "dockerd".to_owned(), folder, flags, process: None })
+    }
+
+    /// Another dockerd than the machine's.
+    pub fn by(self, program: &str) -> Self {
+        Self { program: program.to_owned(), ..self }
     }
 
     /// Begins to start it; it answers when it has started whoever has a restart policy.
     pub fn spawn(&mut self) -> Result<(), Failed> {
         let log = fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
-        let mut dockerd = self.world.daemon("dockerd");
+        let mut dockerd = self.world.daemon(&self.program);
         for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
             dockerd.arg(flag).arg(self.folder.join(name));
         }
