@@ -6,23 +6,9 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError, Value};
 
 pub use put::put;
 
-/// A text as a document.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn parse(text: &str) -> Result<DocumentMut, String> {
-    text.parse::<DocumentMut>().map_err(|error| no_toml(&error))
-}
-
 fn no_toml(error: &TomlError) -> String {
     let said = error.to_string();
     format!("is no TOML: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-/// What stands under these keys.
-#[must_use]
-pub fn get<'a>(document: &'a DocumentMut, keys: &[&str]) -> Option<&'a Item> {
-    keys.iter().try_fold(document.as_item(), |item, key| item.as_table_like()?.get(key))
 }
 
 /// The table under these keys, made where it is not there.

@@ -91,7 +91,8 @@ fn docker_as_people_have_it(world: &World) -> Done {
     std::fs::create_dir_all(world.inside("/etc/systemd/system"))?;
     let other = world.path("node.json").display().to_string();
     let by_all = [
-        ("empty", r#"{"default-runtime": "", "runtimes": null}"#, &[][..], "clockgate-runc"),
+        ("nothing", "", &[][..], "clockgate-runc"),
+        ("empty", r#"{"default-runtime": "", "runtimes": null}"#, &[], "clockgate-runc"),
         ("shim", r#"{"default-runtime": "io.containerd.runc.v2"}"#, &[], "clockgate-runc"),
         ("added", r#"{"default-runtime": "own"}"#, &["--add-runtime", "own=/usr/bin/runc"], "clockgate-own"),
         (
