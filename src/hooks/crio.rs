@@ -37,6 +37,7 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
         match handler.held(host)? {
             Held::By(wrapper, links) => {
                 changes.extend(links);
+                notes.extend(handler.on_other_platforms());
                 handler.write(&mut dropin, &wrapper)?;
             }
             // It has the default's path, whatever that is.
@@ -142,6 +143,13 @@ impl Handler {
         }
         let runtime = Runtime { folder: format!("crio/{}", self.name), program: program.into() };
         runtime.wrap(host).map(|(wrapper, links)| Held::By(wrapper, links))
+    }
+
+    /// Programs that CRI-O takes instead for images of other platforms.
+    fn on_other_platforms(&self) -> Option<String> {
+        let others = self.table.get("platform_runtime_paths").and_then(Item::as_table_like)?;
+        let what = "has other programs for other platforms (`platform_runtime_paths`), and those are not held";
+        (!others.is_empty()).then(|| format!("CRI-O's runtime `{}` {what}", self.name))
     }
 
     /// The same table, with the wrapper in the program's place.

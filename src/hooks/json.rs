@@ -22,7 +22,13 @@ pub fn set_runtime(text: &str, name: &str, runtime: &Value) -> Result<String, St
         Some(null) if text.get(null.value.0..null.value.1) == Some("null") => {
             top.replace(text, null, &json!({ name: runtime }))
         }
-        Some(runtimes) => Object::read(text, runtimes.value.0)?.insert(text, name, runtime),
+        Some(runtimes) => {
+            let inner = Object::read(text, runtimes.value.0)?;
+            // Whatever has our name is of an install that was forgotten.
+            inner
+                .member(name)
+                .map_or_else(|| inner.insert(text, name, runtime), |old| inner.replace(text, old, runtime))
+        }
         None => top.insert(text, "runtimes", &json!({ name: runtime })),
     };
     let top = Object::read(&edited, 0)?;
@@ -213,6 +219,14 @@ mod tests {
         assert_eq!(
             set(r#"{"runtimes":null}"#).unwrap(),
             r#"{"runtimes":{"clockgate-runc":{"path":"/w"}}, "default-runtime": "clockgate-runc"}"#
+        );
+    }
+
+    #[test]
+    fn what_an_install_that_was_forgotten_left_is_not_put_in_twice() {
+        assert_eq!(
+            set(r#"{"runtimes": {"clockgate-runc": {"path": "/old"}}}"#).unwrap(),
+            r#"{"runtimes": {"clockgate-runc": {"path":"/w"}}, "default-runtime": "clockgate-runc"}"#
         );
     }
 

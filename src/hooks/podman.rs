@@ -72,8 +72,10 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
                 "podman's `{name}` has a wrapper of ours already, which somebody else put there"
             )));
         }
-        let Some(program) = paths.iter().find(|path| host.has(Path::new(path))) else { continue };
-        let (wrapper, links) = Runtime { folder: "podman".to_owned(), program: program.into() }.wrap(host)?;
+        // Where nothing of a list is there, podman looks in PATH.
+        let listed = paths.iter().map(PathBuf::from).find(|path| host.has(path));
+        let Some(program) = listed.or_else(|| host.program(name)) else { continue };
+        let (wrapper, links) = Runtime { folder: "podman".to_owned(), program }.wrap(host)?;
         changes.extend(links);
         let list = std::iter::once(wrapper.to_string_lossy().into_owned()).chain(paths);
         text += &format!("{name} = [\n{}]\n", list.map(|path| format!("    {path:?},\n")).collect::<String>());
