@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::decision::{Boottime, Cause, Clocks, Differences, Gate, Offset, State, drift, forward};
 use crate::sys::mapping::{LEN, Mapping};
 use crate::sys::time_namespace::{self, Shift};
-use crate::sys::{clock, futex};
+use crate::sys::{clock, foreign, futex};
 
 pub use agent::Agent;
 pub use layout::*;
@@ -249,7 +249,7 @@ impl Page {
 
     fn why(&self) -> String {
         let bytes: Vec<u8> = self.bytes(at::WHY, WHY_LEN).take_while(|byte| *byte != 0).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        foreign::shown(&String::from_utf8_lossy(&bytes))
     }
 
     fn boot_id_now(&self) -> [u8; 16] {

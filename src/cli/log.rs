@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::sys::clock::boottime;
+use crate::sys::foreign::shown;
 
 /// Begins to log; a second call changes nothing.
 pub fn init(verbose: bool) {
@@ -63,7 +64,7 @@ fn prioritized(level: Level, text: &str) -> String {
         Level::INFO => 6,
         Level::DEBUG | Level::TRACE => 7,
     };
-    text.lines().map(|line| format!("<{priority}>{line}\n")).collect()
+    text.lines().map(|line| format!("<{priority}>{}\n", shown(line))).collect()
 }
 
 /// Whether standard error is the stream that systemd made for the journal (`$JOURNAL_STREAM` of systemd.exec(5)).
@@ -87,5 +88,6 @@ mod tests {
         assert_eq!(prioritized(Level::WARN, "one\n  two"), "<4>one\n<4>  two\n");
         assert_eq!(prioritized(Level::INFO, "gate open epoch=1"), "<6>gate open epoch=1\n");
         assert_eq!(prioritized(Level::ERROR, "no"), "<3>no\n");
+        assert_eq!(prioritized(Level::ERROR, "\u{1b}[2J"), "<3>\\u{1b}[2J\n");
     }
 }

@@ -29,14 +29,14 @@
 //! on one file are in order for whoever sees the second (both take the inode's lock). The kernel may copy two bytes one
 //! by one, so the generation is only ever changed one byte a call, and its high byte only while its low byte is odd.
 
-use std::fs::{File, OpenOptions, read_dir, read_to_string};
+use std::fs::{File, OpenOptions, read_dir};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Epoch, Snapshot};
-use crate::sys::{clock, public};
+use crate::sys::{clock, foreign, public};
 
 mod record;
 
@@ -233,7 +233,7 @@ fn daemon(root: &Path) -> Option<u32> {
     let processes = read_dir(root.join("proc")).ok()?;
     processes.filter_map(Result::ok).find_map(|process| {
         let pid = process.file_name().to_str()?.parse().ok()?;
-        let name = read_to_string(process.path().join("comm")).ok()?;
+        let name = foreign::text(&process.path().join("comm")).ok()?;
         (name.trim_end() == DAEMON).then_some(pid)
     })
 }

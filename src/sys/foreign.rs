@@ -5,6 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// More than the kernel says of a process in any file that we read.
+const TEXT_MAX: u64 = 64 * 1024;
+
 /// The first `at_most` bytes of a regular file. A FIFO in its place keeps nobody waiting; a file system of somebody else's (FUSE) can.
 ///
 /// # Errors
@@ -19,11 +22,27 @@ pub fn read(path: &Path, at_most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A text as it can be printed: on one line, and without what a terminal obeys or hides.
+/// What the kernel says in a file of a process that may be anybody's (`/proc/PID/comm`, `status`, `cgroup`): the first 64 KiB, and a
+/// name that is no UTF-8 spoils nothing.
+///
+/// # Errors
+/// As [`read`]; a process that is gone is [`io::ErrorKind::NotFound`], or ESRCH.
+pub fn text(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&read(path, TEXT_MAX)?).into_owned())
+}
+
+/// A path as it can be printed.
+#[must_use]
+pub fn shown_path(path: &Path) -> String {
+    shown(&path.to_string_lossy())
+}
+
+/// Somebody else's text as it can be printed: on one line, and without what a terminal obeys or hides, also where it says in which
+/// direction to write.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let is_plain = |c: char| {
-        !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let each = text.chars().map(|c| if is_plain(c) { c.to_string() } else { c.escape_default().to_string() });
     each.collect()
@@ -49,5 +68,18 @@ mod tests {
     fn what_a_terminal_would_obey_is_written_out() {
         assert_eq!(shown("web \u{1b}[2J\nHeld: ä"), "web \\u{1b}[2J\\nHeld: ä");
         assert_eq!(shown("a\u{202e}b"), "a\\u{202e}b");
+        assert_eq!(shown("it is 12 h, Zürich"), "it is 12 h, Zürich");
+        assert_eq!(shown("gone\r\n\u{9b}1m"), "gone\\r\\n\\u{9b}1m");
+        assert_eq!(shown_path(Path::new("/docker/a\n<3>b")), "/docker/a\\n<3>b");
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_spoils_nothing_and_a_file_without_an_end_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cgroup");
+        std::fs::write(&path, b"3:x:/\xff\n0::/docker/x\n").unwrap();
+        assert!(text(&path).unwrap().ends_with("\n0::/docker/x\n"));
+        std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
+        assert_eq!(text(&path).unwrap().len() as u64, TEXT_MAX);
     }
 }

@@ -4,15 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::freezer::Thawed;
+use crate::sys::foreign::shown_path;
 
 /// Why containers could not be found, frozen or thawed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No cgroup2 hierarchy is mounted: nothing can be frozen on this host, whatever is tried.
-    #[error("no cgroup2 hierarchy is mounted, says {path}; containers cannot be frozen", path = .0.display())]
+    #[error("no cgroup2 hierarchy is mounted, says {path}; containers cannot be frozen", path = shown_path(.0))]
     NoHierarchy(PathBuf),
     /// A file that is needed is not there.
-    #[error("cannot {what} {path}: it is not there", path = path.display())]
+    #[error("cannot {what} {path}: it is not there", path = shown_path(path))]
     Absent {
         /// What was tried.
         what: &'static str,
@@ -20,7 +21,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// We may not.
-    #[error("not permitted to {what} {path}", path = path.display())]
+    #[error("not permitted to {what} {path}", path = shown_path(path))]
     NotPermitted {
         /// What was tried.
         what: &'static str,
@@ -30,7 +31,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Anything else.
-    #[error("cannot {what} {path}", path = path.display())]
+    #[error("cannot {what} {path}", path = shown_path(path))]
     Broken {
         /// What was tried.
         what: &'static str,
@@ -40,7 +41,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Another agent freezes.
-    #[error("another agent holds {path}", path = .0.display())]
+    #[error("another agent holds {path}", path = shown_path(.0))]
     Held(PathBuf),
     /// Nothing is frozen without a guard.
     #[error("cannot post the guard {program}", program = program.display())]
@@ -103,6 +104,9 @@ mod tests {
         let denied = "not permitted to freeze /docker: Permission denied (os error 13)";
         assert_eq!(said(libc::EACCES), ("not permitted", denied.to_owned()));
         assert_eq!(said(libc::EIO), ("broken", "cannot freeze /docker: Input/output error (os error 5)".to_owned()));
+        let forged =
+            Error::from_io("freeze", Path::new("/a\nstill frozen: /b"), io::Error::from_raw_os_error(libc::ENOENT));
+        assert_eq!(chain(&forged), "cannot freeze /a\\nstill frozen: /b: it is not there");
         let failed = vec![Error::from_io("thaw", Path::new("/a"), io::Error::from_raw_os_error(libc::EIO))];
         let still = chain(&Error::StillFrozen { thawed: Thawed::default(), failed });
         assert_eq!(still, "still frozen: cannot thaw /a: Input/output error (os error 5)");

@@ -11,6 +11,7 @@ use super::plan::Unit;
 use crate::decision::{Boottime, Frozen, nanos_u64};
 use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
 use crate::sys::clock::{boottime, monotonic_nanos};
+use crate::sys::foreign;
 
 /// After so long it is looked at who keeps a cgroup from being frozen; then after twice as long, and so on.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
@@ -190,11 +191,11 @@ impl Freezer<'_> {
     fn uninterruptible(&self, cgroup: &Path, found: &mut Vec<String>) {
         for pid in self.hierarchy.processes(cgroup).unwrap_or_default() {
             // pid (comm) state …; the name may hold anything, brackets too.
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let stat = foreign::text(Path::new(&format!("/proc/{pid}/stat"))).unwrap_or_default();
             if let Some((name, rest)) = stat.rsplit_once(')')
                 && rest.starts_with(" D")
             {
-                found.push(format!("{name})"));
+                found.push(foreign::shown(&format!("{name})")));
             }
         }
         let below = std::fs::read_dir(self.hierarchy.path().join(cgroup)).into_iter().flatten().flatten();
@@ -256,7 +257,7 @@ impl Freezer<'_> {
 fn called(unit: &Unit<'_>, order: &Order<'_>) -> String {
     match unit.containers[..] {
         [only] if only.cgroup == unit.cgroup => (order.name)(only),
-        _ => format!("/{}", unit.cgroup.display()),
+        _ => format!("/{}", foreign::shown_path(unit.cgroup)),
     }
 }
 
@@ -265,9 +266,9 @@ fn called(unit: &Unit<'_>, order: &Order<'_>) -> String {
 pub fn is_paused(hierarchy: &Hierarchy, old_freezer: Option<&Path>, cgroup: &Path) -> bool {
     let state = |old: &Path| {
         let process = hierarchy.processes(cgroup).ok()?.into_iter().next()?;
-        let cgroups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+        let cgroups = foreign::text(Path::new(&format!("/proc/{process}/cgroup"))).ok()?;
         let path = cgroups.lines().find_map(|line| line.split_once(":freezer:/"))?.1;
-        std::fs::read_to_string(old.join(path).join("freezer.state")).ok()
+        foreign::text(&old.join(path).join("freezer.state")).ok()
     };
     old_freezer.and_then(state).is_some_and(|state| state.starts_with("FROZEN"))
 }

@@ -49,6 +49,7 @@ use tree::{Node, Place};
 
 use crate::decision::{Awake, Frozen};
 use crate::sys::cgroup::Hierarchy;
+use crate::sys::foreign;
 
 /// What to freeze, and where things are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -350,8 +351,8 @@ fn open(place: &Place) -> Result<Hierarchy, Error> {
 fn name(seen: &Seen, container: &Container) -> String {
     let short = container.id.get(..12).unwrap_or(&container.id);
     match seen.about.get(&container.inode).and_then(|about| about.name.as_deref()) {
-        Some(name) if name != container.id => format!("{name} ({} {short})", container.engine),
-        _ => format!("{} {short}", container.engine),
+        Some(name) if name != container.id => foreign::shown(&format!("{name} ({} {short})", container.engine)),
+        _ => foreign::shown(&format!("{} {short}", container.engine)),
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::exempt::{CAP_NET_ADMIN, capabilities};
+use crate::sys::foreign;
 
 /// RTF_UP and RTF_REJECT of linux/route.h. The routes of an interface that is down are not in the tables at all.
 const UP: u32 = 0x1;
@@ -92,7 +93,7 @@ impl Network {
 /// None where the process is gone.
 fn home(process: &Path) -> Option<Home> {
     let network = fs::metadata(process.join("net/dev")).ok()?.ino();
-    Some(Home { network, user: fs::read_to_string(process.join("uid_map")).ok()? })
+    Some(Home { network, user: foreign::text(&process.join("uid_map")).ok()? })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::sys::foreign;
 const MAX_DEPTH: usize = 12;
 /// A user who runs more containers than that has them frozen by nobody.
 const MOST_OF_A_USER: usize = 256;
-/// Names of containers that are looked at in one user's tree.
+/// Cgroups that are looked at in one user's tree, whatever they are called.
 const MOST_LOOKED_AT: usize = 2048;
 /// `cgroup.events` has two short lines.
 const EVENTS_MAX: u64 = 4096;
@@ -43,7 +43,9 @@ impl Place {
     /// [`Error::NoHierarchy`] when none is mounted: then no container can be frozen.
     pub fn find(proc_root: &Path, folder: Option<&Path>) -> Result<Self, Error> {
         let mountinfo = proc_root.join("self/mountinfo");
-        let text = fs::read_to_string(&mountinfo).map_err(|e| Error::from_io("read", &mountinfo, e))?;
+        // Of thousands of mounts one may have a name that is no UTF-8.
+        let bytes = fs::read(&mountinfo).map_err(|e| Error::from_io("read", &mountinfo, e))?;
+        let text = String::from_utf8_lossy(&bytes);
         let mounts = mounts(&text, |filesystem| filesystem.starts_with("cgroup2 "));
         let is_freezer = |filesystem: &str| {
             let options = filesystem.rsplit(' ').next().unwrap_or_default();
@@ -69,7 +71,7 @@ impl Place {
     /// [`Error`] when that cannot be read.
     pub fn find_ourselves(&mut self, proc_root: &Path) -> Result<(), Error> {
         let path = proc_root.join("self/cgroup");
-        let own = unified(&fs::read_to_string(&path).map_err(|e| Error::from_io("read", &path, e))?);
+        let own = unified(&foreign::text(&path).map_err(|e| Error::from_io("read", &path, e))?);
         self.own = own.and_then(|own| own.strip_prefix(&self.prefix).ok().map(Path::to_owned));
         Ok(())
     }
@@ -77,7 +79,7 @@ impl Place {
     /// The cgroup of a process, relative to the folder; none when it lies elsewhere or the process is gone.
     #[must_use]
     pub fn of_process(&self, process: &Path) -> Option<PathBuf> {
-        let path = unified(&fs::read_to_string(process.join("cgroup")).ok()?)?;
+        let path = unified(&foreign::text(&process.join("cgroup")).ok()?)?;
         path.strip_prefix(&self.prefix).ok().map(Path::to_owned)
     }
 
@@ -171,11 +173,9 @@ impl Node {
 /// # Errors
 /// [`Error`] when the folder itself cannot be read; a cgroup that goes while we look is passed over.
 pub fn walk(folder: &Path, root: &Path) -> Result<Vec<Node>, Error> {
-    let mut found = vec![];
     let root_uid = fs::metadata(folder).map_err(|e| Error::from_io("look at", folder, e))?.uid();
     let walk = Walk { folder, root, root_uid, of_users: RefCell::default() };
-    walk.below(Path::new(""), None, &mut found).map_err(|e| Error::from_io("list", folder, e))?;
-    Ok(found)
+    walk.all().map_err(|e| Error::from_io("list", folder, e))
 }
 
 struct Walk<'a> {
@@ -193,55 +193,96 @@ struct OfUser {
     found: usize,
 }
 
+/// A folder to look into: nothing of ours itself, or a folder of the engine `within`.
+#[derive(Clone, Copy)]
+struct Below<'p> {
+    path: &'p Path,
+    within: Option<Engine>,
+    /// Whose tree it lies in: what a user gives to others in their own is still that user's.
+    owner: u32,
+}
+
 impl Walk<'_> {
-    /// Adds what lies in `path`, which is nothing of ours itself, or a folder of the engine `within`.
-    fn below(&self, path: &Path, within: Option<Engine>, found: &mut Vec<Node>) -> io::Result<()> {
-        for entry in fs::read_dir(self.folder.join(path))? {
+    fn all(&self) -> io::Result<Vec<Node>> {
+        let mut found = vec![];
+        self.below(Below { path: Path::new(""), within: None, owner: self.root_uid }, &mut found)?;
+        Ok(found)
+    }
+
+    /// Adds what lies in a folder.
+    fn below(&self, folder: Below<'_>, found: &mut Vec<Node>) -> io::Result<()> {
+        for entry in fs::read_dir(self.folder.join(folder.path))? {
             let entry = entry?;
             if !entry.file_type()?.is_dir() {
                 continue;
             }
-            let path = path.join(entry.file_name());
-            match kind(&path, within) {
+            let Ok(meta) = entry.metadata() else { continue };
+            let is_users = folder.owner != self.root_uid;
+            let owner = if is_users { folder.owner } else { meta.uid() };
+            if !self.may_look(owner) {
+                if is_users {
+                    return Ok(());
+                }
+                continue;
+            }
+            let path = folder.path.join(entry.file_name());
+            let into = |within| Below { path: &path, within, owner };
+            let (engine, id) = match kind(&path, folder.within) {
                 Kind::Folder(engine) => {
                     let mut children = vec![];
-                    passed_over(self.below(&path, Some(engine), &mut children))?;
+                    passed_over(self.below(into(Some(engine)), &mut children))?;
                     found.push(Node::Folder { engine, path, children });
+                    continue;
                 }
-                Kind::Container(..) if !self.is_believed(&entry) => {}
-                Kind::Container(engine, id) => found.push(container(engine, id, path, &entry)),
+                Kind::Container(..) if !self.is_believed(owner, &entry) => continue,
+                Kind::Container(engine, id) => (engine, id),
                 Kind::Unclear(id) => match self.engine_of(&id) {
-                    Some(engine) => found.push(container(engine, id, path, &entry)),
-                    None => self.go_down(&entry, &path, found)?,
+                    Some(engine) => (engine, id),
+                    None => {
+                        self.go_down(&meta, into(None), found)?;
+                        continue;
+                    }
                 },
-                Kind::Other => self.go_down(&entry, &path, found)?,
-            }
+                Kind::Other => {
+                    self.go_down(&meta, into(None), found)?;
+                    continue;
+                }
+            };
+            found.push(Node::Container(Container { engine, id, cgroup: path, inode: entry.ino() }));
         }
         Ok(())
     }
 
-    fn go_down(&self, entry: &fs::DirEntry, path: &Path, found: &mut Vec<Node>) -> io::Result<()> {
+    fn go_down(&self, meta: &fs::Metadata, folder: Below<'_>, found: &mut Vec<Node>) -> io::Result<()> {
         // A folder without folders has two links (kernfs counts them), and most cgroups are such: one look spares the list.
-        let is_leaf = entry.metadata().is_ok_and(|meta| meta.nlink() == 2);
-        if is_leaf || path.components().count() >= MAX_DEPTH {
+        if meta.nlink() == 2 || folder.path.components().count() >= MAX_DEPTH {
             return Ok(());
         }
-        passed_over(self.below(path, None, found))
+        passed_over(self.below(folder, found))
     }
 
-    /// In a tree that was delegated its owner gives what names they like: of those count the ones that processes run in, and not
-    /// without end.
-    fn is_believed(&self, entry: &fs::DirEntry) -> bool {
-        let Ok(meta) = entry.metadata() else { return false };
-        if meta.uid() == self.root_uid {
+    /// Counts the look. In a tree that was delegated its owner makes what cgroups they like, and we look at so many.
+    fn may_look(&self, owner: u32) -> bool {
+        if owner == self.root_uid {
             return true;
         }
         let mut of_users = self.of_users.borrow_mut();
-        let of_user = of_users.entry(meta.uid()).or_default();
-        if of_user.looked_at >= MOST_LOOKED_AT || of_user.found >= MOST_OF_A_USER {
+        let of_user = of_users.entry(owner).or_default();
+        let may = of_user.looked_at < MOST_LOOKED_AT;
+        of_user.looked_at += usize::from(may);
+        may
+    }
+
+    /// And gives them what names they like: of those count the ones that processes run in, and not without end.
+    fn is_believed(&self, owner: u32, entry: &fs::DirEntry) -> bool {
+        if owner == self.root_uid {
+            return true;
+        }
+        let mut of_users = self.of_users.borrow_mut();
+        let of_user = of_users.entry(owner).or_default();
+        if of_user.found >= MOST_OF_A_USER {
             return false;
         }
-        of_user.looked_at += 1;
         let events = foreign::read(&entry.path().join("cgroup.events"), EVENTS_MAX).unwrap_or_default();
         let is_populated = events.split(|byte| *byte == b'\n').any(|line| line == b"populated 1");
         of_user.found += usize::from(is_populated);
@@ -256,10 +297,6 @@ impl Walk<'_> {
             _ => Engine::Containerd,
         })
     }
-}
-
-fn container(engine: Engine, id: String, cgroup: PathBuf, entry: &fs::DirEntry) -> Node {
-    Node::Container(Container { engine, id, cgroup, inode: entry.ino() })
 }
 
 /// The folder with a container's bundle, where containerd started it.
@@ -278,94 +315,4 @@ fn passed_over(outcome: io::Result<()>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-
-    const MOUNTINFO: &str = "\
-24 1 0:22 / /sys rw,relatime - sysfs sysfs rw
-30 24 0:26 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsdelegate
-31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
-32 24 0:28 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer
-40 24 0:26 / /srv/a\\040b/cgroup rw - cgroup2 cgroup2 rw
-41 24 0:26 /docker/x /sys/fs/x rw - cgroup2 cgroup2 rw
-";
-
-    fn proc_root(cgroup: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("self")).unwrap();
-        fs::write(folder.path().join("self/mountinfo"), MOUNTINFO).unwrap();
-        fs::write(folder.path().join("self/cgroup"), cgroup).unwrap();
-        folder
-    }
-
-    #[test]
-    fn the_whole_hierarchy_is_found_and_not_a_part_of_it_that_is_mounted_elsewhere() {
-        let found = mounts(MOUNTINFO, |filesystem| filesystem.starts_with("cgroup2 "));
-        assert_eq!(found, [Path::new("/sys/fs/cgroup/unified"), Path::new("/srv/a b/cgroup")]);
-        let proc_root = proc_root("9:name=systemd:/x\n0::/system.slice/clockgate.service\n");
-        let place = Place::find(proc_root.path(), None).unwrap();
-        assert_eq!(place.own.as_deref(), Some(Path::new("system.slice/clockgate.service")));
-        assert_eq!(place.old_freezer.as_deref(), Some(Path::new("/sys/fs/cgroup/freezer")));
-        assert_eq!((place.folder.to_str(), place.prefix.to_str()), (Some("/sys/fs/cgroup/unified"), Some("")));
-    }
-
-    #[test]
-    fn in_a_part_of_the_hierarchy_paths_are_relative_to_the_part() {
-        let proc_root = proc_root("0::/test/a/b\n");
-        let at = |folder: &str| Place::find(proc_root.path(), Some(Path::new(folder))).unwrap();
-        let place = at("/sys/fs/cgroup/unified/test");
-        assert_eq!(place.prefix, Path::new("test"));
-        assert_eq!(place.own.as_deref(), Some(Path::new("a/b")));
-        assert_eq!(at("/sys/fs/cgroup/unified/other").own, None);
-        assert_eq!(at("/tmp/no/hierarchy").own.as_deref(), Some(Path::new("test/a/b")));
-    }
-
-    #[test]
-    fn without_a_hierarchy_nothing_can_be_frozen_and_that_is_said() {
-        let proc_root = proc_root("9:name=systemd:/x\n");
-        fs::write(proc_root.path().join("self/mountinfo"), "24 1 0:22 / /sys rw - sysfs sysfs rw\n").unwrap();
-        assert!(matches!(Place::find(proc_root.path(), None), Err(Error::NoHierarchy(_))));
-    }
-
-    #[test]
-    fn names_in_a_user_s_own_tree_count_where_processes_run_in_them_and_not_without_end() {
-        let root = tempfile::tempdir().unwrap();
-        let tree = root.path().join("tree");
-        let place = |folder: &str, n: usize, populated: u32| {
-            let path = tree.join(folder).join(format!("docker-{n:064x}.scope"));
-            fs::create_dir_all(&path).unwrap();
-            fs::write(path.join("cgroup.events"), format!("populated {populated}\nfrozen 0\n")).unwrap();
-            path
-        };
-        place("system.slice", 1, 0);
-        let users =
-            |n: usize, populated| std::os::unix::fs::chown(place("user.slice", n, populated), Some(1000), Some(1000));
-        // Only root can give them away.
-        if users(2, 1).is_err() {
-            return;
-        }
-        users(3, 0).unwrap();
-        let count = || walk(&tree, root.path()).unwrap().iter().flat_map(Node::containers).count();
-        assert_eq!(count(), 2, "root's, and the user's that runs");
-        (4..MOST_OF_A_USER + 50).for_each(|n| users(n, 1).unwrap());
-        assert_eq!(count(), 1 + MOST_OF_A_USER);
-    }
-
-    #[test]
-    fn a_name_of_containerd_s_is_a_container_where_containerd_says_so() {
-        let root = tempfile::tempdir().unwrap();
-        let tree = root.path().join("tree");
-        fs::create_dir_all(tree.join("foo").join(ID)).unwrap();
-        assert_eq!(walk(&tree, root.path()).unwrap(), []);
-        for (namespace, engine) in [("default", Engine::Containerd), ("moby", Engine::Docker)] {
-            let bundle = root.path().join(BUNDLES[0]).join(namespace).join(ID);
-            fs::create_dir_all(&bundle).unwrap();
-            let found = walk(&tree, root.path()).unwrap();
-            let engines: Vec<Engine> = found.iter().flat_map(Node::containers).map(|c| c.engine).collect();
-            assert_eq!(engines, [engine]);
-            fs::remove_dir(&bundle).unwrap();
-        }
-    }
-}
+mod tests;

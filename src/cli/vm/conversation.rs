@@ -14,7 +14,7 @@ use crate::decision::Boottime;
 use crate::disruption::vsock::wire::{ANSWER_MOST, Reply, Request, Time, greeted};
 use crate::exit::Exit;
 use crate::sys::clock::boottime;
-use crate::sys::output::plain;
+use crate::sys::foreign::shown;
 use crate::sys::peer;
 
 /// What the guest's agent takes longer than its own time before we stop listening.
@@ -88,7 +88,7 @@ impl Agent {
                 let line = std::mem::replace(&mut self.heard, rest);
                 // A guest that goes on talking does not keep us.
                 return if boottime() < self.until {
-                    Ok(plain(String::from_utf8_lossy(&line).trim_end()))
+                    Ok(shown(String::from_utf8_lossy(&line).trim_end()))
                 } else {
                     Err(io::ErrorKind::TimedOut.into())
                 };
@@ -128,10 +128,10 @@ fn some_of(stream: &mut UnixStream, most: usize, until: Boottime) -> io::Result<
 /// The guest's answer as it can be shown: its strings were escaped once for JSON, and no more.
 pub(super) fn plainly(answer: Value) -> Value {
     match answer {
-        Value::String(text) => Value::String(plain(&text)),
+        Value::String(text) => Value::String(shown(&text)),
         Value::Array(values) => Value::Array(values.into_iter().map(plainly).collect()),
         Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(key, value)| (plain(&key), plainly(value))).collect())
+            Value::Object(fields.into_iter().map(|(key, value)| (shown(&key), plainly(value))).collect())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => answer,
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::wire;
 use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice, drift};
 use crate::sys::clock::{boottime, standing};
-use crate::sys::output::plain;
+use crate::sys::foreign::shown;
 use crate::sys::random;
 use crate::sys::step::NOISE;
 
@@ -75,7 +75,7 @@ impl Line {
             if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
                 let rest = self.heard.split_off(end + 1);
                 let line = std::mem::replace(&mut self.heard, rest);
-                return Ok(plain(String::from_utf8_lossy(&line).trim_end()));
+                return Ok(shown(String::from_utf8_lossy(&line).trim_end()));
             }
             if self.heard.len() > wire::LINE_MOST {
                 return Err(Error::TooLong);

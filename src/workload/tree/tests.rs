@@ -1,0 +1,112 @@
+use super::*;
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+const MOUNTINFO: &str = "\
+24 1 0:22 / /sys rw,relatime - sysfs sysfs rw
+30 24 0:26 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsdelegate
+31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+32 24 0:28 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer
+40 24 0:26 / /srv/a\\040b/cgroup rw - cgroup2 cgroup2 rw
+41 24 0:26 /docker/x /sys/fs/x rw - cgroup2 cgroup2 rw
+";
+
+fn proc_root(cgroup: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("self")).unwrap();
+    fs::write(folder.path().join("self/mountinfo"), MOUNTINFO).unwrap();
+    fs::write(folder.path().join("self/cgroup"), cgroup).unwrap();
+    folder
+}
+
+#[test]
+fn the_whole_hierarchy_is_found_and_not_a_part_of_it_that_is_mounted_elsewhere() {
+    let found = mounts(MOUNTINFO, |filesystem| filesystem.starts_with("cgroup2 "));
+    assert_eq!(found, [Path::new("/sys/fs/cgroup/unified"), Path::new("/srv/a b/cgroup")]);
+    let proc_root = proc_root("9:name=systemd:/x\n0::/system.slice/clockgate.service\n");
+    let place = Place::find(proc_root.path(), None).unwrap();
+    assert_eq!(place.own.as_deref(), Some(Path::new("system.slice/clockgate.service")));
+    assert_eq!(place.old_freezer.as_deref(), Some(Path::new("/sys/fs/cgroup/freezer")));
+    assert_eq!((place.folder.to_str(), place.prefix.to_str()), (Some("/sys/fs/cgroup/unified"), Some("")));
+}
+
+#[test]
+fn in_a_part_of_the_hierarchy_paths_are_relative_to_the_part() {
+    let proc_root = proc_root("0::/test/a/b\n");
+    let at = |folder: &str| Place::find(proc_root.path(), Some(Path::new(folder))).unwrap();
+    let place = at("/sys/fs/cgroup/unified/test");
+    assert_eq!(place.prefix, Path::new("test"));
+    assert_eq!(place.own.as_deref(), Some(Path::new("a/b")));
+    assert_eq!(at("/sys/fs/cgroup/unified/other").own, None);
+    assert_eq!(at("/tmp/no/hierarchy").own.as_deref(), Some(Path::new("test/a/b")));
+}
+
+#[test]
+fn without_a_hierarchy_nothing_can_be_frozen_and_that_is_said() {
+    let proc_root = proc_root("9:name=systemd:/x\n");
+    fs::write(proc_root.path().join("self/mountinfo"), "24 1 0:22 / /sys rw - sysfs sysfs rw\n").unwrap();
+    assert!(matches!(Place::find(proc_root.path(), None), Err(Error::NoHierarchy(_))));
+}
+
+#[test]
+fn names_in_a_user_s_own_tree_count_where_processes_run_in_them_and_not_without_end() {
+    let root = tempfile::tempdir().unwrap();
+    let tree = root.path().join("tree");
+    let place = |folder: &str, n: usize, populated: u32| {
+        let path = tree.join(folder).join(format!("docker-{n:064x}.scope"));
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("cgroup.events"), format!("populated {populated}\nfrozen 0\n")).unwrap();
+        path
+    };
+    place("system.slice", 1, 0);
+    let users =
+        |n: usize, populated| std::os::unix::fs::chown(place("user.slice", n, populated), Some(1000), Some(1000));
+    // Only root can give them away.
+    if users(2, 1).is_err() {
+        return;
+    }
+    users(3, 0).unwrap();
+    let count = || walk(&tree, root.path()).unwrap().iter().flat_map(Node::containers).count();
+    assert_eq!(count(), 2, "root's, and the user's that runs");
+    (4..MOST_OF_A_USER + 50).for_each(|n| users(n, 1).unwrap());
+    assert_eq!(count(), 1 + MOST_OF_A_USER);
+}
+
+#[test]
+fn a_user_s_tree_is_looked_at_up_to_an_end_whatever_it_is_full_of() {
+    let root = tempfile::tempdir().unwrap();
+    let tree = root.path().join("tree");
+    let user = tree.join("user.slice/user@1000.service");
+    // What would be a container's, what containerd might have, and what is nobody's; one of them is given on to another user.
+    for n in 0..1000 {
+        for name in [format!("docker-{n:064x}.scope"), format!("{n:064x}"), format!("app-{n}/below")] {
+            fs::create_dir_all(user.join(name)).unwrap();
+        }
+    }
+    let given = |name: &str, uid| std::os::unix::fs::chown(user.join(name), Some(uid), Some(uid));
+    // Only root can give them away.
+    if given("", 1000).is_err() {
+        return;
+    }
+    given("app-7", 1001).unwrap();
+    let walk = Walk { folder: &tree, root: root.path(), root_uid: 0, of_users: RefCell::default() };
+    assert_eq!(walk.all().unwrap(), []);
+    let looked_at: Vec<_> = walk.of_users.borrow().iter().map(|(uid, of)| (*uid, of.looked_at)).collect();
+    assert_eq!(looked_at, [(1000, MOST_LOOKED_AT)]);
+}
+
+#[test]
+fn a_name_of_containerd_s_is_a_container_where_containerd_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let tree = root.path().join("tree");
+    fs::create_dir_all(tree.join("foo").join(ID)).unwrap();
+    assert_eq!(walk(&tree, root.path()).unwrap(), []);
+    for (namespace, engine) in [("default", Engine::Containerd), ("moby", Engine::Docker)] {
+        let bundle = root.path().join(BUNDLES[0]).join(namespace).join(ID);
+        fs::create_dir_all(&bundle).unwrap();
+        let found = walk(&tree, root.path()).unwrap();
+        let engines: Vec<Engine> = found.iter().flat_map(Node::containers).map(|c| c.engine).collect();
+        assert_eq!(engines, [engine]);
+        fs::remove_dir(&bundle).unwrap();
+    }
+}
