@@ -9,6 +9,7 @@ use std::str::FromStr;
 use super::about::About;
 use super::container::{Container, Engine};
 use super::tree::Place;
+use crate::sys::foreign;
 
 /// The label, or annotation, that exempts a container; the start gate knows it too.
 pub const LABEL: (&str, &str) = ("clockgate.exempt", "true");
@@ -150,11 +151,11 @@ impl Keeper {
 /// Finds the containers that must run on. A process that goes while we look is passed over.
 #[must_use]
 pub fn keepers(proc_root: &Path, place: &Place) -> Vec<Keeper> {
-    let ours = fs::read_to_string(proc_root.join("self/uid_map")).unwrap_or_default();
+    let ours = foreign::text(&proc_root.join("self/uid_map")).unwrap_or_default();
     let Ok(processes) = fs::read_dir(proc_root) else { return vec![] };
     let keeper = |process: PathBuf| {
         process.file_name()?.to_str()?.parse::<u32>().ok()?;
-        let program = fs::read_to_string(process.join("comm")).ok()?.trim_end().to_owned();
+        let program = foreign::text(&process.join("comm")).ok()?.trim_end().to_owned();
         let named =
             |list: &[(&str, u32)]| list.iter().find(|(name, _)| *name == program).map(|(_, capability)| *capability);
         let (capability, kubernetes) = match named(&KEEPERS) {
@@ -162,7 +163,7 @@ pub fn keepers(proc_root: &Path, place: &Place) -> Vec<Keeper> {
             None => (named(&NETWORKERS)?, true),
         };
         // In a user namespace of its own a capability reaches neither the host's clock nor its network.
-        let is_of_the_host = fs::read_to_string(process.join("uid_map")).ok()? == ours;
+        let is_of_the_host = foreign::text(&process.join("uid_map")).ok()? == ours;
         if !is_of_the_host || capabilities(&process, "CapEff")? >> capability & 1 == 0 {
             return None;
         }
@@ -173,7 +174,7 @@ pub fn keepers(proc_root: &Path, place: &Place) -> Vec<Keeper> {
 
 /// The capabilities of a process: `CapEff`, `CapPrm` or another set that `status` shows (proc_pid_status(5)).
 pub fn capabilities(process: &Path, set: &str) -> Option<u64> {
-    let status = fs::read_to_string(process.join("status")).ok()?;
+    let status = foreign::text(&process.join("status")).ok()?;
     let mask = status.lines().find_map(|line| line.strip_prefix(set)?.strip_prefix(':'))?;
     u64::from_str_radix(mask.trim(), 16).ok()
 }
