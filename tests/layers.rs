@@ -119,3 +119,21 @@ fn no_file_is_too_long_to_read_in_one_sitting() {
         assert!(lines <= 400, "{} has {lines} lines", path.display());
     }
 }
+
+/// Whoever owns a process says what some of its files hold, and how long they are: [`clockgate::sys::foreign`] reads them.
+#[test]
+fn the_files_of_other_peoples_processes_are_read_by_one_door() {
+    let files = ["\"comm\"", "\"cmdline\"", "\"status\"", "\"cgroup\"", "\"uid_map\"", "\"stat\"", "/proc/{"];
+    for (path, text) in sources() {
+        let by_hand: Vec<&str> = code(&text)
+            .lines()
+            .filter(|line| ["fs::read", "read_to_string(", "File::open("].iter().any(|way| line.contains(way)))
+            .filter(|line| {
+                files.iter().any(|file| line.contains(file))
+                    && !line.contains("read_link")
+                    && !line.contains("read_dir")
+            })
+            .collect();
+        assert!(by_hand.is_empty(), "{}: {by_hand:#?}", path.display());
+    }
+}

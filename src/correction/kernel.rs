@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::decision::{Boottime, Offset, Realtime, StepError};
 use crate::sys::adjtimex;
+use crate::sys::foreign;
 use crate::sys::step::{self, SystemClock, straighten};
 
 const MAY_NOT: &str = "this process may not set the clock (CAP_SYS_TIME): run it as root, with AmbientCapabilities=CAP_SYS_TIME \
@@ -81,7 +82,7 @@ fn nobody_bends(proc: &Path) -> bool {
     let Ok(entries) = fs::read_dir(proc) else { return false };
     let bends = |comm: &str| DISCIPLINES.contains(&comm.trim_end());
     // What is no process has no `comm`.
-    let mut comms = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok());
+    let mut comms = entries.flatten().filter_map(|entry| foreign::text(&entry.path().join("comm")).ok());
     all_are_seen && !comms.any(|comm| bends(&comm))
 }
 

@@ -1,20 +1,18 @@
 //! Time daemons that can only be seen to run: their processes, and what their configuration says. Every file is somebody else's:
 //! none is waited for, and no more than a bounded part of each is read.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::conf::{Listed, ntp_conf, ntp_toml, timesyncd_conf};
 use super::sources::DaemonSources;
 use crate::chrony::Error;
 use crate::reference::{Server, ServerName};
+use crate::sys::foreign;
 
 /// The most processes looked at; more than any kernel's default `pid_max` of 32,768.
 const MOST_PROCESSES: usize = 65_536;
-/// The most bytes read of a file of `/proc`.
-const MOST_OF_PROC: u64 = 16 * 1024;
 /// The most bytes read of a configuration.
 const MOST_OF_CONFIGURATION: u64 = 256 * 1024;
 
@@ -159,7 +157,7 @@ fn processes(proc: &Path) -> Vec<(String, Vec<String>)> {
         path.file_name().is_some_and(|name| name.to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
     };
     let ours = |folder: PathBuf| {
-        let comm = read(&folder.join("comm"), MOST_OF_PROC).ok()?.trim_end().to_owned();
+        let comm = foreign::text(&folder.join("comm")).ok()?.trim_end().to_owned();
         let is_ours = PROGRAMS.iter().any(|program| program.comm == comm);
         (is_ours && !is_in_a_container(&folder)).then(|| (comm, arguments(&folder)))
     };
@@ -167,26 +165,20 @@ fn processes(proc: &Path) -> Vec<(String, Vec<String>)> {
 }
 
 fn arguments(folder: &Path) -> Vec<String> {
-    let text = read(&folder.join("cmdline"), MOST_OF_PROC).unwrap_or_default();
+    let text = foreign::text(&folder.join("cmdline")).unwrap_or_default();
     text.split('\0').map(str::to_owned).collect()
 }
 
 /// `NSpid` of proc_pid_status(5) has one number for each PID namespace from this /proc's own down to the process's.
-fn is_in_a_container(folder: &Path) -> bool {
-    let status = read(&folder.join("status"), MOST_OF_PROC).unwrap_or_default();
+pub(super) fn is_in_a_container(folder: &Path) -> bool {
+    let status = foreign::text(&folder.join("status")).unwrap_or_default();
     let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     pids.is_some_and(|pids| pids.split_whitespace().count() > 1)
 }
 
-/// The beginning of a regular file. A pipe or a device in its place is an error, and never waited for.
+/// The beginning of a regular file.
 pub(super) fn read(path: &Path, most: u64) -> io::Result<String> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = vec![];
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(String::from_utf8_lossy(&foreign::read(path, most)?).into_owned())
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use tokio::time::timeout;
 
 use super::bus::{Bus, Error, Object};
 use super::chrony;
+use super::presence::is_in_a_container;
+use crate::sys::foreign;
 
 /// Debian's and everybody else's; each may be the alias of the other.
 const UNITS: [Unit; 2] = [
@@ -87,54 +89,52 @@ const MANAGER: Object = Object {
 
 /// Whether its process lives, by its pid file or by its name; blocks.
 ///
-/// By name only where its PID namespace is ours: the chronyd of a container is not the one that keeps this clock.
+/// By name only where it lives in this /proc's own PID namespace: the chronyd of a container is not the one that keeps this clock.
+/// Not by `ns/pid`, which the kernel shows to nobody but a process's owner and who may trace it: not to our unit.
 pub fn process_lives(root: &Path) -> bool {
     let proc = root.join("proc");
     let is_chronyd =
-        |pid: &str| fs::read_to_string(proc.join(pid).join("comm")).is_ok_and(|comm| comm.trim_end() == chrony::NAME);
+        |pid: &str| foreign::text(&proc.join(pid).join("comm")).is_ok_and(|comm| comm.trim_end() == chrony::NAME);
     let by_file = |file: &str| {
-        let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+        let text = foreign::text(&root.join(file)).unwrap_or_default();
         text.trim().parse::<u32>().is_ok_and(|pid| is_chronyd(&pid.to_string()))
     };
     if PID_FILES.iter().any(|file| by_file(file)) {
         return true;
     }
-    let namespace = |pid: &str| fs::read_link(proc.join(pid).join("ns/pid")).ok();
-    let ours = namespace("self");
     let names = fs::read_dir(&proc).into_iter().flatten().flatten().map(|e| e.file_name());
     let mut pids = names.filter_map(|name| name.into_string().ok().filter(|n| n.parse::<u32>().is_ok()));
-    pids.any(|pid| is_chronyd(&pid) && (ours.is_none() || namespace(&pid) == ours))
+    pids.any(|pid| is_chronyd(&pid) && !is_in_a_container(&proc.join(pid)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
 
-    fn process(root: &Path, pid: &str, comm: &str, namespace: &str) {
+    /// Without `ns/pid`, as our unit sees the processes of others.
+    fn process(root: &Path, pid: &str, comm: &str, nspid: &str) {
         let folder = root.join("proc").join(pid);
-        fs::create_dir_all(folder.join("ns")).unwrap();
+        fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
-        symlink(namespace, folder.join("ns/pid")).unwrap();
+        fs::write(folder.join("status"), format!("Name:\t{comm}\nNSpid:\t{nspid}\n")).unwrap();
     }
 
     #[test]
     fn a_process_of_that_name_is_chronyd_unless_it_is_a_containers() {
         let root = tempfile::tempdir().unwrap();
-        process(root.path(), "self", "clockgate", "pid:[1]");
-        process(root.path(), "17", "chronyc", "pid:[1]");
-        process(root.path(), "18", "chronyd", "pid:[2]");
+        process(root.path(), "16", "clockgate", "16");
+        process(root.path(), "17", "chronyc", "17");
+        process(root.path(), "18", "chronyd", "18\t1");
         assert!(!process_lives(root.path()));
-        process(root.path(), "19", "chronyd", "pid:[1]");
+        process(root.path(), "19", "chronyd", "19");
         assert!(process_lives(root.path()));
     }
 
     #[test]
     fn a_pid_file_counts_only_while_that_process_is_chronyd() {
         let root = tempfile::tempdir().unwrap();
-        process(root.path(), "self", "clockgate", "pid:[1]");
-        process(root.path(), "18", "chronyd", "pid:[2]");
-        process(root.path(), "20", "sh", "pid:[1]");
+        process(root.path(), "18", "chronyd", "18\t1");
+        process(root.path(), "20", "sh", "20");
         fs::create_dir_all(root.path().join("run/chrony")).unwrap();
         for (pid, lives) in [("20\n", false), ("99\n", false), ("rubbish", false), ("18\n", true)] {
             fs::write(root.path().join(PID_FILES[0]), pid).unwrap();
