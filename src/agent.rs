@@ -22,7 +22,8 @@ use crate::decision::{Action, Cause, Event, Gate, Machine, Policy, Snapshot, Sta
 use crate::disruption::clock_set::ClockSet;
 use crate::disruption::hypervisor;
 use crate::disruption::notify::Notice;
-use crate::publish::bus::{Face, Rate};
+use crate::disruption::rate::Rate;
+use crate::publish::bus::Face;
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::known::Known;

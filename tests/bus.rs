@@ -48,6 +48,7 @@ fn main() {
             a_wake_up_that_was_missed_while_the_bus_was_away_is_made_up_for,
             a_bus_that_is_not_there_at_first_is_waited_for,
             a_logind_that_leaves_and_comes_back_gives_a_new_inhibitor,
+            a_logind_that_comes_back_and_cannot_be_asked_may_have_seen_a_sleep,
             a_refused_inhibitor_is_asked_for_again_and_sleep_is_announced_all_the_same,
             nobody_but_logind_can_announce_a_sleep,
             when_nobody_listens_any_more_the_inhibitor_is_let_go;

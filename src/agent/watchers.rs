@@ -38,8 +38,8 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
         (config.vsock.enabled, u32::try_from(config.vsock.port), u32::try_from(config.vsock.peer))
     {
         let at = Port { port, peer };
-        let Face { snapshots, notices, callers, .. } = face.clone();
-        let desk = Desk { notices, published: snapshots, callers };
+        let Face { snapshots, notices, callers, rate, .. } = face.clone();
+        let desk = Desk { notices, published: snapshots, callers, rate };
         watchers.spawn(kept(Calls::new(at, desk), events.clone()));
     }
     if config.bus.system {

@@ -14,6 +14,7 @@ pub mod hypervisor;
 pub mod logind;
 pub mod network;
 pub mod notify;
+pub mod rate;
 pub mod signal;
 pub mod suspend;
 pub mod told;
@@ -56,5 +57,14 @@ impl<T> Mark<T> {
 
     const fn is_unread(&self) -> bool {
         matches!(self, Self::Unread)
+    }
+}
+
+impl Mark<()> {
+    /// Of a source that has nothing to compare: whether it was looked for before, so that something may have gone unseen.
+    fn begins_again(&mut self) -> bool {
+        let was_lost = !self.is_unread();
+        self.lose();
+        was_lost
     }
 }

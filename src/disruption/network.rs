@@ -28,8 +28,7 @@ impl Source for Network {
     type Error = io::Error;
 
     async fn watch(&mut self, events: &Sender<Event>) -> io::Result<()> {
-        let was_lost = !self.0.is_unread();
-        self.0.lose();
+        let was_lost = self.0.begins_again();
         let socket = readable(subscribe()?)?;
         if was_lost {
             // Whatever changed meanwhile; a full queue has an event in it that says the same or more.
@@ -74,5 +73,26 @@ fn drain(fd: &OwnedFd) -> io::Result<()> {
             Err(nix::errno::Errno::EAGAIN) if any => return Ok(()),
             Err(errno) => return Err(errno.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn what_changed_while_the_kernel_was_not_heard_may_be_a_way_to_those_who_did_not_answer() {
+        let (events, mut inbox) = mpsc::channel(4);
+        let mut network = Network::default();
+        // Lost at once: nobody waits for it.
+        drop(timeout(Duration::ZERO, network.watch(&events)).await);
+        while inbox.try_recv().is_ok() {}
+        let again = tokio::spawn(async move { network.watch(&events).await });
+        assert_eq!(timeout(SOON, inbox.recv()).await.unwrap(), Some(Event::NetworkChanged));
+        again.abort();
     }
 }

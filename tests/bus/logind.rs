@@ -38,6 +38,8 @@ struct Manager {
     preparing: bool,
     delay_max: Duration,
     refuses: bool,
+    /// Whether it says that it is preparing for sleep, or not.
+    is_mute: bool,
 }
 
 #[zbus::interface(name = "org.freedesktop.login1.Manager")]
@@ -61,8 +63,8 @@ impl Manager {
     }
 
     #[zbus(property)]
-    fn preparing_for_sleep(&self) -> bool {
-        self.preparing
+    fn preparing_for_sleep(&self) -> zbus::fdo::Result<bool> {
+        if self.is_mute { Err(zbus::fdo::Error::Failed("ask later".to_owned())) } else { Ok(self.preparing) }
     }
 
     #[zbus(property, name = "InhibitDelayMaxUSec")]
@@ -88,7 +90,19 @@ impl Logind {
     /// One with this `InhibitDelayMaxSec`, which may be preparing for sleep already.
     pub async fn start_as(address: &str, delay_max: Duration, preparing: bool) -> Self {
         let (sender, given) = mpsc::unbounded_channel();
-        let manager = Manager { given: sender, preparing, delay_max, refuses: false };
+        Self::with(address, given, Manager { given: sender, preparing, delay_max, refuses: false, is_mute: false })
+            .await
+    }
+
+    /// One that cannot be asked whether it is preparing for sleep.
+    pub async fn start_mute(address: &str) -> Self {
+        let (sender, given) = mpsc::unbounded_channel();
+        let delay_max = Duration::from_secs(5);
+        let manager = Manager { given: sender, preparing: false, delay_max, refuses: false, is_mute: true };
+        Self::with(address, given, manager).await
+    }
+
+    async fn with(address: &str, given: mpsc::UnboundedReceiver<Inhibitor>, manager: Manager) -> Self {
         let bus = connection::Builder::address(address)
             .serve_at(PATH, manager)
             .name("org.freedesktop.login1")

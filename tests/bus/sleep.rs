@@ -207,6 +207,25 @@ pub async fn a_logind_that_leaves_and_comes_back_gives_a_new_inhibitor() {
     soon(second.released()).await;
 }
 
+pub async fn a_logind_that_comes_back_and_cannot_be_asked_may_have_seen_a_sleep() {
+    let bus = Bus::start();
+    let mut logind = Logind::start(&bus.address()).await;
+    let mut agent = Agent::start(&bus);
+    soon(logind.given()).await;
+    logind.leave().await;
+    agent.told(LOST).await;
+    let mut mute = Logind::start_mute(&bus.address()).await;
+    assert!(soon(mute.given()).await.is_held());
+    agent.told(Event::Unseen("logind")).await;
+    // One that was announced has ended, for all that is known.
+    mute.prepare_for_sleep(true).await;
+    answer(agent.told(SLEEPING).await);
+    mute.leave().await;
+    agent.told(LOST).await;
+    let _mute = Logind::start_mute(&bus.address()).await;
+    agent.told(WOKEN).await;
+}
+
 pub async fn a_refused_inhibitor_is_asked_for_again_and_sleep_is_announced_all_the_same() {
     let bus = Bus::start();
     let mut logind = Logind::start(&bus.address()).await;

@@ -39,6 +39,8 @@ pub enum Error {
     Disturbed,
     #[error("the agent is ending")]
     Ending,
+    #[error("the hypervisor has told of too much in the last seconds")]
+    TooOften,
 }
 
 /// The two ends' lines of text.

@@ -21,6 +21,7 @@ use self::line::{Error, Line, SAYS_WITHIN, SOURCE};
 use self::wire::Request;
 use super::callers::{Callers, OnTheLine, Question};
 use super::notify::Notice;
+use super::rate::{Rate, Teller};
 use super::{Mark, Source};
 use crate::decision::{AtDeadline, Event, Gate, Snapshot, State, Voice};
 use crate::sys::readable::readable;
@@ -40,6 +41,8 @@ pub struct Desk {
     pub published: watch::Receiver<Snapshot>,
     /// Who can be asked for the time.
     pub callers: Callers,
+    /// Who has told how much.
+    pub rate: Rate,
 }
 
 /// Where to listen, and to whom.
@@ -72,12 +75,21 @@ impl Source for Calls {
     type Error = io::Error;
 
     async fn watch(&mut self, events: &mpsc::Sender<Event>) -> io::Result<()> {
-        let was_lost = !self.mark.is_unread();
-        self.mark.lose();
-        let listener = readable(vsock::listen(self.at.port)?)?;
+        self.watch_by(vsock::listen, events).await
+    }
+}
+
+impl Calls {
+    async fn watch_by(
+        &mut self,
+        listen: impl FnOnce(u32) -> io::Result<OwnedFd>,
+        events: &mpsc::Sender<Event>,
+    ) -> io::Result<()> {
+        let was_lost = self.mark.begins_again();
+        let listener = readable(listen(self.at.port)?)?;
         debug!(at = ?self.at, "listening for the hypervisor");
         // Whoever called meanwhile was not answered, and may have gone on without.
-        if was_lost && events.send(Event::Unseen(Self::NAME)).await.is_err() {
+        if was_lost && events.send(Event::Unseen(<Self as Source>::NAME)).await.is_err() {
             return Ok(());
         }
         serve(&listener, self.at, &self.desk).await
@@ -166,6 +178,9 @@ async fn asked(on_the_line: &mut Option<OnTheLine>) -> Question {
 
 /// Tells the agent and waits for what the hypervisor waits for.
 async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, Error> {
+    if !desk.rate.turn(Teller::Hypervisor).await {
+        return Err(Error::TooOften);
+    }
     let (notice, answer) = Notice::new(request.what.event());
     desk.notices.send(notice).await.map_err(|_| Error::Ending)?;
     let until = Instant::now() + request.wait;
@@ -195,148 +210,4 @@ async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decision::{Cause, Epoch, Offset};
-    use crate::disruption::notify::What;
-    use crate::sys::clock::realtime;
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-
-    /// A hypervisor's end of a socket pair, which stands for a vsock, and the agent's desk.
-    struct Call {
-        host: BufReader<UnixStream>,
-        notices: mpsc::Receiver<Notice>,
-        publish: watch::Sender<Snapshot>,
-        callers: Callers,
-    }
-
-    fn call() -> Call {
-        let (host, guest) = UnixStream::pair().unwrap();
-        let (sender, notices) = mpsc::channel(4);
-        let (publish, published) = watch::channel(proven(1));
-        let callers = Callers::default();
-        let desk = Desk { notices: sender, published, callers: callers.clone() };
-        tokio::spawn(listen_to(guest, desk));
-        Call { host: BufReader::new(host), notices, publish, callers }
-    }
-
-    impl Call {
-        async fn says(&mut self, line: &str) {
-            self.host.write_all(format!("{line}\n").as_bytes()).await.unwrap();
-        }
-
-        async fn hears(&mut self) -> String {
-            let mut line = String::new();
-            self.host.read_line(&mut line).await.unwrap();
-            line.trim_end().to_owned()
-        }
-
-        async fn hears_answer(&mut self) -> serde_json::Value {
-            let line = self.hears().await;
-            let Ok(wire::Reply::Answer(json)) = wire::Reply::parse(&line) else { panic!("{line}") };
-            json
-        }
-    }
-
-    fn proven(epoch: u64) -> Snapshot {
-        Snapshot {
-            state: State::Synchronized.code(),
-            gate: Gate::Proven,
-            epoch: Epoch::new(epoch),
-            ..Snapshot::default()
-        }
-    }
-
-    fn shut(epoch: u64) -> Snapshot {
-        Snapshot { state: State::Disrupted.code(), gate: Gate::Shut, epoch: Epoch::new(epoch), ..Snapshot::default() }
-    }
-
-    #[tokio::test]
-    async fn a_snapshot_is_answered_when_the_gate_is_shut() {
-        let mut call = call();
-        assert_eq!(call.hears().await, "clockgate 1");
-        call.says("notify pre-snapshot wait=10000").await;
-        let notice = call.notices.recv().await.unwrap();
-        assert_eq!(notice.event, Event::Disrupted(Cause::Snapshot));
-        notice.answer.send(shut(2)).unwrap();
-        let answer = call.hears_answer().await;
-        assert_eq!((&answer["gate"], &answer["epoch"]), (&"shut".into(), &2.into()));
-    }
-
-    #[tokio::test]
-    async fn after_a_restore_the_hypervisor_is_asked_for_the_time_until_the_clock_is_proven() {
-        let mut call = call();
-        call.hears().await;
-        call.says("notify post-restore wait=10000 time=yes").await;
-        let notice = call.notices.recv().await.unwrap();
-        assert_eq!(notice.event, Event::Disrupted(Cause::Restore));
-        call.publish.send_replace(shut(2));
-        notice.answer.send(shut(2)).unwrap();
-        for ahead in [60, 0] {
-            let callers = call.callers.clone();
-            let asked = tokio::spawn(async move { callers.measure(Duration::from_secs(10)).await });
-            let Ok(wire::Reply::Time(nonce)) = wire::Reply::parse(&call.hears().await) else { panic!("no question") };
-            let at = realtime() + Offset::from_secs(ahead);
-            // What belongs to another question is passed over.
-            call.says(&wire::Time { nonce: nonce ^ 1, at, bound: Duration::ZERO }.to_string()).await;
-            call.says(&wire::Time { nonce, at, bound: Duration::from_millis(3) }.to_string()).await;
-            let reading = asked.await.unwrap().unwrap().unwrap();
-            assert!((reading.offset - Offset::from_secs(ahead)).abs() <= reading.root_distance, "{reading:?}");
-            assert!(reading.root_distance >= Duration::from_millis(3) && !reading.authenticated, "{reading:?}");
-        }
-        call.publish.send_replace(proven(2));
-        assert_eq!(call.hears_answer().await["gate"], "open");
-        // Off the line again.
-        assert!(call.callers.measure(Duration::from_secs(1)).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn whoever_does_not_wait_is_answered_at_once_and_asked_nothing() {
-        let mut call = call();
-        call.hears().await;
-        call.says("notify suspend").await;
-        assert_eq!(call.hears_answer().await["gate"], "open");
-        assert_eq!(call.notices.recv().await.unwrap().event.clone(), What::Suspend.event());
-        assert!(call.callers.measure(Duration::from_secs(1)).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn nonsense_is_refused_and_tells_the_agent_nothing() {
-        for nonsense in ["GET / HTTP/1.1", "notify lunch", &"x".repeat(600)] {
-            let mut call = call();
-            call.hears().await;
-            call.says(nonsense).await;
-            assert!(call.hears().await.starts_with("refused "), "{nonsense}");
-            assert!(call.notices.try_recv().is_err());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hypervisor_that_says_nothing_is_not_waited_for() {
-        let mut call = call();
-        call.hears().await;
-        assert_eq!(call.hears().await, "refused the hypervisor says nothing");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn still_shut_is_an_answer_when_the_time_is_over() {
-        let mut call = call();
-        call.hears().await;
-        call.says("notify post-restore wait=2000").await;
-        call.notices.recv().await.unwrap().answer.send(shut(2)).unwrap();
-        call.publish.send_replace(shut(2));
-        assert_eq!(call.hears_answer().await["gate"], "shut");
-    }
-
-    #[tokio::test]
-    async fn a_hypervisor_that_hangs_up_is_off_the_line() {
-        let mut call = call();
-        call.hears().await;
-        call.says("notify post-restore wait=10000 time=yes").await;
-        let notice = call.notices.recv().await.unwrap();
-        notice.answer.send(shut(2)).unwrap();
-        drop(call.host);
-        let asked = call.callers.measure(Duration::from_secs(10)).await.unwrap();
-        assert_eq!(asked.unwrap_err().source, SOURCE);
-    }
-}
+mod tests;

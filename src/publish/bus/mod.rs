@@ -9,6 +9,7 @@ use zbus::{Connection, Variant};
 use crate::decision::Snapshot;
 use crate::disruption::callers::Callers;
 use crate::disruption::notify::Notice;
+use crate::disruption::rate::Rate;
 
 mod access;
 pub mod client;
@@ -16,7 +17,6 @@ mod guests;
 mod handshake;
 mod object;
 pub mod peer;
-mod rate;
 pub mod system;
 mod transport;
 
@@ -24,8 +24,6 @@ mod transport;
 pub const NAME: &str = "org.clockgate.Agent1";
 /// The one object.
 pub const PATH: &str = "/org/clockgate/Agent1";
-
-pub use rate::Rate;
 
 /// The agent as the bus sees it: what is true, and where requests go.
 #[derive(Clone, Debug)]

@@ -15,6 +15,7 @@ use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, V
 use crate::disruption::callers::OnTheLine;
 use crate::disruption::notify::Notice;
 pub use crate::disruption::notify::What;
+use crate::disruption::rate::Teller;
 use crate::disruption::told::{SOURCE, Told, Word};
 
 /// What a caller gets that names no timeout.
@@ -253,7 +254,7 @@ impl Agent {
 
     /// Says who tells of what, when its turn has come.
     async fn takes_turn(&self, caller: &Admitted, what: &str) -> Result<(), Error> {
-        if self.face.rate.turn(caller.uid).await {
+        if self.face.rate.turn(Teller::User(caller.uid)).await {
             info!(uid = caller.uid, what, "told by a caller");
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! How often a user may tell of something: each notice shuts the gate and asks everybody for the time.
+//! How often somebody may tell of something, by whatever way: each notice shuts the gate and asks everybody for the time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,28 +12,37 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Who would have to wait longer is turned away: a notice that comes late is worth little, and a line must not grow.
 const WAITS_MOST: Duration = Duration::from_secs(4);
 
+/// Who tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Teller {
+    /// A user, by either bus.
+    User(u32),
+    /// Who runs this machine, by its port.
+    Hypervisor,
+}
+
 /// Who has told how much.
 #[derive(Clone, Debug, Default)]
-pub struct Rate(Arc<Mutex<HashMap<u32, Instant>>>);
+pub struct Rate(Arc<Mutex<HashMap<Teller, Instant>>>);
 
 impl Rate {
-    /// Waits for the turn of that user; false if that would take too long.
-    pub(super) async fn turn(&self, uid: u32) -> bool {
-        let Some(at) = self.reserve(uid, Instant::now()) else { return false };
+    /// Waits for their turn; false if that would take too long.
+    pub async fn turn(&self, who: Teller) -> bool {
+        let Some(at) = self.reserve(who, Instant::now()) else { return false };
         sleep_until(at).await;
         true
     }
 
     /// When the turn comes: a bucket that has run empty by then is full of what is owed.
-    fn reserve(&self, uid: u32, now: Instant) -> Option<Instant> {
-        let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        users.retain(|_, owed| *owed > now);
-        let owed = users.get(&uid).copied().unwrap_or(now) + EVERY;
+    fn reserve(&self, who: Teller, now: Instant) -> Option<Instant> {
+        let mut tellers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tellers.retain(|_, owed| *owed > now);
+        let owed = tellers.get(&who).copied().unwrap_or(now) + EVERY;
         let at = (now + EVERY * BURST).max(owed) - EVERY * BURST;
         if at > now + WAITS_MOST {
             return None;
         }
-        users.insert(uid, owed);
+        tellers.insert(who, owed);
         Some(at)
     }
 }
@@ -42,16 +51,20 @@ impl Rate {
 mod tests {
     use super::*;
 
+    const USER: Teller = Teller::User(1000);
+
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_slowed_down_and_turned_away_and_nobody_elses_notice_waits_for_it() {
         let (rate, begun) = (Rate::default(), Instant::now());
-        let turns = (0..1570).map(|_| rate.reserve(1000, begun)).collect::<Vec<_>>();
+        let turns = (0..1570).map(|_| rate.reserve(USER, begun)).collect::<Vec<_>>();
         let at_once = turns.iter().filter(|turn| **turn == Some(begun)).count();
         let taken = turns.iter().flatten().count();
         assert_eq!((at_once, taken), (8, 12));
-        assert!(rate.turn(0).await && Instant::now() == begun);
-        assert!(!rate.turn(1000).await);
+        for other in [Teller::User(0), Teller::Hypervisor] {
+            assert!(rate.turn(other).await && Instant::now() == begun);
+        }
+        assert!(!rate.turn(USER).await);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert!(rate.turn(1000).await);
+        assert!(rate.turn(USER).await);
     }
 }
