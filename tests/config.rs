@@ -90,6 +90,12 @@ fn sample_passes_check() -> Result<(), Failed> {
     assert_eq!(below.page, folder.path().join("run/clockgate/public"));
     assert_eq!(below.bus.peer, folder.path().join("run/clockgate/bus"));
     assert_eq!(below.policy.freeze, Some(below.freeze.max));
+    // The sample names a port; where nobody does, the host's chronyd is not asked, and where the file is wrong, nothing else is said.
+    fs::write(&file, "deadline: 40s\n")?;
+    assert_eq!((Config::load(folder.path())?.chrony.udp, Config::load(folder.path())?.bus.system), (None, false));
+    let unread = Config::unread(folder.path());
+    assert_eq!((unread.chrony.udp, unread.bus.system, &unread.page), (None, false, &below.page));
+    assert_eq!(unread.workload_settings().ledger, folder.path().join("run/clockgate/ledger"));
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
         watchers.spawn(bus::system::serve(None, face.clone()));
     }
     // The gate works without anybody who could talk to the agent, so it is kept all the same.
-    match bus::peer::Listener::bind(&config.bus.peer) {
+    match bus::peer::Listener::bind(&config.bus.peer, &config.root) {
         Ok(listener) => drop(watchers.spawn(listen(listener, face.clone()))),
         Err(error) => error!(error = &error as &dyn Error, "nobody can notify this agent by its socket"),
     }

@@ -1,6 +1,6 @@
 //! `clockgate agent`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
@@ -11,7 +11,6 @@ use crate::cli::Error;
 use crate::config::{self, Config};
 use crate::disruption::signal;
 use crate::exit::Exit;
-use crate::page;
 use crate::publish::{clockbound, gate_page};
 use crate::sys::{descriptors, signals};
 
@@ -56,10 +55,10 @@ impl Args {
 
     /// An agent that does not start says so where people look; where the configuration is wrong, its usual place has to do.
     fn last_words(&self, error: &Error) {
-        if self.root == Path::new("/") {
+        if self.root.is_dir() {
             // As somebody who may not write there, or beside an agent that lives, there is nothing to be said on the page.
-            let _ =
-                gate_page::last_words(Path::new(page::DIRECTORY), &format!("it did not start: {}", one_line(error)));
+            let page = Config::unread(&self.root).page;
+            let _ = gate_page::last_words(&page, &format!("it did not start: {}", one_line(error)));
         }
     }
 
@@ -68,7 +67,7 @@ impl Args {
         // A gate has to be shut whatever is wrong with the configuration that the agent ended by.
         let config = Config::load(&self.root).unwrap_or_else(|error| {
             error!("{error}; shutting the gate in its usual place");
-            Config { root: self.root.clone(), ..Config::default() }
+            Config::unread(&self.root)
         });
         // systemd.exec(5): `exit-code`, `signal`, `watchdog`, `oom-kill`; not there where a person calls us.
         let how =

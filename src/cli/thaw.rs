@@ -72,7 +72,7 @@ impl Args {
             Err(error) => {
                 // A mistake in the configuration is no reason to leave anything frozen.
                 output::say(&format!("clockgate: {error}\nThawing by the ledger in its usual place all the same.\n"));
-                Config { root: self.root.clone(), ..Config::default() }.workload_settings()
+                Config::unread(&self.root).workload_settings()
             }
         };
         settings.cgroup.clone_from(&self.cgroup);

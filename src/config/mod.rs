@@ -187,14 +187,24 @@ impl Config {
     /// # Errors
     /// [`Error`] with every fault of every file.
     pub fn load(root: &Path) -> Result<Self, Error> {
-        let Loaded { mut config, origins, .. } = load(root)?;
+        let Loaded { config, origins, .. } = load(root)?;
+        Ok(config.of_the_host(root, &origins))
+    }
+
+    /// What holds below `root` where its configuration cannot be read: the defaults.
+    #[must_use]
+    pub fn unread(root: &Path) -> Self {
+        Self::default().of_the_host(root, &BTreeMap::new())
+    }
+
+    fn of_the_host(mut self, root: &Path, origins: &BTreeMap<&'static str, Origin>) -> Self {
         if root != Path::new("/") {
-            config.lie_below(root, &origins);
+            self.lie_below(root, origins);
         }
-        config.policy.floor = floor::find(root);
-        config.policy.freeze = config.freeze.policy();
-        root.clone_into(&mut config.root);
-        Ok(config)
+        self.policy.floor = floor::find(root);
+        self.policy.freeze = self.freeze.policy();
+        root.clone_into(&mut self.root);
+        self
     }
 
     /// Takes a configuration that was read again, but for what an agent has at its start alone: where it publishes, and who talks to
@@ -225,6 +235,9 @@ impl Config {
         place(&mut self.clockbound.path);
         if !origins.contains_key("chrony.socket") {
             place(&mut self.chrony.socket);
+        }
+        if !origins.contains_key("chrony.udp") {
+            self.chrony.udp = None;
         }
         self.bus.system &= origins.contains_key("bus.system");
     }

@@ -76,7 +76,7 @@ impl Agent {
     }
 
     pub fn on_socket(&self, path: &Path) -> JoinHandle<()> {
-        let listener = peer::Listener::bind(path).unwrap();
+        let listener = peer::Listener::bind(path, &self.face.root).unwrap();
         let face = self.face.clone();
         tokio::spawn(async move { listener.serve(face).await.unwrap() })
     }

@@ -1,7 +1,7 @@
 //! org.clockgate.Agent1 on its own socket: who is served there, and what becomes of bad callers.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -148,16 +148,24 @@ pub async fn the_socket_is_roots_alone_and_replaces_a_dead_one_but_never_a_livin
     let path = socket.path();
     // A socket that its owner left behind.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let listener = peer::Listener::bind(&path).unwrap();
-    let meta = std::fs::symlink_metadata(&path).unwrap();
-    let group = std::fs::read_to_string("/etc/group").unwrap().lines().any(|line| line.starts_with("clockgate:"));
-    assert_eq!(meta.mode() & 0o777, if group { 0o660 } else { 0o600 });
+    let root = tempfile::tempdir().unwrap();
+    let mode = || std::fs::symlink_metadata(&path).unwrap().mode() & 0o777;
+    drop(peer::Listener::bind(&path, root.path()).unwrap());
+    // A group of the host at this root, whatever groups the machine has that the test runs on; it is our own, to be given away to.
+    std::fs::create_dir(root.path().join("etc")).unwrap();
+    std::fs::write(root.path().join("etc/group"), format!("clockgate:x:{}:\n", nix::unistd::getegid())).unwrap();
+    let listener = peer::Listener::bind(&path, root.path()).unwrap();
+    assert_eq!(mode(), 0o660);
+    drop(listener);
+    let nowhere = Path::new("/nowhere");
+    let listener = peer::Listener::bind(&path, nowhere).unwrap();
+    assert_eq!(mode(), 0o600);
     assert_eq!(std::fs::read_dir(socket.folder.path()).unwrap().count(), 1, "nothing else is left behind");
-    assert!(matches!(peer::Listener::bind(&path), Err(peer::Error::InUse(_))));
+    assert!(matches!(peer::Listener::bind(&path, nowhere), Err(peer::Error::InUse(_))));
     drop(listener);
     assert!(!path.exists());
     std::fs::write(&path, "precious").unwrap();
-    assert!(matches!(peer::Listener::bind(&path), Err(peer::Error::NotASocket(_))));
+    assert!(matches!(peer::Listener::bind(&path, nowhere), Err(peer::Error::NotASocket(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 

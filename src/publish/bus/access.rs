@@ -1,7 +1,7 @@
 //! Who may do what: reading is everybody's; methods are root's, the group's, and whoever polkit lets.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -28,13 +28,13 @@ const POLKIT_AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
 /// `AllowUserInteraction` of org.freedesktop.PolicyKit1.CheckAuthorizationFlags.
 const ASK_THE_USER: u32 = 1;
 
-/// The door a caller comes through, which says how we know who it is.
+/// The door a caller comes through, which says how we know who it is; with the root of the host whose groups count.
 #[derive(Debug)]
 pub(super) enum Door {
     /// Our own socket: the kernel told us when it connected.
-    Socket(Peer, Activity),
+    Socket(Peer, Activity, PathBuf),
     /// The system bus: it vouches for each sender.
-    SystemBus,
+    SystemBus(PathBuf),
 }
 
 /// A caller that was let in, as long as it is being answered.
@@ -51,16 +51,16 @@ impl Door {
     /// [`Error::NotPermitted`].
     pub(super) async fn admit(&self, action: &str, header: &Header<'_>, bus: &Connection) -> Result<Admitted, Error> {
         match self {
-            Self::Socket(peer, _) if is_ours(peer) => Ok(self.admitted(peer.uid)),
-            Self::Socket(peer, _) => Err(refused(peer.uid)),
-            Self::SystemBus => Ok(self.admitted(by_bus(action, header, bus).await?)),
+            Self::Socket(peer, _, root) if is_ours(peer, root) => Ok(self.admitted(peer.uid)),
+            Self::Socket(peer, ..) => Err(refused(peer.uid)),
+            Self::SystemBus(root) => Ok(self.admitted(by_bus(root, action, header, bus).await?)),
         }
     }
 
     fn admitted(&self, uid: u32) -> Admitted {
         let answering = match self {
-            Self::Socket(_, activity) => Some(activity.answering()),
-            Self::SystemBus => None,
+            Self::Socket(_, activity, _) => Some(activity.answering()),
+            Self::SystemBus(_) => None,
         };
         Admitted { uid, _answering: answering }
     }
@@ -72,8 +72,8 @@ impl Door {
     /// [`Error::NotPermitted`].
     pub(super) async fn admit_root(&self, header: &Header<'_>, bus: &Connection) -> Result<Admitted, Error> {
         let uid = match self {
-            Self::Socket(peer, _) => peer.uid,
-            Self::SystemBus => sender(header, bus).await?.1.uid,
+            Self::Socket(peer, ..) => peer.uid,
+            Self::SystemBus(_) => sender(header, bus).await?.1.uid,
         };
         if is_root(uid) {
             return Ok(self.admitted(uid));
@@ -92,10 +92,10 @@ async fn sender<'h>(header: &'h Header<'_>, bus: &Connection) -> Result<(&'h Uni
 }
 
 /// The user that calls by the bus, if it may.
-async fn by_bus(action: &str, header: &Header<'_>, bus: &Connection) -> Result<u32, Error> {
+async fn by_bus(root: &Path, action: &str, header: &Header<'_>, bus: &Connection) -> Result<u32, Error> {
     let (sender, peer) = sender(header, bus).await?;
     let uid = peer.uid;
-    if is_ours(&peer) {
+    if is_ours(&peer, root) {
         return Ok(uid);
     }
     let subject = ("system-bus-name", HashMap::from([("name", Variant::from(sender.as_str()))]));
@@ -123,17 +123,17 @@ fn is_root(uid: u32) -> bool {
 }
 
 /// Those, or a member of the group.
-fn is_ours(peer: &Peer) -> bool {
-    is_root(peer.uid) || group_id(Path::new("/etc/group"), GROUP).is_some_and(|gid| peer.gids.contains(&gid))
+fn is_ours(peer: &Peer, root: &Path) -> bool {
+    is_root(peer.uid) || group_id(root, GROUP).is_some_and(|gid| peer.gids.contains(&gid))
 }
 
 fn refused(uid: u32) -> Error {
     Error::NotPermitted(format!("uid {uid} is neither root nor in the group {GROUP}, and polkit has not let it in"))
 }
 
-/// A group's number from group(5), without NSS, which a static binary cannot load.
-pub(super) fn group_id(file: &Path, name: &str) -> Option<u32> {
-    let text = std::fs::read_to_string(file).ok()?;
+/// A group's number from the host's group(5), without NSS, which a static binary cannot load.
+pub(super) fn group_id(root: &Path, name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(root.join("etc/group")).ok()?;
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
@@ -147,19 +147,24 @@ mod tests {
     #[test]
     fn a_group_is_found_by_its_whole_name() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("group");
-        std::fs::write(&file, "root:x:0:\nclockgate2:x:7:\nclockgate:x:981:alice,bob\nbroken\n").unwrap();
-        assert_eq!(group_id(&file, "clockgate"), Some(981));
-        assert_eq!(group_id(&file, "clock"), None);
-        assert_eq!(group_id(&file, "broken"), None);
-        assert_eq!(group_id(&folder.path().join("none"), "root"), None);
+        let root = folder.path();
+        std::fs::create_dir(root.join("etc")).unwrap();
+        std::fs::write(root.join("etc/group"), "root:x:0:\nclockgate2:x:7:\nclockgate:x:981:alice,bob\nbroken\n")
+            .unwrap();
+        assert_eq!(group_id(root, "clockgate"), Some(981));
+        assert_eq!(group_id(root, "clock"), None);
+        assert_eq!(group_id(root, "broken"), None);
+        assert_eq!(group_id(&root.join("none"), "root"), None);
     }
 
     #[test]
     fn root_and_our_own_user_are_let_in_and_others_are_not() {
         let own = nix::unistd::geteuid().as_raw();
-        assert!(is_ours(&Peer { uid: 0, gids: vec![] }));
-        assert!(is_ours(&Peer { uid: own, gids: vec![] }));
-        assert!(!is_ours(&Peer { uid: own + 4242, gids: vec![0, 4242] }));
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("etc")).unwrap();
+        std::fs::write(root.path().join("etc/group"), "clockgate:x:981:\n").unwrap();
+        let is_let_in = |uid, gids: &[u32]| is_ours(&Peer { uid, gids: gids.to_vec() }, root.path());
+        assert!(is_let_in(0, &[]) && is_let_in(own, &[]) && is_let_in(own + 4242, &[981]));
+        assert!(!is_let_in(own + 4242, &[0, 4242]));
     }
 }

@@ -61,11 +61,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes the place of a dead agent's socket, never that of a living one.
+    /// Takes the place of a dead agent's socket, never that of a living one, and opens it to the group of the host at `root`.
     ///
     /// # Errors
     /// [`Error`]
-    pub fn bind(path: &Path) -> Result<Self, Error> {
+    pub fn bind(path: &Path, root: &Path) -> Result<Self, Error> {
         let cannot = |what, path: &Path| {
             let path = path.to_owned();
             move |source| Error::Cannot { what, path, source }
@@ -82,7 +82,7 @@ impl Listener {
         let fresh = path.with_extension(format!("{}.new", std::process::id()));
         drop(fs::remove_file(&fresh));
         let listener = bind_private(&fresh).map_err(|errno| cannot("bind", &fresh)(errno.into()))?;
-        if let Some(gid) = group_id(Path::new("/etc/group"), GROUP) {
+        if let Some(gid) = group_id(root, GROUP) {
             let open = |()| fs::set_permissions(&fresh, fs::Permissions::from_mode(0o660));
             if let Err(error) = chown(&fresh, None, Some(gid)).and_then(open) {
                 warn!(%error, socket = %path.display(), "cannot open the socket to the group {GROUP}: it is root's alone");
@@ -112,7 +112,7 @@ impl Listener {
                     Ok((stream, _)) => match credentials(&stream) {
                         Ok(peer) if guests.make_room(peer.uid, boottime()) => {
                             let (uid, activity) = (peer.uid, Activity::new());
-                            let door = Door::Socket(peer, activity.clone());
+                            let door = Door::Socket(peer, activity.clone(), face.root.clone());
                             let task = clients.spawn(client(stream, guid.clone(), Agent { face: face.clone(), door }));
                             guests.came(Guest { uid, activity, task });
                         }
@@ -169,7 +169,7 @@ async fn serve_client(
     guid: Guid<'static>,
     agent: Agent,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let Door::Socket(peer, activity) = &agent.door else { return Ok(()) };
+    let Door::Socket(peer, activity, _) = &agent.door else { return Ok(()) };
     timeout(HANDSHAKE_WITHIN, handshake::serve(&stream, peer.uid, guid.as_str())).await??;
     let snapshots = agent.face.snapshots.clone();
     let said = snapshots.borrow().clone();

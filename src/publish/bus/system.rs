@@ -49,7 +49,7 @@ pub async fn serve(address: Option<String>, face: Face) {
 
 async fn connect(address: Option<&str>, face: Face) -> zbus::Result<Connection> {
     let builder = address.map_or_else(connection::Builder::system, connection::Builder::address);
-    let build = builder.serve_at(PATH, Agent { face, door: Door::SystemBus }).name(NAME).build();
+    let build = builder.serve_at(PATH, Agent { door: Door::SystemBus(face.root.clone()), face }).name(NAME).build();
     match timeout(REACHED_WITHIN, build).await {
         Ok(bus) => bus,
         Err(_) => Err(zbus::Error::Failure("the bus does not answer".to_owned())),
