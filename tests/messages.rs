@@ -83,7 +83,16 @@ fn agent_of_a_user() -> Output {
     output
 }
 
-type Case = (i32, &'static str, fn() -> Output);
+/// The agent where the clocks that count from boot are not the host's.
+fn agent_in_a_time_namespace() -> Output {
+    let root = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--time", "--boottime", "86400", "--fork"]);
+    command.args([env!("CARGO_BIN_EXE_clockgate"), "agent", "--root", root.path().to_str().unwrap()]).output().unwrap()
+}
+
+type Provoke = fn() -> Output;
+type Case = (i32, &'static str, Provoke);
 
 const CASES: &[Case] = &[
     (1, "is not installed", || {
@@ -97,6 +106,7 @@ const CASES: &[Case] = &[
     (69, "no agent answers on", || line(&["notify", "resume", "--bus", "/nonexistent/bus"])),
     (75, "the gate is still shut after", || run(Gate::Shut, "resume: measuring", &["--", "true"])),
     (75, "which --require-proof does not take", || run(Gate::Unproven, "why not", &["--require-proof", "--", "true"])),
+    (69, "this is a time namespace", agent_in_a_time_namespace),
     (75, "the agent gives no reason", || run(Gate::Shut, "", &["--", "true"])),
     (75, "no reference answered", || line(&["measure", "--server", NOBODY, "--timeout", "200ms"])),
     (75, "the clock is not proven", sync),

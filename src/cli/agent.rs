@@ -12,7 +12,7 @@ use crate::config::{self, Config};
 use crate::disruption::signal;
 use crate::exit::Exit;
 use crate::publish::{clockbound, gate_page};
-use crate::sys::{descriptors, signals};
+use crate::sys::{descriptors, signals, time_namespace};
 
 /// What an agent has open on a busy day: 64 callers, the references of an exchange, the containers of a freeze, and itself.
 const DESCRIPTORS: u64 = 256;
@@ -40,6 +40,9 @@ impl Args {
         if self.shut_gate {
             return self.shut();
         }
+        time_namespace::require_the_hosts()
+            .map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))
+            .inspect_err(|error| self.last_words(error))?;
         // Without, the runtime panics where it needs one more.
         descriptors::at_least(DESCRIPTORS).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))?;
         let config = super::load(&self.root).inspect_err(|error| self.last_words(error))?;

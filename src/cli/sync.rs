@@ -15,6 +15,7 @@ use crate::publish::bus::client::Client;
 use crate::publish::known::Known;
 use crate::reference::ServerName;
 use crate::sys::clock::{boottime, clocks};
+use crate::sys::time_namespace;
 use crate::waiter::is_kept;
 
 #[derive(Debug, clap::Args)]
@@ -72,6 +73,7 @@ impl Args {
 
     /// Measures, judges, and leaves the clock as it is.
     fn dry(&self, config: &Config) -> Result<Exit, Error> {
+        require_the_hosts_clocks()?;
         let measurement = super::runtime()?.block_on(agent::measure(config));
         let agreed = measurement.agreement(&config.policy, boottime());
         let agreement = agreed.map_err(|why| self.in_vain(&why.to_string(), &measurement.failures))?;
@@ -112,6 +114,7 @@ impl Args {
     }
 
     fn alone(&self, config: &Config) -> Result<Exit, Error> {
+        require_the_hosts_clocks()?;
         let outcome = super::runtime()?
             .block_on(agent::once(config, if self.reckoned { Goal::Reckoning } else { Goal::Proof }))
             .map_err(|e| Error::caused(Exit::Bug, "the walk broke off", e))?;
@@ -144,6 +147,11 @@ impl Args {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// What was proven in this boot is kept by the host's clocks.
+fn require_the_hosts_clocks() -> Result<(), Error> {
+    time_namespace::require_the_hosts().map_err(|e| Error::caused(Exit::NoAgent, "the clock cannot be kept here", e))
 }
 
 impl Args {
