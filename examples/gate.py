@@ -24,7 +24,8 @@ MAGIC, VERSION = b"CLKGATE\0", 1
 HEADER = struct.Struct("=8sII16s")  # magic, version, size, boot id
 BODY = struct.Struct("=IIQIIqQQQQQQI4x256s")  # from byte 32: gate, sequence, epoch, ...
 ADDED = struct.Struct("=QqQq")  # from byte 376, where size says so: alive until, and the three differences of clocks
-GATE_AT, SEQUENCE_AT, ADDED_AT = 32, 36, 376
+LEAP = struct.Struct("=Qq")  # from byte 408, where size says so: when a leap second comes, and what it moves the clock by
+GATE_AT, SEQUENCE_AT, ADDED_AT, LEAP_AT = 32, 36, 376, 408
 UNKNOWN = 2**64 - 1
 ENDED = 7
 NOISE = 1_000_000  # nanoseconds: differences of clocks that were read one after the other are equal to so much
@@ -134,6 +135,7 @@ class Page:
          why) = BODY.unpack_from(page, GATE_AT)
         says_more = size >= ADDED_AT + ADDED.size
         alive_until, *then = ADDED.unpack_from(page, ADDED_AT) if says_more else (UNKNOWN, None)
+        leap = LEAP.unpack_from(page, LEAP_AT) if size >= LEAP_AT + LEAP.size else (0, 0)
         agent = "ended" if state == ENDED else "alive" if now.boot < alive_until else "silent"
         text = why.rstrip(b"\0").decode("utf-8", "replace")
         known = bound != UNKNOWN
@@ -143,7 +145,7 @@ class Page:
         if gate == 1 and now.boot >= valid_until:
             doubt = "the proof has expired and the agent has not renewed it"
         elif gate == 1 and says_more:
-            bound_now, doubt = now.judge(then, offset, bound, growth, threshold)
+            bound_now, doubt = now.judge(then, leap, offset, bound, growth, threshold)
         # What was opened without a proof is the word of an agent that lives: nobody else would shut it.
         is_word = gate == 2 and agent == "alive"
         return State(
@@ -209,13 +211,13 @@ class Clocks(NamedTuple):
         after = read(time.CLOCK_MONOTONIC)
         return cls(real, boot - ahead_boot, (before + after) // 2 - ahead_mono, raw - ahead_mono, after - before)
 
-    def judge(self, then: list, offset: int, bound: int, growth: int, threshold: int) -> tuple:
+    def judge(self, then: list, leap: tuple, offset: int, bound: int, growth: int, threshold: int) -> tuple:
         """The most that the clock is wrong now, and why that is too much, if it is; then: the differences at the proof."""
         real_minus_boot, boot_minus_mono, mono_minus_raw = then
         slept = self.boot - self.mono - boot_minus_mono
         if abs(slept) > max(NOISE, self.width):
             return bound, f"the machine slept for {slept / 1e9:.3f} s since the proof"
-        stepped = self.real - self.boot - real_minus_boot
+        stepped = self._without_leap(self.real - self.boot - real_minus_boot, *leap)
         bent = self.mono - self.raw - mono_minus_raw
         # Up to the known rate a bend is the crystal's correction; beyond it is a slew, which moves the clock.
         slewed = max(0, abs(bent) - growth) * (1 if bent > 0 else -1)
@@ -223,6 +225,15 @@ class Clocks(NamedTuple):
         if now <= threshold:
             return now, None
         return now, f"the clock was moved by {(stepped + slewed) / 1e9:+.3f} s since the proof, and not measured again"
+
+    def _without_leap(self, moved: int, at: int, leap: int) -> int:
+        """What of a move of the clock is not the leap second's, which moves the truth as well; at: when, leap: by how much."""
+        if leap == 0 or self.boot + NOISE < at:
+            return moved
+        # A second that is inserted is the first of the next day too, until the kernel leaps.
+        if self.boot < at + max(0, -leap) + NOISE and abs(moved) < abs(moved - leap):
+            return moved
+        return moved - leap
 
 
 def _first_line(path: str) -> str:

@@ -18,7 +18,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Config};
 use crate::correction::Corrector;
-use crate::decision::{Action, Cause, Event, Gate, Machine, Policy, Snapshot, State};
+use crate::decision::{Action, Cause, Clocks, Event, Gate, Leap, Machine, Policy, Snapshot, State};
 use crate::disruption::clock_set::ClockSet;
 use crate::disruption::hypervisor;
 use crate::disruption::notify::Notice;
@@ -29,7 +29,8 @@ use crate::publish::gate_page::{self, GatePage};
 use crate::publish::known::Known;
 use crate::publish::last_good::LastGood;
 use crate::publish::unit::{self, Watchdog};
-use crate::reference::{phc, vmclock};
+use crate::reference::{ServerName, phc, vmclock};
+use crate::sys::adjtimex;
 use crate::sys::clock::{boottime, clocks};
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
@@ -89,13 +90,14 @@ pub async fn run(
         watchdog: Watchdog::new(boottime()),
         silent: tell::Silent::default(),
         clock,
+        kernel_leap: Leap::None,
         untaken,
         config,
         refused: tell::Refused::default(),
     };
     let config = corridor.config.clone();
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
-    if let Err(error) = corridor.performer.thaw_all() {
+    if let Err(error) = corridor.performer.thaw_all().await {
         error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
     }
     let callers = corridor.performer.callers();
@@ -114,7 +116,7 @@ pub async fn run(
                 Some(notice) = noticed.recv() => corridor.take_notice(notice)?,
                 events = clock_set.changed() => corridor.take_all(events.map_err(Error::Alarm)?)?,
                 Some(event) = disrupted.recv() => corridor.take(event)?,
-                Some(event) = done.recv() => corridor.take_all(clock_set.before(event))?,
+                Some(event) = done.recv() => corridor.take_answer(event, clock_set.undisturbed())?,
                 Some(config) = reloads.recv() => corridor.reload(config)?,
                 rung = rung(&corridor.alarm) => {
                     rung.map_err(Error::Alarm)?;
@@ -126,7 +128,7 @@ pub async fn run(
     }
     .await;
     unit::stopping();
-    corridor.leave(&ended);
+    corridor.leave(&ended).await;
     ended
 }
 
@@ -146,6 +148,8 @@ struct Corridor {
     watchdog: Watchdog,
     silent: tell::Silent,
     clock: Arc<SystemClock>,
+    /// As it was seen last.
+    kernel_leap: Leap,
     /// What is in force.
     config: Config,
     /// What of the configuration is not in force, as it was read last, and why.
@@ -170,14 +174,30 @@ impl Corridor {
         events.into_iter().try_for_each(|event| self.take(event))
     }
 
-    /// One step of the walk: decide, publish, act.
+    /// An answer, after what voids it.
+    fn take_answer(&mut self, answer: Event, (voids, now): (Vec<Event>, Clocks)) -> Result<(), Error> {
+        self.take_all(voids)?;
+        self.walk(answer, now)
+    }
+
+    /// What the kernel was told to do at midnight comes before what happened: a leap second is no step.
     fn take(&mut self, event: Event) -> Result<(), Error> {
+        let flagged = adjtimex::read().map_or(Leap::None, |kernel| kernel.leap);
+        if flagged != self.kernel_leap {
+            self.kernel_leap = flagged;
+            self.walk(Event::KernelFlagged(flagged), clocks())?;
+        }
+        self.walk(event, clocks())
+    }
+
+    /// One step of the walk: decide, publish, act.
+    fn walk(&mut self, event: Event, now: Clocks) -> Result<(), Error> {
         debug!(?event, "event");
         tell::event(&event);
         self.silent.tell(&event);
         self.performer.heed(&event);
         let before = self.machine.snapshot();
-        let actions = self.machine.step(event, clocks());
+        let actions = self.machine.step(event, now);
         let after = self.machine.snapshot();
         if after != before {
             self.publish(&before, after.clone());
@@ -295,7 +315,7 @@ impl Corridor {
     }
 
     /// The last thing said: shut, for nobody watches the clock from here on.
-    fn leave(mut self, ended: &Result<(), Error>) {
+    async fn leave(mut self, ended: &Result<(), Error>) {
         let why = match ended {
             Ok(()) => "it was stopped".to_owned(),
             Err(error) => perform::in_words(error),
@@ -304,7 +324,7 @@ impl Corridor {
             error!(error = &error as &dyn std::error::Error, "the gate page has no last words");
         }
         if self.machine.may_be_frozen()
-            && let Err(error) = self.performer.thaw_all()
+            && let Err(error) = self.performer.thaw_all().await
         {
             error!(error = &error as &dyn std::error::Error, "not all is thawed; `clockgate thaw` tries again");
         }
@@ -319,6 +339,15 @@ impl Corridor {
 fn policy(config: &Config) -> Policy {
     let has_witness = !phc::find(&config.root).is_empty() || vmclock::measure(&config.root).is_ok();
     let may_pause = hypervisor::can_be_paused(&config.root) && !has_witness;
+    let (wanted, named) = (config.policy.min_references, &config.servers);
+    let is_fixed = !named.is_empty() && !named.iter().any(ServerName::is_pool);
+    if is_fixed && wanted > named.len() && !has_witness && !config.vsock.enabled {
+        warn!(
+            "min-references is {wanted}, servers names {}, and this machine has no clock of a hypervisor's: only a time that is told \
+             (`clockgate notify --time`) could be one more",
+            named.len()
+        );
+    }
     Policy { may_pause, ..config.policy.clone() }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Cause, Clocks, Differences, Gate, Offset, State, drift, forward};
+use crate::decision::{Boottime, Cause, Clocks, Differences, Gate, LeapSecond, Offset, State, drift, forward};
 use crate::sys::mapping::{LEN, Mapping};
 use crate::sys::time_namespace::{self, Shift};
 use crate::sys::{clock, foreign, futex};
@@ -109,6 +109,8 @@ pub struct View {
     pub max_drift_ppm: u32,
     /// How the clocks stood to one another at the proof; none on the page of an agent that does not say.
     pub differences: Option<Differences>,
+    /// The leap second that the clock is to make.
+    pub leap_second: Option<LeapSecond>,
     /// Why the gate is not open on a proof.
     pub why: String,
 }
@@ -232,11 +234,14 @@ impl Page {
             since: time_at(at::SINCE),
             deadline: time_at(at::DEADLINE),
             max_drift_ppm: u32_at(at::MAX_DRIFT),
-            differences: has(at::END).then(|| Differences {
+            differences: has(at::DIFFERENCES_END).then(|| Differences {
                 real_minus_boot: offset_at(at::REAL_MINUS_BOOT),
                 boot_minus_mono: Duration::from_nanos(u64_at(at::BOOT_MINUS_MONO)),
                 mono_minus_raw: offset_at(at::MONO_MINUS_RAW),
             }),
+            leap_second: has(at::END)
+                .then(|| LeapSecond { at: time_at(at::LEAP_AT), change: offset_at(at::LEAP) })
+                .filter(|leap| leap.change != Offset::ZERO),
             why: self.why(),
         };
         view.bound_now = view.bound.map(|bound| bound.saturating_add(drift(now.since(view.as_of), view.max_drift_ppm)));
@@ -307,6 +312,7 @@ impl View {
             valid_until: self.valid_until,
             max_drift_ppm: self.max_drift_ppm,
             differences: self.differences,
+            leap_second: self.leap_second,
         };
         match proof.judge(now, width) {
             Ok(bound) => {
@@ -341,6 +347,7 @@ impl View {
             deadline: Boottime::default(),
             max_drift_ppm: 0,
             differences: None,
+            leap_second: None,
             why: "the gate page was taken away or cut short".to_owned(),
         }
     }

@@ -159,6 +159,7 @@ impl World {
                 self.moved = self.moved + change;
                 Event::Disrupted(Cause::ForeignStep { change })
             }
+            "kernel-flagged" => Event::KernelFlagged(if rest == "insert" { Leap::Insert } else { Leap::None }),
             "snapshot" => Event::Disrupted(Cause::Snapshot),
             "restore" => Event::Disrupted(Cause::Restore),
             "requested" => Event::Disrupted(Cause::Requested),

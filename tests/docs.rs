@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clockgate::config::Config;
 use clockgate::config::keys::KEYS;
-use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, Offset, Snapshot, State};
+use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, State};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -286,6 +286,18 @@ fn reads() -> Outcome {
         let said = json(&output);
         assert_eq!((output.status.code(), &said["gate"]), (Some(1), &"shut".into()));
         assert!(said["why"].as_str().is_some_and(|said| said.contains(why)), "{said}");
+    }
+    // A leap second is no step, where one is expected: made a moment ago, and not made though it was time.
+    let second = Offset::from_secs(-1);
+    let leapt = Differences { real_minus_boot: now.real_minus_boot - second, ..now };
+    let ago = |secs: u64| {
+        Some(LeapSecond { at: Boottime::from_nanos(boottime().as_nanos() - secs * 1_000_000_000), change: second })
+    };
+    for (differences, leap_second, code) in [(leapt, ago(0), 0), (leapt, ago(9), 0), (leapt, None, 1), (now, ago(9), 1)]
+    {
+        page.publish(&Snapshot { differences, leap_second, ..snapshot.clone() }).unwrap();
+        let output = reader.read();
+        assert_eq!(output.status.code(), Some(code), "{leap_second:?}: {}", json(&output));
     }
     page.end("it was stopped").unwrap();
     let output = reader.read();

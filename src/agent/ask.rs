@@ -51,6 +51,7 @@ impl Performer {
             | Event::Reckon
             | Event::SourceLost(_)
             | Event::Unseen(_)
+            | Event::KernelFlagged(_)
             | Event::Alarm => {}
         }
     }

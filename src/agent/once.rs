@@ -61,26 +61,35 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
         outcome.trouble = "nothing was proven in this boot, so there is nothing to reckon from".to_owned();
         return Ok(outcome);
     }
-    let mut events = VecDeque::from([match goal {
+    let first = match goal {
         Goal::Proof => Event::Started,
         Goal::Reckoning => Event::Reckon,
-    }]);
+    };
+    let mut events = VecDeque::from([(first, clocks())]);
     loop {
-        let Some(event) = events.pop_front() else {
-            events.extend(tokio::select! {
+        let Some((event, now)) = events.pop_front() else {
+            let (new, now) = tokio::select! {
                 biased;
-                set = clock_set.changed() => set.map_err(Error::Alarm)?,
+                set = clock_set.changed() => (set.map_err(Error::Alarm)?, clocks()),
                 // A stranger's step between the two exchanges voids the first one here as well.
-                Some(event) = inbox.recv() => clock_set.before(event),
-                rung = super::rung(&alarm) => rung.map(|()| vec![Event::Alarm]).map_err(Error::Alarm)?,
-            });
+                Some(event) = inbox.recv() => {
+                    let (mut events, now) = clock_set.undisturbed();
+                    events.push(event);
+                    (events, now)
+                }
+                rung = super::rung(&alarm) => {
+                    rung.map_err(Error::Alarm)?;
+                    (vec![Event::Alarm], clocks())
+                }
+            };
+            events.extend(new.into_iter().map(|event| (event, now)));
             continue;
         };
         tell::event(&event);
         silent.tell(&event);
         outcome.note(&event);
         performer.heed(&event);
-        let actions = machine.step(event, clocks());
+        let actions = machine.step(event, now);
         // The next who asks one reference counts on from here; where there is no place to keep it, it is the first proof.
         drop(known.note(machine.evidence()));
         let given_up = matches!(machine.state(), State::GaveUp(_)) || outcome.not_permitted.is_some();
@@ -124,6 +133,7 @@ impl Outcome {
             | Event::Reckon
             | Event::SourceLost(_)
             | Event::Unseen(_)
+            | Event::KernelFlagged(_)
             | Event::Alarm => {}
         }
     }

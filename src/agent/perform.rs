@@ -240,9 +240,12 @@ impl Performer {
         Some(outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_words(&error))))
     }
 
-    /// Thaws what is frozen, ours or left by an agent before us; blocks. What was ordered before is not performed any more.
-    pub(super) fn thaw_all(&self) -> Result<(), workload::Error> {
+    /// Thaws what is frozen, ours or left by an agent before us, behind what is under way. What was ordered before and has not begun is
+    /// not performed any more.
+    pub(super) async fn thaw_all(&self) -> Result<(), workload::Error> {
         self.last_order.store(u32::MAX, Ordering::Relaxed);
+        // A freeze whose turn it is has not begun for sure: behind our thaw it would be the last.
+        let _turn = self.turn.lock().await;
         self.workloads().thaw_at_once().map(drop)
     }
 
@@ -308,4 +311,31 @@ pub(super) fn in_words(error: &dyn std::error::Error) -> String {
         cause = next.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::step::SystemClock;
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[tokio::test]
+    async fn the_last_thaw_comes_after_a_freeze_whose_turn_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("etc")).unwrap();
+        let config = Config::unread(root.path());
+        let (events, _inbox) = tokio::sync::mpsc::channel(1);
+        let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
+        let performer = Performer::new(corrector, events, &config);
+        let frozen = performer.turn.clone().lock_owned().await;
+        let mut thaws = pin!(performer.thaw_all());
+        assert!(thaws.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(frozen);
+        // Below this root nothing was ever frozen; there is no ledger to be had either.
+        let _ = thaws.await;
+        let order = Order { epoch: crate::decision::Epoch::default(), number: 7 };
+        assert!(performer.in_turn(order, |_| Ok(())).await.is_none(), "what was ordered before is over");
+    }
 }

@@ -101,6 +101,7 @@ pub(super) fn event(event: &Event) {
         | Event::Reckon
         // Who lost it has said why.
         | Event::SourceLost(_)
+        | Event::KernelFlagged(_)
         | Event::Alarm => {}
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::action::Order;
 use super::evidence::{Fix, Hint};
-use super::reading::Measurement;
+use super::reading::{Leap, Measurement};
 use super::time::{Epoch, Offset, Round};
 
 /// Who announced a sleep or a wake-up.
@@ -207,6 +207,8 @@ pub enum Event {
     Accepted,
     /// An operator wants the clock set by dead reckoning (`clockgate sync --reckoned`).
     Reckon,
+    /// The kernel was told to make this leap second at the end of the day, or to make none.
+    KernelFlagged(Leap),
     /// A source of disruptions ended; what it would have seen goes unseen until it is back.
     SourceLost(&'static str),
     /// A source cannot say what happened for a while: a restore may have gone unseen.

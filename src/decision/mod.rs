@@ -11,6 +11,7 @@ mod exchange;
 mod floor;
 mod guard;
 mod ice;
+mod leap;
 mod machine;
 mod policy;
 mod reading;
@@ -25,6 +26,7 @@ pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, Frozen, Notif
 pub use evidence::{Contradiction, Evidence, Fix, Hint, Witness};
 pub use floor::{Floor, FloorFile};
 pub use guard::{Plan, Refusal, judge, plan};
+pub use leap::LeapSecond;
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};
 pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Waiting};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::event::Cause;
+use super::leap::LeapSecond;
 use super::time::{Boottime, Differences, Epoch, Offset};
 
 /// The gate word of the page.
@@ -68,6 +69,8 @@ pub struct Snapshot {
     pub deadline: Boottime,
     /// How the clocks stood to one another at the proof; means nothing without one.
     pub differences: Differences,
+    /// The leap second that the clock is to make, and the truth with it.
+    pub leap_second: Option<LeapSecond>,
     /// The rate the bound grows at, parts per million.
     pub max_drift_ppm: u32,
     /// Whether two references or an authenticated one stand behind the proof, at once or one after the other, or an RTC that ran through.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
 
 use super::suspend;
-use crate::decision::{Cause, Event};
+use crate::decision::{Cause, Clocks, Event};
+use crate::sys::clock::clocks;
 use crate::sys::readable::readable;
 use crate::sys::step::{Change, NOISE, SystemClock};
 use crate::sys::timerfd::ClockSetWatch;
@@ -43,19 +44,30 @@ impl ClockSet {
         }
     }
 
-    /// An event that would make a proof, after what voids it: what became of the clock while it was on its way here, whether the
-    /// runtime has noticed or not.
+    /// What became of the clocks so far, whether the runtime has noticed or not; and clocks that nobody has moved since, to judge an
+    /// answer by that would make a proof.
     #[must_use]
-    pub fn before(&self, event: Event) -> Vec<Event> {
+    pub fn undisturbed(&self) -> (Vec<Event>, Clocks) {
         // Not set, or not to be asked, which `changed` reports.
-        let mut events = self.so_far().unwrap_or_default();
-        events.push(event);
-        events
+        undisturbed(clocks, || self.so_far().unwrap_or_default())
     }
 
     fn so_far(&self) -> io::Result<Vec<Event>> {
         self.watch.get_ref().was_set()?;
         Ok(causes(&self.clock.look()).into_iter().map(Event::Disrupted).collect())
+    }
+}
+
+/// Read first and looked afterwards: a sleep that came between would be taken for one before the proof, and nobody would see it.
+fn undisturbed<C>(mut read: impl FnMut() -> C, mut look: impl FnMut() -> Vec<Event>) -> (Vec<Event>, C) {
+    let mut events = vec![];
+    loop {
+        let now = read();
+        let seen = look();
+        if seen.is_empty() {
+            return (events, now);
+        }
+        events.extend(seen);
     }
 }
 
@@ -75,6 +87,22 @@ mod tests {
     use std::time::Duration;
 
     const SET: Change = Change { foreign: Offset::ZERO, ours: false, slept: Duration::ZERO };
+
+    #[test]
+    fn an_answer_is_judged_by_clocks_that_nobody_has_moved_since_they_were_read() {
+        let slept = || Event::Disrupted(Cause::Resume { slept: Duration::from_secs(12) });
+        // A sleep after the first reading; what is read before the look that finds nothing counts.
+        let (mut read, mut looks) = (0, [vec![slept()], vec![]].into_iter());
+        let (events, now) = undisturbed(
+            || {
+                read += 1;
+                read
+            },
+            || looks.next().unwrap(),
+        );
+        assert_eq!((events, now), (vec![slept()], 2));
+        assert!(looks.next().is_none(), "read before each look");
+    }
 
     #[test]
     fn our_own_step_is_not_foreign_and_a_strangers_beside_it_is() {

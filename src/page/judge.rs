@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::decision::{Boottime, Clocks, Differences, Offset, drift, forward};
+use crate::decision::{Boottime, Clocks, Differences, LeapSecond, Offset, drift, forward};
 
 /// Differences of clocks that were read one after the other are equal to so much.
 const NOISE: Duration = Duration::from_millis(1);
@@ -22,6 +22,8 @@ pub(super) struct Proof {
     pub(super) max_drift_ppm: u32,
     /// None on the page of an agent that wrote none.
     pub(super) differences: Option<Differences>,
+    /// Which moves the truth with the clock.
+    pub(super) leap_second: Option<LeapSecond>,
 }
 
 /// Why a proof is none to us.
@@ -50,12 +52,13 @@ impl Proof {
             return Err(Doubt::Expired);
         }
         let Some(then) = self.differences else { return Ok(self.bound.saturating_add(growth)) };
-        let now = now.differences();
+        let (at, now) = (now.boot, now.differences());
         let slept = now.boot_minus_mono.abs_diff(then.boot_minus_mono);
         if slept > NOISE.max(width) {
             return Err(Doubt::Slept(slept));
         }
-        let stepped = now.real_minus_boot - then.real_minus_boot;
+        let moved = now.real_minus_boot - then.real_minus_boot;
+        let stepped = self.leap_second.map_or(moved, |leap| leap.taken_out(moved, at));
         // Up to the known rate a bend is the crystal's correction, which moves the clock nowhere; beyond it is a slew, which does.
         let slewed = beyond(now.mono_minus_raw - then.mono_minus_raw, growth);
         let offset = self.offset - stepped - slewed;
@@ -140,6 +143,7 @@ mod tests {
             valid_until: now.boot + Duration::from_secs(300),
             max_drift_ppm: 500,
             differences: Some(now.differences()),
+            leap_second: None,
         }
     }
 
@@ -174,6 +178,25 @@ mod tests {
         // A step that makes the clock righter makes the bound smaller.
         let righter = stepped(now, Offset::from_nanos(100 * MS));
         assert_eq!(proof(100, 103).judge(&righter, WIDTH), Ok(Duration::from_millis(3 + 5) + WIDTH));
+    }
+
+    #[test]
+    fn a_leap_second_that_is_expected_is_no_step_and_one_that_does_not_come_is_the_clocks_fault() {
+        let second = Offset::from_secs(-1);
+        let leap = LeapSecond { at: after(Duration::from_secs(10)).boot, change: second };
+        let expects = Proof { leap_second: Some(leap), ..proof(-1, 3) };
+        let (before, then, later) = (9, 10, 12);
+        let at = |secs, by| expects.judge(&stepped(after(Duration::from_secs(secs)), by), WIDTH);
+        assert!(at(before, Offset::ZERO).is_ok() && at(then, Offset::ZERO).is_ok());
+        assert!(at(then, second).is_ok() && at(later, second).is_ok());
+        assert_eq!(at(before, second), Err(Doubt::Stepped(second)));
+        assert_eq!(at(later, Offset::ZERO), Err(Doubt::Stepped(-second)));
+        assert_eq!(at(later, second + second), Err(Doubt::Stepped(second)));
+        // A page that says nothing of it.
+        assert_eq!(
+            proof(-1, 3).judge(&stepped(after(Duration::from_secs(12)), second), WIDTH),
+            Err(Doubt::Stepped(second))
+        );
     }
 
     #[test]

@@ -63,6 +63,12 @@ pub mod at {
     pub const BOOT_MINUS_MONO: usize = REAL_MINUS_BOOT + 8;
     /// i64 nanoseconds, `MONOTONIC − MONOTONIC_RAW` at the proof.
     pub const MONO_MINUS_RAW: usize = BOOT_MINUS_MONO + 8;
+    /// Behind the differences: an agent before the leap second ends here.
+    pub const DIFFERENCES_END: usize = MONO_MINUS_RAW + 8;
+    /// u64 nanoseconds since boot, when the clock makes a leap second; means nothing without one.
+    pub const LEAP_AT: usize = DIFFERENCES_END;
+    /// i64 nanoseconds, by how much the clock moves at [`LEAP_AT`]; zero: no leap second is expected.
+    pub const LEAP: usize = LEAP_AT + 8;
     /// Behind the last field.
-    pub const END: usize = MONO_MINUS_RAW + 8;
+    pub const END: usize = LEAP + 8;
 }

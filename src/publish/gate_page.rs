@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Differences, Epoch, Gate, Snapshot, nanos_u64};
+use crate::decision::{Boottime, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, nanos_u64};
 use crate::page::{ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
 use crate::sys::clock::boottime;
 use crate::sys::mapping::{LEN, WritableMapping};
@@ -196,6 +196,10 @@ impl GatePage {
         page.store_u64(at::REAL_MINUS_BOOT, real_minus_boot.as_nanos().cast_unsigned());
         page.store_u64(at::BOOT_MINUS_MONO, nanos_u64(boot_minus_mono));
         page.store_u64(at::MONO_MINUS_RAW, mono_minus_raw.as_nanos().cast_unsigned());
+        let none = LeapSecond { at: Boottime::default(), change: Offset::ZERO };
+        let LeapSecond { at, change } = snapshot.leap_second.unwrap_or(none);
+        page.store_u64(at::LEAP_AT, at.as_nanos());
+        page.store_u64(at::LEAP, change.as_nanos().cast_unsigned());
         let mut why = [0; WHY_LEN];
         let text = &snapshot.why[..snapshot.why.floor_char_boundary(WHY_LEN)];
         why[..text.len()].copy_from_slice(text.as_bytes());

@@ -7,6 +7,7 @@ use super::super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
 use super::super::event::{Cause, Forgotten};
 use super::super::exchange::lasting;
 use super::super::guard::near_midnight;
+use super::super::leap::LeapSecond;
 use super::super::policy::Correction;
 use super::super::reading::Leap;
 use super::super::snapshot::Gate;
@@ -142,6 +143,9 @@ impl Machine {
 
     /// Somebody else set the clock.
     pub(super) fn set_by_others(&mut self, state: State, change: Offset, now: &Clocks) -> Vec<Action> {
+        if let Some(rest) = self.take_leap_second(change, now) {
+            return if rest.abs() <= NO_MOVE { vec![] } else { self.set_by_others(state, rest, now) };
+        }
         let mut actions = self.count_sets(now);
         if self.is_leap_second(change, now) {
             self.evidence.last.iter_mut().chain(&mut self.evidence.anchor).for_each(|known| known.shift(change));
@@ -186,13 +190,39 @@ impl Machine {
 
     /// A change of one second at a UTC midnight is the kernel's where a leap second was flagged.
     fn is_leap_second(&self, change: Offset, now: &Clocks) -> bool {
-        let expected = match self.leap {
+        let expected = match self.leap_flag() {
             Leap::None => return false,
             // 23:59:60: the clock is set back by one.
             Leap::Insert => Offset::from_secs(-1),
             Leap::Delete => Offset::from_secs(1),
         };
         near_midnight(now.real) && (change - expected).abs() <= LEAP_SLACK
+    }
+
+    fn leap_flag(&self) -> Leap {
+        if self.kernel_leap == Leap::None { self.leap } else { self.kernel_leap }
+    }
+
+    /// The kernel made the leap second that the proof expects: truth and clock have moved alike. Says what else was changed.
+    fn take_leap_second(&mut self, change: Offset, now: &Clocks) -> Option<Offset> {
+        let leap = self.leap_second.filter(|leap| leap.is_made_by(change, now.boot))?;
+        let proof = self.proof.as_mut()?;
+        proof.differences.real_minus_boot = proof.differences.real_minus_boot + leap.change;
+        proof.remeasure = leap.keeps_clear(proof.remeasure);
+        self.evidence.last.iter_mut().chain(&mut self.evidence.anchor).for_each(|known| known.shift(leap.change));
+        (self.leapt, self.leap_second) = (leap.at, None);
+        Some(change - leap.change)
+    }
+
+    /// Which leap second the proof is to outlast: one that is due stays until it was made, or measured whether it was.
+    pub(super) fn expect_leap_second(&mut self, now: &Clocks) {
+        let is_due = self.leap_second.is_some_and(|leap| now.boot >= leap.at);
+        self.leap_second = match self.proof {
+            Some(_) if is_due => self.leap_second,
+            Some(proof) => LeapSecond::flagged(self.leap_flag(), now.real, proof.differences.real_minus_boot)
+                .filter(|leap| !leap.is_that_of(self.leapt)),
+            None => None,
+        };
     }
 
     fn count_sets(&mut self, now: &Clocks) -> Vec<Action> {

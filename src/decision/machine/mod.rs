@@ -16,6 +16,7 @@ use super::event::{Authority, Cause, Event, Notifier, StepError};
 use super::evidence::Evidence;
 use super::exchange::Exchange;
 use super::ice::Ice;
+use super::leap::LeapSecond;
 use super::policy::Policy;
 use super::reading::Leap;
 use super::snapshot::Snapshot;
@@ -67,7 +68,14 @@ pub struct Machine {
     floor_is_off: bool,
     /// Whose word the last proof was, where it was one reference's.
     proven_by: Option<String>,
+    /// What the supporters of the last proof said.
     leap: Leap,
+    /// What the kernel was told to do.
+    kernel_leap: Leap,
+    /// What comes of the two; until it was made, or measured whether it was.
+    leap_second: Option<LeapSecond>,
+    /// When the last one was made.
+    leapt: Boottime,
     falsetickers: Vec<String>,
     ask_daemon: Boottime,
     daemon_asked: u32,
@@ -111,6 +119,9 @@ impl Machine {
             floor_is_off: false,
             proven_by: None,
             leap: Leap::None,
+            kernel_leap: Leap::None,
+            leap_second: None,
+            leapt: Boottime::default(),
             falsetickers: vec![],
             ask_daemon: Boottime::NEVER,
             daemon_asked: 0,
@@ -206,6 +217,7 @@ impl Machine {
             valid_until: self.proof.map_or(Boottime::default(), |p| p.valid_until),
             deadline: self.published_deadline(),
             differences: self.proof.map_or_else(Default::default, |p| p.differences),
+            leap_second: self.leap_second,
             max_drift_ppm: self.proof.map_or(self.policy.max_drift_ppm, |p| p.drift_ppm),
             is_supported: self.proof.is_some_and(|p| p.is_supported),
             why: self.why(),
@@ -216,6 +228,7 @@ impl Machine {
     pub fn step(&mut self, event: Event, now: Clocks) -> Vec<Action> {
         self.clocks = now;
         let mut actions = self.walk(event, &now);
+        self.expect_leap_second(&now);
         actions.extend(self.ice.settle(self.state, self.epoch, &now));
         actions
     }
@@ -284,6 +297,10 @@ impl Machine {
             (_, Event::CarriersThawed(_, Err(_)) | Event::SourceLost(_)) => vec![],
             (_, Event::Unseen(_)) => {
                 self.second_look.order(now.boot);
+                vec![]
+            }
+            (_, Event::KernelFlagged(leap)) => {
+                self.kernel_leap = leap;
                 vec![]
             }
             (state, Event::Alarm) => self.on_alarm(state, now),

@@ -35,7 +35,7 @@ impl Machine {
             is_supported,
         });
         self.would_last = agreement.as_of + lasts;
-        self.leap = agreement.leap;
+        (self.leap, self.leap_second) = (agreement.leap, None);
         self.attempt = Attempt::new();
         self.deadline = Deadline::Off;
         self.reason = Reason::unknown();

@@ -167,6 +167,30 @@ fn what_is_no_regular_file_in_the_page_s_place_keeps_nobody_waiting() -> Result<
 }
 
 #[test]
+fn a_leap_second_that_is_to_come_is_on_the_page_and_no_step_to_whoever_reads_it()
+-> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let (mut writer, _) = GatePage::open(directory.path())?;
+    // What the clocks would show, had the kernel made it a second ago.
+    let (now, second) = (standing(), Offset::from_secs(-1));
+    let differences = Differences { real_minus_boot: now.real_minus_boot - second, ..now };
+    let made = LeapSecond { at: Boottime::from_nanos(boottime().as_nanos() - 1_000_000_000), change: second };
+    let snapshot = Snapshot { differences, leap_second: Some(made), ..proven() };
+    writer.publish(&snapshot)?;
+    let reader = Page::open(directory.path())?;
+    assert_eq!((reader.read().gate, reader.read().leap_second), (Gate::Proven, Some(made)), "{:?}", reader.read());
+    // Before its moment a second back is a step.
+    let later = LeapSecond { at: boottime() + Duration::from_secs(10), change: second };
+    writer.publish(&Snapshot { leap_second: Some(later), ..snapshot.clone() })?;
+    assert_eq!(reader.read().gate, Gate::Shut);
+    // An agent before this one wrote nothing there.
+    writer.publish(&snapshot)?;
+    writer.mapping.store_u32(at::SIZE, u32::try_from(at::DIFFERENCES_END)?);
+    assert_eq!((reader.read().gate, reader.read().leap_second), (Gate::Shut, None));
+    Ok(())
+}
+
+#[test]
 fn a_page_of_an_agent_before_the_differences_is_read_as_it_was() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let (mut writer, _) = GatePage::open(directory.path())?;

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use clockgate::decision::{Offset, Realtime};
+use clockgate::sys::clock;
+
+use super::crowd::{self, crowd, off, steps};
 use super::{Listed, gate, night};
 use crate::lab::guest::Guest;
 use crate::lab::looks::{Looks, VERB_SLEWED};
@@ -11,6 +15,7 @@ use crate::lab::{Outcome, ensure, until};
 pub const SCENARIOS: &[Listed] = &[
     ("page::a_step_behind_a_stopped_agent_s_back_lets_nobody_through", a_step),
     ("page::a_slew_behind_a_stopped_agent_s_back_counts_in_its_own_direction", a_slew),
+    ("page::a_leap_second_behind_a_stopped_agent_s_back_shuts_nobody_out", a_leap_second),
     ("page::a_stopped_agent_ends_and_its_gate_is_the_next_one_s", stopped_and_ended),
 ];
 
@@ -91,6 +96,49 @@ fn a_slew(guest: &Guest, world: &World) -> Outcome {
     let near = all_open(guest, "slewed to the right time")?;
     ensure(near.bound + 50_000_000 < far.bound, format!("{near:?} after {far:?}"))?;
     go_on(guest)?;
+    night::over(guest)
+}
+
+/// 2027-02-01 00:00:00 UTC.
+const MONTH_ENDS: Realtime = Realtime::from_secs(1_801_440_000);
+const LEAP_ON_PAGE: &str = "od -An -t d8 -j 416 -N 8 /run/clockgate/public/gate";
+
+/// The servers insert it too; they do not warn, as many do not.
+fn a_leap_second(guest: &Guest, world: &World) -> Outcome {
+    crowd::fresh(guest)?;
+    let ahead = MONTH_ENDS + Offset::from_secs(-45) - clock::realtime();
+    let servers = crowd(world, [off(1, 0), off(1, 0)].map(|manner| manner.off(ahead)))?;
+    let off_by = |ahead: Offset| -> Outcome<Offset> { Ok(guest.offset()? + ahead) };
+    let now = clock::realtime() + ahead;
+    guest.sh(&format!("date -u -s @{}.{:09}", now.as_secs(), now.as_nanos() % 1_000_000_000))?;
+    crowd::start(guest, &servers, "")?;
+    let (before, made) = (gate::proven(guest)?, steps(guest)?);
+    // struct timex of x86-64: modes ADJ_STATUS, and the status STA_INS at byte 40; a route that changes wakes the agent.
+    guest.sh(r#"perl -e '$t = pack("L x36 l x164", 0x10, 0x10); exit(syscall(159, $t) < 0)' && ip route add 10.99.0.0/24 dev lo"#)?;
+    until("the leap second is on the page", Duration::from_secs(20), || {
+        Ok((guest.sh(LEAP_ON_PAGE)?.trim() == "-1000000000").then_some(()))
+    })?;
+    let off = off_by(ahead)?;
+    ensure(off.abs() < crowd::RIGHT, format!("off by {off} before it"))?;
+    stop(guest)?;
+    let leaps_at = MONTH_ENDS + -ahead;
+    let mut looks = 0;
+    while clock::realtime() < leaps_at + Offset::from_secs(1) {
+        all_open(guest, "about the leap second")?;
+        looks += LOOKS;
+    }
+    servers.iter().for_each(|server| server.change(|manner| manner.offset = ahead + Offset::from_secs(-1)));
+    let off = off_by(ahead + Offset::from_secs(-1))?;
+    ensure(off.abs() < crowd::RIGHT && looks > 5 * LOOKS, format!("off by {off} after it, {looks} looks"))?;
+    all_open(guest, "after the leap second")?;
+    go_on(guest)?;
+    until("it was measured", Duration::from_secs(20), || {
+        all_open(guest, "the agent goes on")?;
+        Ok((guest.sh(LEAP_ON_PAGE)?.trim() == "0").then_some(()))
+    })?;
+    let (after, steps) = (gate::proven(guest)?, steps(guest)?);
+    ensure(after.epoch == before.epoch && steps == made, format!("{before:?}, {after:?}, stepped by {steps:?}"))?;
+    guest.sh("ip route del 10.99.0.0/24 dev lo")?;
     night::over(guest)
 }
 
