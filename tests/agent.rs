@@ -28,7 +28,11 @@ fn main() -> ExitCode {
         trial("it_opens_on_a_proof_and_shuts_when_it_is_told_to_end", opens_and_shuts),
         trial("what_a_guard_refuses_is_a_warning_long_before_the_deadline", warned_at_once),
         trial("measure_ends_in_one_sentence", measured),
-        trial("below_another_root_page_and_bus_lie_there_and_nothing_of_the_host_is_touched", below_a_root),
+        needing(
+            lacks_program("setpriv").or_else(|| lacks_program("strace")),
+            "below_another_root_page_and_bus_lie_there_and_nothing_of_the_host_is_touched",
+            below_a_root,
+        ),
         trial("killed_it_leaves_a_gate_that_shut_gate_shuts_and_its_successor_counts_on", killed),
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
         trial("without_the_privilege_it_says_what_to_do_and_holds", without_the_privilege),
@@ -38,9 +42,11 @@ fn main() -> ExitCode {
             "an_error_that_ends_the_loop_leaves_a_shut_gate_and_last_words",
             broken_loop,
         ),
+        trial("more_references_than_there_can_be_are_a_warning", too_few_references),
         trial("a_reload_is_taken_as_a_whole_and_says_what_wants_a_restart", reload),
         trial("with_few_descriptors_it_says_so_and_does_not_panic", few_descriptors),
         trial("a_log_that_is_full_or_read_by_nobody_does_not_end_it", broken_log),
+        needing(lacks_program("script"), "its_lines_are_coloured_on_a_terminal_that_can_and_nobody_minds", colours),
         trial("sync_needs_no_privilege_where_the_clock_is_right", sync_of_a_right_clock),
         trial("sync_ends_with_77_where_it_may_not_step", sync_without_the_privilege),
         trial("sync_ends_with_75_where_nobody_answers_and_names_who_did_not", sync_in_vain),
@@ -146,12 +152,33 @@ fn below_a_root() -> Outcome {
     let config = root.path().join("etc/clockgate/config.yaml");
     fs::create_dir_all(config.parent().ok_or("no folder")?)?;
     fs::write(config, format!("servers: [{}]\ncorrection: none\n", truth.address()))?;
-    let _agent = Ours::spawn(clockgate().arg("agent").arg("--root").arg(root.path()).env_remove("CLOCKGATE_SERVERS"))?;
+    let agent = clockgate();
+    let calls = tempfile::NamedTempFile::new()?;
+    let mut traced = Command::new("strace");
+    traced
+        .args(["-f", "-qq", "-e", "trace=connect,open,openat,creat,mkdir,rename,unlink,bind", "-o"])
+        .arg(calls.path());
+    traced.arg(agent.get_program()).args(agent.get_args()).arg("agent").arg("--root").arg(root.path());
+    let mut traced = Ours::spawn(traced.env_remove("CLOCKGATE_SERVERS"))?;
     let page = root.path().join("run/clockgate/public");
     until("the gate below the root is proven", SOON, || {
         Page::open(&page).is_ok_and(|page| page.read().gate == Gate::Proven)
     })?;
     assert!(root.path().join("run/clockgate/bus").exists());
+    // strace, ended, would let it run on.
+    let agent = fs::read_to_string(format!("/proc/{0}/task/{0}/children", traced.pid()))?;
+    kill(nix::unistd::Pid::from_raw(agent.trim().parse()?), Signal::SIGTERM)?;
+    assert_eq!(ended(&mut traced)?, Some(0));
+    let calls = fs::read_to_string(calls.path())?;
+    let (below, server) = (root.path().display().to_string(), format!("htons({})", truth.address().port()));
+    // What is written, made, taken away or spoken to; reading the machine's own /proc and libraries is none of it.
+    let touches = |call: &&str| {
+        let is_reading =
+            call.contains(" open") && !["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|mode| call.contains(mode));
+        !is_reading && !call.contains(&below) && !call.contains(&server) && !call.contains("AF_NETLINK")
+    };
+    let touched: Vec<&str> = calls.lines().filter(|call| call.contains('(')).filter(touches).collect();
+    assert!(calls.contains(&server) && touched.is_empty(), "{touched:#?}");
     Ok(())
 }
 
@@ -217,6 +244,28 @@ fn broken_loop() -> Outcome {
     Ok(())
 }
 
+/// A wrong configuration is an error that is logged, and the verb ends.
+fn colours() -> Outcome {
+    let host = Host::new(&[], "treshold: 5s")?;
+    let agent = format!("{} agent --shut-gate --root {}", env!("CARGO_BIN_EXE_clockgate"), host.0.path().display());
+    for (environment, is_coloured) in
+        [("TERM=xterm", true), ("TERM=xterm NO_COLOR=", true), ("TERM=xterm NO_COLOR=1", false), ("TERM=dumb", false)]
+    {
+        let command = format!("env -u NO_COLOR -u JOURNAL_STREAM {environment} {agent}");
+        let output = Command::new("script").args(["-qec", &command, "/dev/null"]).stdin(Stdio::null()).output()?;
+        let said = texts(&output).0;
+        assert!(said.contains("treshold") && said.contains("\u{1b}[") == is_coloured, "{environment}: {said:?}");
+    }
+    Ok(())
+}
+
+fn too_few_references() -> Outcome {
+    let truth = server(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none\nmin-references: 2")?;
+    let _agent = host.agent()?;
+    until("it is said", SOON, || host.log().contains("min-references is 2, servers names 1"))
+}
+
 fn second_agent() -> Outcome {
     let truth = server(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none")?;
@@ -242,7 +291,12 @@ fn wrong_configuration() -> Outcome {
     let refused = host.clockgate("agent").output()?;
     let said = texts(&refused).1;
     expect(refused.status.code() == Some(78) && said.contains("config.yaml:6") && said.contains("treshold"), &refused)?;
-    assert!(!host.page().exists(), "nothing was published");
+    assert!(!host.page().exists(), "nothing was published where the configuration would have it");
+    let usual = Page::open(&host.0.path().join("run/clockgate/public"))?.read();
+    assert!(usual.state_name() == "Ended" && usual.why.contains("treshold"), "{usual:?}");
+    // What the unit does then touches nothing but this host's gate.
+    let shut = host.clockgate("agent").arg("--shut-gate").output()?;
+    expect(shut.status.success() && texts(&shut).1.contains("treshold"), &shut)?;
     host.configure(&[&truth], "correction: none")?;
     let agent = host.agent()?;
     host.gate("the gate is proven", proven)?;
