@@ -6,10 +6,12 @@ mod lab;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use clockgate::decision::{Gate, Offset, Snapshot};
@@ -104,9 +106,9 @@ const CASES: &[Case] = &[
     (2, "has nobody to ask", || line(&["run", "--page", "/nonexistent", "--no-agent", "measure", "--", "true"])),
     (69, "there is no gate page at", || line(&["status", "--page", "/nonexistent"])),
     (69, "no agent answers on", || line(&["notify", "resume", "--bus", "/nonexistent/bus"])),
+    (69, "this is a time namespace", agent_in_a_time_namespace),
     (75, "the gate is still shut after", || run(Gate::Shut, "resume: measuring", &["--", "true"])),
     (75, "which --require-proof does not take", || run(Gate::Unproven, "why not", &["--require-proof", "--", "true"])),
-    (69, "this is a time namespace", agent_in_a_time_namespace),
     (75, "the agent gives no reason", || run(Gate::Shut, "", &["--", "true"])),
     (75, "no reference answered", || line(&["measure", "--server", NOBODY, "--timeout", "200ms"])),
     (75, "the clock is not proven", sync),
@@ -139,6 +141,91 @@ fn the_manual_lists_these_messages_and_no_others() {
     assert_eq!(listed, tested);
 }
 
+/// An agent that nobody answers, which keeps its gate shut; ended with what is dropped.
+struct Unanswered {
+    root: tempfile::TempDir,
+    agent: Child,
+}
+
+impl Unanswered {
+    fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/clockgate")).unwrap();
+        let config = format!("servers: ['{NOBODY}']\ncorrection: none\ndeadline: 1h\n");
+        fs::write(root.path().join("etc/clockgate/config.yaml"), config).unwrap();
+        // Without the right to set the clock, whatever the test has.
+        let mut agent = Command::new("setpriv");
+        agent.args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", env!("CARGO_BIN_EXE_clockgate")]);
+        let agent = agent.arg("agent").arg("--root").arg(root.path()).stderr(Stdio::null()).spawn().unwrap();
+        let unanswered = Self { root, agent };
+        let deadline = boottime() + Duration::from_secs(20);
+        while !unanswered.bus().exists() {
+            assert!(boottime() < deadline, "the agent does not start");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        unanswered
+    }
+
+    fn bus(&self) -> PathBuf {
+        self.root.path().join("run/clockgate/bus")
+    }
+
+    fn told(&self, arguments: &[&str]) -> Output {
+        clockgate(&[arguments, &["--bus", self.bus().to_str().unwrap()]].concat())
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let _ = self.agent.kill();
+        let _ = self.agent.wait();
+    }
+}
+
+/// A guest whose agent says that it is still shut, at the other end of a hypervisor's socket.
+fn guest_that_stays_shut() -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let guest = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        stream.get_mut().write_all(b"OK 1\nclockgate 1\n").unwrap();
+        stream.read_line(&mut line).unwrap();
+        let answer = r#"{"version":1,"state":"Disrupted","gate":"shut","epoch":2,"why":"restore: measuring"}"#;
+        stream.get_mut().write_all(format!("answer {answer}\n").as_bytes()).unwrap();
+    });
+    let output =
+        clockgate(&["vm", "notify", "post-restore", "--wait", "--timeout", "20s", "--uds", path.to_str().unwrap()]);
+    guest.join().unwrap();
+    output
+}
+
+/// What else ends with 75, of those who talk to an agent or clean up after one.
+const MORE_75: &[(&str, &str, Provoke)] = &[
+    ("notify", "`clockgate status` says why", || {
+        Unanswered::start().told(&["notify", "post-restore", "--wait", "--timeout", "50ms"])
+    }),
+    // Before a sleep nobody's word opens.
+    ("accept", "`clockgate status` says why", || {
+        let unanswered = Unanswered::start();
+        assert!(unanswered.told(&["notify", "suspend"]).status.success());
+        unanswered.told(&["accept"])
+    }),
+    ("vm notify", "`clockgate status` in the guest says why", guest_that_stays_shut),
+    ("thaw", "run it again, or write 0 to the `cgroup.freeze` of what is named", || {
+        let root = tempfile::tempdir().unwrap();
+        clockgate(&["thaw", "--root", root.path().to_str().unwrap(), "--ledger", root.path().to_str().unwrap()])
+    }),
+    ("agent --shut-gate", "`systemctl restart clockgate` shuts it", || {
+        let root = tempfile::tempdir().unwrap();
+        // Something that is no page, in its place.
+        fs::create_dir_all(root.path().join("run/clockgate/public/gate")).unwrap();
+        clockgate(&["agent", "--shut-gate", "--root", root.path().to_str().unwrap()])
+    }),
+];
+
 /// Whatever ends with 75 says what to do: names a command, or what to look at.
 #[test]
 fn each_75_ends_in_what_to_do() {
@@ -147,6 +234,11 @@ fn each_75_ends_in_what_to_do() {
         let said = String::from_utf8_lossy(&output.stderr);
         let helps = ["`clockgate status` says why", "`clockgate measure` shows", "UDP port 123"];
         assert!(helps.iter().any(|help| said.contains(help)), "{message}: {said}");
+    }
+    for (verb, help, provoke) in MORE_75 {
+        let output = provoke();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(75) && said.contains(help), "{verb}: {output:?}");
     }
 }
 
@@ -171,4 +263,14 @@ fn no_line_of_the_help_is_wider_than_a_hundred_columns() {
         let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 100).collect();
         assert!(output.status.success() && !text.is_empty() && wide.is_empty(), "{verb}: {wide:?}");
     }
+}
+
+/// An engine that does not read why a container is refused reads the exit code.
+#[test]
+fn the_wrapper_ends_with_its_code_though_nobody_reads_what_it_says() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut wrapper = Command::new(env!("CARGO_BIN_EXE_clockgate-oci"));
+    let status = wrapper.args(["state", "x"]).env("PATH", "/nonexistent").stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(127), "{status}");
 }

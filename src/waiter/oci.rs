@@ -21,6 +21,7 @@ use std::time::Duration;
 use crate::container::unused;
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
+use crate::sys::signals;
 use crate::waiter::Ground;
 
 pub use call::{Call, Engine};
@@ -73,11 +74,15 @@ impl Error {
 /// [`Error`]; there is no other way to return.
 pub fn run(argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, Error> {
     let call = Call::parse(&args);
-    let outcome = hold_and_become(&call, argv0, args);
-    if let Err(error) = &outcome {
+    hold_and_become(&call, argv0, args).inspect_err(|error| {
+        survive_the_answer();
         say::tell_engine(&call, &format!("clockgate: {}", in_full(error)));
-    }
-    outcome
+    })
+}
+
+/// Whoever does not read why finds it in the exit code all the same. Not sooner: a runtime that we become has the signals that we had.
+fn survive_the_answer() {
+    let _ = signals::outlive_readers();
 }
 
 fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, Error> {

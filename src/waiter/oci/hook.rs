@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::exempt::Facts;
-use super::{Engine, Error, Settings, Start};
+use super::{Engine, Error, Settings, Start, survive_the_answer};
 use crate::container::unused;
 
 /// A state has some kilobytes; whoever sends more is no runtime.
@@ -47,5 +47,7 @@ pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), Error> {
         Engine::Crio => unused::came_by("crio-hook"),
         Engine::Docker | Engine::Kubernetes | Engine::Containerd | Engine::Other => {}
     }
-    Start::new("start", &state.id, engine, &facts, &Settings::of(Path::new(argv0))).hold()
+    Start::new("start", &state.id, engine, &facts, &Settings::of(Path::new(argv0)))
+        .hold()
+        .inspect_err(|_| survive_the_answer())
 }
