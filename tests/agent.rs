@@ -175,7 +175,9 @@ fn below_a_root() -> Outcome {
     let touches = |call: &&str| {
         let is_reading =
             call.contains(" open") && !["O_WRONLY", "O_RDWR", "O_CREAT"].iter().any(|mode| call.contains(mode));
-        !is_reading && !call.contains(&below) && !call.contains(&server) && !call.contains("AF_NETLINK")
+        // A port of ours to ask the server from, whichever it is.
+        let is_asking = call.contains(&server) || call.contains("sin_port=htons(0)");
+        !is_reading && !call.contains(&below) && !is_asking && !call.contains("AF_NETLINK")
     };
     let touched: Vec<&str> = calls.lines().filter(|call| call.contains('(')).filter(touches).collect();
     assert!(calls.contains(&server) && touched.is_empty(), "{touched:#?}");
