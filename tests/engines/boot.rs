@@ -3,7 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
+use clockgate::decision::Awake;
+use clockgate::workload::Engine;
 use libtest_mimic::Failed;
+
+use crate::frozen::workloads;
 
 use crate::lab::{expect, lab, texts, until};
 use crate::world::{Dockerd, SOON, Trial, Waiting, World, done};
@@ -14,6 +18,7 @@ type Done = Result<(), Failed>;
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[
     ("whom_docker_restarts_at_boot_waits_at_the_gate", "", docker),
+    ("with_live_restore_a_dockerd_that_restarts_leaves_alone_what_is_frozen", "", live_restore),
     ("whom_podman_restarts_waits_at_the_gate", "", podman),
     ("podman_tries_again_to_restart_whom_the_gate_refused", "max-wait = 1s", refused),
 ];
@@ -58,6 +63,37 @@ fn docker(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
         let before = ticks();
         until("it runs", SOON, || ticks() > before)?;
     }
+    dockerd.stop()
+}
+
+fn live_restore(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+    wrapper.publish(&proven())?;
+    let mut dockerd = Dockerd::new(world, "live", &["--live-restore"])?;
+    dockerd.start()?;
+    done(dockerd.docker(&["import", "-", "bb"]).stdin(std::fs::File::open(world.path("image.tar"))?))?;
+    let parent = format!("{}/{runtime}/docker", world.cgroup);
+    let run =
+        ["run", "--detach", "--network", "none", "--name", "left", "--cgroup-parent", &parent, "bb", "sh", "-c", TICKS];
+    done(&mut dockerd.docker(&run))?;
+    let asked = |dockerd: &Dockerd<'_>| {
+        dockerd
+            .docker(&["inspect", "--format", "{{.State.Status}} {{.State.Pid}}", "left"])
+            .output()
+            .map(|o| texts(&o).0)
+    };
+    let before = asked(&dockerd)?;
+    assert!(before.starts_with("running "), "{before}");
+    let workloads = workloads(world, Engine::Docker, runtime)?;
+    let frozen = workloads.freeze(SOON, Awake::NEVER)?;
+    assert_eq!((frozen.frozen, frozen.of), (1, 1), "{frozen:?}");
+    dockerd.stop()?;
+    dockerd.start()?;
+    assert_eq!(asked(&dockerd)?, before, "the same process, of which dockerd knows");
+    let ticks = || dockerd.docker(&["logs", "left"]).output().map_or(0, |output| texts(&output).0.lines().count());
+    let stopped_at = ticks();
+    workloads.thaw()?;
+    until("it goes on", SOON, || ticks() > stopped_at)?;
+    done(&mut dockerd.docker(&["rm", "--force", "left"]))?;
     dockerd.stop()
 }
 
