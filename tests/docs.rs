@@ -23,6 +23,7 @@ type Outcome = Result<(), Failed>;
 fn main() -> ExitCode {
     let trials = vec![
         Trial::test("every_verb_and_option_is_in_its_manual_page", every_option),
+        Trial::test("every_synopsis_names_the_options_that_there_are", every_synopsis),
         Trial::test("every_key_is_in_the_manual_with_its_default_and_what_it_allows", every_key),
         Trial::test("the_manual_and_the_interfaces_agree_on_the_page", the_page),
         Trial::test("the_manual_names_all_that_the_bus_object_has", the_bus),
@@ -74,6 +75,28 @@ fn every_option() -> Outcome {
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(format!("not there: {missing:#?}").into()) }
+}
+
+/// What the synopsis of a verb names is what its help does.
+fn every_synopsis() -> Outcome {
+    let page = file("docs/man/clockgate.8");
+    let synopsis = page.split(".Sh SYNOPSIS\n").nth(1).and_then(|rest| rest.split("\n.Sh ").next()).unwrap();
+    let verbs = "agent, sync, measure, accept, status, notify, thaw, vm notify, config check, hooks install, hooks remove, hooks list";
+    for verb in verbs.split(", ") {
+        let words: Vec<&str> = verb.split(' ').collect();
+        let begins = words.iter().map(|word| format!(".Cm {word}")).collect::<Vec<_>>().join("\n");
+        let block = synopsis.split(".Nm\n").find(|block| {
+            block.strip_prefix(&begins).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        });
+        let Some(block) = block else { return Err(format!("no synopsis of {verb}").into()) };
+        let named: BTreeSet<String> = block
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix('-'))
+            .map(|word| word.trim_end_matches('|').to_owned())
+            .collect();
+        assert_eq!(named, options(&clockgate(&[&words[..], &["--help"]].concat())), "{verb}");
+    }
+    Ok(())
 }
 
 /// The long options of a help text, without those that every command has.

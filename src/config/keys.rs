@@ -115,7 +115,7 @@ pub static KEYS: [Key; 34] = [
     },
     Key {
         name: "remeasure.min",
-        does: "The shortest time between two measurements while all is well.",
+        does: "The shortest time between two measurements while all is well, unless the proof ends sooner.",
         place: |c| Place::Duration(&mut c.policy.remeasure_min, SEC, DAY),
     },
     Key {
@@ -192,7 +192,7 @@ pub static KEYS: [Key; 34] = [
     Key {
         name: "freeze.exclude",
         does: "Containers that run on: a name or an id; a cgroup, if it begins with /; LABEL=VALUE. * stands for anything, ? \
-               for one character. The label clockgate.exempt=true excludes too, and time daemons are never frozen.",
+               for one character. The label clockgate.exempt=true excludes too, and time daemons that may set this clock are never frozen.",
         place: |c| Place::Patterns(&mut c.freeze.exclude),
     },
     Key {
