@@ -118,7 +118,7 @@ impl Args {
     fn list(&self, host: &Host) -> Result<(), Error> {
         let mut settings = oci::Settings::default();
         let passed_over = settings.take_file(&host.at(oci::FILE));
-        let waiting = oci::waiting(Path::new("/proc"));
+        let waiting = oci::waiting(&host.at("/proc"));
         let mut rows = vec![];
         for target in Target::ALL {
             let mut notes = vec![];
