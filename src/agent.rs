@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Config};
-use crate::correction::Corrector;
+use crate::daemon::Corrector;
 use crate::decision::{Action, Cause, Clocks, Event, Gate, Leap, Machine, Policy, Snapshot, State};
 use crate::disruption::clock_set::ClockSet;
 use crate::disruption::hypervisor;

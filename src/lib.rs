@@ -6,8 +6,10 @@
 
 // The corridor: take an event, step, publish, start the actions.
 pub mod agent;
-// Make it right: the time daemons and the kernel.
+// Make it right: the kernel's clock in our own hands.
 pub mod correction;
+// Make it right: the time daemons, each in a file of its own.
+pub mod daemon;
 // What it means: the pure machine.
 pub mod decision;
 // What voids what we knew: one file a source; sends events, decides nothing.
@@ -21,8 +23,6 @@ pub mod waiter;
 // Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
 pub mod workload;
 
-// chronyd's command protocol.
-pub mod chrony;
 // The command line.
 pub mod cli;
 // The configuration.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use clockgate::chrony::Client;
+use clockgate::daemon::chrony::protocol::Client;
 use clockgate::decision::{Gate, Offset};
 use clockgate::page::Page;
 use clockgate::sys::clock::boottime;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::correction::DaemonSources;
+use crate::daemon::DaemonSources;
 use crate::decision::Boottime;
 use crate::reference::Server;
 use crate::reference::defaults::{self, Origin};

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{Error, Performer, tell};
 use crate::config::Config;
-use crate::correction::Corrector;
+use crate::daemon::Corrector;
 use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
 use crate::disruption::clock_set::ClockSet;
 use crate::publish::known::Known;

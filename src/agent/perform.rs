@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::default_servers::DefaultServers;
 use super::gathered::Gathered;
 use crate::config::Config;
-use crate::correction::Corrector;
+use crate::daemon::Corrector;
 use crate::decision::{Action, Awake, Correction, Event, Fix, Forgotten, Frozen, Gate, Order, Samples, Way};
 use crate::disruption::callers::Callers;
 use crate::reference::{MEMORY_FILE, References, Server, ServerName, rtc};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::cli::{Error, print, runtime};
-use crate::correction::{Corrector, DaemonSources};
+use crate::daemon::{Corrector, DaemonSources};
 use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, bound_in_words};
 use crate::exit::Exit;
 use crate::reference::{Question, References, Server, ServerName, defaults};

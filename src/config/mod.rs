@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::correction::{BusAddress, Settings};
+use crate::daemon::{BusAddress, Settings};
 use crate::decision::Policy;
 use crate::reference::ServerName;
 use crate::workload::{self, Engine, Pattern, Waves};

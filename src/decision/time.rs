@@ -182,7 +182,7 @@ pub fn bound_in_words(bound: Duration) -> String {
 
 /// Reference minus local, nanoseconds: positive means that our clock is behind and has to go forward.
 ///
-/// The sign of RFC 5905 section 8; chrony reports the reverse in places, which is turned in `crate::chrony` alone.
+/// The sign of RFC 5905 section 8; chrony reports the reverse in places, which is turned in `crate::daemon::chrony::protocol` alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(i64);
 

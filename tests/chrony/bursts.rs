@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clockgate::correction::BusAddress;
+use clockgate::daemon::BusAddress;
 use clockgate::decision::Offset;
 use libtest_mimic::Failed;
 use zbus::connection::Builder;

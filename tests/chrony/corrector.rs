@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use clockgate::correction::{BusAddress, Corrector, DaemonSources};
+use clockgate::daemon::{BusAddress, Corrector, DaemonSources};
 use clockgate::decision::{DaemonVerdict, Kind, Offset, Reading, StepError, Way};
 use clockgate::reference::Server;
 use clockgate::reference::defaults::{self, Origin};

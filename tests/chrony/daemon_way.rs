@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use clockgate::correction::BusAddress;
+use clockgate::daemon::BusAddress;
 use clockgate::decision::{DaemonVerdict, Offset, StepError, Way};
 use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;

@@ -10,8 +10,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clockgate::chrony::Client;
-use clockgate::correction::{BusAddress, Corrector, Settings};
+use clockgate::daemon::chrony::protocol::Client;
+use clockgate::daemon::{BusAddress, Corrector, Settings};
 use clockgate::decision::Boottime;
 use clockgate::sys::clock::boottime;
 use clockgate::sys::step::SystemClock;

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clockgate::correction::{BusAddress, Corrector};
+use clockgate::daemon::{BusAddress, Corrector};
 use clockgate::decision::Forgotten;
 use clockgate::sys::clock::boottime;
 use libtest_mimic::Failed;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
-use clockgate::chrony::{Address, Authentication, Client, Error, Mode, Problem, Status};
+use clockgate::daemon::chrony::protocol::{Address, Authentication, Client, Error, Mode, Problem, Status};
 use clockgate::decision::Leap;
 use libtest_mimic::Failed;
 

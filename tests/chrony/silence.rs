@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use clockgate::chrony::{Client, Problem, Spare};
+use clockgate::daemon::chrony::protocol::{Client, Problem, Spare};
 use clockgate::sys::clock::boottime;
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clockgate::correction::{BusAddress, Corrector, Settings};
+use clockgate::daemon::{BusAddress, Corrector, Settings};
 use clockgate::decision::{DaemonVerdict, Kind, Offset, StepError, Way};
 use clockgate::sys::clock::{boottime, realtime};
 use clockgate::sys::step::SystemClock;

@@ -1,23 +1,7 @@
-//! Make it right: chronyd, systemd-timesyncd, or the kernel alone.
-//!
-//! One writer at a time: the daemon forgets first, and what it still meant to slew with it; then we step, or let it step; then it
-//! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget,
-//! `docs/decisions/0009-the-daemons-word.md` when a daemon's word is believed.
+//! Makes the clock right, by our hands or the daemon's.
 
-mod authentication;
-mod authority;
-mod burst;
-mod bus;
-mod chrony;
-mod conf;
-mod kernel;
 mod list;
 mod measuring;
-mod memory;
-mod presence;
-mod sources;
-mod timesyncd;
-mod unit;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,20 +10,16 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use crate::chrony::Spare;
+use super::bus::{Address as BusAddress, Bus};
+use super::chrony::protocol::Spare;
+use super::chrony::{self, Authentication, Bursts, Chronyd, Day, Forgot, Heard, Knowledge, Presence};
+use super::program;
+use super::timesyncd::{self, Timesyncd};
+use super::unit::Units;
+use crate::correction;
 use crate::decision::{Authority, Boottime, DaemonVerdict, Forgotten, Hint, Offset, Realtime, StepError, Way};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::step::SystemClock;
-
-pub use bus::Address as BusAddress;
-pub use sources::DaemonSources;
-
-use authentication::{Authentication, Day, Presence};
-use burst::Bursts;
-use bus::Bus;
-use chrony::{Chronyd, Forgot, Heard, Knowledge};
-use timesyncd::Timesyncd;
-use unit::Units;
 
 /// Where the daemons are to be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +121,7 @@ impl Corrector {
             Ok(Forgot::Silent(why)) => self.keep_waiting_for_chronyd(why).await,
             Ok(Forgot::Not(why)) | Err(why) => {
                 let authority = self.authentication.recall(Presence::Lives).await;
-                let trouble = join([Some(why.clone()), kernel::kick(&self.clock).err()]);
+                let trouble = join([Some(why.clone()), correction::kick(&self.clock).err()]);
                 let known = Known::of(Keeper::Chronyd, Some(why));
                 (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
             }
@@ -157,7 +137,7 @@ impl Corrector {
     }
 
     fn wait_for_chronyd(&self, why: String, authority: Option<Authority>) -> (Known, Forgotten) {
-        let trouble = join([Some(why.clone()), kernel::kick(&self.clock).err()]);
+        let trouble = join([Some(why.clone()), correction::kick(&self.clock).err()]);
         let known = Known { is_awaited: true, ..Known::of(Keeper::Chronyd, Some(why)) };
         let daemon = Some(chrony::NAME.to_owned());
         (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
@@ -171,7 +151,7 @@ impl Corrector {
             let why = why.unwrap_or_else(|| format!("{} does not run, and may be on its way", chrony::NAME));
             return self.wait_for_chronyd(why, Some(authority));
         }
-        let kicked = kernel::kick(&self.clock);
+        let kicked = correction::kick(&self.clock);
         if has_another || self.timesyncd.runs().await {
             let restarted = match &kicked {
                 Ok(()) => Ok(()),
@@ -184,7 +164,7 @@ impl Corrector {
             let daemon = Some(timesyncd::NAME.to_owned());
             return (Known::of(Keeper::Timesyncd, untrue), Forgotten { daemon, trouble, ..Forgotten::default() });
         }
-        kernel::straighten_if_abandoned(&self.root);
+        correction::straighten_if(|| program::nobody_bends(&self.root.join("proc")));
         let trouble = join([why, kicked.err()]);
         let known = Known::of(Keeper::Nobody, Some("no time daemon runs here".to_owned()));
         (known, Forgotten { daemon: None, trouble, ..Forgotten::default() })
@@ -242,7 +222,7 @@ impl Corrector {
         (local, as_of): (Realtime, Boottime),
     ) -> Result<Offset, StepError> {
         match (way, keeper) {
-            (Way::Own, _) => kernel::step(&self.clock, offset, local, as_of),
+            (Way::Own, _) => correction::step(&self.clock, offset, local, as_of),
             (Way::Daemon, Keeper::Chronyd) => {
                 let clock = Arc::clone(&self.clock);
                 let stepped = self.with_chronyd(move |chronyd| chronyd.step(&clock, offset, local, as_of)).await;

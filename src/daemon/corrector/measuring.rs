@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::authentication::Day;
-use super::chrony::{self, Chronyd, Forgot, Heard};
-use super::{Corrector, Keeper, kernel, timesyncd, unproven};
+use super::{Corrector, Keeper, unproven};
+use crate::correction;
+use crate::daemon::chrony::{self, Chronyd, Day, Forgot, Heard};
+use crate::daemon::timesyncd;
 use crate::decision::{Boottime, Failure, Forgotten, Measurement, Reading, Voice};
 use crate::sys::clock::{boottime, realtime};
 
@@ -105,7 +106,7 @@ impl Corrector {
     async fn measure_by_timesyncd(&self, until: Boottime) -> Result<Reading, String> {
         let asked = realtime();
         // Where we may not kick, it was restarted, and what it has said since then has to do.
-        let after = match kernel::kick(&self.clock) {
+        let after = match correction::kick(&self.clock) {
             Ok(()) => asked,
             Err(_) => self.known().as_ref().map_or(asked, |known| known.since),
         };

@@ -10,9 +10,11 @@ use tracing::{debug, info};
 use crate::decision::{Authority, Boottime};
 use crate::sys::clock::{boottime, realtime};
 
+use super::UNITS;
 use super::authority::Said;
 use super::memory::{Memory, Remembered};
-use super::unit::{Units, process_lives};
+use super::process::process_lives;
+use crate::daemon::unit::Units;
 
 /// How long what a daemon said is obeyed after it has gone: a restart takes less, and a daemon that was removed stays away.
 const OUTLIVES: Duration = Duration::from_secs(30);
@@ -83,7 +85,7 @@ impl Authentication {
         }
         let root = self.root.clone();
         let lives = spawn_blocking(move || process_lives(&root)).await.unwrap_or(false);
-        if lives || self.units.running().await.is_some() { Presence::Lives } else { Presence::Gone }
+        if lives || self.units.running(&UNITS).await.is_some() { Presence::Lives } else { Presence::Gone }
     }
 
     /// What chronyd said is deleted, and not remembered from here on.

@@ -2,9 +2,11 @@
 
 use tokio::task::spawn_blocking;
 
-use super::chrony::Chronyd;
-use super::presence::{self, Untold};
-use super::{Corrector, DaemonSources, timesyncd};
+use super::Corrector;
+use crate::daemon::chrony::Chronyd;
+use crate::daemon::presence::{self, Untold};
+use crate::daemon::sources::DaemonSources;
+use crate::daemon::timesyncd;
 use crate::decision::Reading;
 use crate::reference::Server;
 use crate::sys::clock::{boottime, realtime};

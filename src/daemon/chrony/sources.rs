@@ -1,36 +1,14 @@
-//! Whom the running time daemon asks, so that nobody else is asked beside it: chronyd's and systemd-timesyncd's own lists, and
-//! the configuration of those that can only be seen to run.
+//! Whom chronyd asks, by its own list.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::chrony::{Address, Client, Error, Mode, Problem, SourceData};
+use super::protocol::{Address, Client, Error, Mode, Problem, SourceData};
+use super::{Chronyd, LOOK, NAME};
+use crate::daemon::sources::{DaemonSources, name};
 use crate::decision::Boottime;
-use crate::reference::{NTP_PORT, Server, ServerName};
+use crate::reference::{NTP_PORT, Server};
 use crate::sys::clock::boottime;
-
-use super::chrony::{Chronyd, LOOK};
-
-/// Whom a time daemon asks. The public pool is never asked while it has sources.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DaemonSources {
-    /// The daemon that runs, several joined by " and "; none where none was seen.
-    pub daemon: Option<String>,
-    /// The NTP servers that it asks, each by the name it was configured with.
-    pub servers: Vec<Server>,
-    /// How many other sources it has: reference clocks, and one for a list that we cannot read.
-    pub others: usize,
-    /// Why its list could not be read from the daemon itself, and what to do about it.
-    pub remark: Option<String>,
-}
-
-impl DaemonSources {
-    /// Whether the daemon has any source at all.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.servers.is_empty() && self.others == 0
-    }
-}
 
 /// An NTP source as chronyd tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +46,7 @@ fn read(client: &mut Client) -> Result<DaemonSources, Error> {
     for source in all.iter().filter(|source| source.mode != Mode::RefClock) {
         sources.extend(told(client, source)?);
     }
-    Ok(DaemonSources { daemon: Some(super::chrony::NAME.to_owned()), servers: grouped(sources), others, remark: None })
+    Ok(DaemonSources { daemon: Some(NAME.to_owned()), servers: grouped(sources), others, remark: None })
 }
 
 /// What chronyd tells of one source. Over UDP it tells the port to nobody, and then it is NTP's own.
@@ -119,12 +97,6 @@ fn grouped(sources: Vec<Source>) -> Vec<Server> {
         Some(Server { addresses, is_pool: server.is_pool || count > 1, ..server })
     };
     groups.into_iter().filter_map(server).collect()
-}
-
-/// A host that is a name or an address, and a port.
-pub(super) fn name(host: &str, port: u16) -> Option<ServerName> {
-    let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    text.parse().ok()
 }
 
 #[cfg(test)]

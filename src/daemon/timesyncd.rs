@@ -18,17 +18,17 @@ const PORT: u16 = 123;
 /// From here on it steps, below it slews (NTP_MAX_ADJUST in timesyncd-manager.c).
 const STEPS_FROM: Duration = Duration::from_millis(400);
 
-const TIMESYNC: Object = Object {
+const TIMESYNC: Object<'static> = Object {
     name: "org.freedesktop.timesync1",
     path: "/org/freedesktop/timesync1",
     interface: "org.freedesktop.timesync1.Manager",
 };
-const SYSTEMD: Object = Object {
+const SYSTEMD: Object<'static> = Object {
     name: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",
 };
-const TIMEDATE: Object = Object {
+const TIMEDATE: Object<'static> = Object {
     name: "org.freedesktop.timedate1",
     path: "/org/freedesktop/timedate1",
     interface: "org.freedesktop.timedate1",

@@ -50,16 +50,16 @@ pub enum Error {
 
 /// One object's interface on the bus.
 #[derive(Clone, Copy, Debug)]
-pub struct Object {
+pub struct Object<'a> {
     /// Its owner's well-known name.
     pub name: &'static str,
     /// Its path.
-    pub path: &'static str,
+    pub path: &'a str,
     /// Its interface.
     pub interface: &'static str,
 }
 
-const BUS: Object =
+const BUS: Object<'static> =
     Object { name: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
 
 /// A connection that is made when it is needed, and made again when it broke.
@@ -81,7 +81,7 @@ impl Bus {
     }
 
     /// A property as it is now.
-    pub async fn property<T>(&self, object: Object, property: &str) -> Result<T, Error>
+    pub async fn property<T>(&self, object: Object<'_>, property: &str) -> Result<T, Error>
     where
         T: for<'v> TryFrom<Variant<'v>>,
         for<'v> <T as TryFrom<Variant<'v>>>::Error: Into<zbus::Error>,
@@ -95,7 +95,7 @@ impl Bus {
     }
 
     /// Calls a method.
-    pub async fn call<B>(&self, object: Object, method: &str, body: &B) -> Result<Message, Error>
+    pub async fn call<B>(&self, object: Object<'_>, method: &str, body: &B) -> Result<Message, Error>
     where
         B: Serialize + DynamicType,
     {

@@ -11,11 +11,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::chrony::Error;
+use super::protocol::Error;
 use crate::sys::clock::boottime;
 
-use super::chrony::{self, Chronyd};
-use super::unit::{Unit, Units};
+use super::{Chronyd, LOOK, ORDER, UNITS};
+use crate::daemon::unit::{Unit, Units};
 
 /// An exchange that comes to anything has ended by then, and so has the hand-over.
 const AFTER: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ impl Bursts {
             sleep(AFTER).await;
             let until = boottime() + WITHIN;
             while bursts.is_owed.load(Ordering::Acquire) && boottime() < until {
-                let unit = bursts.units.running().await;
+                let unit = bursts.units.running(&UNITS).await;
                 match bursts.pay_now().await {
                     Ok(()) => return bursts.watch(unit),
                     Err(error) => debug!(%error, "chronyd is told again"),
@@ -72,7 +72,7 @@ impl Bursts {
 
     /// Finds out which unit a burst could end, ahead of time.
     pub async fn prepare(&self) {
-        let running = self.units.running().await;
+        let running = self.units.running(&UNITS).await;
         *self.known_unit() = running;
     }
 
@@ -81,8 +81,8 @@ impl Bursts {
         if self.is_watched.load(Ordering::Acquire) {
             return None;
         }
-        let known = *self.known_unit();
-        if known.is_some() { known } else { self.units.running().await }
+        let known = self.known_unit().clone();
+        if known.is_some() { known } else { self.units.running(&UNITS).await }
     }
 
     fn known_unit(&self) -> MutexGuard<'_, Option<Unit>> {
@@ -92,7 +92,7 @@ impl Bursts {
     /// The last thing done for it, by who goes away; blocks for 200 ms at most.
     pub fn settle(&self) {
         if self.is_owed.swap(false, Ordering::AcqRel)
-            && let Err(error) = self.chronyd.burst(chrony::LOOK)
+            && let Err(error) = self.chronyd.burst(LOOK)
         {
             debug!(%error, "chronyd measures at its own pace");
         }
@@ -100,7 +100,7 @@ impl Bursts {
 
     async fn pay_now(&self) -> Result<(), Error> {
         let chronyd = self.chronyd.clone();
-        let told = spawn_blocking(move || chronyd.burst(chrony::ORDER)).await;
+        let told = spawn_blocking(move || chronyd.burst(ORDER)).await;
         // Without a thread of ours there is no other try.
         told.unwrap_or(Ok(())).inspect(|()| self.is_owed.store(false, Ordering::Release))
     }
@@ -115,8 +115,8 @@ impl Bursts {
             let until = boottime() + WATCHED;
             while boottime() < until {
                 sleep(AGAIN).await;
-                if bursts.units.has_failed(unit).await {
-                    bursts.start(unit).await;
+                if bursts.units.has_failed(&unit).await {
+                    bursts.start(&unit).await;
                     break;
                 }
             }
@@ -124,8 +124,8 @@ impl Bursts {
         });
     }
 
-    async fn start(&self, unit: Unit) {
-        let name = unit.name;
+    async fn start(&self, unit: &Unit) {
+        let name = unit.name();
         match self.units.start(unit).await {
             Ok(()) => warn!(
                 "chronyd quit while it measured anew (`maxchange` in its configuration?): {name} is started again"

@@ -117,7 +117,7 @@ impl Memory {
             "version": VERSION,
             "machine_id": machine_id,
             "date": remembered.day,
-            "daemon": super::chrony::NAME,
+            "daemon": super::NAME,
             "sources": remembered.sources,
             "boot_id": remembered.gone_since.and_then(|_| self.boot_id()),
             "gone_since_ns": remembered.gone_since.map(Boottime::as_nanos),

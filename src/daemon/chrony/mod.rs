@@ -1,20 +1,36 @@
 //! chronyd: made to forget, to measure, to step. Everything here blocks, for less than its deadline.
 
+mod authentication;
+mod authority;
+mod burst;
+mod heard;
+mod memory;
+mod process;
+pub mod protocol;
+mod sources;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::debug;
 
-use crate::chrony::{Address, Client, Error, Mode, Problem, SourceData, Spare, Status, Tracking};
-use crate::decision::{Boottime, Hint, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward, nanos_u64};
+use crate::decision::{Boottime, Hint, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward};
 use crate::sys::clock::{boottime, realtime, standing};
 use crate::sys::step::{NOISE, SystemClock};
 
-use super::authority::{self, Said};
+pub use authentication::{Authentication, Day, Presence};
+pub use burst::Bursts;
+pub use heard::Heard;
+
+use authority::Said;
+use heard::{heard, sampled};
+use protocol::{Client, Error, Mode, Problem, SourceData, Spare, Status, Tracking};
 
 /// Its name in texts and readings.
 pub const NAME: &str = "chronyd";
+/// Debian's unit and everybody else's; each may be the alias of the other.
+const UNITS: [&str; 2] = ["chrony.service", "chronyd.service"];
 /// An order on the way from event to proof: chronyd answers within 20 µs, or something is wrong with it.
 pub const ORDER: Duration = Duration::from_secs(1);
 /// A look over UDP, where a firewall can swallow the question; an order where nothing of value is lost with it.
@@ -49,33 +65,19 @@ pub enum Knowledge {
 /// What came of making it forget.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Forgot {
-    /// It knows nothing any more; what it says of authentication, where it does.
-    Done { said: Option<Said>, trouble: Option<String> },
+    /// It knows nothing any more.
+    Done {
+        /// What it says of authentication, where it does.
+        said: Option<Said>,
+        /// What did not work all the same, in words.
+        trouble: Option<String>,
+    },
     /// It is there, and has not answered in time: it may when it is asked again.
     Silent(String),
     /// It is there, and still knows what it knew.
     Not(String),
     /// It does not run; or, with words, nobody can tell.
     Absent(Option<String>),
-}
-
-/// What the source that chronyd follows has been heard saying, to tell a new sample from an old one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
-    source: Address,
-    /// Its good packets; reference clocks have none.
-    valid: u32,
-    /// When its newest sample was taken, at the earliest.
-    newest: Boottime,
-    /// When we asked.
-    as_of: Boottime,
-}
-
-impl Heard {
-    /// Whether a sample came after `before` was taken.
-    fn is_newer(&self, before: &Self) -> bool {
-        (self.source == before.source && self.valid > before.valid) || self.newest > before.as_of
-    }
 }
 
 impl Chronyd {
@@ -320,24 +322,6 @@ fn done(said: Result<Said, Error>) -> Forgot {
             trouble: Some(format!("{error}; whether its sources are authenticated is taken from what it said before")),
         },
     }
-}
-
-fn heard(client: &mut Client) -> Result<Option<Heard>, Error> {
-    let as_of = boottime();
-    let Some(source) = client.sources()?.into_iter().find(|source| source.selected) else { return Ok(None) };
-    let newest = sampled(&source, as_of);
-    let valid = match source.mode {
-        Mode::RefClock => 0,
-        Mode::Client | Mode::Peer => client.ntp_data(source.address)?.valid,
-    };
-    Ok(Some(Heard { source: source.address, valid, newest, as_of }))
-}
-
-/// When its newest sample was taken, at the earliest, as chronyd says at `as_of`.
-fn sampled(source: &SourceData, as_of: Boottime) -> Boottime {
-    // Whole seconds, rounded: the sample may be up to one older.
-    let age = source.since_sample_secs.map_or(Duration::MAX, |secs| Duration::from_secs(u64::from(secs) + 1));
-    Boottime::from_nanos(as_of.as_nanos().saturating_sub(nanos_u64(age)))
 }
 
 /// What chronyd believes, if it follows a source.

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::chrony::{Address, Authentication, Client, Error, SelectData};
+use super::protocol::{Address, Authentication, Client, Error, SelectData};
 use crate::decision::{Boottime, nanos_u64};
 use crate::sys::clock::boottime;
 
@@ -119,7 +119,7 @@ fn in_words(address: Address) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chrony::SelectOptions;
+    use crate::daemon::chrony::protocol::SelectOptions;
 
     const NONE: SelectOptions = SelectOptions { noselect: false, trust: false, require: false };
     const NOSELECT: SelectOptions = SelectOptions { noselect: true, ..NONE };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::conf::{Listed, ntp_conf, ntp_toml, timesyncd_conf};
 use super::sources::DaemonSources;
-use crate::chrony::Error;
+use crate::daemon::chrony::protocol::Error;
 use crate::reference::{Server, ServerName};
 use crate::sys::foreign;
 
@@ -184,7 +184,7 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chrony::Problem;
+    use crate::daemon::chrony::protocol::Problem;
     use tempfile::TempDir;
 
     /// A root where these processes run: comm, arguments separated by blanks, and the numbers of its `NSpid`.

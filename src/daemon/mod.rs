@@ -1,0 +1,19 @@
+//! The time daemons, one file or folder each: what runs here, whom it asks, and how it is made to forget, measure, step and go on.
+//!
+//! One writer at a time: the daemon forgets first, and what it still meant to slew with it; then we step, or let it step; then it
+//! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget,
+//! `docs/decisions/0009-the-daemons-word.md` when a daemon's word is believed.
+
+mod bus;
+pub mod chrony;
+mod conf;
+mod corrector;
+mod presence;
+pub mod program;
+mod sources;
+mod timesyncd;
+mod unit;
+
+pub use bus::Address as BusAddress;
+pub use corrector::{Corrector, Settings};
+pub use sources::DaemonSources;

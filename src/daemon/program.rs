@@ -1,0 +1,134 @@
+//! The programs that have to do with the clock, by the name of their process: one list, for whoever looks for them.
+
+use std::fs;
+use std::path::Path;
+
+use crate::sys::foreign;
+
+/// What a program has to do with the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It keeps the clock, by servers or by hardware: bends and steps it.
+    Keeper,
+    /// It leaves the system's clock alone, and a keeper needs it or it tells programs what time it is.
+    Helper,
+    /// The hypervisor's guest tools: they bend and step the clock to the host's.
+    GuestTools,
+    /// It sets the clock when somebody tells it to.
+    OnOrder,
+}
+
+/// A program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The name of its file.
+    pub name: &'static str,
+    /// What it has to do with the clock.
+    pub role: Role,
+}
+
+/// Every program that is known.
+pub const PROGRAMS: [Program; 20] = [
+    keeper("chronyd"),
+    keeper("systemd-timesyncd"),
+    // ntpsec, the reference implementation, openntpd and busybox all call it that.
+    keeper("ntpd"),
+    keeper("openntpd"),
+    keeper("ntp-daemon"),
+    keeper("connmand"),
+    // With software time stamps it bends the system's clock; with a card's, the card's alone.
+    keeper("ptp4l"),
+    keeper("phc2sys"),
+    keeper("timemaster"),
+    keeper("statime"),
+    keeper("ptpd"),
+    keeper("ptpd2"),
+    keeper("sfptpd"),
+    keeper("timebeat"),
+    Program { name: "ts2phc", role: Role::Helper },
+    Program { name: "gpsd", role: Role::Helper },
+    Program { name: "clockbound", role: Role::Helper },
+    Program { name: "vmtoolsd", role: Role::GuestTools },
+    Program { name: "VBoxService", role: Role::GuestTools },
+    Program { name: "qemu-ga", role: Role::OnOrder },
+];
+
+const fn keeper(name: &'static str) -> Program {
+    Program { name, role: Role::Keeper }
+}
+
+/// The kernel's own PID namespace (PROC_PID_INIT_INO in linux/proc_ns.h): every process of the host is in its /proc.
+const HOST_PIDS: &str = "pid:[4026531836]";
+
+impl Program {
+    /// Its name as /proc/PID/comm has it: 15 bytes at most (TASK_COMM_LEN in linux/sched.h).
+    #[must_use]
+    pub fn comm(&self) -> &'static str {
+        self.name.get(..15).unwrap_or(self.name)
+    }
+
+    /// Whether it steps the system's clock, by itself or when it is told to.
+    #[must_use]
+    pub const fn sets_the_clock(&self) -> bool {
+        match self.role {
+            Role::Keeper | Role::GuestTools | Role::OnOrder => true,
+            Role::Helper => false,
+        }
+    }
+
+    const fn bends_the_clock(&self) -> bool {
+        match self.role {
+            Role::Keeper | Role::GuestTools => true,
+            Role::Helper | Role::OnOrder => false,
+        }
+    }
+}
+
+/// Whether every process of this host can be seen in `proc`, and none of them is known to bend the clock.
+#[must_use]
+pub fn nobody_bends(proc: &Path) -> bool {
+    let all_are_seen = fs::read_link(proc.join("self/ns/pid")).is_ok_and(|ns| ns == Path::new(HOST_PIDS))
+        && foreign::text(&proc.join("1/comm")).is_ok();
+    let Ok(entries) = fs::read_dir(proc) else { return false };
+    let bends = |comm: &str| PROGRAMS.iter().any(|program| program.bends_the_clock() && program.comm() == comm);
+    // What is no process has no `comm`.
+    let mut comms = entries.flatten().filter_map(|entry| foreign::text(&entry.path().join("comm")).ok());
+    all_are_seen && !comms.any(|comm| bends(comm.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn proc(namespace: &str, comms: &[&str]) -> tempfile::TempDir {
+        let proc = tempfile::tempdir().unwrap();
+        fs::create_dir_all(proc.path().join("self/ns")).unwrap();
+        symlink(namespace, proc.path().join("self/ns/pid")).unwrap();
+        for (pid, comm) in (1..).zip(comms) {
+            fs::create_dir(proc.path().join(pid.to_string())).unwrap();
+            fs::write(proc.path().join(pid.to_string()).join("comm"), format!("{comm}\n")).unwrap();
+        }
+        proc
+    }
+
+    #[test]
+    fn a_bend_is_nobodys_only_where_all_processes_are_seen_and_none_bends() {
+        assert!(nobody_bends(proc(HOST_PIDS, &["systemd", "sshd", "qemu-ga"]).path()));
+        for keeper in ["chronyd", "systemd-timesyn", "vmtoolsd"] {
+            assert!(!nobody_bends(proc(HOST_PIDS, &["systemd", keeper]).path()), "never while {keeper} is alive");
+        }
+        assert!(!nobody_bends(proc("pid:[4026532222]", &["sh"]).path()), "a container does not see the host's daemon");
+        assert!(!nobody_bends(proc(HOST_PIDS, &[]).path()), "hidepid hides init first");
+        assert!(!nobody_bends(Path::new("/nonexistent")));
+    }
+
+    #[test]
+    fn no_name_is_listed_twice_and_no_two_look_alike_to_the_kernel() {
+        let mut comms: Vec<_> = PROGRAMS.iter().map(Program::comm).collect();
+        comms.sort_unstable();
+        comms.dedup();
+        assert_eq!(comms.len(), PROGRAMS.len());
+        assert!(comms.iter().all(|comm| comm.len() <= 15));
+    }
+}

@@ -1,0 +1,121 @@
+//! The units of time daemons, by way of systemd: which of them runs, which one ended by itself, and how it is started again.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::bus::{Bus, Error, Object};
+
+/// All questions to systemd together.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A unit of systemd's, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit(String);
+
+/// The units on one bus.
+#[derive(Debug)]
+pub struct Units {
+    bus: Bus,
+}
+
+impl Unit {
+    /// Its name, `chrony.service`.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// Its object on the bus: what is neither a letter nor a digit is written as `_` and its code (sd_bus_path_encode(3)). systemd
+    /// loads the unit when that is asked.
+    fn path(&self) -> String {
+        let each = self.0.bytes().map(|byte| match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).to_string(),
+            other => format!("_{other:02x}"),
+        });
+        format!("/org/freedesktop/systemd1/unit/{}", each.collect::<String>())
+    }
+}
+
+impl From<&str> for Unit {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl Units {
+    /// On this bus.
+    pub const fn new(bus: Bus) -> Self {
+        Self { bus }
+    }
+
+    /// The first of these that runs, or is on its way to or from that; none where nobody can tell.
+    pub async fn running(&self, names: &[&str]) -> Option<Unit> {
+        self.find(names, &["active", "activating", "reloading", "deactivating"]).await
+    }
+
+    /// The first of these that has ended by itself and with an error; none where nobody can tell.
+    pub async fn failed(&self, names: &[&str]) -> Option<Unit> {
+        self.find(names, &["failed"]).await
+    }
+
+    /// Whether that unit has ended by itself and with an error, which a unit that somebody stopped has not.
+    pub async fn has_failed(&self, unit: &Unit) -> bool {
+        self.state(unit).await.is_ok_and(|state| state == "failed")
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start(&self, unit: &Unit) -> Result<(), Error> {
+        self.bus.call(MANAGER, "StartUnit", &(unit.name(), "replace")).await.map(|_| ())
+    }
+
+    /// Stops it and starts it again; the answer comes before that is done.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn restart(&self, unit: &Unit) -> Result<(), Error> {
+        self.bus.call(MANAGER, "RestartUnit", &(unit.name(), "replace")).await.map(|_| ())
+    }
+
+    async fn find(&self, names: &[&str], states: &[&str]) -> Option<Unit> {
+        let found = async {
+            if !self.bus.owned(MANAGER.name).await.unwrap_or(false) {
+                return None;
+            }
+            for unit in names.iter().copied().map(Unit::from) {
+                if self.state(&unit).await.is_ok_and(|state| states.contains(&state.as_str())) {
+                    return Some(unit);
+                }
+            }
+            None
+        };
+        timeout(PATIENCE, found).await.ok().flatten()
+    }
+
+    async fn state(&self, unit: &Unit) -> Result<String, Error> {
+        let path = unit.path();
+        let object = Object { path: &path, interface: "org.freedesktop.systemd1.Unit", ..MANAGER };
+        self.bus.property(object, "ActiveState").await
+    }
+}
+
+const MANAGER: Object<'static> = Object {
+    name: "org.freedesktop.systemd1",
+    path: "/org/freedesktop/systemd1",
+    interface: "org.freedesktop.systemd1.Manager",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_units_path_is_written_as_systemd_writes_it() {
+        let path = |name: &str| Unit::from(name).path().rsplit('/').next().unwrap().to_owned();
+        assert_eq!(path("chrony.service"), "chrony_2eservice");
+        assert_eq!(path("ntpd-rs.service"), "ntpd_2drs_2eservice");
+        assert_eq!(path("ntp@a_b.service"), "ntp_40a_5fb_2eservice");
+    }
+}
