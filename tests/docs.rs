@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clockgate::config::Config;
 use clockgate::config::keys::KEYS;
+use clockgate::daemon::facts::DAEMONS;
 use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, State};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Trial::test("the_manual_and_the_interfaces_agree_on_the_page", the_page),
         Trial::test("the_manual_names_all_that_the_bus_object_has", the_bus),
         Trial::test("every_cause_is_named_wherever_causes_are_listed", the_causes),
+        Trial::test("each_time_daemon_has_its_row_of_facts_in_the_documentation", the_daemons),
         Trial::test("the_drawing_of_the_states_is_what_the_machine_does", the_states),
         needs("mandoc", "the_manual_pages_are_without_fault", lint),
         needs("python3", "the_reader_in_python_reads_what_the_agent_writes", reads),
@@ -108,6 +110,18 @@ fn options(help: &str) -> BTreeSet<String> {
         .filter_map(|line| line.split("--").nth(1).map(word))
         .filter(|option: &String| !matches!(option.as_str(), "help" | "version"))
         .collect()
+}
+
+fn the_daemons() -> Outcome {
+    let page = file("docs/daemons.md");
+    let rows: Vec<String> = DAEMONS.iter().map(|daemon| daemon.facts().row()).collect();
+    let missing: Vec<&String> = rows.iter().filter(|row| !page.lines().any(|line| line == row.as_str())).collect();
+    let written = page.lines().filter(|line| line.starts_with('|')).count() - 2;
+    if missing.is_empty() && written == rows.len() {
+        Ok(())
+    } else {
+        Err(format!("{written} rows; not there: {missing:#?}").into())
+    }
 }
 
 fn every_key() -> Outcome {

@@ -1,10 +1,7 @@
-//! Whom a configuration names: the lines that ntp.conf(5), chrony.conf(5) and openntpd's ntpd.conf(5) share, and ntpd-rs's
-//! ntp.toml(5). Files that these include are not followed.
-
-use toml_edit::{DocumentMut, Table};
+//! Whom a configuration names: the lines that ntp.conf(5), chrony.conf(5) and openntpd's ntpd.conf(5) share. Files that these include are not followed.
 
 use super::sources::name;
-use crate::reference::{NTP_PORT, Server, ServerName};
+use crate::reference::{NTP_PORT, Server};
 
 /// What a configuration names.
 #[derive(Debug, Default)]
@@ -23,7 +20,8 @@ impl Listed {
         self.servers.is_empty() && self.others == 0
     }
 
-    fn add(&mut self, host: &str, port: u16, is_pool: bool) {
+    /// Adds a server or a pool, where that is a name.
+    pub fn add(&mut self, host: &str, port: u16, is_pool: bool) {
         let server = name(host, port).map(Server::from);
         self.servers.extend(server.map(|server| Server { is_pool: is_pool || server.is_pool, ..server }));
     }
@@ -60,27 +58,6 @@ pub fn ntp_conf(text: &str) -> Listed {
 fn port(options: &[&str]) -> u16 {
     let option = options.windows(2).find(|pair| pair[0].eq_ignore_ascii_case("port"));
     option.and_then(|pair| pair[1].parse().ok()).unwrap_or(NTP_PORT)
-}
-
-/// Reads what ntpd-rs reads: `[[source]]` with `mode` and `address`.
-pub fn ntp_toml(text: &str) -> Listed {
-    let mut listed = Listed::default();
-    let Ok(document) = text.parse::<DocumentMut>() else { return listed };
-    let Some(sources) = document.get("source").and_then(|sources| sources.as_array_of_tables()) else { return listed };
-    for source in sources {
-        let value = |key: &str| Table::get(source, key).and_then(|value| value.as_str());
-        match (value("mode").unwrap_or_default(), value("address")) {
-            (mode, Some(address)) => {
-                let Ok(named) = address.parse::<ServerName>() else { continue };
-                // That of `nts` is where keys are agreed upon.
-                let port = if mode.starts_with("nts") { NTP_PORT } else { named.port() };
-                listed.add(named.host(), port, mode.ends_with("pool"));
-            }
-            // `sock` and `pps` have a path.
-            (_, None) => listed.others += 1,
-        }
-    }
-    listed
 }
 
 /// Reads what systemd-timesyncd reads, one text a file in its order: the servers of `NTP=`, else those of `FallbackNTP=`
@@ -143,15 +120,6 @@ mod tests {
         assert_eq!(ntp_conf("server 127.127.28.0\nserver 127.127.1.0\nfudge 127.127.1.0 stratum 10\n").others, 1);
     }
 
-    #[test]
-    fn ntpd_rss_sources_are_read_whatever_their_mode() {
-        let text = "[[source]]\nmode = \"pool\"\naddress = \"ntpd-rs.pool.ntp.org\"\ncount = 4\n\n[[source]]\nmode = \"nts\"\n\
-            address = \"nts.example:4460\"\n\n[[source]]\nmode = \"sock\"\npath = \"/run/x\"\n";
-        let listed = ntp_toml(text);
-        assert_eq!(described(&listed), ["ntpd-rs.pool.ntp.org pool", "nts.example"]);
-        assert_eq!(listed.others, 1);
-        assert!(ntp_toml("[[source").is_empty() && ntp_toml("source = 3").is_empty());
-    }
     #[test]
     fn timesyncds_files_add_up_and_an_empty_line_takes_back() {
         let read = |texts: &[&str]| {

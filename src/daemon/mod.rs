@@ -5,13 +5,22 @@
 //! `docs/decisions/0009-the-daemons-word.md` when a daemon's word is believed.
 
 mod bus;
+mod busybox;
 pub mod chrony;
 mod conf;
+mod connman;
 mod corrector;
-mod presence;
+pub mod facts;
+mod ntpd;
+mod ntpd_rs;
+mod openntpd;
+mod others;
+mod process;
 pub mod program;
+mod seen;
 mod sources;
 mod timesyncd;
+mod told;
 mod unit;
 
 pub use bus::Address as BusAddress;

@@ -8,11 +8,12 @@ use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, Voice};
 use crate::reference::{Server, ServerName};
 
 use super::bus::{Bus, Error, Object};
+use super::facts::Daemon;
 use super::sources::name;
 
 /// Its name in texts and readings.
-pub const NAME: &str = "systemd-timesyncd";
-const UNIT: &str = "systemd-timesyncd.service";
+pub const NAME: &str = Daemon::Timesyncd.facts().name;
+const UNIT: &str = Daemon::Timesyncd.facts().units[0];
 /// It has no port option.
 const PORT: u16 = 123;
 /// From here on it steps, below it slews (NTP_MAX_ADJUST in timesyncd-manager.c).

@@ -13,6 +13,7 @@ mod daemon_way;
 mod lab;
 mod memory;
 mod nts;
+mod others;
 mod protocol;
 mod relay;
 mod silence;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         clocks::TRIALS,
         daemon_way::TRIALS,
         timesyncd::TRIALS,
+        others::TRIALS,
     ]
     .concat();
     libtest_mimic::run(&args, trials.iter().map(trial).collect()).exit_code()

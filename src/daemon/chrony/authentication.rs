@@ -85,7 +85,7 @@ impl Authentication {
         }
         let root = self.root.clone();
         let lives = spawn_blocking(move || process_lives(&root)).await.unwrap_or(false);
-        if lives || self.units.running(&UNITS).await.is_some() { Presence::Lives } else { Presence::Gone }
+        if lives || self.units.running(UNITS).await.is_some() { Presence::Lives } else { Presence::Gone }
     }
 
     /// What chronyd said is deleted, and not remembered from here on.

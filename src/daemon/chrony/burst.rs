@@ -53,7 +53,7 @@ impl Bursts {
             sleep(AFTER).await;
             let until = boottime() + WITHIN;
             while bursts.is_owed.load(Ordering::Acquire) && boottime() < until {
-                let unit = bursts.units.running(&UNITS).await;
+                let unit = bursts.units.running(UNITS).await;
                 match bursts.pay_now().await {
                     Ok(()) => return bursts.watch(unit),
                     Err(error) => debug!(%error, "chronyd is told again"),
@@ -72,7 +72,7 @@ impl Bursts {
 
     /// Finds out which unit a burst could end, ahead of time.
     pub async fn prepare(&self) {
-        let running = self.units.running(&UNITS).await;
+        let running = self.units.running(UNITS).await;
         *self.known_unit() = running;
     }
 
@@ -82,7 +82,7 @@ impl Bursts {
             return None;
         }
         let known = self.known_unit().clone();
-        if known.is_some() { known } else { self.units.running(&UNITS).await }
+        if known.is_some() { known } else { self.units.running(UNITS).await }
     }
 
     fn known_unit(&self) -> MutexGuard<'_, Option<Unit>> {

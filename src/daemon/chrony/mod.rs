@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use crate::daemon::facts::Daemon;
 use crate::decision::{Boottime, Hint, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward};
 use crate::sys::clock::{boottime, realtime, standing};
 use crate::sys::step::{NOISE, SystemClock};
@@ -28,9 +29,9 @@ use heard::{heard, sampled};
 use protocol::{Client, Error, Mode, Problem, SourceData, Spare, Status, Tracking};
 
 /// Its name in texts and readings.
-pub const NAME: &str = "chronyd";
+pub const NAME: &str = Daemon::Chrony.facts().name;
 /// Debian's unit and everybody else's; each may be the alias of the other.
-const UNITS: [&str; 2] = ["chrony.service", "chronyd.service"];
+const UNITS: &[&str] = Daemon::Chrony.facts().units;
 /// An order on the way from event to proof: chronyd answers within 20 µs, or something is wrong with it.
 pub const ORDER: Duration = Duration::from_secs(1);
 /// A look over UDP, where a firewall can swallow the question; an order where nothing of value is lost with it.

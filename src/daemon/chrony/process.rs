@@ -1,10 +1,9 @@
 //! Whether chronyd is there though it does not answer, by its process.
 
-use std::fs;
 use std::path::Path;
 
 use super::NAME;
-use crate::daemon::presence::is_in_a_container;
+use crate::daemon::process::processes;
 use crate::sys::foreign;
 
 /// Where chronyd writes its process id (`pidfile` in chrony.conf(5), and before 4.0).
@@ -24,13 +23,13 @@ pub fn process_lives(root: &Path) -> bool {
     if PID_FILES.iter().any(|file| by_file(file)) {
         return true;
     }
-    let names = fs::read_dir(&proc).into_iter().flatten().flatten().map(|e| e.file_name());
-    let mut pids = names.filter_map(|name| name.into_string().ok().filter(|n| n.parse::<u32>().is_ok()));
-    pids.any(|pid| is_chronyd(&pid) && !is_in_a_container(&proc.join(pid)))
+    processes(root).iter().any(|process| process.comm == NAME)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Without `ns/pid`, as our unit sees the processes of others.

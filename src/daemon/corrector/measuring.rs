@@ -7,12 +7,15 @@ use tokio::time::sleep;
 use super::{Corrector, Keeper, unproven};
 use crate::correction;
 use crate::daemon::chrony::{self, Chronyd, Day, Forgot, Heard};
+use crate::daemon::others::{After, Keeping};
 use crate::daemon::timesyncd;
-use crate::decision::{Boottime, Failure, Forgotten, Measurement, Reading, Voice};
+use crate::decision::{Boottime, Failure, Forgotten, Measurement, Offset, Reading, Voice};
 use crate::sys::clock::{boottime, realtime};
 
 /// How often a daemon that measures is asked whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often another daemon than chronyd is asked that: each look goes through `/proc`.
+const ANOTHER_LOOK_EVERY: Duration = Duration::from_millis(300);
 /// How often one that does not answer is told to forget.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(100);
 
@@ -25,11 +28,15 @@ impl Corrector {
         self.make_chronyd_forget_after_all(until).await;
         let (keeper, untrue, heard) = self.known().as_ref().map_or_else(
             || (Keeper::Nobody, Some("it was not made to forget".to_owned()), None),
-            |known| (known.keeper, known.untrue.clone(), known.heard),
+            |known| (known.keeper.clone(), known.untrue.clone(), known.heard),
         );
         let (source, answer) = match (keeper, untrue) {
             (Keeper::Chronyd, None) => (chrony::NAME, self.measure_by_chronyd(heard, until).await),
             (Keeper::Timesyncd, None) => (timesyncd::NAME, self.measure_by_timesyncd(until).await),
+            (Keeper::Another(keeping), None) => {
+                (keeping.daemon.facts().name, self.measure_by_another(&keeping, until).await)
+            }
+            (Keeper::Another(keeping), Some(why)) => (keeping.daemon.facts().name, Err(unproven(&why))),
             (Keeper::Chronyd, Some(why)) => (chrony::NAME, Err(unproven(&why))),
             (Keeper::Timesyncd, Some(why)) => (timesyncd::NAME, Err(unproven(&why))),
             (Keeper::Nobody, why) => ("time daemon", Err(why.unwrap_or_default())),
@@ -57,7 +64,13 @@ impl Corrector {
             let authority = self.authentication.hear(&said, Day::Doubtful);
             return Forgotten { daemon: Some(chrony::NAME.to_owned()), authority, ..Forgotten::default() };
         }
-        self.forget().await
+        let is_void = self.known().as_ref().is_none_or(|known| known.is_void);
+        let forgotten = self.forget().await;
+        // Nothing happened to the clock since it measured: it is not made to begin anew.
+        if let Some(known) = self.known().as_mut() {
+            known.is_void &= is_void;
+        }
+        forgotten
     }
 
     /// A chronyd that did not answer when it was to forget is told again, until it does.
@@ -119,6 +132,41 @@ impl Corrector {
                 Ok(_) if boottime() >= until => return Err("it has had no answer since it was told to ask".to_owned()),
                 Ok(_) => sleep(LOOK_EVERY).await,
                 Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    /// It has no order to measure: where the clock may be another, it begins anew, and says what comes of that. Each answer rests on
+    /// something newer than the last.
+    async fn measure_by_another(&self, keeping: &Keeping, until: Boottime) -> Result<Reading, String> {
+        let asked = realtime();
+        let (is_void, updated) = match self.known().as_mut() {
+            Some(known) => (std::mem::take(&mut known.is_void), known.updated),
+            None => (true, None),
+        };
+        if is_void {
+            self.others.resume(keeping, After::Step).await?;
+        }
+        let after = if is_void { asked } else { updated.map_or(asked, |updated| updated + Offset::from_nanos(1)) };
+        let name = keeping.daemon.facts().name;
+        loop {
+            // One that was just told to end still answers.
+            sleep(ANOTHER_LOOK_EVERY).await;
+            let told = self.others.told(keeping.daemon).await;
+            // Between its end and its beginning nobody answers.
+            let reading = told
+                .as_ref()
+                .ok()
+                .and_then(Option::as_ref)
+                .and_then(|told| told.claim_since(after).and_then(|_| told.reading(name, boottime(), realtime())));
+            if let Some(reading) = reading {
+                if let Some(known) = self.known().as_mut() {
+                    known.updated = Some(reading.local);
+                }
+                return Ok(reading);
+            }
+            if boottime() >= until {
+                return Err(told.err().unwrap_or_else(|| "it has not measured since it was asked".to_owned()));
             }
         }
     }

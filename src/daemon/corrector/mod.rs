@@ -1,5 +1,6 @@
 //! Makes the clock right, by our hands or the daemon's.
 
+mod forgetting;
 mod list;
 mod measuring;
 
@@ -12,12 +13,13 @@ use tokio::task::spawn_blocking;
 
 use super::bus::{Address as BusAddress, Bus};
 use super::chrony::protocol::Spare;
-use super::chrony::{self, Authentication, Bursts, Chronyd, Day, Forgot, Heard, Knowledge, Presence};
-use super::program;
+use super::chrony::{Authentication, Bursts, Chronyd, Day, Heard, Knowledge};
+use super::facts::Daemon;
+use super::others::{After, Keeping, Others};
 use super::timesyncd::{self, Timesyncd};
 use super::unit::Units;
 use crate::correction;
-use crate::decision::{Authority, Boottime, DaemonVerdict, Forgotten, Hint, Offset, Realtime, StepError, Way};
+use crate::decision::{Boottime, DaemonVerdict, Forgotten, Hint, Offset, Realtime, StepError, Way};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::step::SystemClock;
 
@@ -37,10 +39,11 @@ pub struct Settings {
 }
 
 /// Who keeps the clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Keeper {
     Chronyd,
     Timesyncd,
+    Another(Keeping),
     Nobody,
 }
 
@@ -56,6 +59,10 @@ struct Known {
     stepped: Option<Boottime>,
     /// What chronyd had heard when it was last believed.
     heard: Option<Heard>,
+    /// When another daemon had set the clock last when it was last believed.
+    updated: Option<Realtime>,
+    /// Whether another daemon goes by samples that may be of another clock.
+    is_void: bool,
     /// Before it was last made to forget, or handed the clock: what it answers to questions from before then is old.
     since: Realtime,
 }
@@ -66,6 +73,7 @@ pub struct Corrector {
     clock: Arc<SystemClock>,
     chronyd: Chronyd,
     timesyncd: Timesyncd,
+    others: Others,
     authentication: Authentication,
     bursts: Bursts,
     root: PathBuf,
@@ -83,7 +91,8 @@ impl Corrector {
         Self {
             clock,
             authentication: Authentication::new(settings.root.clone(), units.clone()),
-            bursts: Bursts::new(chronyd.clone(), units),
+            bursts: Bursts::new(chronyd.clone(), units.clone()),
+            others: Others::new(settings.root.clone(), Bus::new(settings.bus.clone()), units),
             chronyd,
             timesyncd: Timesyncd::new(Bus::new(settings.bus), runtime),
             root: settings.root,
@@ -104,78 +113,15 @@ impl Corrector {
         forgotten
     }
 
-    async fn make_forget(&self) -> (Known, Forgotten) {
-        // What is not known may be an authority, and is worth a wait.
-        let patience = if self.authentication.plain_count() { chrony::LOOK } else { chrony::ORDER };
-        let outcome = self.with_chronyd(move |chronyd| chronyd.forget(patience)).await;
-        let daemon = Some(chrony::NAME.to_owned());
-        match outcome {
-            Ok(Forgot::Done { said, trouble }) => {
-                self.bursts.owe();
-                let authority = match said {
-                    Some(said) => self.authentication.hear(&said, Day::Doubtful),
-                    None => self.authentication.recall(Presence::Lives).await,
-                };
-                (Known::of(Keeper::Chronyd, None), Forgotten { daemon, authority, trouble, ..Forgotten::default() })
-            }
-            Ok(Forgot::Silent(why)) => self.keep_waiting_for_chronyd(why).await,
-            Ok(Forgot::Not(why)) | Err(why) => {
-                let authority = self.authentication.recall(Presence::Lives).await;
-                let trouble = join([Some(why.clone()), correction::kick(&self.clock).err()]);
-                let known = Known::of(Keeper::Chronyd, Some(why));
-                (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
-            }
-            Ok(Forgot::Absent(why)) => self.forget_without_chronyd(why).await,
-        }
-    }
-
-    /// It is stopped or hangs: it is made to forget when it answers again, and until then it may have been reset.
-    async fn keep_waiting_for_chronyd(&self, why: String) -> (Known, Forgotten) {
-        let authority = self.authentication.recall(Presence::Lives).await;
-        self.bursts.owe();
-        self.wait_for_chronyd(why, authority)
-    }
-
-    fn wait_for_chronyd(&self, why: String, authority: Option<Authority>) -> (Known, Forgotten) {
-        let trouble = join([Some(why.clone()), correction::kick(&self.clock).err()]);
-        let known = Known { is_awaited: true, ..Known::of(Keeper::Chronyd, Some(why)) };
-        let daemon = Some(chrony::NAME.to_owned());
-        (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
-    }
-
-    async fn forget_without_chronyd(&self, why: Option<String>) -> (Known, Forgotten) {
-        let presence = self.authentication.presence().await;
-        // Another daemon in its place: what chronyd said is set aside.
-        let has_another = presence == Presence::Gone && self.timesyncd.runs().await;
-        if !has_another && let Some(authority) = self.authentication.recall(presence).await {
-            let why = why.unwrap_or_else(|| format!("{} does not run, and may be on its way", chrony::NAME));
-            return self.wait_for_chronyd(why, Some(authority));
-        }
-        let kicked = correction::kick(&self.clock);
-        if has_another || self.timesyncd.runs().await {
-            let restarted = match &kicked {
-                Ok(()) => Ok(()),
-                Err(_) => {
-                    self.timesyncd.restart().await.map_err(|e| format!("cannot restart {}: {e}", timesyncd::NAME))
-                }
-            };
-            let untrue = restarted.clone().err();
-            let trouble = join([kicked.err(), restarted.err()]);
-            let daemon = Some(timesyncd::NAME.to_owned());
-            return (Known::of(Keeper::Timesyncd, untrue), Forgotten { daemon, trouble, ..Forgotten::default() });
-        }
-        correction::straighten_if(|| program::nobody_bends(&self.root.join("proc")));
-        let trouble = join([why, kicked.err()]);
-        let known = Known::of(Keeper::Nobody, Some("no time daemon runs here".to_owned()));
-        (known, Forgotten { daemon: None, trouble, ..Forgotten::default() })
-    }
-
     /// Gets ready for the next disruption, in the background after a proof: what chronyd says of its sources is remembered, and
     /// which unit it is; the connections to it and to the bus stand then.
     pub async fn prepare(&self) {
         if let Ok(Ok(said)) = self.with_chronyd(|chronyd| chronyd.authority()).await {
             self.authentication.hear(&said, Day::Proven);
             self.bursts.prepare().await;
+        } else if !self.timesyncd.runs().await {
+            // It may be one that will not outlive the next disruption.
+            let _ = self.others.keeper().await;
         }
     }
 
@@ -204,7 +150,7 @@ impl Corrector {
     /// # Errors
     /// [`StepError`], with what to do about it.
     pub async fn step(&self, way: Way, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, StepError> {
-        let keeper = self.known().as_ref().map_or(Keeper::Nobody, |known| known.keeper);
+        let keeper = self.known().as_ref().map_or(Keeper::Nobody, |known| known.keeper.clone());
         let outcome = self.step_by(way, keeper, offset, (local, as_of)).await;
         if outcome.is_ok()
             && let Some(known) = self.known().as_mut()
@@ -233,6 +179,7 @@ impl Corrector {
                  `correction: clockgate` steps at once",
                 timesyncd::NAME
             ))),
+            (Way::Daemon, Keeper::Another(keeping)) => Err(StepError::Failed(cannot_step(keeping.daemon, offset))),
             (Way::Daemon, Keeper::Nobody) => Err(StepError::Failed(format!(
                 "the clock is off by {offset} and no time daemon runs here; `correction: clockgate` steps without one"
             ))),
@@ -247,12 +194,20 @@ impl Corrector {
         let since = realtime();
         let keeper = self.known().as_mut().map_or(Keeper::Nobody, |known| {
             known.since = since;
-            known.keeper
+            known.keeper.clone()
         });
         match keeper {
             Keeper::Chronyd => self.hand_over_to_chronyd().await,
             // Our step woke it: it measures by itself.
             Keeper::Timesyncd => Ok(()),
+            Keeper::Another(keeping) => {
+                let is_stepped = self.known().as_ref().is_some_and(|known| known.stepped.is_some());
+                self.others.resume(&keeping, if is_stepped { After::Step } else { After::Nothing }).await?;
+                if let Some(known) = self.known().as_mut() {
+                    known.is_void = false;
+                }
+                Ok(())
+            }
             Keeper::Nobody if self.set_ntp => {
                 self.timesyncd.set_ntp().await.map_err(|e| format!("cannot start a time daemon: {e}"))
             }
@@ -283,7 +238,7 @@ impl Corrector {
     /// Whether the daemon, which has measured for itself since, agrees that the clock is right.
     pub async fn ask(&self, threshold: Duration) -> DaemonVerdict {
         let Some((keeper, untrue, since)) =
-            self.known().as_ref().map(|known| (known.keeper, known.untrue.clone(), known.since))
+            self.known().as_ref().map(|known| (known.keeper.clone(), known.untrue.clone(), known.since))
         else {
             return DaemonVerdict::Silent("no daemon was looked for yet".to_owned());
         };
@@ -296,6 +251,10 @@ impl Corrector {
             Keeper::Timesyncd => {
                 let message = self.timesyncd.message().await.map_err(|e| e.to_string());
                 message.map(|m| m.filter(|m| m.is_after(since)).and_then(|m| m.left()))
+            }
+            Keeper::Another(keeping) => {
+                let told = self.others.told(keeping.daemon).await;
+                told.map(|told| told.and_then(|told| told.claim_since(since).map(|claim| claim.offset)))
             }
             Keeper::Nobody => Err("no time daemon runs here".to_owned()),
         };
@@ -330,8 +289,17 @@ impl Drop for Corrector {
 impl Known {
     /// What is known of a keeper that was just made to forget, or why it was not.
     fn of(keeper: Keeper, untrue: Option<String>) -> Self {
-        Self { keeper, untrue, is_awaited: false, stepped: None, heard: None, since: realtime() }
+        let (is_awaited, is_void) = (false, false);
+        Self { keeper, untrue, is_awaited, stepped: None, heard: None, updated: None, is_void, since: realtime() }
     }
+}
+
+fn cannot_step(daemon: Daemon, offset: Offset) -> String {
+    let facts = daemon.facts();
+    format!(
+        "the clock is off by {offset}, and {} cannot be told to step (beyond its limit: {}); `correction: clockgate` steps at once",
+        facts.name, facts.beyond_its_limit
+    )
 }
 
 fn unproven(why: &str) -> String {

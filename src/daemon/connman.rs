@@ -1,0 +1,118 @@
+//! ConnMan, where it keeps the clock (`TimeUpdates` is `auto`), over D-Bus: its properties are read by methods of its own. It asks the
+//! servers of its service (DHCP's), those that somebody set, and those of main.conf(5), the first list that is not empty.
+
+use std::collections::HashMap;
+
+use zbus::{OwnedObjectPath, OwnedVariant, Variant};
+
+use super::bus::{Bus, Error, Object};
+use super::conf::Listed;
+use super::sources::name;
+use super::told::Told;
+use crate::reference::{NTP_PORT, Server};
+
+const CLOCK: Object<'static> = Object { name: "net.connman", path: "/", interface: "net.connman.Clock" };
+const MANAGER: Object<'static> = Object { interface: "net.connman.Manager", ..CLOCK };
+
+type Properties = HashMap<String, OwnedVariant>;
+
+/// What it tells; none where it leaves the clock alone.
+///
+/// # Errors
+/// [`Error`].
+pub async fn ask(bus: &Bus) -> Result<Option<Told>, Error> {
+    if !bus.owned(CLOCK.name).await? {
+        return Ok(None);
+    }
+    let failed = |call: &str| {
+        let call = call.to_owned();
+        move |source| Error::Call { call, source }
+    };
+    let reply = bus.call(CLOCK, "GetProperties", &()).await?;
+    let clock: Properties = reply.body().deserialize().map_err(failed("Clock.GetProperties"))?;
+    if text(&clock, "TimeUpdates").as_deref() == Some("manual") {
+        return Ok(None);
+    }
+    let reply = bus.call(MANAGER, "GetServices", &()).await?;
+    let services: Vec<(OwnedObjectPath, Properties)> =
+        reply.body().deserialize().map_err(failed("Manager.GetServices"))?;
+    Ok(Some(told(&clock, services.first().map(|(_, service)| service))))
+}
+
+/// Switches it off and on, which makes it ask at once. On again whatever came of the first: it is written to its own file.
+///
+/// # Errors
+/// [`Error`].
+pub async fn switch(bus: &Bus) -> Result<(), Error> {
+    let off = bus.call(CLOCK, "SetProperty", &("TimeUpdates", Variant::from("manual"))).await;
+    bus.call(CLOCK, "SetProperty", &("TimeUpdates", Variant::from("auto"))).await?;
+    off.map(|_| ())
+}
+
+/// `service` is the first of its list: the one that has the default route.
+fn told(clock: &Properties, service: Option<&Properties>) -> Told {
+    let of_the_service = service.into_iter().flat_map(|service| {
+        let configured = list(service, "Timeservers.Configuration");
+        configured.into_iter().chain(list(service, "Timeservers"))
+    });
+    let mut told = Told::default();
+    for host in of_the_service.chain(list(clock, "Timeservers")) {
+        let server = name(&host, NTP_PORT).map(Server::from);
+        told.servers.extend(server.filter(|server| told.servers.iter().all(|known| known.name != server.name)));
+    }
+    told.plain = told.servers.len();
+    told
+}
+
+fn text(properties: &Properties, name: &str) -> Option<String> {
+    properties.get(name).and_then(|value| String::try_from(value.clone()).ok())
+}
+
+fn list(properties: &Properties, name: &str) -> Vec<String> {
+    properties.get(name).and_then(|value| Vec::<String>::try_from(value.clone()).ok()).unwrap_or_default()
+}
+
+/// Reads what connman.conf(5) has: `FallbackTimeservers`.
+pub fn configured(text: &str) -> Listed {
+    let mut listed = Listed::default();
+    for line in text.lines() {
+        let Some((key, value)) = line.split_once('=') else { continue };
+        if key.trim() == "FallbackTimeservers" {
+            let hosts = value.split([',', ' ']).map(str::trim).filter(|host| !host.is_empty());
+            listed = Listed::default();
+            hosts.for_each(|host| listed.add(host, NTP_PORT, false));
+        }
+    }
+    listed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, servers: &[&str]) -> Properties {
+        let servers: Vec<String> = servers.iter().map(|server| (*server).to_owned()).collect();
+        HashMap::from([(name.to_owned(), OwnedVariant::try_from(Variant::from(servers)).unwrap())])
+    }
+
+    #[test]
+    fn its_servers_are_the_services_and_those_that_somebody_set() {
+        let service = with("Timeservers", &["192.0.2.1", "lan.example"]);
+        let told = told(&with("Timeservers", &["set.example", "lan.example"]), Some(&service));
+        let names: Vec<_> = told.servers.iter().map(|server| server.name.to_string()).collect();
+        assert_eq!(names, ["192.0.2.1", "lan.example", "set.example"]);
+        assert_eq!((told.plain, told.authority()), (3, None));
+        assert!(super::told(&HashMap::new(), None).servers.is_empty());
+    }
+
+    #[test]
+    fn its_file_names_what_it_falls_back_to() {
+        let names =
+            |text: &str| configured(text).servers.iter().map(|server| server.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            names("[General]\n# FallbackTimeservers = no.example\nFallbackTimeservers = a.example, b.example\n"),
+            ["a.example", "b.example"]
+        );
+        assert!(names("[General]\n").is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! The daemon is found and made to forget; who cannot be made to keeps no slew under way.
+
+use super::{Corrector, Keeper, Known, join};
+use crate::correction;
+use crate::daemon::chrony::{self, Day, Forgot, Presence};
+use crate::daemon::{program, timesyncd};
+use crate::decision::{Authority, Forgotten};
+
+impl Corrector {
+    /// Of whoever keeps the clock.
+    pub(super) async fn make_forget(&self) -> (Known, Forgotten) {
+        // What is not known may be an authority, and is worth a wait.
+        let patience = if self.authentication.plain_count() { chrony::LOOK } else { chrony::ORDER };
+        let outcome = self.with_chronyd(move |chronyd| chronyd.forget(patience)).await;
+        let daemon = Some(chrony::NAME.to_owned());
+        match outcome {
+            Ok(Forgot::Done { said, trouble }) => {
+                self.bursts.owe();
+                let authority = match said {
+                    Some(said) => self.authentication.hear(&said, Day::Doubtful),
+                    None => self.authentication.recall(Presence::Lives).await,
+                };
+                (Known::of(Keeper::Chronyd, None), Forgotten { daemon, authority, trouble, ..Forgotten::default() })
+            }
+            Ok(Forgot::Silent(why)) => self.keep_waiting_for_chronyd(why).await,
+            Ok(Forgot::Not(why)) | Err(why) => {
+                let authority = self.authentication.recall(Presence::Lives).await;
+                let trouble = join([Some(why.clone()), correction::kick(&self.clock).err()]);
+                let known = Known::of(Keeper::Chronyd, Some(why));
+                (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
+            }
+            Ok(Forgot::Absent(why)) => self.forget_without_chronyd(why).await,
+        }
+    }
+
+    /// It is stopped or hangs: it is made to forget when it answers again, and until then it may have been reset.
+    async fn keep_waiting_for_chronyd(&self, why: String) -> (Known, Forgotten) {
+        let authority = self.authentication.recall(Presence::Lives).await;
+        self.bursts.owe();
+        self.wait_for_chronyd(why, authority)
+    }
+
+    fn wait_for_chronyd(&self, why: String, authority: Option<Authority>) -> (Known, Forgotten) {
+        let trouble = join([Some(why.clone()), correction::kick(&self.clock).err()]);
+        let known = Known { is_awaited: true, ..Known::of(Keeper::Chronyd, Some(why)) };
+        let daemon = Some(chrony::NAME.to_owned());
+        (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
+    }
+
+    async fn forget_without_chronyd(&self, why: Option<String>) -> (Known, Forgotten) {
+        let presence = self.authentication.presence().await;
+        // Another daemon in its place: what chronyd said is set aside.
+        let another = match presence {
+            Presence::Gone => Some(self.keeper_beside_chronyd().await),
+            Presence::Lives => None,
+        };
+        let has_another = matches!(another, Some(Some(_)));
+        if !has_another && let Some(authority) = self.authentication.recall(presence).await {
+            let why = why.unwrap_or_else(|| format!("{} does not run, and may be on its way", chrony::NAME));
+            return self.wait_for_chronyd(why, Some(authority));
+        }
+        // It marks the clock unsynchronised, and takes out what a daemon had told the kernel to work off (ntp_clear() in the kernel's ntp.c).
+        let kicked = correction::kick(&self.clock);
+        let keeper = match another {
+            Some(keeper) => keeper,
+            None => self.keeper_beside_chronyd().await,
+        };
+        match keeper {
+            Some(Keeper::Timesyncd) => {
+                let restarted = match &kicked {
+                    Ok(()) => Ok(()),
+                    Err(_) => {
+                        self.timesyncd.restart().await.map_err(|e| format!("cannot restart {}: {e}", timesyncd::NAME))
+                    }
+                };
+                let untrue = restarted.clone().err();
+                let trouble = join([kicked.err(), restarted.err()]);
+                let daemon = Some(timesyncd::NAME.to_owned());
+                (Known::of(Keeper::Timesyncd, untrue), Forgotten { daemon, trouble, ..Forgotten::default() })
+            }
+            Some(Keeper::Another(keeping)) => {
+                let daemon = Some(keeping.daemon.facts().name.to_owned());
+                let authority = keeping.authority.clone();
+                let known = Known { is_void: true, ..Known::of(Keeper::Another(keeping), None) };
+                (known, Forgotten { daemon, authority, trouble: kicked.err(), ..Forgotten::default() })
+            }
+            Some(Keeper::Chronyd | Keeper::Nobody) | None => {
+                correction::straighten_if(|| program::nobody_bends(&self.root.join("proc")));
+                let trouble = join([why, kicked.err()]);
+                let known = Known::of(Keeper::Nobody, Some("no time daemon runs here".to_owned()));
+                (known, Forgotten { daemon: None, trouble, ..Forgotten::default() })
+            }
+        }
+    }
+
+    /// Who keeps the clock where chronyd does not.
+    async fn keeper_beside_chronyd(&self) -> Option<Keeper> {
+        if self.timesyncd.runs().await {
+            return Some(Keeper::Timesyncd);
+        }
+        self.others.keeper().await.map(Keeper::Another)
+    }
+}

@@ -1,0 +1,195 @@
+//! The daemons that take no orders but those of their unit, or of the bus: ntpsec, ntpd, ntpd-rs, openntpd, busybox, connman. Each is
+//! asked in its own way, and they go on after a step in two.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::task::spawn_blocking;
+use tracing::{debug, warn};
+
+use super::bus::Bus;
+use super::facts::{DAEMONS, Daemon, Resumption};
+use super::process::Process;
+use super::seen::{self, Seen, Who};
+use super::told::Told;
+use super::unit::{Unit, Units};
+use super::{connman, ntpd, ntpd_rs, openntpd};
+use crate::decision::Authority;
+
+/// One of them that keeps this clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// Which.
+    pub daemon: Daemon,
+    /// Its unit, where it has one.
+    unit: Option<Unit>,
+    /// Its sources, if they outrank plain answers.
+    pub authority: Option<Authority>,
+}
+
+/// Those of one host.
+#[derive(Debug)]
+pub struct Others {
+    root: PathBuf,
+    bus: Bus,
+    units: Arc<Units>,
+    /// The one that was last seen; outlives its end.
+    last: Mutex<Option<Keeping>>,
+}
+
+impl Others {
+    /// Those of the host whose root this is.
+    pub fn new(root: PathBuf, bus: Bus, units: Arc<Units>) -> Self {
+        Self { root, bus, units, last: Mutex::default() }
+    }
+
+    /// The one that keeps this clock, alive or ended by itself; what it said of authentication before counts while it does not say.
+    pub async fn keeper(&self) -> Option<Keeping> {
+        for seen in self.look().await {
+            let Who::Daemon(daemon) = seen.who else { continue };
+            if is_elsewhere(daemon) {
+                continue;
+            }
+            let authority = match self.ask(daemon, &seen).await {
+                Ok(None) => continue,
+                Ok(Some(told)) => told.authority(),
+                Err(why) => {
+                    debug!(why, "it does not tell");
+                    self.last().as_ref().filter(|last| last.daemon == daemon).and_then(|last| last.authority.clone())
+                }
+            };
+            // No other than its packages': who calls himself ntpd in a unit of somebody else's is not to have that restarted.
+            let is_its_own = |unit: &&str| daemon.facts().units.contains(unit);
+            let unit = seen.process.unit.as_deref().filter(is_its_own).map(Unit::from);
+            let keeping = Keeping { daemon, unit, authority };
+            *self.last() = Some(keeping.clone());
+            return Some(keeping);
+        }
+        let ended = self.ended().await;
+        self.last().clone_from(&ended);
+        ended
+    }
+
+    /// One that has ended by itself: that which was seen before, else any whose unit says so.
+    async fn ended(&self) -> Option<Keeping> {
+        let last = self.last().clone();
+        if let Some(Keeping { unit: Some(unit), .. }) = &last {
+            return if self.units.has_failed(unit).await { last } else { None };
+        }
+        let restarted = DAEMONS.iter().filter(|daemon| daemon.facts().resumption == Resumption::Restarted);
+        let names: Vec<&str> = restarted.clone().flat_map(|daemon| daemon.facts().units).copied().collect();
+        let unit = self.units.failed(&names).await?;
+        let daemon = restarted.copied().find(|daemon| daemon.facts().units.contains(&unit.name()))?;
+        Some(Keeping { daemon, unit: Some(unit), authority: None })
+    }
+
+    /// What it tells now; none where it does not run.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn told(&self, daemon: Daemon) -> Result<Option<Told>, String> {
+        let seen = self.look().await.into_iter().find(|seen| seen.who == Who::Daemon(daemon));
+        match seen {
+            Some(seen) => self.ask(daemon, &seen).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn look(&self) -> Vec<Seen> {
+        let root = self.root.clone();
+        spawn_blocking(move || seen::look(&root)).await.unwrap_or_default()
+    }
+
+    /// None where it leaves the clock alone.
+    pub async fn ask(&self, daemon: Daemon, seen: &Seen) -> Result<Option<Told>, String> {
+        let (root, process) = (self.root.clone(), seen.process.clone());
+        match daemon {
+            Daemon::Connman => connman::ask(&self.bus).await.map_err(|error| error.to_string()),
+            Daemon::Chrony | Daemon::Timesyncd => Ok(None),
+            Daemon::Ntpsec | Daemon::Ntp | Daemon::NtpdRs | Daemon::Openntpd | Daemon::Busybox => {
+                let asked = spawn_blocking(move || ask(&root, daemon, &process)).await;
+                asked.map_err(|error| format!("a thread of ours failed: {error}"))?.map(Some)
+            }
+        }
+    }
+
+    /// It goes on with a clock that is right; one that has ended is started.
+    ///
+    /// # Errors
+    /// In words, with what to do.
+    pub async fn resume(&self, keeping: &Keeping, after: After) -> Result<(), String> {
+        let name = keeping.daemon.facts().name;
+        match (keeping.daemon.facts().resumption, &keeping.unit) {
+            (Resumption::Told | Resumption::Woken, _) => Ok(()),
+            (Resumption::Switched, _) => match after {
+                After::Step => connman::switch(&self.bus)
+                    .await
+                    .map_err(|error| format!("cannot make {name} measure anew: {error}")),
+                After::Nothing => Ok(()),
+            },
+            (Resumption::Restarted, None) => match after {
+                After::Step => Err(format!(
+                    "{name} runs in no unit of systemd's: restart it, or it goes by samples of the old clock"
+                )),
+                After::Nothing => Ok(()),
+            },
+            (Resumption::Restarted, Some(unit)) => self.restart(name, unit, after).await,
+        }
+    }
+
+    async fn restart(&self, name: &str, unit: &Unit, after: After) -> Result<(), String> {
+        let has_ended = self.units.has_failed(unit).await;
+        let outcome = match (after, has_ended) {
+            (After::Nothing, false) => return Ok(()),
+            (After::Step, false) => self.units.restart(unit).await,
+            (After::Step | After::Nothing, true) => self.units.start(unit).await,
+        };
+        let unit = unit.name();
+        match (&outcome, has_ended) {
+            (Ok(()), true) => {
+                warn!("{name} had quit, as over a step that was too large for it: {unit} is started again")
+            }
+            (Ok(()), false) => debug!(unit, "{name} begins anew"),
+            (Err(_), _) => {}
+        }
+        outcome.map_err(|error| format!("cannot start {unit} again: {error}"))
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Keeping>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a daemon goes on after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The clock was stepped.
+    Step,
+    /// It was not.
+    Nothing,
+}
+
+/// Asks one that answers without a bus; blocks.
+fn ask(root: &Path, daemon: Daemon, process: &Process) -> Result<Told, String> {
+    // What stands in another root is nobody to talk to, and no program to run.
+    let is_ours = root == Path::new("/");
+    match daemon {
+        Daemon::Ntpsec | Daemon::Ntp if is_ours => ntpd::ask(ntpd::LOOPBACK),
+        Daemon::Openntpd if is_ours => openntpd::ask(root),
+        Daemon::NtpdRs => {
+            let configuration = seen::texts(root, daemon, process).into_iter().next().unwrap_or_default();
+            ntpd_rs::ask(&ntpd_rs::socket(root, &configuration))
+        }
+        Daemon::Ntpsec | Daemon::Ntp | Daemon::Openntpd => Err("it is another root's".to_owned()),
+        Daemon::Busybox => Err("busybox ntpd answers nobody".to_owned()),
+        Daemon::Chrony | Daemon::Timesyncd | Daemon::Connman => Err("it is asked elsewhere".to_owned()),
+    }
+}
+
+/// chronyd and systemd-timesyncd are looked for before, each by its own means.
+const fn is_elsewhere(daemon: Daemon) -> bool {
+    match daemon {
+        Daemon::Chrony | Daemon::Timesyncd => true,
+        Daemon::Ntpsec | Daemon::Ntp | Daemon::NtpdRs | Daemon::Openntpd | Daemon::Busybox | Daemon::Connman => false,
+    }
+}

@@ -1,0 +1,165 @@
+//! The processes of this host that have to do with the clock. Every file is somebody else's: none is waited for, and no more than a
+//! bounded part of each is read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::program::PROGRAMS;
+use crate::sys::foreign;
+
+/// The most processes looked at; more than any kernel's default `pid_max` of 32,768.
+const MOST_PROCESSES: usize = 65_536;
+/// linux/capability.h.
+const CAP_SYS_TIME: u32 = 25;
+
+/// A process of one of our programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// As /proc/PID/comm has it: 15 bytes at most.
+    pub comm: String,
+    /// Its command line.
+    pub arguments: Vec<String>,
+    /// The unit of systemd's that it runs in, by its cgroup; none where it runs in none.
+    pub unit: Option<String>,
+    /// Whether it is root's, or may set the host's clock: anybody can call a process chronyd.
+    pub is_the_hosts: bool,
+}
+
+impl Process {
+    /// The values of one flag on its command line.
+    pub fn values(&self, flag: &str) -> impl Iterator<Item = &str> {
+        self.arguments.windows(2).filter(move |pair| pair[0] == flag).map(|pair| pair[1].as_str())
+    }
+}
+
+/// The processes of our programs that are in this root's /proc's own PID namespace: a container's daemon is not the host's.
+pub fn processes(root: &Path) -> Vec<Process> {
+    let Ok(entries) = fs::read_dir(root.join("proc")) else { return vec![] };
+    let folders = entries.flatten().map(|entry| entry.path());
+    let is_process = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
+    };
+    let ours = text(&root.join("proc/self/uid_map"));
+    let mut folders: Vec<PathBuf> = folders.filter(is_process).take(MOST_PROCESSES).collect();
+    folders.sort();
+    folders.iter().filter_map(|folder| known(folder, &ours)).collect()
+}
+
+fn known(folder: &Path, ours: &str) -> Option<Process> {
+    let comm = text(&folder.join("comm")).trim_end().to_owned();
+    if !PROGRAMS.iter().any(|program| program.comm() == comm) {
+        return None;
+    }
+    let status = text(&folder.join("status"));
+    // In a user namespace of its own a capability does not reach the host's clock.
+    let is_of_the_host = text(&folder.join("uid_map")) == ours;
+    (!is_in_a_container(&status)).then(|| {
+        let arguments = text(&folder.join("cmdline"));
+        let arguments = arguments.split('\0').filter(|argument| !argument.is_empty()).map(str::to_owned).collect();
+        let is_the_hosts = is_of_the_host && (is_roots(&status) || has_sys_time(&status));
+        Process { comm, arguments, unit: unit(&text(&folder.join("cgroup"))), is_the_hosts }
+    })
+}
+
+/// The innermost unit of a line of proc_pid_cgroup(5): `0::/system.slice/chrony.service`.
+fn unit(cgroups: &str) -> Option<String> {
+    let paths = cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let mut units = paths.filter_map(|path| path.rsplit('/').find(|part| part.ends_with(".service")));
+    units.next().map(str::to_owned)
+}
+
+/// `NSpid` of proc_pid_status(5) has one number for each PID namespace from this /proc's own down to the process's.
+fn is_in_a_container(status: &str) -> bool {
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    pids.is_some_and(|pids| pids.split_whitespace().count() > 1)
+}
+
+fn is_roots(status: &str) -> bool {
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    uids.and_then(|uids| uids.split_whitespace().next()) == Some("0")
+}
+
+fn has_sys_time(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> CAP_SYS_TIME & 1 == 1)
+}
+
+fn text(path: &Path) -> String {
+    foreign::text(path).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    /// A process for a /proc: its comm, its arguments separated by blanks, the numbers of its `NSpid`, its unit.
+    pub struct Runs(pub &'static str, pub &'static str, pub &'static str, pub &'static str);
+
+    /// A root where these processes run, with these files.
+    pub fn root(processes: &[Runs], files: &[(&str, &str)]) -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (pid, Runs(comm, arguments, ns_pid, unit)) in (100..).zip(processes) {
+            let folder = root.path().join(format!("proc/{pid}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
+            fs::write(folder.join("cmdline"), arguments.replace(' ', "\0") + "\0").unwrap();
+            // As openntpd's engine, which has given up all that its parent has.
+            let capabilities = if arguments.starts_with("ntpd: ") { "0000000000000000" } else { "0000000002000000" };
+            let status = format!("Name:\t{comm}\nNSpid:\t{ns_pid}\nThreads:\t1\nCapPrm:\t{capabilities}\n");
+            fs::write(folder.join("status"), status).unwrap();
+            fs::write(folder.join("cgroup"), format!("0::/system.slice/{unit}\n")).unwrap();
+        }
+        for (file, text) in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_containers_daemon_is_not_the_hosts() {
+        let root = root(
+            &[
+                Runs("sh", "sh", "100", ""),
+                Runs("ntpd", "ntpd -g", "101 1", "docker-1.scope"),
+                Runs("chronyd", "chronyd -F 1", "102", "chrony.service"),
+            ],
+            &[],
+        );
+        let seen = processes(root.path());
+        let expected = Process {
+            comm: "chronyd".to_owned(),
+            arguments: ["chronyd", "-F", "1"].map(str::to_owned).to_vec(),
+            unit: Some("chrony.service".to_owned()),
+            is_the_hosts: true,
+        };
+        assert_eq!(seen, [expected]);
+        assert!(processes(Path::new("/nonexistent")).is_empty());
+    }
+
+    #[test]
+    fn who_calls_himself_chronyd_and_may_not_set_the_clock_does_not_keep_it() {
+        let root = root(&[Runs("chronyd", "chronyd", "100", "")], &[("proc/self/uid_map", "0 0 4294967295\n")]);
+        let is_keeper = || processes(root.path())[0].is_the_hosts;
+        assert!(!is_keeper(), "it has a user namespace of its own");
+        fs::write(root.path().join("proc/100/uid_map"), "0 0 4294967295\n").unwrap();
+        assert!(is_keeper());
+        let status = |uid, capabilities| {
+            let text = format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nNSpid:\t100\nCapPrm:\t{capabilities}\n");
+            fs::write(root.path().join("proc/100/status"), text).unwrap();
+        };
+        status(1000, "0000000000000400");
+        assert!(!is_keeper());
+        status(0, "0000000000000400");
+        assert!(is_keeper(), "root's chronyd with `-x`");
+    }
+
+    #[test]
+    fn the_unit_is_the_innermost_of_the_cgroup() {
+        assert_eq!(unit("0::/system.slice/ntpsec.service\n").as_deref(), Some("ntpsec.service"));
+        assert_eq!(unit("1:name=systemd:/system.slice/x.service/sub\n0::/\n").as_deref(), Some("x.service"));
+        assert_eq!(unit("0::/user.slice/user-0.slice/session-1.scope\n"), None);
+    }
+}

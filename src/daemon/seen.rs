@@ -1,0 +1,200 @@
+//! Which time daemons run here, by their processes, and whom each asks by its configuration: for where it does not tell.
+
+use std::path::{Path, PathBuf};
+
+use super::conf::{Listed, ntp_conf, timesyncd_conf};
+use super::facts::Daemon;
+use super::process::{Process, processes};
+use super::{busybox, connman, ntpd_rs};
+use crate::reference::Server;
+use crate::sys::foreign;
+
+/// The most bytes read of a configuration.
+const MOST_OF_CONFIGURATION: u64 = 256 * 1024;
+
+/// What runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which one it is.
+    pub who: Who,
+    /// Its processes, as one: a daemon that has several divides its work among them.
+    pub process: Process,
+}
+
+/// Which program keeps the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A time daemon that is known.
+    Daemon(Daemon),
+    /// A program of PTP: its sources are hardware, and nobody that we could ask.
+    Ptp(&'static str),
+}
+
+impl Who {
+    /// Its name in texts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Daemon(daemon) => daemon.facts().name,
+            Self::Ptp(name) => name,
+        }
+    }
+}
+
+/// The time daemons that run below this root, each once.
+pub fn look(root: &Path) -> Vec<Seen> {
+    let mut all: Vec<Seen> = vec![];
+    let processes = processes(root);
+    for process in processes.iter().filter(|process| process.is_the_hosts) {
+        let Some(who) = who(process, &processes, root) else { continue };
+        match all.iter_mut().find(|seen| seen.who == who) {
+            Some(seen) => seen.process.arguments.extend(process.arguments.iter().cloned()),
+            None => all.push(Seen { who, process: process.clone() }),
+        }
+    }
+    // It manages the network in the first place, and others keep the clock beside it.
+    all.sort_by_key(|seen| seen.who == Who::Daemon(Daemon::Connman));
+    all
+}
+
+fn who(process: &Process, all: &[Process], root: &Path) -> Option<Who> {
+    Some(match process.comm.as_str() {
+        "chronyd" => Who::Daemon(Daemon::Chrony),
+        "systemd-timesyn" => Who::Daemon(Daemon::Timesyncd),
+        "ntpd" => Who::Daemon(ntpd(process, all, root)),
+        "openntpd" => Who::Daemon(Daemon::Openntpd),
+        "ntp-daemon" => Who::Daemon(Daemon::NtpdRs),
+        "connmand" => Who::Daemon(Daemon::Connman),
+        "ptp4l" => Who::Ptp("ptp4l"),
+        "phc2sys" => Who::Ptp("phc2sys"),
+        "timemaster" => Who::Ptp("timemaster"),
+        "statime" => Who::Ptp("statime"),
+        "ptpd" | "ptpd2" => Who::Ptp("ptpd"),
+        "sfptpd" => Who::Ptp("sfptpd"),
+        "timebeat" => Who::Ptp("timebeat"),
+        _ => return None,
+    })
+}
+
+/// Which of the four that call themselves ntpd: by the unit, by what it calls its processes, by its arguments, by its files.
+fn ntpd(process: &Process, all: &[Process], root: &Path) -> Daemon {
+    let is_engine = |other: &Process| {
+        let title = other.arguments.first().is_some_and(|title| title.starts_with("ntpd:"));
+        title && other.unit == process.unit
+    };
+    let exists = |file: &str| root.join(file).exists();
+    match process.unit.as_deref() {
+        Some("openntpd.service") => Daemon::Openntpd,
+        Some("ntpsec.service") => Daemon::Ntpsec,
+        _ if all.iter().any(is_engine) => Daemon::Openntpd,
+        _ if busybox::is(process) => Daemon::Busybox,
+        _ if exists("etc/ntpsec/ntp.conf") => Daemon::Ntpsec,
+        _ if exists("etc/ntp.conf") => Daemon::Ntp,
+        _ if exists("etc/openntpd/ntpd.conf") || exists("etc/ntpd.conf") => Daemon::Openntpd,
+        _ => Daemon::Ntp,
+    }
+}
+
+/// Whom it asks, by its configuration: the file that its command line names, else the first of its usual ones that names anybody.
+pub fn configured(root: &Path, seen: &Seen) -> Listed {
+    let Who::Daemon(daemon) = seen.who else { return Listed::default() };
+    let texts = texts(root, daemon, &seen.process);
+    let first = |read: fn(&str) -> Listed| {
+        let mut listed = texts.iter().map(|text| read(text));
+        listed.find(|listed| !listed.is_empty() || listed.socket.is_some()).unwrap_or_default()
+    };
+    match daemon {
+        Daemon::Chrony | Daemon::Ntpsec | Daemon::Ntp | Daemon::Openntpd => first(ntp_conf),
+        Daemon::NtpdRs => first(ntpd_rs::configured),
+        Daemon::Connman => first(connman::configured),
+        Daemon::Busybox => busybox::configured(&seen.process, texts.first().map_or("", String::as_str)),
+        Daemon::Timesyncd => Listed { servers: timesyncds(root), ..Listed::default() },
+    }
+}
+
+/// The texts of its configuration, that of its command line first; ntpd's `-f` is its drift file, which names nobody.
+pub fn texts(root: &Path, daemon: Daemon, process: &Process) -> Vec<String> {
+    let named = ["-c", "-f"].iter().flat_map(|flag| process.values(flag)).filter_map(|path| path.strip_prefix('/'));
+    let files = named.chain(daemon.facts().files.iter().copied()).map(|file| root.join(file));
+    files.filter_map(|file| text(&file)).collect()
+}
+
+/// The servers in systemd-timesyncd's files, for where no bus tells them.
+pub fn timesyncds(root: &Path) -> Vec<Server> {
+    let mut files = vec![root.join("etc/systemd/timesyncd.conf")];
+    for folder in ["usr/lib", "run", "etc"] {
+        let fragments = std::fs::read_dir(root.join(folder).join("systemd/timesyncd.conf.d")).into_iter();
+        let mut fragments: Vec<PathBuf> = fragments.flatten().flatten().map(|entry| entry.path()).collect();
+        fragments.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+        fragments.sort();
+        files.extend(fragments);
+    }
+    let texts: Vec<String> = files.iter().filter_map(|file| text(file)).collect();
+    timesyncd_conf(&texts)
+}
+
+fn text(file: &Path) -> Option<String> {
+    let bytes = foreign::read(file, MOST_OF_CONFIGURATION).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::tests::{Runs, root};
+    use super::*;
+
+    fn names(root: &Path) -> Vec<(&'static str, Vec<String>)> {
+        let of = |seen: &Seen| {
+            let listed = configured(root, seen);
+            (seen.who.name(), listed.servers.iter().map(|server| server.name.to_string()).collect())
+        };
+        look(root).iter().map(of).collect()
+    }
+
+    fn one(runs: Runs, files: &[(&str, &str)]) -> (&'static str, Vec<String>) {
+        let root = root(&[runs], files);
+        names(root.path()).pop().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_four_that_call_themselves_ntpd_are_told_apart() {
+        let ntp = ("etc/ntp.conf", "server a.example\n");
+        let who = |arguments, unit, files: &[(&str, &str)]| one(Runs("ntpd", arguments, "9", unit), files).0;
+        assert_eq!(who("/usr/sbin/ntpd -p /run/ntpd.pid -g -N", "ntpsec.service", &[ntp]), "ntpsec");
+        assert_eq!(
+            who("/usr/sbin/ntpd -p /run/ntpd.pid -g", "ntp.service", &[("etc/ntpsec/ntp.conf", ""), ntp]),
+            "ntpsec"
+        );
+        assert_eq!(who("/usr/sbin/ntpd -p /run/ntpd.pid -g", "ntp.service", &[ntp]), "ntpd");
+        assert_eq!(who("/usr/sbin/ntpd -f /etc/openntpd/ntpd.conf", "openntpd.service", &[ntp]), "openntpd");
+        assert_eq!(who("/usr/sbin/ntpd", "ntpd.service", &[("etc/ntpd.conf", "servers a.example\n")]), "openntpd");
+        assert_eq!(who("ntpd -n -N -p pool.ntp.org", "", &[]), "busybox ntpd");
+        assert_eq!(who("/bin/busybox ntpd -n", "", &[ntp]), "busybox ntpd");
+        let several = root(
+            &[Runs("ntpd", "/usr/sbin/ntpd", "9", "x.service"), Runs("ntpd", "ntpd: ntp engine", "10", "x.service")],
+            &[ntp, ("etc/ntpd.conf", "servers b.example\n")],
+        );
+        assert_eq!(names(several.path()), [("openntpd", vec!["b.example".to_owned()])], "one daemon of two processes");
+    }
+
+    #[test]
+    fn its_servers_are_read_from_where_its_command_line_says() {
+        let files = [("etc/ntp.conf", "server old.example\n"), ("run/ntp.conf.dhcp", "server lan.example iburst\n")];
+        let dhcp = Runs("ntpd", "/usr/sbin/ntpd -p /run/ntpd.pid -c /run/ntp.conf.dhcp -g", "9", "ntpsec.service");
+        assert_eq!(one(dhcp, &files).1, ["lan.example"]);
+        assert_eq!(one(Runs("ntpd", "/usr/sbin/ntpd -g", "9", "ntpsec.service"), &files).1, ["old.example"]);
+        assert_eq!(one(Runs("ntpd", "ntpd -N -p pool.ntp.org", "9", ""), &files).1, ["pool.ntp.org"]);
+        let rs = [("etc/ntpd-rs/ntp.toml", "[[source]]\nmode = \"server\"\naddress = \"rs.example\"\n")];
+        assert_eq!(one(Runs("ntp-daemon", "/usr/bin/ntp-daemon", "9", "ntpd-rs.service"), &rs).1, ["rs.example"]);
+        let connman = [("etc/connman/main.conf", "FallbackTimeservers = c.example\n")];
+        assert_eq!(one(Runs("connmand", "/usr/sbin/connmand -n", "9", "connman.service"), &connman).1, ["c.example"]);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_never_waited_for() {
+        let root =
+            root(&[Runs("ntpd", "ntpd", "9", "openntpd.service")], &[("etc/ntpd.conf", "servers pool.example\n")]);
+        std::fs::create_dir_all(root.path().join("etc/openntpd")).unwrap();
+        nix::unistd::mkfifo(&root.path().join("etc/openntpd/ntpd.conf"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(names(root.path()), [("openntpd", vec!["pool.example".to_owned()])]);
+    }
+}

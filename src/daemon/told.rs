@@ -1,0 +1,122 @@
+//! What a running daemon tells when it is asked: whom it asks itself, which of them are authenticated, what it makes of the clock.
+
+use std::time::Duration;
+
+use crate::decision::{Authority, Boottime, Kind, Leap, Offset, Reading, Realtime, Voice};
+use crate::reference::Server;
+
+/// What a daemon tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The NTP servers that it asks.
+    pub servers: Vec<Server>,
+    /// How many other sources it has: reference clocks.
+    pub others: usize,
+    /// How many of all these are not authenticated.
+    pub plain: usize,
+    /// The authenticated ones, by name.
+    pub authenticated: Vec<String>,
+    /// What it makes of the clock; none while it is not synchronised, or does not say.
+    pub claim: Option<Claim>,
+}
+
+/// What a daemon makes of the clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What it means to correct, reference minus local.
+    pub offset: Offset,
+    /// Root distance when it was last updated.
+    pub root_distance: Duration,
+    /// The leap second warning.
+    pub leap: Leap,
+    /// Its stratum.
+    pub stratum: Option<u8>,
+    /// When it last set or slewed the clock, by the clock; none where it does not say.
+    pub updated: Option<Realtime>,
+}
+
+impl Told {
+    /// Its authenticated sources, where it goes by no others: then plain answers are a downgrade. One that goes by both alike takes
+    /// them for no better itself.
+    pub fn authority(&self) -> Option<Authority> {
+        let alone = self.plain == 0 && !self.authenticated.is_empty();
+        alone.then(|| Authority { sources: self.authenticated.clone(), ..Authority::default() })
+    }
+
+    /// What it makes of the clock, where that rests on something newer than `since`.
+    pub fn claim_since(&self, since: Realtime) -> Option<&Claim> {
+        self.claim.as_ref().filter(|claim| claim.updated.is_none_or(|updated| updated >= since))
+    }
+
+    /// Its claim as a reading of `name`, at a moment when the clock said `local`.
+    pub fn reading(&self, name: &str, as_of: Boottime, local: Realtime) -> Option<Reading> {
+        let claim = self.claim.as_ref()?;
+        let age = claim.updated.map_or(0, |updated| (local - updated).as_nanos().max(0).unsigned_abs());
+        Some(Reading {
+            source: name.to_owned(),
+            voice: Voice::server(name),
+            kind: Kind::Daemon,
+            as_of: Boottime::from_nanos(as_of.as_nanos().saturating_sub(age)),
+            local: local + Offset::from_nanos(i64::try_from(age).map_or(i64::MIN, |age| -age)),
+            offset: claim.offset,
+            root_distance: claim.root_distance,
+            authenticated: self.authority().is_some(),
+            leap: claim.leap,
+            stratum: claim.stratum,
+            delay: None,
+            upstream: None,
+        })
+    }
+}
+
+/// Seconds as a daemon writes them; none where that is no number of seconds within a century.
+pub fn offset(secs: f64) -> Option<Offset> {
+    let is_sane = secs.is_finite() && secs.abs() < 3.2e9;
+    // Whole nanoseconds below 2^63.
+    is_sane.then(|| Offset::from_nanos((secs * 1e9).round() as i64))
+}
+
+/// A length in seconds as a daemon writes it; none where it is negative or no number.
+pub fn length(secs: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(secs).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(updated: i64) -> Claim {
+        let updated = Some(Realtime::from_secs(updated));
+        let (offset, root_distance) = (Offset::from_nanos(2_000_000), Duration::from_millis(9));
+        Claim { offset, root_distance, leap: Leap::None, stratum: Some(2), updated }
+    }
+
+    #[test]
+    fn only_who_goes_by_authenticated_sources_alone_outranks_plain_answers() {
+        let names = vec!["nts.example".to_owned()];
+        let told = |plain| Told { plain, authenticated: names.clone(), ..Told::default() };
+        assert_eq!(told(0).authority().map(|authority| authority.sources), Some(names.clone()));
+        assert_eq!(told(1).authority(), None, "it takes both alike");
+        assert_eq!(Told::default().authority(), None);
+    }
+
+    #[test]
+    fn a_claim_is_as_old_as_what_it_rests_on() {
+        let told = Told { claim: Some(claim(1_000)), ..Told::default() };
+        assert!(told.claim_since(Realtime::from_secs(1_000)).is_some());
+        assert!(told.claim_since(Realtime::from_secs(1_001)).is_none());
+        let reading = told.reading("ntpd", Boottime::from_nanos(90_000_000_000), Realtime::from_secs(1_030)).unwrap();
+        assert_eq!((reading.as_of, reading.local), (Boottime::from_nanos(60_000_000_000), Realtime::from_secs(1_000)));
+        assert_eq!(reading.offset, Offset::from_nanos(2_000_000));
+    }
+
+    #[test]
+    fn what_is_no_number_of_seconds_is_nothing() {
+        assert_eq!(offset(-0.25), Some(Offset::from_nanos(-250_000_000)));
+        assert_eq!(length(0.5), Some(Duration::from_millis(500)));
+        for rubbish in [f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!((offset(rubbish), length(rubbish)), (None, None));
+        }
+        assert_eq!(length(-1.0), None);
+    }
+}
