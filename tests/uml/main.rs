@@ -15,6 +15,7 @@ use lab::guest::Guest;
 use lab::stage::Begins;
 use lab::world::World;
 use lab::{Outcome, fail};
+use scenarios::daemons::table::Daemon;
 
 fn main() -> ExitCode {
     if let Some(done) = lab::inside::perform_verb() {
@@ -43,9 +44,27 @@ pub struct Night {
 /// One thing to show, and the night it happens in.
 #[derive(Debug)]
 pub struct Scenario {
-    name: &'static str,
+    name: String,
     night: Arc<Night>,
-    play: fn(&Guest, &World) -> Outcome,
+    play: Play,
+}
+
+/// What is done to a guest.
+#[derive(Clone, Copy, Debug)]
+pub enum Play {
+    /// Something that happens once.
+    Once(fn(&Guest, &World) -> Outcome),
+    /// The same for each time daemon.
+    With(fn(&Guest, &World, &'static Daemon) -> Outcome, &'static Daemon),
+}
+
+impl Play {
+    fn on(self, guest: &Guest, world: &World) -> Outcome {
+        match self {
+            Self::Once(play) => play(guest, world),
+            Self::With(play, daemon) => play(guest, world, daemon),
+        }
+    }
 }
 
 fn trial(scenario: Scenario, missing: Option<&str>) -> Trial {
@@ -65,7 +84,7 @@ impl Night {
         Self { begins, place: Mutex::new(None) }
     }
 
-    fn host(&self, play: fn(&Guest, &World) -> Outcome) -> Outcome {
+    fn host(&self, play: Play) -> Outcome {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out, so that a scenario that panics drops its guest.
         let (guest, world) = match place.take() {
@@ -75,7 +94,7 @@ impl Night {
                 (Guest::boot(&world, self.begins)?, world)
             }
         };
-        play(&guest, &world).map_err(|failed| {
+        play.on(&guest, &world).map_err(|failed| {
             let said = failed.message().unwrap_or("failed").to_owned();
             format!("{said}\n{}", guest.last_words())
         })?;

@@ -48,7 +48,7 @@ impl Guest {
         let staged = world.run().join("stage");
         stage::prepare(&staged, begins)?;
         let (ours, theirs) = UnixStream::pair()?;
-        let linux = start(world, &staged, theirs.into())?;
+        let linux = start(world, begins, &staged, theirs.into())?;
         Self::on(linux, ours, world.console())?.booted_within(BOOT)
     }
 
@@ -248,13 +248,15 @@ impl Drop for Guest {
     }
 }
 
-fn start(world: &World, staged: &Path, line: OwnedFd) -> Outcome<Child> {
+fn start(world: &World, begins: Begins, staged: &Path, line: OwnedFd) -> Outcome<Child> {
     let console = File::create(world.console())?;
+    let over = begins.over().map(|tree| format!("over={}", folder().join(tree).display()));
     Command::new("/usr/bin/linux.uml")
         .arg(format!("mem={MEMORY_MIB}M"))
         .args(["root=/dev/root", "rootfstype=hostfs", "ro", "init=/lab-init", "systemd.unit=multi-user.target"])
-        .arg(format!("rootflags={}", folder().join("guest").display()))
+        .arg(format!("rootflags={}", folder().join(begins.root()).display()))
         .arg(format!("stage={}", staged.display()))
+        .args(over)
         .arg(format!("address={}/24", world.guest_address()))
         .arg(format!("vec0:transport=tap,ifname={},depth=128,gro=1", world.tap()))
         .args(["con=null", "con0=null,fd:1", "ssl=null", "ssl0=fd:0"])

@@ -21,6 +21,7 @@ pub mod looks;
 pub mod namespace;
 pub mod podman;
 pub mod relay;
+pub mod resolver;
 pub mod server;
 pub mod stage;
 pub mod told;
@@ -56,6 +57,8 @@ pub fn missing() -> Option<String> {
         folder().join("engines/stamp"),
         folder().join("libraries/stamp"),
         folder().join("hands/stamp"),
+        folder().join("trixie/lab-init"),
+        folder().join("daemons/stamp"),
         PathBuf::from("/usr/bin/linux.uml"),
     ];
     if !nix::unistd::geteuid().is_root() {

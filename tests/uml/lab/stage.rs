@@ -12,6 +12,31 @@ pub enum Begins {
     Installed,
     /// Without anything of ours but the part that obeys us.
     Fresh,
+    /// Installed, on a root of the laboratory's that may be another, with a tree of the laboratory's laid over it.
+    Over {
+        /// `guest` or `trixie`.
+        root: &'static str,
+        /// Below the laboratory's folder; none where the root has all that is needed.
+        tree: Option<&'static str>,
+    },
+}
+
+impl Begins {
+    /// The guest's root, below the laboratory's folder.
+    pub const fn root(self) -> &'static str {
+        match self {
+            Self::Installed | Self::Fresh => "guest",
+            Self::Over { root, .. } => root,
+        }
+    }
+
+    /// What lies over the root, below the laboratory's folder.
+    pub const fn over(self) -> Option<&'static str> {
+        match self {
+            Self::Installed | Self::Fresh => None,
+            Self::Over { tree, .. } => tree,
+        }
+    }
 }
 
 /// Fills `folder` with what `guest/init` expects: itself, and `tree`.

@@ -6,13 +6,14 @@ use crate::lab::Outcome;
 use crate::lab::guest::Guest;
 use crate::lab::stage::Begins;
 use crate::lab::world::World;
-use crate::{Night, Scenario};
+use crate::{Night, Play, Scenario};
 
 mod ask;
 mod authentication;
 mod chrony;
 mod crash;
 mod crowd;
+pub mod daemons;
 mod freeze;
 mod gate;
 mod imprecise;
@@ -62,8 +63,11 @@ pub fn all() -> Vec<Scenario> {
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
     let nights = nights.iter().map(|scenarios| night(scenarios, Begins::Installed));
     let fresh = night(installed::SCENARIOS, Begins::Fresh);
-    let mut dealt: Vec<(usize, Scenario)> =
-        nights.chain([fresh]).flat_map(|scenarios| scenarios.into_iter().enumerate()).collect();
+    let mut dealt: Vec<(usize, Scenario)> = nights
+        .chain([fresh])
+        .chain(daemons::nights())
+        .flat_map(|scenarios| scenarios.into_iter().enumerate())
+        .collect();
     dealt.sort_by_key(|(turn, _)| *turn);
     dealt.into_iter().map(|(_, scenario)| scenario).collect()
 }
@@ -72,5 +76,7 @@ type Listed = (&'static str, fn(&Guest, &World) -> Outcome);
 
 fn night(scenarios: &[Listed], begins: Begins) -> Vec<Scenario> {
     let night = Arc::new(Night::new(begins));
-    scenarios.iter().map(|&(name, play)| Scenario { name, night: Arc::clone(&night), play }).collect()
+    let scenario =
+        |&(name, play): &Listed| Scenario { name: name.into(), night: Arc::clone(&night), play: Play::Once(play) };
+    scenarios.iter().map(scenario).collect()
 }
