@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     trials.extend([
         Trial::test("a_file_that_was_changed_since_is_left_alone", changed_since),
         Trial::test("a_runtime_that_was_added_since_is_named_as_not_held", no_longer_held),
+        Trial::test("what_a_distribution_makes_of_our_files_is_no_foreign_wrapper", made_since),
         Trial::test("what_was_taken_out_by_hand_can_be_forgotten", forgotten),
         Trial::test("docker_keeps_the_wrapper_that_its_containers_name", orphans),
         Trial::test("the_last_target_takes_the_folders_away", any_order),
@@ -264,6 +265,36 @@ fn no_longer_held() -> Done {
     host.says(0, &["install", "containerd"])?;
     assert!(host.says(0, &["list"])?.contains("containerd    installed "));
     assert!(host.read("etc/containerd/conf.d/zz-clockgate.toml").contains("/clockgate-crun\""));
+    Ok(())
+}
+
+fn made_since() -> Done {
+    for (case, made, wrapped) in [
+        (
+            "93-k0s",
+            "run/k0s/containerd-cri.toml",
+            ("BinaryName = \"\"", "BinaryName = \"/etc/clockgate/oci/k0s/runc/clockgate-runc\""),
+        ),
+        (
+            "95-microk8s",
+            "var/snap/microk8s/current/args/containerd.toml",
+            (
+                "runtime_type = \"io.containerd.runc.v2\"\n",
+                "runtime_type = \"io.containerd.runc.v2\"\noptions = { BinaryName = \"/etc/clockgate/oci/microk8s/runc/clockgate-runc\" }\n",
+            ),
+        ),
+    ] {
+        let host = Host::new();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/install").join(case).join("host"), host.0.path());
+        host.says(0, &["install", "containerd"])?;
+        // As the distribution does when it starts.
+        host.put(made, &host.read(made).replacen(wrapped.0, wrapped.1, 1), 0o644);
+        let said = host.says(0, &["list"])?;
+        assert!(said.contains("containerd    installed "), "{case}: {said}");
+        // Taken away and not started since, it can be installed again.
+        host.says(0, &["remove", "containerd"])?;
+        host.says(0, &["install", "containerd"])?;
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ mod layout;
 mod merged;
 
 pub use layout::{Layout, Writer, layouts};
-pub use merged::{Error, File, Merged, Reading, Runtime, files, patterns, readings};
+pub use merged::{File, Merged, Reading, Runtime, files, patterns, readings};
 
 /// The plugin for Kubernetes in containerd 1, and in a file of version 2.
 pub const CRI_1: &str = "io.containerd.grpc.v1.cri";

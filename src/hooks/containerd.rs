@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::runtime::{Runtime, is_wrapper};
+use super::runtime::{Runtime, is_wrapper, program_of};
 use super::{Change, Error, Host, Plan};
 use crate::container::Root;
 use crate::container::containerd::{self as engine, File, Layout, Merged, Reading, Writer};
@@ -93,6 +93,9 @@ impl<'a> Held<'a> {
                 return Err(Error::refused(&layout.config, what).into());
             }
             root = root.with(&layout.config, Some("version = 2\n".to_owned()));
+        }
+        if let Some(made) = layout.made() {
+            root = without_ours(host, root, layout, made)?;
         }
         let files = read(&root, layout, Reading::V2_1)?;
         let mut held = Self {
@@ -209,10 +212,20 @@ impl<'a> Held<'a> {
     }
 }
 
+/// A file that was made since the install has our wrappers in it: it is looked at as if it had not.
+fn without_ours(host: &Host, root: Root, layout: &Layout, made: &Path) -> Result<Root, Error> {
+    let Some(mut text) = host.files().read(made).map_err(Error::io("read", made))? else { return Ok(root) };
+    for reading in [Reading::V2_1, Reading::V1_7] {
+        let ours =
+            Merged::of(&read(&root, layout, reading)?, reading).runtimes().into_iter().map(|runtime| runtime.binary);
+        for wrapper in ours.filter(|binary| is_wrapper(binary)) {
+            text = text.replace(&wrapper, &program_of(host, Path::new(&wrapper)).to_string_lossy());
+        }
+    }
+    Ok(root.with(made, Some(text)))
+}
+
 /// The files as containerd reads them.
 fn read(root: &Root, layout: &Layout, reading: Reading) -> Result<Vec<File>, Error> {
-    engine::files(root, &layout.config, reading).map_err(|error| match error {
-        engine::Error::Io { path, source } => Error::Io { what: "read", path, source },
-        engine::Error::Wrong { path, what } => Error::refused(path, what),
-    })
+    Ok(engine::files(root, &layout.config, reading)?)
 }

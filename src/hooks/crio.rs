@@ -160,7 +160,7 @@ impl Handler {
                 copy.insert(key, Item::Value(value.decorated(" ", "")));
             }
         }
-        toml::set(copy, "runtime_path", &wrapper.to_string_lossy());
+        copy.insert("runtime_path", value(wrapper.to_string_lossy().as_ref()));
         Ok(())
     }
 }

@@ -51,6 +51,16 @@ impl Runtime {
     }
 }
 
+/// The program that a wrapper stands for, as the engine's configuration had it.
+pub fn program_of(host: &Host, wrapper: &Path) -> PathBuf {
+    let name = wrapper.file_name().unwrap_or_default().to_string_lossy();
+    let name = PathBuf::from(name.trim_start_matches("clockgate-"));
+    std::fs::read_link(host.at(wrapper.with_file_name(&name)))
+        .ok()
+        .filter(|_| wrapper.starts_with(FOLDER))
+        .unwrap_or(name)
+}
+
 /// Whether a path is one of ours already.
 pub fn is_wrapper(path: &str) -> bool {
     Path::new(path).file_name().is_some_and(|name| name.to_string_lossy().starts_with("clockgate-"))

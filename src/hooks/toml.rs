@@ -2,7 +2,7 @@
 
 mod put;
 
-use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError, Value};
+use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError};
 
 pub use put::put;
 
@@ -28,26 +28,4 @@ pub fn table<'a>(document: &'a mut DocumentMut, keys: &[&str]) -> Result<&'a mut
         table = item.as_table_like_mut().ok_or_else(|| format!("has `{key}`, and it is no table"))?;
     }
     Ok(table)
-}
-
-/// Sets a text, and keeps what stands around the old one; a new one stands as far in as its neighbours.
-pub fn set(table: &mut dyn TableLike, key: &str, text: &str) {
-    let mut value = Value::from(text);
-    if let Some(old) = table.get(key).and_then(Item::as_value) {
-        *value.decor_mut() = old.decor().clone();
-        table.insert(key, Item::Value(value));
-        return;
-    }
-    let neighbour = table.iter().next().map(|(name, _)| name.to_owned()).and_then(|name| indent_of(table, &name));
-    table.insert(key, Item::Value(value));
-    if let (Some(indent), Some(mut key)) = (neighbour, table.key_mut(key)) {
-        key.leaf_decor_mut().set_prefix(indent);
-    }
-}
-
-/// The white space before a key, where it begins a line.
-fn indent_of(table: &dyn TableLike, key: &str) -> Option<String> {
-    let before = table.key(key)?.leaf_decor().prefix()?.as_str()?;
-    let indent = before.rsplit('\n').next().unwrap_or_default();
-    indent.chars().all(char::is_whitespace).then(|| indent.to_owned())
 }

@@ -3,15 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::container::Root;
-
-/// Where systemd looks for units, the first one first (systemd.unit(5)).
-const UNITS: [&str; 5] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
+use crate::container::unit::CommandLine;
 
 /// Who writes the file that containerd reads first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +45,18 @@ pub struct Layout {
     pub restart: &'static str,
 }
 
+impl Layout {
+    /// The file that is made anew at each start from what the administrator writes elsewhere: it has in it what that had then.
+    #[must_use]
+    pub fn made(&self) -> Option<&Path> {
+        match &self.writer {
+            Writer::Template(_) => Some(&self.config),
+            Writer::Patches { merged, .. } => Some(merged),
+            Writer::Admin | Writer::Program { .. } => None,
+        }
+    }
+}
+
 /// The containerds that are there, the host's own last; it is there, too, where there is no other.
 #[must_use]
 pub fn layouts(root: &Root) -> Vec<Layout> {
@@ -69,23 +73,14 @@ pub fn layouts(root: &Root) -> Vec<Layout> {
 }
 
 fn own(root: &Root) -> Layout {
-    let start = exec_start(root, "containerd.service").unwrap_or_default();
-    let option = |names: [&str; 2]| {
-        let mut words = start.split_whitespace();
-        while let Some(word) = words.next() {
-            let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-            if names.contains(&name) {
-                return value.or_else(|| words.next()).map(|path| PathBuf::from(path.trim_matches(['"', '\''])));
-            }
-        }
-        None
-    };
+    let line = CommandLine::of_unit(root, &["containerd.service"]).unwrap_or_default();
+    let told = |names: &[&str], usual: &str| line.value(names).map_or_else(|| usual.into(), |said| said.value.into());
     Layout {
         name: "containerd",
-        config: option(["--config", "-c"]).unwrap_or_else(|| "/etc/containerd/config.toml".into()),
+        config: told(&["--config", "-c"], "/etc/containerd/config.toml"),
         writer: Writer::Admin,
-        root: option(["--root", "-root"]).unwrap_or_else(|| "/var/lib/containerd".into()),
-        state: option(["--state", "-state"]).unwrap_or_else(|| "/run/containerd".into()),
+        root: told(&["--root"], "/var/lib/containerd"),
+        state: told(&["--state"], "/run/containerd"),
         programs: None,
         restart: "`systemctl restart containerd`",
     }
@@ -158,25 +153,6 @@ fn microk8s(root: &Root) -> Option<Layout> {
         programs: Some("/snap/microk8s/current/bin".into()),
         restart: "`snap restart microk8s.daemon-containerd`",
     })
-}
-
-/// The command with which systemd starts a service: the last `ExecStart=` of its unit and its drop-ins.
-fn exec_start(root: &Root, unit: &str) -> Option<String> {
-    let file = UNITS.iter().map(|folder| Path::new(folder).join(unit)).find(|path| root.has(path));
-    let mut dropins: Vec<PathBuf> = vec![];
-    for folder in UNITS {
-        let found = root.glob(&Path::new(folder).join(format!("{unit}.d/*.conf")));
-        // Of one name, the first folder's counts.
-        let is_new = |path: &PathBuf| !dropins.iter().any(|known| known.file_name() == path.file_name());
-        let new: Vec<PathBuf> = found.into_iter().filter(is_new).collect();
-        dropins.extend(new);
-    }
-    dropins.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-    let texts = file.iter().chain(&dropins).filter_map(|path| root.read(path).ok().flatten());
-    let joined: Vec<String> = texts.map(|text| text.replace("\\\n", " ")).collect();
-    let mut starts =
-        joined.iter().flat_map(|text| text.lines()).filter_map(|line| line.trim().strip_prefix("ExecStart="));
-    starts.rfind(|command| !command.trim().is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -8,27 +8,7 @@ use toml_edit::{Document, Item};
 
 use super::{CRI_1, CRI_2};
 use crate::container::Root;
-
-/// Why there is nothing to merge.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file cannot be read.
-    #[error("cannot read {path}", path = path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// What it said.
-        source: std::io::Error,
-    },
-    /// A file holds something else than containerd takes.
-    #[error("{path} {what}", path = path.display())]
-    Wrong {
-        /// Which.
-        path: PathBuf,
-        /// In words.
-        what: String,
-    },
-}
+use crate::container::files::{self, Error};
 
 /// Which containerd reads the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,27 +38,24 @@ pub struct File {
 /// # Errors
 /// [`Error`], where containerd would not start with them either.
 pub fn files(root: &Root, config: &Path, reading: Reading) -> Result<Vec<File>, Error> {
-    let mut files: Vec<File> = vec![];
+    let mut read: Vec<File> = vec![];
     let mut ahead = std::collections::VecDeque::from([(config.to_owned(), None)]);
     while let Some((path, importer)) = ahead.pop_front() {
-        if files.iter().any(|file| file.path == path) {
+        if read.iter().any(|file| file.path == path) {
             continue;
         }
-        let Some(text) = root.read(&path).map_err(|source| Error::Io { path: path.clone(), source })? else {
+        let Some(text) = files::read(root, &path)? else {
             let Some(importer) = importer else { continue };
-            return Err(Error::Wrong {
-                path: importer,
-                what: format!("imports {}, which is not there", path.display()),
-            });
+            return Err(Error::refused(importer, format!("imports {}, which is not there", path.display())));
         };
-        let value = parse(&text).map_err(|what| Error::Wrong { path: path.clone(), what })?;
+        let value = parse(&text).map_err(|what| Error::refused(&path, what))?;
         for import in value.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             let found = resolve(root, &path, import, reading);
             ahead.extend(found.into_iter().map(|found| (found, Some(path.clone()))));
         }
-        files.push(File { path, value });
+        read.push(File { path, value });
     }
-    Ok(files)
+    Ok(read)
 }
 
 /// `resolveImports`.

@@ -32,6 +32,7 @@ impl Way {
             if path.file_name().is_some_and(|name| NAMES.iter().any(|ours| name == *ours)) {
                 return Change::own_file(host, &path, text, 0o644);
             }
+            host.is_ours_to_write(&path)?;
             Ok(Change::File { before: host.read(&path)?, path, after: text, mode: 0o644 })
         };
         self.written.into_iter().map(change).collect()

@@ -210,15 +210,13 @@ fn quoted(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use toml_edit::DocumentMut;
-
     use super::*;
 
     /// What one `put` makes of `text`, and that nothing but the new lines is new.
     fn after(text: &str, keys: &[&str]) -> String {
         let after = put(text, keys, "/w").unwrap();
-        let document: DocumentMut = after.trim_start_matches(BOM).parse().unwrap();
-        let found = keys.iter().try_fold(document.as_item(), |item, key| item.get(key));
+        let document = Document::parse(after.trim_start_matches(BOM)).unwrap();
+        let found = keys.iter().try_fold(document.as_item(), |item, key| item.as_table_like()?.get(key));
         assert_eq!(found.and_then(Item::as_str), Some("/w"), "{after}");
         after
     }

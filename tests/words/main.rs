@@ -1,0 +1,221 @@
+//! The words of every text for people: README, docs, manual pages, help, comments of the configuration, log lines and errors.
+//!
+//! `refused` has the phrases that are not written, `docs/glossary.md` the terms of our own, and `debt` how often a text still breaks
+//! a rule that is younger than it: it may only get less. `CLOCKGATE_BLESS=1` writes it anew when it has.
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
+
+mod texts;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use texts::{Kind, Text};
+
+/// The most words of a sentence.
+const LONGEST: usize = 35;
+/// The most words of a sentence on average.
+const AVERAGE: usize = 18;
+
+/// The words of ours that a person who knows chrony.conf(5), systemd and Docker has not read there.
+const TERMS: &[&str] = &[
+    "accept",
+    "anchor",
+    "as_of",
+    "bound",
+    "carrier",
+    "dead reckoning",
+    "disruption",
+    "epoch",
+    "exempt",
+    "floor",
+    "foreign step",
+    "freeze",
+    "gate",
+    "gate page",
+    "guard",
+    "ledger",
+    "notify",
+    "offset",
+    "proof",
+    "reading",
+    "reference",
+    "root distance",
+    "slew",
+    "step",
+    "threshold",
+    "voice",
+    "waiter",
+    "wave",
+    "witness",
+];
+
+/// How often a text breaks a rule.
+type Breaches = BTreeMap<(String, String), usize>;
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words")
+}
+
+/// Lower case, with one blank between words and at both ends.
+fn plain(paragraph: &str) -> String {
+    let letters = paragraph.to_lowercase().replace(|c: char| !c.is_alphanumeric() && c != '\'' && c != '_', " ");
+    format!(" {} ", letters.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn refused() -> Vec<String> {
+    let text = fs::read_to_string(here().join("refused")).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(|line| plain(line.split(" | ").next().unwrap())).collect()
+}
+
+fn phrases(texts: &[Text], refused: &[String], breaches: &mut Breaches) {
+    for text in texts {
+        let paragraphs: Vec<String> = text.paragraphs.iter().map(|paragraph| plain(paragraph)).collect();
+        for phrase in refused {
+            let times: usize = paragraphs.iter().map(|paragraph| paragraph.matches(phrase.as_str()).count()).sum();
+            if times > 0 {
+                breaches.insert((text.name.clone(), format!("\"{}\"", phrase.trim())), times);
+            }
+        }
+    }
+}
+
+/// Sentences, by their numbers of words; what is shorter than three words is a label.
+fn sentences(text: &Text) -> Vec<usize> {
+    let ends = |paragraph: &str| {
+        let marked = paragraph
+            .replace(". ", ".\n")
+            .replace("? ", "?\n")
+            .replace("! ", "!\n")
+            .replace("; ", ";\n")
+            .replace(": ", ":\n");
+        marked.lines().map(|sentence| sentence.split_whitespace().count()).collect::<Vec<_>>()
+    };
+    text.paragraphs.iter().flat_map(|paragraph| ends(paragraph)).filter(|words| *words > 2).collect()
+}
+
+fn lengths(texts: &[Text], breaches: &mut Breaches) {
+    for text in texts.iter().filter(|text| text.kind == Kind::Reference) {
+        let all = sentences(text);
+        let long = all.iter().filter(|words| **words > LONGEST).count();
+        if long > 0 {
+            breaches.insert((text.name.clone(), format!("sentences over {LONGEST} words")), long);
+        }
+        let average = all.iter().sum::<usize>() / all.len().max(1);
+        if average > AVERAGE {
+            breaches.insert((text.name.clone(), format!("words a sentence on average, over {AVERAGE}")), average);
+        }
+    }
+}
+
+fn glossary(texts: &[Text], explained: &str, breaches: &mut Breaches) {
+    for term in TERMS {
+        let is_used = |text: &&Text| text.paragraphs.iter().any(|paragraph| plain(paragraph).contains(&plain(term)));
+        let is_explained = explained.lines().any(|line| line.to_lowercase().starts_with(&format!("**{term}**")));
+        if let (Some(text), false) =
+            (texts.iter().filter(|text| text.kind == Kind::Reference).find(is_used), is_explained)
+        {
+            breaches.insert((text.name.clone(), format!("`{term}` is not in docs/glossary.md")), 1);
+        }
+    }
+}
+
+fn breaches() -> Breaches {
+    let texts = texts::all();
+    let mut breaches = Breaches::new();
+    phrases(&texts, &refused(), &mut breaches);
+    lengths(&texts, &mut breaches);
+    let explained = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/glossary.md")).unwrap();
+    glossary(&texts, &explained, &mut breaches);
+    breaches
+}
+
+fn debt() -> Breaches {
+    let text = fs::read_to_string(here().join("debt")).unwrap();
+    let entry = |line: &str| {
+        let (number, rest) = line.split_once(' ')?;
+        let (name, rule) = rest.split_once(" | ")?;
+        Some(((name.to_owned(), rule.to_owned()), number.parse().ok()?))
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+#[test]
+fn no_text_breaks_a_rule_more_often_than_it_did() {
+    let (found, owed) = (breaches(), debt());
+    let worse: Vec<String> = found
+        .iter()
+        .filter(|(at, times)| owed.get(*at).is_none_or(|owed| *times > owed))
+        .map(|((name, rule), times)| format!("{name}: {rule}: {times}"))
+        .collect();
+    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
+        let lines: String = found.iter().map(|((name, rule), times)| format!("{times} {name} | {rule}\n")).collect();
+        fs::write(here().join("debt"), lines).unwrap();
+        return;
+    }
+    assert!(worse.is_empty(), "write it plainly (tests/words/refused has better words):\n{}", worse.join("\n"));
+}
+
+#[test]
+fn what_was_paid_is_no_longer_owed() {
+    let (found, owed) = (breaches(), debt());
+    let paid: Vec<&(String, String)> =
+        owed.iter().filter(|(at, owed)| found.get(*at) < Some(*owed)).map(|(at, _)| at).collect();
+    if std::env::var_os("CLOCKGATE_BLESS").is_none() {
+        assert!(paid.is_empty(), "better than tests/words/debt says; CLOCKGATE_BLESS=1 writes it anew: {paid:#?}");
+    }
+}
+
+fn text(paragraph: &str) -> Vec<Text> {
+    vec![Text { name: "a".to_owned(), kind: Kind::Reference, paragraphs: vec![paragraph.to_owned()] }]
+}
+
+#[test]
+fn a_refused_phrase_is_found_in_any_case_and_across_marks_and_not_inside_a_word() {
+    let count = |paragraph: &str| {
+        let mut breaches = Breaches::new();
+        phrases(&text(paragraph), &refused(), &mut breaches);
+        breaches.values().sum::<usize>()
+    };
+    assert_eq!(count("Whoever waits, is *let go*; they were told."), 3);
+    assert_eq!(count("It is retold that a stool does not matter."), 0);
+}
+
+#[test]
+fn a_long_sentence_and_a_long_average_are_found() {
+    let count = |paragraph: &str| {
+        let mut breaches = Breaches::new();
+        lengths(&text(paragraph), &mut breaches);
+        breaches.len()
+    };
+    assert_eq!(count(&"word ".repeat(36)), 2);
+    assert_eq!(count(&"word ".repeat(35)), 1, "the average");
+    assert_eq!(count(&"A sentence of six words only. ".repeat(9)), 0);
+}
+
+#[test]
+fn a_term_without_an_entry_is_found() {
+    let count = |explained: &str| {
+        let mut breaches = Breaches::new();
+        glossary(&text("The gate has an epoch."), explained, &mut breaches);
+        breaches.len()
+    };
+    assert_eq!((count(""), count("**gate** is\n"), count("**gate** is\n\n**epoch** is\n")), (2, 1, 0));
+}
+
+#[test]
+fn every_kind_of_text_is_read() {
+    let texts = texts::all();
+    for name in [
+        "README.md",
+        "docs/threat-model.md",
+        "docs/man/clockgate.8",
+        "clockgate sync --help",
+        "clockgate config sample",
+        "src/agent",
+    ] {
+        let found = texts.iter().find(|text| text.name.starts_with(name));
+        assert!(found.is_some_and(|text| !text.paragraphs.is_empty()), "{name}");
+    }
+}

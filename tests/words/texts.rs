@@ -1,0 +1,181 @@
+//! Where the texts for people are, as paragraphs without their markup.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// What a text is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// To be looked up in: help, manual pages, errors, log lines, comments of the configuration.
+    Reference,
+    /// To be read through.
+    Prose,
+}
+
+/// One text.
+#[derive(Debug)]
+pub struct Text {
+    /// What the list of debts calls it.
+    pub name: String,
+    pub kind: Kind,
+    pub paragraphs: Vec<String>,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every text.
+pub fn all() -> Vec<Text> {
+    let mut all = vec![];
+    for file in ["README.md", "CONTRIBUTING.md"] {
+        all.push(markdown(file));
+    }
+    for file in files("docs", "md") {
+        all.push(markdown(&file));
+    }
+    for section in ["1", "5", "7", "8"] {
+        for file in files("docs/man", section) {
+            all.push(manual(&file));
+        }
+    }
+    all.extend(help());
+    let sample = program(&["config", "sample"]);
+    let comments =
+        sample.lines().filter_map(|line| line.trim_start().strip_prefix("# ")).collect::<Vec<_>>().join("\n");
+    all.push(Text { name: "clockgate config sample".into(), kind: Kind::Reference, paragraphs: paragraphs(&comments) });
+    all.extend(literals());
+    all
+}
+
+/// The files of a folder with this ending, sorted, by their paths.
+fn files(folder: &str, ending: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<String> = entries
+        .filter(|path| path.extension().is_some_and(|e| e == ending))
+        .map(|path| format!("{folder}/{}", path.file_name().unwrap().to_string_lossy()))
+        .collect();
+    found.sort();
+    found
+}
+
+fn paragraphs(text: &str) -> Vec<String> {
+    text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|p| !p.is_empty()).collect()
+}
+
+/// Without code, tables and drawings.
+fn markdown(file: &str) -> Text {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    let mut is_code = false;
+    let mut kept = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            is_code = !is_code;
+        } else if !is_code && !line.starts_with("    ") && !line.starts_with('|') && !line.starts_with("<!--") {
+            // An entry of a list is a paragraph of its own.
+            kept.push_str(if line.trim_start().starts_with("- ") { "\n\n" } else { "\n" });
+            kept.push_str(line);
+        }
+    }
+    Text { name: file.to_owned(), kind: Kind::Prose, paragraphs: paragraphs(&kept) }
+}
+
+/// Without requests of mdoc(7); a line of text is kept, and a request ends a paragraph where it begins an entry.
+fn manual(file: &str) -> Text {
+    let text = fs::read_to_string(root().join(file)).unwrap();
+    let mut kept = String::new();
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        match words.next() {
+            Some(".Pp" | ".It" | ".Sh" | ".Ss" | ".Bl" | ".El" | ".Bd" | ".Ed") => kept.push_str("\n\n"),
+            Some(request) if request.starts_with('.') => {
+                let rest =
+                    words.filter(|w| w.len() > 2 || !w.starts_with(char::is_uppercase)).collect::<Vec<_>>().join(" ");
+                kept.push_str(&format!("{rest}\n"));
+            }
+            _ => kept.push_str(&format!("{line}\n")),
+        }
+    }
+    Text { name: file.to_owned(), kind: Kind::Reference, paragraphs: paragraphs(&kept) }
+}
+
+fn program(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_clockgate")).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The help of the program and of every verb.
+fn help() -> Vec<Text> {
+    let main = program(&["--help"]);
+    let verbs = main.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let verbs: Vec<&str> =
+        verbs.filter(|l| !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next()).collect();
+    let of = |verb: &str| {
+        let text = program(&[verb, "--help"]);
+        // The options and what they do stand in columns, two blanks apart.
+        let lines = text.lines().map(|line| line.rsplit("   ").next().unwrap_or_default().trim().to_owned() + "\n\n");
+        let name = format!("clockgate {verb} --help");
+        Text { name, kind: Kind::Reference, paragraphs: paragraphs(&lines.collect::<String>()) }
+    };
+    verbs.into_iter().filter(|verb| *verb != "help").map(of).collect()
+}
+
+/// The literals of log lines and errors in the program's source.
+fn literals() -> Vec<Text> {
+    let mut found = vec![];
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let said: Vec<String> = strings(code).into_iter().filter(|s| s.split_whitespace().count() > 2).collect();
+            if !said.is_empty() {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                found.push(Text { name, kind: Kind::Reference, paragraphs: said });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// The string literals outside of comments; a line that goes on is one.
+fn strings(code: &str) -> Vec<String> {
+    let code: String = code.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
+    let mut found = vec![];
+    let mut chars = code.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\'' {
+            // A character, or a lifetime: neither has a quote of ours.
+            if chars.peek() == Some(&'"') || chars.peek() == Some(&'\\') {
+                chars.next();
+                chars.next();
+            }
+            continue;
+        }
+        if c != '"' {
+            continue;
+        }
+        let mut literal = String::new();
+        while let Some(c) = chars.next() {
+            match c {
+                '"' => break,
+                '\\' => match chars.next() {
+                    Some('\n') => while chars.next_if(|c| c.is_whitespace()).is_some() {},
+                    Some('n') => literal.push(' '),
+                    Some(other) => literal.push(other),
+                    None => break,
+                },
+                other => literal.push(other),
+            }
+        }
+        found.push(literal);
+    }
+    found
+}
