@@ -123,7 +123,12 @@ impl Service {
         for (name, said) in &self.variables {
             word.value = word.value.replace(&format!("${{{name}}}"), &said.value);
         }
-        if word.value.contains(" -") { split(&word) } else { vec![word] }
+        let is_told_to_a_shell = word.value.contains(" -") || word.value.contains(" $");
+        if is_told_to_a_shell {
+            split(&word).into_iter().flat_map(|word| self.expand(word)).collect()
+        } else {
+            vec![word]
+        }
     }
 }
 
@@ -240,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_option_has_its_value_behind_it_or_within() {
-        let unit = "[Service]\nExecStart=/bin/sh -c 'exec d --data-root /a -g/b --data-root=/c --data-root-x=/d'\n";
+        let unit = "[Service]\nEnvironment=MORE=--data-root=/c\nExecStart=/bin/sh -c 'exec d --data-root /a -g/b $MORE --data-root-x=/d'\n";
         let (_folder, root) = host(&[("etc/systemd/system/d.service", unit)]);
         let line = CommandLine::of_unit(&root, &["d.service"]).unwrap();
         let values: Vec<_> = line.values(&["--data-root", "-g"]).into_iter().map(|said| said.value).collect();

@@ -122,8 +122,32 @@ fn docker_as_people_have_it(world: &World) -> Done {
             is_taken_up(world, &program.display().to_string(), layout)?;
         }
     }
+    strands_nobody(world)?;
     std::fs::remove_file(world.inside("/etc/systemd/system/docker.service"))?;
     Ok(std::fs::write(world.inside("/etc/docker/daemon.json"), before)?)
+}
+
+/// A dockerd with another folder and another user keeps its containers in DATA-ROOT/UID.GID, and `remove` finds them there.
+fn strands_nobody(world: &World) -> Done {
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        std::fs::write(world.inside(file), "nobody:100000:65536\nnogroup:100000:65536\n")?;
+    }
+    let remap = ["--userns-remap", "nobody:nogroup"];
+    let unit = format!("--data-root {} {}", world.path("moved/data").display(), remap.join(" "));
+    let unit = format!("[Service]\nExecStart=/usr/sbin/dockerd {unit}\n");
+    std::fs::write(world.inside("/etc/systemd/system/docker.service"), unit)?;
+    std::fs::write(world.inside("/etc/docker/daemon.json"), "{}\n")?;
+    hooks(world, &["install", "docker"])?;
+    let mut dockerd = Dockerd::new(world, "moved", &remap)?;
+    dockerd.start()?;
+    done(dockerd.docker(&["import", "-", "bb"]).stdin(std::fs::File::open(world.path("image.tar"))?))?;
+    done(&mut dockerd.docker(&["create", "--network", "none", "--name", "kept", "bb", "true"]))?;
+    let refused = world.command(CLOCKGATE).args(["hooks", "remove", "docker"]).output()?;
+    let named = texts(&refused).1.starts_with("clockgate: 1 (kept) is made with a runtime");
+    expect(refused.status.code() == Some(1) && named, &refused)?;
+    done(&mut dockerd.docker(&["rm", "kept"]))?;
+    hooks(world, &["remove", "docker"])?;
+    dockerd.stop()
 }
 
 /// A name, the text of the file, flags, and the default runtime that is expected.
