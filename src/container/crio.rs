@@ -38,17 +38,18 @@ impl Config {
     /// [`Error`] where a file cannot be read or is no TOML: CRI-O would not start.
     pub fn read(root: &Root, ours: &[&str]) -> Result<Self, Error> {
         let line = CommandLine::of_unit(root, &["crio.service", "cri-o.service"]).unwrap_or_default();
-        let told =
-            |names: &[&str], usual: &str| line.value(names).map_or_else(|| usual.into(), |said| said.value.into());
-        let (main, folder): (PathBuf, PathBuf) =
-            (told(&["--config", "-c"], MAIN), told(&["--config-dir", "-d"], FOLDER));
+        // An option counts more than its variable.
+        let told = |names: &[&str], variable: &str| line.value(names).or_else(|| line.variables.get(variable).cloned());
+        let path = |said: Option<Said<String>>, usual: PathBuf| said.map_or(usual, |said| said.value.into());
+        let main = path(told(&["--config", "-c"], "CONTAINER_CONFIG"), MAIN.into());
+        let folder = path(told(&["--config-dir", "-d"], "CONTAINER_CONFIG_DIR"), FOLDER.into());
         let mut config = Self {
             last_with_runtimes: None,
             default_runtime: None,
             runtimes: vec![],
             hooks: Said { value: vec![HOOKS.to_owned()], file: main.clone() },
             storage: Storage::read(root),
-            runtimes_on_the_command_line: line.value(&["--runtimes"]).map(|said| said.file),
+            runtimes_on_the_command_line: told(&["--runtimes"], "CONTAINER_RUNTIMES").map(|said| said.file),
             folder: folder.clone(),
         };
         if let Some(document) = toml::read(root, &main)? {
@@ -60,15 +61,15 @@ impl Config {
                 config.last_with_runtimes = Some(file);
             }
         }
-        if let Some(said) = line.value(&["--default-runtime"]) {
+        if let Some(said) = told(&["--default-runtime"], "CONTAINER_DEFAULT_RUNTIME") {
             config.default_runtime = Some(said);
         }
-        if let Some(said) = line.value(&["--hooks-dir"]) {
+        if let Some(said) = told(&["--hooks-dir"], "CONTAINER_HOOKS_DIR") {
             let value = said.value.split(',').map(str::to_owned).collect();
             config.hooks = Said { value, file: said.file };
         }
-        config.storage.graph = line.value(&["--root", "-r"]).map_or(config.storage.graph, |said| said.value.into());
-        config.storage.run = line.value(&["--runroot"]).map_or(config.storage.run, |said| said.value.into());
+        config.storage.graph = path(told(&["--root", "-r"], "CONTAINER_ROOT"), config.storage.graph);
+        config.storage.run = path(told(&["--runroot"], "CONTAINER_RUNROOT"), config.storage.run);
         Ok(config)
     }
 
@@ -155,7 +156,7 @@ mod tests {
         assert_eq!((name.as_str(), said.value.len()), ("runc", 1));
         assert_eq!(config.last_with_runtimes.as_deref(), Some(Path::new("/etc/crio/crio.conf.d/10-x/99-a.conf")));
 
-        let unit = "[Service]\nEnvironment=\"MORE=--default-runtime crun --hooks-dir=/h --runtimes x:/x:/y\"\nExecStart=crio $MORE -d /d\n";
+        let unit = "[Service]\nEnvironment=\"MORE=--hooks-dir=/h --runtimes x:/x:/y\" CONTAINER_DEFAULT_RUNTIME=crun CONTAINER_HOOKS_DIR=/no\nExecStart=crio $MORE -d /d\n";
         let files =
             [files[0], ("d/1", "[crio.runtime]\ndefault_runtime = \"\"\n"), ("etc/systemd/system/crio.service", unit)];
         let (_folder, root) = host(&files);

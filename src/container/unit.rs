@@ -20,6 +20,8 @@ const FOLDERS: [&str; 5] = [
 pub struct CommandLine {
     /// In their order; the program comes first.
     pub words: Vec<Said<String>>,
+    /// The variables of its environment by name.
+    pub variables: BTreeMap<String, Said<String>>,
 }
 
 impl CommandLine {
@@ -37,7 +39,7 @@ impl CommandLine {
             let said = variables(root, Path::new(file)).remove(*name);
             words.extend(said.iter().flat_map(split));
         }
-        Self { words }
+        Self { words, variables: BTreeMap::new() }
     }
 
     /// The values of an option in each place where it stands, by any of its names: `--name value`, `--name=value`, `-nvalue`.
@@ -111,7 +113,7 @@ impl Service {
 
     fn into_command_line(self) -> CommandLine {
         let words = self.commands.iter().flat_map(split).flat_map(|word| self.expand(word)).collect();
-        CommandLine { words }
+        CommandLine { words, variables: self.variables }
     }
 
     /// systemd.service(5), "Command lines": `$NAME` as a word of its own becomes as many words as it has, `${NAME}` a part of one. What
