@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use libtest_mimic::Failed;
 use toml_edit::{DocumentMut, Item};
@@ -17,9 +17,9 @@ type Done = Result<(), Failed>;
 pub const TRIALS: &[Trial] = &[("every_containerd_merges_an_installed_layout_to_our_wrapper", "", all)];
 
 /// The versions that read a layout, by where the laboratory has them.
-const BOTH: &[&str] = &["engines", "containerds/trixie", "containerds/sid"];
-const FIRST: &[&str] = &["engines", "containerds/trixie"];
-const SECOND: &[&str] = &["containerds/sid"];
+const BOTH: &[&str] = &["engines/usr/bin", "dockerds/trixie", "dockerds/forky"];
+const FIRST: &[&str] = &["engines/usr/bin", "dockerds/trixie"];
+const SECOND: &[&str] = &["dockerds/forky"];
 
 const LAYOUTS: &[(&str, &[&str])] = &[
     ("40-containerd-without-a-file", BOTH),
@@ -69,12 +69,7 @@ fn all(world: &World, _: &Wrapper, _: &str) -> Done {
 
 /// What a containerd of the laboratory runs for a pod that names no runtime, on a host whose /etc/containerd is this one's.
 fn default_binary(world: &World, host: &Path, version: &str) -> Result<String, Failed> {
-    let lab = fs::canonicalize(lab::lab())?.join(version);
-    let loader: Vec<PathBuf> =
-        ["usr/lib64/ld-linux-x86-64.so.2", "lib64/ld-linux-x86-64.so.2"].map(|path| lab.join(path)).into();
-    let loader = loader.into_iter().find(|path| path.exists() && version != "engines");
-    let libraries =
-        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|path| lab.join(path).display().to_string()).join(":");
+    let program = fs::canonicalize(lab::lab())?.join(version).join("containerd");
     let mut dump = world.command("unshare");
     dump.args([
         "--mount",
@@ -83,11 +78,7 @@ fn default_binary(world: &World, host: &Path, version: &str) -> Result<String, F
         "mkdir -p /etc/containerd && mount --bind \"$1\" /etc/containerd && shift && exec \"$@\"",
         "sh",
     ]);
-    dump.arg(host.join("etc/containerd"));
-    if let Some(loader) = loader {
-        dump.arg(loader).arg("--library-path").arg(libraries);
-    }
-    let output = dump.arg(lab.join("usr/bin/containerd")).args(["config", "dump"]).output()?;
+    let output = dump.arg(host.join("etc/containerd")).arg(program).args(["config", "dump"]).output()?;
     expect(output.status.success(), &output)?;
     let document: DocumentMut = texts(&output).0.parse()?;
     let plugins = document.get("plugins").ok_or("no plugins")?;

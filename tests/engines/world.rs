@@ -63,9 +63,8 @@ pub fn lacks_engines() -> Option<String> {
     let has_cgroups = || fs::read_to_string("/proc/mounts").is_ok_and(|mounts| mounts.contains(" cgroup"));
     lab::lacks_root()
         .or_else(|| {
-            let is_unpacked = ["engines", "compose", "dockerds", "containerds"]
-                .iter()
-                .all(|part| lab::lab().join(part).join("stamp").exists());
+            let is_unpacked =
+                ["engines", "compose", "dockerds"].iter().all(|part| lab::lab().join(part).join("stamp").exists());
             (!is_unpacked).then(|| "the engines that tests/setup unpacks".to_owned())
         })
         .or_else(|| (!has_cgroups()).then(|| "mounted cgroups".to_owned()))
