@@ -45,7 +45,7 @@ impl LeapSecond {
     pub fn taken_out(self, change: Offset, now: Boottime) -> Offset {
         let leapt = change - self.change;
         let is_to_come = now + NOISE < self.at;
-        let may_be_to_come = now < self.missed_at() && change.abs() < leapt.abs();
+        let may_be_to_come = now < self.at + self.named_twice() + NOISE && change.abs() < leapt.abs();
         if is_to_come || may_be_to_come { change } else { leapt }
     }
 
@@ -63,7 +63,7 @@ impl LeapSecond {
 
     /// From when on a clock that has not leapt is wrong: the truth has moved alone.
     pub(super) fn missed_at(self) -> Boottime {
-        self.at + self.named_twice() + NOISE
+        self.at + self.named_twice() + SLACK
     }
 
     /// A second that is inserted is the first of the next day too (POSIX), until the kernel leaps.
@@ -126,6 +126,13 @@ mod tests {
         assert_eq!(leap.taken_out(Offset::ZERO, boot(998, 900)), Offset::ZERO);
         assert_eq!(leap.taken_out(SECOND, boot(999, 0)), Offset::ZERO);
         assert_eq!(leap.taken_out(Offset::ZERO, boot(999, 2)), -SECOND);
+    }
+
+    #[test]
+    fn the_kernel_has_a_tick_to_make_it() {
+        for (leap, at) in [(Leap::Insert, boot(1001, 50)), (Leap::Delete, boot(999, 50))] {
+            assert_eq!(flagged(leap, 10).map(LeapSecond::missed_at), Some(at));
+        }
     }
 
     #[test]
