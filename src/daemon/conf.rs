@@ -10,8 +10,21 @@ pub struct Listed {
     pub servers: Vec<Server>,
     /// Reference clocks.
     pub others: usize,
+    /// How many of the servers are asked without authentication.
+    pub plain: usize,
+    /// Those that are asked by NTS or with a key, by name.
+    pub authenticated: Vec<String>,
     /// chronyd's command socket, or `/` for none (chrony.conf(5), `bindcmdaddress`).
     pub socket: Option<String>,
+}
+
+/// What a line says of a server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    /// Its name stands for many.
+    pub is_pool: bool,
+    /// By NTS, or with a key.
+    pub is_authenticated: bool,
 }
 
 impl Listed {
@@ -20,10 +33,20 @@ impl Listed {
         self.servers.is_empty() && self.others == 0
     }
 
-    /// Adds a server or a pool, where that is a name.
-    pub fn add(&mut self, host: &str, port: u16, is_pool: bool) {
-        let server = name(host, port).map(Server::from);
-        self.servers.extend(server.map(|server| Server { is_pool: is_pool || server.is_pool, ..server }));
+    /// Adds a server that is asked without authentication, where that is a name.
+    pub fn add(&mut self, host: &str, port: u16) {
+        self.take(host, port, Line::default());
+    }
+
+    /// Adds what a line says, where it names somebody.
+    pub fn take(&mut self, host: &str, port: u16, line: Line) {
+        let Some(server) = name(host, port).map(Server::from) else { return };
+        if line.is_authenticated {
+            self.authenticated.push(host.to_owned());
+        } else {
+            self.plain += 1;
+        }
+        self.servers.push(Server { is_pool: line.is_pool || server.is_pool, ..server });
     }
 }
 
@@ -41,12 +64,16 @@ pub fn ntp_conf(text: &str) -> Listed {
         // ntp.conf(5): which of the name's addresses to take.
         let rest = rest.strip_prefix(&["-4"]).or_else(|| rest.strip_prefix(&["-6"])).unwrap_or(rest);
         let (Some(first), options) = (rest.first(), rest) else { continue };
-        match directive.to_ascii_lowercase().as_str() {
+        let directive = directive.to_ascii_lowercase();
+        match directive.as_str() {
             // The reference implementation's drivers; that of the undisciplined local clock knows nothing.
             "server" | "peer" if first.starts_with("127.127.1.") => {}
             "server" | "peer" if first.starts_with("127.127.") => listed.others += 1,
-            "server" | "peer" => listed.add(first, port(options), false),
-            "pool" | "servers" => listed.add(first, port(options), true),
+            "server" | "peer" | "pool" | "servers" => {
+                let is_pool = matches!(directive.as_str(), "pool" | "servers");
+                let is_authenticated = options.iter().any(|word| matches!(*word, "nts" | "key" | "autokey"));
+                listed.take(first, port(options), Line { is_pool, is_authenticated });
+            }
             "refclock" | "sensor" => listed.others += 1,
             "bindcmdaddress" if first.starts_with('/') => listed.socket = Some((*first).to_owned()),
             _ => {}
@@ -112,6 +139,16 @@ mod tests {
             # server ntp.your-provider.example\nrestrict default kod nomodify nopeer noquery limited\nrestrict 127.0.0.1\n";
         let pools: Vec<String> = (0..4).map(|n| format!("{n}.debian.pool.ntp.org pool")).collect();
         assert_eq!(described(&ntp_conf(text)), pools);
+    }
+
+    #[test]
+    fn servers_with_nts_or_a_key_are_authenticated() {
+        let listed =
+            ntp_conf("server a.example nts iburst\nserver b.example key 3\npool c.example\nrefclock shm unit 0\n");
+        assert_eq!(
+            (listed.authenticated.as_slice(), listed.plain),
+            (&["a.example".to_owned(), "b.example".to_owned()][..], 1)
+        );
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn configured(text: &str) -> Listed {
         if key.trim() == "FallbackTimeservers" {
             let hosts = value.split([',', ' ']).map(str::trim).filter(|host| !host.is_empty());
             listed = Listed::default();
-            hosts.for_each(|host| listed.add(host, NTP_PORT, false));
+            hosts.for_each(|host| listed.add(host, NTP_PORT));
         }
     }
     listed

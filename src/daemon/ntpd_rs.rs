@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use toml_edit::DocumentMut;
 
-use super::conf::Listed;
+use super::conf::{Line, Listed};
 use super::sources::name;
 use super::told::{Claim, Told, length, offset};
 use crate::decision::{Leap, Realtime};
@@ -127,7 +127,8 @@ pub fn configured(text: &str) -> Listed {
                 let Ok(named) = address.parse::<ServerName>() else { continue };
                 // That of `nts` is where keys are agreed upon.
                 let port = if mode.starts_with("nts") { NTP_PORT } else { named.port() };
-                listed.add(named.host(), port, mode.ends_with("pool"));
+                let line = Line { is_pool: mode.ends_with("pool"), is_authenticated: mode.starts_with("nts") };
+                listed.take(named.host(), port, line);
             }
             // `sock` and `pps` have a path.
             (_, None) => listed.others += 1,
@@ -254,7 +255,7 @@ mod tests {
         let listed = configured(text);
         let names: Vec<_> = listed.servers.iter().map(|server| (server.name.to_string(), server.is_pool)).collect();
         assert_eq!(names, [("ntpd-rs.pool.ntp.org".to_owned(), true), ("nts.example".to_owned(), false)]);
-        assert_eq!(listed.others, 1);
+        assert_eq!((listed.others, listed.plain, listed.authenticated), (1, 1, vec!["nts.example".to_owned()]));
         assert!(configured("[[source").is_empty() && configured("source = 3").is_empty());
     }
 }

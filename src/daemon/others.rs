@@ -3,18 +3,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
 use super::bus::Bus;
+use super::conf::Listed;
 use super::facts::{DAEMONS, Daemon, Resumption};
 use super::process::Process;
 use super::seen::{self, Seen, Who};
-use super::told::Told;
+use super::told::{self, Told};
 use super::unit::{Unit, Units};
 use super::{connman, ntpd, ntpd_rs, openntpd};
-use crate::decision::Authority;
+use crate::decision::{Authority, Boottime};
+use crate::sys::clock::boottime;
+
+/// How long one that is gone is expected back, and what it said obeyed: a restart takes less.
+const OUTLIVES: Duration = Duration::from_secs(30);
 
 /// One of them that keeps this clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +39,8 @@ pub struct Others {
     root: PathBuf,
     bus: Bus,
     units: Arc<Units>,
-    /// The one that was last seen; outlives its end.
-    last: Mutex<Option<Keeping>>,
+    /// The one that was last seen, and when.
+    last: Mutex<Option<(Keeping, Boottime)>>,
 }
 
 impl Others {
@@ -43,7 +49,7 @@ impl Others {
         Self { root, bus, units, last: Mutex::default() }
     }
 
-    /// The one that keeps this clock, alive or ended by itself; what it said of authentication before counts while it does not say.
+    /// The one that keeps this clock: alive, on its way, or ended by itself.
     pub async fn keeper(&self) -> Option<Keeping> {
         for seen in self.look().await {
             let Who::Daemon(daemon) = seen.who else { continue };
@@ -52,35 +58,58 @@ impl Others {
             }
             let authority = match self.ask(daemon, &seen).await {
                 Ok(None) => continue,
-                Ok(Some(told)) => told.authority(),
-                Err(why) => {
-                    debug!(why, "it does not tell");
-                    self.last().as_ref().filter(|last| last.daemon == daemon).and_then(|last| last.authority.clone())
-                }
+                Ok(Some(told)) if !told.is_empty() => told.authority(),
+                Ok(Some(_)) | Err(_) => self.authority_unasked(seen.clone()).await,
             };
             // No other than its packages': who calls himself ntpd in a unit of somebody else's is not to have that restarted.
             let is_its_own = |unit: &&str| daemon.facts().units.contains(unit);
             let unit = seen.process.unit.as_deref().filter(is_its_own).map(Unit::from);
             let keeping = Keeping { daemon, unit, authority };
-            *self.last() = Some(keeping.clone());
+            *self.last() = Some((keeping.clone(), boottime()));
             return Some(keeping);
         }
-        let ended = self.ended().await;
-        self.last().clone_from(&ended);
-        ended
+        self.gone().await
     }
 
-    /// One that has ended by itself: that which was seen before, else any whose unit says so.
-    async fn ended(&self) -> Option<Keeping> {
+    /// What counts of authentication where it does not tell: what it said before, else its configuration.
+    async fn authority_unasked(&self, seen: Seen) -> Option<Authority> {
+        let said = self
+            .last()
+            .as_ref()
+            .filter(|(last, _)| seen.who == Who::Daemon(last.daemon))
+            .map(|(last, _)| last.authority.clone());
+        if let Some(said) = said {
+            return said;
+        }
+        let root = self.root.clone();
+        let listed = spawn_blocking(move || seen::configured(&root, &seen)).await.ok()?;
+        told::authority(listed.plain, &listed.authenticated)
+    }
+
+    /// One that has ended by itself, or is restarting; not one that somebody stopped.
+    async fn gone(&self) -> Option<Keeping> {
         let last = self.last().clone();
-        if let Some(Keeping { unit: Some(unit), .. }) = &last {
-            return if self.units.has_failed(unit).await { last } else { None };
+        if let Some((keeping, seen)) = last {
+            let has_failed = match &keeping.unit {
+                Some(unit) => self.units.has_failed(unit).await,
+                None => false,
+            };
+            return (has_failed || boottime().since(seen) <= OUTLIVES).then_some(keeping);
         }
         let restarted = DAEMONS.iter().filter(|daemon| daemon.facts().resumption == Resumption::Restarted);
         let names: Vec<&str> = restarted.clone().flat_map(|daemon| daemon.facts().units).copied().collect();
         let unit = self.units.failed(&names).await?;
-        let daemon = restarted.copied().find(|daemon| daemon.facts().units.contains(&unit.name()))?;
-        Some(Keeping { daemon, unit: Some(unit), authority: None })
+        let daemon = *restarted.clone().find(|daemon| daemon.facts().units.contains(&unit.name()))?;
+        let authority = self.authority_unasked(Seen { who: Who::Daemon(daemon), process: Process::default() }).await;
+        Some(Keeping { daemon, unit: Some(unit), authority })
+    }
+
+    /// Whom one that is gone asks, by its configuration.
+    pub async fn listed_by_one_gone(&self) -> Option<(Daemon, Listed)> {
+        let daemon = self.gone().await?.daemon;
+        let (root, seen) = (self.root.clone(), Seen { who: Who::Daemon(daemon), process: Process::default() });
+        let listed = spawn_blocking(move || seen::configured(&root, &seen)).await.ok()?;
+        Some((daemon, listed))
     }
 
     /// What it tells now; none where it does not run.
@@ -155,7 +184,7 @@ impl Others {
         outcome.map_err(|error| format!("cannot start {unit} again: {error}"))
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<Keeping>> {
+    fn last(&self) -> MutexGuard<'_, Option<(Keeping, Boottime)>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ const MOST_PROCESSES: usize = 65_536;
 const CAP_SYS_TIME: u32 = 25;
 
 /// A process of one of our programs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
     /// As /proc/PID/comm has it: 15 bytes at most.
     pub comm: String,

@@ -39,11 +39,20 @@ impl Told {
     /// Its authenticated sources, where it goes by no others: then plain answers are a downgrade. One that goes by both alike takes
     /// them for no better itself.
     pub fn authority(&self) -> Option<Authority> {
-        let alone = self.plain == 0 && !self.authenticated.is_empty();
-        alone.then(|| Authority { sources: self.authenticated.clone(), ..Authority::default() })
+        authority(self.plain, &self.authenticated)
     }
 
-    /// What it makes of the clock, where that rests on something newer than `since`.
+    /// Whether it has no source at all, as just after its start.
+    pub const fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.others == 0
+    }
+
+    /// Whether it says that it has set or slewed the clock at `since` or later: without that its word proves nothing.
+    pub fn has_updated_since(&self, since: Realtime) -> bool {
+        self.claim.as_ref().and_then(|claim| claim.updated).is_some_and(|updated| updated >= since)
+    }
+
+    /// What it makes of the clock, unless that is known to rest on something older than `since`.
     pub fn claim_since(&self, since: Realtime) -> Option<&Claim> {
         self.claim.as_ref().filter(|claim| claim.updated.is_none_or(|updated| updated >= since))
     }
@@ -67,6 +76,12 @@ impl Told {
             upstream: None,
         })
     }
+}
+
+/// The authenticated sources, where there is no plain one beside them.
+pub fn authority(plain: usize, authenticated: &[String]) -> Option<Authority> {
+    let alone = plain == 0 && !authenticated.is_empty();
+    alone.then(|| Authority { sources: authenticated.to_vec(), ..Authority::default() })
 }
 
 /// Seconds as a daemon writes them; none where that is no number of seconds within a century.
@@ -105,6 +120,11 @@ mod tests {
         let told = Told { claim: Some(claim(1_000)), ..Told::default() };
         assert!(told.claim_since(Realtime::from_secs(1_000)).is_some());
         assert!(told.claim_since(Realtime::from_secs(1_001)).is_none());
+        let undated = Told { claim: Some(Claim { updated: None, ..claim(1_000) }), ..Told::default() };
+        assert!(undated.claim_since(Realtime::from_secs(1_001)).is_some(), "it is asked whether it agrees");
+        assert!(
+            told.has_updated_since(Realtime::from_secs(1_000)) && !undated.has_updated_since(Realtime::from_secs(0))
+        );
         let reading = told.reading("ntpd", Boottime::from_nanos(90_000_000_000), Realtime::from_secs(1_030)).unwrap();
         assert_eq!((reading.as_of, reading.local), (Boottime::from_nanos(60_000_000_000), Realtime::from_secs(1_000)));
         assert_eq!(reading.offset, Offset::from_nanos(2_000_000));

@@ -71,12 +71,12 @@ impl Units {
         self.bus.call(MANAGER, "StartUnit", &(unit.name(), "replace")).await.map(|_| ())
     }
 
-    /// Stops it and starts it again; the answer comes before that is done.
+    /// Stops it and starts it again, unless somebody stopped it; the answer comes before that is done.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn restart(&self, unit: &Unit) -> Result<(), Error> {
-        self.bus.call(MANAGER, "RestartUnit", &(unit.name(), "replace")).await.map(|_| ())
+        self.bus.call(MANAGER, "TryRestartUnit", &(unit.name(), "replace")).await.map(|_| ())
     }
 
     async fn find(&self, names: &[&str], states: &[&str]) -> Option<Unit> {

@@ -49,6 +49,13 @@ impl Corrector {
         for (configured, seen) in spawn_blocking(look).await.unwrap_or_default() {
             all.extend(self.list(configured, &seen, untold).await);
         }
+        // One that has quit is started again, and had a list that somebody meant.
+        if all.is_empty()
+            && let Some((daemon, Listed { servers, others, .. })) = self.others.listed_by_one_gone().await
+        {
+            let daemon = Some(daemon.facts().name.to_owned());
+            all.push(DaemonSources { daemon, servers, others, remark: None });
+        }
         joined(all)
     }
 
@@ -66,8 +73,8 @@ impl Corrector {
             Who::Daemon(Daemon::Timesyncd) => return None,
             Who::Daemon(daemon) => match self.others.ask(daemon, seen).await {
                 Ok(None) => return None,
-                Ok(Some(told)) if told.servers.is_empty() && told.others == 0 => has_told = true,
-                Ok(Some(told)) => listed = Listed { servers: told.servers, others: told.others, socket: None },
+                Ok(Some(told)) if told.is_empty() => has_told = true,
+                Ok(Some(told)) => listed = Listed { servers: told.servers, others: told.others, ..Listed::default() },
                 Err(why) => silence = Some(why),
             },
             Who::Ptp(_) => {}

@@ -154,11 +154,8 @@ impl Corrector {
             sleep(ANOTHER_LOOK_EVERY).await;
             let told = self.others.told(keeping.daemon).await;
             // Between its end and its beginning nobody answers.
-            let reading = told
-                .as_ref()
-                .ok()
-                .and_then(Option::as_ref)
-                .and_then(|told| told.claim_since(after).and_then(|_| told.reading(name, boottime(), realtime())));
+            let answer = told.as_ref().ok().and_then(Option::as_ref).filter(|told| told.has_updated_since(after));
+            let reading = answer.and_then(|told| told.reading(name, boottime(), realtime()));
             if let Some(reading) = reading {
                 if let Some(known) = self.known().as_mut() {
                     known.updated = Some(reading.local);
