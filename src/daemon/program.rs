@@ -28,26 +28,35 @@ pub struct Program {
 }
 
 /// Every program that is known.
-pub const PROGRAMS: [Program; 20] = [
+pub const PROGRAMS: [Program; 28] = [
     keeper("chronyd"),
     keeper("systemd-timesyncd"),
     // ntpsec, the reference implementation, openntpd and busybox all call it that.
     keeper("ntpd"),
     keeper("openntpd"),
     keeper("ntp-daemon"),
+    // As images call what they run.
+    keeper("ntpd-rs"),
+    keeper("ntpsec"),
     keeper("connmand"),
     // With software time stamps it bends the system's clock; with a card's, the card's alone.
     keeper("ptp4l"),
     keeper("phc2sys"),
     keeper("timemaster"),
     keeper("statime"),
+    keeper("statime-linux"),
     keeper("ptpd"),
     keeper("ptpd2"),
     keeper("sfptpd"),
+    keeper("sptp"),
+    keeper("linuxptp-daemon"),
     keeper("timebeat"),
-    Program { name: "ts2phc", role: Role::Helper },
-    Program { name: "gpsd", role: Role::Helper },
-    Program { name: "clockbound", role: Role::Helper },
+    helper("ts2phc"),
+    helper("gpsd"),
+    helper("oscillatord"),
+    helper("clockbound"),
+    helper("clockboundd"),
+    helper("fbclock-daemon"),
     Program { name: "vmtoolsd", role: Role::GuestTools },
     Program { name: "VBoxService", role: Role::GuestTools },
     Program { name: "qemu-ga", role: Role::OnOrder },
@@ -55,6 +64,10 @@ pub const PROGRAMS: [Program; 20] = [
 
 const fn keeper(name: &'static str) -> Program {
     Program { name, role: Role::Keeper }
+}
+
+const fn helper(name: &'static str) -> Program {
+    Program { name, role: Role::Helper }
 }
 
 /// The kernel's own PID namespace (PROC_PID_INIT_INO in linux/proc_ns.h): every process of the host is in its /proc.
@@ -73,6 +86,15 @@ impl Program {
         match self.role {
             Role::Keeper | Role::GuestTools | Role::OnOrder => true,
             Role::Helper => false,
+        }
+    }
+
+    /// Whether a host may need it to have a right clock: a container that runs it is neither held nor frozen.
+    #[must_use]
+    pub const fn is_needed(&self) -> bool {
+        match self.role {
+            Role::Keeper | Role::Helper => true,
+            Role::GuestTools | Role::OnOrder => false,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::conf::{Listed, ntp_conf, timesyncd_conf};
 use super::facts::Daemon;
 use super::process::{Process, processes};
+use super::program::{PROGRAMS, Role};
 use super::{busybox, connman, ntpd_rs};
 use crate::reference::Server;
 use crate::sys::foreign;
@@ -57,20 +58,16 @@ pub fn look(root: &Path) -> Vec<Seen> {
 }
 
 fn who(process: &Process, all: &[Process], root: &Path) -> Option<Who> {
-    Some(match process.comm.as_str() {
+    let program = PROGRAMS.iter().find(|program| program.comm() == process.comm)?;
+    Some(match program.name {
         "chronyd" => Who::Daemon(Daemon::Chrony),
-        "systemd-timesyn" => Who::Daemon(Daemon::Timesyncd),
+        "systemd-timesyncd" => Who::Daemon(Daemon::Timesyncd),
         "ntpd" => Who::Daemon(ntpd(process, all, root)),
+        "ntpsec" => Who::Daemon(Daemon::Ntpsec),
         "openntpd" => Who::Daemon(Daemon::Openntpd),
-        "ntp-daemon" => Who::Daemon(Daemon::NtpdRs),
+        "ntp-daemon" | "ntpd-rs" => Who::Daemon(Daemon::NtpdRs),
         "connmand" => Who::Daemon(Daemon::Connman),
-        "ptp4l" => Who::Ptp("ptp4l"),
-        "phc2sys" => Who::Ptp("phc2sys"),
-        "timemaster" => Who::Ptp("timemaster"),
-        "statime" => Who::Ptp("statime"),
-        "ptpd" | "ptpd2" => Who::Ptp("ptpd"),
-        "sfptpd" => Who::Ptp("sfptpd"),
-        "timebeat" => Who::Ptp("timebeat"),
+        ptp if program.role == Role::Keeper => Who::Ptp(ptp),
         _ => return None,
     })
 }
