@@ -158,7 +158,7 @@ impl Others {
             },
             (Resumption::Restarted, None) => match after {
                 After::Step => Err(format!(
-                    "{name} runs in no unit of systemd's: restart it, or it goes by samples of the old clock"
+                    "{name} runs in no unit of its packages' and is not restarted: restart it, or it goes by samples of the old clock"
                 )),
                 After::Nothing => Ok(()),
             },

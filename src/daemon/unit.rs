@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::bus::{Bus, Error, Object};
 
@@ -68,6 +69,7 @@ impl Units {
     /// # Errors
     /// [`Error`].
     pub async fn start(&self, unit: &Unit) -> Result<(), Error> {
+        self.do_not_count(unit).await;
         self.bus.call(MANAGER, "StartUnit", &(unit.name(), "replace")).await.map(|_| ())
     }
 
@@ -76,7 +78,15 @@ impl Units {
     /// # Errors
     /// [`Error`].
     pub async fn restart(&self, unit: &Unit) -> Result<(), Error> {
+        self.do_not_count(unit).await;
         self.bus.call(MANAGER, "TryRestartUnit", &(unit.name(), "replace")).await.map(|_| ())
+    }
+
+    /// What was started so often that systemd would refuse (`StartLimitBurst=`) was so on our order: it is not to stay dead for that.
+    async fn do_not_count(&self, unit: &Unit) {
+        if let Err(error) = self.bus.call(MANAGER, "ResetFailedUnit", &unit.name()).await {
+            debug!(%error, unit = unit.name(), "systemd counts how often it is started");
+        }
     }
 
     async fn find(&self, names: &[&str], states: &[&str]) -> Option<Unit> {

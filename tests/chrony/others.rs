@@ -36,6 +36,10 @@ impl Systemd {
         self.ordered(format!("start {unit}"))
     }
 
+    fn reset_failed_unit(&self, unit: &str) {
+        self.ordered(format!("count anew {unit}"));
+    }
+
     fn try_restart_unit(&self, unit: &str, _mode: &str) -> zbus::OwnedObjectPath {
         self.ordered(format!("restart {unit}"))
     }
@@ -150,19 +154,19 @@ fn ntpd_rs_is_asked_itself() -> Result<(), Failed> {
         // It begins anew, and what it knew before is nothing.
         let old = corrector.measure(Duration::from_millis(400)).await;
         assert!(old.readings.is_empty() && old.failures[0].why.contains("has not measured"), "{old:?}");
-        assert_eq!(host.ordered(), ["restart ntpd-rs.service"]);
+        assert_eq!(host.ordered(), ["count anew ntpd-rs.service", "restart ntpd-rs.service"]);
         *is_fresh.lock().expect("no panic") = true;
         let fresh = corrector.measure(Duration::from_secs(5)).await;
         let reading = fresh.readings.first().ok_or_else(|| format!("{:?}", fresh.failures))?;
         assert!(reading.authenticated && reading.kind == Kind::Daemon, "{reading:?}");
         assert_eq!(reading.offset, Offset::from_nanos(3_000_000));
-        assert_eq!(host.ordered().len(), 1, "it is not made to begin anew twice");
+        assert_eq!(host.ordered().len(), 2, "it is not made to begin anew twice");
         let stepped = corrector.step(Way::Daemon, Offset::from_secs(1), realtime(), boottime()).await;
         assert!(matches!(stepped, Err(StepError::Failed(ref why)) if why.contains("cannot be told to step")));
         corrector.hand_over().await?;
         let verdict = corrector.ask(Duration::from_millis(200)).await;
         assert!(matches!(verdict, DaemonVerdict::Agrees { .. }), "{verdict:?}");
-        assert_eq!(host.ordered().len(), 1, "nobody stepped: it goes on");
+        assert_eq!(host.ordered().len(), 2, "nobody stepped: it goes on");
         Ok(())
     })
 }
@@ -185,7 +189,7 @@ fn one_that_has_quit_is_started() -> Result<(), Failed> {
         assert_eq!(corrector.forget().await.daemon.as_deref(), Some("ntpsec"));
         assert!(host.ordered().is_empty(), "not before the clock is right");
         corrector.hand_over().await?;
-        assert_eq!(host.ordered(), ["start ntpsec.service"]);
+        assert_eq!(host.ordered(), ["count anew ntpsec.service", "start ntpsec.service"]);
         // One that nobody has seen alive, as after a restart of the agent.
         let corrector = host.corrector();
         let conf = host.root.path().join("etc/ntp.conf");
@@ -201,7 +205,7 @@ fn one_that_has_quit_is_started() -> Result<(), Failed> {
             "its file says so where it cannot"
         );
         corrector.hand_over().await?;
-        assert_eq!(host.ordered().len(), 2);
+        assert_eq!(host.ordered().len(), 4);
         Ok(())
     })
 }
