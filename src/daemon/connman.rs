@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
-use zbus::{OwnedObjectPath, OwnedVariant, Variant};
+use serde::de::DeserializeOwned;
+use zbus::message::Message;
+use zbus::{OwnedObjectPath, OwnedVariant, Type, Variant};
 
 use super::bus::{Bus, Error, Object};
 use super::conf::Listed;
@@ -24,29 +26,32 @@ pub async fn ask(bus: &Bus) -> Result<Option<Told>, Error> {
     if !bus.owned(CLOCK.name).await? {
         return Ok(None);
     }
-    let failed = |call: &str| {
-        let call = call.to_owned();
-        move |source| Error::Call { call, source }
-    };
-    let reply = bus.call(CLOCK, "GetProperties", &()).await?;
-    let clock: Properties = reply.body().deserialize().map_err(failed("Clock.GetProperties"))?;
+    let clock = clock(bus).await?;
     if text(&clock, "TimeUpdates").as_deref() == Some("manual") {
         return Ok(None);
     }
     let reply = bus.call(MANAGER, "GetServices", &()).await?;
-    let services: Vec<(OwnedObjectPath, Properties)> =
-        reply.body().deserialize().map_err(failed("Manager.GetServices"))?;
+    let services: Vec<(OwnedObjectPath, Properties)> = body(&reply, "Manager.GetServices")?;
     Ok(Some(told(&clock, services.first().map(|(_, service)| service))))
 }
 
-/// Switches it off and on, which makes it ask at once. On again whatever came of the first: it is written to its own file.
+/// Makes it ask at once: it begins anew when somebody sets its list, and it is set to what it is. Nothing is left undone where that
+/// comes to nothing, as it would be between switching it off and on. (`__connman_timeserver_system_set` in its timeserver.c, from 1.38.)
 ///
 /// # Errors
 /// [`Error`].
-pub async fn switch(bus: &Bus) -> Result<(), Error> {
-    let off = bus.call(CLOCK, "SetProperty", &("TimeUpdates", Variant::from("manual"))).await;
-    bus.call(CLOCK, "SetProperty", &("TimeUpdates", Variant::from("auto"))).await?;
-    off.map(|_| ())
+pub async fn ask_anew(bus: &Bus) -> Result<(), Error> {
+    let servers = list(&clock(bus).await?, "Timeservers");
+    bus.call(CLOCK, "SetProperty", &("Timeservers", Variant::from(servers))).await.map(|_| ())
+}
+
+async fn clock(bus: &Bus) -> Result<Properties, Error> {
+    body(&bus.call(CLOCK, "GetProperties", &()).await?, "Clock.GetProperties")
+}
+
+fn body<T: DeserializeOwned + Type>(reply: &Message, call: &str) -> Result<T, Error> {
+    let read = reply.body().deserialize();
+    read.map_err(|source| Error::Call { call: call.to_owned(), source })
 }
 
 /// `service` is the first of its list: the one that has the default route.

@@ -42,8 +42,8 @@ pub enum Resumption {
     Woken,
     /// It has no such order: its unit is restarted.
     Restarted,
-    /// It is switched off and on over the bus.
-    Switched,
+    /// Its list of servers is set to what it is, over the bus.
+    AskedAnew,
 }
 
 /// What is known of one daemon.
@@ -97,7 +97,7 @@ impl Resumption {
             Self::Told => "told to forget before and after the step, and to measure",
             Self::Woken => "nothing: the step makes it measure",
             Self::Restarted => "its unit is restarted after the step, or started if it has quit",
-            Self::Switched => "switched off and on after the step, which makes it measure",
+            Self::AskedAnew => "its list of servers is set to what it is after the step, which makes it measure",
         }
     }
 }
@@ -183,7 +183,7 @@ const CONNMAN: Facts = Facts {
     told_by: "D-Bus",
     on_a_foreign_step: "notices at its next poll, up to 17 minutes later; it keeps no samples",
     beyond_its_limit: "none; it steps",
-    resumption: Resumption::Switched,
+    resumption: Resumption::AskedAnew,
 };
 
 #[cfg(test)]

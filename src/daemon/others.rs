@@ -150,8 +150,8 @@ impl Others {
         let name = keeping.daemon.facts().name;
         match (keeping.daemon.facts().resumption, &keeping.unit) {
             (Resumption::Told | Resumption::Woken, _) => Ok(()),
-            (Resumption::Switched, _) => match after {
-                After::Step => connman::switch(&self.bus)
+            (Resumption::AskedAnew, _) => match after {
+                After::Step => connman::ask_anew(&self.bus)
                     .await
                     .map_err(|error| format!("cannot make {name} measure anew: {error}")),
                 After::Nothing => Ok(()),

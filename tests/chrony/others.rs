@@ -22,7 +22,7 @@ use crate::timesyncd::PrivateBus;
 pub const TRIALS: &[Test] = &[
     ("ntpd_rs_is_asked_itself_and_with_nts_alone_outranks_plain_answers", ntpd_rs_is_asked_itself),
     ("a_daemon_that_has_quit_is_started_again_and_one_that_was_stopped_is_not", one_that_has_quit_is_started),
-    ("connman_is_asked_for_its_servers_and_switched_off_and_on_to_measure", connman_is_switched),
+    ("connman_is_asked_for_its_servers_and_told_them_again_to_measure", connman_is_told_again),
 ];
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -216,12 +216,14 @@ struct Clock(Log);
 impl Clock {
     fn get_properties(&self) -> std::collections::HashMap<String, zbus::OwnedVariant> {
         let text = |text: &str| zbus::OwnedVariant::try_from(zbus::Variant::from(text.to_owned())).expect("a text");
-        [("TimeUpdates".to_owned(), text("auto"))].into()
+        let set = zbus::Variant::from(vec!["192.0.2.6".to_owned()]);
+        let set = zbus::OwnedVariant::try_from(set).expect("a list");
+        [("TimeUpdates".to_owned(), text("auto")), ("Timeservers".to_owned(), set)].into()
     }
 
     fn set_property(&self, name: &str, value: zbus::Variant<'_>) {
-        let value = String::try_from(value).unwrap_or_default();
-        self.0.lock().expect("no panic").push(format!("{name} {value}"));
+        let value = Vec::<String>::try_from(value).unwrap_or_default();
+        self.0.lock().expect("no panic").push(format!("{name} {}", value.join(" ")));
     }
 }
 
@@ -236,7 +238,7 @@ impl Manager {
     }
 }
 
-fn connman_is_switched() -> Result<(), Failed> {
+fn connman_is_told_again() -> Result<(), Failed> {
     let host = Host::new()?;
     host.runs("connmand", "connman.service")?;
     block_on(async {
@@ -246,11 +248,14 @@ fn connman_is_switched() -> Result<(), Failed> {
         let corrector = host.corrector();
         let told = corrector.servers().await;
         let names: Vec<String> = told.servers.iter().map(|server| server.name.to_string()).collect();
-        assert_eq!((told.daemon.as_deref(), names), (Some("connman"), vec!["192.0.2.5".to_owned()]));
+        assert_eq!(
+            (told.daemon.as_deref(), names),
+            (Some("connman"), ["192.0.2.5", "192.0.2.6"].map(str::to_owned).to_vec())
+        );
         assert_eq!(corrector.forget().await.daemon.as_deref(), Some("connman"));
         let measured = corrector.measure(Duration::from_millis(100)).await;
         assert!(measured.readings.is_empty(), "it does not tell what it measured");
-        assert_eq!(host.ordered(), ["TimeUpdates manual", "TimeUpdates auto"]);
+        assert_eq!(host.ordered(), ["Timeservers 192.0.2.6"], "and at no time switched off");
         Ok(())
     })
 }

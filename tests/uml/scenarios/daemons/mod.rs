@@ -131,7 +131,9 @@ impl<'g> Kept<'g> {
     }
 
     fn words(&self, text: &str) -> String {
-        text.replace("SERVER", &self.server.to_string())
+        let server = self.server.to_string();
+        let network = server.rsplit_once('.').map_or("", |(network, _)| network);
+        text.replace("SERVER", &server).replace("NETWORK", network)
     }
 
     /// It says that it is synchronised to its server.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A time daemon. In its texts, SERVER is the address of the world's true time.
+/// A time daemon. In its texts, SERVER is the address of the world's true time, NETWORK the first three bytes of that.
 #[derive(Debug)]
 pub struct Daemon {
     /// As it is called in the scenarios' names.
@@ -64,14 +64,14 @@ pub const DAEMONS: &[Daemon] = &[
         unit: Some("ntpsec.service"),
         files: &[(
             "/etc/ntpsec/ntp.conf",
-            "driftfile /var/lib/ntpsec/ntp.drift\nserver SERVER iburst minpoll 3 maxpoll 4\ntinker stepout 60\n\
+            "driftfile /var/lib/ntpsec/ntp.drift\nserver SERVER iburst minpoll 3 maxpoll 4\n\
              restrict default kod nomodify nopeer noquery limited\nrestrict 127.0.0.1\nrestrict ::1\n",
         )],
         // As on a machine that has run for an hour: without it, it measures its rate first, and calls itself unsynchronised meanwhile.
         prepare: "echo 'u ntpsec - - /nonexistent' | systemd-sysusers -; install -o ntpsec -g ntpsec -d /var/lib/ntpsec
             echo 0.0 >/var/lib/ntpsec/ntp.drift",
         is_synchronised: NTPQ,
-        small_step: SmallStep::Corrected(Duration::from_secs(300)),
+        small_step: AFTER_STEPOUT,
         ..PLAIN
     },
     Daemon {
@@ -80,13 +80,13 @@ pub const DAEMONS: &[Daemon] = &[
         unit: Some("ntp.service"),
         files: &[(
             "/etc/ntp.conf",
-            "driftfile /var/lib/ntp/ntp.drift\nserver SERVER iburst minpoll 3 maxpoll 4\ntinker stepout 60\n\
+            "driftfile /var/lib/ntp/ntp.drift\nserver SERVER iburst minpoll 3 maxpoll 4\n\
              restrict default kod nomodify notrap nopeer noquery limited\nrestrict 127.0.0.1\nrestrict ::1\n",
         )],
         prepare: "echo 'u ntp - - /nonexistent' | systemd-sysusers -; install -o ntp -g ntp -d /var/lib/ntp
             echo 0.0 >/var/lib/ntp/ntp.drift",
         is_synchronised: NTPQ,
-        small_step: SmallStep::Corrected(Duration::from_secs(300)),
+        small_step: AFTER_STEPOUT,
         ..PLAIN
     },
     Daemon {
@@ -114,6 +114,24 @@ pub const DAEMONS: &[Daemon] = &[
         )],
         prepare: "echo 'u ntpd-rs - - /nonexistent' | systemd-sysusers -",
         is_synchronised: "ntp-ctl status >/run/said; grep -q 'Stratum: 3' /run/said; grep -q 'SERVER:123' /run/said",
+        ..PLAIN
+    },
+    Daemon {
+        name: "connman",
+        tree: Some("daemons/connman/tree"),
+        unit: Some("connman.service"),
+        files: &[
+            ("/etc/connman/main.conf", "[General]\nEnableOnlineCheck=false\nAllowHostnameUpdates=false\n"),
+            (
+                "/var/lib/connman/lab.config",
+                "[service_lab]\nType=ethernet\nIPv4=NETWORK.100/255.255.255.0/NETWORK.1\nTimeservers=SERVER\n",
+            ),
+        ],
+        // The first service is the one with the default route.
+        is_synchronised:
+            "connmanctl clock >/run/said; connmanctl services $(connmanctl services | sed -n '1s/.* //p') >>/run/said
+            grep -q 'TimeserverSynced = True' /run/said; grep -q '^ *Timeservers = .*SERVER' /run/said",
+        small_step: SmallStep::Outside("it asks every 1024 s"),
         ..PLAIN
     },
     Daemon {
@@ -153,7 +171,10 @@ const PLAIN: Daemon = Daemon {
     agent: "{}\n",
     is_synchronised: "",
     says_so_within: SOON,
-    small_step: SmallStep::Corrected(SOON),
+    small_step: SmallStep::Corrected(SOON.saturating_mul(5)),
 };
+
+/// They do not believe in it before 300 s (ntpd) or 900 s (ntpsec) have passed, `stepout`, which cannot be made shorter.
+const AFTER_STEPOUT: SmallStep = SmallStep::Corrected(Duration::from_secs(1200));
 
 const NTPQ: &str = "ntpq -n -c rv -c peers >/run/said; grep -q leap_none /run/said; grep -q '^\\*SERVER' /run/said";
