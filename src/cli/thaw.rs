@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::{Error, tell};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::sys::foreign::shown_path;
 use crate::sys::output;
 use crate::workload::guard::{self, Watch};
 use crate::workload::tree::Place;
@@ -123,8 +124,8 @@ fn as_json(thawed: &Thawed, outcome: &Result<Thawed, workload::Error>) -> serde_
 }
 
 fn as_text(thawed: &Thawed, is_done: bool) -> String {
-    let mut lines: Vec<String> = thawed.thawed.iter().map(|path| format!("thawed /{}", path.display())).collect();
-    lines.extend(thawed.gone.iter().map(|path| format!("gone: /{}", path.display())));
+    let mut lines: Vec<String> = thawed.thawed.iter().map(|path| format!("thawed /{}", shown_path(path))).collect();
+    lines.extend(thawed.gone.iter().map(|path| format!("gone: /{}", shown_path(path))));
     if thawed.damaged > 0 {
         lines.push(format!("{} line(s) of the ledger are damaged and were passed over", thawed.damaged));
     }
@@ -132,4 +133,15 @@ fn as_text(thawed: &Thawed, is_done: bool) -> String {
         lines.push("nothing is frozen by clockgate".to_owned());
     }
     lines.into_iter().map(|line| line + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_a_user_has_named_writes_no_lines_of_its_own() {
+        let thawed = Thawed { thawed: vec!["user/\u{1b}[2J\nthawed /b".into()], ..Thawed::default() };
+        assert_eq!(as_text(&thawed, true), "thawed /user/\\u{1b}[2J\\nthawed /b\n");
+    }
 }
