@@ -73,16 +73,48 @@ pub fn list(root: &Root, folder: &Path) -> Vec<PathBuf> {
     root.glob(&folder.join("*"))
 }
 
-/// The folders of people on this host: by its user database, and what stands in /home.
+/// The folders of people on this host: by its user database, and what stands in /home. None that lies elsewhere than on this machine:
+/// to look there may take for ever.
 #[must_use]
 pub fn homes(root: &Root) -> Vec<PathBuf> {
+    let mounts = Mounts::read(root);
     let users = root.read(Path::new("/etc/passwd")).ok().flatten().unwrap_or_default();
     let named = users.lines().filter_map(|line| line.split(':').nth(5)).map(PathBuf::from);
-    let mut homes: Vec<PathBuf> = named.chain(list(root, Path::new("/home"))).collect();
-    homes.retain(|home| home.is_absolute() && home.parent().is_some() && root.at(home).is_dir());
+    let usual = Path::new("/home");
+    // By their names alone, before anybody looks at one.
+    let entries = (!mounts.may_wait(usual)).then(|| std::fs::read_dir(root.at(usual)).ok()).flatten();
+    let usual = entries.into_iter().flatten().flatten().map(|entry| usual.join(entry.file_name()));
+    let mut homes: Vec<PathBuf> =
+        named.chain(usual).filter(|home| home.is_absolute() && home.parent().is_some()).collect();
+    homes.retain(|home| !mounts.may_wait(home) && root.at(home).is_dir());
     homes.sort();
     homes.dedup();
     homes
+}
+
+/// Where which kind of file system is mounted.
+struct Mounts(Vec<(PathBuf, String)>);
+
+impl Mounts {
+    fn read(root: &Root) -> Self {
+        let text = root.read(Path::new("/proc/self/mounts")).ok().flatten().unwrap_or_default();
+        // proc_mounts(5): what is mounted, where, of which kind.
+        let mount = |line: &str| {
+            let mut fields = line.split(' ').skip(1);
+            Some((PathBuf::from(fields.next()?), fields.next()?.to_owned()))
+        };
+        Self(text.lines().filter_map(mount).collect())
+    }
+
+    /// Whether another machine, or a process, has to answer whoever looks at a path.
+    fn may_wait(&self, path: &Path) -> bool {
+        let over = self.0.iter().filter(|(at, _)| path.starts_with(at)).max_by_key(|(at, _)| at.components().count());
+        over.is_some_and(|(_, kind)| {
+            kind.starts_with("fuse")
+                || kind.starts_with("nfs")
+                || ["9p", "afs", "autofs", "ceph", "cifs", "smb3"].contains(&kind.as_str())
+        })
+    }
 }
 
 /// A host with these files, for as long as its folder is kept.
@@ -96,4 +128,20 @@ pub fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
     }
     let root = Root::new(folder.path());
     (folder, root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_visited_whose_home_is_on_another_machine() {
+        let mounts = "/dev/a / ext4 rw 0 0\nauto.home /home autofs rw 0 0\nsrv:/x /home/ann nfs4 rw 0 0\n/dev/b /home/bob ext4 rw 0 0\n";
+        let users = "root:x:0:0::/root:/bin/sh\nann:x:1:1::/home/ann:\nbob:x:2:2::/home/bob:\ncid:x:3:3::/home/cid:\nnobody:x:9:9::/:\n";
+        let files = [("root/x", ""), ("home/ann/x", ""), ("home/bob/x", ""), ("home/cid/x", ""), ("etc/passwd", users)];
+        let (_folder, root) = host(&[&files[..], &[("proc/self/mounts", mounts)]].concat());
+        assert_eq!(homes(&root), ["/home/bob", "/root"].map(PathBuf::from));
+        let (_folder, root) = host(&files);
+        assert_eq!(homes(&root), ["/home/ann", "/home/bob", "/home/cid", "/root"].map(PathBuf::from));
+    }
 }
