@@ -173,6 +173,16 @@ mod tests {
         }
     }
 
+    /// As 6.2p3 printed it a minute after its start, with `server 10.77.0.1`.
+    #[test]
+    fn a_peer_by_its_address_has_no_name_behind_it() {
+        let text = "1/1 peers valid, clock unsynced\n\npeer\n   wt tl st  next  poll          offset       delay      jitter\n\
+            10.77.0.1 \n    1  9  2    7s   33s         0.134ms     0.172ms     0.087ms\n";
+        let told = told(text).unwrap();
+        assert_eq!(told.servers.iter().map(|server| server.name.to_string()).collect::<Vec<_>>(), ["10.77.0.1"]);
+        assert_eq!((told.plain, told.claim), (1, None));
+    }
+
     #[test]
     fn a_program_is_heard_to_its_end_and_one_that_hangs_is_ended() {
         assert_eq!(run(Path::new("/bin/echo"), &["0/0 peers valid"]).unwrap(), "0/0 peers valid\n");
