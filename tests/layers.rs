@@ -119,7 +119,8 @@ const KNOWS_DAEMONS: [&str; 5] =
 
 #[test]
 fn a_time_daemons_name_stands_in_its_room_alone() {
-    let daemons = ["chrony", "timesync", "ntpd", "ntpsec", "ntp-daemon", "ntpctl", "connman", "phc2sys", "timemaster"];
+    let daemons =
+        ["chrony", "timesync", "ntpd", "ntpsec", "ntp-daemon", "ntpctl", "connman", "phc2sys", "ptp4l", "timemaster"];
     let mut strays = vec![];
     for (path, text) in sources() {
         if KNOWS_DAEMONS.iter().any(|place| path.starts_with(place)) {

@@ -153,7 +153,8 @@ impl Performer {
                 let forget = async {
                     match samples {
                         Samples::Good if self.asks_nobody() => self.corrector.look().await,
-                        Samples::Good | Samples::Void => self.corrector.forget().await,
+                        Samples::Good => self.corrector.forget_again().await,
+                        Samples::Void => self.corrector.forget().await,
                     }
                 };
                 let (rtc, forgotten) = tokio::join!(self.rtc(), forget);

@@ -167,6 +167,9 @@ fn ntpd_rs_is_asked_itself() -> Result<(), Failed> {
         let verdict = corrector.ask(Duration::from_millis(200)).await;
         assert!(matches!(verdict, DaemonVerdict::Agrees { .. }), "{verdict:?}");
         assert_eq!(host.ordered().len(), 2, "nobody stepped: it goes on");
+        corrector.forget_again().await;
+        corrector.measure(Duration::from_secs(5)).await;
+        assert_eq!(host.ordered().len(), 2, "a proof that is renewed makes it begin no more");
         Ok(())
     })
 }

@@ -64,9 +64,13 @@ impl Corrector {
             let authority = self.authentication.hear(&said, Day::Doubtful);
             return Forgotten { daemon: Some(chrony::NAME.to_owned()), authority, ..Forgotten::default() };
         }
+        self.forget_again().await
+    }
+
+    /// Like [`Corrector::forget`], where nothing happened to the clock since: a daemon that would have to begin anew for it goes on.
+    pub async fn forget_again(&self) -> Forgotten {
         let is_void = self.known().as_ref().is_none_or(|known| known.is_void);
         let forgotten = self.forget().await;
-        // Nothing happened to the clock since it measured: it is not made to begin anew.
         if let Some(known) = self.known().as_mut() {
             known.is_void &= is_void;
         }
