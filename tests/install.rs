@@ -261,9 +261,18 @@ fn no_longer_held() -> Done {
     note("crio", "99-clockgate.conf would be written otherwise now");
     note("podman", "youki");
 
+    let said = host.says(1, &["install", "containerd"])?;
+    assert!(
+        said.starts_with("clockgate: containerd is installed, and not all of its starts are held any more: "),
+        "{said}"
+    );
+
     host.says(0, &["remove", "containerd"])?;
     host.says(0, &["install", "containerd"])?;
     assert!(host.says(0, &["list"])?.contains("containerd    installed "));
+    // Forgotten, and there all the same.
+    host.says(0, &["remove", "--forget", "containerd"])?;
+    assert!(host.says(0, &["install", "containerd"])?.contains("is installed already"));
     assert!(host.read("etc/containerd/conf.d/zz-clockgate.toml").contains("/clockgate-crun\""));
     Ok(())
 }

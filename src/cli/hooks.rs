@@ -129,10 +129,7 @@ impl Args {
                 Standing::Installed(changes) => match hooks::drift(host, target, &changes) {
                     None => ("installed", changes),
                     Some(why) => {
-                        let name = target.name();
-                        notes.push(format!(
-                            "not all of its starts are held any more: {why}; `clockgate hooks remove {name}`, then install it again"
-                        ));
+                        notes.push(no_longer_held(target, &why));
                         ("not all held", changes)
                     }
                 },
@@ -176,6 +173,11 @@ impl Args {
     }
 }
 
+fn no_longer_held(target: Target, why: &str) -> String {
+    let name = target.name();
+    format!("not all of its starts are held any more: {why}; `clockgate hooks remove {name}`, then install it again")
+}
+
 fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, Error> {
     let mut plans = vec![];
     for target in targets.iter().copied() {
@@ -185,7 +187,14 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
         }
         plans.push(match hooks::standing(host, target).map_err(failed)? {
             Standing::Absent => (target, Some(target.plan(host).map_err(failed)?)),
-            Standing::Installed(_) | Standing::Packaged(_) => (target, None),
+            Standing::Installed(changes) => match hooks::drift(host, target, &changes) {
+                None => (target, None),
+                Some(why) => {
+                    let what = format!("{} is installed, and {}", target.name(), no_longer_held(target, &why));
+                    return Err(Error::new(Exit::No, what));
+                }
+            },
+            Standing::Packaged(_) => (target, None),
             Standing::Edited { path, ours: Some(lines), .. } => {
                 return Err(failed(hooks::Error::Edited { path, lines, target: target.name() }));
             }

@@ -98,6 +98,12 @@ impl<'a> Held<'a> {
             root = without_ours(host, root, layout, made)?;
         }
         let files = read(&root, layout, Reading::V2_1)?;
+        // What an install left that was forgotten says nothing of how the host was before.
+        let root = files
+            .iter()
+            .filter(|file| way::is_own(&root, &file.path))
+            .fold(root.clone(), |root, file| root.with(&file.path, None));
+        let files = read(&root, layout, Reading::V2_1)?;
         let mut held = Self {
             host,
             layout,

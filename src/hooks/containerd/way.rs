@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Held, Keys, SHIMS, read};
+use crate::container::Root;
 use crate::container::containerd::{self as engine, CRI_1, CRI_2, File, Merged, Reading, Writer};
 use crate::hooks::{Change, Error, Host, toml};
 
@@ -13,6 +14,15 @@ use crate::hooks::{Change, Error, Host, toml};
 const NAMES: [&str; 2] = ["99-clockgate.toml", "zz-clockgate.toml"];
 const HEADING: &str =
     "# Written by `clockgate hooks install containerd`, and taken away by `clockgate hooks remove containerd`.\n";
+
+/// Whether a file is one of ours.
+pub(super) fn is_own(root: &Root, path: &Path) -> bool {
+    has_our_name(path) && root.read(path).ok().flatten().is_some_and(|text| text.starts_with(HEADING))
+}
+
+fn has_our_name(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| NAMES.iter().any(|ours| name == *ours))
+}
 
 /// The files as they would be.
 pub(super) struct Way {
@@ -29,7 +39,7 @@ impl Way {
 
     pub(super) fn changes(self, host: &Host) -> Result<Vec<Change>, Error> {
         let change = |(path, text): (PathBuf, String)| {
-            if path.file_name().is_some_and(|name| NAMES.iter().any(|ours| name == *ours)) {
+            if has_our_name(&path) {
                 return Change::own_file(host, &path, text, 0o644);
             }
             host.is_ours_to_write(&path)?;
