@@ -36,7 +36,7 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
         };
         restarts.push(layout.restart);
         plan.notes.extend(held.notes.iter().cloned());
-        plan.changes.extend(held.links.iter().cloned());
+        plan.changes.extend(held.wrappers.values().flat_map(|wrapped| wrapped.links.iter().cloned()));
         plan.changes.extend(held.changes()?);
     }
     plan.afterwards = format!("after {}", restarts.join(" and "));
@@ -75,12 +75,13 @@ struct Held<'a> {
     root: Root,
     readings: &'static [Reading],
     wrappers: BTreeMap<Keys, Wrapped>,
-    links: Vec<Change>,
     notes: Vec<String>,
 }
 
 struct Wrapped {
     wrapper: String,
+    /// What the wrapper takes.
+    links: Vec<Change>,
     program: PathBuf,
 }
 
@@ -104,15 +105,8 @@ impl<'a> Held<'a> {
             .filter(|file| way::is_own(&root, &file.path))
             .fold(root.clone(), |root, file| root.with(&file.path, None));
         let files = read(&root, layout, Reading::V2_1)?;
-        let mut held = Self {
-            host,
-            layout,
-            root,
-            readings: engine::readings(&files),
-            wrappers: BTreeMap::new(),
-            links: vec![],
-            notes: vec![],
-        };
+        let mut held =
+            Self { host, layout, root, readings: engine::readings(&files), wrappers: BTreeMap::new(), notes: vec![] };
         let merged = |reading: &Reading| Ok(Merged::of(&read(&held.root, layout, *reading)?, *reading));
         let merged = held.readings.iter().map(merged).collect::<Result<Vec<_>, Error>>()?;
         if let Some(name) = merged.iter().find_map(Merged::disabled) {
@@ -162,20 +156,20 @@ impl<'a> Held<'a> {
                     continue;
                 }
             };
-            if let Some(known) = self.wrappers.get(&runtime.keys) {
-                if known.program != program {
+            let folder = format!("{}/{name}", self.layout.name);
+            let (wrapper, links) = Runtime { folder, program: program.clone() }.wrap(self.host)?;
+            let wrapped = Wrapped { wrapper: wrapper.to_string_lossy().into_owned(), links, program };
+            match self.wrappers.get(&runtime.keys) {
+                Some(known) if (&known.wrapper, &known.links) == (&wrapped.wrapper, &wrapped.links) => {}
+                Some(known) => {
                     return Err(self.refused(format!(
                         "gives the runtime `{name}` {} by containerd 1 and {} by containerd 2: name it in one file",
-                        program.display(),
+                        wrapped.program.display(),
                         known.program.display()
                     )));
                 }
-                continue;
+                None => drop(self.wrappers.insert(runtime.keys, wrapped)),
             }
-            let folder = format!("{}/{name}", self.layout.name);
-            let (wrapper, links) = Runtime { folder, program: program.clone() }.wrap(self.host)?;
-            self.links.extend(links);
-            self.wrappers.insert(runtime.keys, Wrapped { wrapper: wrapper.to_string_lossy().into_owned(), program });
         }
         Ok(())
     }
