@@ -30,6 +30,7 @@ const LAYOUTS: &[(&str, &[&str])] = &[
     ("47-containerd-2-with-nvidias-drop-in", SECOND),
     ("48-containerd-1-with-an-import-that-has-the-section", BOTH),
     ("49-containerd-2-with-a-relative-folder", SECOND),
+    ("50-containerd-2-with-a-file-read-last", SECOND),
     ("51-containerd-2-as-aks-has-it", SECOND),
     ("53-containerd-with-shims-of-version-1", BOTH),
     ("54-containerd-1-with-a-table-for-the-default", BOTH),
