@@ -30,7 +30,11 @@ fn main() -> ExitCode {
         eprintln!("{}", error.message().unwrap_or("cannot enter namespaces"));
         return ExitCode::FAILURE;
     }
-    let trials = scenarios::all().into_iter().map(|scenario| trial(scenario, missing.as_deref())).collect();
+    let trials = scenarios::all().into_iter().map(|scenario| {
+        let missing = missing.clone().or_else(|| scenario.night.begins.missing());
+        trial(scenario, missing.as_deref())
+    });
+    let trials = trials.collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

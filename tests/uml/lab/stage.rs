@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Outcome, ensure, inside};
+use super::{Outcome, ensure, folder, inside};
 
 /// How a guest begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,12 @@ impl Begins {
             Self::Installed | Self::Fresh => "guest",
             Self::Over { root, .. } => root,
         }
+    }
+
+    /// What the laboratory lacks of it, if anything.
+    pub fn missing(self) -> Option<String> {
+        let tree = folder().join(self.over()?);
+        (!tree.exists()).then(|| format!("{} is not there: run tests/setup", tree.display()))
     }
 
     /// What lies over the root, below the laboratory's folder.

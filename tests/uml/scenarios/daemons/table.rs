@@ -23,6 +23,10 @@ pub struct Daemon {
     pub is_synchronised: &'static str,
     /// How long it may take until it says so, once the gate is open.
     pub says_so_within: Duration,
+    /// A script that makes it meet a clock that is an hour wrong soon; nothing, where it does by itself.
+    pub left_alone: &'static str,
+    /// Whether it quits over that.
+    pub quits: bool,
     /// What it does about a step of 300 ms by somebody else, with no agent beside it.
     pub small_step: SmallStep,
 }
@@ -71,6 +75,9 @@ pub const DAEMONS: &[Daemon] = &[
         prepare: "echo 'u ntpsec - - /nonexistent' | systemd-sysusers -; install -o ntpsec -g ntpsec -d /var/lib/ntpsec
             echo 0.0 >/var/lib/ntpsec/ntp.drift",
         is_synchronised: NTPQ,
+        // Without -g it believes at its start what it believes after `stepout` otherwise.
+        left_alone: "sed -i 's/-g//' /etc/default/ntpsec; systemctl restart ntpsec",
+        quits: true,
         small_step: AFTER_STEPOUT,
         ..PLAIN
     },
@@ -86,6 +93,8 @@ pub const DAEMONS: &[Daemon] = &[
         prepare: "echo 'u ntp - - /nonexistent' | systemd-sysusers -; install -o ntp -g ntp -d /var/lib/ntp
             echo 0.0 >/var/lib/ntp/ntp.drift",
         is_synchronised: NTPQ,
+        left_alone: "sed -i 's/-g//' /etc/default/ntp; systemctl restart ntp",
+        quits: true,
         small_step: AFTER_STEPOUT,
         ..PLAIN
     },
@@ -114,6 +123,7 @@ pub const DAEMONS: &[Daemon] = &[
         )],
         prepare: "echo 'u ntpd-rs - - /nonexistent' | systemd-sysusers -",
         is_synchronised: "ntp-ctl status >/run/said; grep -q 'Stratum: 3' /run/said; grep -q 'SERVER:123' /run/said",
+        quits: true,
         ..PLAIN
     },
     Daemon {
@@ -171,6 +181,8 @@ const PLAIN: Daemon = Daemon {
     agent: "{}\n",
     is_synchronised: "",
     says_so_within: SOON,
+    left_alone: "",
+    quits: false,
     small_step: SmallStep::Corrected(SOON.saturating_mul(5)),
 };
 
