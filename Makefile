@@ -53,7 +53,7 @@ soak: rust ## 200 disruptions of random kind, size and overlap in one guest; CLO
 	tests/setup
 	CLOCKGATE_SOAK=$${CLOCKGATE_SOAK:-200} $(CARGO) $(AS_ROOT) test --test uml -- soak::
 
-night: rust ## What is too long for make test: the long soak, a hundred thousand walks; writes its record to docs/testing.md (root)
+night: rust ## What is too long for make test: every time daemon until it keeps the clock again, the long soak, a hundred thousand walks; writes its record to docs/testing.md (root)
 	tests/setup
 	tests/night
 
