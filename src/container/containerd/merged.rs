@@ -313,3 +313,59 @@ fn value_of_value(value: &toml_edit::Value) -> Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIN: &str = r#"
+version = 2
+imports = ["d/*.toml", "later.toml"]
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "a"
+runtimes.a = { runtime_type = "io.containerd.runc.v2", options = { BinaryName = "/a" } }
+"#;
+    /// A folder's, with containerd 2's name.
+    const NEWER: &str =
+        r#"plugins."io.containerd.cri.v1.runtime".containerd.runtimes.b.runtime_type = "io.containerd.runc.v2""#;
+    /// What is empty replaces nothing where sections are merged, and all where they are replaced.
+    const LATER: &str = r#"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = ""
+runtimes.c = { runtime_type = "io.containerd.kata.v2" }
+"#;
+
+    fn merged(later: &str, reading: Reading) -> Vec<String> {
+        let files = [("/e/config.toml", MAIN), ("/e/d/b.toml", NEWER), ("/e/later.toml", later)];
+        let root = files.iter().fold(Root::new(Path::new("/nowhere")), |root, (path, text)| {
+            root.with(Path::new(path), Some((*text).to_owned()))
+        });
+        let read = super::files(&root, Path::new("/e/config.toml"), reading).unwrap();
+        let runtimes = Merged::of(&read, reading).runtimes();
+        runtimes
+            .iter()
+            .map(|runtime| format!("{}{}{}", if runtime.is_default { "*" } else { "" }, runtime.name, runtime.binary))
+            .collect()
+    }
+
+    #[test]
+    fn each_version_merges_in_its_own_way() {
+        assert_eq!(merged(LATER, Reading::V2_1), ["*a/a", "b", "c", "runc"]);
+        // Merged first, the older table of runtimes counts for nothing beside the newer one.
+        assert_eq!(merged(LATER, Reading::V2_0), ["b", "runc"]);
+        assert_eq!(merged(LATER, Reading::V1_7), ["c", "*runc"]);
+        assert_eq!(merged("", Reading::V1_6), ["*a/a", "runc"]);
+    }
+
+    #[test]
+    fn a_relative_pattern_was_looked_for_elsewhere_up_to_1_6() {
+        let root = Root::new(Path::new("/nowhere")).with(Path::new("/e/d/b.toml"), Some(String::new()));
+        let resolve = |reading| resolve(&root, Path::new("/e/config.toml"), "./d/*.toml", reading);
+        assert_eq!(resolve(Reading::V1_7), [Path::new("/e/d/b.toml")]);
+        assert!(resolve(Reading::V1_6).is_empty());
+        assert_eq!(
+            patterns(&[File { path: "/e/c".into(), value: serde_json::json!({"imports": ["../x/*.toml", "y"]}) }]),
+            [Path::new("/x/*.toml")]
+        );
+    }
+}
