@@ -192,7 +192,8 @@ pub static KEYS: [Key; 34] = [
     Key {
         name: "freeze.exclude",
         does: "Containers that run on: a name or an id; a cgroup, if it begins with /; LABEL=VALUE. * stands for anything, ? \
-               for one character. The label clockgate.exempt=true excludes too, and time daemons that may set this clock are never frozen.",
+               for one character. The label clockgate.exempt=true excludes too. Time daemons, what a node needs to run, and virtual \
+               machines in containers are never frozen.",
         place: |c| Place::Patterns(&mut c.freeze.exclude),
     },
     Key {

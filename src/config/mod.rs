@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::container::Engine;
 use crate::daemon::{BusAddress, Settings};
 use crate::decision::Policy;
 use crate::reference::ServerName;
-use crate::workload::{self, Engine, Pattern, Waves};
+use crate::workload::{self, Exclusion, Waves};
 
 pub mod floor;
 mod fragments;
@@ -96,7 +97,7 @@ pub struct Freeze {
     /// Whose containers are frozen.
     pub engines: Vec<Engine>,
     /// Containers that are not.
-    pub exclude: Vec<Pattern>,
+    pub exclude: Vec<Exclusion>,
     /// How long anything stays frozen.
     pub max: Duration,
     /// How many containers are thawed together; zero: all of them.

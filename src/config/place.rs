@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::raw::Value;
+use crate::container::Engine;
 use crate::decision::{AtDeadline, Correction};
 use crate::duration;
 use crate::reference::ServerName;
-use crate::workload::{Engine, Pattern};
+use crate::workload::Exclusion;
 
 /// `sun_path` of unix(7) less its closing zero.
 const SOCKET_PATH_MAX: usize = 107;
@@ -44,7 +45,7 @@ pub enum Place<'a> {
     /// The engines whose containers are frozen.
     Engines(&'a mut Vec<Engine>),
     /// Which containers are not.
-    Patterns(&'a mut Vec<Pattern>),
+    Patterns(&'a mut Vec<Exclusion>),
 }
 
 /// What is wrong with a value; the line is that of a list's item.
@@ -214,7 +215,7 @@ fn engine_names() -> String {
     Engine::ALL.map(Engine::name).join(", ")
 }
 
-fn pattern(value: &Value) -> Result<Pattern, String> {
+fn pattern(value: &Value) -> Result<Exclusion, String> {
     let text = match value {
         Value::Text(text) => text.clone(),
         // The id of a container may be all digits.

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::{Caller, Metadata};
+
 /// Beside what `clockgate hooks install` keeps.
 const FOLDER: &str = "/var/lib/clockgate/hooks";
 
@@ -14,12 +16,35 @@ pub fn file(target: &str) -> PathBuf {
 }
 
 /// Whether nothing has come by since.
-#[must_use]
-pub fn is_waited_for(target: &str) -> bool {
+fn is_waited_for(target: &str) -> bool {
     file(target).exists()
 }
 
-/// Something came by. Where the file cannot be removed, that is known to nobody, and no reason to fail.
-pub fn came_by(target: &str) {
+/// A start came by the wrapper. What the folders of the call do not tell, the bundle does; that is read where somebody waits for it.
+pub fn came_by(caller: Caller, bundle: &Path) {
+    match caller {
+        Caller::Docker => take_away("docker"),
+        Caller::Kubernetes => take_away("containerd"),
+        Caller::Podman | Caller::Crio => {
+            if ["podman", "crio"].into_iter().any(is_waited_for) {
+                let is_crio = Caller::named_in(&Metadata::of_bundle(bundle)) == Some(Caller::Crio);
+                take_away(if is_crio { "crio" } else { "podman" });
+            }
+        }
+        Caller::Containerd | Caller::Other => {}
+    }
+}
+
+/// A start came by the hook.
+pub fn came_by_hook(caller: Caller) {
+    match caller {
+        Caller::Podman => take_away("podman-hook"),
+        Caller::Crio => take_away("crio-hook"),
+        Caller::Docker | Caller::Kubernetes | Caller::Containerd | Caller::Other => {}
+    }
+}
+
+/// Where the file cannot be removed, that is known to nobody, and no reason to fail.
+fn take_away(target: &str) {
     let _ = fs::remove_file(file(target));
 }

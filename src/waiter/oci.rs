@@ -5,7 +5,6 @@
 //! runtime may go on.
 
 mod call;
-mod exempt;
 mod hold;
 mod hook;
 mod runtime;
@@ -18,18 +17,17 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::container::unused;
+use crate::container::{Caller, Metadata, exemption, unused};
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
 use crate::sys::signals;
 use crate::waiter::Ground;
 
-pub use call::{Call, Engine};
+pub use call::Call;
 pub use hook::hook;
 pub use settings::{FILE, Settings};
 pub use waiting::{Waiting, waiting};
 
-use exempt::Facts;
 use hold::{Held, Refused, Released};
 use say::Grave;
 
@@ -90,8 +88,8 @@ fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<In
     let settings = Settings::of(Path::new(argv0));
     if let Some(what) = &call.start {
         let bundle = call.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
-        came_by(call.engine(), &bundle);
-        Start::new(what, &call.id, call.engine(), &|| Facts::of(&bundle), &settings).hold()?;
+        unused::came_by(call.caller(), &bundle);
+        Start::new(what, &call.id, call.caller(), &|| Metadata::of_bundle(&bundle), &settings).hold()?;
     }
     let runtime = match settings.runtime {
         Some(runtime) => runtime,
@@ -100,41 +98,32 @@ fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<In
     runtime::become_it(runtime, args).map_err(Error::Runtime)
 }
 
-/// Tells `clockgate hooks list` that the engine starts through us.
-fn came_by(engine: Engine, bundle: &Path) {
-    match engine {
-        Engine::Docker => unused::came_by("docker"),
-        Engine::Kubernetes => unused::came_by("containerd"),
-        // Only the bundle tells the two apart, and reading it takes time.
-        Engine::Podman | Engine::Crio => {
-            if ["podman", "crio"].into_iter().any(unused::is_waited_for) {
-                unused::came_by(if Facts::of(bundle).is_crio() { "crio" } else { "podman" });
-            }
-        }
-        Engine::Containerd | Engine::Other => {}
-    }
-}
-
 /// A container about to start, and what was found out about it.
 struct Start<'a> {
     what: &'a str,
     id: &'a str,
-    engine: Engine,
+    caller: Caller,
     /// Looked up only where the gate is shut.
-    look_up: &'a dyn Fn() -> Facts,
-    facts: Facts,
+    look_up: &'a dyn Fn() -> Metadata,
+    metadata: Metadata,
     exempt_by: Option<String>,
     told: Option<Duration>,
     settings: &'a Settings,
 }
 
 impl<'a> Start<'a> {
-    fn new(what: &'a str, id: &'a str, engine: Engine, look_up: &'a dyn Fn() -> Facts, settings: &'a Settings) -> Self {
-        Self { what, id, engine, look_up, facts: Facts::default(), exempt_by: None, told: None, settings }
+    fn new(
+        what: &'a str,
+        id: &'a str,
+        caller: Caller,
+        look_up: &'a dyn Fn() -> Metadata,
+        settings: &'a Settings,
+    ) -> Self {
+        Self { what, id, caller, look_up, metadata: Metadata::default(), exempt_by: None, told: None, settings }
     }
 
     fn hold(mut self) -> Result<(), Error> {
-        match hold::hold(self.settings, self.settings.patience(self.engine), &mut self) {
+        match hold::hold(self.settings, self.settings.patience(self.caller), &mut self) {
             Ok(Released::Exempt) => {
                 let rule = self.exempt_by.as_deref().unwrap_or_default();
                 self.log(Grave::Info, &format!("passes the shut gate: exempt by {rule}"));
@@ -154,22 +143,20 @@ impl<'a> Start<'a> {
 
     fn subject(&self) -> String {
         let id = shown(self.id.get(..12).unwrap_or(self.id));
-        let title = self.facts.title().map(shown);
+        let title = self.metadata.title().map(shown);
         title.map_or_else(|| format!("container {id}"), |title| format!("container {id} ({title})"))
     }
 
     fn log(&self, grave: Grave, text: &str) {
-        say::log(&self.settings.syslog, grave, &format!("{}: {}: {text}", self.engine, self.subject()));
+        say::log(&self.settings.syslog, grave, &format!("{}: {}: {text}", self.caller, self.subject()));
     }
 }
 
 impl Held for Start<'_> {
     fn is_exempt(&mut self) -> bool {
-        self.facts = (self.look_up)();
-        if self.facts.is_crio() {
-            self.engine = Engine::Crio;
-        }
-        self.exempt_by = self.facts.exempt_by(&self.settings.exempt);
+        self.metadata = (self.look_up)();
+        self.caller = Caller::named_in(&self.metadata).unwrap_or(self.caller);
+        self.exempt_by = exemption::find(&self.metadata, &self.settings.exempt).map(|exemption| exemption.to_string());
         self.exempt_by.is_some()
     }
 
@@ -179,19 +166,6 @@ impl Held for Start<'_> {
             self.told = Some(waited);
             self.log(Grave::Info, &format!("held{so_far}: {why}"));
         }
-    }
-}
-
-impl std::fmt::Display for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Docker => "docker",
-            Self::Podman => "podman",
-            Self::Crio => "cri-o",
-            Self::Kubernetes => "kubernetes",
-            Self::Containerd => "containerd",
-            Self::Other => "runtime",
-        })
     }
 }
 

@@ -6,15 +6,14 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::about::Lookup;
-use super::container::{Container, Engine};
 use super::error::Error;
 use super::freezer::{self, Freezer};
 use super::ledger::{Contents, Entry};
 use super::network::{self, Network};
 use super::plan::{self, Grain, Rules};
 use super::tree::{self, Node, Place};
-use super::{State, Workloads, name, open};
+use super::{State, Thoroughness, Workloads, name, open};
+use crate::container::{Container, Engine, Lookup, Tasks};
 use crate::decision::nanos_u64;
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::clock::monotonic_nanos;
@@ -36,6 +35,7 @@ struct Carrier<'t> {
 struct Road<'a> {
     workloads: &'a Workloads,
     place: &'a Place,
+    tasks: &'a Tasks,
     freezer: Freezer<'a>,
     session: u64,
 }
@@ -59,17 +59,19 @@ impl Workloads {
         }
         let place = self.place(&mut state)?;
         let hierarchy = open(&place)?;
+        let places = self.places(&mut state, Thoroughness::WhatIsNew);
+        let mut lookup = Lookup::new(&places);
+        let tree = tree::walk(&place.folder, lookup.tasks())?;
         let State { ledger: Some(ledger), session, seen, .. } = &mut *state else { return Ok(vec![]) };
         let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
-        let road = Road { workloads: self, place: &place, freezer, session: *session };
-        let tree = tree::walk(&place.folder, &self.settings.root)?;
+        let road = Road { workloads: self, place: &place, tasks: lookup.tasks(), freezer, session: *session };
         let carriers = road.carriers(&tree, &frozen);
         let outcome = road.free(&carriers);
 
-        let mut lookup = Lookup::new(&self.settings.root);
         let mut names = vec![];
-        for Carrier { container, .. } in carriers.iter().filter(|carrier| road.marks(carrier.container).is_empty()) {
-            seen.about.entry(container.inode).or_insert_with(|| lookup.about(container));
+        let freed = carriers.iter().filter(|carrier| road.marks(carrier.container).is_empty());
+        for Carrier { container, .. } in freed.collect::<Vec<_>>() {
+            seen.metadata.entry(container.inode).or_insert_with(|| lookup.metadata(container));
             names.push(name(seen, container));
         }
         if names.is_empty() { outcome.map(|()| names) } else { Ok(names) }
@@ -125,10 +127,10 @@ impl Road<'_> {
     fn hold_the_others(&self, mark: &Entry, carriers: &[Carrier<'_>]) -> Result<Vec<Entry>, Error> {
         let mut held = vec![];
         let runs_on = |container: &Container| carriers.iter().any(|one| one.container.cgroup == container.cgroup);
-        let own = self.place.own.as_deref();
-        let rules = Rules { engines: &Engine::ALL, own, grain: Grain::Folders, runs_on: &runs_on };
+        let spared: Vec<&Path> = self.place.own.as_deref().into_iter().collect();
+        let rules = Rules { engines: &Engine::ALL, spared: &spared, grain: Grain::Folders, runs_on: &runs_on };
         for _ in 0..LOOKS_MAX {
-            let tree = tree::walk(&self.place.folder, &self.workloads.settings.root)?;
+            let tree = tree::walk(&self.place.folder, self.tasks)?;
             let mut others = plan::plan(&tree, &rules);
             others.retain(|unit| unit.cgroup != mark.cgroup && unit.cgroup.starts_with(&mark.cgroup));
             let new = self.freezer.hold(&others, (self.session, mark.since))?;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Error;
-use super::container::Container;
 use super::ledger::{Contents, Entry, Ledger};
 use super::plan::Unit;
+use crate::container::Container;
 use crate::decision::{Boottime, Frozen, nanos_u64};
 use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
 use crate::sys::clock::{boottime, monotonic_nanos};

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use super::about::Lookup;
-use super::container::Container;
 use super::error::Error;
 use super::ledger::{Entry, Ledger};
 use super::tree::{self, Node, Place};
 use super::{Settings, boot_id, open};
+use crate::container::{Container, Lookup, Places};
 use crate::decision::{Boottime, forward};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::foreign::shown;
@@ -73,11 +72,12 @@ pub fn frozen(settings: &Settings) -> Result<Vec<StillFrozen>, Error> {
     }
     let place = Place::find(&settings.proc_root, settings.cgroup.as_deref())?;
     let hierarchy = open(&place)?;
-    let mut lookup = Lookup::new(&settings.root);
-    let tree = tree::walk(&place.folder, &settings.root)?;
+    let places = Places::of(&settings.root);
+    let mut lookup = Lookup::new(&places);
+    let tree = tree::walk(&place.folder, lookup.tasks())?;
     let frozen = tree.iter().flat_map(Node::containers).filter_map(|container| {
         let since = frozen_by_us(&hierarchy, &noted, &container.cgroup)?;
-        Some(StillFrozen { name: lookup.about(container).name, container: container.clone(), since })
+        Some(StillFrozen { name: lookup.metadata(container).name, container: container.clone(), since })
     });
     Ok(frozen.collect())
 }
@@ -99,7 +99,7 @@ fn frozen_by_us(hierarchy: &Hierarchy, noted: &[Entry], cgroup: &Path) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::Engine;
+    use crate::container::Engine;
 
     #[test]
     fn twelve_digits_the_name_and_for_how_long() {

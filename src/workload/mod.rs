@@ -1,11 +1,12 @@
 //! Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
 //!
 //! ```text
-//! tree + container   which cgroups are containers           about, exempt   what they are called, and who must run on
-//! plan               which cgroups to freeze for that       freezer         freeze, await, thaw
-//! network            who carries the host's network         carriers        thaw these alone
-//! ledger             what has to be thawed                  guard           thaws when the agent cannot
-//! waves              thaw little by little                  frozen          what is frozen now, for who asks
+//! tree       which cgroups are containers               exclusion       which of them run on, by the configuration
+//! keepers    processes because of which others run on
+//! plan       which cgroups to freeze for that           freezer         freeze, await, thaw
+//! network    who carries the host's network             carriers        thaw these alone
+//! ledger     what has to be thawed                      guard           thaws when the agent cannot
+//! waves      thaw little by little                      frozen          what is frozen now, for who asks
 //! ```
 //!
 //! Everything here blocks. Only the v2 freezer is used: on a hybrid host the engines put every container into the unified
@@ -17,14 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-mod about;
 mod carriers;
-mod container;
 mod error;
-mod exempt;
+mod exclusion;
 mod freezer;
 mod frozen;
 pub(crate) mod guard;
+mod keepers;
 pub(crate) mod ledger;
 mod network;
 mod plan;
@@ -32,21 +32,22 @@ mod reload;
 pub(crate) mod tree;
 mod waves;
 
-pub use container::{Container, Engine};
+pub use crate::container::{Container, Engine};
 pub use error::Error;
-pub use exempt::Pattern;
+pub use exclusion::Exclusion;
 pub use freezer::Thawed;
 pub use frozen::{StillFrozen, frozen};
 pub use waves::{Thaw, Waves};
 
-use about::{About, Lookup};
-use exempt::Keeper;
 use freezer::{Freezer, Order};
 use guard::{Guard, Watch};
+use keepers::Keeper;
 use ledger::{Held, Ledger};
 use plan::{Grain, Rules, Unit};
 use tree::{Node, Place};
 
+use crate::container::exemption::{self, Exemption, Rule};
+use crate::container::{Lookup, Metadata, Places};
 use crate::decision::{Awake, Frozen};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::foreign;
@@ -57,7 +58,7 @@ pub struct Settings {
     /// Whose containers are frozen.
     pub engines: Vec<Engine>,
     /// Containers that are not, whoever started them.
-    pub exclude: Vec<Pattern>,
+    pub exclude: Vec<Exclusion>,
     /// Thawing little by little; all at once where there is none. With waves every container is frozen by itself, so that it can
     /// be thawed by itself.
     pub waves: Option<Waves>,
@@ -115,6 +116,8 @@ pub enum Thoroughness {
 #[derive(Debug)]
 pub struct Workloads {
     settings: Settings,
+    /// What the start gate exempts, too.
+    exempt: Vec<Rule>,
     state: Mutex<State>,
 }
 
@@ -126,6 +129,8 @@ struct State {
     session: u64,
     /// Where the hierarchy lies; looked for once, since a host may have thousands of mounts.
     place: Option<Place>,
+    /// Where the engines keep what they know, looked for when all containers are looked at anew.
+    places: Option<Places>,
     seen: Seen,
 }
 
@@ -133,7 +138,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Seen {
     /// By the inode of the cgroup.
-    about: HashMap<u64, About>,
+    metadata: HashMap<u64, Metadata>,
     keepers: Vec<Keeper>,
 }
 
@@ -141,7 +146,7 @@ impl Workloads {
     /// Touches nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, state: Mutex::default() }
+        Self { settings, exempt: exemption::built_in(), state: Mutex::default() }
     }
 
     /// Looks at the containers ahead of time, and posts the guard where there is something that a freeze would freeze, so that it
@@ -155,8 +160,10 @@ impl Workloads {
         }
         let mut state = self.state();
         let place = self.place(&mut state)?;
-        let tree = tree::walk(&place.folder, &self.settings.root)?;
-        self.study(&mut state.seen, &place, &tree, thoroughness);
+        let places = self.places(&mut state, thoroughness);
+        let mut lookup = Lookup::new(&places);
+        let tree = tree::walk(&place.folder, lookup.tasks())?;
+        self.study(&mut state.seen, &place, &tree, (&mut lookup, thoroughness));
         if !self.plan(&state.seen, &place, &tree).is_empty() {
             return self.stand_ready(&mut state, &place);
         }
@@ -173,11 +180,13 @@ impl Workloads {
     pub fn known(&self) -> Result<Vec<Known>, Error> {
         let mut state = self.state();
         let place = self.place(&mut state)?;
-        let tree = tree::walk(&place.folder, &self.settings.root)?;
-        self.study(&mut state.seen, &place, &tree, Thoroughness::Anew);
+        let places = self.places(&mut state, Thoroughness::Anew);
+        let mut lookup = Lookup::new(&places);
+        let tree = tree::walk(&place.folder, lookup.tasks())?;
+        self.study(&mut state.seen, &place, &tree, (&mut lookup, Thoroughness::Anew));
         let hierarchy = open(&place)?;
         let known = tree.iter().flat_map(Node::containers).map(|container| Known {
-            name: state.seen.about.get(&container.inode).and_then(|about| about.name.clone()),
+            name: state.seen.metadata.get(&container.inode).and_then(|metadata| metadata.name.clone()),
             runs_on: self.why_it_runs_on(&state.seen, &place, container),
             is_frozen: hierarchy.events(&container.cgroup).is_ok_and(|events| events.is_frozen().unwrap_or(false))
                 || freezer::is_paused(&hierarchy, place.old_freezer.as_deref(), &container.cgroup),
@@ -199,9 +208,11 @@ impl Workloads {
         }
         let mut state = self.state();
         let place = self.place(&mut state)?;
-        let tree = tree::walk(&place.folder, &self.settings.root)?;
-        if !self.wanted(&tree).all(|container| state.seen.about.contains_key(&container.inode)) {
-            self.study(&mut state.seen, &place, &tree, Thoroughness::WhatIsNew);
+        let places = self.places(&mut state, Thoroughness::WhatIsNew);
+        let mut lookup = Lookup::new(&places);
+        let tree = tree::walk(&place.folder, lookup.tasks())?;
+        if !self.wanted(&tree).all(|container| state.seen.metadata.contains_key(&container.inode)) {
+            self.study(&mut state.seen, &place, &tree, (&mut lookup, Thoroughness::WhatIsNew));
         }
         let units = self.plan(&state.seen, &place, &tree);
         if units.is_empty() {
@@ -251,25 +262,36 @@ impl Workloads {
         tree.iter().flat_map(Node::containers).filter(|container| self.settings.engines.contains(&container.engine))
     }
 
-    /// Finds out what has to be known of the containers: of those that are new, or of all; and which of them keep the time.
-    fn study(&self, seen: &mut Seen, place: &Place, tree: &[Node], thoroughness: Thoroughness) {
+    /// Where the engines keep what they know; their configuration is read again when all is looked at anew.
+    fn places(&self, state: &mut State, thoroughness: Thoroughness) -> Places {
+        if thoroughness == Thoroughness::Anew {
+            state.places = None;
+        }
+        state.places.get_or_insert_with(|| Places::of(&self.settings.root)).clone()
+    }
+
+    /// Finds out what has to be known of the containers: of those that are new, or of all; and because of what they run on.
+    fn study(&self, seen: &mut Seen, place: &Place, tree: &[Node], how: (&mut Lookup<'_>, Thoroughness)) {
+        let (lookup, thoroughness) = how;
         let there: Vec<&Container> = self.wanted(tree).collect();
         let inodes: HashSet<u64> = there.iter().map(|container| container.inode).collect();
-        seen.about.retain(|inode, _| thoroughness == Thoroughness::WhatIsNew && inodes.contains(inode));
-        let mut lookup = Lookup::new(&self.settings.root);
+        seen.metadata.retain(|inode, _| thoroughness == Thoroughness::WhatIsNew && inodes.contains(inode));
         for container in &there {
-            seen.about.entry(container.inode).or_insert_with(|| lookup.about(container));
+            seen.metadata.entry(container.inode).or_insert_with(|| lookup.metadata(container));
         }
-        seen.keepers = if there.is_empty() { vec![] } else { exempt::keepers(&self.settings.proc_root, place) };
+        seen.keepers = if there.is_empty() {
+            vec![]
+        } else {
+            keepers::keepers(&self.settings.proc_root, place, &seen.keepers, thoroughness)
+        };
     }
 
     fn plan<'t>(&self, seen: &Seen, place: &Place, tree: &'t [Node]) -> Vec<Unit<'t>> {
         let runs_on = |container: &Container| self.why_it_runs_on(seen, place, container).is_some();
         let grain = if self.settings.waves.is_some() { Grain::Containers } else { Grain::Folders };
-        plan::plan(
-            tree,
-            &Rules { engines: &self.settings.engines, own: place.own.as_deref(), grain, runs_on: &runs_on },
-        )
+        let machines = seen.keepers.iter().filter(|keeper| keeper.is_machine()).map(|keeper| keeper.cgroup.as_path());
+        let spared: Vec<&Path> = place.own.as_deref().into_iter().chain(machines).collect();
+        plan::plan(tree, &Rules { engines: &self.settings.engines, spared: &spared, grain, runs_on: &runs_on })
     }
 
     fn why_it_runs_on(&self, seen: &Seen, place: &Place, container: &Container) -> Option<String> {
@@ -280,15 +302,18 @@ impl Workloads {
             return Some("clockgate itself runs in it".to_owned());
         }
         if let Some(keeper) = seen.keepers.iter().find(|keeper| keeper.is_in(container)) {
-            return Some(format!("{} runs in it", keeper.program));
+            let a_machine = if keeper.is_machine() { ", a virtual machine," } else { "" };
+            return Some(format!("{}{a_machine} runs in it", keeper.program));
         }
-        let unknown = About::default();
-        let about = seen.about.get(&container.inode).unwrap_or(&unknown);
-        if exempt::by_label(about) {
-            return Some(format!("its label {}={}", exempt::LABEL.0, exempt::LABEL.1));
+        let unknown = Metadata::default();
+        let metadata = seen.metadata.get(&container.inode).unwrap_or(&unknown);
+        match exemption::find(metadata, &self.exempt) {
+            Some(label @ Exemption::Label) => return Some(format!("its label {label}")),
+            Some(Exemption::Rule(rule)) => return Some(format!("exempt by {rule}")),
+            None => {}
         }
-        let pattern = self.settings.exclude.iter().find(|pattern| pattern.matches(container, about))?;
-        Some(format!("freeze.exclude has {pattern}"))
+        let exclusion = self.settings.exclude.iter().find(|exclusion| exclusion.means(container, metadata))?;
+        Some(format!("freeze.exclude has {exclusion}"))
     }
 
     /// The ledger held, the guard at its post.
@@ -350,7 +375,7 @@ fn open(place: &Place) -> Result<Hierarchy, Error> {
 /// `web (docker 3f2a8c01d9e2)`
 fn name(seen: &Seen, container: &Container) -> String {
     let short = container.id.get(..12).unwrap_or(&container.id);
-    match seen.about.get(&container.inode).and_then(|about| about.name.as_deref()) {
+    match seen.metadata.get(&container.inode).and_then(|metadata| metadata.name.as_deref()) {
         Some(name) if name != container.id => foreign::shown(&format!("{name} ({} {short})", container.engine)),
         _ => foreign::shown(&format!("{} {short}", container.engine)),
     }

@@ -3,15 +3,16 @@
 
 use std::path::Path;
 
-use super::container::{Container, Engine};
 use super::tree::Node;
+use crate::container::cgroup::may_be_frozen;
+use crate::container::{Container, Engine};
 
 /// What the plan goes by.
 pub struct Rules<'a> {
     /// Whose containers are frozen.
     pub engines: &'a [Engine],
-    /// Our own cgroup, if it is in this tree.
-    pub own: Option<&'a Path>,
+    /// Cgroups that nothing above may freeze: our own, if it is in this tree, and those of virtual machines.
+    pub spared: &'a [&'a Path],
     /// How a container is chosen beside its folder.
     pub grain: Grain,
     /// Whether a container has to run on.
@@ -69,8 +70,8 @@ impl Rules<'_> {
             Node::Container(container) => self.engines.contains(&container.engine),
             Node::Folder { engine, .. } => self.grain == Grain::Folders && self.engines.contains(engine),
         };
-        let holds_us = self.own.is_some_and(|own| own.starts_with(node.path()));
-        if !is_wanted || holds_us {
+        let holds_a_spared_one = self.spared.iter().any(|spared| spared.starts_with(node.path()));
+        if !is_wanted || holds_a_spared_one {
             return None;
         }
         let containers = node.containers();
@@ -79,17 +80,10 @@ impl Rules<'_> {
     }
 }
 
-/// The last lock. A service that systemd starts in a frozen cgroup hangs it in clone3(2), with everything that it looks after:
-/// so no slice but those of Kubernetes, which hold scopes alone, no unit, and nothing at the root.
-fn may_be_frozen(cgroup: &Path) -> bool {
-    let name = cgroup.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let is_pods = cgroup.iter().filter_map(|part| part.to_str()).any(|part| part.ends_with("kubepods.slice"));
-    !name.is_empty() && name != "init.scope" && !name.ends_with(".service") && (is_pods || !name.ends_with(".slice"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::Tasks;
     use std::fs;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde";
@@ -97,7 +91,7 @@ mod tests {
     struct World {
         folder: tempfile::TempDir,
         engines: Vec<Engine>,
-        own: Option<&'static str>,
+        spared: Vec<String>,
         grain: Grain,
         runs_on: fn(&Container) -> bool,
     }
@@ -109,14 +103,14 @@ mod tests {
             for path in paths {
                 fs::create_dir_all(folder.path().join(path.replace("ID", ID))).unwrap();
             }
-            Self { folder, engines: Engine::ALL.to_vec(), own: None, grain: Grain::Folders, runs_on: |_| false }
+            Self { folder, engines: Engine::ALL.to_vec(), spared: vec![], grain: Grain::Folders, runs_on: |_| false }
         }
 
         fn plan(&self) -> Vec<(String, usize)> {
-            let tree = super::super::tree::walk(self.folder.path(), Path::new("/nowhere")).unwrap();
+            let tree = super::super::tree::walk(self.folder.path(), &Tasks::default()).unwrap();
             let rules = Rules {
                 engines: &self.engines,
-                own: self.own.map(Path::new),
+                spared: &self.spared.iter().map(Path::new).collect::<Vec<_>>(),
                 grain: self.grain,
                 runs_on: &self.runs_on,
             };
@@ -202,12 +196,11 @@ mod tests {
     #[test]
     fn neither_we_nor_anything_above_us_is_frozen() {
         let mut world = World::with(&["docker/ID1/us", "docker/ID2", "lxc/a", "lxc/us/x"]);
-        world.own = Some("lxc/us/x");
+        world.spared = vec!["lxc/us/x".to_owned()];
         assert_eq!(world.plan(), units(&[("docker", 2), ("lxc/a", 1)]));
-        let own: String = format!("docker/{ID}1/us");
-        world.own = Some(own.leak());
+        world.spared = vec![format!("docker/{ID}1/us")];
         assert_eq!(world.plan(), units(&[("docker/ID2", 1), ("lxc", 2)]));
-        world.own = Some("");
+        world.spared = vec![String::new()];
         assert_eq!(world.plan(), units(&[("docker", 2), ("lxc", 2)]), "the root is above everybody and never frozen");
     }
 
@@ -217,15 +210,5 @@ mod tests {
         world.grain = Grain::Containers;
         world.engines = vec![Engine::Docker];
         assert_eq!(world.plan(), units(&[("docker/ID1", 1), ("docker/ID2", 1), ("system.slice/docker-ID4.scope", 1)]));
-    }
-
-    #[test]
-    fn the_last_lock_holds_whatever_the_tree_says() {
-        for path in ["", "system.slice", "user.slice", "machine.slice", "a/init.scope", "a/b.service", "a/my.slice"] {
-            assert!(!may_be_frozen(Path::new(path)), "{path}");
-        }
-        for path in ["docker", "a/kubepods.slice/kubepods-burstable.slice", "a/b.service/payload", "a/docker-x.scope"] {
-            assert!(may_be_frozen(Path::new(path)), "{path}");
-        }
     }
 }

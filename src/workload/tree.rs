@@ -8,7 +8,8 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::container::{Container, Engine, Kind, containing, kind};
+use crate::container::cgroup::{Kind, kind};
+use crate::container::{Container, Engine, Tasks};
 use crate::sys::foreign;
 
 /// Deeper than any engine goes: a pod of rootless Kubernetes lies nine folders deep.
@@ -19,9 +20,6 @@ const MOST_OF_A_USER: usize = 256;
 const MOST_LOOKED_AT: usize = 2048;
 /// `cgroup.events` has two short lines.
 const EVENTS_MAX: u64 = 4096;
-/// containerd's folders of running containers: its own, and the one that dockerd starts by itself.
-const BUNDLES: [&str; 2] =
-    ["run/containerd/io.containerd.runtime.v2.task", "run/docker/containerd/daemon/io.containerd.runtime.v2.task"];
 
 /// Where the tree lies, and where we are in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,12 +79,6 @@ impl Place {
     pub fn of_process(&self, process: &Path) -> Option<PathBuf> {
         let path = unified(&foreign::text(&process.join("cgroup")).ok()?)?;
         path.strip_prefix(&self.prefix).ok().map(Path::to_owned)
-    }
-
-    /// The container that a process runs in.
-    #[must_use]
-    pub fn container_of(&self, process: &Path) -> Option<PathBuf> {
-        self.of_process(process).and_then(|path| containing(&path).map(Path::to_owned))
     }
 }
 
@@ -168,19 +160,20 @@ impl Node {
     }
 }
 
-/// Walks the tree: every container, below the folder that its engine keeps them in, where it has one.
+/// Walks the tree: every container, below the folder that its engine keeps them in, where it has one. `tasks` are containerd's, whose
+/// names alone say nothing.
 ///
 /// # Errors
 /// [`Error`] when the folder itself cannot be read; a cgroup that goes while we look is passed over.
-pub fn walk(folder: &Path, root: &Path) -> Result<Vec<Node>, Error> {
+pub fn walk(folder: &Path, tasks: &Tasks) -> Result<Vec<Node>, Error> {
     let root_uid = fs::metadata(folder).map_err(|e| Error::from_io("look at", folder, e))?.uid();
-    let walk = Walk { folder, root, root_uid, of_users: RefCell::default() };
+    let walk = Walk { folder, tasks, root_uid, of_users: RefCell::default() };
     walk.all().map_err(|e| Error::from_io("list", folder, e))
 }
 
 struct Walk<'a> {
     folder: &'a Path,
-    root: &'a Path,
+    tasks: &'a Tasks,
     /// Whose the hierarchy is; what is somebody else's was delegated.
     root_uid: u32,
     /// What was looked at and found in the trees of each of them.
@@ -227,30 +220,38 @@ impl Walk<'_> {
             }
             let path = folder.path.join(entry.file_name());
             let into = |within| Below { path: &path, within, owner };
-            let (engine, id) = match kind(&path, folder.within) {
+            match self.kind(&path, folder.within) {
                 Kind::Folder(engine) => {
                     let mut children = vec![];
                     passed_over(self.below(into(Some(engine)), &mut children))?;
                     found.push(Node::Folder { engine, path, children });
-                    continue;
                 }
-                Kind::Container(..) if !self.is_believed(owner, &entry) => continue,
-                Kind::Container(engine, id) => (engine, id),
-                Kind::Unclear(id) => match self.engine_of(&id) {
-                    Some(engine) => (engine, id),
-                    None => {
-                        self.go_down(&meta, into(None), found)?;
-                        continue;
-                    }
-                },
-                Kind::Other => {
-                    self.go_down(&meta, into(None), found)?;
-                    continue;
+                Kind::Container(..) if !self.is_believed(owner, &entry) => {}
+                Kind::Container(engine, id) => {
+                    let inode = entry.ino();
+                    found.push(Node::Container(Container { engine, id, cgroup: path, inode }));
                 }
-            };
-            found.push(Node::Container(Container { engine, id, cgroup: path, inode: entry.ino() }));
+                Kind::Payload(_) | Kind::Other => self.go_down(&meta, into(None), found)?,
+            }
         }
         Ok(())
+    }
+
+    /// What a cgroup is by its name, by what lies beside it, and by what containerd says.
+    fn kind(&self, path: &Path, within: Option<Engine>) -> Kind {
+        let by_name = kind(path, within);
+        match &by_name {
+            Kind::Payload(machine) if self.folder.join(path).with_file_name("supervisor").is_dir() => {
+                Kind::Container(Engine::Nspawn, machine.clone())
+            }
+            Kind::Payload(_) | Kind::Other => {
+                let mut parts = path.iter().rev().map(|part| part.to_str().unwrap_or_default());
+                let (Some(name), Some(above)) = (parts.next(), parts.next()) else { return by_name };
+                let engine = self.tasks.engine_of(above, name);
+                engine.map_or(by_name, |engine| Kind::Container(engine, name.to_owned()))
+            }
+            Kind::Folder(_) | Kind::Container(..) => by_name,
+        }
     }
 
     fn go_down(&self, meta: &fs::Metadata, folder: Below<'_>, found: &mut Vec<Node>) -> io::Result<()> {
@@ -288,22 +289,6 @@ impl Walk<'_> {
         of_user.found += usize::from(is_populated);
         is_populated
     }
-
-    /// Whose container of containerd's it is, by the namespace in which its bundle lies.
-    fn engine_of(&self, id: &str) -> Option<Engine> {
-        Some(match bundle(self.root, id)?.parent()?.file_name()?.to_str()? {
-            "moby" => Engine::Docker,
-            "k8s.io" => Engine::Kubernetes,
-            _ => Engine::Containerd,
-        })
-    }
-}
-
-/// The folder with a container's bundle, where containerd started it.
-#[must_use]
-pub fn bundle(root: &Path, id: &str) -> Option<PathBuf> {
-    let namespaces = BUNDLES.iter().filter_map(|folder| fs::read_dir(root.join(folder)).ok()).flatten().flatten();
-    namespaces.map(|entry| entry.path().join(id)).find(|path| path.is_dir())
 }
 
 /// A cgroup that went while we looked is no failure.

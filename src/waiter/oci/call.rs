@@ -4,7 +4,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::container::Caller;
 
 /// Global flags that have a value.
 const VALUED: [&[u8]; 9] = [
@@ -66,23 +68,6 @@ pub struct Call {
     pub id: String,
 }
 
-/// Who called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// dockerd.
-    Docker,
-    /// podman.
-    Podman,
-    /// CRI-O.
-    Crio,
-    /// containerd for a kubelet.
-    Kubernetes,
-    /// containerd for anybody else: nerdctl, ctr.
-    Containerd,
-    /// Somebody.
-    Other,
-}
-
 impl Call {
     /// Reads the arguments of a runtime, without its own name.
     #[must_use]
@@ -142,32 +127,11 @@ impl Call {
         self.start = Some(sub_command.to_string_lossy().into_owned());
     }
 
-    /// Who called, by the folders that he names.
+    /// Which engine called, by the folders that it names.
     #[must_use]
-    pub fn engine(&self) -> Engine {
-        let last = |path: &Option<PathBuf>, nth: usize| -> Vec<u8> {
-            let part = path.iter().flat_map(|path| path.components().rev()).nth(nth);
-            part.map(|part| part.as_os_str().as_bytes().to_vec()).unwrap_or_default()
-        };
-        // containerd's shim appends the namespace to the root; dockerd gives it a root of its own and the namespace `moby`.
-        let (namespace, above) = (last(&self.root, 0), last(&self.root, 1));
-        if above == b"runtime-runc" || namespace == b"moby" || namespace == b"plugins.moby" {
-            Engine::Docker
-        } else if namespace == b"k8s.io" {
-            Engine::Kubernetes
-        } else if self.bundle.as_deref().is_some_and(is_shim_bundle) {
-            Engine::Containerd
-        } else if last(&self.bundle, 0) == b"userdata" {
-            // The folder of containers/storage, which CRI-O has too; the container's annotations tell.
-            Engine::Podman
-        } else {
-            Engine::Other
-        }
+    pub fn caller(&self) -> Caller {
+        Caller::of(self.root.as_deref(), self.bundle.as_deref())
     }
-}
-
-fn is_shim_bundle(bundle: &Path) -> bool {
-    bundle.components().any(|part| part.as_os_str().as_bytes().starts_with(b"io.containerd.runtime"))
 }
 
 /// The name of a flag and what stands behind its `=`; none for a word that is no flag.
@@ -184,6 +148,8 @@ fn flag(word: &OsStr) -> Option<(&[u8], Option<&OsStr>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parse(line: &str) -> Call {
@@ -198,8 +164,8 @@ mod tests {
              --bundle /run/containerd/io.containerd.runtime.v2.task/moby/ab --pid-file /run/t/moby/ab/init.pid ab",
         );
         assert_eq!(
-            (docker.start.as_deref(), docker.id.as_str(), docker.engine()),
-            (Some("create"), "ab", Engine::Docker)
+            (docker.start.as_deref(), docker.id.as_str(), docker.caller()),
+            (Some("create"), "ab", Caller::Docker)
         );
         assert_eq!(docker.log.as_deref(), Some(Path::new("/run/t/moby/ab/log.json")));
         assert!(docker.log_is_json);
@@ -207,16 +173,16 @@ mod tests {
             "--log-format=json --log /run/c/s/overlay-containers/cd/userdata/oci-log create \
              --bundle /var/lib/c/s/overlay-containers/cd/userdata --pid-file /run/c/pidfile cd",
         );
-        assert_eq!((podman.id.as_str(), podman.engine(), podman.log_is_json), ("cd", Engine::Podman, true));
+        assert_eq!((podman.id.as_str(), podman.caller(), podman.log_is_json), ("cd", Caller::Podman, true));
         let kubernetes = parse(
             "--root /run/containerd/runc/k8s.io --log /l --log-format json --systemd-cgroup create \
              --bundle /run/containerd/io.containerd.runtime.v2.task/k8s.io/ef --pid-file /p ef",
         );
-        assert_eq!((kubernetes.id.as_str(), kubernetes.engine()), ("ef", Engine::Kubernetes));
+        assert_eq!((kubernetes.id.as_str(), kubernetes.caller()), ("ef", Caller::Kubernetes));
         let nerdctl =
             parse("--root /run/containerd/runc/default create --bundle /run/io.containerd.runtime.v2.task/default/a a");
-        assert_eq!(nerdctl.engine(), Engine::Containerd);
-        assert_eq!(parse("run -b /tmp/bundle x").engine(), Engine::Other);
+        assert_eq!(nerdctl.caller(), Caller::Containerd);
+        assert_eq!(parse("run -b /tmp/bundle x").caller(), Caller::Other);
     }
 
     #[test]

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::exempt::Facts;
-use super::{Engine, Error, Settings, Start, survive_the_answer};
-use crate::container::unused;
+use super::{Error, Settings, Start, survive_the_answer};
+use crate::container::{Caller, Metadata, unused};
 
 /// A state has some kilobytes; whoever sends more is no runtime.
 const SIZE_MAX: u64 = 1 << 20;
@@ -32,22 +31,10 @@ pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), Error> {
     // A state that nobody can read holds its container all the same; it only cannot be exempt.
     let _ = input.take(SIZE_MAX).read_to_end(&mut bytes);
     let state: State = serde_json::from_slice(&bytes).unwrap_or_default();
-    let facts = || {
-        let mut facts = Facts::of(&state.bundle);
-        facts.add(state.annotations.clone());
-        facts
-    };
-    let engine = match state.annotations.get("io.container.manager").map(String::as_str) {
-        Some("libpod") => Engine::Podman,
-        Some("cri-o") => Engine::Crio,
-        _ => Engine::Other,
-    };
-    match engine {
-        Engine::Podman => unused::came_by("podman-hook"),
-        Engine::Crio => unused::came_by("crio-hook"),
-        Engine::Docker | Engine::Kubernetes | Engine::Containerd | Engine::Other => {}
-    }
-    Start::new("start", &state.id, engine, &facts, &Settings::of(Path::new(argv0)))
+    let metadata = || Metadata::of_bundle(&state.bundle).with(state.annotations.clone());
+    let caller = Caller::named_in(&Metadata::default().with(state.annotations.clone())).unwrap_or(Caller::Other);
+    unused::came_by_hook(caller);
+    Start::new("start", &state.id, caller, &metadata, &Settings::of(Path::new(argv0)))
         .hold()
         .inspect_err(|_| survive_the_answer())
 }

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::call::Engine;
-use super::exempt::{self, Rule};
+use crate::container::Caller;
+use crate::container::exemption::{self, Rule};
 use crate::{duration, page};
 
 /// The settings for all wrappers.
@@ -58,7 +58,7 @@ impl Default for Settings {
             // Docker never tries a refused start again; podman holds its lock meanwhile, and a kubelet gives up after two minutes.
             docker: None,
             others: Some(Duration::from_secs(60)),
-            exempt: exempt::built_in(),
+            exempt: exemption::built_in(),
             syslog: PathBuf::from("/dev/log"),
         }
     }
@@ -128,10 +128,10 @@ impl Settings {
 
     /// How long the containers of an engine are held.
     #[must_use]
-    pub const fn patience(&self, engine: Engine) -> Option<Duration> {
-        match engine {
-            Engine::Docker => self.docker,
-            Engine::Podman | Engine::Crio | Engine::Kubernetes | Engine::Containerd | Engine::Other => self.others,
+    pub const fn patience(&self, caller: Caller) -> Option<Duration> {
+        match caller {
+            Caller::Docker => self.docker,
+            Caller::Podman | Caller::Crio | Caller::Kubernetes | Caller::Containerd | Caller::Other => self.others,
         }
     }
 }
@@ -175,16 +175,16 @@ mod tests {
     #[test]
     fn docker_waits_for_ever_and_the_others_for_a_minute() {
         let settings = Settings::default();
-        assert_eq!(settings.patience(Engine::Docker), None);
-        for engine in [Engine::Podman, Engine::Crio, Engine::Kubernetes, Engine::Containerd, Engine::Other] {
+        assert_eq!(settings.patience(Caller::Docker), None);
+        for engine in [Caller::Podman, Caller::Crio, Caller::Kubernetes, Caller::Containerd, Caller::Other] {
             assert_eq!(settings.patience(engine), Some(Duration::from_secs(60)));
         }
-        assert_eq!(take("max-wait = infinity").0.patience(Engine::Podman), None);
+        assert_eq!(take("max-wait = infinity").0.patience(Caller::Podman), None);
     }
 
     #[test]
     fn rules_add_up_and_none_takes_the_built_in_ones_away() {
-        let built_in = exempt::built_in().len();
+        let built_in = exemption::built_in().len();
         assert_eq!(take("exempt = command:mytimed").0.exempt.len(), built_in + 1);
         assert_eq!(take("exempt = none\nexempt = command:mytimed").0.exempt.len(), 1);
         assert_eq!(take("exempt = everybody").1.len(), 1);

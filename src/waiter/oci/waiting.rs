@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::call::{Call, Engine};
-use super::exempt::Facts;
+use super::call::Call;
+use crate::container::{Caller, Metadata};
 use crate::sys::clock::boottime;
 use crate::sys::foreign;
 
@@ -25,7 +25,7 @@ pub struct Waiting {
     /// The process that holds it.
     pub pid: u32,
     /// Whose container it is.
-    pub engine: Engine,
+    pub engine: Caller,
     /// The container.
     pub id: String,
     /// What it is called beside that: its name, else its image or command. None where we may not read its bundle.
@@ -88,18 +88,18 @@ fn look(process: &Path) -> Option<Waiting> {
         Some((bundle, Err(_))) => process.join("cwd").join(bundle),
         None => process.join("cwd"),
     };
-    let facts = Facts::of(&bundle);
-    let engine = if facts.is_crio() { Engine::Crio } else { call.engine() };
-    Some(Waiting { pid, engine, id: call.id, title: facts.title().map(str::to_owned) })
+    let metadata = Metadata::of_bundle(&bundle);
+    let engine = Caller::named_in(&metadata).unwrap_or_else(|| call.caller());
+    Some(Waiting { pid, engine, id: call.id, title: metadata.title().map(str::to_owned) })
 }
 
 /// A hook is told on its standard input what it holds; but runtimes start it in the bundle, which is in the container's folder.
 fn at_hook(pid: u32, process: &Path) -> Option<Waiting> {
     let bundle = fs::read_link(process.join("cwd")).ok()?;
     let id = bundle.parent()?.file_name()?.to_str()?.to_owned();
-    let facts = Facts::of(&process.join("cwd"));
-    let engine = if facts.is_crio() { Engine::Crio } else { Engine::Podman };
-    Some(Waiting { pid, engine, id, title: facts.title().map(str::to_owned) })
+    let metadata = Metadata::of_bundle(&process.join("cwd"));
+    let engine = Caller::named_in(&metadata).unwrap_or(Caller::Podman);
+    Some(Waiting { pid, engine, id, title: metadata.title().map(str::to_owned) })
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 use super::*;
 
-const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-
 const MOUNTINFO: &str = "\
 24 1 0:22 / /sys rw,relatime - sysfs sysfs rw
 30 24 0:26 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsdelegate
@@ -66,7 +64,7 @@ fn names_in_a_user_s_own_tree_count_where_processes_run_in_them_and_not_without_
         return;
     }
     users(3, 0).unwrap();
-    let count = || walk(&tree, root.path()).unwrap().iter().flat_map(Node::containers).count();
+    let count = || walk(&tree, &Tasks::default()).unwrap().iter().flat_map(Node::containers).count();
     assert_eq!(count(), 2, "root's, and the user's that runs");
     (4..MOST_OF_A_USER + 50).for_each(|n| users(n, 1).unwrap());
     assert_eq!(count(), 1 + MOST_OF_A_USER);
@@ -89,24 +87,35 @@ fn a_user_s_tree_is_looked_at_up_to_an_end_whatever_it_is_full_of() {
         return;
     }
     given("app-7", 1001).unwrap();
-    let walk = Walk { folder: &tree, root: root.path(), root_uid: 0, of_users: RefCell::default() };
+    let tasks = Tasks::default();
+    let walk = Walk { folder: &tree, tasks: &tasks, root_uid: 0, of_users: RefCell::default() };
     assert_eq!(walk.all().unwrap(), []);
     let looked_at: Vec<_> = walk.of_users.borrow().iter().map(|(uid, of)| (*uid, of.looked_at)).collect();
     assert_eq!(looked_at, [(1000, MOST_LOOKED_AT)]);
+}
+
+fn found(tree: &Path, tasks: &Tasks) -> Vec<(Engine, String)> {
+    let nodes = walk(tree, tasks).unwrap();
+    nodes.iter().flat_map(Node::containers).map(|found| (found.engine, found.id.clone())).collect()
 }
 
 #[test]
 fn a_name_of_containerd_s_is_a_container_where_containerd_says_so() {
     let root = tempfile::tempdir().unwrap();
     let tree = root.path().join("tree");
-    fs::create_dir_all(tree.join("foo").join(ID)).unwrap();
-    assert_eq!(walk(&tree, root.path()).unwrap(), []);
-    for (namespace, engine) in [("default", Engine::Containerd), ("moby", Engine::Docker)] {
-        let bundle = root.path().join(BUNDLES[0]).join(namespace).join(ID);
-        fs::create_dir_all(&bundle).unwrap();
-        let found = walk(&tree, root.path()).unwrap();
-        let engines: Vec<Engine> = found.iter().flat_map(Node::containers).map(|c| c.engine).collect();
-        assert_eq!(engines, [engine]);
-        fs::remove_dir(&bundle).unwrap();
-    }
+    fs::create_dir_all(tree.join("default/redis")).unwrap();
+    assert_eq!(found(&tree, &Tasks::default()), []);
+    fs::create_dir_all(root.path().join("io.containerd.runtime.v2.task/default/redis")).unwrap();
+    let tasks = Tasks::of(&[root.path().to_owned()]);
+    assert_eq!(found(&tree, &tasks), [(Engine::Containerd, "redis".to_owned())]);
+}
+
+#[test]
+fn a_payload_is_a_machine_where_its_supervisor_lies_beside_it() {
+    let tree = tempfile::tempdir().unwrap();
+    let unit = tree.path().join("machine.slice/container@web.service");
+    fs::create_dir_all(unit.join("payload/init.scope")).unwrap();
+    assert_eq!(found(tree.path(), &Tasks::default()), []);
+    fs::create_dir(unit.join("supervisor")).unwrap();
+    assert_eq!(found(tree.path(), &Tasks::default()), [(Engine::Nspawn, "web".to_owned())]);
 }

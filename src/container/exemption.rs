@@ -1,0 +1,316 @@
+//! Which containers neither wait at a shut gate nor are frozen: one list of what a host needs to have a right clock, and of what a
+//! node needs to run at all; and the rules and the label by which people add to it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Metadata, Pattern, cgroup};
+use crate::daemon::program as daemons;
+
+/// The label, or annotation, that exempts a container when it is `true`.
+pub const LABEL: &str = "clockgate.exempt";
+/// The kernel keeps as many bytes of a program's name (TASK_COMM_LEN in linux/sched.h, without the zero).
+const COMM_MAX: usize = 15;
+
+/// What a program of the list is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// The clock: without it no clock will ever be right.
+    Clock,
+    /// The network of a Kubernetes node, without which no server can be asked. Elsewhere a program of that name is a user's own.
+    Network,
+}
+
+/// The programs that network plugins run.
+const NETWORK_PROGRAMS: [&str; 21] = [
+    "antrea-agent",
+    "aws-k8s-agent",
+    "aws-vpc-cni",
+    "azure-cns",
+    "bird",
+    "bird6",
+    "calico-node",
+    "cilium-agent",
+    "flanneld",
+    "kindnetd",
+    "kube-ovn-daemon",
+    "kube-proxy",
+    "kube-router",
+    "multus-daemon",
+    "ovn-controller",
+    "ovnkube",
+    "ovs-vswitchd",
+    "ovsdb-server",
+    "spiderpool-agent",
+    "terwayd",
+    "weaver",
+];
+/// Ourselves: in a container clockgate waits, where it should, by itself.
+const OURS: &str = "clockgate";
+/// The pods of the usual network plugins, of PTP, and of what a node gets its storage and its names by; their pause containers
+/// included.
+const PODS: [&str; 33] = [
+    "*-csi-node-*",
+    "*-csi-plugin-*",
+    "anetd-*",
+    "antrea-agent-*",
+    "aws-node-*",
+    "azure-cns-*",
+    "azure-vnet-*",
+    "calico-node-*",
+    "canal-*",
+    "cilium-*",
+    "csi-*-node-*",
+    "csi-*plugin-*",
+    "kindnet-*",
+    "kube-flannel-*",
+    "kube-multus-*",
+    "kube-ovn-cni-*",
+    "kube-proxy-*",
+    "kube-router-*",
+    "linuxptp-daemon-*",
+    "multus-*",
+    "node-local-dns-*",
+    "ovnkube-node-*",
+    "ovs-node-*",
+    "ovs-ovn-*",
+    "rke2-canal-*",
+    "rke2-flannel-*",
+    "rke2-multus-*",
+    "spiderpool-agent-*",
+    "terway-*",
+    "tke-bridge-agent-*",
+    "tke-cni-agent-*",
+    "tke-eni-agent-*",
+    "weave-net-*",
+];
+/// What starts a program in a container and stays its first process.
+const INITS: [&str; 6] = ["catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static"];
+
+/// Every program of the list: the time daemons, and what network plugins run.
+fn programs() -> impl Iterator<Item = (&'static str, Duty)> {
+    let clock =
+        daemons::PROGRAMS.into_iter().filter(daemons::Program::is_needed).map(|program| (program.name, Duty::Clock));
+    clock.chain(NETWORK_PROGRAMS.map(|name| (name, Duty::Network)))
+}
+
+/// A program of the list, by the name that the kernel keeps of it.
+#[must_use]
+pub fn program(comm: &str) -> Option<(&'static str, Duty)> {
+    programs().find(|(name, _)| name.get(..COMM_MAX).unwrap_or(name) == comm)
+}
+
+/// The rules that hold unless `exempt = none` takes them away.
+#[must_use]
+pub fn built_in() -> Vec<Rule> {
+    let programs = programs().map(|(name, duty)| match duty {
+        Duty::Clock => Rule::Command(Pattern::new(name)),
+        Duty::Network => Rule::CommandInPod(Pattern::new(name)),
+    });
+    let pods = PODS.into_iter().map(|name| Rule::Pod(Pattern::new(name)));
+    programs.chain([Rule::Command(Pattern::new(OURS)), Rule::StaticPod]).chain(pods).collect()
+}
+
+/// One rule: something of a container, and the pattern that it has to match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The file name of the program that it starts.
+    Command(Pattern),
+    /// The same, where it belongs to a pod.
+    CommandInPod(Pattern),
+    /// Its image.
+    Image(Pattern),
+    /// Its name.
+    Name(Pattern),
+    /// The name of its pod.
+    Pod(Pattern),
+    /// The namespace of its pod.
+    Namespace(Pattern),
+    /// An annotation or a label.
+    Annotation(String, Pattern),
+    /// A pod that a kubelet starts from a file, as it does the control plane, without which nobody schedules a time daemon.
+    StaticPod,
+}
+
+/// Why a container is exempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exemption<'a> {
+    /// The label, [`LABEL`].
+    Label,
+    /// A rule.
+    Rule(&'a Rule),
+}
+
+/// Why the container is exempt; none where it is not.
+#[must_use]
+pub fn find<'a>(metadata: &Metadata, rules: &'a [Rule]) -> Option<Exemption<'a>> {
+    if metadata.labels.get(LABEL).is_some_and(|value| value == "true") {
+        return Some(Exemption::Label);
+    }
+    rules.iter().find(|rule| rule.means(metadata)).map(Exemption::Rule)
+}
+
+/// The file name of the program that a container's words start, be it behind an init.
+#[must_use]
+pub fn command(words: &[&str]) -> Option<String> {
+    let name = |word: &&str| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let first = name(words.first()?);
+    if !INITS.contains(&first.as_str()) {
+        return Some(first);
+    }
+    let after = words.iter().position(|word| *word == "--").unwrap_or_default();
+    words.iter().skip(after + 1).find(|word| !word.starts_with('-')).map(name)
+}
+
+impl Rule {
+    /// Whether it means this container; what is not known matches no pattern.
+    #[must_use]
+    pub fn means(&self, metadata: &Metadata) -> bool {
+        let is = |pattern: &Pattern, text: &Option<String>| text.as_ref().is_some_and(|text| pattern.matches(text));
+        match self {
+            Self::Command(pattern) => is(pattern, &metadata.command),
+            Self::CommandInPod(pattern) => metadata.pod.is_some() && is(pattern, &metadata.command),
+            Self::Image(pattern) => is(pattern, &metadata.image),
+            Self::Name(pattern) => is(pattern, &metadata.name),
+            Self::Pod(pattern) => is(pattern, &metadata.pod),
+            Self::Namespace(pattern) => is(pattern, &metadata.namespace),
+            Self::Annotation(key, pattern) => metadata.labels.get(key).is_some_and(|text| pattern.matches(text)),
+            Self::StaticPod => {
+                metadata.cgroup.as_deref().is_some_and(cgroup::is_static_pod)
+                    || metadata.labels.get("kubernetes.io/config.source").is_some_and(|source| source != "api")
+            }
+        }
+    }
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = "wanted is command:, image:, name:, pod: or namespace: and a pattern, annotation:KEY=PATTERN, or static-pod";
+        if text == STATIC_POD {
+            return Ok(Self::StaticPod);
+        }
+        let (what, text) = text.split_once(':').ok_or(wanted)?;
+        // An empty pattern would match nothing, or the empty value of a label.
+        let pattern = |text: &str| match text.trim() {
+            "" => Err(wanted.to_owned()),
+            text => Ok(Pattern::new(text)),
+        };
+        match what {
+            "command" => pattern(text).map(Self::Command),
+            "image" => pattern(text).map(Self::Image),
+            "name" => pattern(text).map(Self::Name),
+            "pod" => pattern(text).map(Self::Pod),
+            "namespace" => pattern(text).map(Self::Namespace),
+            "annotation" => {
+                let (key, text) = text.split_once('=').ok_or(wanted)?;
+                Ok(Self::Annotation(key.trim().to_owned(), pattern(text)?))
+            }
+            _ => Err(wanted.to_owned()),
+        }
+    }
+}
+
+const STATIC_POD: &str = "static-pod";
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(pattern) => write!(f, "command:{pattern}"),
+            Self::CommandInPod(pattern) => write!(f, "command:{pattern} in a pod"),
+            Self::Image(pattern) => write!(f, "image:{pattern}"),
+            Self::Name(pattern) => write!(f, "name:{pattern}"),
+            Self::Pod(pattern) => write!(f, "pod:{pattern}"),
+            Self::Namespace(pattern) => write!(f, "namespace:{pattern}"),
+            Self::Annotation(key, pattern) => write!(f, "annotation:{key}={pattern}"),
+            Self::StaticPod => f.write_str(STATIC_POD),
+        }
+    }
+}
+
+impl fmt::Display for Exemption<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label => write!(f, "{LABEL}=true"),
+            Self::Rule(rule) => rule.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starts(words: &[&str]) -> Metadata {
+        Metadata { command: command(words), ..Metadata::default() }
+    }
+
+    fn in_pod(name: &str) -> Metadata {
+        Metadata { pod: Some(name.to_owned()), ..Metadata::default() }
+    }
+
+    fn is_exempt(metadata: &Metadata) -> bool {
+        find(metadata, &built_in()).is_some()
+    }
+
+    #[test]
+    fn time_daemons_network_plugins_and_ourselves_are_exempt() {
+        for words in [
+            &["/usr/sbin/chronyd", "-d"][..],
+            &["ntp-daemon"],
+            &["/clockgate"],
+            &["ptp4l"],
+            &["statime", "-c", "x"],
+            &["/sbin/docker-init", "--", "/usr/sbin/ptpd2"],
+            &["tini", "-g", "sfptpd"],
+        ] {
+            assert!(is_exempt(&starts(words)), "{words:?}");
+        }
+        for pod in ["calico-node-x7k2p", "kube-proxy-9", "aws-node-b", "multus-2x", "ovnkube-node-c"] {
+            assert!(is_exempt(&in_pod(pod)), "{pod}");
+        }
+        assert!(!is_exempt(&in_pod("calico-kube-controllers-x")));
+        assert!(!is_exempt(&starts(&["/bin/sh", "-c", "chronyd"])) && !is_exempt(&starts(&["tini"])));
+    }
+
+    #[test]
+    fn a_program_of_the_network_counts_in_a_pod_alone() {
+        assert!(!is_exempt(&starts(&["flanneld"])));
+        assert!(is_exempt(&Metadata { pod: Some("x".to_owned()), ..starts(&["flanneld"]) }));
+    }
+
+    #[test]
+    fn the_kernel_keeps_fifteen_bytes_of_a_program_s_name() {
+        assert_eq!(program("systemd-timesyn"), Some(("systemd-timesyncd", Duty::Clock)));
+        assert_eq!(program("spiderpool-agen"), Some(("spiderpool-agent", Duty::Network)));
+        assert_eq!(program("systemd-timesyncd"), None);
+        assert_eq!(program("nginx"), None);
+    }
+
+    #[test]
+    fn the_label_counts_when_it_is_true() {
+        let with = |value: &str| Metadata {
+            labels: [(LABEL.to_owned(), value.to_owned())].into_iter().collect(),
+            ..Metadata::default()
+        };
+        assert_eq!(find(&with("true"), &[]).map(|e| e.to_string()).as_deref(), Some("clockgate.exempt=true"));
+        assert!(find(&with("false"), &[]).is_none() && find(&with(""), &[]).is_none());
+    }
+
+    #[test]
+    fn a_rule_prints_as_it_was_written_and_nonsense_is_refused() {
+        for text in ["annotation:a.b=c*", "image:x/?hrony*", "static-pod", "namespace:kube-system"] {
+            assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
+        }
+        for wrong in ["", "image:", "image", "annotation:key", "annotation:key=", "colour:blue", "name: "] {
+            assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_matches_no_rule() {
+        let rules = ["image:*", "name:*", "pod:*", "namespace:*", "command:*"].map(|rule| rule.parse().unwrap());
+        assert_eq!(find(&Metadata::default(), &rules), None);
+    }
+}
