@@ -33,7 +33,7 @@ pub enum Samples {
 #[must_use]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make the daemon forget (chronyd: reset sources; others: the 1 ns kick), where it has to. Answered by `Forgotten`.
+    /// Make the daemon forget (chronyd: reset sources; others: the 1 µs kick), where it has to. Answered by `Forgotten`.
     Forget(Epoch, Samples),
     /// Ask every reference at once. Answered by `Measured`, again and again, until nobody is waited for.
     Measure(Epoch, Round, Way),

@@ -71,7 +71,7 @@ impl Seen {
 pub struct Change {
     /// Change of `REALTIME − BOOTTIME` that is not ours.
     pub foreign: Offset,
-    /// Whether we moved the clock meanwhile, if only by the kick's nanosecond.
+    /// Whether we moved the clock meanwhile, if only by the kick's microsecond.
     pub ours: bool,
     /// Growth of `BOOTTIME − MONOTONIC`: the time asleep.
     pub slept: Duration,
@@ -126,7 +126,7 @@ impl SystemClock {
         if (moved - offset).abs() > NOISE { Err(Error::Astray { asked: offset, moved }) } else { Ok(moved) }
     }
 
-    /// Moves the clock by one nanosecond: the kernel marks it unsynchronised with a maximum error of 16 s, stops writing it
+    /// Moves the clock by one microsecond: the kernel marks it unsynchronised with a maximum error of 16 s, stops writing it
     /// into the RTC and cancels everybody's cancel-on-set timers, which makes systemd-timesyncd measure at once.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl SystemClock {
     pub fn kick(&self) -> io::Result<()> {
         let mut seen = self.seen();
         // An offset of exactly zero would not cancel the timers (kernel/time/timekeeping.c compares the offsets).
-        set_offset(Offset::from_nanos(1))?;
+        set_offset(Offset::from_nanos(1000))?;
         seen.ours = true;
         Ok(())
     }
@@ -182,10 +182,12 @@ pub fn straighten() -> io::Result<()> {
 
 fn set_offset(offset: Offset) -> io::Result<()> {
     let mut timex = zeroed();
-    timex.modes = libc::ADJ_SETOFFSET | libc::ADJ_NANO;
-    // The fraction must not be negative: −0.3 s is −1 s and 700,000,000 ns (kernel/time/timekeeping.c).
-    timex.time.tv_sec = offset.as_nanos().div_euclid(1_000_000_000);
-    timex.time.tv_usec = offset.as_nanos().rem_euclid(1_000_000_000);
+    // Not ADJ_NANO: the kernel keeps it (STA_NANO), and who gives it microseconds later, as BusyBox' ntpd does, slews by a thousandth.
+    timex.modes = libc::ADJ_SETOFFSET;
+    // The fraction must not be negative: −0.3 s is −1 s and 700,000 µs (kernel/time/timekeeping.c).
+    let micros = offset.as_nanos().div_euclid(1000);
+    timex.time.tv_sec = micros.div_euclid(1_000_000);
+    timex.time.tv_usec = micros.rem_euclid(1_000_000);
     adjtimex(&mut timex)
 }
 

@@ -76,6 +76,7 @@ fn after_a_sleep(guest: &Guest, world: &World, daemon: &'static Daemon) -> Outco
     work.first_after(guest, woken)?;
     kept.stays_right()?;
     careful(&work.end(guest)?)?;
+    guest.sh(daemon.afterwards)?;
     kept.runs()?;
     kept.its_server_was_asked()
 }

@@ -23,6 +23,8 @@ pub struct Daemon {
     pub is_synchronised: &'static str,
     /// How long it may take until it says so, once the gate is open.
     pub says_so_within: Duration,
+    /// A script that has to succeed after a sleep; nothing, where there is nothing of its own to look at.
+    pub afterwards: &'static str,
     /// A script that makes it meet a clock that is an hour wrong soon; nothing, where it does by itself.
     pub left_alone: &'static str,
     /// Whether it quits over that.
@@ -156,6 +158,8 @@ pub const DAEMONS: &[Daemon] = &[
             ("/etc/ntp.script", "#!/bin/sh\necho $PPID $stratum $offset $1 >>/run/says\n"),
         ],
         prepare: "chmod +x /etc/ntp.script; systemctl daemon-reload",
+        // It tells the kernel microseconds, which takes them for nanoseconds where somebody left it counting so (STA_NANO).
+        afterwards: "status=$(busybox adjtimex | sed -n 's/^ *status: *\\([0-9]*\\).*/\\1/p'); test $((status & 0x2000)) = 0",
         // It tells its script what changes, and now and then that nothing did.
         is_synchronised: "set -- $(tail -n 1 /run/says)
             test $1 = $(systemctl show -p MainPID --value busybox-ntpd); test $2 -lt 16",
@@ -181,6 +185,7 @@ const PLAIN: Daemon = Daemon {
     agent: "{}\n",
     is_synchronised: "",
     says_so_within: SOON,
+    afterwards: "",
     left_alone: "",
     quits: false,
     small_step: SmallStep::Corrected(SOON.saturating_mul(5)),
