@@ -31,6 +31,8 @@ pub mod config;
 pub mod container;
 // Durations as people write them.
 pub mod duration;
+// An error message explained: was it the clock?
+pub mod explain;
 // Exit codes.
 pub mod exit;
 // The gate put into the way of container engines, and taken away again.

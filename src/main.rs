@@ -29,7 +29,7 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
         }
     };
     match cli.run(began) {
-        Ok(exit) => exit as c_int,
+        Ok(code) => code,
         Err(error) => {
             let mut text = format!("clockgate: {error}");
             let mut cause = std::error::Error::source(&error);

@@ -14,6 +14,7 @@ use crate::sys::output;
 mod accept;
 mod agent;
 mod config;
+mod explain;
 mod gate_options;
 mod hooks;
 mod log;
@@ -53,6 +54,8 @@ enum Verb {
     Accept(accept::Args),
     /// Ask every reference once and print what each says
     Measure(measure::Args),
+    /// Say whether the clock is what an error message is about, and what to do next
+    Explain(explain::Args),
     /// Print the state of the gate
     Status(status::Args),
     /// Tell the agent of a sleep, a wake-up, a snapshot or a restore
@@ -161,18 +164,20 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 }
 
 impl Cli {
-    /// Performs the verb of a process that began at that moment.
+    /// Performs the verb of a process that began at that moment; the code to exit with, which is any number where it is a
+    /// command's own.
     ///
     /// # Errors
     /// [`Error`], with the exit code that belongs to it.
-    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
-        match self.verb {
+    pub fn run(self, began: Boottime) -> Result<i32, Error> {
+        let exit = match self.verb {
             Verb::Agent(args) => args.run(),
             Verb::Run(args) => args.run(),
             Verb::Wait(args) => args.run(),
             Verb::Sync(args) => args.run(),
             Verb::Accept(args) => args.run(),
             Verb::Measure(args) => args.run(),
+            Verb::Explain(args) => return args.run(),
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(began),
             Verb::Thaw(args) => args.run(),
@@ -180,7 +185,8 @@ impl Cli {
             Verb::Config(args) => args.run(),
             Verb::Hooks(args) => args.run(),
             Verb::Oci(args) => args.run(),
-        }
+        };
+        exit.map(|exit| exit as i32)
     }
 }
 

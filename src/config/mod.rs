@@ -15,6 +15,7 @@ use crate::workload::{self, Exclusion, Waves};
 pub mod floor;
 mod fragments;
 pub mod keys;
+pub mod patterns;
 mod place;
 pub mod print;
 mod raw;

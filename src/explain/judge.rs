@@ -1,0 +1,209 @@
+//! The verdict: the text, the clock now, and the clock's past, joined.
+
+use std::time::Duration;
+
+use super::extract::Match;
+use super::pattern::{Direction, Otherwise, Proves};
+use super::report::hints;
+use super::verdict::{Explanation, Verdict};
+use crate::decision::{Offset, Realtime};
+
+/// Where no tolerance is known, a clock that is off by less has refused nothing.
+const LEAST: Duration = Duration::from_secs(1);
+/// Two times of one moment in a text are as near as this.
+const SAME: Duration = Duration::from_secs(60);
+const QUARTER: u64 = 15 * 60;
+/// How near to whole quarter hours the difference of two zones is.
+const NEAR_QUARTER: u64 = 90;
+
+/// The clock, measured now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Reference minus local.
+    pub offset: Offset,
+    /// How far the offset may be from the truth.
+    pub root_distance: Duration,
+    /// How many references agree on it; none where the agent's page says it.
+    pub supporters: Option<usize>,
+}
+
+/// The clock at a moment of its past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Then {
+    /// How far off it was; zero where it is known to have been right.
+    pub offset: Offset,
+    /// Until when.
+    pub until: Option<Realtime>,
+    /// Who ended it.
+    pub by: Option<String>,
+}
+
+/// All that is known beside the text.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// What was measured; none where nobody asked or nobody answered.
+    pub now: Option<Now>,
+    /// What this machine's clock says now.
+    pub local: Option<Realtime>,
+    /// Local time minus UTC, seconds.
+    pub zone_secs: i64,
+}
+
+/// Judges what was found in a text; `past` tells how far off the clock was at a moment, if anybody knows.
+pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(Realtime) -> Option<Then>) -> Explanation<'p> {
+    let matches = ranked(found);
+    let first = matches.first();
+    let then = first.and_then(moment).and_then(past);
+    let verdict = first.map_or(Verdict::Unknown, |one| verdict(one, world, then.as_ref()));
+    let direction = first.map_or(Direction::None, |one| one.direction);
+    let offset = first.and_then(|one| one.said).map(|said| said.offset);
+    let hints = hints(verdict, first, world, then.as_ref());
+    Explanation { verdict, direction, offset, matches, now: world.now.clone(), then, hints }
+}
+
+/// What says most comes first; what repeats it on the same line, or says less there, is not listed.
+fn ranked(mut found: Vec<Match<'_>>) -> Vec<Match<'_>> {
+    // A stable sort: of equals the first of the text.
+    found.sort_by_key(rank);
+    let mut kept: Vec<Match<'_>> = vec![];
+    for one in found {
+        let is_less = |other: &Match<'_>| {
+            let repeats = other.pattern.id == one.pattern.id && one.said.is_none();
+            other.line == one.line && (repeats || (other.proves == Proves::Clock && one.proves != Proves::Clock))
+        };
+        if !kept.iter().any(is_less) {
+            kept.push(one);
+        }
+    }
+    kept
+}
+
+/// What says most comes first.
+fn rank(one: &Match<'_>) -> (u8, bool) {
+    let proof = match one.proves {
+        Proves::Clock => 0,
+        Proves::Either => 1,
+        Proves::Other => 2,
+    };
+    (proof, one.said.is_none())
+}
+
+/// The true moment that a text speaks of.
+fn moment(one: &Match<'_>) -> Option<Realtime> {
+    one.theirs.or(one.ours).or_else(|| one.logged.filter(|(_, zoned)| *zoned).map(|(at, _)| at))
+}
+
+/// How far our clock may be off before this other side refuses.
+pub(super) fn tolerance(one: &Match<'_>) -> Duration {
+    one.limit.or(one.pattern.tolerance).unwrap_or_default()
+}
+
+fn verdict(one: &Match<'_>, world: &World, then: Option<&Then>) -> Verdict {
+    if is_stale(one, world.zone_secs) {
+        return Verdict::StaleRequest;
+    }
+    match &world.now {
+        Some(now) if is_wrong(now) && explains(one, now.offset) => Verdict::ClockNow,
+        Some(now) => right_now(one, world, then, is_wrong(now)),
+        None => unmeasured(one, then),
+    }
+}
+
+/// Whether the clock is known to be wrong, and not only not known to be right.
+pub(super) fn is_wrong(now: &Now) -> bool {
+    now.offset.abs() > now.root_distance
+}
+
+/// Whether a clock that is so far off gets this answer.
+fn explains(one: &Match<'_>, offset: Offset) -> bool {
+    let side = match one.direction {
+        Direction::Behind => !offset.is_backward(),
+        Direction::Ahead => offset.is_backward(),
+        Direction::Either => true,
+        // Who does not know how late it is takes dead credentials for live ones.
+        Direction::None => !offset.is_backward() && one.proves != Proves::Other,
+    };
+    let same = |said: Offset| {
+        let apart = (said - offset).abs();
+        apart <= SAME || apart <= said.abs() / 10
+    };
+    side && (offset.abs() > tolerance(one).max(LEAST) || one.said.is_some_and(|said| same(said.offset)))
+}
+
+fn right_now(one: &Match<'_>, world: &World, then: Option<&Then>, is_wrong: bool) -> Verdict {
+    if let Some(then) = then {
+        return if explains(one, then.offset) && then.offset != Offset::ZERO {
+            Verdict::ClockThen
+        } else if one.proves == Proves::Clock {
+            if is_zone(one, world.zone_secs) { Verdict::TimeZone } else { Verdict::TheirClock }
+        } else {
+            otherwise(one)
+        };
+    }
+    match one.proves {
+        Proves::Clock if is_zone(one, world.zone_secs) => Verdict::TimeZone,
+        Proves::Clock if is_theirs(one, world) => Verdict::TheirClock,
+        // Wrong then, and the text is the witness.
+        Proves::Clock => Verdict::ClockThen,
+        // Right to within what others tolerate, or wrong the other way.
+        Proves::Either if is_wrong && one.pattern.otherwise == Otherwise::Unknown => Verdict::Unknown,
+        Proves::Either | Proves::Other => otherwise(one),
+    }
+}
+
+fn unmeasured(one: &Match<'_>, then: Option<&Then>) -> Verdict {
+    match (one.proves, then) {
+        (_, Some(then)) if then.offset != Offset::ZERO && explains(one, then.offset) => Verdict::ClockThen,
+        (Proves::Clock, Some(_)) => Verdict::TheirClock,
+        (Proves::Clock, None) => Verdict::ClockUnmeasured,
+        (Proves::Either, Some(_)) | (Proves::Other, _) => otherwise(one),
+        (Proves::Either, None) => Verdict::Unknown,
+    }
+}
+
+fn otherwise(one: &Match<'_>) -> Verdict {
+    match one.pattern.otherwise {
+        Otherwise::Credentials => Verdict::Credentials,
+        Otherwise::Certificate => Verdict::Certificate,
+        Otherwise::StaleRequest => Verdict::StaleRequest,
+        Otherwise::TimeZone => Verdict::TimeZone,
+        Otherwise::TheirClock => Verdict::TheirClock,
+        Otherwise::Unknown => Verdict::Unknown,
+    }
+}
+
+/// The log's own time agrees with theirs, and ours is old: signed long before it was sent.
+fn is_stale(one: &Match<'_>, zone_secs: i64) -> bool {
+    let (Some(ours), Some(theirs), Some((logged, zoned)), Direction::Behind) =
+        (one.ours, one.theirs, one.logged, one.direction)
+    else {
+        return false;
+    };
+    let local = Realtime::from_nanos(logged.as_nanos().saturating_sub(zone_secs.saturating_mul(1_000_000_000)));
+    let candidates = if zoned { [logged, logged] } else { [logged, local] };
+    let near = |a: Realtime, b: Realtime| (a - b).abs() <= SAME;
+    !candidates.iter().any(|at| near(*at, ours)) && candidates.iter().any(|at| near(*at, theirs))
+}
+
+/// The difference of two zones: whole quarter hours, and as far as zones are apart.
+pub(super) fn is_zone(one: &Match<'_>, zone_secs: i64) -> bool {
+    let Some(said) = one.said.filter(|said| !said.is_least) else {
+        return false;
+    };
+    let size = said.offset.abs().as_secs();
+    let beyond = size % QUARTER;
+    let is_whole = beyond < NEAR_QUARTER || QUARTER - beyond < NEAR_QUARTER;
+    let is_host = zone_secs != 0 && size.abs_diff(zone_secs.unsigned_abs()) < NEAR_QUARTER;
+    is_whole
+        && size + NEAR_QUARTER > 30 * 60
+        && (is_host || (3600 - NEAR_QUARTER..=14 * 3600 + NEAR_QUARTER).contains(&size))
+}
+
+/// Our time in the text is the true one of now, and theirs is not.
+fn is_theirs(one: &Match<'_>, world: &World) -> bool {
+    let (Some(now), Some(local), Some(ours), Some(theirs)) = (&world.now, world.local, one.ours, one.theirs) else {
+        return false;
+    };
+    let real = local + now.offset;
+    (real - ours).abs() <= SAME && (real - theirs).abs() > tolerance(one).max(SAME)
+}

@@ -1,0 +1,48 @@
+//! All the patterns' literals at once: most of a log is looked at by nothing else.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError};
+
+use super::pattern::Pattern;
+
+/// The patterns, and a search for all of their literals.
+#[derive(Debug)]
+pub struct Literals {
+    search: AhoCorasick,
+    /// The pattern of each literal.
+    owners: Vec<usize>,
+    pub(super) patterns: Vec<Pattern>,
+}
+
+/// A literal that was found.
+pub(super) struct Hit {
+    pub(super) pattern: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Literals {
+    /// Prepares the search.
+    ///
+    /// # Errors
+    /// There are more literals than any memory holds.
+    pub fn new(patterns: Vec<Pattern>) -> Result<Self, BuildError> {
+        let owners = patterns.iter().enumerate().flat_map(|(at, p)| p.literals.iter().map(move |_| at)).collect();
+        let literals = patterns.iter().flat_map(|pattern| &pattern.literals);
+        let search = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(literals)?;
+        Ok(Self { search, owners, patterns })
+    }
+
+    /// The patterns, in their order.
+    #[must_use]
+    pub fn patterns(&self) -> &[Pattern] {
+        &self.patterns
+    }
+
+    pub(super) fn hits<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Hit> + 'a {
+        self.search.find_overlapping_iter(text).map(|found| Hit {
+            pattern: self.owners[found.pattern().as_usize()],
+            start: found.start(),
+            end: found.end(),
+        })
+    }
+}

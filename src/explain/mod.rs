@@ -1,0 +1,20 @@
+//! An error message explained: was it the clock, which way, how far, and what to do. Pure, but for the text it is fed.
+
+mod clean;
+mod extract;
+mod judge;
+mod literals;
+mod pattern;
+mod report;
+mod scan;
+mod time;
+mod verdict;
+
+pub use extract::{Contradiction, Match, Said};
+pub use judge::{Now, Then, World, judge};
+pub use literals::Literals;
+pub use pattern::{Direction, EMBEDDED, Expression, Otherwise, Pattern, Proves};
+pub use report::{json, list, text};
+pub use scan::Scanner;
+pub use time::Format;
+pub use verdict::{Explanation, Verdict};

@@ -1,0 +1,225 @@
+//! The explanation for people and for programs. No word of the text that was explained is in it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json as value};
+
+use super::extract::{Contradiction, Match, Said};
+use super::judge::{Now, Then, World, is_zone, tolerance};
+use super::pattern::{Pattern, Proves};
+use super::time::{in_utc, in_zone};
+use super::verdict::{Explanation, Verdict};
+use crate::decision::{Offset, Realtime, bound_in_words, nanos_u64, size_in_words};
+use crate::duration;
+
+/// The version of what `--json` prints; raised when a field changes its meaning or goes.
+const JSON_VERSION: u32 = 1;
+/// More than so many messages are a number.
+const SHOWN: usize = 3;
+
+/// For people: the verdict, what it rests on, what to do.
+#[must_use]
+pub fn text(explained: &Explanation<'_>, zone_secs: i64) -> String {
+    let mut lines = vec![headline(explained)];
+    for one in explained.matches.iter().take(SHOWN) {
+        lines.extend(evidence(one, zone_secs).into_iter().map(|line| format!("  {line}")));
+    }
+    match explained.matches.len().saturating_sub(SHOWN) {
+        0 => {}
+        more => lines.push(format!("  and {more} more of these messages.")),
+    }
+    lines.extend(explained.now.as_ref().map(|now| format!("  Measured now: {}.", measured(now))));
+    lines.extend(explained.hints.iter().map(|hint| format!("  {hint}")));
+    lines.join("\n") + "\n"
+}
+
+fn headline(explained: &Explanation<'_>) -> String {
+    let said = explained.matches.first().and_then(|one| one.said);
+    let how_far = said.map_or_else(
+        || match explained.direction {
+            super::Direction::Behind => " behind".to_owned(),
+            super::Direction::Ahead => " ahead".to_owned(),
+            super::Direction::Either | super::Direction::None => " wrong".to_owned(),
+        },
+        |said| format!(" {}", said_in_words(said)),
+    );
+    match explained.verdict {
+        Verdict::ClockNow => {
+            let now = explained.now.as_ref().map_or_else(|| "wrong".to_owned(), |now| now.offset.in_words());
+            format!("THE CLOCK, NOW: your clock is {now}.")
+        }
+        Verdict::ClockThen => match &explained.then {
+            Some(then) => format!("THE CLOCK, THEN: your clock was {}{}.", then.offset.in_words(), ended(then)),
+            None => format!("THE CLOCK, THEN: your clock was{how_far} when this was written; it is right now."),
+        },
+        Verdict::ClockUnmeasured => {
+            format!("THE CLOCK: your clock was{how_far} when this was written; the clock of now was not measured.")
+        }
+        Verdict::Credentials => format!("CREDENTIALS, not the clock{}.", clock_now(explained)),
+        Verdict::Certificate => format!("A CERTIFICATE OR SIGNATURE, not the clock{}.", clock_now(explained)),
+        Verdict::StaleRequest => "A STALE REQUEST, not the clock: it was signed long before it was sent.".to_owned(),
+        Verdict::TimeZone => {
+            format!("A TIME ZONE, not the clock{}: the program takes local time for UTC.", clock_now(explained))
+        }
+        Verdict::TheirClock => format!("THEIR CLOCK, not yours{}.", clock_now(explained)),
+        Verdict::Unknown if explained.matches.is_empty() => {
+            "UNKNOWN: no message in this text is known to speak of time.".to_owned()
+        }
+        Verdict::Unknown => "UNKNOWN: the text alone does not tell whether it was the clock.".to_owned(),
+    }
+}
+
+fn ended(then: &Then) -> String {
+    let until = then.until.map_or_else(String::new, |at| format!(" until {}", in_utc(at)));
+    let by = then.by.as_ref().map_or_else(String::new, |by| format!(", when {by} stepped it"));
+    until + &by
+}
+
+fn clock_now(explained: &Explanation<'_>) -> String {
+    let right =
+        |now: &Now| format!(": your clock is right to {}", bound_in_words(now.offset.abs() + now.root_distance));
+    explained.now.as_ref().map_or_else(String::new, right)
+}
+
+fn said_in_words(said: Said) -> String {
+    if said.is_least { format!("at least {}", said.offset.in_words()) } else { said.offset.in_words() }
+}
+
+fn measured(now: &Now) -> String {
+    let who = match now.supporters {
+        Some(1) => "1 reference".to_owned(),
+        Some(many) => format!("{many} references that agree"),
+        None => "the agent's gate page".to_owned(),
+    };
+    format!("your clock is {} (+-{}, {who})", now.offset.in_words(), bound_in_words(now.root_distance))
+}
+
+/// What one message says.
+fn evidence(one: &Match<'_>, zone_secs: i64) -> Vec<String> {
+    let mut lines = vec![format!("Line {}: {} ({}).", one.line, one.pattern.issuer, one.pattern.id)];
+    let at = |time: Realtime| match zone_secs {
+        0 => in_utc(time),
+        secs => format!("{} ({})", in_utc(time), in_zone(time, secs)),
+    };
+    if let (Some(ours), Some(theirs)) = (one.ours, one.theirs) {
+        lines.push(format!("Your time was {}, theirs was {}.", at(ours), at(theirs)));
+    }
+    if let Some(said) = one.said {
+        lines.push(format!("By these words your clock was {}.", said_in_words(said)));
+    }
+    if let Some(Contradiction { by_theirs, by_edge }) = one.contradiction {
+        let (a, b) = (by_theirs.in_words(), by_edge.in_words());
+        lines.push(format!(
+            "These numbers do not add up: your clock was {a} or {b}, by which of the two times is theirs."
+        ));
+    }
+    if one.limit.is_some() || one.pattern.tolerance.is_some() {
+        lines.push(format!("They tolerate {}.", size_in_words(tolerance(one))));
+    }
+    lines
+}
+
+/// What to do next, and what else it may be.
+pub(super) fn hints(verdict: Verdict, first: Option<&Match<'_>>, world: &World, then: Option<&Then>) -> Vec<String> {
+    let mut hints = vec![];
+    let mut say = |text: &str| hints.push(text.to_owned());
+    match verdict {
+        Verdict::ClockNow => say("Next: sudo clockgate sync"),
+        Verdict::ClockThen => {
+            say("Next: run the same command again.");
+            if then.is_none() {
+                say("Nothing is known of this clock's past: only the text says so.");
+            }
+        }
+        Verdict::ClockUnmeasured => say("Next: clockgate measure"),
+        Verdict::Credentials | Verdict::Certificate => match first.map(|one| one.pattern.next.as_str()) {
+            Some(next) if !next.is_empty() => say(&format!("Next: {next}")),
+            Some(_) | None if verdict == Verdict::Credentials => {
+                say("Next: get new credentials, or look at their dates.")
+            }
+            Some(_) | None => say("Next: look at the dates of the certificate, the key or the signature."),
+        },
+        Verdict::StaleRequest => say("Next: sign the request again just before it is sent."),
+        Verdict::TimeZone => say("Next: make the program use UTC; no time server mends this."),
+        Verdict::TheirClock => say("Next: tell who runs the other side."),
+        Verdict::Unknown if first.is_none() => say("If the program speaks another language: run it with LC_ALL=C."),
+        Verdict::Unknown => say("Next: clockgate measure; if the clock is right, it was something else."),
+    }
+    let Some(one) = first else {
+        return hints;
+    };
+    if verdict.is_our_clock() || verdict == Verdict::Unknown {
+        if is_zone(one, world.zone_secs) {
+            hints.push("Whole quarter hours: perhaps a time zone, or a hardware clock in local time.".to_owned());
+        }
+        if one.pattern.refused_before_effect && one.proves == Proves::Clock {
+            hints.push("The request was refused before it had an effect.".to_owned());
+        }
+        if !one.pattern.may_mean.is_empty() {
+            hints.push(format!("Or: {}.", one.pattern.may_mean));
+        }
+    } else if !one.pattern.may_mean.is_empty() && one.proves != Proves::Clock {
+        hints.push(format!("It means: {}.", one.pattern.may_mean));
+    }
+    hints
+}
+
+/// For programs.
+#[must_use]
+pub fn json(explained: &Explanation<'_>) -> Value {
+    let nanos = |at: Option<Realtime>| at.map(Realtime::as_nanos);
+    let length = |length: Option<Duration>| length.map(nanos_u64);
+    let matches: Vec<Value> = explained
+        .matches
+        .iter()
+        .map(|one| {
+            value!({
+                "id": one.pattern.id,
+                "issuer": one.pattern.issuer,
+                "line": one.line,
+                "direction": one.direction.name(),
+                "ours_ns": nanos(one.ours),
+                "theirs_ns": nanos(one.theirs),
+                "offset_ns": one.said.map(|said| said.offset.as_nanos()),
+                "offset_is_least": one.said.map(|said| said.is_least),
+                "limit_ns": length(one.limit),
+                "tolerance_ns": length(one.limit.or(one.pattern.tolerance)),
+                "tolerance_source": one.pattern.tolerance_source,
+                "refused_before_effect": one.pattern.refused_before_effect,
+                "contradiction": one.contradiction.map(|both| value!([both.by_theirs.as_nanos(), both.by_edge.as_nanos()])),
+            })
+        })
+        .collect();
+    let resolution = |_: Offset| 1_000_000_000_u64;
+    value!({
+        "version": JSON_VERSION,
+        "verdict": explained.verdict.name(),
+        "direction": explained.direction.name(),
+        "offset_ns": explained.offset.map(Offset::as_nanos),
+        "bound_ns": explained.offset.map(resolution),
+        "matches": matches,
+        "now": explained.now.as_ref().map(|now| value!({
+            "offset_ns": now.offset.as_nanos(),
+            "bound_ns": nanos_u64(now.offset.abs() + now.root_distance),
+            "root_distance_ns": nanos_u64(now.root_distance),
+            "supporters": now.supporters,
+        })),
+        "then": explained.then.as_ref().map(|then| value!({
+            "offset_ns": then.offset.as_nanos(),
+            "to_ns": nanos(then.until),
+            "by": then.by,
+        })),
+        "hints": explained.hints,
+    })
+}
+
+/// All known messages, one a line: id, direction, tolerance, words.
+#[must_use]
+pub fn list(patterns: &[Pattern]) -> String {
+    let line = |one: &Pattern| {
+        let tolerance = one.tolerance.map_or_else(|| "-".to_owned(), duration::print);
+        let words = one.literals.first().map(String::as_str).unwrap_or_default();
+        format!("{:<28} {:<7} {:<7} {} | {}\n", one.id, one.direction.name(), tolerance, one.issuer, words)
+    };
+    patterns.iter().map(line).collect()
+}

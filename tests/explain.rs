@@ -1,0 +1,284 @@
+//! Error messages as folders: `message`, `world` (may be absent: nothing was measured), `verdict`. A new message needs no Rust.
+//!
+//! A line of `world` is `now OFFSET ROOT-DISTANCE`, `local TIME`, `past OFFSET`, or `zone SECONDS`; offsets are seconds, positive where our clock is
+//! behind. `verdict` begins with the verdict, the direction and the ids of what was found; then comes what is printed.
+//! `CLOCKGATE_BLESS=1` writes it anew, to be read before it is committed.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use clockgate::config::patterns;
+use clockgate::decision::{Offset, Realtime};
+use clockgate::explain::{Literals, Match, Now, Scanner, Then, World, judge, text};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Outcome = Result<(), Failed>;
+
+fn main() -> std::process::ExitCode {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain");
+    let mut folders: Vec<_> =
+        std::fs::read_dir(cases).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    folders.sort();
+    let cases = folders.into_iter().map(|folder| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Trial::test(name, move || case(&folder))
+    });
+    let others = [
+        Trial::test("every_pattern_finds_a_real_text_and_not_its_near_miss", samples),
+        Trial::test("a_message_is_found_however_its_text_is_wrapped_quoted_and_cut_into_pieces", wrappings),
+        Trial::test("nothing_of_the_text_is_printed_and_no_escape_reaches_the_terminal", secrets),
+        Trial::test("nul_bytes_invalid_utf8_and_a_line_of_a_megabyte_hide_no_message", rubbish),
+        Trial::test("a_hundred_megabytes_are_read_in_little_memory", large),
+        Trial::test("a_command_keeps_its_output_and_its_exit_code_and_is_explained_when_it_fails", command),
+        Trial::test("exit_codes_and_json_are_as_documented", codes),
+        Trial::test("a_message_of_the_hosts_own_needs_no_program", own),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), cases.chain(others).collect()).exit_code()
+}
+
+fn literals() -> &'static Literals {
+    static ALL: OnceLock<Literals> = OnceLock::new();
+    ALL.get_or_init(|| Literals::new(patterns::load(Path::new("/nonexistent")).unwrap()).unwrap())
+}
+
+fn found(bytes: &[u8]) -> Vec<Match<'static>> {
+    let mut scanner = Scanner::new(literals());
+    scanner.feed(bytes);
+    scanner.finish()
+}
+
+fn ids(found: &[Match<'_>]) -> Vec<String> {
+    found.iter().map(|one| one.pattern.id.clone()).collect()
+}
+
+fn case(folder: &Path) -> Outcome {
+    let message = std::fs::read(folder.join("message"))?;
+    let world = std::fs::read_to_string(folder.join("world")).unwrap_or_default();
+    let (mut known, mut past) = (World::default(), None);
+    for line in world.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["now", offset, distance] => {
+                known.now = Some(Now {
+                    offset: seconds(offset)?,
+                    root_distance: seconds(distance)?.abs(),
+                    supporters: Some(4),
+                });
+            }
+            ["local", at] => known.local = Some(Realtime::from_nanos(at.parse::<i64>()? * 1_000_000_000)),
+            ["zone", secs] => known.zone_secs = secs.parse()?,
+            ["past", offset] => past = Some(Then { offset: seconds(offset)?, until: None, by: None }),
+            _ => return Err(format!("{}: {line}", folder.display()).into()),
+        }
+    }
+    let explained = judge(found(&message), &known, |_| past.clone());
+    let became = format!(
+        "{} {} {}\n{}",
+        explained.verdict.name(),
+        explained.direction.name(),
+        ids(&explained.matches).join(" "),
+        text(&explained, known.zone_secs)
+    );
+    let path = folder.join("verdict");
+    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
+        std::fs::write(&path, &became)?;
+    }
+    let expected = std::fs::read_to_string(&path)?;
+    if expected == became { Ok(()) } else { Err(format!("wanted\n{expected}got\n{became}").into()) }
+}
+
+fn seconds(text: &str) -> Result<Offset, Failed> {
+    let seconds: f64 = text.parse()?;
+    let size = i64::try_from(Duration::try_from_secs_f64(seconds.abs())?.as_nanos())?;
+    Ok(Offset::from_nanos(if seconds < 0.0 { -size } else { size }))
+}
+
+/// Lines of `samples.txt`: `id + text` that has to be found, `id - text` that must not be.
+fn samples() -> Outcome {
+    let file = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain/samples.txt"))?;
+    let mut wrong = vec![];
+    let mut seen = std::collections::BTreeSet::new();
+    for line in file.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let mut parts = line.splitn(3, ' ');
+        let (Some(id), Some(sign), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(format!("an id, + or -, and a text are wanted: {line}").into());
+        };
+        let ids = ids(&found(text.as_bytes()));
+        if ids.iter().any(|found| found == id) != (sign == "+") {
+            wrong.push(format!("{line}\n    found: {ids:?}"));
+        }
+        seen.insert((id.to_owned(), sign.to_owned()));
+    }
+    for pattern in literals().patterns() {
+        for sign in ["+", "-"] {
+            if !seen.contains(&(pattern.id.clone(), sign.to_owned())) {
+                wrong.push(format!("no `{sign}` for {}", pattern.id));
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+const EXPIRED: &str =
+    "Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (20260627T143000Z - 15 min.)";
+
+fn wrappings() -> Outcome {
+    let json =
+        serde_json::json!({"level": "error", "msg": format!("\u{1b}[31mcaused by:\n\t{EXPIRED}\u{1b}[0m")}).to_string();
+    let nested = serde_json::json!({ "log": json }).to_string();
+    let coloured = EXPIRED.replace("expired:", "\u{1b}[1;31mexpired:\u{1b}[0m");
+    let narrow: Vec<String> = EXPIRED.as_bytes().chunks(37).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
+    for text in [
+        json,
+        nested,
+        coloured,
+        EXPIRED.replace(' ', "\n    "),
+        EXPIRED.replace(' ', "\r\n"),
+        narrow.join("\n"),
+        format!("<Message>{}</Message>", EXPIRED.replace('-', "&#45;").replace("&#45;", "-")),
+    ] {
+        let all = found(text.as_bytes());
+        assert_eq!(ids(&all), ["aws.sigv4.expired"], "{text}");
+        assert_eq!(all[0].said.map(|said| said.offset), Some(Offset::from_secs(1800)), "{text}");
+        let mut scanner = Scanner::new(literals());
+        for byte in text.as_bytes() {
+            scanner.feed(&[*byte]);
+        }
+        assert_eq!(ids(&scanner.finish()), ["aws.sigv4.expired"], "{text}");
+    }
+    Ok(())
+}
+
+fn explain(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_clockgate"))
+        .arg("explain")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A process that has ended early has closed it.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn secrets() -> Outcome {
+    let text =
+        format!("\u{1b}]0;owned\u{7}AKIASECRETSECRET hunter2 \u{1b}[2J {EXPIRED} \u{9b}31m eyJhbGciOi.secret.sig\n");
+    for arguments in [&["--offline"][..], &["--offline", "--json"]] {
+        let output = explain(arguments, text.as_bytes());
+        let said = String::from_utf8(output.stdout)?;
+        for secret in ["AKIA", "hunter2", "owned", "eyJ", "\u{1b}", "\u{9b}", "\u{7}"] {
+            assert!(!said.contains(secret), "{secret:?} in {said}");
+        }
+        assert!(said.contains("aws.sigv4.expired"), "{said}");
+    }
+    Ok(())
+}
+
+fn rubbish() -> Outcome {
+    let mut text = vec![b'x'; 1 << 20];
+    text.extend_from_slice(b"\xff\xfe\0 ");
+    text.extend_from_slice(EXPIRED.replace(' ', " \0").as_bytes());
+    text.extend_from_slice(&vec![b'y'; 1 << 20]);
+    assert_eq!(ids(&found(&text)), ["aws.sigv4.expired"]);
+    assert_eq!(ids(&found(b"\xff\0\x1b[")), [] as [&str; 0]);
+    assert_eq!(ids(&found(b"")), [] as [&str; 0]);
+    Ok(())
+}
+
+fn large() -> Outcome {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));
+    command.args(["explain", "--offline", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // More than 32 MiB of data and it is refused memory; threads and the program itself count elsewhere.
+    let limit = || nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_DATA, 32 << 20, 32 << 20);
+    #[expect(unsafe_code, reason = "setrlimit(2) is async-signal-safe")]
+    // SAFETY: one system call between fork and exec.
+    unsafe {
+        command.pre_exec(move || limit().map_err(std::io::Error::from));
+    }
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take().ok_or("no standard input")?;
+    let line = "2026-06-27T14:00:00Z INFO compiling certificate store, AuthFailur, Signature of token is fine\n";
+    let block = line.repeat(10_000) + &"\n".repeat(100_000);
+    for part in 0..100 {
+        if part == 50 {
+            writeln!(stdin, "{EXPIRED}")?;
+        }
+        stdin.write_all(block.as_bytes())?;
+    }
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(said["matches"][0]["line"], 50 * 110_000 + 1);
+    Ok(())
+}
+
+fn command() -> Outcome {
+    let script = format!("echo out; echo '{EXPIRED}' >&2; exit 3");
+    let output = explain(&["--offline", "--", "sh", "-c", &script], b"");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b"out\n"[..]));
+    let said = String::from_utf8(output.stderr)?;
+    assert!(said.starts_with(EXPIRED) && said.contains("THE CLOCK: your clock was 30 min 0 s behind"), "{said}");
+
+    let script = format!("echo '{EXPIRED}' >&2");
+    let output = explain(&["--offline", "--", "sh", "-c", &script], b"");
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr)?), (Some(0), format!("{EXPIRED}\n")));
+
+    let output = explain(&["--offline", "--", "sh", "-c", "cat; kill -TERM $$"], b"handed on");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(143), &b"handed on"[..]));
+    assert_eq!(explain(&["--", "/nonexistent/program"], b"").status.code(), Some(127));
+    // What it leaves behind holds its output, and is not waited for.
+    let output =
+        explain(&["--offline", "--", "sh", "-c", "sleep 300 >/dev/null 2>&1 & exec 3>&2; sleep 2 & exit 4"], b"");
+    assert_eq!(output.status.code(), Some(4));
+    Ok(())
+}
+
+fn codes() -> Outcome {
+    for (text, code, verdict, direction) in [
+        (EXPIRED, 0, "clock-unmeasured", "behind"),
+        ("ExpiredToken: The security token included in the request is expired", 1, "credentials", "none"),
+        ("AuthFailure", 1, "unknown", "either"),
+        ("make: *** [all] Error 2", 1, "unknown", "none"),
+    ] {
+        let output = explain(&["--offline", "--json", text], b"");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert_eq!(
+            (&said["version"], &said["verdict"], &said["direction"]),
+            (&1.into(), &verdict.into(), &direction.into())
+        );
+    }
+    assert_eq!(explain(&["--no-such-option"], b"").status.code(), Some(2));
+    let listed = explain(&["--list"], b"");
+    let lines = String::from_utf8(listed.stdout)?.lines().count();
+    assert_eq!((listed.status.code(), lines), (Some(0), literals().patterns().len()));
+    Ok(())
+}
+
+fn own() -> Outcome {
+    let root = tempfile::tempdir()?;
+    let folder = root.path().join("etc/clockgate/explain.d");
+    std::fs::create_dir_all(&folder)?;
+    let pattern = "- id: own.drift\n  issuer: our billing\n  literal: timestamps differ\n  regex: 'timestamps differ by (?P<offset>\\d+)'\n  unit: s\n  direction: behind\n  proves: clock\n";
+    std::fs::write(folder.join("own.yaml"), pattern)?;
+    let at = root.path().to_string_lossy().into_owned();
+    let output = explain(&["--offline", "--root", &at, "billing: timestamps differ by 90"], b"");
+    let said = String::from_utf8(output.stdout)?;
+    assert!(output.status.success() && said.contains("1 min 30 s behind"), "{said}");
+    std::fs::write(folder.join("own.yaml"), pattern.replace("behind", "late"))?;
+    let output = explain(&["--offline", "--root", &at, "x"], b"");
+    let said = String::from_utf8(output.stderr)?;
+    assert!(output.status.code() == Some(78) && said.contains("own.yaml:6: direction"), "{said}");
+    Ok(())
+}
