@@ -114,7 +114,10 @@ fn evidence(one: &Match<'_>, zone_secs: i64) -> Vec<String> {
         ));
     }
     if one.limit.is_some() || one.pattern.tolerance.is_some() {
-        lines.push(format!("They tolerate {}.", size_in_words(tolerance(one))));
+        lines.push(match tolerance(one) {
+            Duration::ZERO => "They tolerate no clock error.".to_owned(),
+            some => format!("They tolerate {}.", size_in_words(some)),
+        });
     }
     lines
 }
@@ -190,6 +193,7 @@ pub fn json(explained: &Explanation<'_>) -> Value {
             })
         })
         .collect();
+    // Their times are printed in whole seconds.
     let resolution = |_: Offset| 1_000_000_000_u64;
     value!({
         "version": JSON_VERSION,
