@@ -35,12 +35,12 @@ pub fn run(line: &[OsString], scanners: &mut [Scanner<'_>; 2]) -> Result<i32, Er
     if reads_output {
         command.stdout(Stdio::piped());
     }
+    // The command gets the default action back, and ends by itself when nobody reads it.
+    signals::outlive_readers().map_err(|e| Error::caused(Exit::Bug, "cannot outlive a closed pipe", e))?;
     let mut child = command.spawn().map_err(|error| {
         let exit = if error.kind() == ErrorKind::NotFound { Exit::NotFound } else { Exit::CannotExecute };
         Error::caused(exit, format!("cannot execute {}", program.display()), error)
     })?;
-    let outlives = signals::outlive_readers();
-    debug_assert!(outlives.is_ok());
     let (sender, receiver) = sync_channel(16);
     if let Some(stdout) = child.stdout.take() {
         pass_on(stdout, std::io::stdout(), 0, sender.clone());
