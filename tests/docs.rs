@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Trial::test("every_cause_is_named_wherever_causes_are_listed", the_causes),
         Trial::test("each_time_daemon_has_its_row_of_facts_in_the_documentation", the_daemons),
         Trial::test("the_drawing_of_the_states_is_what_the_machine_does", the_states),
+        Trial::test("what_the_readme_shows_of_explain_is_what_it_prints", explained),
         needs("mandoc", "the_manual_pages_are_without_fault", lint),
         needs("python3", "the_reader_in_python_reads_what_the_agent_writes", reads),
         needs("python3", "the_reader_in_python_takes_no_page_that_it_should_not", refuses),
@@ -99,6 +100,15 @@ fn every_synopsis() -> Outcome {
         assert_eq!(named, options(&clockgate(&[&words[..], &["--help"]].concat())), "{verb}");
     }
     Ok(())
+}
+
+fn explained() -> Outcome {
+    let refused = "Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (20260627T143000Z - 15 min.)";
+    let printed = clockgate(&["explain", "--offline", refused]);
+    let readme = file("README.md");
+    let shown = readme.lines().skip_while(|line| !line.ends_with("| clockgate explain --offline")).skip(1);
+    let shown: String = shown.map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect();
+    if shown == printed { Ok(()) } else { Err(format!("README:\n{shown}\nit prints:\n{printed}").into()) }
 }
 
 /// The long options of a help text, without those that every command has.
