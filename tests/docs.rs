@@ -103,7 +103,8 @@ fn every_synopsis() -> Outcome {
 }
 
 fn explained() -> Outcome {
-    let refused = "Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (20260627T143000Z - 15 min.)";
+    let refused =
+        "Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (20260627T143000Z - 15 min.)";
     let printed = clockgate(&["explain", "--offline", refused]);
     let readme = file("README.md");
     let shown = readme.lines().skip_while(|line| !line.ends_with("| clockgate explain --offline")).skip(1);

@@ -167,6 +167,11 @@ impl Machine {
         actions
     }
 
+    /// A step of ours that was no longer waited for when it was made moved the clock behind the proof's back, as a stranger's does.
+    pub(super) fn stepped_late(&mut self, change: Offset, now: &Clocks) -> Vec<Action> {
+        if self.absorb(change, now) { vec![] } else { self.disrupt(Cause::ForeignStep { change }, now) }
+    }
+
     /// A step that leaves the bound under the threshold moves offset and bound, and is measured in the background.
     fn absorb(&mut self, change: Offset, now: &Clocks) -> bool {
         let (Some(proof), Some((offset, bound, as_of))) = (&mut self.proof, &mut self.latest) else { return false };

@@ -259,6 +259,7 @@ impl Machine {
             {
                 self.stepped(outcome, now)
             }
+            (State::Synchronized | State::FreeRunning, Event::Stepped(_, Ok(change))) => self.stepped_late(change, now),
             (State::Synchronized | State::FreeRunning, Event::DaemonAsked(epoch, verdict)) if epoch == self.epoch => {
                 self.daemon_says(verdict, now)
             }
