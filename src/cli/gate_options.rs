@@ -41,7 +41,7 @@ pub struct GateOptions {
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = crate::duration::parse)]
     threshold: Duration,
 
-    /// Say what there is to say as JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -42,7 +42,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 enum Verb {
-    /// Keep the gate of this host
+    /// Run the agent
     Agent(agent::Args),
     /// Wait for the gate, then execute a command
     Run(run::Args),
@@ -66,7 +66,7 @@ enum Verb {
     Vm(vm::Args),
     /// Check, show or sample the configuration
     Config(config::Args),
-    /// Put the gate into the way of container engines, or take it away
+    /// Install clockgate as OCI runtime of container engines, or remove it
     Hooks(hooks::Args),
     /// Hold a container's start, then become its OCI runtime
     Oci(oci::Args),
