@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::judge::THRESHOLD;
 use clockgate::decision::Offset;
 
 /// One thing that is done to the guest or to its world.
@@ -34,9 +35,12 @@ impl Disruption {
         self.acts().any(|act| act == Act::KillAgent)
     }
 
-    /// Whether it has to begin an epoch; a daemon that is restarted may be of the same opinion as before.
+    /// Whether it has to begin an epoch; a daemon that is restarted may be of the same opinion as before, and a step that leaves the
+    /// clock within the threshold is absorbed.
     pub fn disrupts(&self) -> bool {
-        self.acts().any(|act| !matches!(act, Act::RestartDaemon | Act::Lie { .. } | Act::Silence { .. }))
+        let may_be_absorbed = |act| matches!(act, Act::Step(by) if by.abs() <= THRESHOLD);
+        let changes_nothing = |act| matches!(act, Act::RestartDaemon | Act::Lie { .. } | Act::Silence { .. });
+        self.acts().any(|act| !changes_nothing(act) && !may_be_absorbed(act))
     }
 
     pub fn acts(&self) -> impl Iterator<Item = Act> {
