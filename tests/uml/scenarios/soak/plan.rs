@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::judge::THRESHOLD;
 use clockgate::decision::Offset;
+
+use super::judge::THRESHOLD;
 
 /// One thing that is done to the guest or to its world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
