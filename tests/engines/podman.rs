@@ -65,7 +65,7 @@ fn refuse(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
             podman(world, runtime, &flags(world, "run", &["--name", shown, "bb", "sh", "-c", "true"])).output()?;
         let id = texts(&podman(world, runtime, &["inspect", "--format", "{{.Id}}", shown]).output()?).0;
         let said = format!(
-            "Error: OCI runtime error: {runtime}: clockgate: refusing to create container {} (sh): after N s the gate is \
+            "Error: OCI runtime error: {runtime}: clockgate: refusing to create container {} ({shown}): after N s the gate is \
              shut: resume: measuring; `clockgate status` says more\n",
             id.get(..12).ok_or("no id")?
         );
@@ -158,11 +158,12 @@ fn hook(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
 fn hook_refuses(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     let hooks = hooks(world, wrapper, runtime)?;
     wrapper.publish(&shut())?;
-    let output = with_hook(world, &hooks, &flags(world, "run", &["--rm", "bb", "echo", "hello"])).output()?;
+    let output =
+        with_hook(world, &hooks, &flags(world, "run", &["--rm", "--name", runtime, "bb", "echo", "hello"])).output()?;
     let stderr = refusal(&texts(&output).1);
     let said = "clockgate: refusing to start container ";
-    let why = "(echo): after N s the gate is shut: resume: measuring; `clockgate status` says more";
-    let whole = stderr.contains("exit status 75") && stderr.contains(said) && stderr.contains(why);
+    let why = format!("({runtime}): after N s the gate is shut: resume: measuring; `clockgate status` says more");
+    let whole = stderr.contains("exit status 75") && stderr.contains(said) && stderr.contains(&why);
     expect(output.status.code() == Some(126) && whole, &output)
 }
 
