@@ -5,7 +5,7 @@ use std::time::Duration;
 use clockgate::decision::{Offset, Realtime};
 use clockgate::sys::clock;
 
-use super::crowd::{self, crowd, off, steps};
+use super::crowd::{self, crowd, off, set_behind_by, steps};
 use super::{Listed, gate, night};
 use crate::lab::guest::Guest;
 use crate::lab::looks::{Looks, VERB_SLEWED};
@@ -71,15 +71,6 @@ fn slew(guest: &Guest, tick: u32, millis: u32) -> Outcome {
     guest.sh(&format!("{} && {wait} && {}", set(tick), set(10_000))).map(drop)
 }
 
-/// By ADJ_SETOFFSET, with the time at byte 72 of struct timex: date(1) would add what starting a program takes on a busy machine.
-fn step_to_behind_by(guest: &Guest, behind: Offset) -> Outcome {
-    let by = guest.offset()? - behind;
-    let (secs, micros) = (by.as_nanos().div_euclid(1_000_000_000), by.as_nanos().rem_euclid(1_000_000_000) / 1000);
-    guest
-        .sh(&format!(r#"perl -e '$t = pack("L x68 q q x120", 0x100, {secs}, {micros}); exit(syscall(159, $t) < 0)'"#))
-        .map(drop)
-}
-
 fn a_slew(guest: &Guest, world: &World) -> Outcome {
     gate::start(guest, world)?;
     stop(guest)?;
@@ -92,7 +83,7 @@ fn a_slew(guest: &Guest, world: &World) -> Outcome {
     go_on(guest)?;
     gate::proven(guest)?;
     // A clock that a daemon makes right stays open, and its bound gets smaller.
-    step_to_behind_by(guest, Offset::from_nanos(150_000_000))?;
+    set_behind_by(guest, Offset::from_nanos(150_000_000))?;
     let far = until("the agent has measured the small step", Duration::from_secs(60), || {
         let looks = Looks::of(guest, 1)?;
         Ok((looks.open == 1 && looks.bound > 140_000_000).then_some(looks))
