@@ -1,8 +1,10 @@
 //! `clockgate hooks`
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Error, print, tell};
+use crate::container::files;
 use crate::exit::Exit;
 use crate::hooks::{self, Change, Host, Standing, Target, unified};
 use crate::sys::output;
@@ -300,14 +302,18 @@ fn shown(change: &Change, way: Way) -> Shown {
 
 fn failed(error: hooks::Error) -> Error {
     let exit = match &error {
-        hooks::Error::Refused { .. } => Exit::Config,
+        hooks::Error::File(files::Error::Refused { .. }) => Exit::Config,
         hooks::Error::Wrong(_) | hooks::Error::Edited { .. } => Exit::No,
-        hooks::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Exit::NotPermitted,
-        hooks::Error::Io { .. } => Exit::Bug,
+        hooks::Error::File(files::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Exit::NotPermitted
+        }
+        hooks::Error::File(files::Error::Io { .. }) => Exit::Bug,
     };
     let text = error.to_string();
     match error {
-        hooks::Error::Io { source, .. } => Error::caused(exit, text, source),
-        hooks::Error::Refused { .. } | hooks::Error::Wrong(_) | hooks::Error::Edited { .. } => Error::new(exit, text),
+        hooks::Error::File(files::Error::Io { source, .. }) => Error::caused(exit, text, source),
+        hooks::Error::File(files::Error::Refused { .. }) | hooks::Error::Wrong(_) | hooks::Error::Edited { .. } => {
+            Error::new(exit, text)
+        }
     }
 }

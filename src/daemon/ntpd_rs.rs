@@ -140,6 +140,7 @@ pub fn configured(text: &str) -> Listed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::told::tests::described;
     use serde_json::json;
     use std::io::Write as _;
     use std::os::unix::net::UnixListener;
@@ -160,14 +161,6 @@ mod tests {
         json!({ "program": { "version": "1.4.0" }, "system": system, "sources": sources, "servers": [] })
     }
 
-    fn described(told: &Told) -> Vec<String> {
-        let of = |s: &Server| {
-            let at: Vec<String> = s.addresses.iter().map(ToString::to_string).collect();
-            format!("{} {} {}", s.name, if s.is_pool { "pool" } else { "server" }, at.join(","))
-        };
-        told.servers.iter().map(of).collect()
-    }
-
     #[test]
     fn its_servers_are_told_with_their_addresses_and_a_path_is_a_clock() {
         let told = told(
@@ -183,7 +176,7 @@ mod tests {
             NOW,
         );
         let expected = ["ntp.example server 192.0.2.1:123", "many.example pool 192.0.2.2:123,192.0.2.3:123"];
-        assert_eq!(described(&told), expected);
+        assert_eq!(described(&told.servers), expected);
         assert_eq!((told.others, told.authority()), (1, None));
     }
 
@@ -191,7 +184,7 @@ mod tests {
     fn cookies_are_authentication_and_their_port_is_none_of_ntps() {
         let nts = source("nts.example:4460", "192.0.2.1:123", Some(8));
         let alone = told(&observed("NoWarning", vec![nts.clone()]), NOW);
-        assert_eq!(described(&alone), ["nts.example server 192.0.2.1:123"]);
+        assert_eq!(described(&alone.servers), ["nts.example server 192.0.2.1:123"]);
         assert_eq!(alone.authority().unwrap().sources, ["nts.example"]);
         let beside = told(&observed("NoWarning", vec![nts, source("a.example:123", "192.0.2.2:123", None)]), NOW);
         assert_eq!(beside.authority(), None);
@@ -233,7 +226,7 @@ mod tests {
                 stream.write_all(body.as_bytes()).unwrap();
             }
         });
-        assert_eq!(described(&ask(&path).unwrap()), ["a.example server 192.0.2.1:123"]);
+        assert_eq!(described(&ask(&path).unwrap().servers), ["a.example server 192.0.2.1:123"]);
         assert!(ask(&path).unwrap_err().contains("makes no sense"));
         answers.join().unwrap();
         assert!(ask(&path.with_extension("gone")).unwrap_err().contains("cannot ask ntpd-rs"));

@@ -97,8 +97,17 @@ pub fn length(secs: f64) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Servers, a line each.
+    pub fn described(servers: &[Server]) -> Vec<String> {
+        let of = |s: &Server| {
+            let at: Vec<String> = s.addresses.iter().map(ToString::to_string).collect();
+            format!("{} {} {}", s.name, if s.is_pool { "pool" } else { "server" }, at.join(","))
+        };
+        servers.iter().map(of).collect()
+    }
 
     fn claim(updated: i64) -> Claim {
         let updated = Some(Realtime::from_secs(updated));

@@ -119,7 +119,7 @@ impl Host {
     /// That a file is no system builder's, which would put another one in its place.
     ///
     /// # Errors
-    /// [`Error::Refused`] where it is.
+    /// [`Error::File`] where it is.
     pub fn is_ours_to_write(&self, path: &Path) -> Result<(), Error> {
         let files = self.files();
         let there = Path::new("/").join(files.at(path).strip_prefix(&self.root).unwrap_or(path));
@@ -166,7 +166,7 @@ impl Host {
     /// The files of a folder that end so, by name; none where there is no such folder.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::File`].
     pub fn list(&self, folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Error> {
         let entries = match fs::read_dir(self.at(folder)) {
             Ok(entries) => entries,

@@ -47,14 +47,9 @@ pub enum Target {
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file says something that we do not understand, or that we must not change.
-    #[error("{path} {what}", path = path.display())]
-    Refused {
-        /// The file.
-        path: PathBuf,
-        /// Why, in words.
-        what: String,
-    },
+    /// A file says something that we do not understand, or that we must not change; or the file system refused.
+    #[error(transparent)]
+    File(#[from] files::Error),
     /// Something has to be there first, or must not be.
     #[error("{0}")]
     Wrong(String),
@@ -71,35 +66,16 @@ pub enum Error {
         /// What is to be removed.
         target: &'static str,
     },
-    /// The file system refused.
-    #[error("cannot {what} {path}", path = path.display())]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What it said.
-        source: std::io::Error,
-    },
 }
 
 impl Error {
     fn refused(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
-        Self::Refused { path: path.into(), what: what.into() }
+        Self::File(files::Error::refused(path, what))
     }
 
     fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { what, path, source }
-    }
-}
-
-impl From<files::Error> for Error {
-    fn from(error: files::Error) -> Self {
-        match error {
-            files::Error::Refused { path, what } => Self::Refused { path, what },
-            files::Error::Io { what, path, source } => Self::Io { what, path, source },
-        }
+        move |source| Self::File(files::Error::Io { what, path, source })
     }
 }
 

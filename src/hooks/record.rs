@@ -43,7 +43,7 @@ pub enum Standing {
 /// Looks at what was written for a target.
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::Refused`] where the record itself cannot be read.
+/// [`Error::File`].
 pub fn standing(host: &Host, target: Target) -> Result<Standing, Error> {
     let Some(record) = load(host, target)? else {
         // What cannot be planned is not there either; why, `install` says.
@@ -78,7 +78,7 @@ pub fn drift(host: &Host, target: Target, changes: &[Change]) -> Option<String> 
 /// Writes what is planned. Where that fails half-way, what was written is taken back.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::File`].
 pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), Error> {
     let mut folders: Vec<PathBuf> = vec![];
     let files = plan.changes.iter().filter(|change| matches!(change, Change::File { .. }));
@@ -139,7 +139,7 @@ fn make(host: &Host, record: &Record) -> Result<(), Error> {
 /// Puts back what was there before.
 ///
 /// # Errors
-/// [`Error::Edited`] where somebody changed a file since, and then nothing is touched; [`Error::Io`].
+/// [`Error::Edited`] where somebody changed a file since, and then nothing is touched; [`Error::File`].
 pub fn undo(host: &Host, target: Target) -> Result<(), Error> {
     let Some(record) = load(host, target)? else {
         return Err(Error::Wrong(format!("{} is not installed", target.name())));
@@ -184,7 +184,7 @@ fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), Error> {
 /// Forgets a target, and leaves its files as they are.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`Error::File`].
 pub fn forget(host: &Host, target: Target) -> Result<(), Error> {
     for path in [file(target), unused::file(target.name())] {
         remove(&host.at(&path)).map_err(Error::io("remove", path))?;

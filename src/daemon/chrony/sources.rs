@@ -102,17 +102,14 @@ fn grouped(sources: Vec<Source>) -> Vec<Server> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::told;
 
     fn source(host: &str, port: Option<u16>, ip: Option<&str>) -> Source {
         Source { host: host.to_owned(), port, ip: ip.map(|ip| ip.parse().unwrap()) }
     }
 
     fn described(sources: Vec<Source>) -> Vec<String> {
-        let of = |s: &Server| {
-            let at: Vec<String> = s.addresses.iter().map(ToString::to_string).collect();
-            format!("{} {} {}", s.name, if s.is_pool { "pool" } else { "server" }, at.join(","))
-        };
-        grouped(sources).iter().map(of).collect()
+        told::tests::described(&grouped(sources))
     }
 
     #[test]

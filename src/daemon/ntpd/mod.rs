@@ -204,6 +204,7 @@ fn variables(bytes: &[u8]) -> Variables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::told::tests::described;
 
     /// As ntpsec 1.2.2 answered, synchronised; shortened.
     const SYSTEM: &str = "leap=0, stratum=3, precision=-24, rootdelay=12.000, rootdisp=4.500, refid=192.0.2.1,\r\n\
@@ -213,14 +214,6 @@ mod tests {
     fn told(associations: &[(u16, &str)]) -> Told {
         let associations = associations.iter().map(|(status, text)| (*status, variables(text.as_bytes()))).collect();
         Answers { system: variables(SYSTEM.as_bytes()), associations }.told(Realtime::from_secs(1_793_491_200))
-    }
-
-    fn described(told: &Told) -> Vec<String> {
-        let of = |s: &Server| {
-            let at: Vec<String> = s.addresses.iter().map(ToString::to_string).collect();
-            format!("{} {} {}", s.name, if s.is_pool { "pool" } else { "server" }, at.join(","))
-        };
-        told.servers.iter().map(of).collect()
     }
 
     #[test]
@@ -235,7 +228,7 @@ mod tests {
             (0x9014, "srcadr=127.127.1.0, srcport=123, srchost=\"LOCAL(0)\""),
         ]);
         assert_eq!(
-            described(&told),
+            described(&told.servers),
             [
                 "ntp.example server 192.0.2.1:123",
                 "192.0.2.9:1123 server ",
@@ -297,7 +290,7 @@ mod tests {
                 stand_in.send_to(&answer, from).unwrap();
             }
         });
-        assert_eq!(described(&ask(address).unwrap()), ["ntp.example server 192.0.2.1:123"]);
+        assert_eq!(described(&ask(address).unwrap().servers), ["ntp.example server 192.0.2.1:123"]);
         answering.join().unwrap();
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let error = ask(silent.local_addr().unwrap()).unwrap_err();
