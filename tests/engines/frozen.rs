@@ -95,8 +95,13 @@ fn vpn(host: &Host<'_>) -> Done {
 
 /// The engine's folder is frozen, as everywhere but with systemd's driver; who starts in it waits.
 fn as_a_folder(host: &Host<'_>) -> Done {
-    for name in ["exec", "stop", "kill", "term", "pause", "paused", "unpause"] {
+    let names = ["exec", "stop", "kill", "term", "pause", "paused", "unpause"];
+    for name in names {
         host.run(name, &[])?;
+    }
+    // Process 1 of a container ignores TERM until its shell has set the trap.
+    for name in names {
+        host.runs(name)?;
     }
     for name in ["paused", "unpause"] {
         done(&mut host.on(&["pause"], name))?;
