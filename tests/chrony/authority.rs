@@ -58,7 +58,7 @@ fn each_mode_blocked() -> Result<(), Failed> {
         let lines = [mode, &format!("server 127.0.0.2 port 9 {POLL} key 1"), &format!("server {{server}} {POLL}")];
         let client = Daemon::client(&server, &lines)?;
         let heard = || client.ask().sources().is_ok_and(|sources| sources.iter().any(|s| s.reach != 0));
-        crate::common::until("the plain server is heard", PATIENCE, heard)?;
+        crate::support::until("the plain server is heard", PATIENCE, heard)?;
         let blocked = Some(vec!["127.0.0.2".to_owned()]).filter(|_| outranks);
         assert_eq!(outranking(&client), blocked, "{mode}");
         assert_eq!(outranking(&client), blocked, "{mode}: after a reset as before it");

@@ -11,8 +11,8 @@ use zbus::connection::Builder;
 use zbus::interface;
 
 use crate::Test;
-use crate::common::until;
 use crate::lab::{Daemon, block_on, corrector};
+use crate::support::until;
 use crate::timesyncd::PrivateBus;
 
 pub const TRIALS: &[Test] = &[

@@ -13,9 +13,9 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
 use crate::Test;
-use crate::common::until;
 use crate::lab::{Daemon, block_on, corrector};
 use crate::relay::{Relay, renumber};
+use crate::support::until;
 
 pub const TRIALS: &[Test] = &[
     ("the_whole_walk_with_a_chronyd_that_is_right", the_whole_walk),

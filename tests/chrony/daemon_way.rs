@@ -10,10 +10,10 @@ use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;
 
 use crate::Test;
-use crate::common::until;
 use crate::corrector::measured;
 use crate::lab::{Daemon, block_on, corrector, free_port};
 use crate::relay::{Relay, boast};
+use crate::support::until;
 
 pub const TRIALS: &[Test] = &[
     ("a_chronyd_that_may_not_step_is_named_and_made_to_forget_its_lie", a_chronyd_that_may_not_step),

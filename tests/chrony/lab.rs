@@ -20,7 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::common::{self, until};
+use crate::support::{self, until};
 
 const CAP_SYS_TIME: u32 = 25;
 const WITHOUT_THE_CLOCK: &str = "CLOCKGATE_TEST_WITHOUT_THE_CLOCK";
@@ -30,14 +30,14 @@ const KEY: &str = "1 SHA256 HEX:000102030405060708090a0b0c0d0e0f1011121314151617
 
 /// Where `tests/setup` unpacks chrony.
 fn chronyd() -> PathBuf {
-    common::lab().join("chrony/usr/sbin/chronyd")
+    support::lab().join("chrony/usr/sbin/chronyd")
 }
 
 /// What these tests lack on this machine.
 pub fn lacks() -> Option<String> {
     let lacks_chronyd = || (!chronyd().exists()).then(|| format!("{} (run tests/setup)", chronyd().display()));
-    let lacks_program = || ["setpriv", "dbus-daemon", "openssl"].into_iter().find_map(common::lacks_program);
-    common::lacks_root().or_else(lacks_chronyd).or_else(lacks_program)
+    let lacks_program = || ["setpriv", "dbus-daemon", "openssl"].into_iter().find_map(support::lacks_program);
+    support::lacks_root().or_else(lacks_chronyd).or_else(lacks_program)
 }
 
 /// Runs the whole of the tests in a process that cannot set the clock, unless this is one.
@@ -211,7 +211,7 @@ impl Daemon {
         let folder = tempfile::tempdir()?;
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let this = folder.path().join("test");
-        common::copy_program(&std::env::current_exe()?, &this)?;
+        support::copy_program(&std::env::current_exe()?, &this)?;
         let mut command = Command::new(this);
         command.env(AS_ANOTHER_USER, format!("{}|{}", self.socket().display(), self.udp)).current_dir("/");
         let output = command.uid(NOBODY).gid(NOBODY).output()?;

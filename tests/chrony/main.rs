@@ -6,8 +6,6 @@
 mod authority;
 mod bursts;
 mod clocks;
-#[path = "../lab/mod.rs"]
-mod common;
 mod corrector;
 mod daemon_way;
 mod lab;
@@ -17,6 +15,8 @@ mod others;
 mod protocol;
 mod relay;
 mod silence;
+#[path = "../support/mod.rs"]
+mod support;
 mod timesyncd;
 
 use std::process::ExitCode;
@@ -52,5 +52,5 @@ fn main() -> ExitCode {
 type Test = (&'static str, fn() -> Result<(), Failed>);
 
 fn trial(&(name, test): &Test) -> Trial {
-    common::needing(lab::lacks(), name, test)
+    support::needing(lab::lacks(), name, test)
 }

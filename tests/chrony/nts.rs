@@ -13,11 +13,11 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::Test;
-use crate::common::liar::Liar;
-use crate::common::until;
 use crate::corrector::measured;
 use crate::lab::{Daemon, block_on, free_port};
 use crate::memory::{Host, is_remembered};
+use crate::support::liar::Liar;
+use crate::support::until;
 
 pub const TRIALS: &[Test] = &[
     ("a_source_by_nts_outranks_plain_ones_unless_chronyd_ignores_authentication", each_mode),

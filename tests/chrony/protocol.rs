@@ -10,9 +10,9 @@ use clockgate::decision::Leap;
 use libtest_mimic::Failed;
 
 use crate::Test;
-use crate::common::until;
 use crate::lab::{Daemon, free_port, soon};
 use crate::relay::{Relay, renumber};
+use crate::support::until;
 
 pub const TRIALS: &[Test] = &[
     ("every_request_gets_its_answer", every_request_gets_its_answer),

@@ -13,8 +13,8 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
 use crate::Test;
-use crate::common::until;
 use crate::lab::{Daemon, soon};
+use crate::support::until;
 
 pub const TRIALS: &[Test] = &[
     ("a_stopped_chronyd_is_waited_for_until_the_deadline_and_no_longer", a_stopped_chronyd),

@@ -9,7 +9,7 @@ use libtest_mimic::Failed;
 
 use crate::frozen::workloads;
 
-use crate::lab::{expect, lab, texts, until};
+use crate::support::{expect, lab, texts, until};
 use crate::world::{Dockerd, SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, shut};
 

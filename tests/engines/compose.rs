@@ -2,7 +2,7 @@
 
 use libtest_mimic::Failed;
 
-use crate::lab::{CLOCKGATE, expect, texts, until};
+use crate::support::{CLOCKGATE, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, shut};
 

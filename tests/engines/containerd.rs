@@ -2,7 +2,7 @@
 
 use libtest_mimic::Failed;
 
-use crate::lab::{expect, texts};
+use crate::support::{expect, texts};
 use crate::world::{Trial, Waiting, World};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
 

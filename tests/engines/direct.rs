@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 
-use crate::lab::{CLOCKGATE, expect, texts, until};
+use crate::support::{CLOCKGATE, expect, texts, until};
 use crate::world::{SOON, Waiting};
 use crate::wrapper::{Wrapper, proven, shut};
 

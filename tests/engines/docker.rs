@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use libtest_mimic::Failed;
 
-use crate::lab::{expect, texts, until};
+use crate::support::{expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
 

@@ -11,7 +11,7 @@ use clockgate::decision::{Awake, Frozen};
 use clockgate::workload::{Engine, Settings, Workloads};
 use libtest_mimic::Failed;
 
-use crate::lab::{CLOCKGATE, expect, texts, until};
+use crate::support::{CLOCKGATE, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven};
 

@@ -12,8 +12,8 @@ use clockgate::decision::{Gate, Offset};
 use clockgate::page::Page;
 use libtest_mimic::Failed;
 
-use crate::lab::liar::Liar;
-use crate::lab::{CLOCKGATE, Ours, expect, texts, until};
+use crate::support::liar::Liar;
+use crate::support::{CLOCKGATE, Ours, expect, texts, until};
 use crate::world::{Dockerd, SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
 

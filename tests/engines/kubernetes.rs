@@ -7,7 +7,7 @@ use clockgate::workload::Engine;
 use libtest_mimic::Failed;
 
 use crate::frozen::workloads;
-use crate::lab::{expect, texts, until};
+use crate::support::{expect, texts, until};
 use crate::world::{NODE, SOON, Trial, Waiting, World, done};
 use crate::wrapper::Wrapper;
 

@@ -11,10 +11,10 @@ mod frozen;
 mod inside;
 mod installed;
 mod kubernetes;
-#[path = "../lab/mod.rs"]
-mod lab;
 mod layouts;
 mod podman;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
 mod wrapper;
 
@@ -71,7 +71,7 @@ const UNIFIED: &[&[world::Trial]] = &[frozen::UNIFIED, compose::UNIFIED];
 /// The trials as they are where they cannot run.
 fn names(lacks: Option<&str>) -> Vec<Trial> {
     let all = HERE.iter().chain(UNIFIED).copied().flatten();
-    all.map(|(name, ..)| lab::needing(lacks.map(str::to_owned), name, || Ok(()))).collect()
+    all.map(|(name, ..)| support::needing(lacks.map(str::to_owned), name, || Ok(()))).collect()
 }
 
 fn on_engines() -> Result<(Vec<Trial>, Vec<Arc<World>>), Failed> {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 
-use crate::lab::{CLOCKGATE, expect, texts};
+use crate::support::{CLOCKGATE, expect, texts};
 use crate::world::{Trial, Waiting, World};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 
-use crate::lab::{self, Ours, harmless, until};
+use crate::support::{self, Ours, harmless, until};
 use crate::wrapper::Wrapper;
 
 pub const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
@@ -61,10 +61,10 @@ exec sleep infinity
 /// What keeps real engines from running here.
 pub fn lacks_engines() -> Option<String> {
     let has_cgroups = || fs::read_to_string("/proc/mounts").is_ok_and(|mounts| mounts.contains(" cgroup"));
-    lab::lacks_root()
+    support::lacks_root()
         .or_else(|| {
             let is_unpacked =
-                ["engines", "compose", "dockerds"].iter().all(|part| lab::lab().join(part).join("stamp").exists());
+                ["engines", "compose", "dockerds"].iter().all(|part| support::lab().join(part).join("stamp").exists());
             (!is_unpacked).then(|| "the engines that tests/setup unpacks".to_owned())
         })
         .or_else(|| (!has_cgroups()).then(|| "mounted cgroups".to_owned()))
@@ -85,7 +85,7 @@ impl World {
     pub fn new(view: View) -> Result<Self, Failed> {
         let name = format!("clockgate-engines-{}-{view:?}", std::process::id());
         let folder = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
-        let lab = fs::canonicalize(lab::lab())?;
+        let lab = fs::canonicalize(support::lab())?;
         let mut anchor = harmless("setpriv");
         anchor.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         anchor.args(["sh", "-c", ENTER, "sh"]).arg(folder.path()).arg(lab).arg(format!("{view:?}"));
@@ -155,7 +155,7 @@ impl World {
     fn make_image(&self) -> Result<(), Failed> {
         let bin = self.path("image/bin");
         fs::create_dir_all(&bin)?;
-        fs::copy(lab::lab().join("engines/bin/busybox"), bin.join("busybox"))?;
+        fs::copy(support::lab().join("engines/bin/busybox"), bin.join("busybox"))?;
         for name in ["sh", "sleep", "echo", "true", "cat"] {
             std::os::unix::fs::symlink("busybox", bin.join(name))?;
         }
@@ -171,7 +171,7 @@ impl World {
         for library in ["lib", "lib64"] {
             std::os::unix::fs::symlink(format!("usr/{library}"), folder.join(library))?;
         }
-        done(Command::new("strip").arg("-o").arg(folder.join("clockgate")).arg(lab::CLOCKGATE))?;
+        done(Command::new("strip").arg("-o").arg(folder.join("clockgate")).arg(support::CLOCKGATE))?;
         self.pack("empty")
     }
 
@@ -207,7 +207,7 @@ impl World {
         dockerd.start()?;
         let output = dockerd.docker(&["info", "--format", "{{.DefaultRuntime}}"]).output()?;
         dockerd.stop()?;
-        Ok(lab::texts(&output).0.trim().to_owned())
+        Ok(support::texts(&output).0.trim().to_owned())
     }
 
     /// Docker's command line.
@@ -281,7 +281,7 @@ impl World {
 /// Runs to a good end.
 pub fn done(command: &mut Command) -> Result<(), Failed> {
     let output = command.output()?;
-    lab::expect(output.status.success(), &output)
+    support::expect(output.status.success(), &output)
 }
 
 impl Drop for World {

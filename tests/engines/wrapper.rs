@@ -11,7 +11,7 @@ use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
-use crate::lab::until;
+use crate::support::until;
 use crate::world::{OCI, SOON, World};
 
 pub struct Wrapper {

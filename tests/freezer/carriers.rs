@@ -13,7 +13,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::cgroups::{Cgroups, id};
 use crate::killed::{Agent, MOMENTS, Moments, THAWED_WITHIN};
-use crate::lab::{expect, lacks_root, needing, until};
+use crate::support::{expect, lacks_root, needing, until};
 use crate::{LIMIT, Outcome, report};
 
 /// CAP_NET_ADMIN of linux/capability.h.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clockgate::workload::{Engine, Settings, Workloads};
 use libtest_mimic::Failed;
 
-use crate::lab::{CLOCKGATE, Ours, until};
+use crate::support::{CLOCKGATE, Ours, until};
 
 /// The beginning of the folder's name; the process id and a number follow.
 const NAME: &str = "clockgate-test-";
@@ -145,7 +145,7 @@ impl Cgroups {
 
     /// `clockgate thaw`, of these cgroups.
     pub fn thaw_command(&self) -> Command {
-        let mut command = crate::lab::clockgate();
+        let mut command = crate::support::clockgate();
         command.arg("thaw").arg("--ledger").arg(self.ledger()).arg("--cgroup").arg(&self.folder);
         command
     }

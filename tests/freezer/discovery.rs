@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 
 use crate::Outcome;
 use crate::cgroups::id;
-use crate::lab::CLOCKGATE;
+use crate::support::CLOCKGATE;
 
 pub fn trials() -> Vec<Trial> {
     vec![

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cgroups::{Cgroups, id};
-use crate::lab::{CLOCKGATE, Ours, copy_program, expect, harmless, needing, texts, until};
+use crate::support::{CLOCKGATE, Ours, copy_program, expect, harmless, needing, texts, until};
 use crate::{LIMIT, Outcome};
 
 /// The first argument of an agent of ours; the folder, the ledger and the longest freeze in milliseconds follow, and where it
@@ -46,7 +46,7 @@ pub fn agent(_role: &str) -> ExitCode {
         proc_root: proc_root.as_deref().unwrap_or("/proc").into(),
         cgroup: Some(folder),
         ledger,
-        guard: crate::lab::CLOCKGATE.into(),
+        guard: crate::support::CLOCKGATE.into(),
         root: "/nonexistent".into(),
         ..Settings::default()
     });

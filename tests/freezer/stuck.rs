@@ -11,7 +11,7 @@ use clockgate::decision::Awake;
 use libtest_mimic::{Failed, Trial};
 
 use crate::cgroups::{Cgroups, id};
-use crate::lab::{Ours, needing, until};
+use crate::support::{Ours, needing, until};
 use crate::{LIMIT, Outcome};
 
 const OLD_FREEZER: &str = "/sys/fs/cgroup/freezer/cgroup.procs";

@@ -12,7 +12,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroups::{Cgroups, id};
-use crate::lab::{needing, texts, until};
+use crate::support::{needing, texts, until};
 use crate::{LIMIT, Outcome, awake_in, report};
 
 pub fn trials(lacks: &Option<String>) -> Vec<Trial> {
@@ -50,7 +50,7 @@ impl Drop for ReadOnly {
 
 fn mount(args: &[&std::ffi::OsStr]) -> Outcome {
     let output = Command::new("mount").args(args).output()?;
-    crate::lab::expect(output.status.success(), &output)
+    crate::support::expect(output.status.success(), &output)
 }
 
 fn cannot_be_thawed() -> Outcome {
@@ -163,11 +163,11 @@ fn status() -> Outcome {
     let (mut gate, _) = GatePage::open(&page)?;
     gate.publish(&Snapshot::default())?;
     let said = |more: &[&str]| -> Result<String, Failed> {
-        let mut command = crate::lab::clockgate();
+        let mut command = crate::support::clockgate();
         command.arg("status").arg("--page").arg(&page).arg("--cgroup").arg(&world.folder);
         let output = command.arg("--root").arg(world.scratch.path().join("root")).args(more).output()?;
         // With an agent or without one.
-        crate::lab::expect(matches!(output.status.code(), Some(1 | 69)), &output)?;
+        crate::support::expect(matches!(output.status.code(), Some(1 | 69)), &output)?;
         Ok(texts(&output).0)
     };
     let lines = || -> Result<Vec<String>, Failed> {

@@ -10,7 +10,7 @@ use clockgate::page::at;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
-use super::lab::{CLOCKGATE, expect, texts, until};
+use super::support::{CLOCKGATE, expect, texts, until};
 use super::{Done, page, proven, run_at, shut, waiter};
 
 /// What the clocks would show, had somebody moved them after this proof was made.

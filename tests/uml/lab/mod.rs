@@ -15,7 +15,7 @@ use libtest_mimic::Failed;
 pub mod guest;
 pub mod inside;
 pub mod killer;
-#[path = "../../lab/liar.rs"]
+#[path = "../../support/liar.rs"]
 pub mod liar;
 pub mod looks;
 pub mod namespace;

@@ -7,19 +7,12 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 
-#[path = "bus/agent.rs"]
 mod agent;
-#[path = "bus/daemon.rs"]
 mod daemon;
-#[path = "bus/logind.rs"]
 mod logind;
-#[path = "bus/object.rs"]
 mod object;
-#[path = "bus/sleep.rs"]
 mod sleep;
-#[path = "bus/socket.rs"]
 mod socket;
-#[path = "bus/strangers.rs"]
 mod strangers;
 
 macro_rules! scenes {

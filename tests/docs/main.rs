@@ -15,7 +15,7 @@ use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-#[path = "../examples/states.rs"]
+#[path = "../../examples/states.rs"]
 #[allow(dead_code, reason = "an example has a main of its own")]
 mod states;
 

@@ -1,6 +1,7 @@
 //! The agent and `sync` as processes on this host, without the privilege to set its clock: what is left then, and what is said.
 
-mod lab;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,10 +13,10 @@ use std::time::Duration;
 
 use clockgate::decision::{Gate, Offset};
 use clockgate::page::{Page, View};
-use lab::liar::Liar;
-use lab::{Ours, clockgate, expect, lacks_program, needing, texts, until};
 use libtest_mimic::{Arguments, Failed};
 use nix::sys::signal::{Signal, kill};
+use support::liar::Liar;
+use support::{Ours, clockgate, expect, lacks_program, needing, texts, until};
 
 type Outcome = Result<(), Failed>;
 

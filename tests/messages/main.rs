@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod lab;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -72,7 +73,7 @@ fn agent_of_a_user() -> Output {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let program = root.path().join("program");
-    lab::copy_program(lab::CLOCKGATE.as_ref(), &program).unwrap();
+    support::copy_program(support::CLOCKGATE.as_ref(), &program).unwrap();
     let mut command = Command::new(program);
     command.args(["agent", "--root", root.path().to_str().unwrap()]);
     if nix::unistd::geteuid().is_root() {

@@ -21,7 +21,8 @@ const LOCAL_AT_BOOT: i64 = 1_800_000_000;
 
 fn main() -> std::process::ExitCode {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut folders: Vec<_> = std::fs::read_dir(cases).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut folders: Vec<_> =
+        std::fs::read_dir(cases).unwrap().map(|e| e.unwrap().path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     let trials = folders.into_iter().map(|folder| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();

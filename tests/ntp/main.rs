@@ -1,6 +1,7 @@
 //! The NTP client and `clockgate measure` against a real chronyd, which runs with `-x` and so never touches the clock.
 
-mod lab;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fmt::Debug;
 use std::fs;
@@ -13,9 +14,9 @@ use std::time::Duration;
 use clockgate::decision::{Measurement, Policy};
 use clockgate::reference::{References, ServerName};
 use clockgate::sys::clock::boottime;
-use lab::{CLOCKGATE, Ours, clockgate, expect, harmless, needing, texts};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
+use support::{CLOCKGATE, Ours, clockgate, expect, harmless, needing, texts};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SERVES: &str = "local stratum 3\nallow";
@@ -212,11 +213,11 @@ impl Chronyd {
 }
 
 fn chronyd() -> PathBuf {
-    lab::lab().join("chrony/usr/sbin/chronyd")
+    support::lab().join("chrony/usr/sbin/chronyd")
 }
 
 fn lacks_chronyd() -> Option<String> {
-    (!chronyd().is_file()).then(|| format!("chronyd in {}", lab::lab().display()))
+    (!chronyd().is_file()).then(|| format!("chronyd in {}", support::lab().display()))
 }
 
 fn lacks_another_root() -> Option<String> {
@@ -237,7 +238,7 @@ fn measure(arguments: &[&str]) -> Result<Output, Failed> {
 /// The same in a root that holds our binary, these files and nothing else.
 fn measure_in(files: &[(&str, &str)], arguments: &[&str]) -> Result<Output, Failed> {
     let root = tempfile::tempdir()?;
-    lab::copy_program(CLOCKGATE.as_ref(), &root.path().join("clockgate"))?;
+    support::copy_program(CLOCKGATE.as_ref(), &root.path().join("clockgate"))?;
     fs::set_permissions(root.path().join("clockgate"), fs::Permissions::from_mode(0o755))?;
     for (name, content) in files {
         let path = root.path().join(name);
@@ -257,7 +258,7 @@ fn free_port() -> Result<u16, Failed> {
 /// Tries until something comes of it; each try waits by itself.
 fn until<T>(attempt: impl Fn() -> Option<T>) -> Result<T, Failed> {
     let mut found = None;
-    lab::until("an answer", PATIENCE, || {
+    support::until("an answer", PATIENCE, || {
         found = attempt();
         found.is_some()
     })?;

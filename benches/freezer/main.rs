@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use clockgate::decision::Awake;
 use clockgate::workload::{Engine, Settings, Thoroughness, Workloads};
 
-#[path = "report/mod.rs"]
+#[path = "../report/mod.rs"]
 mod report;
 
 use report::{Result, Table, median};

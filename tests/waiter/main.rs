@@ -1,8 +1,8 @@
 //! `run`, `wait` and `status` as they are used: at a page that an agent of ours publishes, and without one.
 
-mod lab;
-#[path = "waiter/pages.rs"]
 mod pages;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -15,10 +15,10 @@ use std::time::Duration;
 use clockgate::decision::{Cause, Epoch, Gate, Offset, Snapshot};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
-use lab::liar::Liar;
-use lab::{CLOCKGATE, Ours, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
+use support::liar::Liar;
+use support::{CLOCKGATE, Ours, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
 
 type Done = Result<(), Failed>;
 
@@ -381,7 +381,7 @@ fn pid_1() -> Done {
     for inside in ["gate", "bin"] {
         std::fs::create_dir_all(root.join(inside))?;
     }
-    lab::copy_program(CLOCKGATE.as_ref(), &root.join("bin/clockgate"))?;
+    support::copy_program(CLOCKGATE.as_ref(), &root.join("bin/clockgate"))?;
     let script = r#"set -e
 mount --bind "$1" "$1"; mount --bind "$2" "$1/gate"; mount -o remount,bind,ro "$1/gate"; mount -o remount,bind,ro "$1"
 exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clockgate::publish::gate_page::GatePage;
 
-#[path = "report/mod.rs"]
+#[path = "../report/mod.rs"]
 mod report;
 
 use report::{Result, Table, in_turn, met, millis, proven};

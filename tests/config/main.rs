@@ -12,7 +12,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
-    let mut folders: Vec<PathBuf> = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let paths = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = paths.filter(|path| path.is_dir()).collect();
     folders.sort();
     let mut trials: Vec<Trial> = folders
         .into_iter()

@@ -3,19 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "what a test times is itself")]
 
-mod lab;
+#[path = "../support/mod.rs"]
+mod support;
 
-#[path = "freezer/carriers.rs"]
 mod carriers;
-#[path = "freezer/cgroups.rs"]
 mod cgroups;
-#[path = "freezer/discovery.rs"]
 mod discovery;
-#[path = "freezer/killed.rs"]
 mod killed;
-#[path = "freezer/stuck.rs"]
 mod stuck;
-#[path = "freezer/thawing.rs"]
 mod thawing;
 
 use std::fs;
@@ -26,8 +21,8 @@ use cgroups::{Cgroups, id};
 use clockgate::decision::{Awake, Frozen};
 use clockgate::sys::clock::monotonic_nanos;
 use clockgate::workload::{Engine, Error, Settings, Thoroughness, Waves, Workloads};
-use lab::{needing, until};
 use libtest_mimic::{Arguments, Failed};
+use support::{needing, until};
 
 type Outcome = Result<(), Failed>;
 
@@ -173,7 +168,7 @@ fn exclusions() -> Outcome {
     file(3, r#"{"Name": "/b", "Config": {"Labels": {"tier": "infra"}}}"#)?;
     // A program of this name that may set the clock; it is sleep(1).
     let keeper = world.scratch.path().join("gpsd");
-    lab::copy_program("/bin/sleep".as_ref(), &keeper)?;
+    support::copy_program("/bin/sleep".as_ref(), &keeper)?;
     world.run(&docker(4), Command::new(&keeper).arg("1000"))?;
     let exclude = ["vpn", "tier=infra"].map(|text| text.parse().unwrap()).to_vec();
     let workloads = Workloads::new(Settings { exclude, ..world.settings() });
@@ -361,7 +356,7 @@ fn the_guard_stays() -> Outcome {
     assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
     // From now on it would not be frozen.
     let keeper = world.scratch.path().join("gpsd");
-    lab::copy_program("/bin/sleep".as_ref(), &keeper)?;
+    support::copy_program("/bin/sleep".as_ref(), &keeper)?;
     world.run(&scope, Command::new(&keeper).arg("1000"))?;
     workloads.prepare(Thoroughness::WhatIsNew)?;
     assert_eq!((workloads.freeze(LIMIT, Awake::NEVER)?, world.guards().len()), (Frozen::default(), 1));

@@ -19,7 +19,8 @@ const PROGRAMS: [&str; 5] =
 
 fn main() -> ExitCode {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/install");
-    let mut folders: Vec<PathBuf> = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let paths = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = paths.filter(|path| path.is_dir()).collect();
     folders.sort();
     let mut trials: Vec<Trial> = folders
         .into_iter()

@@ -9,7 +9,7 @@ use clockgate::reference::{phc, rtc, vmclock};
 use clockgate::sys::clock::{boottime, realtime};
 use clockgate::sys::vmclock::VmClock;
 
-#[path = "report/mod.rs"]
+#[path = "../report/mod.rs"]
 mod report;
 
 use report::Table;

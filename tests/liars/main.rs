@@ -1,6 +1,7 @@
 //! Servers that are far, wrong, vague, silent or strict, as `clockgate measure` sees them: on loopback, where nothing is stepped.
 
-mod lab;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Output;
@@ -8,10 +9,10 @@ use std::time::Duration;
 
 use clockgate::decision::{Offset, nanos_u64};
 use clockgate::sys::clock::boottime;
-use lab::liar::{Answer, Liar, Manner};
-use lab::{clockgate, expect, texts};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
+use support::liar::{Answer, Liar, Manner};
+use support::{clockgate, expect, texts};
 
 type Outcome = Result<(), Failed>;
 
