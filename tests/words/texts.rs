@@ -81,11 +81,16 @@ fn markdown(file: &str) -> Text {
     Text { name: file.to_owned(), kind: Kind::Prose, paragraphs: paragraphs(&kept) }
 }
 
-/// Without requests of mdoc(7); a line of text is kept, and a request ends a paragraph where it begins an entry.
+/// Without literal displays and requests of mdoc(7); a line of text is kept, and a request ends a paragraph where it begins an entry.
 fn manual(file: &str) -> Text {
     let text = fs::read_to_string(root().join(file)).unwrap();
     let mut kept = String::new();
+    let mut is_literal = false;
     for line in text.lines() {
+        is_literal = line.starts_with(".Bd -literal") || is_literal && !line.starts_with(".Ed");
+        if is_literal {
+            continue;
+        }
         let mut words = line.split(' ');
         match words.next() {
             Some(".Pp" | ".It" | ".Sh" | ".Ss" | ".Bl" | ".El" | ".Bd" | ".Ed") => kept.push_str("\n\n"),
