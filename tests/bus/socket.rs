@@ -95,7 +95,7 @@ pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
             why
         }
     };
-    assert!(refused(What::PreSnapshot, boottime()).await.contains("only after it"));
+    assert!(refused(What::PreSnapshot, boottime()).await.contains("takes no time"));
     assert!(refused(What::PostRestore, boottime() + Duration::from_secs(60)).await.contains("still to come"));
     assert!(refused(What::PostRestore, Boottime::from_nanos(0)).await.contains("ms old"));
     for (line, why) in [
