@@ -104,7 +104,7 @@ pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
         ("post-restore --time @1800000000", "--bound"),
         ("post-restore --time @1800000000 --bound 1", "no unit"),
         ("post-restore --bound 1s", "--time"),
-        ("pre-snapshot --time @1800000000 --bound 1s", "only after it"),
+        ("pre-snapshot --time @1800000000 --bound 1s", "takes no time"),
         ("vm post-restore --cid 7 --time @1800000000", "--bound 50ms"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));
