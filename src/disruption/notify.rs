@@ -64,6 +64,13 @@ impl What {
         matches!(self, Self::Suspend | Self::PreSnapshot)
     }
 
+    /// Why no time can come with it; none where one can.
+    #[must_use]
+    pub fn refuses_time(self) -> Option<String> {
+        let why = || format!("`{}` takes no time: a time is supplied after a resume or restore", self.name());
+        self.begins().then(why)
+    }
+
     /// The event that it is.
     #[must_use]
     pub const fn event(self) -> Event {

@@ -91,7 +91,7 @@ fn dead_agent(folder: &Path, wrapper: &Wrapper) -> Done {
     wrapper.lose_agent()?;
     let output = create.end()?;
     expect(output.status.code() == Some(7), &output)?;
-    wrapper.wait_until_said(1, "released: no agent confirms the clock")
+    wrapper.wait_until_said(1, "released: no agent; the clock is not proven")
 }
 
 fn missing(folder: &Path, wrapper: &Wrapper) -> Done {

@@ -153,5 +153,5 @@ fn other_version(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     std::fs::write(&page, bytes)?;
     let output = world.docker(&with(&["run", "--rm"], runtime, &["bb", "echo", "hello"])).output()?;
     expect(output.status.success(), &output)?;
-    wrapper.wait_until_said(1, "released: no agent confirms the clock")
+    wrapper.wait_until_said(1, "released: no agent; the clock is not proven")
 }

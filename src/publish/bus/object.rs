@@ -112,11 +112,8 @@ impl Agent {
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
         let caller = self.door.admit_root(&header, bus).await?;
         let what = named(what)?;
-        if what.begins() {
-            return Err(Error::InvalidArgument(format!(
-                "`{}` takes no time: a time is supplied after a resume or restore",
-                what.name()
-            )));
+        if let Some(why) = what.refuses_time() {
+            return Err(Error::InvalidArgument(why));
         }
         let told = Told {
             at: Realtime::from_nanos(time.0),
