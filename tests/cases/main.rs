@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
+#[path = "../support/folders.rs"]
+mod folders;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -20,11 +23,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const LOCAL_AT_BOOT: i64 = 1_800_000_000;
 
 fn main() -> std::process::ExitCode {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut folders: Vec<_> =
-        std::fs::read_dir(cases).unwrap().map(|e| e.unwrap().path()).filter(|path| path.is_dir()).collect();
-    folders.sort();
-    let trials = folders.into_iter().map(|folder| {
+    let trials = folders::of("cases").into_iter().map(|folder| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || case(&folder))
     });

@@ -3,19 +3,18 @@
 //! came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support/folders.rs"]
+mod folders;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use clockgate::config::{self, Config, Loaded};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
-    let paths = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders: Vec<PathBuf> = paths.filter(|path| path.is_dir()).collect();
-    folders.sort();
-    let mut trials: Vec<Trial> = folders
+    let mut trials: Vec<Trial> = folders::of("config")
         .into_iter()
         .map(|folder| {
             let name = folder.file_name().unwrap().to_string_lossy().into_owned();

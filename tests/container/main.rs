@@ -4,6 +4,9 @@
 //! Rust; `BLESS=1` writes what came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support/folders.rs"]
+mod folders;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,15 +20,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const HOST_MAP: &str = "0 0 4294967295\n";
 
 fn main() -> ExitCode {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/container");
-    let paths = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders: Vec<PathBuf> = paths.filter(|path| path.is_dir()).collect();
-    folders.sort();
     let trial = |folder: PathBuf| {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         Trial::test(name, move || known(&folder))
     };
-    libtest_mimic::run(&Arguments::from_args(), folders.into_iter().map(trial).collect()).exit_code()
+    libtest_mimic::run(&Arguments::from_args(), folders::of("container").into_iter().map(trial).collect()).exit_code()
 }
 
 fn known(case: &Path) -> Result<(), Failed> {

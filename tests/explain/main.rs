@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
+#[path = "../support/folders.rs"]
+mod folders;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -20,11 +23,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 type Outcome = Result<(), Failed>;
 
 fn main() -> std::process::ExitCode {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain");
-    let mut folders: Vec<_> =
-        std::fs::read_dir(cases).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
-    folders.sort();
-    let cases = folders.into_iter().map(|folder| {
+    let cases = folders::of("explain").into_iter().map(|folder| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || case(&folder))
     });

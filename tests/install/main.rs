@@ -3,6 +3,9 @@
 //! to leave every file as it was, to the byte. A case needs no Rust; `BLESS=1` writes what came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../support/folders.rs"]
+mod folders;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -18,11 +21,7 @@ const PROGRAMS: [&str; 5] =
     ["usr/lib/clockgate/clockgate-oci", "usr/bin/clockgate", "usr/bin/runc", "usr/bin/crun", "usr/sbin/dockerd"];
 
 fn main() -> ExitCode {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/install");
-    let paths = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders: Vec<PathBuf> = paths.filter(|path| path.is_dir()).collect();
-    folders.sort();
-    let mut trials: Vec<Trial> = folders
+    let mut trials: Vec<Trial> = folders::of("install")
         .into_iter()
         .map(|folder| {
             let name = folder.file_name().unwrap().to_string_lossy().into_owned();

@@ -81,7 +81,8 @@ fn markdown(file: &str) -> Text {
     Text { name: file.to_owned(), kind: Kind::Prose, paragraphs: paragraphs(&kept) }
 }
 
-/// Without literal displays and requests of mdoc(7); a line of text is kept, and a request ends a paragraph where it begins an entry.
+/// Without requests of mdoc(7); a line of text is kept, a request ends a paragraph where it begins an entry, and each line of a literal
+/// display is one.
 fn manual(file: &str) -> Text {
     let text = fs::read_to_string(root().join(file)).unwrap();
     let mut kept = String::new();
@@ -89,6 +90,7 @@ fn manual(file: &str) -> Text {
     for line in text.lines() {
         is_literal = line.starts_with(".Bd -literal") || is_literal && !line.starts_with(".Ed");
         if is_literal {
+            kept.push_str(&format!("\n\n{line}"));
             continue;
         }
         let mut words = line.split(' ');

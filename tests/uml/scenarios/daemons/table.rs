@@ -117,6 +117,7 @@ pub const DAEMONS: &[Daemon] = &[
         root: "trixie",
         tree: Some("daemons/ntpd-rs/tree"),
         unit: Some("ntpd-rs.service"),
+        // The limit is below half an hour: a request that is under way when the clock is set back by an hour measures half of it.
         files: &[(
             "/etc/ntpd-rs/ntp.toml",
             "[observability]\nobservation-path = \"/var/run/ntpd-rs/observe\"\n[[source]]\nmode = \"server\"\naddress = \"SERVER\"\n\
