@@ -35,7 +35,7 @@ setup: ## Install what the tests and the demo need (Debian; root or sudo)
 	tests/setup
 
 check: rust ## Format, lints, documentation, licences, scripts, units: the quick half of the tests
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
 	@# Advisories need the network; the rest does not, once the crates are there.

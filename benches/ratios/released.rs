@@ -8,9 +8,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clockgate::decision::{Gate, Snapshot};
+use clockgate::page::sys::futex;
+use clockgate::page::sys::mapping::{LEN, Mapping, WritableMapping};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::futex;
-use clockgate::sys::mapping::{LEN, Mapping, WritableMapping};
 
 use crate::clockgate;
 use crate::report::machine::value;

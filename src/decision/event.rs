@@ -75,21 +75,8 @@ impl Cause {
 
     /// Its name in logs, JSON and on the bus, from the number on the page.
     #[must_use]
-    pub const fn name_of(code: u32) -> &'static str {
-        match code {
-            0 => "started",
-            1 => "sleep",
-            2 => "resume",
-            3 => "foreign-step",
-            4 => "snapshot",
-            5 => "restore",
-            6 => "requested",
-            7 => "expired",
-            8 => "drifted",
-            9 => "daemon-disagrees",
-            10 => "pause",
-            _ => "unknown",
-        }
+    pub fn name_of(code: u32) -> &'static str {
+        clockgate_page::layout::cause_name(code)
     }
 }
 

@@ -2,79 +2,53 @@
 
 use std::time::Duration;
 
+pub use clockgate_page::LeapSecond;
+
 use super::reading::Leap;
-use super::time::{Boottime, Offset, Realtime};
+use super::time::{Boottime, NOISE, Offset, Realtime};
 
 const SECS_PER_DAY: i64 = 86_400;
 /// The kernel makes it at its next tick, and a change of the clock is only seen to so much.
 const SLACK: Duration = Duration::from_millis(50);
-/// When a clock is read, it is to so much.
-const NOISE: Duration = Duration::from_millis(1);
 /// No question is asked so near to it: one server calls the second 59 again and another one 00 already.
 const UNASKED: Duration = Duration::from_secs(2);
 
-/// The leap second at the end of this UTC month.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeapSecond {
-    /// When the clock leaps.
-    pub at: Boottime,
-    /// By how much: a second back where one is inserted (23:59:59 comes twice), a second forward where one is left out.
-    pub change: Offset,
+/// What a warning means to a clock that says `now` and is by `real_minus_boot` ahead of BOOTTIME: something on the last day of
+/// a UTC month alone (RFC 5905 section 7.3), since servers may warn all month and the kernel leaps at the end of the day.
+pub(super) fn flagged(leap: Leap, now: Realtime, real_minus_boot: Offset) -> Option<LeapSecond> {
+    let (change, second) = match leap {
+        Leap::None => return None,
+        // kernel/time/ntp.c, second_overflow: 23:59:60 and 23:59:59 do not come.
+        Leap::Insert => (Offset::from_secs(-1), 0),
+        Leap::Delete => (Offset::from_secs(1), 1),
+    };
+    let midnight = Realtime::from_secs((now.as_secs().div_euclid(SECS_PER_DAY) + 1).saturating_mul(SECS_PER_DAY));
+    let (_, _, day_of_month) = midnight.civil();
+    let since_boot = midnight + -real_minus_boot + Offset::from_secs(-second);
+    let at = Boottime::from_nanos(u64::try_from(since_boot.as_nanos()).ok()?);
+    (day_of_month == 1).then_some(LeapSecond { at, change })
 }
 
-impl LeapSecond {
-    /// What a warning means to a clock that says `now` and is by `real_minus_boot` ahead of BOOTTIME: something on the last day of
-    /// a UTC month alone (RFC 5905 section 7.3), since servers may warn all month and the kernel leaps at the end of the day.
-    #[must_use]
-    pub fn flagged(leap: Leap, now: Realtime, real_minus_boot: Offset) -> Option<Self> {
-        let (change, second) = match leap {
-            Leap::None => return None,
-            // kernel/time/ntp.c, second_overflow: 23:59:60 and 23:59:59 do not come.
-            Leap::Insert => (Offset::from_secs(-1), 0),
-            Leap::Delete => (Offset::from_secs(1), 1),
-        };
-        let midnight = Realtime::from_secs((now.as_secs().div_euclid(SECS_PER_DAY) + 1).saturating_mul(SECS_PER_DAY));
-        let (_, _, day_of_month) = midnight.civil();
-        let since_boot = midnight + -real_minus_boot + Offset::from_secs(-second);
-        let at = Boottime::from_nanos(u64::try_from(since_boot.as_nanos()).ok()?);
-        (day_of_month == 1).then_some(Self { at, change })
-    }
+/// Whether `change`, seen at `now`, is the leap second.
+pub(super) fn is_made_by(leap: LeapSecond, change: Offset, now: Boottime) -> bool {
+    now + NOISE >= leap.at && (change - leap.change).abs() <= SLACK
+}
 
-    /// What of a change of `REALTIME − BOOTTIME` is not the leap second's, seen at `now`.
-    #[must_use]
-    pub fn taken_out(self, change: Offset, now: Boottime) -> Offset {
-        let leapt = change - self.change;
-        let is_to_come = now + NOISE < self.at;
-        let may_be_to_come = now < self.at + self.named_twice() + NOISE && change.abs() < leapt.abs();
-        if is_to_come || may_be_to_come { change } else { leapt }
-    }
+/// When to ask what would be asked at `due`.
+pub(super) fn keeps_clear(leap: LeapSecond, due: Boottime) -> Boottime {
+    let after = leap.at + UNASKED;
+    // At the latest then: a clock that did not leap is wrong.
+    if due + UNASKED < leap.at { due } else { after }
+}
 
-    /// Whether `change`, seen at `now`, is the leap second.
-    pub(super) fn is_made_by(self, change: Offset, now: Boottime) -> bool {
-        now + NOISE >= self.at && (change - self.change).abs() <= SLACK
-    }
+/// From when on a clock that has not leapt is wrong: the truth has moved alone.
+pub(super) fn missed_at(leap: LeapSecond) -> Boottime {
+    leap.at + leap.named_twice() + SLACK
+}
 
-    /// When to ask what would be asked at `due`.
-    pub(super) fn keeps_clear(self, due: Boottime) -> Boottime {
-        let after = self.at + UNASKED;
-        // At the latest then: a clock that did not leap is wrong.
-        if due + UNASKED < self.at { due } else { after }
-    }
-
-    /// From when on a clock that has not leapt is wrong: the truth has moved alone.
-    pub(super) fn missed_at(self) -> Boottime {
-        self.at + self.named_twice() + SLACK
-    }
-
-    /// A second that is inserted is the first of the next day too (POSIX), until the kernel leaps.
-    fn named_twice(self) -> Duration {
-        if self.change.is_backward() { self.change.abs() } else { Duration::ZERO }
-    }
-
-    /// Whether a warning that is heard now is still that of a leap second that was made at `made`.
-    pub(super) fn is_that_of(self, made: Boottime) -> bool {
-        self.at.since(made) <= UNASKED
-    }
+/// Whether a warning that is heard now is still that of a leap second that was made at `made`.
+pub(super) fn is_that_of(leap: LeapSecond, made: Boottime) -> bool {
+    leap.at.since(made) <= UNASKED
 }
 
 #[cfg(test)]
@@ -92,7 +66,7 @@ mod tests {
     /// Of a machine that was booted a thousand seconds before midnight.
     fn flagged(leap: Leap, before: i64) -> Option<LeapSecond> {
         let real_minus_boot = Offset::from_secs(MIDNIGHT - 1000);
-        LeapSecond::flagged(leap, Realtime::from_secs(MIDNIGHT - before), real_minus_boot)
+        super::flagged(leap, Realtime::from_secs(MIDNIGHT - before), real_minus_boot)
     }
 
     #[test]
@@ -107,31 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn a_second_back_is_the_leap_second_at_its_moment_and_a_step_before_it() {
-        let Some(leap) = flagged(Leap::Insert, 10) else { panic!("none") };
-        assert_eq!(leap.taken_out(-SECOND, boot(999, 500)), -SECOND);
-        assert_eq!(leap.taken_out(Offset::ZERO, boot(999, 999)), Offset::ZERO);
-        assert_eq!(leap.taken_out(-SECOND, boot(1000, 0)), Offset::ZERO);
-        // Not made yet; and by then it has to be.
-        assert_eq!(leap.taken_out(Offset::ZERO, boot(1000, 900)), Offset::ZERO);
-        assert_eq!(leap.taken_out(Offset::ZERO, boot(1001, 1)), SECOND);
-        let hour = Offset::from_secs(3600);
-        assert_eq!(leap.taken_out(hour - SECOND, boot(1002, 0)), hour);
-        assert_eq!(leap.taken_out(hour, boot(999, 0)), hour);
-    }
-
-    #[test]
-    fn a_second_that_is_left_out_has_no_other_name() {
-        let Some(leap) = flagged(Leap::Delete, 10) else { panic!("none") };
-        assert_eq!(leap.taken_out(Offset::ZERO, boot(998, 900)), Offset::ZERO);
-        assert_eq!(leap.taken_out(SECOND, boot(999, 0)), Offset::ZERO);
-        assert_eq!(leap.taken_out(Offset::ZERO, boot(999, 2)), -SECOND);
-    }
-
-    #[test]
     fn the_kernel_has_a_tick_to_make_it() {
         for (leap, at) in [(Leap::Insert, boot(1001, 50)), (Leap::Delete, boot(999, 50))] {
-            assert_eq!(flagged(leap, 10).map(LeapSecond::missed_at), Some(at));
+            assert_eq!(flagged(leap, 10).map(missed_at), Some(at));
         }
     }
 
@@ -139,7 +91,7 @@ mod tests {
     fn nobody_is_asked_near_it_and_everybody_soon_after() {
         let Some(leap) = flagged(Leap::Insert, 10) else { panic!("none") };
         for (due, asked) in [(900, 900), (997, 997), (999, 1002), (1001, 1002), (1200, 1002)] {
-            assert_eq!(leap.keeps_clear(boot(due, 0)), boot(asked, 0), "{due}");
+            assert_eq!(keeps_clear(leap, boot(due, 0)), boot(asked, 0), "{due}");
         }
     }
 }

@@ -110,19 +110,8 @@ impl State {
 
     /// Its name in logs, JSON and on the bus, from the number on the page.
     #[must_use]
-    pub const fn name_of(code: u32) -> &'static str {
-        match code {
-            0 => "Unknown",
-            1 => "Suspended",
-            2 => "Disrupted",
-            3 => "Settling",
-            4 => "Synchronized",
-            5 => "FreeRunning",
-            6 => "GaveUp",
-            // The last word of an agent, on the page alone.
-            7 => "Ended",
-            _ => "of a later version",
-        }
+    pub fn name_of(code: u32) -> &'static str {
+        clockgate_page::layout::state_name(code)
     }
 }
 

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Boottime, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, nanos_u64};
+use crate::page::sys::futex;
+use crate::page::sys::mapping::{LEN, WritableMapping};
 use crate::page::{ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
 use crate::sys::clock::boottime;
-use crate::sys::mapping::{LEN, WritableMapping};
-use crate::sys::{futex, public};
+use crate::sys::public;
 
 /// An agent that starts says that it lives before that.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);

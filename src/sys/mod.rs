@@ -6,8 +6,6 @@ pub mod clock;
 pub mod counter;
 pub mod descriptors;
 pub mod foreign;
-pub mod futex;
-pub mod mapping;
 pub mod nss;
 pub mod output;
 pub mod peer;

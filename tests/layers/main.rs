@@ -14,7 +14,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("container", &["daemon", "decision", "sys"]),
     ("duration", &[]),
     ("sys", &["decision"]),
-    ("page", &["decision", "sys"]),
     ("disruption", &["decision", "sys"]),
     ("reference", &["decision", "sys"]),
     ("correction", &["decision", "sys"]),
@@ -28,6 +27,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
+    sources_of("src")
+}
+
+/// The reader of the page, which is a crate of its own; its paths begin as those of [`sources`] do.
+fn sources_of_the_page() -> Vec<(PathBuf, String)> {
+    sources_of("crates/clockgate-page/src")
+}
+
+fn sources_of(folder: &str) -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -38,7 +46,7 @@ fn sources() -> Vec<(PathBuf, String)> {
             }
         }
     }
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut found = vec![];
     walk(&src, &mut found);
     found.sort();
@@ -94,7 +102,6 @@ fn the_decision_does_no_io_and_the_waiter_has_no_runtime() {
             &["std::io", "std::fs", "std::net", "std::env", "tokio", "zbus", "nix", "libc", "tracing", "async "],
         ),
         ("waiter", &["tokio", "zbus", "async "]),
-        ("page", &["tokio", "zbus", "async "]),
         // The waiter asks it.
         ("container", &["tokio", "zbus", "async "]),
     ];
@@ -107,9 +114,35 @@ fn the_decision_does_no_io_and_the_waiter_has_no_runtime() {
     }
 }
 
+/// What the decision takes from the page's crate, and what that stands on: types that know no file and no clock.
+const PURE_IN_THE_PAGE: [&str; 7] = ["agent", "gate", "judge", "layout", "leap", "text", "time"];
+
+#[test]
+fn the_page_s_crate_needs_libc_alone_and_what_the_decision_takes_from_it_does_no_io() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/clockgate-page/Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let names: Vec<_> = dependencies.lines().filter_map(|line| line.split_once(" =")).map(|(name, _)| name).collect();
+    assert_eq!(names, ["libc"]);
+    let pure = |(path, _): &(PathBuf, String)| PURE_IN_THE_PAGE.contains(&room(path).as_str());
+    let files: Vec<_> = sources_of_the_page().into_iter().filter(pure).collect();
+    assert_eq!(files.len(), PURE_IN_THE_PAGE.len(), "a file of this list is not there");
+    for (path, text) in files {
+        for word in ["std::io", "std::fs", "std::net", "std::env", "libc::", "use crate::sys", "crate::page"] {
+            assert!(!code(&text).contains(word), "{} uses {word}", path.display());
+        }
+    }
+    for (path, text) in sources().into_iter().filter(|(path, _)| room(path) == "decision") {
+        for taken in code(&text).split("clockgate_page::").skip(1) {
+            let is_pure = ["time", "layout", "Gate", "LeapSecond"].iter().any(|name| taken.starts_with(name));
+            assert!(is_pure, "{} takes {} from the page", path.display(), taken.lines().next().unwrap());
+        }
+    }
+}
+
 #[test]
 fn unsafe_stands_in_sys_alone() {
-    for (path, text) in sources() {
+    for (path, text) in sources().into_iter().chain(sources_of_the_page()) {
         let is_unsafe = text.contains("unsafe {") || text.contains("unsafe fn") || text.contains("unsafe impl");
         assert!(!is_unsafe || room(&path) == "sys", "{}", path.display());
     }
@@ -136,7 +169,7 @@ fn a_time_daemons_name_stands_in_its_room_alone() {
 
 #[test]
 fn no_file_is_too_long_to_read_in_one_sitting() {
-    for (path, text) in sources() {
+    for (path, text) in sources().into_iter().chain(sources_of_the_page()) {
         let lines = text.lines().count();
         assert!(lines <= 400, "{} has {lines} lines", path.display());
     }

@@ -7,7 +7,7 @@ use super::super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
 use super::super::event::{Cause, Forgotten};
 use super::super::exchange::lasting;
 use super::super::guard::near_midnight;
-use super::super::leap::LeapSecond;
+use super::super::leap;
 use super::super::policy::Correction;
 use super::super::reading::Leap;
 use super::super::snapshot::Gate;
@@ -210,10 +210,10 @@ impl Machine {
 
     /// The kernel made the leap second that the proof expects: truth and clock have moved alike. Says what else was changed.
     fn take_leap_second(&mut self, change: Offset, now: &Clocks) -> Option<Offset> {
-        let leap = self.leap_second.filter(|leap| leap.is_made_by(change, now.boot))?;
+        let leap = self.leap_second.filter(|leap| leap::is_made_by(*leap, change, now.boot))?;
         let proof = self.proof.as_mut()?;
         proof.differences.real_minus_boot = proof.differences.real_minus_boot + leap.change;
-        proof.remeasure = leap.keeps_clear(proof.remeasure);
+        proof.remeasure = leap::keeps_clear(leap, proof.remeasure);
         self.evidence.last.iter_mut().chain(&mut self.evidence.anchor).for_each(|known| known.shift(leap.change));
         (self.leapt, self.leap_second) = (leap.at, None);
         Some(change - leap.change)
@@ -224,8 +224,8 @@ impl Machine {
         let is_due = self.leap_second.is_some_and(|leap| now.boot >= leap.at);
         self.leap_second = match self.proof {
             Some(_) if is_due => self.leap_second,
-            Some(proof) => LeapSecond::flagged(self.leap_flag(), now.real, proof.differences.real_minus_boot)
-                .filter(|leap| !leap.is_that_of(self.leapt)),
+            Some(proof) => leap::flagged(self.leap_flag(), now.real, proof.differences.real_minus_boot)
+                .filter(|leap| !leap::is_that_of(*leap, self.leapt)),
             None => None,
         };
     }

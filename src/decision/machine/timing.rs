@@ -6,7 +6,7 @@ use super::super::action::{Action, Way};
 use super::super::attempt::{Attempt, Busy, Deadline, Purpose};
 use super::super::event::Cause;
 use super::super::evidence::Contradiction;
-use super::super::leap::LeapSecond;
+use super::super::leap;
 use super::super::policy::{AtDeadline, Correction};
 use super::super::state::{Class, State, Trouble};
 use super::super::time::{Boottime, Clocks, Offset};
@@ -38,7 +38,7 @@ impl Machine {
                     Busy::No => self.remeasure(),
                     Busy::Asking(_) | Busy::Stepping(..) => self.attempt.alarm(),
                 };
-                let missed = self.leap_second.map_or(Boottime::NEVER, LeapSecond::missed_at);
+                let missed = self.leap_second.map_or(Boottime::NEVER, leap::missed_at);
                 valid_until.min(next).min(self.ask_daemon).min(missed)
             }
         }
@@ -47,7 +47,7 @@ impl Machine {
     /// When an open gate is measured again: before the proof ends, or because something may have gone unseen.
     fn remeasure(&self) -> Boottime {
         let due = self.proof.map_or(Boottime::NEVER, |p| p.remeasure).min(self.second_look.due);
-        self.leap_second.map_or(due, |leap| leap.keeps_clear(due))
+        self.leap_second.map_or(due, |leap| leap::keeps_clear(leap, due))
     }
 
     /// What the page says of the deadline; zero when nothing waits for it.
@@ -80,7 +80,7 @@ impl Machine {
             }
             State::Synchronized | State::FreeRunning
                 if self.proof.is_none_or(|p| now.boot >= p.valid_until)
-                    || self.leap_second.is_some_and(|leap| now.boot >= leap.missed_at()) =>
+                    || self.leap_second.is_some_and(|leap| now.boot >= leap::missed_at(leap)) =>
             {
                 self.disrupt(Cause::Expired, now)
             }

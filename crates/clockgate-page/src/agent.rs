@@ -1,7 +1,7 @@
 //! Whether there is an agent behind a page: by the page alone, for a lock is nothing that a container could see.
 
-use super::ENDED;
-use crate::decision::{Boottime, State};
+use crate::layout::{ENDED, STARTING};
+use crate::time::Boottime;
 
 /// The agent behind a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +26,12 @@ pub enum Agent {
 
 impl Agent {
     /// What `alive_until` and the state say at `now`.
-    pub(super) fn of(alive_until: Boottime, state: u32, now: Boottime) -> Self {
+    pub(crate) fn of(alive_until: Boottime, state: u32, now: Boottime) -> Self {
         if state == ENDED {
             Self::Ended { at: alive_until }
         } else if now >= alive_until {
             Self::Silent { since: alive_until }
-        } else if state == State::Unknown.code() {
+        } else if state == STARTING {
             Self::Starting
         } else {
             Self::Alive

@@ -3,11 +3,9 @@
 
 use std::fs::File;
 use std::io;
-use std::num::NonZeroUsize;
-use std::ptr::NonNull;
+use std::os::fd::AsRawFd;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// The length of a mapping: one page of memory on every machine we run on, or the beginning of a larger one.
 pub const LEN: usize = 4096;
@@ -34,7 +32,7 @@ impl Mapping {
     /// What fstat(2) or mmap(2) said; [`io::ErrorKind::UnexpectedEof`] for a file that is shorter, since touching what lies
     /// behind its end would raise SIGBUS.
     pub fn new(file: &File) -> io::Result<Self> {
-        map(file, ProtFlags::PROT_READ)
+        map(file, libc::PROT_READ)
     }
 
     /// The 32-bit word at `at`, read in one piece; later reads stay later (acquire).
@@ -68,7 +66,7 @@ impl WritableMapping {
     /// # Errors
     /// As [`Mapping::new`].
     pub fn new(file: &File) -> io::Result<Self> {
-        map(file, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).map(Self)
+        map(file, libc::PROT_READ | libc::PROT_WRITE).map(Self)
     }
 
     /// The mapping as readers see it.
@@ -91,18 +89,21 @@ impl WritableMapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: nobody holds a reference into the mapping past `self`. munmap fails only for an address that is not ours.
-        let _ = unsafe { munmap(self.start, LEN) };
+        unsafe { libc::munmap(self.start.as_ptr(), LEN) };
     }
 }
 
-fn map(file: &File, protection: ProtFlags) -> io::Result<Mapping> {
+fn map(file: &File, protection: libc::c_int) -> io::Result<Mapping> {
     if file.metadata()?.len() < LEN as u64 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
     }
-    let len = NonZeroUsize::MIN.saturating_add(LEN - 1);
     // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.
-    let start = unsafe { mmap(None, len, protection, MapFlags::MAP_SHARED, file, 0) }?;
-    Ok(Mapping { start })
+    let start = unsafe { libc::mmap(ptr::null_mut(), LEN, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // Linux maps nothing at address zero unless it is told to.
+    NonNull::new(start).map(|start| Mapping { start }).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
 }
 
 #[cfg(test)]

@@ -4,31 +4,29 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::decision::{Boottime, Clocks, Differences, LeapSecond, Offset, drift, forward};
-
-/// Differences of clocks that were read one after the other are equal to so much.
-const NOISE: Duration = Duration::from_millis(1);
+use crate::leap::LeapSecond;
+use crate::time::{Boottime, Clocks, Differences, NOISE, Offset, drift, forward};
 
 /// A proof as the page has it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Proof {
+pub(crate) struct Proof {
     /// Reference minus local at `as_of`.
-    pub(super) offset: Offset,
+    pub(crate) offset: Offset,
     /// The most the clock was wrong then.
-    pub(super) bound: Duration,
-    pub(super) as_of: Boottime,
-    pub(super) threshold: Duration,
-    pub(super) valid_until: Boottime,
-    pub(super) max_drift_ppm: u32,
+    pub(crate) bound: Duration,
+    pub(crate) as_of: Boottime,
+    pub(crate) threshold: Duration,
+    pub(crate) valid_until: Boottime,
+    pub(crate) max_drift_ppm: u32,
     /// None on the page of an agent that wrote none.
-    pub(super) differences: Option<Differences>,
+    pub(crate) differences: Option<Differences>,
     /// Which moves the truth with the clock.
-    pub(super) leap_second: Option<LeapSecond>,
+    pub(crate) leap_second: Option<LeapSecond>,
 }
 
 /// Why a proof is none to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(crate) enum Doubt {
     /// It has run out.
     Expired,
     /// The kernel counted a sleep since.
@@ -46,7 +44,7 @@ impl Proof {
     ///
     /// # Errors
     /// [`Doubt`] where that is over the threshold, or cannot be known.
-    pub(super) fn judge(&self, now: &Clocks, width: Duration) -> Result<Duration, Doubt> {
+    pub(crate) fn judge(&self, now: &Clocks, width: Duration) -> Result<Duration, Doubt> {
         let growth = drift(now.boot.since(self.as_of), self.max_drift_ppm);
         if now.boot >= self.valid_until {
             return Err(Doubt::Expired);
@@ -80,7 +78,7 @@ impl Proof {
 
 impl Doubt {
     /// Whether other clocks than the host's would give it.
-    pub(super) const fn is_of_our_clocks(self) -> bool {
+    pub(crate) const fn is_of_our_clocks(self) -> bool {
         match self {
             Self::Expired | Self::Slept(_) | Self::Stepped(_) => true,
             Self::Slewed(_) | Self::Vague(_) => false,
@@ -120,7 +118,7 @@ fn beyond(change: Offset, known: Duration) -> Offset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::Realtime;
+    use crate::time::Realtime;
 
     const MS: i64 = 1_000_000;
     const WIDTH: Duration = Duration::from_nanos(300);

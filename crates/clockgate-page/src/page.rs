@@ -1,66 +1,24 @@
-//! The gate page: its layout, and the reader that any program, in any container, may be.
-//!
-//! `docs/interfaces.md` is the layout in words; a test holds the two together. All numbers are in the machine's own byte
-//! order: a page never leaves its host. Times are `CLOCK_BOOTTIME` in nanoseconds.
-
-mod agent;
-mod judge;
-mod layout;
+//! The reader of the page: any program may be one, in any container, as any user.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Cause, Clocks, Differences, Gate, LeapSecond, Offset, State, drift, forward};
+use crate::agent::Agent;
+use crate::error::Error;
+use crate::gate::Gate;
+use crate::judge::Doubt;
+use crate::layout::{FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at};
+use crate::leap::LeapSecond;
 use crate::sys::mapping::{LEN, Mapping};
 use crate::sys::time_namespace::{self, Shift};
-use crate::sys::{clock, foreign, futex};
-
-pub use agent::Agent;
-pub use layout::*;
-
-use judge::{Doubt, Proof};
-
-/// Why there is no page to read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No agent has been here, or its folder is not mounted.
-    #[error("there is no gate page at {path}: no clockgate agent runs here, or its folder is not mounted", path = .0.display())]
-    Absent(PathBuf),
-    /// It is of another boot, or this is a sandbox with a kernel of its own (Kata, gVisor) that has the host's folder mounted.
-    #[error("{path} is the page of another kernel: of an earlier boot, or of the host of this virtual machine", path = .0.display())]
-    OtherKernel(PathBuf),
-    /// It is there and cannot be read.
-    #[error("cannot map the gate page {path}", path = path.display())]
-    Unreadable {
-        /// The page.
-        path: PathBuf,
-        /// What open(2), fstat(2) or mmap(2) said.
-        source: io::Error,
-    },
-    /// It is no page of ours, or of a version that we do not know.
-    #[error("{path} is no gate page of version {VERSION}: {found}", path = path.display())]
-    Foreign {
-        /// The page.
-        path: PathBuf,
-        /// What is there instead.
-        found: String,
-    },
-}
-
-impl Error {
-    /// Whether no agent of this machine has been here; else there is something that we do not understand.
-    #[must_use]
-    pub const fn is_absence(&self) -> bool {
-        match self {
-            Self::Absent(_) | Self::OtherKernel(_) => true,
-            Self::Unreadable { .. } | Self::Foreign { .. } => false,
-        }
-    }
-}
+use crate::sys::{clock, futex};
+use crate::text;
+use crate::time::{Boottime, Differences, Offset, drift};
+use crate::view::View;
 
 /// A page that is mapped and of our version.
 #[derive(Debug)]
@@ -70,49 +28,6 @@ pub struct Page {
     boot_id: [u8; 16],
     /// Of our time namespace; none where it cannot be known.
     shift: Mutex<Option<Shift>>,
-}
-
-/// What the page said at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct View {
-    /// The gate; shut where the proof is none by our own clocks, whatever the word said.
-    pub gate: Gate,
-    /// The word, for sleeping on it.
-    pub word: u32,
-    /// The moment of this look, on the host's `CLOCK_BOOTTIME` as all times of the page are.
-    pub now: Boottime,
-    /// Whether there is an agent behind it.
-    pub agent: Agent,
-    /// The count of disruptions.
-    pub epoch: u64,
-    /// The state's number.
-    pub state: u32,
-    /// The cause's number.
-    pub cause: u32,
-    /// Reference minus local at `as_of`.
-    pub offset: Option<Offset>,
-    /// The most the clock was wrong at `as_of`.
-    pub bound: Option<Duration>,
-    /// The most that it is wrong now: grown, and moved by what was seen of steps and slews where there is a proof.
-    pub bound_now: Option<Duration>,
-    /// When the last question was asked.
-    pub as_of: Boottime,
-    /// The bound under which the gate opens.
-    pub threshold: Duration,
-    /// When the proof ends.
-    pub valid_until: Boottime,
-    /// When the epoch began.
-    pub since: Boottime,
-    /// When the policy for failures applies.
-    pub deadline: Boottime,
-    /// Parts per million that the bound grows by.
-    pub max_drift_ppm: u32,
-    /// How the clocks stood to one another at the proof; none on the page of an agent that does not say.
-    pub differences: Option<Differences>,
-    /// The leap second that the clock is to make.
-    pub leap_second: Option<LeapSecond>,
-    /// Why the gate is not open on a proof.
-    pub why: String,
 }
 
 impl Page {
@@ -254,7 +169,7 @@ impl Page {
 
     fn why(&self) -> String {
         let bytes: Vec<u8> = self.bytes(at::WHY, WHY_LEN).take_while(|byte| *byte != 0).collect();
-        foreign::shown(&String::from_utf8_lossy(&bytes))
+        text::shown(&String::from_utf8_lossy(&bytes))
     }
 
     fn boot_id_now(&self) -> [u8; 16] {
@@ -265,91 +180,6 @@ impl Page {
 
     fn bytes(&self, at: usize, len: usize) -> impl Iterator<Item = u8> {
         (at..at + len).step_by(8).flat_map(|at| self.mapping.load_u64(at).to_ne_bytes())
-    }
-}
-
-impl View {
-    /// The state's name.
-    #[must_use]
-    pub const fn state_name(&self) -> &'static str {
-        State::name_of(self.state)
-    }
-
-    /// The cause's name.
-    #[must_use]
-    pub const fn cause_name(&self) -> &'static str {
-        Cause::name_of(self.cause)
-    }
-
-    /// What is to be said of an agent that is gone; none while there is one.
-    #[must_use]
-    pub fn absence(&self) -> Option<String> {
-        let ago = |at: Boottime| forward(self.now.since(at)).size_in_words();
-        match self.agent {
-            Agent::Alive | Agent::Starting => None,
-            Agent::Ended { at } => Some(format!("{} ({} ago)", self.why, ago(at))),
-            Agent::Silent { since } => Some(format!("the agent was killed or hangs: silent for {}", ago(since))),
-            Agent::PageGone => Some(self.why.clone()),
-        }
-    }
-
-    /// The same by our own clocks: a proof is looked at, and what was opened without one is the word of an agent that lives.
-    fn judged(mut self, now: &Clocks, width: Duration) -> (Self, Option<Doubt>) {
-        match (self.gate, self.absence()) {
-            (Gate::Proven, _) => {}
-            (Gate::Unproven, Some(absence)) => {
-                self.gate = Gate::Shut;
-                self.why = format!("{}, and {absence}", self.why);
-                return (self, None);
-            }
-            (Gate::Unproven, None) | (Gate::Shut, _) => return (self, None),
-        }
-        let proof = Proof {
-            offset: self.offset.unwrap_or_default(),
-            bound: self.bound.unwrap_or(Duration::MAX),
-            as_of: self.as_of,
-            threshold: self.threshold,
-            valid_until: self.valid_until,
-            max_drift_ppm: self.max_drift_ppm,
-            differences: self.differences,
-            leap_second: self.leap_second,
-        };
-        match proof.judge(now, width) {
-            Ok(bound) => {
-                self.bound_now = Some(bound);
-                (self, None)
-            }
-            Err(doubt) => {
-                self.gate = Gate::Shut;
-                self.why = doubt.to_string();
-                (self, Some(doubt))
-            }
-        }
-    }
-
-    /// What is to be seen of a page that was cut short or taken away.
-    fn of_no_page(now: Boottime) -> Self {
-        Self {
-            gate: Gate::Shut,
-            word: 0,
-            now,
-            agent: Agent::PageGone,
-            epoch: 0,
-            state: 0,
-            cause: 0,
-            offset: None,
-            bound: None,
-            bound_now: None,
-            as_of: Boottime::default(),
-            threshold: Duration::ZERO,
-            valid_until: Boottime::default(),
-            since: Boottime::default(),
-            deadline: Boottime::default(),
-            max_drift_ppm: 0,
-            differences: None,
-            leap_second: None,
-            why: "the gate page was taken away or cut short".to_owned(),
-        }
     }
 }
 

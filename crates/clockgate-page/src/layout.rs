@@ -1,4 +1,5 @@
-//! Where each field of the page stands.
+//! The layout: where each field of the page begins, and what its numbers mean. `docs/interfaces.md` of clockgate is the same in
+//! words; a test holds the two together.
 
 /// The folder that holds the page, and the only one to mount into a container.
 pub const DIRECTORY: &str = "/run/clockgate/public";
@@ -13,8 +14,44 @@ pub const UNKNOWN: u64 = u64::MAX;
 /// Room for the reason, bytes of UTF-8 padded with zeros.
 pub const WHY_LEN: usize = 256;
 
+/// The names of the states, by their number on the page.
+const STATES: [&str; 8] =
+    ["Unknown", "Suspended", "Disrupted", "Settling", "Synchronized", "FreeRunning", "GaveUp", "Ended"];
+/// The state of an agent that has not begun to measure.
+pub const STARTING: u32 = 0;
 /// The state of an agent that has ended, whose last words the page keeps.
 pub const ENDED: u32 = 7;
+
+/// The names of the causes of an epoch, by their number on the page.
+const CAUSES: [&str; 11] = [
+    "started",
+    "sleep",
+    "resume",
+    "foreign-step",
+    "snapshot",
+    "restore",
+    "requested",
+    "expired",
+    "drifted",
+    "daemon-disagrees",
+    "pause",
+];
+
+/// The name of a state in logs, JSON and on the bus.
+#[must_use]
+pub fn state_name(code: u32) -> &'static str {
+    name(&STATES, code).unwrap_or("of a later version")
+}
+
+/// The name of a cause in logs, JSON and on the bus.
+#[must_use]
+pub fn cause_name(code: u32) -> &'static str {
+    name(&CAUSES, code).unwrap_or("unknown")
+}
+
+fn name(names: &[&'static str], code: u32) -> Option<&'static str> {
+    names.get(usize::try_from(code).ok()?).copied()
+}
 
 /// Where each field begins.
 pub mod at {
@@ -32,9 +69,9 @@ pub mod at {
     pub const SEQUENCE: usize = 36;
     /// u64, the count of disruptions.
     pub const EPOCH: usize = 40;
-    /// u32, see [`crate::decision::State::code`], or [`super::ENDED`].
+    /// u32, see [`super::state_name`].
     pub const STATE: usize = 48;
-    /// u32, see [`crate::decision::Cause::code`].
+    /// u32, see [`super::cause_name`].
     pub const CAUSE: usize = 52;
     /// i64 nanoseconds, reference minus local at `as_of`.
     pub const OFFSET: usize = 56;

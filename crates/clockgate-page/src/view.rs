@@ -1,0 +1,138 @@
+//! What the page said at one moment, judged by the reader's own clocks.
+
+use std::time::Duration;
+
+use crate::agent::Agent;
+use crate::gate::Gate;
+use crate::judge::{Doubt, Proof};
+use crate::layout;
+use crate::leap::LeapSecond;
+use crate::time::{Boottime, Clocks, Differences, Offset, forward};
+
+/// What the page said at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The gate; shut where the proof is none by our own clocks, whatever the word said.
+    pub gate: Gate,
+    /// The word, for sleeping on it.
+    pub word: u32,
+    /// The moment of this look, on the host's `CLOCK_BOOTTIME` as all times of the page are.
+    pub now: Boottime,
+    /// Whether there is an agent behind it.
+    pub agent: Agent,
+    /// The count of disruptions.
+    pub epoch: u64,
+    /// The state's number.
+    pub state: u32,
+    /// The cause's number.
+    pub cause: u32,
+    /// Reference minus local at `as_of`.
+    pub offset: Option<Offset>,
+    /// The most the clock was wrong at `as_of`.
+    pub bound: Option<Duration>,
+    /// The most that it is wrong now: grown, and moved by what was seen of steps and slews where there is a proof.
+    pub bound_now: Option<Duration>,
+    /// When the last question was asked.
+    pub as_of: Boottime,
+    /// The bound under which the gate opens.
+    pub threshold: Duration,
+    /// When the proof ends.
+    pub valid_until: Boottime,
+    /// When the epoch began.
+    pub since: Boottime,
+    /// When the policy for failures applies.
+    pub deadline: Boottime,
+    /// Parts per million that the bound grows by.
+    pub max_drift_ppm: u32,
+    /// How the clocks stood to one another at the proof; none on the page of an agent that does not say.
+    pub differences: Option<Differences>,
+    /// The leap second that the clock is to make.
+    pub leap_second: Option<LeapSecond>,
+    /// Why the gate is not open on a proof.
+    pub why: String,
+}
+
+impl View {
+    /// The state's name.
+    #[must_use]
+    pub fn state_name(&self) -> &'static str {
+        layout::state_name(self.state)
+    }
+
+    /// The cause's name.
+    #[must_use]
+    pub fn cause_name(&self) -> &'static str {
+        layout::cause_name(self.cause)
+    }
+
+    /// What is to be said of an agent that is gone; none while there is one.
+    #[must_use]
+    pub fn absence(&self) -> Option<String> {
+        let ago = |at: Boottime| forward(self.now.since(at)).size_in_words();
+        match self.agent {
+            Agent::Alive | Agent::Starting => None,
+            Agent::Ended { at } => Some(format!("{} ({} ago)", self.why, ago(at))),
+            Agent::Silent { since } => Some(format!("the agent was killed or hangs: silent for {}", ago(since))),
+            Agent::PageGone => Some(self.why.clone()),
+        }
+    }
+
+    /// The same by our own clocks: a proof is looked at, and what was opened without one is the word of an agent that lives.
+    pub(crate) fn judged(mut self, now: &Clocks, width: Duration) -> (Self, Option<Doubt>) {
+        match (self.gate, self.absence()) {
+            (Gate::Proven, _) => {}
+            (Gate::Unproven, Some(absence)) => {
+                self.gate = Gate::Shut;
+                self.why = format!("{}, and {absence}", self.why);
+                return (self, None);
+            }
+            (Gate::Unproven, None) | (Gate::Shut, _) => return (self, None),
+        }
+        let proof = Proof {
+            offset: self.offset.unwrap_or_default(),
+            bound: self.bound.unwrap_or(Duration::MAX),
+            as_of: self.as_of,
+            threshold: self.threshold,
+            valid_until: self.valid_until,
+            max_drift_ppm: self.max_drift_ppm,
+            differences: self.differences,
+            leap_second: self.leap_second,
+        };
+        match proof.judge(now, width) {
+            Ok(bound) => {
+                self.bound_now = Some(bound);
+                (self, None)
+            }
+            Err(doubt) => {
+                self.gate = Gate::Shut;
+                self.why = doubt.to_string();
+                (self, Some(doubt))
+            }
+        }
+    }
+
+    /// What is to be seen of a page that was cut short or taken away.
+    pub(crate) fn of_no_page(now: Boottime) -> Self {
+        Self {
+            gate: Gate::Shut,
+            word: 0,
+            now,
+            agent: Agent::PageGone,
+            epoch: 0,
+            state: 0,
+            cause: 0,
+            offset: None,
+            bound: None,
+            bound_now: None,
+            as_of: Boottime::default(),
+            threshold: Duration::ZERO,
+            valid_until: Boottime::default(),
+            since: Boottime::default(),
+            deadline: Boottime::default(),
+            max_drift_ppm: 0,
+            differences: None,
+            leap_second: None,
+            why: "the gate page was taken away or cut short".to_owned(),
+        }
+    }
+}
