@@ -22,9 +22,4 @@ pub mod vmclock;
 pub mod vsock;
 pub mod zone;
 
-/// Sleeps for so long of time awake, or until a signal was handled.
-pub fn nap(length: std::time::Duration) {
-    // poll(2) with nothing to poll; an interruption is an early end, which every caller allows for.
-    let millis = nix::poll::PollTimeout::try_from(length).unwrap_or(nix::poll::PollTimeout::MAX);
-    let _ = nix::poll::poll(&mut [], millis);
-}
+pub use clockgate_page::sys::nap;

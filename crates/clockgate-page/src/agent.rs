@@ -20,7 +20,7 @@ pub enum Agent {
         /// Until when it was known to live.
         since: Boottime,
     },
-    /// The page was cut short, or is no longer in its folder: there may be another one.
+    /// The page was cut short, is no longer in its folder, or has become that of another version or kernel: open it again.
     PageGone,
 }
 

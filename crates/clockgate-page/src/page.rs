@@ -11,11 +11,11 @@ use crate::agent::Agent;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::judge::Doubt;
-use crate::layout::{FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at};
+use crate::layout::{DIRECTORY, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at};
 use crate::leap::LeapSecond;
 use crate::sys::mapping::{LEN, Mapping};
 use crate::sys::time_namespace::{self, Shift};
-use crate::sys::{clock, futex};
+use crate::sys::{self, clock, futex};
 use crate::text;
 use crate::time::{Boottime, Differences, Offset, drift};
 use crate::view::View;
@@ -30,8 +30,19 @@ pub struct Page {
     shift: Mutex<Option<Shift>>,
 }
 
+/// How often to look at a page whose word nobody changes: a proof runs out, a clock is set and an agent is killed without a wake.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 impl Page {
-    /// Maps the page in `directory`.
+    /// Maps the page of this host, `/run/clockgate/public/gate`.
+    ///
+    /// # Errors
+    /// As [`Page::open`].
+    pub fn open_default() -> Result<Self, Error> {
+        Self::open(Path::new(DIRECTORY))
+    }
+
+    /// Maps the page in `directory`, by the name [`FILE`].
     ///
     /// # Errors
     /// [`Error`]. A page of another boot is [`Error::OtherKernel`]: its agent is gone with that boot.
@@ -93,9 +104,35 @@ impl Page {
         view
     }
 
-    /// Sleeps until the word is no longer that of `view`, or about `timeout`.
+    /// Reads until the gate, the agent or the epoch is another than in `seen`, or `at_most` has passed, and returns what was read last.
+    ///
+    /// Time asleep counts (`CLOCK_BOOTTIME`). A change of the word is seen at once; what nobody wakes for within a second: a proof
+    /// that has run out, a clock that was set, an agent that was killed. Of a page that is gone ([`Agent::PageGone`]) there is nothing
+    /// to see any more: open it again.
+    #[must_use]
+    pub fn wait_for_change(&self, seen: &View, at_most: Duration) -> View {
+        let deadline = clock::boottime() + at_most;
+        loop {
+            let view = self.read();
+            let left = deadline.since(clock::boottime());
+            if view.is_news_after(seen) || left.is_zero() {
+                return view;
+            }
+            self.wait(&view, left.min(LOOK_EVERY));
+        }
+    }
+
+    /// Sleeps until the word is no longer that of `view`, or about `timeout` of time awake; it may return early.
+    ///
+    /// See [`Page::wait_for_change`] for what nobody is woken for.
     pub fn wait(&self, view: &View, timeout: Duration) {
-        futex::wait(&self.mapping, at::GATE, view.word, timeout);
+        match view.agent {
+            // The word of a page that is gone is changed by nobody, and there may be none to sleep on.
+            Agent::PageGone => sys::nap(timeout),
+            Agent::Alive | Agent::Starting | Agent::Ended { .. } | Agent::Silent { .. } => {
+                futex::wait(&self.mapping, at::GATE, view.word, timeout);
+            }
+        }
     }
 
     /// One consistent look, and why a word that says proven is none.
@@ -104,7 +141,7 @@ impl Page {
         // Behind the end of a file that was cut short there is nothing to load: the kernel would end us (SIGBUS).
         let is_whole = self.file.metadata().is_ok_and(|found| found.len() >= MIN_LEN && found.nlink() > 0);
         if !is_whole {
-            return (View::of_no_page(clocks(()).0.boot), None);
+            return (View::of_no_page(clocks(()).0.boot, "the gate page was taken away or cut short"), None);
         }
         // A writer takes a microsecond. One killed inside the lock leaves it odd, and its successor repairs it: until then
         // the gate is shut.
@@ -112,7 +149,7 @@ impl Page {
             let before = self.mapping.load_u32(at::SEQUENCE);
             // Between two loads of the page: a step after them is for the next look to see.
             let (now, width) = clocks(());
-            let fields = self.fields(now.boot);
+            let fields = self.others().map_or_else(|| self.fields(now.boot), |why| View::of_no_page(now.boot, why));
             if before.is_multiple_of(2) && self.mapping.load_u32(at::SEQUENCE) == before {
                 return fields.judged(&now, width);
             }
@@ -120,6 +157,18 @@ impl Page {
         }
         let torn = self.fields(clocks(()).0.boot);
         (View { gate: Gate::Shut, why: "the agent died while it wrote the page".to_owned(), ..torn }, None)
+    }
+
+    /// Whose the page has become, where it is not the one that was opened: an agent of another version, or after CRIU another
+    /// kernel's, has the same file.
+    fn others(&self) -> Option<&'static str> {
+        if self.mapping.load_u64(at::MAGIC) != MAGIC || self.mapping.load_u32(at::VERSION) != VERSION {
+            Some("it has become a page of another version")
+        } else if self.boot_id_now() != self.boot_id {
+            Some("it has become the page of another kernel")
+        } else {
+            None
+        }
     }
 
     fn fields(&self, now: Boottime) -> View {
@@ -160,10 +209,6 @@ impl Page {
             why: self.why(),
         };
         view.bound_now = view.bound.map(|bound| bound.saturating_add(drift(now.since(view.as_of), view.max_drift_ppm)));
-        if self.boot_id_now() != self.boot_id {
-            view.gate = Gate::Shut;
-            "it has become the page of another kernel".clone_into(&mut view.why);
-        }
         view
     }
 

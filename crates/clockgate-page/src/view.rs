@@ -1,5 +1,6 @@
 //! What the page said at one moment, judged by the reader's own clocks.
 
+use std::mem;
 use std::time::Duration;
 
 use crate::agent::Agent;
@@ -65,6 +66,22 @@ impl View {
         layout::cause_name(self.cause)
     }
 
+    /// How long the proof stands if nobody moves the clock, counted from `now`; zero where the gate is not open on a proof. A length
+    /// of time is the same in every time namespace.
+    #[must_use]
+    pub fn valid_for(&self) -> Duration {
+        match self.gate {
+            Gate::Proven => self.valid_until.since(self.now),
+            Gate::Unproven | Gate::Shut => Duration::ZERO,
+        }
+    }
+
+    /// Whether a program that acted on `earlier` may have to act again.
+    pub(crate) fn is_news_after(&self, earlier: &Self) -> bool {
+        (self.gate, self.word, self.epoch) != (earlier.gate, earlier.word, earlier.epoch)
+            || mem::discriminant(&self.agent) != mem::discriminant(&earlier.agent)
+    }
+
     /// What is to be said of an agent that is gone; none while there is one.
     #[must_use]
     pub fn absence(&self) -> Option<String> {
@@ -111,8 +128,8 @@ impl View {
         }
     }
 
-    /// What is to be seen of a page that was cut short or taken away.
-    pub(crate) fn of_no_page(now: Boottime) -> Self {
+    /// What is to be seen of a page that was cut short or taken away, or has become another's.
+    pub(crate) fn of_no_page(now: Boottime, why: &str) -> Self {
         Self {
             gate: Gate::Shut,
             word: 0,
@@ -132,7 +149,7 @@ impl View {
             max_drift_ppm: 0,
             differences: None,
             leap_second: None,
-            why: "the gate page was taken away or cut short".to_owned(),
+            why: why.to_owned(),
         }
     }
 }

@@ -1,0 +1,57 @@
+//! What clockgate-interfaces(7) promises of the page, each with a test of the reader.
+
+#![allow(missing_docs, reason = "a test's parts")]
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod judged;
+mod namespace;
+mod opened;
+mod shared;
+mod writer;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+pub type Done = Result<(), Failed>;
+type Test = (&'static str, fn() -> Done);
+
+fn main() -> ExitCode {
+    if let Some(code) = namespace::inside() {
+        return code;
+    }
+    let plain: [Test; 18] = [
+        ("a_reader_under_a_writer_never_sees_half_of_a_change", shared::torn),
+        ("a_sequence_that_stays_odd_is_shut_until_it_is_repaired", shared::killed_writer),
+        ("a_sleeper_is_woken_by_a_change_of_the_word", shared::woken),
+        ("who_waits_sees_what_nobody_wakes_for_and_stops_at_the_deadline", shared::unwoken),
+        ("a_page_that_was_taken_away_or_cut_short_is_gone_and_the_next_is_opened", shared::replaced),
+        ("a_page_that_another_version_or_kernel_took_over_is_gone", shared::taken_over),
+        ("a_page_of_an_older_layout_is_judged_by_what_it_has", opened::older),
+        ("a_page_with_fields_of_later_is_read_and_a_newer_version_is_refused", opened::newer),
+        ("what_is_absent_short_foreign_or_of_another_boot_is_told_apart", opened::not_a_page),
+        ("the_default_is_the_host_s_page", opened::default),
+        ("each_field_is_read_from_its_place", judged::fields),
+        ("a_proof_ends_at_valid_until_and_says_how_long_it_stands", judged::validity),
+        ("a_bound_over_the_threshold_is_shut_whatever_the_word_says", judged::bound),
+        ("a_step_a_slew_and_a_sleep_since_the_proof_are_seen", judged::moved_clocks),
+        ("a_leap_second_is_no_step", judged::leap_second),
+        ("what_was_opened_without_a_proof_is_shut_once_the_agent_is_gone", judged::unproven),
+        ("a_word_of_a_later_version_is_shut", judged::unknown_word),
+        ("the_example_of_the_readme_is_the_one_that_is_run", opened::readme),
+    ];
+    let mut trials: Vec<_> = plain.into_iter().map(|(name, test)| Trial::test(name, test)).collect();
+    let (name, skipped) = ("in_a_time_namespace_the_times_of_the_page_are_the_host_s", namespace::why_not());
+    if let Some(why) = &skipped {
+        // As cargo's own runner does, to the error output, so that a list of the tests stays one.
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
+    }
+    trials.push(Trial::test(name, namespace::offset).with_ignored_flag(skipped.is_some()));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Fails with what was found where `is_so` is not.
+pub fn expect(is_so: bool, found: impl std::fmt::Debug) -> Done {
+    if is_so { Ok(()) } else { Err(format!("{found:?}").into()) }
+}
