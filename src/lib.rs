@@ -36,7 +36,7 @@ pub mod explain;
 // Exit codes.
 pub mod exit;
 // The gate put into the way of container engines, and taken away again.
-pub mod hooks;
+pub mod installer;
 // The gate page: layout and reader, a crate of its own.
 pub use clockgate_page as page;
 // The kernel made safe.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::{Error, print, tell};
 use crate::container::files;
 use crate::exit::Exit;
-use crate::hooks::{self, Change, Host, Standing, Target, unified};
+use crate::installer::{self, Change, Host, Standing, Target, unified};
 use crate::sys::output;
 use crate::waiter::oci;
 
@@ -124,11 +124,11 @@ impl Args {
         let mut rows = vec![];
         for target in Target::ALL {
             let mut notes = vec![];
-            let (state, files) = match hooks::standing(host, target).map_err(failed)? {
+            let (state, files) = match installer::standing(host, target).map_err(failed)? {
                 Standing::Absent if host.program(target.program()).is_some() => ("not installed", vec![]),
                 Standing::Absent => ("not here", vec![]),
                 Standing::Packaged(changes) => ("by the package", changes),
-                Standing::Installed(changes) => match hooks::drift(host, target, &changes) {
+                Standing::Installed(changes) => match installer::drift(host, target, &changes) {
                     None => ("installed", changes),
                     Some(why) => {
                         notes.push(no_longer_held(target, &why));
@@ -143,7 +143,7 @@ impl Args {
                     ("changed since", changes)
                 }
             };
-            if hooks::is_unused(host, target) {
+            if installer::is_unused(host, target) {
                 notes.push("has started no container since the install".to_owned());
             }
             let is_file = |change: &&Change| matches!(change, Change::File { .. });
@@ -187,9 +187,9 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
             let both = format!("{} and {} hold the same containers: install one of them", target.name(), other.name());
             return Err(Error::new(Exit::Usage, both));
         }
-        plans.push(match hooks::standing(host, target).map_err(failed)? {
+        plans.push(match installer::standing(host, target).map_err(failed)? {
             Standing::Absent => (target, Some(target.plan(host).map_err(failed)?)),
-            Standing::Installed(changes) => match hooks::drift(host, target, &changes) {
+            Standing::Installed(changes) => match installer::drift(host, target, &changes) {
                 None => (target, None),
                 Some(why) => {
                     let what = format!("{} is installed, and {}", target.name(), no_longer_held(target, &why));
@@ -198,7 +198,7 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
             },
             Standing::Packaged(_) => (target, None),
             Standing::Edited { path, ours: Some(lines), .. } => {
-                return Err(failed(hooks::Error::Edited { path, lines, target: target.name() }));
+                return Err(failed(installer::Error::Edited { path, lines, target: target.name() }));
             }
             Standing::Edited { path, ours: None, .. } => {
                 let (path, name) = (path.display(), target.name());
@@ -217,7 +217,7 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
             continue;
         };
         if !dry_run {
-            hooks::apply(host, target, &plan).map_err(failed)?;
+            installer::apply(host, target, &plan).map_err(failed)?;
         }
         let changes = plan.changes.iter().map(|change| shown(change, Way::There)).collect();
         let state = if dry_run { "would be installed" } else { "installed" };
@@ -239,14 +239,14 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
     let targets = if targets.is_empty() { &all } else { targets };
     let mut done = vec![];
     for target in targets.iter().copied() {
-        let changes = match hooks::standing(host, target).map_err(failed)? {
+        let changes = match installer::standing(host, target).map_err(failed)? {
             Standing::Absent => return Err(Error::new(Exit::No, format!("{} is not installed", target.name()))),
             Standing::Packaged(_) => {
                 let what = format!("{} came with the package, and goes with it (`make uninstall`)", target.name());
                 return Err(Error::new(Exit::No, what));
             }
             Standing::Edited { path, ours: Some(lines), .. } if how != How::Forget && !dry_run => {
-                return Err(failed(hooks::Error::Edited { path, lines, target: target.name() }));
+                return Err(failed(installer::Error::Edited { path, lines, target: target.name() }));
             }
             Standing::Installed(changes) | Standing::Edited { changes, .. } => changes,
         };
@@ -256,8 +256,8 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
         }
         match how {
             _ if dry_run => {}
-            How::Forget => hooks::forget(host, target).map_err(failed)?,
-            How::Undo | How::Force => hooks::undo(host, target).map_err(failed)?,
+            How::Forget => installer::forget(host, target).map_err(failed)?,
+            How::Undo | How::Force => installer::undo(host, target).map_err(failed)?,
         }
         let state = match (dry_run, how) {
             (true, _) => "would be removed",
@@ -273,7 +273,7 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
 }
 
 fn is_installed(host: &Host, target: Target) -> bool {
-    hooks::standing(host, target)
+    installer::standing(host, target)
         .is_ok_and(|standing| matches!(standing, Standing::Installed(_) | Standing::Edited { .. }))
 }
 
@@ -300,20 +300,20 @@ fn shown(change: &Change, way: Way) -> Shown {
     Shown { path: change.path().to_owned(), diff }
 }
 
-fn failed(error: hooks::Error) -> Error {
+fn failed(error: installer::Error) -> Error {
     let exit = match &error {
-        hooks::Error::File(files::Error::Refused { .. }) => Exit::Config,
-        hooks::Error::Wrong(_) | hooks::Error::Edited { .. } => Exit::No,
-        hooks::Error::File(files::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+        installer::Error::File(files::Error::Refused { .. }) => Exit::Config,
+        installer::Error::Wrong(_) | installer::Error::Edited { .. } => Exit::No,
+        installer::Error::File(files::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
             Exit::NotPermitted
         }
-        hooks::Error::File(files::Error::Io { .. }) => Exit::Bug,
+        installer::Error::File(files::Error::Io { .. }) => Exit::Bug,
     };
     let text = error.to_string();
     match error {
-        hooks::Error::File(files::Error::Io { source, .. }) => Error::caused(exit, text, source),
-        hooks::Error::File(files::Error::Refused { .. }) | hooks::Error::Wrong(_) | hooks::Error::Edited { .. } => {
-            Error::new(exit, text)
-        }
+        installer::Error::File(files::Error::Io { source, .. }) => Error::caused(exit, text, source),
+        installer::Error::File(files::Error::Refused { .. })
+        | installer::Error::Wrong(_)
+        | installer::Error::Edited { .. } => Error::new(exit, text),
     }
 }

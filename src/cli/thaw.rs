@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::sys::foreign::shown_path;
 use crate::sys::output;
-use crate::workload::guard::{self, Watch};
+use crate::workload::thaw_guard::{self, Watch};
 use crate::workload::tree::Place;
 use crate::workload::{self, Settings, Thawed, ledger};
 
@@ -91,7 +91,7 @@ impl Args {
         // A guard is told everything: it reads no configuration.
         let ledger = self.ledger.clone().unwrap_or_else(|| ledger::PATH.into());
         let watch = Watch { ledger, folder, session };
-        guard::keep(&watch).map(|()| Exit::Ok).map_err(failed)
+        thaw_guard::keep(&watch).map(|()| Exit::Ok).map_err(failed)
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::place::Place;
 use super::raw::{Node, Value};
+use super::value::Place;
 use super::{Config, Fault, Loaded, Origin};
 use crate::reference::ServerName;
 

@@ -16,9 +16,9 @@ pub mod floor;
 mod fragments;
 pub mod keys;
 pub mod patterns;
-mod place;
 pub mod print;
 mod raw;
+mod value;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use zbus::{OwnedObjectPath, OwnedVariant, Type, Variant};
 
 use super::bus::{Bus, Error, Object};
 use super::conf::Listed;
+use super::source_reports::Told;
 use super::sources::name;
-use super::told::Told;
 use crate::reference::{NTP_PORT, Server};
 
 const CLOCK: Object<'static> = Object { name: "net.connman", path: "/", interface: "net.connman.Clock" };

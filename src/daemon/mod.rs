@@ -6,6 +6,8 @@
 
 mod bus;
 mod busybox;
+mod by_process;
+mod by_unit;
 pub mod chrony;
 mod conf;
 mod connman;
@@ -14,13 +16,11 @@ pub mod facts;
 mod ntpd;
 mod ntpd_rs;
 mod openntpd;
-mod others;
 mod process;
 pub mod program;
-mod seen;
+mod source_reports;
 mod sources;
 mod timesyncd;
-mod told;
 mod unit;
 
 pub use bus::Address as BusAddress;

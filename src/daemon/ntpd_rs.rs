@@ -9,8 +9,8 @@ use serde_json::Value;
 use toml_edit::DocumentMut;
 
 use super::conf::{Line, Listed};
+use super::source_reports::{Claim, Told, length, offset};
 use super::sources::name;
-use super::told::{Claim, Told, length, offset};
 use crate::decision::{Leap, Realtime};
 use crate::reference::ntp::timestamp::Timestamp;
 use crate::reference::{NTP_PORT, Server, ServerName};
@@ -140,7 +140,7 @@ pub fn configured(text: &str) -> Listed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::told::tests::described;
+    use crate::daemon::source_reports::tests::described;
     use serde_json::json;
     use std::io::Write as _;
     use std::os::unix::net::UnixListener;

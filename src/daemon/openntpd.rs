@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::source_reports::{Claim, Told, length, offset};
 use super::sources::name;
-use super::told::{Claim, Told, length, offset};
 use crate::decision::Leap;
 use crate::reference::{NTP_PORT, Server};
 use crate::sys::clock::boottime;

@@ -1,10 +1,10 @@
 //! Let them go: waits at the gate page and reads nothing else. No runtime, no bus; it works in an empty root, as any uid.
 
-mod alone;
-mod lookout;
+mod observation;
 pub mod oci;
 mod progress;
 pub mod run;
+mod without_agent;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::sys::clock::boottime;
 use progress::Line;
 pub use progress::{Progress, Style};
 
-pub use lookout::{Absence, is_kept};
+pub use observation::{Absence, is_kept};
 
-use alone::Alone;
-use lookout::{Lookout, Sight};
+use observation::{Lookout, Sight};
+use without_agent::Alone;
 
 /// What to do when the deadline has come and the gate is shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

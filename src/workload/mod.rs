@@ -23,12 +23,12 @@ mod error;
 mod exclusion;
 mod freezer;
 mod frozen;
-pub(crate) mod guard;
 mod keepers;
 pub(crate) mod ledger;
 mod network;
 mod plan;
 mod reload;
+pub(crate) mod thaw_guard;
 pub(crate) mod tree;
 mod waves;
 
@@ -40,10 +40,10 @@ pub use frozen::{StillFrozen, frozen};
 pub use waves::{Thaw, Waves};
 
 use freezer::{Freezer, Order};
-use guard::{Guard, Watch};
 use keepers::Keeper;
 use ledger::{Held, Ledger};
 use plan::{Grain, Rules, Unit};
+use thaw_guard::{Guard, Watch};
 use tree::{Node, Place};
 
 use crate::container::exemption::{self, Exemption, Rule};

@@ -126,7 +126,7 @@ impl Workloads {
             return Ok(Some(waves.pause));
         }
         if thaw.failed.is_empty() && thaw.unnoted.is_none() {
-            let _ = guard.as_ref().map(super::guard::Guard::disarm);
+            let _ = guard.as_ref().map(super::thaw_guard::Guard::disarm);
             ledger.tidy()?;
         }
         Ok(None)

@@ -127,7 +127,7 @@ fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
 fn hooks(world: &World, wrapper: &Wrapper, runtime: &str) -> Result<PathBuf, Failed> {
     let folder = world.path(&format!("hooks-{runtime}"));
     std::fs::create_dir_all(&folder)?;
-    let hook = clockgate::hooks::podman_hook(&wrapper.program);
+    let hook = clockgate::installer::podman_hook(&wrapper.program);
     std::fs::write(folder.join("clockgate.json"), hook)?;
     Ok(folder)
 }

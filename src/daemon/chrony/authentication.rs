@@ -12,8 +12,8 @@ use crate::sys::clock::{boottime, realtime};
 
 use super::UNITS;
 use super::authority::Said;
-use super::memory::{Memory, Remembered};
 use super::process::process_lives;
+use super::saved_sources::{Memory, Remembered};
 use crate::daemon::unit::Units;
 
 /// How long what a daemon said is obeyed after it has gone: a restart takes less, and a daemon that was removed stays away.

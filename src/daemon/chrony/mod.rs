@@ -3,10 +3,10 @@
 mod authentication;
 mod authority;
 mod burst;
-mod heard;
-mod memory;
+mod new_sample;
 mod process;
 pub mod protocol;
+mod saved_sources;
 mod sources;
 
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use crate::sys::step::{NOISE, SystemClock};
 
 pub use authentication::{Authentication, Day, Presence};
 pub use burst::Bursts;
-pub use heard::Heard;
+pub use new_sample::Heard;
 
 use authority::Said;
-use heard::{heard, sampled};
+use new_sample::{heard, sampled};
 use protocol::{Client, Error, Mode, Problem, SourceData, Spare, Status, Tracking};
 
 /// Its name in texts and readings.

@@ -102,14 +102,14 @@ fn grouped(sources: Vec<Source>) -> Vec<Server> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::told;
+    use crate::daemon::source_reports;
 
     fn source(host: &str, port: Option<u16>, ip: Option<&str>) -> Source {
         Source { host: host.to_owned(), port, ip: ip.map(|ip| ip.parse().unwrap()) }
     }
 
     fn described(sources: Vec<Source>) -> Vec<String> {
-        told::tests::described(&grouped(sources))
+        source_reports::tests::described(&grouped(sources))
     }
 
     #[test]

@@ -6,8 +6,8 @@ use tokio::time::sleep;
 
 use super::{Corrector, Keeper, unproven};
 use crate::correction;
+use crate::daemon::by_unit::{After, Keeping};
 use crate::daemon::chrony::{self, Chronyd, Day, Forgot, Heard};
-use crate::daemon::others::{After, Keeping};
 use crate::daemon::timesyncd;
 use crate::decision::{Boottime, Failure, Forgotten, Measurement, Offset, Reading, Voice};
 use crate::sys::clock::{boottime, realtime};

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 use super::bus::{Address as BusAddress, Bus};
+use super::by_unit::{After, Keeping, Others};
 use super::chrony::protocol::Spare;
 use super::chrony::{Authentication, Bursts, Chronyd, Day, Heard, Knowledge};
 use super::facts::Daemon;
-use super::others::{After, Keeping, Others};
 use super::timesyncd::{self, Timesyncd};
 use super::unit::Units;
 use crate::correction;

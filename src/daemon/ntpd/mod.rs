@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use control::{Client, Error, Operation};
 
+use super::source_reports::{Claim, Told, length, offset};
 use super::sources::name;
-use super::told::{Claim, Told, length, offset};
 use crate::decision::{Leap, Realtime};
 use crate::reference::ntp::timestamp::Timestamp;
 use crate::reference::{NTP_PORT, Server};
@@ -204,7 +204,7 @@ fn variables(bytes: &[u8]) -> Variables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::told::tests::described;
+    use crate::daemon::source_reports::tests::described;
 
     /// As ntpsec 1.2.2 answered, synchronised; shortened.
     const SYSTEM: &str = "leap=0, stratum=3, precision=-24, rootdelay=12.000, rootdisp=4.500, refid=192.0.2.1,\r\n\

@@ -7,8 +7,8 @@ use super::settings::{NoAgent, Settings};
 use crate::decision::{Boottime, Gate};
 use crate::sys::clock::boottime;
 use crate::sys::nap;
-use crate::waiter::alone::{self, Alone};
-use crate::waiter::lookout::{Lookout, Sight};
+use crate::waiter::observation::{Lookout, Sight};
+use crate::waiter::without_agent::{self, Alone};
 use crate::waiter::{self, Absence, Ground, OnTimeout, Options};
 
 /// Futexes and poll(2) sleep by a clock that stands still while the machine sleeps, so none of them sleeps for long.
@@ -119,7 +119,7 @@ impl Watch<'_> {
                 Err(why) if waited >= self.settings.no_agent_wait => {
                     Ok(Ground::TimedOut { why: format!("{absence}, and {why}") })
                 }
-                Err(why) => shut(format!("{absence}, and {why}"), alone::look_every(waiter::NoAgent::Kernel)),
+                Err(why) => shut(format!("{absence}, and {why}"), without_agent::look_every(waiter::NoAgent::Kernel)),
             },
         }
     }

@@ -1,10 +1,10 @@
 //! TOML: files of our own are made as documents; in other people's files a text is put at its place.
 
-mod put;
+mod edit;
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError};
 
-pub use put::put;
+pub use edit::put;
 
 fn no_toml(error: &TomlError) -> String {
     let said = error.to_string();

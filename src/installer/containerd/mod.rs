@@ -4,7 +4,7 @@
 //! files are merged, a file of our own does; else the files are changed in which the runtimes are named last. What comes out is merged
 //! again: a plan by which a start would not reach the wrapper is none.
 
-mod way;
+mod edits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ impl<'a> Held<'a> {
         // What an install left that was forgotten says nothing of how the host was before.
         let root = files
             .iter()
-            .filter(|file| way::is_own(&root, &file.path))
+            .filter(|file| edits::is_own(&root, &file.path))
             .fold(root.clone(), |root, file| root.with(&file.path, None));
         let files = read(&root, layout, Reading::V2_1)?;
         let mut held =

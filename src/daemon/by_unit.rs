@@ -9,11 +9,11 @@ use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
 use super::bus::Bus;
+use super::by_process::{self, Seen, Who};
 use super::conf::Listed;
 use super::facts::{DAEMONS, Daemon, Resumption};
 use super::process::Process;
-use super::seen::{self, Seen, Who};
-use super::told::{self, Told};
+use super::source_reports::{self, Told};
 use super::unit::{Unit, Units};
 use super::{connman, ntpd, ntpd_rs, openntpd};
 use crate::decision::{Authority, Boottime};
@@ -82,8 +82,8 @@ impl Others {
             return said;
         }
         let root = self.root.clone();
-        let listed = spawn_blocking(move || seen::configured(&root, &seen)).await.ok()?;
-        told::authority(listed.plain, &listed.authenticated)
+        let listed = spawn_blocking(move || by_process::configured(&root, &seen)).await.ok()?;
+        source_reports::authority(listed.plain, &listed.authenticated)
     }
 
     /// One that has ended by itself, or is restarting; not one that somebody stopped.
@@ -108,7 +108,7 @@ impl Others {
     pub async fn listed_by_one_gone(&self) -> Option<(Daemon, Listed)> {
         let daemon = self.gone().await?.daemon;
         let (root, seen) = (self.root.clone(), Seen { who: Who::Daemon(daemon), process: Process::default() });
-        let listed = spawn_blocking(move || seen::configured(&root, &seen)).await.ok()?;
+        let listed = spawn_blocking(move || by_process::configured(&root, &seen)).await.ok()?;
         Some((daemon, listed))
     }
 
@@ -126,7 +126,7 @@ impl Others {
 
     async fn look(&self) -> Vec<Seen> {
         let root = self.root.clone();
-        spawn_blocking(move || seen::look(&root)).await.unwrap_or_default()
+        spawn_blocking(move || by_process::look(&root)).await.unwrap_or_default()
     }
 
     /// None where it leaves the clock alone.
@@ -206,7 +206,7 @@ fn ask(root: &Path, daemon: Daemon, process: &Process) -> Result<Told, String> {
         Daemon::Ntpsec | Daemon::Ntp if is_ours => ntpd::ask(ntpd::LOOPBACK),
         Daemon::Openntpd if is_ours => openntpd::ask(root),
         Daemon::NtpdRs => {
-            let configuration = seen::texts(root, daemon, process).into_iter().next().unwrap_or_default();
+            let configuration = by_process::texts(root, daemon, process).into_iter().next().unwrap_or_default();
             ntpd_rs::ask(&ntpd_rs::socket(root, &configuration))
         }
         Daemon::Ntpsec | Daemon::Ntp | Daemon::Openntpd => Err("it is another root's".to_owned()),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Held, Keys, SHIMS, read};
 use crate::container::Root;
 use crate::container::containerd::{self as engine, CRI_1, CRI_2, File, Merged, Reading, Writer};
-use crate::hooks::{Change, Error, Host, toml};
+use crate::installer::{Change, Error, Host, toml};
 
 /// The names for a file of ours: the second one is read after those of vendors.
 const NAMES: [&str; 2] = ["99-clockgate.toml", "zz-clockgate.toml"];

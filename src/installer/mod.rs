@@ -11,7 +11,7 @@ mod json;
 mod podman;
 mod record;
 mod runtime;
-mod sleep;
+mod systemd_sleep;
 mod toml;
 
 use std::path::{Path, PathBuf};
@@ -196,7 +196,7 @@ impl Target {
             Self::Containerd => containerd::plan(host),
             Self::Crio => crio::plan(host),
             Self::CrioHook => podman::plan_hook(host, podman::Manager::Crio),
-            Self::SystemdSleep => sleep::plan(host),
+            Self::SystemdSleep => systemd_sleep::plan(host),
         }
     }
 
@@ -208,7 +208,7 @@ impl Target {
             Self::Podman | Self::PodmanHook => podman::AFTERWARDS,
             Self::Containerd => containerd::REMOVED,
             Self::Crio | Self::CrioHook => crio::AFTERWARDS,
-            Self::SystemdSleep => sleep::AFTERWARDS,
+            Self::SystemdSleep => systemd_sleep::AFTERWARDS,
         }
     }
 

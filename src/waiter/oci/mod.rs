@@ -7,8 +7,8 @@
 mod call;
 mod hold;
 mod hook;
+mod log;
 mod runtime;
-mod say;
 mod settings;
 mod waiting;
 
@@ -29,7 +29,7 @@ pub use settings::{FILE, Settings};
 pub use waiting::{Waiting, waiting};
 
 use hold::{Held, Refused, Released};
-use say::Grave;
+use log::Grave;
 
 /// How often the log is told again that a container is still held.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
@@ -74,7 +74,7 @@ pub fn run(argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, Error> {
     let call = Call::parse(&args);
     hold_and_become(&call, argv0, args).inspect_err(|error| {
         survive_the_answer();
-        say::tell_engine(&call, &format!("clockgate: {}", in_full(error)));
+        log::tell_engine(&call, &format!("clockgate: {}", in_full(error)));
     })
 }
 
@@ -148,7 +148,7 @@ impl<'a> Start<'a> {
     }
 
     fn log(&self, grave: Grave, text: &str) {
-        say::log(&self.settings.syslog, grave, &format!("{}: {}: {text}", self.caller, self.subject()));
+        log::log(&self.settings.syslog, grave, &format!("{}: {}: {text}", self.caller, self.subject()));
     }
 }
 
