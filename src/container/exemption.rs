@@ -9,8 +9,6 @@ use crate::daemon::program as daemons;
 
 /// The label, or annotation, that exempts a container when it is `true`.
 pub const LABEL: &str = "clockgate.exempt";
-/// The kernel keeps as many bytes of a program's name (TASK_COMM_LEN in linux/sched.h, without the zero).
-const COMM_MAX: usize = 15;
 
 /// What a program of the list is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +95,7 @@ fn programs() -> impl Iterator<Item = (&'static str, Duty)> {
 /// A program of the list, by the name that the kernel keeps of it.
 #[must_use]
 pub fn program(comm: &str) -> Option<(&'static str, Duty)> {
-    programs().find(|(name, _)| name.get(..COMM_MAX).unwrap_or(name) == comm)
+    programs().find(|(name, _)| daemons::comm(name) == comm)
 }
 
 /// The rules that hold unless `exempt = none` takes them away.

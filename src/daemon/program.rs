@@ -73,11 +73,17 @@ const fn helper(name: &'static str) -> Program {
 /// The kernel's own PID namespace (PROC_PID_INIT_INO in linux/proc_ns.h): every process of the host is in its /proc.
 const HOST_PIDS: &str = "pid:[4026531836]";
 
+/// A program's name as /proc/PID/comm has it: 15 bytes at most (TASK_COMM_LEN in linux/sched.h, without the zero).
+#[must_use]
+pub fn comm(name: &str) -> &str {
+    name.get(..15).unwrap_or(name)
+}
+
 impl Program {
-    /// Its name as /proc/PID/comm has it: 15 bytes at most (TASK_COMM_LEN in linux/sched.h).
+    /// Its name as /proc/PID/comm has it.
     #[must_use]
     pub fn comm(&self) -> &'static str {
-        self.name.get(..15).unwrap_or(self.name)
+        comm(self.name)
     }
 
     /// Whether it steps the system's clock, by itself or when it is told to.
