@@ -318,7 +318,7 @@ impl Corridor {
     async fn leave(mut self, ended: &Result<(), Error>) {
         let why = match ended {
             Ok(()) => "it was stopped".to_owned(),
-            Err(error) => perform::in_words(error),
+            Err(error) => crate::error_chain::in_full(error),
         };
         if let Err(error) = self.page.end(&why) {
             error!(error = &error as &dyn std::error::Error, "the gate page has no last words");

@@ -31,6 +31,8 @@ pub mod config;
 pub mod container;
 // Durations as people write them.
 pub mod duration;
+// An error with its causes, in one line.
+pub mod error_chain;
 // An error message explained: was it the clock?
 pub mod explain;
 // Exit codes.

@@ -31,14 +31,7 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     match cli.run(began) {
         Ok(code) => code,
         Err(error) => {
-            let mut text = format!("clockgate: {error}");
-            let mut cause = std::error::Error::source(&error);
-            while let Some(next) = cause {
-                text.push_str(&format!(": {next}"));
-                cause = next.source();
-            }
-            text.push('\n');
-            clockgate::sys::output::say(&text);
+            clockgate::sys::output::say(&format!("clockgate: {}\n", clockgate::error_chain::in_full(&error)));
             error.exit as c_int
         }
     }

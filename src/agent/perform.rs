@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{Action, Awake, Correction, Event, Fix, Forgotten, Frozen, Gate, Order, Samples, Way};
 use crate::disruption::callers::Callers;
+use crate::error_chain::in_full;
 use crate::reference::{MEMORY_FILE, References, Server, ServerName, rtc};
 use crate::workload::{self, Thaw, Thoroughness, Workloads};
 
@@ -238,7 +239,7 @@ impl Performer {
         }
         let hands = self.clone();
         let outcome = tokio::task::spawn_blocking(move || work(&hands.workloads())).await;
-        Some(outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_words(&error))))
+        Some(outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_full(&error))))
     }
 
     /// Thaws what is frozen, ours or left by an agent before us, behind what is under way. What was ordered before and has not begun is
@@ -259,7 +260,7 @@ impl Performer {
             let outcome = tokio::task::spawn_blocking(move || at_work.workloads().prepare(thoroughness)).await;
             // A freeze would fail as well, and says so when it does.
             if let Ok(Err(error)) = outcome {
-                debug!(error = in_words(&error), "not ready to freeze");
+                debug!(error = in_full(&error), "not ready to freeze");
             }
         });
     }
@@ -301,17 +302,6 @@ pub(super) fn heed_authority(corrector: &Corrector, config: &Config) {
     } else {
         corrector.forget_authority();
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        words.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    words
 }
 
 #[cfg(test)]

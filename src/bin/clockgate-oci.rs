@@ -23,7 +23,7 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            output::say(&format!("clockgate: {}\n", oci::in_full(&error)));
+            output::say(&format!("clockgate: {}\n", clockgate::error_chain::in_full(&error)));
             error.exit() as c_int
         }
     }

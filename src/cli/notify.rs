@@ -1,6 +1,5 @@
 //! `clockgate notify`: tell the agent of a sleep, a wake-up, a snapshot or a restore.
 
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,12 +89,7 @@ pub(super) fn sentence(outcome: &Outcome) -> String {
 
 impl From<client::Error> for Error {
     fn from(error: client::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            text.push_str(&format!(": {next}"));
-            cause = next.source();
-        }
+        let text = crate::error_chain::in_full(&error);
         let exit = match error {
             client::Error::NoAgent { .. } | client::Error::Stuck { .. } => Exit::NoAgent,
             client::Error::Refused(_) => Exit::Usage,

@@ -24,6 +24,6 @@ impl Args {
         } else {
             oci::run(argv0, self.args).map(|never| match never {})
         };
-        outcome.map(|()| Exit::Ok).map_err(|error| Error::new(error.exit(), oci::in_full(&error)))
+        outcome.map(|()| Exit::Ok).map_err(|error| Error::new(error.exit(), crate::error_chain::in_full(&error)))
     }
 }

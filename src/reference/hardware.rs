@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::references::in_words;
 use super::{phc, vmclock};
 use crate::decision::{Failure, Measurement, Voice};
+use crate::error_chain::in_full;
 use crate::sys::vmclock as page;
 
 /// Asks each once; a machine that has none gives nothing, and says nothing.
@@ -27,5 +27,5 @@ pub fn measure(root: &Path) -> Measurement {
 }
 
 fn failure(source: &str, error: &dyn std::error::Error) -> Failure {
-    Failure { voice: Some(Voice::hypervisor()), ..Failure::remark(source, in_words(error)) }
+    Failure { voice: Some(Voice::hypervisor()), ..Failure::remark(source, in_full(error)) }
 }

@@ -4,9 +4,9 @@ use nix::errno::Errno;
 
 use super::BUILT;
 use super::ntp::conversation::{Answer, Conversation, Error};
-use super::references::in_words;
 use super::server_pool::Target;
 use crate::decision::{Boottime, Failure, Kind, Reading, Upstream, Waiting};
+use crate::error_chain::in_full;
 
 /// What is said of a server that only others reach.
 const DAEMONS_ROAD: &str = "where the time daemon reaches it, by a route or a filter rule for its user or in a network \
@@ -116,7 +116,7 @@ impl Participant {
     /// Its time is up; `reach` is how often it answered of how many times.
     pub fn be_overdue(&mut self, now: Boottime, reach: (usize, usize)) {
         if let (true, Some(conversation)) = (self.is_waiting(), &self.conversation) {
-            let why = in_words(&conversation.in_vain(now.since(self.began)));
+            let why = in_full(&conversation.in_vain(now.since(self.began)));
             self.standing = Standing::Overdue(match reach {
                 (_, 0) => why,
                 (answered, times) => format!("{why}; it answered {answered} of the last {times} times"),
@@ -127,7 +127,7 @@ impl Participant {
     /// Nothing more is expected of it.
     pub fn fail(&mut self, error: &Error) {
         self.conversation = None;
-        let why = in_words(error);
+        let why = in_full(error);
         let needs_road = self.target.is_the_daemons && is_no_road(error);
         self.standing = Standing::Failed(if needs_road { format!("{why}; {DAEMONS_ROAD}") } else { why });
     }

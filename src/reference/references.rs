@@ -1,6 +1,5 @@
 //! All the NTP servers that this host asks, as one thing to ask.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -18,6 +17,7 @@ use super::server::Server;
 use super::server_name::ServerName;
 use super::server_pool::ServerPool;
 use crate::decision::Measurement;
+use crate::error_chain::in_full;
 use crate::sys::clock::boottime;
 
 /// The references of this host. Any number of threads may call; those calls that block say so.
@@ -144,7 +144,7 @@ impl Shared {
 
     fn resolved(self: &Arc<Self>, name: &ServerName, found: Result<Vec<SocketAddr>, resolver::Error>) {
         let addresses = found.as_ref().ok().cloned().unwrap_or_default();
-        let again = self.pool().resolved(name, found.map_err(|error| in_words(&error)), boottime());
+        let again = self.pool().resolved(name, found.map_err(|error| in_full(&error)), boottime());
         if again {
             self.look_up(vec![name.clone()]);
         }
@@ -171,18 +171,6 @@ impl Shared {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        // Writing to a string does not fail.
-        let _ = write!(words, ": {next}");
-        cause = next.source();
-    }
-    words
 }
 
 #[cfg(test)]

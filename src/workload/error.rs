@@ -3,8 +3,19 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::freezer::Thawed;
+use crate::error_chain::in_full;
 use crate::sys::foreign::shown_path;
+
+/// What was thawed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Thawed {
+    /// Cgroups that run again, the last frozen first; relative to the hierarchy.
+    pub thawed: Vec<PathBuf>,
+    /// Cgroups that were gone, or replaced by others of the same name.
+    pub gone: Vec<PathBuf>,
+    /// Lines of the ledger that could not be read.
+    pub damaged: usize,
+}
 
 /// Why containers could not be found, frozen or thawed.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +63,7 @@ pub enum Error {
         source: io::Error,
     },
     /// These are frozen still; everything else was thawed.
-    #[error("still frozen: {}", failed.iter().map(chain).collect::<Vec<_>>().join("; "))]
+    #[error("still frozen: {}", failed.iter().map(|error| in_full(error)).collect::<Vec<_>>().join("; "))]
     StillFrozen {
         /// What was thawed.
         thawed: Thawed,
@@ -73,17 +84,6 @@ impl Error {
     }
 }
 
-/// An error with its causes, in one line.
-pub fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +98,7 @@ mod tests {
                 Error::Broken { .. } => "broken",
                 Error::NoHierarchy(_) | Error::Held(_) | Error::Guard { .. } | Error::StillFrozen { .. } => "other",
             };
-            (kind, chain(&error))
+            (kind, in_full(&error))
         };
         assert_eq!(said(libc::ENOENT), ("absent", "cannot freeze /docker: it is not there".to_owned()));
         let denied = "not permitted to freeze /docker: Permission denied (os error 13)";
@@ -106,9 +106,9 @@ mod tests {
         assert_eq!(said(libc::EIO), ("broken", "cannot freeze /docker: Input/output error (os error 5)".to_owned()));
         let forged =
             Error::from_io("freeze", Path::new("/a\nstill frozen: /b"), io::Error::from_raw_os_error(libc::ENOENT));
-        assert_eq!(chain(&forged), "cannot freeze /a\\nstill frozen: /b: it is not there");
+        assert_eq!(in_full(&forged), "cannot freeze /a\\nstill frozen: /b: it is not there");
         let failed = vec![Error::from_io("thaw", Path::new("/a"), io::Error::from_raw_os_error(libc::EIO))];
-        let still = chain(&Error::StillFrozen { thawed: Thawed::default(), failed });
+        let still = in_full(&Error::StillFrozen { thawed: Thawed::default(), failed });
         assert_eq!(still, "still frozen: cannot thaw /a: Input/output error (os error 5)");
     }
 }

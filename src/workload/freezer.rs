@@ -1,14 +1,15 @@
 //! Freeze, await, thaw. The ledger is written before each freeze and after each thaw, never the other way round.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::Error;
+use super::error::{Error, Thawed};
 use super::ledger::{Contents, Entry, Ledger};
 use super::plan::Unit;
 use crate::container::Container;
 use crate::decision::{Boottime, Frozen, nanos_u64};
+use crate::error_chain::in_full;
 use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
 use crate::sys::clock::{boottime, monotonic_nanos};
 use crate::sys::foreign;
@@ -17,17 +18,6 @@ use crate::sys::foreign;
 const LOOK_AFTER: Duration = Duration::from_millis(20);
 /// So many marks are held open at once, and are noted with one write: far below the 1024 files that a process may have open.
 const AT_ONCE: usize = 128;
-
-/// What was thawed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Thawed {
-    /// Cgroups that run again, the last frozen first; relative to the hierarchy.
-    pub thawed: Vec<PathBuf>,
-    /// Cgroups that were gone, or replaced by others of the same name.
-    pub gone: Vec<PathBuf>,
-    /// Lines of the ledger that could not be read.
-    pub damaged: usize,
-}
 
 /// What a freeze needs to know.
 pub struct Order<'a> {
@@ -69,7 +59,7 @@ impl Freezer<'_> {
         let mut report = Frozen::default();
         for (unit, error) in failed {
             report.of += unit.containers.len().max(1);
-            report.stuck.push(format!("{}: {}", called(unit, order), super::error::chain(&error)));
+            report.stuck.push(format!("{}: {}", called(unit, order), in_full(&error)));
         }
         for unit in marked {
             self.confirm(unit, end, order, &mut report);
@@ -170,7 +160,7 @@ impl Freezer<'_> {
 
     fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut Frozen) {
         report.of += 1;
-        report.stuck.push(super::error::chain(&self.error("look at", cgroup, error)));
+        report.stuck.push(in_full(&self.error("look at", cgroup, error)));
     }
 
     fn is_frozen(&self, cgroup: &Path, limit: Duration) -> io::Result<bool> {

@@ -34,8 +34,8 @@ mod waves;
 
 pub use crate::container::{Container, Engine};
 pub use error::Error;
+pub use error::Thawed;
 pub use exclusion::Exclusion;
-pub use freezer::Thawed;
 pub use frozen::{StillFrozen, frozen};
 pub use waves::{Thaw, Waves};
 

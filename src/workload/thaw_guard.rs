@@ -17,7 +17,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{MsgFlags, send};
 
-use super::freezer::{Freezer, Thawed};
+use super::error::Thawed;
+use super::freezer::Freezer;
 use super::ledger::Ledger;
 use super::{Error, boot_id};
 use crate::decision::{Awake, nanos_u64};
@@ -215,7 +216,7 @@ fn say(why: &str, outcome: &Result<Thawed, Error>) {
     let what = match outcome {
         Ok(thawed) if thawed.thawed.is_empty() => return,
         Ok(thawed) => format!("thawed {} cgroup(s)", thawed.thawed.len()),
-        Err(error) => super::error::chain(error),
+        Err(error) => crate::error_chain::in_full(error),
     };
     output::say(&format!("clockgate guard: {why}: {what}\n"));
 }

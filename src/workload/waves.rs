@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::error::Error;
-use super::freezer::{Freezer, Thawed};
+use super::error::Thawed;
+use super::freezer::Freezer;
 use super::ledger::{Contents, Held, Ledger};
 use super::{State, Workloads, boot_id, open};
 use crate::decision::Awake;

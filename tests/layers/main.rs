@@ -13,17 +13,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("installer", &["container"]),
     ("container", &["daemon", "decision", "sys"]),
     ("duration", &[]),
+    ("error_chain", &[]),
     ("sys", &["decision"]),
     ("disruption", &["decision", "sys"]),
-    ("reference", &["decision", "sys"]),
+    ("reference", &["decision", "error_chain", "sys"]),
     ("correction", &["decision", "sys"]),
     ("daemon", &["correction", "decision", "reference", "sys"]),
-    ("workload", &["container", "decision", "sys"]),
+    ("workload", &["container", "decision", "error_chain", "sys"]),
     ("explain", &["decision", "duration"]),
     ("config", &["container", "daemon", "decision", "duration", "explain", "page", "reference", "sys", "workload"]),
     ("publish", &["decision", "disruption", "page", "sys"]),
-    ("waiter", &["container", "decision", "duration", "exit", "page", "reference", "sys"]),
-    ("agent", &["config", "daemon", "decision", "disruption", "publish", "reference", "sys", "workload"]),
+    ("waiter", &["container", "decision", "error_chain", "duration", "exit", "page", "reference", "sys"]),
+    (
+        "agent",
+        &["config", "daemon", "decision", "error_chain", "disruption", "publish", "reference", "sys", "workload"],
+    ),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

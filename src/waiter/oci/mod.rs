@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::container::{Caller, Metadata, exemption, unused};
+use crate::error_chain::in_full;
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
 use crate::sys::signals;
@@ -167,16 +168,4 @@ impl Held for Start<'_> {
             self.log(Grave::Info, &format!("held{so_far}: {why}"));
         }
     }
-}
-
-/// The error and its causes in one line, as users see it.
-#[must_use]
-pub fn in_full(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
 }
