@@ -343,7 +343,7 @@ fn policy(config: &Config) -> Policy {
     let is_fixed = !named.is_empty() && !named.iter().any(ServerName::is_pool);
     if is_fixed && wanted > named.len() && !has_witness && !config.vsock.enabled {
         warn!(
-            "min-references is {wanted}, servers names {}, and this machine has no hypervisor's clock: only a caller-supplied time \
+            "min-references is {wanted}, servers names {}, and this machine has no clock of a hypervisor's: only a time that is told \
              (`clockgate notify --time`) could be one more",
             named.len()
         );

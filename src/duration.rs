@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
         return Err(format!(
-            "`{text}` is not a duration: expected a whole number and a unit, as in 50ms, 30s, 2min, 1h"
+            "`{text}` is no duration: a whole number and a unit are wanted, as in 50ms, 30s, 2min, 1h"
         ));
     }
     let Some((_, nanos)) = UNITS.iter().find(|(name, _)| *name == unit.trim_start()) else {

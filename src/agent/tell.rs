@@ -72,7 +72,7 @@ pub(super) fn event(event: &Event) {
         }
         Event::Stepped(epoch, Ok(moved)) => info!(epoch = epoch.get(), %moved, "clock stepped"),
         Event::Stepped(epoch, Err(error)) => warn!(epoch = epoch.get(), "clock not stepped: {error}"),
-        Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "cannot announce the step to the time daemon: {why}"),
+        Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "the daemon was not told of the step: {why}"),
         Event::DaemonAsked(epoch, verdict) => daemon(epoch.get(), verdict),
         Event::Frozen(order, Frozen { frozen, of, stuck }) if !stuck.is_empty() => {
             warn!(epoch = order.epoch.get(), frozen, of, "not everything is frozen: {}", stuck.join("; "));

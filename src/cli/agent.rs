@@ -80,7 +80,7 @@ impl Args {
             clockbound::shut(&config.clockbound.path, &config.root).map_err(|e| {
                 Error::caused(
                     Exit::StillShut,
-                    "ClockBound's clients were not notified; `systemctl restart clockgate` notifies them",
+                    "ClockBound's clients were not told; `systemctl restart clockgate` tells them",
                     e,
                 )
             })?;

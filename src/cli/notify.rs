@@ -45,10 +45,10 @@ impl Args {
     /// Performs the verb: 0 when the agent took it, and with `--wait` when what was waited for has come.
     pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         let what = What::named(&self.what);
-        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
+        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
         let told = self.time.zip(self.bound).map(|(at, bound)| Told { at, as_of: began, bound });
-        if let Some(why) = told.as_ref().and_then(|_| what.refuses_time()) {
-            return Err(Error::new(Exit::Usage, why));
+        if told.is_some() && what.begins() {
+            return Err(Error::new(Exit::Usage, format!("no time is told with `{}`, only after it", self.what)));
         }
         let waits = self.wait || told.is_some();
         let patience = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };

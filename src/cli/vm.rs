@@ -85,7 +85,7 @@ impl Args {
 impl Notify {
     fn run(self, began: Boottime) -> Result<Exit, Error> {
         let what = What::named(&self.what);
-        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
+        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
         let waits = self.wait || self.time.is_some();
         let wait = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
         let told = Told { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
@@ -197,7 +197,7 @@ fn own_bound(directory: &Path) -> Result<Duration, Error> {
         }
         Ok(view) => Err(unproven(format!("this host's own gate is {}", view.gate))),
         Err(error) if error.is_absence() => match adjtimex::read() {
-            Ok(clock) => clock.claim().ok_or_else(|| unproven("this host's clock is not proven".to_owned())),
+            Ok(clock) => clock.claim().ok_or_else(|| unproven("nobody vouches for this host's clock".to_owned())),
             Err(error) => Err(Error::caused(Exit::Bug, "the kernel does not tell of its clock", error)),
         },
         Err(error) => Err(Error::caused(Exit::StillShut, "cannot read this host's own gate", error)),

@@ -59,7 +59,7 @@ pub fn read(file: &Path) -> Result<String, String> {
     // Looked at before it is opened: opening a fifo would wait for a writer.
     let meta = fs::metadata(file).map_err(cannot)?;
     if !meta.is_file() {
-        return Err("is not a regular file".to_owned());
+        return Err("is no file".to_owned());
     }
     let mut bytes = vec![];
     fs::File::open(file).and_then(|f| f.take(SIZE_MAX + 1).read_to_end(&mut bytes)).map_err(cannot)?;
@@ -177,8 +177,8 @@ mod tests {
         nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
         assert_eq!(read(&path("latin")), Err("is no UTF-8 text (line 2)".to_owned()));
         assert!(read(&path("big")).unwrap_err().starts_with("is larger than 1024 KiB"));
-        assert_eq!(read(&path("fifo")), Err("is not a regular file".to_owned()));
-        assert_eq!(read(root.0.path()), Err("is not a regular file".to_owned()));
+        assert_eq!(read(&path("fifo")), Err("is no file".to_owned()));
+        assert_eq!(read(root.0.path()), Err("is no file".to_owned()));
         assert!(read(&path("gone")).unwrap_err().starts_with("cannot be read"));
     }
 }

@@ -98,9 +98,8 @@ pub static KEYS: [Key; 34] = [
     },
     Key {
         name: "at-deadline.wrong",
-        does: "At the deadline, when the clock is known to be wrong and could not be made right: an answer says so, or \
-               what is known without asking does (dead reckoning from the last proof, the RTC, a time that has certainly \
-               passed).",
+        does: "At the deadline, when the clock is known to be wrong, by an answer or by what is known without asking \
+               (dead reckoning from the last proof, the RTC, a time that has certainly passed), and could not be made right.",
         place: |c| Place::AtDeadline(&mut c.policy.wrong),
     },
     Key {
@@ -131,10 +130,10 @@ pub static KEYS: [Key; 34] = [
     },
     Key {
         name: "measure-timeout",
-        does: "How long one exchange may take. It is waited out only where nobody answers. Once one server has answered, \
-               the others get three times the largest of their last eight delays, at least 300 ms. A server that never \
-               answered gets 1 s, until that was in vain three times while others answered. Never longer than the \
-               deadline.",
+        does: "How long one exchange may take. It is waited out only where nobody answers: once somebody has, a server is waited \
+               for three times the largest of its last eight delays, 300 ms at least, and 1 s if it was never heard, until \
+               that was in vain three times while others answered. Never longer \
+               than the deadline.",
         place: |c| Place::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
     },
     Key {

@@ -51,12 +51,12 @@ pub struct Said<T> {
 /// The text of a file; none where it is not there, or the link that stands for it leads nowhere.
 ///
 /// # Errors
-/// [`Error`] where it is not a regular file of text.
+/// [`Error`] where it is no file of text.
 pub fn read(root: &Root, path: &Path) -> Result<Option<String>, Error> {
     let is = |error: &io::Error, kind| error.kind() == kind;
     root.read(path).map_err(|source| match source {
         source if is(&source, io::ErrorKind::InvalidData) => Error::refused(path, "is no UTF-8 text"),
-        source if is(&source, io::ErrorKind::IsADirectory) => Error::refused(path, "is not a regular file"),
+        source if is(&source, io::ErrorKind::IsADirectory) => Error::refused(path, "is no file"),
         source => Error::Io { what: "read", path: path.to_owned(), source },
     })
 }

@@ -94,7 +94,7 @@ impl Facts {
 impl Resumption {
     const fn in_words(self) -> &'static str {
         match self {
-            Self::Told => "forgets before and after the step, and measures, by command",
+            Self::Told => "told to forget before and after the step, and to measure",
             Self::Woken => "nothing: the step makes it measure",
             Self::Restarted => "its unit is restarted after the step, or started if it has quit",
             Self::AskedAnew => "its list of servers is set to what it is after the step, which makes it measure",

@@ -30,7 +30,7 @@ impl fmt::Display for Kind {
             Self::Phc => "phc",
             Self::VmClock => "vmclock",
             Self::Rtc => "rtc",
-            Self::Told => "caller",
+            Self::Told => "told",
         })
     }
 }

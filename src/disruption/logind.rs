@@ -181,7 +181,7 @@ impl Watch {
             }
         }
         if self.lost {
-            info!("logind is available again");
+            info!("logind is heard again");
         }
         self.lost = false;
     }
@@ -246,7 +246,7 @@ impl Watch {
     }
 
     async fn take_inhibitor(&mut self, heard: &Heard) {
-        let why = "shut the gate before the clock stops";
+        let why = "shut the gate before the clock stands still";
         match heard.manager.inhibit("sleep", "clockgate", why, "delay").await {
             // Only now is an older one dropped, so that there is no moment without.
             Ok(inhibitor) => {
@@ -266,7 +266,7 @@ impl Watch {
     async fn say_lost(&mut self, why: &(dyn std::fmt::Display + Sync)) {
         if !self.lost {
             self.lost = true;
-            warn!(%why, "logind is unavailable: suspend is seen at resume only");
+            warn!(%why, "logind is not heard: sleep shows on waking up only");
             drop(self.send(Event::SourceLost(NAME)).await);
         }
     }

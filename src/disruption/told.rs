@@ -82,7 +82,7 @@ impl Word {
     /// Why it is worth nothing any more, in words.
     pub fn reading(&mut self, published: &Snapshot) -> Result<Reading, String> {
         if !self.holds(published) {
-            return Err("was supplied before the last disruption, and is void".to_owned());
+            return Err("was told before the last disruption, and is void".to_owned());
         }
         let as_of = boottime();
         let age = as_of.since(self.told.as_of);

@@ -82,7 +82,7 @@ pub async fn watch(
         let Ok(Some((reading, asleep))) = tokio::task::spawn_blocking(move || seen(&look)).await else { continue };
         let snapshot = published.borrow().clone();
         if let Some(lost) = memory.compare(Look::new(&reading, asleep), &snapshot) {
-            info!(witness = witness.name, ?lost, "this machine was paused");
+            info!(witness = witness.name, ?lost, "this machine stood still");
             if events.send(Event::Disrupted(Cause::Pause { lost })).await.is_err() {
                 return Ok(());
             }

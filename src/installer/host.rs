@@ -149,7 +149,7 @@ impl Host {
             return Err(Error::refused(path, "is a symbolic link: change what it points to, by what made it"));
         }
         if !meta.is_file() {
-            return Err(Error::refused(path, "is not a regular file"));
+            return Err(Error::refused(path, "is no file"));
         }
         if meta.size() > SIZE_MAX {
             return Err(Error::refused(path, "is too large for a configuration"));

@@ -63,7 +63,7 @@ pub enum Error {
         port: String,
     },
     /// A bracket is not closed, or something follows it that is no port.
-    #[error("`{0}` has an unbalanced bracket: an IPv6 address with a port is written [2001:db8::1]:123")]
+    #[error("`{0}` has a bracket without its fellow: an IPv6 address with a port is written [2001:db8::1]:123")]
     Bracket(String),
     /// Several colons, and no IPv6 address.
     #[error("`{0}` is no IPv6 address")]

@@ -35,7 +35,7 @@ pub enum Error {
     #[error("no time from the hypervisor's page")]
     Page(#[from] vmclock::Error),
     /// A page that tells of disruptions alone.
-    #[error("the hypervisor's VMClock page has no time")]
+    #[error("the hypervisor's page tells no time")]
     NoTime,
     /// Time that is not to be trusted, or not in a scale that we know.
     #[error("the hypervisor's page has {what} {value}")]

@@ -232,7 +232,7 @@ impl std::fmt::Display for Ground {
                 let bound = bound_in_words(*max_error);
                 write!(f, "no agent; unproven: the kernel says that its clock is at most {bound} wrong{flag}")
             }
-            Self::NoAgent => f.write_str("no agent; the clock is not proven"),
+            Self::NoAgent => f.write_str("no agent; nobody vouches for the clock"),
             Self::TimedOut { why } => write!(f, "the deadline came while the gate was shut: {why}"),
         }
     }

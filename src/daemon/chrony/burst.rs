@@ -56,7 +56,7 @@ impl Bursts {
                 let unit = bursts.units.running(UNITS).await;
                 match bursts.pay_now().await {
                     Ok(()) => return bursts.watch(unit),
-                    Err(error) => debug!(%error, "sending the command to chronyd again"),
+                    Err(error) => debug!(%error, "chronyd is told again"),
                 }
                 sleep(AGAIN).await;
             }

@@ -133,9 +133,7 @@ impl Corrector {
                     let server = self.timesyncd.server().await.ok().flatten();
                     return Ok(message.reading(server.as_ref(), boottime(), realtime()));
                 }
-                Ok(_) if boottime() >= until => {
-                    return Err("it has received no answer since it was asked to measure".to_owned());
-                }
+                Ok(_) if boottime() >= until => return Err("it has had no answer since it was told to ask".to_owned()),
                 Ok(_) => sleep(LOOK_EVERY).await,
                 Err(error) => return Err(error.to_string()),
             }

@@ -175,7 +175,7 @@ impl Corrector {
                 stepped.unwrap_or_else(|why| Err(StepError::Failed(why)))
             }
             (Way::Daemon, Keeper::Timesyncd) => Err(StepError::Failed(format!(
-                "the clock is off by {offset}, and {} slews less than 0.4 s and has no command to step; \
+                "the clock is off by {offset}, and {} slews what is less than 0.4 s and cannot be told to step; \
                  `correction: clockgate` steps at once",
                 timesyncd::NAME
             ))),
@@ -297,7 +297,7 @@ impl Known {
 fn cannot_step(daemon: Daemon, offset: Offset) -> String {
     let facts = daemon.facts();
     format!(
-        "the clock is off by {offset}, and {} has no command to step (beyond its limit: {}); `correction: clockgate` steps at once",
+        "the clock is off by {offset}, and {} cannot be told to step (beyond its limit: {}); `correction: clockgate` steps at once",
         facts.name, facts.beyond_its_limit
     )
 }

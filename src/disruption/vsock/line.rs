@@ -39,7 +39,7 @@ pub enum Error {
     Disturbed,
     #[error("the agent is ending")]
     Ending,
-    #[error("the hypervisor has sent too many notifications in the last seconds")]
+    #[error("the hypervisor has told of too much in the last seconds")]
     TooOften,
 }
 

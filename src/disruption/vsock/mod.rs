@@ -145,7 +145,7 @@ async fn listen_to(stream: UnixStream, desk: Desk) {
 async fn converse(line: &mut Line, desk: &Desk) -> Result<(), Error> {
     line.say(&wire::greeting()).await?;
     let request = Request::parse(&line.hear(SAYS_WITHIN).await?)?;
-    info!(what = request.what.name(), tells_time = request.tells_time, "notified by the hypervisor");
+    info!(what = request.what.name(), tells_time = request.tells_time, "told by the hypervisor");
     // On the line before the notice: the first measurement follows at once.
     let mut on_the_line = request.tells_time.then(|| desk.callers.put_on_the_line(SOURCE, Voice::hypervisor()));
     let outcome = outcome(request, desk.clone());

@@ -112,8 +112,8 @@ impl Agent {
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
         let caller = self.door.admit_root(&header, bus).await?;
         let what = named(what)?;
-        if let Some(why) = what.refuses_time() {
-            return Err(Error::InvalidArgument(why));
+        if what.begins() {
+            return Err(Error::InvalidArgument(format!("no time is told with `{}`, only after it", what.name())));
         }
         let told = Told {
             at: Realtime::from_nanos(time.0),
@@ -255,14 +255,11 @@ impl Agent {
     /// Says who tells of what, when its turn has come.
     async fn takes_turn(&self, caller: &Admitted, what: &str) -> Result<(), Error> {
         if self.face.rate.turn(Teller::User(caller.uid)).await {
-            info!(uid = caller.uid, what, "notified by a caller");
+            info!(uid = caller.uid, what, "told by a caller");
             return Ok(());
         }
-        debug!(uid = caller.uid, what, "refused: too many notifications");
-        Err(Error::TooOften(format!(
-            "uid {} has sent too many notifications in the last seconds; try again later",
-            caller.uid
-        )))
+        debug!(uid = caller.uid, what, "told too often: turned away");
+        Err(Error::TooOften(format!("uid {} has told of too much in the last seconds; try again later", caller.uid)))
     }
 
     async fn send(&self, event: Event) -> Result<tokio::sync::oneshot::Receiver<Snapshot>, Error> {

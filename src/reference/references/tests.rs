@@ -55,7 +55,7 @@ fn reports(
 ) -> Vec<Measurement> {
     let (mut reports, mut broken): (Vec<Measurement>, bool) = (vec![], false);
     references.ask(question.into(), &mut |measured| {
-        assert!(!broken, "it went on after Break");
+        assert!(!broken, "told to break off, and it went on");
         if let Some(before) = reports.last() {
             assert_ne!(*before, measured, "nothing new");
             assert!(measured.readings.starts_with(&before.readings), "{before:?} {measured:?}");

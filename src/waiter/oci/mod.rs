@@ -131,8 +131,8 @@ impl<'a> Start<'a> {
             }
             // A gate that stood open on a proof is nothing to talk about; whatever else let the container go is.
             Ok(Released::On(Ground::Proven(_))) if self.told.is_none() => {}
-            Ok(Released::On(ground @ Ground::Proven(_))) => self.log(Grave::Info, &format!("released: {ground}")),
-            Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("released: {ground}")),
+            Ok(Released::On(ground @ Ground::Proven(_))) => self.log(Grave::Info, &format!("let go: {ground}")),
+            Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("let go: {ground}")),
             Err(Refused { waited, why }) => {
                 let refused = Error::Refused { what: self.what.to_owned(), subject: self.subject(), waited, why };
                 self.log(Grave::Warning, &refused.to_string());
