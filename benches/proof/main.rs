@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
-use clockgate::disruption::notify::What;
+use clockgate::disruption::notice::What;
 use clockgate::publish::bus::client::Client;
 use clockgate::sys::clock::boottime;
 

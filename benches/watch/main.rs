@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use clockgate::reference::{phc, rtc, vmclock};
+use clockgate::reference::local::{phc, rtc, vmclock};
 use clockgate::sys::clock::{boottime, realtime};
 use clockgate::sys::vmclock::VmClock;
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::daemon::DaemonSources;
 use crate::decision::Boottime;
 use crate::reference::Server;
-use crate::reference::defaults::{self, Origin};
+use crate::reference::ntp::default_servers::{self as defaults, Origin};
 
 /// How long a daemon without servers of its own may take to restart.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(30);

@@ -9,14 +9,15 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 use tracing::{debug, warn};
 
+use super::debounce::Gathered;
 use super::default_servers::DefaultServers;
-use super::gathered::Gathered;
 use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{Action, Awake, Correction, Event, Fix, Forgotten, Frozen, Gate, Order, Samples, Way};
-use crate::disruption::callers::Callers;
 use crate::error_chain::in_full;
-use crate::reference::{MEMORY_FILE, References, Server, ServerName, rtc};
+use crate::reference::caller::registry::Callers;
+use crate::reference::local::rtc;
+use crate::reference::{MEMORY_FILE, References, Server, ServerName};
 use crate::workload::{self, Thaw, Thoroughness, Workloads};
 
 /// How long the daemon is waited for: after that it is asked again.

@@ -12,14 +12,14 @@ use tracing::{error, warn};
 use crate::config::Config;
 use crate::decision::{Event, Kind};
 use crate::disruption::network::Network;
-use crate::disruption::vmclock::Marker;
-use crate::disruption::vmgenid::KernelLog;
-use crate::disruption::vsock::{Calls, Desk, Port};
-use crate::disruption::watch::{self, Witness};
-use crate::disruption::{Source, hypervisor, logind};
-
+use crate::disruption::vm::hypervisor;
+use crate::disruption::vm::pause_detector::{self, Witness};
+use crate::disruption::vm::vmclock::Marker;
+use crate::disruption::vm::vmgenid::KernelLog;
+use crate::disruption::vm::vsock::{Calls, Desk, Port};
+use crate::disruption::{Source, logind};
 use crate::publish::bus::{self, Face};
-use crate::reference::{phc, rtc, vmclock as vmclock_time};
+use crate::reference::local::{phc, rtc, vmclock as vmclock_time};
 
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LAST: Duration = Duration::from_secs(60);
@@ -32,7 +32,9 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
     watchers.spawn(kept(KernelLog::new(config.root.clone()), events.clone()));
     for witness in witnesses(&config.root) {
         let (seen, to) = (face.snapshots.clone(), events.clone());
-        watchers.spawn(async move { watch::watch(witness, seen, to).await.unwrap_or_else(|never| match never {}) });
+        watchers.spawn(
+            async move { pause_detector::watch(witness, seen, to).await.unwrap_or_else(|never| match never {}) },
+        );
     }
     if let (true, Ok(port), Ok(peer)) =
         (config.vsock.enabled, u32::try_from(config.vsock.port), u32::try_from(config.vsock.peer))

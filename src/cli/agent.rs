@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tracing::error;
 
 use crate::agent;
+use crate::agent::signals as signal;
 use crate::cli::Error;
 use crate::config::{self, Config};
-use crate::disruption::signal;
 use crate::exit::Exit;
 use crate::publish::{clockbound, gate_page};
 use crate::sys::{descriptors, signals, time_namespace};

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::decision::{Failure, Gate, Offset, Plan, bound_in_words, nanos_u64, plan};
 use crate::exit::Exit;
 use crate::publish::bus::client::Client;
-use crate::publish::known::Known;
+use crate::publish::proof_file::Known;
 use crate::reference::ServerName;
 use crate::sys::clock::{boottime, clocks};
 use crate::sys::time_namespace;

@@ -4,19 +4,17 @@
 
 mod action;
 mod agreement;
-mod attempt;
 mod event;
 mod evidence;
 mod exchange;
 mod floor;
 mod guard;
-mod ice;
 mod leap;
 mod machine;
 mod policy;
+mod published;
 mod reading;
 mod reckoning;
-mod snapshot;
 mod state;
 mod time;
 
@@ -29,9 +27,9 @@ pub use guard::{Plan, Refusal, judge, plan};
 pub use leap::LeapSecond;
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};
+pub use published::{Gate, Snapshot};
 pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Waiting};
 pub use reckoning::{Reckoned, Reckoning};
-pub use snapshot::{Gate, Snapshot};
 pub use state::{Class, State, Trouble};
 pub use time::{
     Awake, Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, bound_in_words, drift, forward, nanos_u64,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::policy::AtDeadline;
-use super::snapshot::Gate;
+use super::published::Gate;
 
 /// The three kinds of failure. They are told apart here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use zbus::names::{OwnedUniqueName, UniqueName};
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedFd, connection, fdo, message};
 
-use super::notify::Notice;
+use super::notice::Notice;
 use crate::decision::{Event, Notifier, Snapshot};
 
 const LOGIND: &str = "org.freedesktop.login1";

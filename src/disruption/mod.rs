@@ -8,20 +8,13 @@ use tokio::sync::mpsc::Sender;
 
 use crate::decision::Event;
 
-pub mod callers;
 pub mod clock_set;
-pub mod hypervisor;
 pub mod logind;
 pub mod network;
-pub mod notify;
-pub mod rate;
-pub mod signal;
+pub mod notice;
+pub mod notice_rate;
 pub mod suspend;
-pub mod told;
-pub mod vmclock;
-pub mod vmgenid;
-pub mod vsock;
-pub mod watch;
+pub mod vm;
 
 /// A source that can be lost and found again: what it knew outlives its being lost.
 pub trait Source: Send {

@@ -3,6 +3,6 @@
 pub mod bus;
 pub mod clockbound;
 pub mod gate_page;
-pub mod known;
 pub mod last_good;
+pub mod proof_file;
 pub mod unit;

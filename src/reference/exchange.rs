@@ -11,15 +11,15 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
-use super::address::Address;
-use super::hardware;
+use super::joining::{Others, PATIENCE_OTHERS};
+use super::local;
+use super::ntp::address::Address;
 use super::ntp::conversation::Error;
-use super::ntp::wire;
-use super::others::{Others, PATIENCE_OTHERS};
-use super::participant::{Heard, Participant};
+use super::ntp::packet;
+use super::ntp::participant::{Heard, Participant};
+use super::ntp::server_pool::{Invited, LookUp, is_anothers};
 use super::question::Question;
 use super::references::Shared;
-use super::server_pool::{Invited, LookUp, is_anothers};
 use crate::decision::{Boottime, Failure, Gate, Measurement, Reading, Waiting};
 use crate::sys::adjtimex;
 use crate::sys::clock::boottime;
@@ -115,7 +115,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn ask_hardware(&mut self, root: &Path) {
-        let local = hardware::measure(root);
+        let local = local::measure(root);
         self.news |= local != Measurement::default();
         self.readings.extend(local.readings);
         self.failures.extend(local.failures);
@@ -220,7 +220,7 @@ impl<'a> Exchange<'a> {
                 }
                 Heard::Failure(error) => {
                     address.failed();
-                    if let Error::Refused(wire::Error::Kiss(kiss)) = error {
+                    if let Error::Refused(packet::Error::Kiss(kiss)) = error {
                         address.heed(kiss, boottime());
                     }
                 }

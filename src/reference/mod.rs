@@ -1,31 +1,18 @@
 //! How far off are we? Every reference is asked at once; each answers with a reading or says why not.
 
-mod address;
-mod bucket;
-mod caller;
-pub mod defaults;
+pub mod caller;
 mod exchange;
-mod hardware;
-mod memory;
-mod moment;
+mod joining;
+pub mod local;
 pub mod ntp;
-mod others;
-mod participant;
-pub mod phc;
 mod question;
 mod references;
-mod resolver;
-pub mod rtc;
-mod server;
-mod server_name;
-mod server_pool;
-pub mod vmclock;
 
-pub use caller::{Caller, CallerAnswer, caller};
+pub use caller::pending_answer::{Caller, CallerAnswer, caller};
+pub use ntp::server::Server;
+pub use ntp::server_name::{Error as ServerNameError, NTP_PORT, ServerName};
 pub use question::Question;
 pub use references::References;
-pub use server::Server;
-pub use server_name::{Error as ServerNameError, NTP_PORT, ServerName};
 
 use crate::decision::Realtime;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::caller::Caller;
+use super::caller::pending_answer::Caller;
 use crate::decision::Gate;
 
 /// One question to every reference.

@@ -9,10 +9,10 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use clockgate::decision::{Epoch, Event, Gate, Offset, Snapshot, State};
-use clockgate::disruption::callers::Callers;
-use clockgate::disruption::notify::Notice;
-use clockgate::disruption::rate::Rate;
+use clockgate::disruption::notice::Notice;
+use clockgate::disruption::notice_rate::Rate;
 use clockgate::publish::bus::{Face, NAME, PATH, peer, system};
+use clockgate::reference::caller::registry::Callers;
 use futures_core::Stream as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;

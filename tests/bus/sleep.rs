@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clockgate::decision::{Event, Notifier, Snapshot};
 use clockgate::disruption::logind;
-use clockgate::disruption::notify::Notice;
+use clockgate::disruption::notice::Notice;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;

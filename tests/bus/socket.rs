@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use clockgate::decision::{Boottime, Cause, Epoch, Event, Notifier, Offset};
-use clockgate::disruption::callers::Callers;
 use clockgate::publish::bus::client::{Client, Error, Outcome, Told, What};
 use clockgate::publish::bus::{NAME, PATH, peer};
+use clockgate::reference::caller::registry::Callers;
 use clockgate::sys::clock::{boottime, realtime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;

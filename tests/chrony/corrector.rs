@@ -7,7 +7,7 @@ use std::time::Duration;
 use clockgate::daemon::{BusAddress, Corrector, DaemonSources};
 use clockgate::decision::{DaemonVerdict, Kind, Offset, Reading, StepError, Way};
 use clockgate::reference::Server;
-use clockgate::reference::defaults::{self, Origin};
+use clockgate::reference::ntp::default_servers::{self as defaults, Origin};
 use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::no_agent;
 use crate::cli::Error;
 use crate::decision::Boottime;
-use crate::disruption::vsock::wire::{ANSWER_MOST, Reply, Request, Time, greeted};
+use crate::disruption::vm::vsock::protocol::{ANSWER_MOST, Reply, Request, Time, greeted};
 use crate::exit::Exit;
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::cli::vm::outcome;
     use crate::decision::Realtime;
-    use crate::disruption::notify::What;
+    use crate::disruption::notice::What;
     use crate::sys::nap;
     use serde_json::json;
     use std::io::{BufRead as _, BufReader};

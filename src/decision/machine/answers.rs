@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::super::action::{Action, Way};
 use super::super::agreement::{Agreement, Disagreement, Standing};
-use super::super::attempt::{Busy, Deadline, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
 use super::super::event::{Cause, DaemonVerdict};
 use super::super::guard::{Plan, judge, plan, too_vague};
 use super::super::policy::{AtDeadline, Correction};
 use super::super::reading::Measurement;
 use super::super::state::{Class, State, Trouble};
 use super::super::time::{Clocks, Round};
+use super::attempt::{Busy, Deadline, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
 use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine, Step};
 
 /// Steps that may follow one another without a wait: more, and somebody else is setting the clock as well.

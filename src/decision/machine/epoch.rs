@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use super::super::action::{Action, Samples, Way};
-use super::super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
 use super::super::event::{Cause, Forgotten};
 use super::super::exchange::lasting;
 use super::super::guard::near_midnight;
 use super::super::leap;
 use super::super::policy::Correction;
+use super::super::published::Gate;
 use super::super::reading::Leap;
-use super::super::snapshot::Gate;
 use super::super::state::State;
 use super::super::time::{Boottime, Clocks, Offset};
 use super::Machine;
+use super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
 
 /// A change of `REALTIME − BOOTTIME` below this is none: somebody marked the clock unsynchronised, or set it to what it said.
 const NO_MOVE: Duration = Duration::from_millis(1);

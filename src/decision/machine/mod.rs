@@ -2,24 +2,26 @@
 //! a question means is in `answers.rs`, what begins and ends an epoch in `epoch.rs`, what happens when time passes in `time.rs`.
 
 mod answers;
+mod attempt;
 mod describe;
 mod epoch;
+mod freeze;
 mod proof;
 mod timing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::attempt::{Attempt, Busy, Deadline, LOST_AFTER, Proof, Purpose, Reason, SecondLook};
+use self::freeze::Ice;
 use super::action::{Action, Way};
-use super::attempt::{Attempt, Busy, Deadline, LOST_AFTER, Proof, Purpose, Reason, SecondLook};
 use super::event::{Authority, Cause, Event, Notifier, StepError};
 use super::evidence::Evidence;
 use super::exchange::Exchange;
-use super::ice::Ice;
 use super::leap::LeapSecond;
 use super::policy::Policy;
+use super::published::Snapshot;
 use super::reading::Leap;
-use super::snapshot::Snapshot;
 use super::state::{State, Trouble};
 use super::time::{Boottime, Clocks, Epoch, Offset, Realtime, Round};
 
@@ -316,7 +318,7 @@ impl Machine {
         vec![Action::Measure(self.epoch, self.round, self.way.unwrap_or(Way::Own))]
     }
 
-    pub(super) fn asking(&self, now: &Clocks) -> Busy {
+    fn asking(&self, now: &Clocks) -> Busy {
         Busy::Asking(now.boot + LOST_AFTER + self.only_source.unwrap_or_default())
     }
 

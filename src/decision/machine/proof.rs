@@ -2,13 +2,13 @@
 
 use super::super::action::{Action, Way};
 use super::super::agreement::Agreement;
-use super::super::attempt::{Attempt, Deadline, Proof, RETRY_FIRST, Reason};
 use super::super::evidence::Evidence;
 use super::super::exchange::lasting;
 use super::super::guard::RECKONING_SLACK;
 use super::super::reckoning::Reckoning;
 use super::super::state::State;
 use super::super::time::{Boottime, Clocks, Differences};
+use super::attempt::{Attempt, Deadline, Proof, RETRY_FIRST, Reason};
 use super::{DAEMON_ASKED_AFTER, Machine};
 
 impl Machine {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::super::action::{Action, Way};
-use super::super::attempt::{Attempt, Busy, Deadline, Purpose};
 use super::super::event::Cause;
 use super::super::evidence::Contradiction;
 use super::super::leap;
 use super::super::policy::{AtDeadline, Correction};
 use super::super::state::{Class, State, Trouble};
 use super::super::time::{Boottime, Clocks, Offset};
+use super::attempt::{Attempt, Busy, Deadline, Purpose};
 use super::{Machine, Step};
 
 /// How often a gate that stands other than on a proof says so.
@@ -142,9 +142,9 @@ impl Machine {
 
     /// Open, but on no proof: by an operator's word.
     pub(super) fn open_unproven(&mut self, order: String, now: &Clocks) -> Vec<Action> {
-        self.reason = super::super::attempt::Reason::unknown();
+        self.reason = super::attempt::Reason::unknown();
         self.attempt = Attempt { failures: 1, order: Some(order), ..Attempt::new() };
-        self.attempt.retry = now.boot + super::super::attempt::RETRY_SHUT;
+        self.attempt.retry = now.boot + super::attempt::RETRY_SHUT;
         self.state = State::GaveUp(AtDeadline::Open);
         self.deadline = Deadline::after(REMIND_EVERY, now);
         vec![Action::Complain(self.why())]

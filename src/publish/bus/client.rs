@@ -11,7 +11,7 @@ use zbus::proxy::CacheProperties;
 
 pub use super::object::What;
 use crate::decision::nanos_u64;
-pub use crate::disruption::told::Told;
+pub use crate::reference::caller::caller_time::Told;
 use crate::sys::peer::connect;
 
 /// How long the agent may take to greet us.

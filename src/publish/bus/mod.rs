@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, watch};
 use zbus::{Connection, Variant};
 
 use crate::decision::Snapshot;
-use crate::disruption::callers::Callers;
-use crate::disruption::notify::Notice;
-use crate::disruption::rate::Rate;
+use crate::disruption::notice::Notice;
+use crate::disruption::notice_rate::Rate;
+use crate::reference::caller::registry::Callers;
 
 mod access;
 pub mod client;

@@ -12,11 +12,11 @@ use zbus::{Connection, Variant, interface};
 use super::Face;
 use super::access::{Admitted, Door, NOTIFY_ACTION, SYNC_ACTION};
 use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
-use crate::disruption::callers::OnTheLine;
-use crate::disruption::notify::Notice;
-pub use crate::disruption::notify::What;
-use crate::disruption::rate::Teller;
-use crate::disruption::told::{SOURCE, Told, Word};
+use crate::disruption::notice::Notice;
+pub use crate::disruption::notice::What;
+use crate::disruption::notice_rate::Teller;
+use crate::reference::caller::caller_time::{SOURCE, Told, Word};
+use crate::reference::caller::registry::OnTheLine;
 
 /// What a caller gets that names no timeout.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(60);

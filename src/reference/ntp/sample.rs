@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::wire::Reply;
+use super::packet::Reply;
 use crate::decision::{Offset, Realtime, drift};
 
 /// How wrong CLOCK_MONOTONIC_RAW's rate can be, parts per million: a laptop's crystal, or a guest's miscounted TSC.
@@ -75,7 +75,7 @@ fn clamp_i64(value: i128) -> i64 {
 mod tests {
     use super::*;
     use crate::reference::ntp::fake::{Answer, written};
-    use crate::reference::ntp::wire::{Nonce, parse, request};
+    use crate::reference::ntp::packet::{Nonce, parse, request};
     use proptest::prelude::*;
 
     const PIVOT: Realtime = Realtime::from_secs(1_793_491_200);

@@ -357,7 +357,7 @@ fn a_name_that_cannot_be_resolved_after_a_reboot_is_asked_where_it_was() {
 
 #[test]
 fn the_hypervisors_clock_is_told_at_once_and_the_servers_are_waited_for_as_ever() {
-    let Some(root) = crate::reference::vmclock::tests::root_with_a_page_that_is_right() else { return };
+    let Some(root) = crate::reference::local::vmclock::tests::root_with_a_page_that_is_right() else { return };
     let silent = silent();
     let question = Question { hardware: Some(root.path().into()), ..LONG.into() };
     let reports = reports(&known(&[&silent]), question, |measured| {

@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use super::*;
 use crate::decision::Offset;
 use crate::reference::ntp::fake::{self, Server};
-use crate::reference::ntp::wire::{self, Kiss};
+use crate::reference::ntp::packet::{self, Kiss};
 
 const PIVOT: Realtime = Realtime::from_secs(1_793_491_200);
 const SHORT: Duration = Duration::from_millis(150);
@@ -142,14 +142,14 @@ fn when_only_noise_came_the_failure_says_what_it_was() {
         vec![vec![1; 20], fake::Answer { origin: 4, ..fake::Answer::to(question) }.bytes()]
     });
     let outcome = ask_one(&server, SHORT);
-    assert!(matches!(outcome, Err(Error::Noise { packets: 2, last: wire::Error::Origin, .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::Noise { packets: 2, last: packet::Error::Origin, .. })), "{outcome:?}");
     let said = outcome.map_err(|e| e.to_string());
     assert!(said.as_ref().is_err_and(|s| s.contains("2 packet(s)") && s.contains("did not ask")), "{said:?}");
 }
 
 #[test]
 fn a_refusal_by_the_server_ends_the_waiting_at_once() {
-    let rate = wire::Error::Kiss(Kiss::Rate { poll: Duration::from_secs(64) });
+    let rate = packet::Error::Kiss(Kiss::Rate { poll: Duration::from_secs(64) });
     let refusal = |change: fn(&mut fake::Answer)| {
         let server = Server::start("127.0.0.1", move |question| {
             let mut answer = fake::Answer::ahead(question, Offset::ZERO);
@@ -163,12 +163,12 @@ fn a_refusal_by_the_server_ends_the_waiting_at_once() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(refusal(|a| a.leap = 3), wire::Error::Unsynchronised);
-    assert_eq!(refusal(|a| a.stratum = 16), wire::Error::Stratum(16));
+    assert_eq!(refusal(|a| a.leap = 3), packet::Error::Unsynchronised);
+    assert_eq!(refusal(|a| a.stratum = 16), packet::Error::Stratum(16));
     assert_eq!(refusal(|a| (a.stratum, a.reference_id) = (0, *b"RATE")), rate);
-    assert_eq!(refusal(|a| (a.stratum, a.reference_id) = (0, *b"DENY")), wire::Error::Kiss(Kiss::Deny));
-    assert_eq!(refusal(|a| a.transmit = 0), wire::Error::NoTimestamp("transmit"));
-    assert!(matches!(refusal(|a| a.root_dispersion = 4 << 16), wire::Error::Distance(_)));
+    assert_eq!(refusal(|a| (a.stratum, a.reference_id) = (0, *b"DENY")), packet::Error::Kiss(Kiss::Deny));
+    assert_eq!(refusal(|a| a.transmit = 0), packet::Error::NoTimestamp("transmit"));
+    assert!(matches!(refusal(|a| a.root_dispersion = 4 << 16), packet::Error::Distance(_)));
 }
 
 #[test]

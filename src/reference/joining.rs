@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::caller::Caller;
-use super::server_name::ServerName;
-use super::server_pool::Unresolved;
+use super::caller::pending_answer::Caller;
+use super::ntp::server_name::ServerName;
+use super::ntp::server_pool::Unresolved;
 use crate::decision::{Failure, Reading, Voice, Waiting};
 
 /// How long they are waited for once somebody has answered: as long as a server that was never heard.

@@ -43,7 +43,7 @@ impl CallerAnswer {
 
 impl Caller {
     /// What it has answered; none as long as it has not.
-    pub(super) fn hear(&self) -> Option<Result<Reading, Failure>> {
+    pub(in crate::reference) fn hear(&self) -> Option<Result<Reading, Failure>> {
         match self.answer.try_recv() {
             Ok(outcome) => Some(outcome),
             Err(TryRecvError::Empty) => None,
@@ -52,7 +52,7 @@ impl Caller {
     }
 
     /// That it failed, and why.
-    pub(super) fn failure(&self, why: &str) -> Failure {
+    pub(in crate::reference) fn failure(&self, why: &str) -> Failure {
         let voice = Some(self.waiting.voice.clone());
         Failure { voice, ..Failure::remark(self.waiting.source.clone(), why) }
     }

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::BUILT;
-use super::moment::undisturbed;
+use super::bracket::undisturbed;
 use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice, drift};
+use crate::reference::BUILT;
 use crate::sys::clock::realtime;
 use crate::sys::counter;
 use crate::sys::vmclock::{self, Time, VmClock};
@@ -154,7 +154,7 @@ fn scaled(elapsed: u64, period: u64, shift: u8) -> u128 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::reference) mod tests {
     use super::*;
     use crate::sys::vmclock::fake::FakePage;
 

@@ -8,8 +8,8 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::{Mark, Source};
 use crate::decision::{Cause, Event};
+use crate::disruption::{Mark, Source};
 use crate::sys::readable::readable;
 use crate::sys::vmclock::{Error, Page, VmClock};
 

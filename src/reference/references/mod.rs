@@ -9,15 +9,15 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tracing::debug;
 
-use super::exchange::exchange;
-use super::memory::Memory;
-use super::question::Question;
-use super::resolver;
-use super::server::Server;
-use super::server_name::ServerName;
-use super::server_pool::ServerPool;
 use crate::decision::Measurement;
 use crate::error_chain::in_full;
+use crate::reference::exchange::exchange;
+use crate::reference::ntp::address_file::Memory;
+use crate::reference::ntp::resolver;
+use crate::reference::ntp::server::Server;
+use crate::reference::ntp::server_name::ServerName;
+use crate::reference::ntp::server_pool::ServerPool;
+use crate::reference::question::Question;
 use crate::sys::clock::boottime;
 
 /// The references of this host. Any number of threads may call; those calls that block say so.

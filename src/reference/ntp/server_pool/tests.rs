@@ -1,7 +1,7 @@
 //! Who is asked, who is not, and that nobody is asked too often.
 
 use super::*;
-use crate::reference::ntp::wire::Kiss;
+use crate::reference::ntp::packet::Kiss;
 use proptest::prelude::*;
 use std::collections::HashSet;
 

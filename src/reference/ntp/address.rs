@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::bucket::Bucket;
-use super::ntp::wire::Kiss;
+use super::packet::Kiss;
+use super::rate_limit::Bucket;
 use crate::decision::{Boottime, Gate};
 
 /// As many delays and outcomes are remembered; NTP's reach has eight as well (RFC 5905 section 9.2).

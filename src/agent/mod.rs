@@ -1,11 +1,12 @@
 //! The corridor: take an event, step the machine, publish, start the actions. Nothing is decided here.
 
 mod ask;
+mod debounce;
 mod default_servers;
-mod gathered;
-mod once;
+mod event_log;
+mod oneshot;
 mod perform;
-mod tell;
+pub mod signals;
 mod watchers;
 
 use std::future::Future;
@@ -13,23 +14,24 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Config};
 use crate::daemon::Corrector;
 use crate::decision::{Action, Cause, Clocks, Event, Gate, Leap, Machine, Policy, Snapshot, State};
 use crate::disruption::clock_set::ClockSet;
-use crate::disruption::hypervisor;
-use crate::disruption::notify::Notice;
-use crate::disruption::rate::Rate;
+use crate::disruption::notice::Notice;
+use crate::disruption::notice_rate::Rate;
+use crate::disruption::vm::hypervisor;
 use crate::publish::bus::Face;
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
-use crate::publish::known::Known;
 use crate::publish::last_good::LastGood;
+use crate::publish::proof_file::Known;
 use crate::publish::unit::{self, Watchdog};
-use crate::reference::{ServerName, phc, vmclock};
+use crate::reference::ServerName;
+use crate::reference::local::{phc, vmclock};
 use crate::sys::adjtimex;
 use crate::sys::clock::{boottime, clocks};
 use crate::sys::readable::readable;
@@ -37,7 +39,7 @@ use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 use crate::workload::Thoroughness;
 
-pub use once::{Goal, Outcome, measure, once};
+pub use oneshot::{Goal, Outcome, measure, once};
 use perform::Performer;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
@@ -88,12 +90,12 @@ pub async fn run(
         snapshots,
         sleepers: vec![],
         watchdog: Watchdog::new(boottime()),
-        silent: tell::Silent::default(),
+        silent: event_log::Silent::default(),
         clock,
         kernel_leap: Leap::None,
         untaken,
         config,
-        refused: tell::Refused::default(),
+        refused: event_log::Refused::default(),
     };
     let config = corridor.config.clone();
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
@@ -144,9 +146,9 @@ struct Corridor {
     known: Known,
     snapshots: watch::Sender<Snapshot>,
     /// Who waits to be let go to sleep.
-    sleepers: Vec<oneshot::Sender<Snapshot>>,
+    sleepers: Vec<tokio::sync::oneshot::Sender<Snapshot>>,
     watchdog: Watchdog,
-    silent: tell::Silent,
+    silent: event_log::Silent,
     clock: Arc<SystemClock>,
     /// As it was seen last.
     kernel_leap: Leap,
@@ -154,7 +156,7 @@ struct Corridor {
     config: Config,
     /// What of the configuration is not in force, as it was read last, and why.
     untaken: watch::Sender<Option<String>>,
-    refused: tell::Refused,
+    refused: event_log::Refused,
 }
 
 impl Corridor {
@@ -193,7 +195,7 @@ impl Corridor {
     /// One step of the walk: decide, publish, act.
     fn walk(&mut self, event: Event, now: Clocks) -> Result<(), Error> {
         debug!(?event, "event");
-        tell::event(&event);
+        event_log::event(&event);
         self.silent.tell(&event);
         self.performer.heed(&event);
         let before = self.machine.snapshot();
@@ -253,7 +255,7 @@ impl Corridor {
             error!(error = &error as &dyn std::error::Error, "the gate page is gone: nobody sees this gate");
         }
         self.tell_clockbound(&after);
-        tell::transition(before, &after, &self.machine);
+        event_log::transition(before, &after, &self.machine);
         if let Err(error) = self.last_good.note(&after) {
             warn!(%error, "cannot keep the last good time in {}", crate::publish::last_good::FILE);
         }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::address::Address;
-use super::resolver::label;
-use super::server::Server;
-use super::server_name::ServerName;
 use crate::decision::{Boottime, Failure, Gate, Voice};
+use crate::reference::ntp::address::Address;
+use crate::reference::ntp::resolver::label;
+use crate::reference::ntp::server::Server;
+use crate::reference::ntp::server_name::ServerName;
 
 /// The most addresses asked of one name.
 const MOST_OF_A_NAME: usize = 4;

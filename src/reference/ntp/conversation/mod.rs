@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::sample::{Sample, Sent, reckon};
-use super::wire::{self, Nonce, Reply};
 use crate::decision::{Boottime, Realtime};
+use crate::reference::ntp::packet::{self, Nonce, Reply};
+use crate::reference::ntp::sample::{Sample, Sent, reckon};
 use crate::sys::clock::{boottime, monotonic_raw_nanos, narrowest, realtime, standing};
 use crate::sys::random;
 use crate::sys::step::NOISE;
@@ -50,7 +50,7 @@ pub enum Error {
     Unreachable(#[source] io::Error),
     /// It answered, and the answer is none to reckon with.
     #[error(transparent)]
-    Refused(wire::Error),
+    Refused(packet::Error),
     /// Nothing came.
     #[error("no answer within {} ms ({questions} question(s) sent)", waited.as_millis())]
     Silent {
@@ -67,7 +67,7 @@ pub enum Error {
         /// How many.
         packets: usize,
         /// What was wrong with the last one.
-        last: wire::Error,
+        last: packet::Error,
     },
     /// The machine slept between question and answer, and the exchange says nothing.
     #[error("the machine slept between question and answer")]
@@ -82,7 +82,7 @@ pub struct Conversation {
     /// Questions due so far, those that were passed over included.
     turns: usize,
     noise: usize,
-    last_noise: Option<wire::Error>,
+    last_noise: Option<packet::Error>,
 }
 
 /// The clocks as a question left.
@@ -112,7 +112,7 @@ impl Conversation {
     /// Asks, once more or for the first time, under a nonce of its own.
     pub fn ask(&mut self) -> Result<(), Error> {
         let nonce = Nonce(random::number().map_err(|source| Error::Local { what: "getrandom(2)", source })?);
-        let packet = wire::request(nonce);
+        let packet = packet::request(nonce);
         self.turns += 1;
         self.asked.push((nonce, Question::now()));
         match self.socket.send(&packet) {
@@ -151,7 +151,7 @@ impl Conversation {
             };
             let came = monotonic_raw_nanos();
             let nonces: Vec<Nonce> = self.asked.iter().map(|(nonce, _)| *nonce).collect();
-            match wire::parse(packet.get(..length).unwrap_or_default(), &nonces) {
+            match packet::parse(packet.get(..length).unwrap_or_default(), &nonces) {
                 Ok(reply) => return Some(self.answer(reply, came, pivot)),
                 Err(error) if error.is_answer() => return Some(Err(Error::Refused(error))),
                 Err(error) => {
@@ -164,7 +164,7 @@ impl Conversation {
 
     fn answer(&self, reply: Reply, came: u64, pivot: Realtime) -> Result<Answer, Error> {
         let Some((_, question)) = self.asked.iter().find(|(nonce, _)| *nonce == reply.nonce) else {
-            return Err(Error::Refused(wire::Error::Origin));
+            return Err(Error::Refused(packet::Error::Origin));
         };
         if standing().boot_minus_mono.saturating_sub(question.asleep) > NOISE {
             return Err(Error::Slept);

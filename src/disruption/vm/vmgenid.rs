@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use tokio::sync::mpsc::Sender;
 use tracing::{debug, warn};
 
-use super::{Mark, Source};
 use crate::decision::{Cause, Event};
+use crate::disruption::{Mark, Source};
 use crate::sys::readable::readable;
 
 /// Where the device is, below the root.

@@ -8,9 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::BUILT;
-use super::moment::undisturbed;
+use super::bracket::undisturbed;
 use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice};
+use crate::reference::BUILT;
 use crate::sys::adjtimex;
 use crate::sys::ptp::{Bracket, Device, Ptp};
 

@@ -2,8 +2,8 @@
 //! is. One connection is one notice. While the hypervisor waits for the outcome, it can be asked for the time as often as it
 //! takes; so a machine without a network has one reference.
 
-mod line;
-pub mod wire;
+mod connection;
+pub mod protocol;
 
 use std::future::pending;
 use std::io;
@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-use self::line::{Error, Line, SAYS_WITHIN, SOURCE};
-use self::wire::Request;
-use super::callers::{Callers, OnTheLine, Question};
-use super::notify::Notice;
-use super::rate::{Rate, Teller};
-use super::{Mark, Source};
+use self::connection::{Error, Line, SAYS_WITHIN, SOURCE};
+use self::protocol::Request;
 use crate::decision::{AtDeadline, Event, Gate, Snapshot, State, Voice};
+use crate::disruption::notice::Notice;
+use crate::disruption::notice_rate::{Rate, Teller};
+use crate::disruption::{Mark, Source};
+use crate::reference::caller::registry::{Callers, OnTheLine, Question};
 use crate::sys::readable::readable;
 use crate::sys::vsock;
 
@@ -137,13 +137,13 @@ async fn listen_to(stream: UnixStream, desk: Desk) {
     if let Err(error) = converse(&mut line, &desk).await {
         info!(error = &error as &dyn std::error::Error, "what the hypervisor wanted to say is lost");
         // Nobody may be there any more.
-        let _ = line.say(&wire::refusal(&error.to_string())).await;
+        let _ = line.say(&protocol::refusal(&error.to_string())).await;
     }
 }
 
 /// One conversation, from the greeting to the answer.
 async fn converse(line: &mut Line, desk: &Desk) -> Result<(), Error> {
-    line.say(&wire::greeting()).await?;
+    line.say(&protocol::greeting()).await?;
     let request = Request::parse(&line.hear(SAYS_WITHIN).await?)?;
     info!(what = request.what.name(), tells_time = request.tells_time, "told by the hypervisor");
     // On the line before the notice: the first measurement follows at once.
@@ -165,7 +165,7 @@ async fn converse(line: &mut Line, desk: &Desk) -> Result<(), Error> {
         }
     };
     drop(on_the_line);
-    line.say(&wire::answer(&snapshot)).await
+    line.say(&protocol::answer(&snapshot)).await
 }
 
 /// The next question for the time; none comes to who does not tell it.

@@ -2,10 +2,10 @@
 
 use nix::errno::Errno;
 
-use super::BUILT;
-use super::ntp::conversation::{Answer, Conversation, Error};
+use super::conversation::{Answer, Conversation, Error};
 use super::server_pool::Target;
 use crate::decision::{Boottime, Failure, Kind, Reading, Upstream, Waiting};
+use crate::reference::BUILT;
 use crate::error_chain::in_full;
 
 /// What is said of a server that only others reach.

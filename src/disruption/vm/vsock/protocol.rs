@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::decision::{Realtime, Snapshot, State, nanos_u64};
-use crate::disruption::notify::What;
+use crate::disruption::notice::What;
 
 /// The version of what is said.
 pub const VERSION: u32 = 1;

@@ -15,10 +15,10 @@
 
 use std::time::Duration;
 
-use super::action::{Action, Order};
-use super::snapshot::Gate;
-use super::state::State;
-use super::time::{Awake, Boottime, Clocks, Epoch};
+use super::super::action::{Action, Order};
+use super::super::published::Gate;
+use super::super::state::State;
+use super::super::time::{Awake, Boottime, Clocks, Epoch};
 
 /// Who holds a sleep back lets go after so long, frozen or not: logind's patience ends at 5 s.
 const LET_SLEEP_AFTER: Duration = Duration::from_secs(4);

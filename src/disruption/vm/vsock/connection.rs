@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::wire;
+use super::protocol;
 use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice, drift};
 use crate::sys::clock::{boottime, standing};
 use crate::sys::foreign::shown;
@@ -32,7 +32,7 @@ pub enum Error {
     #[error("the hypervisor says too much in one line")]
     TooLong,
     #[error(transparent)]
-    NotUnderstood(#[from] wire::Error),
+    NotUnderstood(#[from] protocol::Error),
     #[error("the answer belongs to another question")]
     Misplaced,
     #[error("the system clock was moved while the hypervisor was asked")]
@@ -79,11 +79,11 @@ impl Line {
                 let line = std::mem::replace(&mut self.heard, rest);
                 return Ok(shown(String::from_utf8_lossy(&line).trim_end()));
             }
-            if self.heard.len() > wire::LINE_MOST {
+            if self.heard.len() > protocol::LINE_MOST {
                 return Err(Error::TooLong);
             }
             timeout_at(until, self.stream.readable()).await.map_err(|_| Error::Silent)??;
-            let mut buffer = [0; wire::LINE_MOST];
+            let mut buffer = [0; protocol::LINE_MOST];
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Err(Error::HungUp),
                 Ok(read) => self.heard.extend_from_slice(&buffer[..read]),
@@ -100,9 +100,9 @@ impl Line {
         self.heard.clear();
         let before = standing();
         let as_of = boottime();
-        self.say(&wire::question(nonce)).await?;
+        self.say(&protocol::question(nonce)).await?;
         let told = loop {
-            let told = wire::Time::parse(&self.hear(SAYS_WITHIN).await?)?;
+            let told = protocol::Time::parse(&self.hear(SAYS_WITHIN).await?)?;
             if told.nonce == nonce {
                 break told;
             }

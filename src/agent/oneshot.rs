@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Error, Performer, tell};
+use super::{Error, Performer, event_log};
 use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
 use crate::disruption::clock_set::ClockSet;
-use crate::publish::known::Known;
+use crate::publish::proof_file::Known;
 use crate::sys::clock::clocks;
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
@@ -56,7 +56,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
     let mut known = Known::beside(&config.page);
     let mut machine = Machine::new(policy, Epoch::default()).knowing(known.read());
     let mut outcome = Outcome::default();
-    let mut silent = tell::Silent::default();
+    let mut silent = event_log::Silent::default();
     if goal == Goal::Reckoning && machine.evidence().last.is_none() {
         outcome.trouble = "nothing was proven in this boot, so there is nothing to reckon from".to_owned();
         return Ok(outcome);
@@ -85,7 +85,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
             events.extend(new.into_iter().map(|event| (event, now)));
             continue;
         };
-        tell::event(&event);
+        event_log::event(&event);
         silent.tell(&event);
         outcome.note(&event);
         performer.heed(&event);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::decision::{Cause, Epoch, Offset};
-use crate::disruption::notify::What;
+use crate::disruption::notice::What;
 use crate::sys::clock::realtime;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
@@ -39,7 +39,7 @@ impl Call {
 
     async fn hears_answer(&mut self) -> serde_json::Value {
         let line = self.hears().await;
-        let Ok(wire::Reply::Answer(json)) = wire::Reply::parse(&line) else { panic!("{line}") };
+        let Ok(protocol::Reply::Answer(json)) = protocol::Reply::parse(&line) else { panic!("{line}") };
         json
     }
 }
@@ -76,11 +76,13 @@ async fn after_a_restore_the_hypervisor_is_asked_for_the_time_until_the_clock_is
     for ahead in [60, 0] {
         let callers = call.callers.clone();
         let asked = tokio::spawn(async move { callers.measure(Duration::from_secs(10)).await });
-        let Ok(wire::Reply::Time(nonce)) = wire::Reply::parse(&call.hears().await) else { panic!("no question") };
+        let Ok(protocol::Reply::Time(nonce)) = protocol::Reply::parse(&call.hears().await) else {
+            panic!("no question")
+        };
         let at = realtime() + Offset::from_secs(ahead);
         // What belongs to another question is passed over.
-        call.says(&wire::Time { nonce: nonce ^ 1, at, bound: Duration::ZERO }.to_string()).await;
-        call.says(&wire::Time { nonce, at, bound: Duration::from_millis(3) }.to_string()).await;
+        call.says(&protocol::Time { nonce: nonce ^ 1, at, bound: Duration::ZERO }.to_string()).await;
+        call.says(&protocol::Time { nonce, at, bound: Duration::from_millis(3) }.to_string()).await;
         let reading = asked.await.unwrap().unwrap().unwrap();
         assert!((reading.offset - Offset::from_secs(ahead)).abs() <= reading.root_distance, "{reading:?}");
         assert!(reading.root_distance >= Duration::from_millis(3) && !reading.authenticated, "{reading:?}");

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use super::{phc, vmclock};
+mod bracket;
+pub mod phc;
+pub mod rtc;
+pub mod vmclock;
+
 use crate::decision::{Failure, Measurement, Voice};
 use crate::error_chain::in_full;
 use crate::sys::vmclock as page;
