@@ -4,7 +4,7 @@
 //! in the order of the walk.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-// The corridor: take an event, step, publish, start the actions.
+// The event loop: take an event, step, publish, start the actions.
 pub mod agent;
 // Make it right: the kernel's clock in our own hands.
 pub mod correction;

@@ -24,6 +24,7 @@ use crate::disruption::clock_set::ClockSet;
 use crate::disruption::notice::Notice;
 use crate::disruption::notice_rate::Rate;
 use crate::disruption::vm::hypervisor;
+use crate::error_chain::in_full;
 use crate::publish::bus::Face;
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
@@ -320,7 +321,7 @@ impl Corridor {
     async fn leave(mut self, ended: &Result<(), Error>) {
         let why = match ended {
             Ok(()) => "it was stopped".to_owned(),
-            Err(error) => crate::error_chain::in_full(error),
+            Err(error) => in_full(error),
         };
         if let Err(error) = self.page.end(&why) {
             error!(error = &error as &dyn std::error::Error, "the gate page has no last words");

@@ -17,6 +17,7 @@ mod reading;
 mod reckoning;
 mod state;
 mod time;
+mod trouble;
 
 pub use action::{Action, Order, Samples, Way};
 pub use agreement::{Agreement, Disagreement, Question, Standing, agree};
@@ -30,8 +31,9 @@ pub use policy::{AtDeadline, Correction, Policy};
 pub use published::{Gate, Snapshot};
 pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Waiting};
 pub use reckoning::{Reckoned, Reckoning};
-pub use state::{Class, State, Trouble};
+pub use state::State;
 pub use time::{
     Awake, Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, bound_in_words, drift, forward, nanos_u64,
     size_in_words,
 };
+pub use trouble::{Class, Trouble};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::floor::Floor;
-use super::state::Class;
+use super::trouble::Class;
 
 /// Who corrects the clock (`correction:` in the configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

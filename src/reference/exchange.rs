@@ -19,7 +19,7 @@ use super::ntp::packet;
 use super::ntp::participant::{Heard, Participant};
 use super::ntp::server_pool::{Invited, LookUp, is_anothers};
 use super::question::Question;
-use super::references::Shared;
+use super::shared::Shared;
 use crate::decision::{Boottime, Failure, Gate, Measurement, Reading, Waiting};
 use crate::sys::adjtimex;
 use crate::sys::clock::boottime;

@@ -7,6 +7,7 @@ pub mod local;
 pub mod ntp;
 mod question;
 mod references;
+mod shared;
 
 pub use caller::pending_answer::{Caller, CallerAnswer, caller};
 pub use ntp::server::Server;

@@ -8,8 +8,9 @@ use super::super::event::{Cause, DaemonVerdict};
 use super::super::guard::{Plan, judge, plan, too_vague};
 use super::super::policy::{AtDeadline, Correction};
 use super::super::reading::Measurement;
-use super::super::state::{Class, State, Trouble};
+use super::super::state::State;
 use super::super::time::{Clocks, Round};
+use super::super::trouble::{Class, Trouble};
 use super::attempt::{Busy, Deadline, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
 use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine, Step};
 

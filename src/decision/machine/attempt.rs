@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::state::Trouble;
 use super::super::time::{Awake, Boottime, Clocks, Differences, drift};
+use super::super::trouble::Trouble;
 
 /// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one: as
 /// often as a server may be asked for long, and as the shortest pause that one asks for by the kiss code RATE.

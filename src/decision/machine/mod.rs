@@ -22,8 +22,9 @@ use super::leap::LeapSecond;
 use super::policy::Policy;
 use super::published::Snapshot;
 use super::reading::Leap;
-use super::state::{State, Trouble};
+use super::state::State;
 use super::time::{Boottime, Clocks, Epoch, Offset, Realtime, Round};
+use super::trouble::Trouble;
 
 /// When the daemon is asked whether it agrees: chronyd needs 4.2 s for three samples.
 const DAEMON_ASKED_AFTER: Duration = Duration::from_secs(6);

@@ -7,8 +7,9 @@ use super::super::event::Cause;
 use super::super::evidence::Contradiction;
 use super::super::leap;
 use super::super::policy::{AtDeadline, Correction};
-use super::super::state::{Class, State, Trouble};
+use super::super::state::State;
 use super::super::time::{Boottime, Clocks, Offset};
+use super::super::trouble::{Class, Trouble};
 use super::attempt::{Attempt, Busy, Deadline, Purpose};
 use super::{Machine, Step};
 

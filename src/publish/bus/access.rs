@@ -10,8 +10,8 @@ use zbus::message::{Flags, Header};
 use zbus::names::UniqueName;
 use zbus::{Connection, Variant, fdo};
 
+use super::error::Error;
 use super::guests::{Activity, Answering};
-use super::object::Error;
 use crate::sys::peer::Peer;
 
 /// polkit's names of what the methods do (usr/share/polkit-1/actions/org.clockgate.policy).

@@ -13,6 +13,7 @@ use crate::reference::caller::registry::Callers;
 
 mod access;
 pub mod client;
+mod error;
 mod guests;
 mod handshake;
 mod object;

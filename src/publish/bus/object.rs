@@ -11,6 +11,7 @@ use zbus::{Connection, Variant, interface};
 
 use super::Face;
 use super::access::{Admitted, Door, NOTIFY_ACTION, SYNC_ACTION};
+use super::error::Error;
 use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
 use crate::disruption::notice::Notice;
 pub use crate::disruption::notice::What;
@@ -22,27 +23,6 @@ use crate::reference::caller::registry::OnTheLine;
 const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// An agent that takes no notice in this time is stuck.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
-
-/// Why a method was not performed.
-#[derive(Debug, zbus::DBusError)]
-#[zbus(prefix = "org.clockgate.Error")]
-pub(super) enum Error {
-    /// D-Bus itself failed.
-    #[zbus(error)]
-    Bus(zbus::Error),
-    /// The caller may not do this.
-    NotPermitted(String),
-    /// There is no such thing to notify of.
-    InvalidArgument(String),
-    /// The clock was not proven in the caller's time.
-    StillShut(String),
-    /// The gate was not shut in the caller's time.
-    NotYetShut(String),
-    /// The agent is stuck, or ending.
-    NoAnswer(String),
-    /// The caller tells of more than anybody has to.
-    TooOften(String),
-}
 
 /// The object, behind one of its doors.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use nix::errno::Errno;
 use super::conversation::{Answer, Conversation, Error};
 use super::server_pool::Target;
 use crate::decision::{Boottime, Failure, Kind, Reading, Upstream, Waiting};
-use crate::reference::BUILT;
 use crate::error_chain::in_full;
+use crate::reference::BUILT;
 
 /// What is said of a server that only others reach.
 const DAEMONS_ROAD: &str = "where the time daemon reaches it, by a route or a filter rule for its user or in a network \

@@ -1,41 +1,24 @@
 //! All the NTP servers that this host asks, as one thing to ask.
 
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
-
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use tracing::debug;
 
 use crate::decision::Measurement;
 use crate::error_chain::in_full;
 use crate::reference::exchange::exchange;
 use crate::reference::ntp::address_file::Memory;
-use crate::reference::ntp::resolver;
 use crate::reference::ntp::server::Server;
-use crate::reference::ntp::server_name::ServerName;
 use crate::reference::ntp::server_pool::ServerPool;
 use crate::reference::question::Question;
+use crate::reference::shared::Shared;
 use crate::sys::clock::boottime;
 
 /// The references of this host. Any number of threads may call; those calls that block say so.
 #[derive(Debug)]
 pub struct References {
     shared: Arc<Shared>,
-}
-
-/// What exchanges and look-ups share. No lock is held for longer than it takes to read or write what it guards.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    pool: Mutex<ServerPool>,
-    /// What was found in earlier lives. Locked while the file is written, which is never on an exchange's way.
-    memory: Mutex<Memory>,
-    /// Told whenever a look-up ends.
-    looked_up: Condvar,
-    /// The exchanges under way, told likewise.
-    listening: Mutex<Vec<Weak<EventFd>>>,
 }
 
 impl References {
@@ -108,68 +91,6 @@ impl References {
             if last.waiting.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         last
-    }
-}
-
-impl Shared {
-    pub(super) fn pool(&self) -> MutexGuard<'_, ServerPool> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Begins to look the names up; the pool hears of each, however late.
-    pub(super) fn look_up(self: &Arc<Self>, names: Vec<ServerName>) {
-        for name in names {
-            let (shared, whose) = (Arc::clone(self), name.clone());
-            let started = resolver::look_up(name.clone(), move |found| shared.resolved(&whose, found));
-            if let Err(error) = started {
-                self.resolved(&name, Err(error));
-            }
-        }
-    }
-
-    /// What rings whenever a look-up ends, until it is dropped; none where the kernel has no descriptor left, and then the
-    /// exchange ends without those who are found meanwhile.
-    pub(super) fn listen(&self) -> Option<Arc<EventFd>> {
-        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        let ring = Arc::new(EventFd::from_value_and_flags(0, flags).ok()?);
-        let mut listening = self.listening();
-        listening.retain(|other| other.strong_count() > 0);
-        listening.push(Arc::downgrade(&ring));
-        Some(ring)
-    }
-
-    fn listening(&self) -> MutexGuard<'_, Vec<Weak<EventFd>>> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn resolved(self: &Arc<Self>, name: &ServerName, found: Result<Vec<SocketAddr>, resolver::Error>) {
-        let addresses = found.as_ref().ok().cloned().unwrap_or_default();
-        let again = self.pool().resolved(name, found.map_err(|error| in_full(&error)), boottime());
-        if again {
-            self.look_up(vec![name.clone()]);
-        }
-        self.looked_up.notify_all();
-        self.listening().retain(|ring| match ring.upgrade() {
-            // It can only be full, and then it rings already.
-            Some(ring) => {
-                let _ = ring.write(1);
-                true
-            }
-            None => false,
-        });
-        // Last of all, when everybody knows.
-        let mut memory = self.memory();
-        if !addresses.is_empty()
-            && name.address().is_none()
-            && memory.note(name, &addresses)
-            && let Err(error) = memory.write()
-        {
-            debug!(%error, "the addresses of the servers are not kept");
-        }
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

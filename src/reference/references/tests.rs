@@ -1,11 +1,13 @@
 //! Whole exchanges with servers on loopback.
 
+use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
 
 use super::*;
 use crate::decision::{Boottime, Failure, Gate, Kind, Offset, Policy, Reading, Voice, Waiting};
-use crate::reference::caller;
+use crate::reference::caller::pending_answer::caller;
 use crate::reference::ntp::fake;
+use crate::reference::ntp::server_name::ServerName;
 
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(20);
