@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Forgotten, Frozen, Kind, Leap, Machine,
-    Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError, Voice, forward,
+    Action, AtDeadline, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Forgotten, FreezeOutcome, Kind, Leap,
+    Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError, Voice, forward,
 };
 
 fn main() {
@@ -99,7 +99,7 @@ fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -
             let offset = Offset::from_secs(1);
             ("the daemon disagrees", Event::DaemonAsked(epoch, DaemonVerdict::Disagrees { offset }))
         }
-        Action::Freeze(order, _) => ("frozen", Event::Frozen(order, Frozen::default())),
+        Action::Freeze(order, _) => ("frozen", Event::Frozen(order, FreezeOutcome::default())),
         Action::ThawCarriers(order) => ("thawed", Event::CarriersThawed(order, Ok(vec![]))),
         Action::Thaw(order) => ("thawed", Event::Thawed(order, Ok(()))),
         Action::Prolong(..) | Action::LetSleep | Action::Complain(_) => return None,

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
-use clockgate::disruption::notice::What;
-use clockgate::publish::bus::client::Client;
+use clockgate::disruption::notice::NoticeKind;
+use clockgate::publish::bus::client::AgentClient;
 use clockgate::sys::clock::boottime;
 
 #[path = "../walk/bare.rs"]
@@ -71,13 +71,13 @@ fn row(table: &mut Table, folder: &Path, world: &World, servers: Servers, distan
     let all = servers.start(world, distance).map_err(|failed| failed.message().unwrap_or_default().to_owned())?;
     let bare = bare::here(all.last().ok_or("no server")?.address())?;
     let daemons = Daemons::beside(folder, all, Correction::Clockgate)?;
-    let agent = Client::connect(&daemons.peer())?;
+    let agent = AgentClient::connect(&daemons.peer())?;
     let mut took = vec![];
     for _ in 0..ROUNDS {
         sleep(AT_REST);
-        agent.notify(What::Suspend, PATIENCE)?;
+        agent.notify(NoticeKind::Suspend, PATIENCE)?;
         let from = boottime();
-        let outcome = agent.notify(What::Resume, PATIENCE)?;
+        let outcome = agent.notify(NoticeKind::Resume, PATIENCE)?;
         took.push(boottime().since(from));
         if outcome.gate != "open" {
             return Err(format!("{} at {distance:?}: {outcome:?}", servers.name).into());

@@ -9,8 +9,8 @@ use tracing::warn;
 
 use super::default_servers::{DefaultServers, names};
 use super::perform::Performer;
-use crate::decision::{Cause, Epoch, Event, Failure, Measurement, Round, Waiting};
-use crate::reference::{Caller, Question, Server, caller};
+use crate::decision::{AwaitedSource, Cause, Epoch, Event, Failure, Measurement, Round};
+use crate::reference::{PendingAnswer, Question, Server, caller};
 use crate::sys::clock::boottime;
 
 /// A link that comes up brings thirty addresses in half a second, which are told at once and a second later: one refresh of names and
@@ -117,9 +117,9 @@ impl Performer {
     }
 
     /// Who is on the line is asked beside the servers.
-    fn ask_callers(&self) -> Vec<Caller> {
+    fn ask_callers(&self) -> Vec<PendingAnswer> {
         let Some((source, voice)) = self.callers.on_the_line() else { return vec![] };
-        let waiting = Waiting { source: source.to_owned(), voice };
+        let waiting = AwaitedSource { source: source.to_owned(), voice };
         let (answer, asked) = match caller(waiting) {
             Ok(ends) => ends,
             Err(error) => {

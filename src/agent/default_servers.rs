@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::daemon::DaemonSources;
 use crate::decision::Boottime;
 use crate::reference::Server;
-use crate::reference::ntp::default_servers::{self as defaults, Origin};
+use crate::reference::ntp::default_servers::{self as defaults, ServersOrigin};
 
 /// How long a daemon without servers of its own may take to restart.
 const RESTARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ pub struct DefaultServers {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
-    origin: Origin,
+    origin: ServersOrigin,
     names: Vec<String>,
     daemon: Option<String>,
     /// Whether the daemon told them itself.
@@ -70,11 +70,11 @@ impl DefaultServers {
         let Some(last) = self.last.as_ref().filter(|last| last.is_told) else { return false };
         let is_first_doubt = self.is_doubted && !is_doubted_again;
         match last.origin {
-            Origin::Daemon => told.is_empty() || is_first_doubt,
-            Origin::DaemonAlone => {
+            ServersOrigin::Daemon => told.is_empty() || is_first_doubt,
+            ServersOrigin::DaemonAlone => {
                 is_first_doubt || self.gone_since.is_some_and(|since| now.since(since) < RESTARTS_WITHIN)
             }
-            Origin::Cloud(_) | Origin::Pool => false,
+            ServersOrigin::Cloud(_) | ServersOrigin::Pool => false,
         }
     }
 }

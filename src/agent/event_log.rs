@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tracing::{debug, error, info, warn};
 
 use crate::decision::{
-    Action, DaemonVerdict, Epoch, Event, Failure, Frozen, Gate, Machine, Round, Snapshot, State, nanos_u64,
+    Action, DaemonVerdict, Epoch, Event, Failure, FreezeOutcome, Gate, Machine, Round, Snapshot, State, nanos_u64,
 };
 use crate::sys::clock::boottime;
 
@@ -36,13 +36,13 @@ impl Silent {
 
 /// What a guard refused, and what is known to be wrong and cannot be made right: said at once, not at the deadline, and once an epoch.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct RefusedSteps {
     said: Option<(Epoch, String)>,
     /// Why the last step was ordered, which is no refusal.
     stepping: String,
 }
 
-impl Refused {
+impl RefusedSteps {
     /// Says it, if it is new.
     pub(super) fn tell(&mut self, machine: &Machine, actions: &[Action]) {
         let trouble = machine.trouble();
@@ -74,10 +74,10 @@ pub(super) fn event(event: &Event) {
         Event::Stepped(epoch, Err(error)) => warn!(epoch = epoch.get(), "clock not stepped: {error}"),
         Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "the daemon was not told of the step: {why}"),
         Event::DaemonAsked(epoch, verdict) => daemon(epoch.get(), verdict),
-        Event::Frozen(order, Frozen { frozen, of, stuck }) if !stuck.is_empty() => {
+        Event::Frozen(order, FreezeOutcome { frozen, of, stuck }) if !stuck.is_empty() => {
             warn!(epoch = order.epoch.get(), frozen, of, "not everything is frozen: {}", stuck.join("; "));
         }
-        Event::Frozen(order, Frozen { frozen, of, .. }) if *of > 0 => info!(epoch = order.epoch.get(), frozen, of, "frozen"),
+        Event::Frozen(order, FreezeOutcome { frozen, of, .. }) if *of > 0 => info!(epoch = order.epoch.get(), frozen, of, "frozen"),
         Event::CarriersThawed(order, Ok(names)) if !names.is_empty() => warn!(
             epoch = order.epoch.get(),
             containers = names.join(" "),

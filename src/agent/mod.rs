@@ -29,7 +29,7 @@ use crate::publish::bus::Face;
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
-use crate::publish::proof_file::Known;
+use crate::publish::proof_file::ProofFile;
 use crate::publish::unit::{self, Watchdog};
 use crate::reference::ServerName;
 use crate::reference::local::{phc, vmclock};
@@ -40,7 +40,7 @@ use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 use crate::workload::Thoroughness;
 
-pub use oneshot::{Goal, Outcome, measure, once};
+pub use oneshot::{Goal, OneshotOutcome, measure, once};
 use perform::Performer;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
@@ -79,7 +79,7 @@ pub async fn run(
     let (snapshots, seen) = watch::channel(Snapshot { epoch, ..Snapshot::default() });
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     perform::heed_authority(&corrector, &config);
-    let known = Known::beside(&config.page);
+    let known = ProofFile::beside(&config.page);
     let mut corridor = Corridor {
         machine: Machine::new(policy(&config), epoch).knowing(known.read()),
         alarm,
@@ -96,7 +96,7 @@ pub async fn run(
         kernel_leap: Leap::None,
         untaken,
         config,
-        refused: event_log::Refused::default(),
+        refused: event_log::RefusedSteps::default(),
     };
     let config = corridor.config.clone();
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
@@ -144,7 +144,7 @@ struct Corridor {
     clockbound: Option<ClockBoundPage>,
     last_good: LastGood,
     /// What was proven in this boot, for whoever comes next in it.
-    known: Known,
+    known: ProofFile,
     snapshots: watch::Sender<Snapshot>,
     /// Who waits to be let go to sleep.
     sleepers: Vec<tokio::sync::oneshot::Sender<Snapshot>>,
@@ -157,7 +157,7 @@ struct Corridor {
     config: Config,
     /// What of the configuration is not in force, as it was read last, and why.
     untaken: watch::Sender<Option<String>>,
-    refused: event_log::Refused,
+    refused: event_log::RefusedSteps,
 }
 
 impl Corridor {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
 use crate::disruption::clock_set::ClockSet;
-use crate::publish::proof_file::Known;
+use crate::publish::proof_file::ProofFile;
 use crate::sys::clock::clocks;
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
@@ -18,7 +18,7 @@ use crate::sys::timerfd::Alarm;
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct OneshotOutcome {
     /// How the machine stood at the end; its gate says whether the clock is proven.
     pub end: Snapshot,
     /// What stood between it and a proof; means nothing where there is one.
@@ -44,7 +44,7 @@ pub enum Goal {
 ///
 /// # Errors
 /// [`Error::Alarm`].
-pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
+pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, Error> {
     let clock = Arc::new(SystemClock::new());
     let (outcomes, mut inbox) = mpsc::channel(super::QUEUE);
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
@@ -53,9 +53,9 @@ pub async fn once(config: &Config, goal: Goal) -> Result<Outcome, Error> {
     let clock_set = ClockSet::new(clock.clone()).map_err(Error::Alarm)?;
     // Who steps a clock by hand does not mean to stop what runs.
     let policy = Policy { freeze: None, ..super::policy(config) };
-    let mut known = Known::beside(&config.page);
+    let mut known = ProofFile::beside(&config.page);
     let mut machine = Machine::new(policy, Epoch::default()).knowing(known.read());
-    let mut outcome = Outcome::default();
+    let mut outcome = OneshotOutcome::default();
     let mut silent = event_log::Silent::default();
     if goal == Goal::Reckoning && machine.evidence().last.is_none() {
         outcome.trouble = "nothing was proven in this boot, so there is nothing to reckon from".to_owned();
@@ -110,7 +110,7 @@ pub async fn measure(config: &Config) -> Measurement {
     Performer::new(corrector, events, config).measure().await
 }
 
-impl Outcome {
+impl OneshotOutcome {
     fn note(&mut self, event: &Event) {
         match event {
             Event::Stepped(_, Ok(moved)) => self.steps.push(*moved),

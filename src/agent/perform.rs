@@ -13,7 +13,9 @@ use super::debounce::Gathered;
 use super::default_servers::DefaultServers;
 use crate::config::Config;
 use crate::daemon::Corrector;
-use crate::decision::{Action, Awake, Correction, Event, Fix, Forgotten, Frozen, Gate, Order, Samples, Way};
+use crate::decision::{
+    Action, Awake, Correction, Event, Fix, Forgotten, FreezeOutcome, Gate, OrderId, Samples, StepBy,
+};
 use crate::error_chain::in_full;
 use crate::reference::caller::registry::Callers;
 use crate::reference::local::rtc;
@@ -37,7 +39,7 @@ pub struct Performer {
     turn: Arc<Mutex<()>>,
     /// The last freeze or thaw that was ordered: what it overtook is not performed, nor gone on with.
     last_order: Arc<AtomicU32>,
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Arc<ActionSettings>,
     /// How the gate stood when this was ordered.
     pub(super) gate: Gate,
     /// Whom we ask; none before that was found out.
@@ -53,7 +55,7 @@ pub struct Performer {
 }
 
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct ActionSettings {
     threshold: Duration,
     pub(super) measure_timeout: Duration,
     daemon_timeout: Duration,
@@ -62,7 +64,7 @@ pub(super) struct Rules {
     pub(super) root: PathBuf,
 }
 
-impl From<&Config> for Rules {
+impl From<&Config> for ActionSettings {
     fn from(config: &Config) -> Self {
         Self {
             threshold: config.policy.threshold,
@@ -88,7 +90,7 @@ impl Performer {
             workloads: Arc::new(RwLock::new(Workloads::new(config.workload_settings()))),
             turn: Arc::default(),
             last_order: Arc::default(),
-            rules: Arc::new(Rules::from(config)),
+            rules: Arc::new(ActionSettings::from(config)),
             gate: Gate::Shut,
             asked: Arc::default(),
             default_servers: Arc::default(),
@@ -107,7 +109,7 @@ impl Performer {
     #[must_use]
     pub fn with(&self, config: &Config) -> Self {
         heed_authority(&self.corrector, config);
-        let hands = Self { rules: Arc::new(Rules::from(config)), ..self.clone() };
+        let hands = Self { rules: Arc::new(ActionSettings::from(config)), ..self.clone() };
         hands.settle(config.workload_settings());
         hands
     }
@@ -162,11 +164,11 @@ impl Performer {
                 let (rtc, forgotten) = tokio::join!(self.rtc(), forget);
                 Event::Forgotten(epoch, Forgotten { rtc, only_source: self.only_source().await, ..forgotten })
             }
-            Action::Measure(epoch, round, Way::Own) => {
+            Action::Measure(epoch, round, StepBy::Own) => {
                 self.ask(epoch, round).await;
                 return None;
             }
-            Action::Measure(epoch, round, Way::Daemon) => {
+            Action::Measure(epoch, round, StepBy::Daemon) => {
                 let patience = self.only_source().await.unwrap_or(self.rules.daemon_timeout);
                 Event::Measured(epoch, round, self.corrector.measure(patience).await)
             }
@@ -194,19 +196,19 @@ impl Performer {
         Some(self.corrector.four_polls().await.unwrap_or_default().max(self.rules.daemon_timeout))
     }
 
-    async fn freeze(&self, order: Order, until: Awake) -> Option<Frozen> {
+    async fn freeze(&self, order: OrderId, until: Awake) -> Option<FreezeOutcome> {
         let frozen = self.in_turn(order, move |workloads| workloads.freeze(FREEZE_WITHIN, until)).await?;
-        Some(frozen.unwrap_or_else(|why| Frozen { stuck: vec![why], ..Frozen::default() }))
+        Some(frozen.unwrap_or_else(|why| FreezeOutcome { stuck: vec![why], ..FreezeOutcome::default() }))
     }
 
-    async fn prolong(&self, order: Order, until: Awake) {
+    async fn prolong(&self, order: OrderId, until: Awake) {
         if let Some(Err(why)) = self.in_turn(order, move |workloads| workloads.prolong(until)).await {
             warn!(epoch = order.epoch.get(), "the guard thaws too early: {why}");
         }
     }
 
     /// Between two waves the turn is free: a freeze that is ordered meanwhile ends this thaw.
-    async fn thaw(&self, order: Order) -> Option<Result<(), String>> {
+    async fn thaw(&self, order: OrderId) -> Option<Result<(), String>> {
         let mut thaw = Thaw::default();
         loop {
             let wave = move |workloads: &Workloads| {
@@ -224,14 +226,14 @@ impl Performer {
         }
     }
 
-    async fn thaw_carriers(&self, order: Order) -> Option<Result<Vec<String>, String>> {
+    async fn thaw_carriers(&self, order: OrderId) -> Option<Result<Vec<String>, String>> {
         self.in_turn(order, Workloads::thaw_carriers).await
     }
 
     /// Works on the containers when the turn comes; not at all when a later order has overtaken this one by then.
     async fn in_turn<T: Send + 'static>(
         &self,
-        order: Order,
+        order: OrderId,
         work: impl FnOnce(&Workloads) -> Result<T, workload::Error> + Send + 'static,
     ) -> Option<Result<T, String>> {
         let _turn = self.turn.lock().await;
@@ -329,7 +331,7 @@ mod tests {
         drop(frozen);
         // Below this root nothing was ever frozen; there is no ledger to be had either.
         let _ = thaws.await;
-        let order = Order { epoch: crate::decision::Epoch::default(), number: 7 };
+        let order = OrderId { epoch: crate::decision::Epoch::default(), number: 7 };
         assert!(performer.in_turn(order, |_| Ok(())).await.is_none(), "what was ordered before is over");
     }
 }

@@ -11,13 +11,13 @@ use tracing::{error, warn};
 
 use crate::config::Config;
 use crate::decision::{Event, Kind};
-use crate::disruption::network::Network;
+use crate::disruption::network::NetworkMonitor;
 use crate::disruption::vm::hypervisor;
-use crate::disruption::vm::pause_detector::{self, Witness};
+use crate::disruption::vm::pause_detector::{self, OutsideClock};
 use crate::disruption::vm::vmclock::Marker;
 use crate::disruption::vm::vmgenid::KernelLog;
 use crate::disruption::vm::vsock::{Calls, Desk, Port};
-use crate::disruption::{Source, logind};
+use crate::disruption::{DisruptionSource, logind};
 use crate::publish::bus::{self, Face};
 use crate::reference::local::{phc, rtc, vmclock as vmclock_time};
 
@@ -27,7 +27,7 @@ const PAUSE_LAST: Duration = Duration::from_secs(60);
 /// Starts them all; they end when what is returned is dropped.
 pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) -> JoinSet<()> {
     let mut watchers = JoinSet::new();
-    watchers.spawn(kept(Network::default(), events.clone()));
+    watchers.spawn(kept(NetworkMonitor::default(), events.clone()));
     watchers.spawn(kept(Marker::new(config.root.clone()), events.clone()));
     watchers.spawn(kept(KernelLog::new(config.root.clone()), events.clone()));
     for witness in witnesses(&config.root) {
@@ -58,22 +58,22 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
 }
 
 /// The clocks that go on while this machine stands still: those that can be read finely, and the RTC.
-fn witnesses(root: &Path) -> Vec<Witness> {
+fn witnesses(root: &Path) -> Vec<OutsideClock> {
     if !hypervisor::can_be_paused(root) {
         return vec![];
     }
     let clocks = phc::find(root).into_iter().map(|clock| {
         let name = clock.name.clone();
-        Witness::new(name, Kind::Phc, move || clock.measure().ok())
+        OutsideClock::new(name, Kind::Phc, move || clock.measure().ok())
     });
-    let mut witnesses: Vec<Witness> = clocks.collect();
+    let mut witnesses: Vec<OutsideClock> = clocks.collect();
     let root = root.to_owned();
     if vmclock_time::measure(&root).is_ok() {
         let root = root.clone();
-        witnesses.push(Witness::new("vmclock0", Kind::VmClock, move || vmclock_time::measure(&root).ok()));
+        witnesses.push(OutsideClock::new("vmclock0", Kind::VmClock, move || vmclock_time::measure(&root).ok()));
     }
     if rtc::evidence(&root).is_ok() {
-        witnesses.push(Witness::new("rtc", Kind::Rtc, move || rtc::evidence(&root).ok()));
+        witnesses.push(OutsideClock::new("rtc", Kind::Rtc, move || rtc::evidence(&root).ok()));
     }
     witnesses
 }
@@ -85,7 +85,7 @@ async fn listen(listener: bus::peer::Listener, face: Face) {
 }
 
 /// Begins a source again whenever it is lost, after a pause; says each time that it is.
-async fn kept<S: Source>(mut source: S, events: mpsc::Sender<Event>) {
+async fn kept<S: DisruptionSource>(mut source: S, events: mpsc::Sender<Event>) {
     let mut pause = PAUSE_FIRST;
     loop {
         let begun = Instant::now();
@@ -111,7 +111,7 @@ mod tests {
     /// A source that holds for so long each time, and then is lost.
     struct Fails(std::vec::IntoIter<Duration>, mpsc::Sender<Instant>);
 
-    impl Source for Fails {
+    impl DisruptionSource for Fails {
         const NAME: &'static str = "fails";
         type Error = io::Error;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::notify::{sentence, socket};
 use crate::cli::{Error, tell};
 use crate::exit::Exit;
-use crate::publish::bus::client::Client;
+use crate::publish::bus::client::AgentClient;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,7 +22,7 @@ pub struct Args {
 impl Args {
     /// Performs the verb: 0 when the gate is open, without a proof.
     pub fn run(self) -> Result<Exit, Error> {
-        let outcome = Client::connect(&socket(self.bus))?.accept()?;
+        let outcome = AgentClient::connect(&socket(self.bus))?.accept()?;
         if self.json {
             tell(json!({"version": 1, "agent": outcome}));
         } else {

@@ -12,13 +12,13 @@ use crate::config::Config;
 use crate::decision::{Boottime, Realtime};
 use crate::duration;
 use crate::exit::Exit;
-use crate::publish::bus::client::{self, Client, Outcome, Told, What};
+use crate::publish::bus::client::{self, AgentClient, CallerTime, NoticeKind, Outcome};
 
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("waits").args(["wait", "time"]).multiple(true))]
 pub struct Args {
     /// What happens, or has happened
-    #[arg(value_parser = PossibleValuesParser::new(What::ALL.map(What::name)))]
+    #[arg(value_parser = PossibleValuesParser::new(NoticeKind::ALL.map(NoticeKind::name)))]
     what: String,
     /// Wait until the gate is shut (suspend, pre-snapshot), or until the clock is proven again (resume, post-restore)
     #[arg(long)]
@@ -44,15 +44,15 @@ pub struct Args {
 impl Args {
     /// Performs the verb: 0 when the agent took it, and with `--wait` when what was waited for has come.
     pub fn run(self, began: Boottime) -> Result<Exit, Error> {
-        let what = What::named(&self.what);
+        let what = NoticeKind::named(&self.what);
         let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
-        let told = self.time.zip(self.bound).map(|(at, bound)| Told { at, as_of: began, bound });
+        let told = self.time.zip(self.bound).map(|(at, bound)| CallerTime { at, as_of: began, bound });
         if told.is_some() && what.begins() {
             return Err(Error::new(Exit::Usage, format!("no time is told with `{}`, only after it", self.what)));
         }
         let waits = self.wait || told.is_some();
         let patience = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
-        let agent = Client::connect(&socket(self.bus))?;
+        let agent = AgentClient::connect(&socket(self.bus))?;
         let outcome = match told {
             Some(told) => agent.notify_with_time(what, told, patience)?,
             None => agent.notify(what, patience)?,

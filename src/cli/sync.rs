@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::agent::{self, Goal, Outcome};
+use crate::agent::{self, Goal, OneshotOutcome};
 use crate::cli::servers::of_the_environment;
 use crate::cli::{Error, tell};
 use crate::config::Config;
-use crate::decision::{Failure, Gate, Offset, Plan, bound_in_words, nanos_u64, plan};
+use crate::decision::{Conclusion, Failure, Gate, Offset, bound_in_words, nanos_u64, plan};
 use crate::exit::Exit;
-use crate::publish::bus::client::Client;
-use crate::publish::proof_file::Known;
+use crate::publish::bus::client::AgentClient;
+use crate::publish::proof_file::ProofFile;
 use crate::reference::ServerName;
 use crate::sys::clock::{boottime, clocks};
 use crate::sys::time_namespace;
@@ -78,12 +78,12 @@ impl Args {
         let agreed = measurement.agreement(&config.policy, boottime());
         let agreement = agreed.map_err(|why| self.in_vain(&why.to_string(), &measurement.failures))?;
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
-        let known = Known::beside(&config.page).read();
+        let known = ProofFile::beside(&config.page).read();
         let (verdict, exit) = match plan(&agreement, drift_ppm, &known, &clocks(), &config.policy) {
-            Plan::Verify => ("no step is needed".to_owned(), Exit::Ok),
-            Plan::Step => (format!("the clock would be stepped by {}", agreement.offset), Exit::Ok),
-            Plan::Imprecise(why) => (format!("the clock would not be proven: {why}"), Exit::StillShut),
-            Plan::Refused(refusal) => (format!("the step would be refused: {refusal}"), Exit::StillShut),
+            Conclusion::Verify => ("no step is needed".to_owned(), Exit::Ok),
+            Conclusion::Step => (format!("the clock would be stepped by {}", agreement.offset), Exit::Ok),
+            Conclusion::Imprecise(why) => (format!("the clock would not be proven: {why}"), Exit::StillShut),
+            Conclusion::Refused(refusal) => (format!("the step would be refused: {refusal}"), Exit::StillShut),
         };
         if self.json {
             let bound = nanos_u64(agreement.bound());
@@ -100,7 +100,7 @@ impl Args {
     }
 
     fn by_the_agent(&self, config: &Config) -> Result<Exit, Error> {
-        let agent = Client::connect(&config.bus.peer)?;
+        let agent = AgentClient::connect(&config.bus.peer)?;
         let patience = config.policy.deadline;
         let outcome = if self.reckoned { agent.reckon(patience)? } else { agent.sync(patience)? };
         let is_proven = outcome.gate == Gate::Proven.to_string();
@@ -118,7 +118,7 @@ impl Args {
         let outcome = super::runtime()?
             .block_on(agent::once(config, if self.reckoned { Goal::Reckoning } else { Goal::Proof }))
             .map_err(|e| Error::caused(Exit::Bug, "the walk broke off", e))?;
-        let Outcome { end, trouble, steps, not_permitted, failures } = &outcome;
+        let OneshotOutcome { end, trouble, steps, not_permitted, failures } = &outcome;
         if let Some(why) = not_permitted {
             self.say_failed(why, failures);
             return Err(Error::new(Exit::NotPermitted, format!("{why}; run it as root")));

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::cli::notify::sentence;
 use crate::cli::{Error, moment, tell};
 use crate::decision::{Boottime, Gate, Realtime, forward};
-use crate::disruption::notice::What;
-use crate::disruption::vm::vsock::protocol::{PORT, Request, Time};
+use crate::disruption::notice::NoticeKind;
+use crate::disruption::vm::vsock::protocol::{PORT, Request, TimeAnswer};
 use crate::duration;
 use crate::exit::Exit;
 use crate::page::{self, Page};
@@ -32,11 +32,11 @@ const AGAIN_AFTER: Duration = Duration::from_millis(200);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    verb: Verb,
+    verb: VmVerb,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum VmVerb {
     /// Tell the agent in a guest of a sleep, a wake-up, a snapshot or a restore
     Notify(Notify),
 }
@@ -44,7 +44,7 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct Notify {
     /// What happens to the guest, or has happened
-    #[arg(value_parser = PossibleValuesParser::new(What::ALL.map(What::name)))]
+    #[arg(value_parser = PossibleValuesParser::new(NoticeKind::ALL.map(NoticeKind::name)))]
     what: String,
     /// The guest's number on vsock
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "uds")]
@@ -77,18 +77,18 @@ impl Args {
     /// Performs the verb: 0 when the guest's agent took it, and when what was waited for has come.
     pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         match self.verb {
-            Verb::Notify(notify) => notify.run(began),
+            VmVerb::Notify(notify) => notify.run(began),
         }
     }
 }
 
 impl Notify {
     fn run(self, began: Boottime) -> Result<Exit, Error> {
-        let what = What::named(&self.what);
+        let what = NoticeKind::named(&self.what);
         let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
         let waits = self.wait || self.time.is_some();
         let wait = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
-        let told = Told { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
+        let told = GivenTime { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
         // A clock that is not known to be right is found out before the guest is told.
         if self.time.is_some() {
             told.answer(0)?;
@@ -163,15 +163,15 @@ impl FromStr for When {
 
 /// A time to tell, and how wrong it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
+struct GivenTime {
     when: When,
     /// None: what this host knows of its own clock.
     bound: Option<Duration>,
     began: Boottime,
 }
 
-impl Told {
-    fn answer(self, nonce: u64) -> Result<Time, Error> {
+impl GivenTime {
+    fn answer(self, nonce: u64) -> Result<TimeAnswer, Error> {
         let bound = match (self.bound, self.when) {
             (Some(bound), _) => bound,
             (None, When::Now) => own_bound(Path::new(page::DIRECTORY))?,
@@ -183,7 +183,7 @@ impl Told {
             When::Now => realtime(),
             When::At(at) => at + forward(boottime().since(self.began)),
         };
-        Ok(Time { nonce, at, bound })
+        Ok(TimeAnswer { nonce, at, bound })
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!("now".parse(), Ok(When::Now));
         assert_eq!("@1793491200.25".parse(), Ok(When::At(Realtime::from_nanos(1_793_491_200_250_000_000))));
         assert!("then".parse::<When>().is_err());
-        let told = Told { when: When::At(Realtime::default()), bound: None, began: boottime() };
+        let told = GivenTime { when: When::At(Realtime::default()), bound: None, began: boottime() };
         let error = told.answer(0).unwrap_err();
         assert!(error.exit == Exit::Usage && error.to_string().contains("--bound"), "{error}");
     }
@@ -223,7 +223,7 @@ mod tests {
     fn a_time_that_was_named_goes_on() {
         let began = Boottime::from_nanos(boottime().as_nanos() - 2_000_000_000);
         let at = Realtime::from_secs(1_793_491_200);
-        let told = Told { when: When::At(at), bound: Some(Duration::from_millis(1)), began };
+        let told = GivenTime { when: When::At(at), bound: Some(Duration::from_millis(1)), began };
         let answer = told.answer(7).unwrap();
         let gone = answer.at - at;
         assert!(gone >= Offset::from_secs(2) && gone < Offset::from_secs(12), "{gone}");

@@ -4,7 +4,7 @@ use super::time::{Awake, Boottime, Epoch, Offset, Realtime, Round};
 
 /// Which freeze or thaw this is: an answer says which order it answers, and an order that a later one overtook is not performed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Order {
+pub struct OrderId {
     /// The epoch that it was given in.
     pub epoch: Epoch,
     /// Our count of freezes and thaws.
@@ -13,7 +13,7 @@ pub struct Order {
 
 /// Whose hands and whose reckoning correct the clock in this epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum StepBy {
     /// We measure and step, the daemon follows.
     Own,
     /// The daemon measures and steps, we verify by what it says after it forgot.
@@ -36,13 +36,13 @@ pub enum Action {
     /// Make the daemon forget (chronyd: reset sources; others: the 1 µs kick), where it has to. Answered by `Forgotten`.
     Forget(Epoch, Samples),
     /// Ask every reference at once. Answered by `Measured`, again and again, until nobody is waited for.
-    Measure(Epoch, Round, Way),
+    Measure(Epoch, Round, StepBy),
     /// Step the clock. Answered by `Stepped`.
     Step {
         /// The epoch of the measurement.
         epoch: Epoch,
         /// Who steps.
-        way: Way,
+        way: StepBy,
         /// By how much.
         offset: Offset,
         /// When the offset was true: a clock that was moved since is left alone.
@@ -56,13 +56,13 @@ pub enum Action {
     AskDaemon(Epoch),
     /// Freeze what runs; the guard thaws it at this moment if nobody has until then. Answered by `Frozen`. Freezes and thaws are
     /// performed in the order of their coming.
-    Freeze(Order, Awake),
+    Freeze(OrderId, Awake),
     /// The limit of this freeze has begun anew: the guard thaws at this moment. Not answered.
-    Prolong(Order, Awake),
+    Prolong(OrderId, Awake),
     /// Thaw what we froze. Answered by `Thawed`.
-    Thaw(Order),
+    Thaw(OrderId),
     /// Thaw the containers that carry the network out of this freeze, and no others. Answered by `CarriersThawed`.
-    ThawCarriers(Order),
+    ThawCarriers(OrderId),
     /// Whoever holds the sleep back for us may let go: the gate is shut and published.
     LetSleep,
     /// Say this aloud: the gate stands other than on a proof.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::action::Order;
+use super::action::OrderId;
 use super::evidence::{Fix, Hint};
 use super::reading::{Leap, Measurement};
 use super::time::{Epoch, Offset, Round};
@@ -150,7 +150,7 @@ pub enum DaemonVerdict {
 
 /// What came of a freeze.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Frozen {
+pub struct FreezeOutcome {
     /// How many containers are frozen.
     pub frozen: usize,
     /// How many there are to freeze.
@@ -183,11 +183,11 @@ pub enum Event {
     /// The daemon was asked whether it agrees.
     DaemonAsked(Epoch, DaemonVerdict),
     /// What runs was frozen, as far as it could be.
-    Frozen(Order, Frozen),
+    Frozen(OrderId, FreezeOutcome),
     /// What was frozen runs again, or does not.
-    Thawed(Order, Result<(), String>),
+    Thawed(OrderId, Result<(), String>),
     /// The containers that carry the network run again though the others of this freeze do not, by name; or do not.
-    CarriersThawed(Order, Result<Vec<String>, String>),
+    CarriersThawed(OrderId, Result<Vec<String>, String>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
     /// An operator means this time: what reckoning and the date of a file say is to be forgotten (`clockgate accept`).

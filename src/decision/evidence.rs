@@ -65,7 +65,7 @@ pub enum Witness {
 
 /// Evidence that says that the clock is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contradiction {
+pub struct ClockContradiction {
     /// Who says so.
     pub witness: Witness,
     /// What it says: true time minus local.
@@ -75,7 +75,7 @@ pub struct Contradiction {
 impl Evidence {
     /// Whether what is known says that the clock is wrong at `now`, by more than `threshold`.
     #[must_use]
-    pub fn contradicts(&self, now: &Clocks, floor: &Floor, threshold: Duration) -> Option<Contradiction> {
+    pub fn contradicts(&self, now: &Clocks, floor: &Floor, threshold: Duration) -> Option<ClockContradiction> {
         self.by_floor(now, floor)
             .or_else(|| self.by_reckoning(now, threshold))
             .or_else(|| self.by_rtc(now))
@@ -112,38 +112,38 @@ impl Evidence {
         (truth - (fix.truth + forward(elapsed))).abs() <= RTC_SLACK + drift(elapsed, drift_ppm)
     }
 
-    fn by_floor(&self, now: &Clocks, floor: &Floor) -> Option<Contradiction> {
+    fn by_floor(&self, now: &Clocks, floor: &Floor) -> Option<ClockContradiction> {
         let highest = floor.highest();
         let witness = || Witness::Floor(floor.name());
-        (now.real < highest).then(|| Contradiction { witness: witness(), offset: highest - now.real })
+        (now.real < highest).then(|| ClockContradiction { witness: witness(), offset: highest - now.real })
     }
 
-    fn by_reckoning(&self, now: &Clocks, threshold: Duration) -> Option<Contradiction> {
+    fn by_reckoning(&self, now: &Clocks, threshold: Duration) -> Option<ClockContradiction> {
         let reckoned = self.last?.reckon(now);
         let offset = reckoned.time - now.real;
         let is_wrong = offset.abs() > reckoned.width.saturating_add(threshold);
         // Who stood still unseen is later than it reckons, and a clock that says so may be right.
         let may_be_right = self.is_lower_bound() && offset.is_backward();
         (is_wrong && reckoned.slept.is_zero() && !may_be_right)
-            .then_some(Contradiction { witness: Witness::Reckoning, offset })
+            .then_some(ClockContradiction { witness: Witness::Reckoning, offset })
     }
 
-    fn by_rtc(&self, now: &Clocks) -> Option<Contradiction> {
+    fn by_rtc(&self, now: &Clocks) -> Option<ClockContradiction> {
         let fix = self.rtc.filter(|fix| fix.found_right)?;
         let elapsed = now.boot.since(fix.at);
         let offset = fix.truth + forward(elapsed) - now.real;
         let slack = RTC_SLACK + drift(elapsed, 500);
-        (offset.abs() > slack).then_some(Contradiction { witness: Witness::Rtc, offset })
+        (offset.abs() > slack).then_some(ClockContradiction { witness: Witness::Rtc, offset })
     }
 
-    fn by_daemon(&self, threshold: Duration) -> Option<Contradiction> {
+    fn by_daemon(&self, threshold: Duration) -> Option<ClockContradiction> {
         let hint = self.hint.as_ref()?;
         (hint.offset.abs() > hint.width.saturating_add(threshold))
-            .then(|| Contradiction { witness: Witness::Daemon(hint.source.clone()), offset: hint.offset })
+            .then(|| ClockContradiction { witness: Witness::Daemon(hint.source.clone()), offset: hint.offset })
     }
 }
 
-impl fmt::Display for Contradiction {
+impl fmt::Display for ClockContradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let off = self.offset.in_words();
         match &self.witness {

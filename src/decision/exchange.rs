@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::agreement::{Agreement, Disagreement, Question, Standing, agree};
+use super::agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agree};
 use super::policy::Policy;
 use super::reading::{Measurement, Reading};
 use super::time::{Boottime, Offset};
@@ -39,8 +39,8 @@ pub(super) struct Exchange {
 
 /// What the exchange says now.
 #[derive(Clone, Debug)]
-pub(super) struct Outcome {
-    pub(super) standing: Standing,
+pub(super) struct ExchangeOutcome {
+    pub(super) standing: ExchangeState,
     pub(super) drift_ppm: u32,
 }
 
@@ -117,13 +117,13 @@ impl Exchange {
 
     /// What all answers say together. The second exchange is decided by the same majority as the first, of which one at least has
     /// answered a question that was asked after the clock was checked.
-    pub(super) fn judge(&self, policy: &Policy, now: Boottime) -> Outcome {
+    pub(super) fn judge(&self, policy: &Policy, now: Boottime) -> ExchangeOutcome {
         let drift_ppm = policy.max_drift_ppm.max(self.rate_ppm);
         let readings = self.moved();
         let answered = self.answered(&readings);
         let is_awaited = |voice: &&String| !answered.contains(*voice) && !self.waited_for.contains(*voice);
         let waiting: BTreeSet<String> = self.waiting.iter().filter(is_awaited).cloned().collect();
-        let question = Question {
+        let question = AgreementInput {
             readings: &readings,
             silent: &self.silent,
             waiting: &waiting,
@@ -133,13 +133,21 @@ impl Exchange {
             threshold: policy.threshold,
             wanted: policy.min_references,
         };
-        let standing = if self.is_told { agree(&question) } else { Standing::Open(None) };
-        Outcome { standing: self.only_if_fresh(standing, &readings, policy, now), drift_ppm }
+        let standing = if self.is_told { agree(&question) } else { ExchangeState::Open(None) };
+        ExchangeOutcome { standing: self.only_if_fresh(standing, &readings, policy, now), drift_ppm }
     }
 
     /// In the second exchange: not before somebody who was asked since has confirmed it.
-    fn only_if_fresh(&self, standing: Standing, readings: &[Reading], policy: &Policy, now: Boottime) -> Standing {
-        let (Some(fresh_from), Standing::Decided(agreement)) = (self.fresh_from, &standing) else { return standing };
+    fn only_if_fresh(
+        &self,
+        standing: ExchangeState,
+        readings: &[Reading],
+        policy: &Policy,
+        now: Boottime,
+    ) -> ExchangeState {
+        let (Some(fresh_from), ExchangeState::Decided(agreement)) = (self.fresh_from, &standing) else {
+            return standing;
+        };
         let confirms = |reading: &&Reading| {
             reading.as_of > fresh_from
                 && reading.root_distance_at(now, policy.max_drift_ppm) <= policy.threshold.max(agreement.root_distance)
@@ -152,7 +160,7 @@ impl Exchange {
         } else if self.has_ended() {
             // Nobody confirms it: then what the others said once says nothing of the clock as it is now.
             let fresh: Vec<Reading> = readings.iter().filter(|r| r.as_of > fresh_from).cloned().collect();
-            agree(&Question {
+            agree(&AgreementInput {
                 readings: &fresh,
                 silent: &self.silent,
                 waiting: &BTreeSet::new(),
@@ -163,7 +171,7 @@ impl Exchange {
                 wanted: policy.min_references,
             })
         } else {
-            Standing::Open(None)
+            ExchangeState::Open(None)
         }
     }
 
@@ -194,10 +202,10 @@ impl Measurement {
         let mut exchange = Exchange::default();
         exchange.take(&Self { waiting: vec![], ..self.clone() });
         match exchange.judge(policy, now).standing {
-            Standing::Decided(agreement) => Ok(agreement),
-            Standing::Undecided(why) => Err(why),
+            ExchangeState::Decided(agreement) => Ok(agreement),
+            ExchangeState::Undecided(why) => Err(why),
             // Nobody is waited for.
-            Standing::Open(_) => Err(Disagreement::Nobody),
+            ExchangeState::Open(_) => Err(Disagreement::Nobody),
         }
     }
 }

@@ -22,7 +22,7 @@ const TWO_ARE_BELIEVED: &str =
 
 /// Why what the references say is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum StepRefusal {
     /// The references name a time before this program was written.
     #[error("the references say that it is {}, before the release of this program: they are wrong, and `clockgate measure` names them", .0.minute())]
     BelowRelease(Realtime),
@@ -74,7 +74,7 @@ pub enum Refusal {
     Unwitnessed(Offset),
 }
 
-impl Refusal {
+impl StepRefusal {
     /// Whether the clock may well be right all the same, so that this is too little knowledge and no fault.
     #[must_use]
     pub const fn is_want_of_knowledge(&self) -> bool {
@@ -91,7 +91,7 @@ impl Refusal {
 
 /// What is to be done about what the references agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Plan {
+pub enum Conclusion {
     /// The clock is within the threshold, and believed to be: a second exchange proves it.
     Verify,
     /// The clock is to be stepped by the agreement's offset.
@@ -99,7 +99,7 @@ pub enum Plan {
     /// The clock may well be right, and nobody can tell finely enough, or nobody witnesses it.
     Imprecise(String),
     /// The clock is wrong, or said to be, and is not stepped.
-    Refused(Refusal),
+    Refused(StepRefusal),
 }
 
 /// How long a bound has to stay under the threshold to be worth a proof.
@@ -107,20 +107,20 @@ const WORTH_PROVING: Duration = Duration::from_secs(1);
 
 /// Decides what an agreement asks for: the same for the agent, `sync`, its dry run and `run`.
 #[must_use]
-pub fn plan(asked: &Agreement, drift_ppm: u32, evidence: &Evidence, now: &Clocks, policy: &Policy) -> Plan {
+pub fn plan(asked: &Agreement, drift_ppm: u32, evidence: &Evidence, now: &Clocks, policy: &Policy) -> Conclusion {
     let is_under = |bound: Duration| bound.saturating_add(drift(WORTH_PROVING, drift_ppm)) <= policy.threshold;
     let refusal = judge(asked, evidence, now, policy).err();
     if is_under(asked.bound()) {
         return match refusal {
-            None => Plan::Verify,
-            Some(refusal) if refusal.is_want_of_knowledge() => Plan::Imprecise(refusal.to_string()),
-            Some(refusal) => Plan::Refused(refusal),
+            None => Conclusion::Verify,
+            Some(refusal) if refusal.is_want_of_knowledge() => Conclusion::Imprecise(refusal.to_string()),
+            Some(refusal) => Conclusion::Refused(refusal),
         };
     }
     if asked.agrees_with_the_clock() && !is_under(asked.root_distance) {
-        return Plan::Imprecise(too_vague(asked.root_distance));
+        return Conclusion::Imprecise(too_vague(asked.root_distance));
     }
-    refusal.map_or(Plan::Step, Plan::Refused)
+    refusal.map_or(Conclusion::Step, Conclusion::Refused)
 }
 
 pub(super) fn too_vague(distance: Duration) -> String {
@@ -134,19 +134,19 @@ pub(super) fn too_vague(distance: Duration) -> String {
 /// boot, after a restore, or where the RTC says the same; otherwise `max-step.unsupported`, in sum.
 ///
 /// # Errors
-/// [`Refusal`], which says what would have to be true.
-pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Policy) -> Result<(), Refusal> {
+/// [`StepRefusal`], which says what would have to be true.
+pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Policy) -> Result<(), StepRefusal> {
     let truth = asked.truth();
     if truth < policy.floor.release {
-        return Err(Refusal::BelowRelease(truth));
+        return Err(StepRefusal::BelowRelease(truth));
     }
     let is_trusted = asked.authenticated || asked.supporters >= 2;
     if let Some(file) = policy.floor.file.as_ref().filter(|file| truth < file.time && !is_trusted) {
-        return Err(Refusal::BelowFloor { truth, file: file.path.clone(), floor: file.time });
+        return Err(StepRefusal::BelowFloor { truth, file: file.path.clone(), floor: file.time });
     }
     let is_a_step = asked.bound() > policy.threshold;
     if is_a_step && asked.leap != Leap::None && near_midnight(truth) {
-        return Err(Refusal::LeapSecond);
+        return Err(StepRefusal::LeapSecond);
     }
     if asked.is_supported() {
         return Ok(());
@@ -171,7 +171,7 @@ pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Poli
     };
     if change.is_backward() {
         let limit = policy.max_backward;
-        return if change.abs() <= limit { Ok(()) } else { Err(Refusal::Backward { change, limit }) };
+        return if change.abs() <= limit { Ok(()) } else { Err(StepRefusal::Backward { change, limit }) };
     }
     let rtc_agrees = evidence.rtc_agrees(truth, asked.as_of, policy.max_drift_ppm);
     let is_first = evidence.anchor.is_none();
@@ -179,9 +179,9 @@ pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Poli
     if change.abs() <= limit {
         Ok(())
     } else if evidence.is_lower_bound() && asked.agrees_with_the_clock() {
-        Err(Refusal::Unwitnessed(change))
+        Err(StepRefusal::Unwitnessed(change))
     } else {
-        Err(Refusal::Forward { change, limit })
+        Err(StepRefusal::Forward { change, limit })
     }
 }
 
@@ -206,9 +206,11 @@ mod tests {
     #[test]
     fn a_refusal_fits_into_the_page_whole_with_what_to_do_at_its_end() {
         let (change, limit) = (Offset::from_secs(86_400 * 3650 + 86_399), Duration::from_secs(86_399));
-        for refusal in
-            [Refusal::Backward { change, limit }, Refusal::Forward { change, limit }, Refusal::Unwitnessed(change)]
-        {
+        for refusal in [
+            StepRefusal::Backward { change, limit },
+            StepRefusal::Forward { change, limit },
+            StepRefusal::Unwitnessed(change),
+        ] {
             let why = format!("opened without a proof: {refusal}");
             assert!(why.len() < 256, "{} bytes: {why}", why.len());
         }
@@ -240,7 +242,7 @@ mod tests {
         }
     }
 
-    fn judged(asked: &Agreement, evidence: &Evidence) -> Result<(), Refusal> {
+    fn judged(asked: &Agreement, evidence: &Evidence) -> Result<(), StepRefusal> {
         judge(asked, evidence, &now(), &Policy::default())
     }
 
@@ -257,9 +259,9 @@ mod tests {
     fn the_first_proof_may_go_a_year_forward_and_a_second_back() {
         let first = Evidence::default();
         assert_eq!(judged(&asks(364 * SECS_PER_DAY, 1), &first), Ok(()));
-        assert!(matches!(judged(&asks(366 * SECS_PER_DAY, 1), &first), Err(Refusal::Forward { .. })));
+        assert!(matches!(judged(&asks(366 * SECS_PER_DAY, 1), &first), Err(StepRefusal::Forward { .. })));
         assert_eq!(judged(&asks(-1, 1), &first), Ok(()));
-        assert!(matches!(judged(&asks(-2, 1), &first), Err(Refusal::Backward { .. })));
+        assert!(matches!(judged(&asks(-2, 1), &first), Err(StepRefusal::Backward { .. })));
     }
 
     #[test]
@@ -271,30 +273,30 @@ mod tests {
     #[test]
     fn a_change_that_nothing_explains_needs_two_references_however_small_its_parts() {
         let evidence = proven_then_lost(0);
-        assert!(matches!(judged(&asks(7200, 1), &evidence), Err(Refusal::Forward { .. })));
+        assert!(matches!(judged(&asks(7200, 1), &evidence), Err(StepRefusal::Forward { .. })));
         assert_eq!(judged(&asks(7200, 2), &evidence), Ok(()));
         assert_eq!(judged(&asks(999, 1), &evidence), Ok(()));
         // Stepped by 900 s already: the reference asks for 900 s more, 1800 s since the last supported proof.
-        assert!(matches!(judged(&asks(900, 1), &proven_then_lost(-900)), Err(Refusal::Forward { .. })));
+        assert!(matches!(judged(&asks(900, 1), &proven_then_lost(-900)), Err(StepRefusal::Forward { .. })));
     }
 
     #[test]
     fn a_clock_that_was_led_away_is_not_proven_by_who_led_it() {
         let led_away = proven_then_lost(-36_000);
-        assert!(matches!(judged(&asks(0, 1), &led_away), Err(Refusal::Forward { .. })));
+        assert!(matches!(judged(&asks(0, 1), &led_away), Err(StepRefusal::Forward { .. })));
         assert_eq!(judged(&asks(0, 2), &led_away), Ok(()));
         let led_back = proven_then_lost(36_000);
-        assert!(matches!(judged(&asks(0, 1), &led_back), Err(Refusal::Backward { .. })));
+        assert!(matches!(judged(&asks(0, 1), &led_back), Err(StepRefusal::Backward { .. })));
     }
 
     #[test]
     fn what_can_stand_still_unseen_may_be_later_than_it_reckons_if_the_rtc_says_so_too() {
         let guest = Evidence { may_pause: true, ..proven_then_lost(-7200) };
-        assert!(matches!(judged(&asks(0, 1), &guest), Err(Refusal::Unwitnessed(_))));
+        assert!(matches!(judged(&asks(0, 1), &guest), Err(StepRefusal::Unwitnessed(_))));
         let rtc = Fix { at: now().boot, truth: Realtime::from_secs(NOON), found_right: false };
         assert_eq!(judged(&asks(0, 1), &Evidence { rtc: Some(rtc), ..guest.clone() }), Ok(()));
         let back = Evidence { may_pause: true, ..proven_then_lost(7200) };
-        assert!(matches!(judged(&asks(0, 1), &back), Err(Refusal::Backward { .. })));
+        assert!(matches!(judged(&asks(0, 1), &back), Err(StepRefusal::Backward { .. })));
     }
 
     #[test]
@@ -307,7 +309,7 @@ mod tests {
         let rtc = Evidence { rtc: Some(says(7199)), ..proven_then_lost(0) };
         assert_eq!(judged(&asks(7200, 1), &rtc), Ok(()));
         let dead_battery = Evidence { rtc: Some(says(-500_000_000)), ..proven_then_lost(0) };
-        assert!(matches!(judged(&asks(7200, 1), &dead_battery), Err(Refusal::Forward { .. })));
+        assert!(matches!(judged(&asks(7200, 1), &dead_battery), Err(StepRefusal::Forward { .. })));
     }
 
     #[test]
@@ -319,8 +321,8 @@ mod tests {
         let ahead = |offset: i64| Agreement { local: Realtime::from_secs(NOON + 10_800), ..asks(offset, 1) };
         let judge_ahead = |offset| judge(&ahead(offset), &evidence, &slept(10_800), &Policy::default());
         assert_eq!(judge_ahead(-7200), Ok(()));
-        assert!(matches!(judge_ahead(-7000), Err(Refusal::Backward { .. })));
-        assert!(matches!(judge_ahead(-14_400), Err(Refusal::Backward { .. })));
+        assert!(matches!(judge_ahead(-7000), Err(StepRefusal::Backward { .. })));
+        assert!(matches!(judge_ahead(-14_400), Err(StepRefusal::Backward { .. })));
         assert_eq!(judged(3600, 3600), Ok(()), "the sleep explains it");
     }
 
@@ -335,7 +337,7 @@ mod tests {
         let refused = judged(0, 1).map_err(|refusal| refusal.to_string());
         assert!(refused.as_ref().is_err_and(|why| why.contains("/var/lib/clockgate/clock")), "{refused:?}");
         assert_eq!(judged(0, 2), Ok(()));
-        assert!(matches!(judged(-2000, 3), Err(Refusal::BelowRelease(_))));
+        assert!(matches!(judged(-2000, 3), Err(StepRefusal::BelowRelease(_))));
     }
 
     #[test]
@@ -350,7 +352,7 @@ mod tests {
     fn no_step_near_a_flagged_leap_second() {
         let midnight = NOON - NOON % SECS_PER_DAY + SECS_PER_DAY;
         let flagged = Agreement { local: Realtime::from_secs(midnight - 6), leap: Leap::Insert, ..asks(5, 2) };
-        assert_eq!(judged(&flagged, &Evidence::default()), Err(Refusal::LeapSecond));
+        assert_eq!(judged(&flagged, &Evidence::default()), Err(StepRefusal::LeapSecond));
         let plain = Agreement { leap: Leap::None, ..flagged };
         assert_eq!(judged(&plain, &Evidence::default()), Ok(()));
     }

@@ -19,17 +19,17 @@ mod state;
 mod time;
 mod trouble;
 
-pub use action::{Action, Order, Samples, Way};
-pub use agreement::{Agreement, Disagreement, Question, Standing, agree};
-pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, Frozen, Notifier, StepError};
-pub use evidence::{Contradiction, Evidence, Fix, Hint, Witness};
+pub use action::{Action, OrderId, Samples, StepBy};
+pub use agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agree};
+pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, StepError};
+pub use evidence::{ClockContradiction, Evidence, Fix, Hint, Witness};
 pub use floor::{Floor, FloorFile};
-pub use guard::{Plan, Refusal, judge, plan};
+pub use guard::{Conclusion, StepRefusal, judge, plan};
 pub use leap::LeapSecond;
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};
 pub use published::{Gate, Snapshot};
-pub use reading::{Failure, Kind, Leap, Measurement, Reading, Upstream, Voice, Waiting};
+pub use reading::{AwaitedSource, Failure, Kind, Leap, Measurement, Reading, Upstream, Voice};
 pub use reckoning::{Reckoned, Reckoning};
 pub use state::State;
 pub use time::{

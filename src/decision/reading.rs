@@ -153,7 +153,7 @@ impl Failure {
 
 /// Somebody who was asked and may still answer in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct AwaitedSource {
     /// Who was asked.
     pub source: String,
     /// Whom the answer will count for.
@@ -168,7 +168,7 @@ pub struct Measurement {
     /// Those who did not answer in their time, or not well.
     pub failures: Vec<Failure>,
     /// Those who may still answer in time; empty when the exchange has ended.
-    pub waiting: Vec<Waiting>,
+    pub waiting: Vec<AwaitedSource>,
     /// How far the kernel bends the clock's rate just now, parts per million without the sign
     /// (adjtimex: `freq` and `tick`); beyond the configured drift it is what the bound grows by.
     pub rate_ppm: u32,

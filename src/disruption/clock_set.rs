@@ -10,7 +10,7 @@ use super::suspend;
 use crate::decision::{Cause, Clocks, Event};
 use crate::sys::clock::clocks;
 use crate::sys::readable::readable;
-use crate::sys::step::{Change, NOISE, SystemClock};
+use crate::sys::step::{ClockChange, NOISE, SystemClock};
 use crate::sys::timerfd::ClockSetWatch;
 
 /// The watch. It is the corridor's own and sends no events: an answer that is waiting must not be believed before it was asked.
@@ -72,7 +72,7 @@ fn undisturbed<C>(mut read: impl FnMut() -> C, mut look: impl FnMut() -> Vec<Eve
 }
 
 /// What a change of the clocks means: a sleep, a foreign step, both, or a step of ours, which is nothing.
-fn causes(change: &Change) -> Vec<Cause> {
+fn causes(change: &ClockChange) -> Vec<Cause> {
     let moved = change.foreign.abs() > NOISE;
     let slept = suspend::slept(change);
     // A set that moved nothing is foreign too: somebody marked the clock unsynchronised, and means us to look.
@@ -86,7 +86,7 @@ mod tests {
     use crate::decision::Offset;
     use std::time::Duration;
 
-    const SET: Change = Change { foreign: Offset::ZERO, ours: false, slept: Duration::ZERO };
+    const SET: ClockChange = ClockChange { foreign: Offset::ZERO, ours: false, slept: Duration::ZERO };
 
     #[test]
     fn an_answer_is_judged_by_clocks_that_nobody_has_moved_since_they_were_read() {
@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn our_own_step_is_not_foreign_and_a_strangers_beside_it_is() {
-        assert_eq!(causes(&Change { ours: true, ..SET }), []);
-        let beside = Change { ours: true, foreign: Offset::from_secs(-3600), ..SET };
+        assert_eq!(causes(&ClockChange { ours: true, ..SET }), []);
+        let beside = ClockChange { ours: true, foreign: Offset::from_secs(-3600), ..SET };
         assert_eq!(causes(&beside), [Cause::ForeignStep { change: Offset::from_secs(-3600) }]);
     }
 
@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn a_sleep_is_a_resume_and_a_step_inside_it_comes_after() {
         let slept = Duration::from_secs(12);
-        assert_eq!(causes(&Change { slept, ..SET }), [Cause::Resume { slept }]);
-        let both = Change { slept, foreign: Offset::from_secs(-3600), ..SET };
+        assert_eq!(causes(&ClockChange { slept, ..SET }), [Cause::Resume { slept }]);
+        let both = ClockChange { slept, foreign: Offset::from_secs(-3600), ..SET };
         assert_eq!(causes(&both).len(), 2);
     }
 }

@@ -34,7 +34,7 @@ const PAUSE_LAST: Duration = Duration::from_secs(30);
     default_service = "org.freedesktop.login1",
     default_path = "/org/freedesktop/login1"
 )]
-trait Manager {
+trait LogindManager {
     fn inhibit(&self, what: &str, who: &str, why: &str, mode: &str) -> zbus::Result<OwnedFd>;
     #[zbus(property)]
     fn preparing_for_sleep(&self) -> zbus::Result<bool>;
@@ -46,7 +46,7 @@ trait Manager {
 ///
 /// A bus that is lost is said once ([`Event::SourceLost`]) and sought for ever.
 pub async fn watch(address: Option<String>, notices: mpsc::Sender<Notice>) {
-    let mut watch = Watch {
+    let mut watch = LogindMonitor {
         notices,
         asleep: false,
         inhibitor: None,
@@ -76,7 +76,7 @@ enum Error {
 }
 
 /// What outlives a connection.
-struct Watch {
+struct LogindMonitor {
     notices: mpsc::Sender<Notice>,
     /// Whether a sleep was announced and has not ended.
     asleep: bool,
@@ -93,19 +93,19 @@ struct Watch {
 }
 
 /// One connection to the bus.
-struct Heard {
-    manager: ManagerProxy<'static>,
+struct LogindConnection {
+    manager: LogindManagerProxy<'static>,
     /// logind's unique name, which nobody can forge; none while it is not there.
     owner: Option<OwnedUniqueName>,
     owners: MessageStream,
     sleeps: MessageStream,
 }
 
-impl Watch {
+impl LogindMonitor {
     async fn for_ever(&mut self, address: Option<&str>) {
         let mut pause = PAUSE_FIRST;
         loop {
-            let error = match Heard::connect(address).await {
+            let error = match LogindConnection::connect(address).await {
                 Ok(heard) => {
                     pause = PAUSE_FIRST;
                     self.listen(heard).await
@@ -121,7 +121,7 @@ impl Watch {
     }
 
     /// Subscribed already; reads the present state, acts, and listens until the bus goes away.
-    async fn listen(&mut self, mut heard: Heard) -> Error {
+    async fn listen(&mut self, mut heard: LogindConnection) -> Error {
         if heard.owner.is_some() {
             self.begin(&heard).await;
         } else {
@@ -160,7 +160,7 @@ impl Watch {
     }
 
     /// logind is there: what did we miss, and hold the next sleep back.
-    async fn begin(&mut self, heard: &Heard) {
+    async fn begin(&mut self, heard: &LogindConnection) {
         match heard.manager.preparing_for_sleep().await {
             Ok(true) => self.sleeping().await,
             Ok(false) => {
@@ -186,7 +186,7 @@ impl Watch {
         self.lost = false;
     }
 
-    async fn owner_changed(&mut self, heard: &mut Heard, owner: Option<OwnedUniqueName>) {
+    async fn owner_changed(&mut self, heard: &mut LogindConnection, owner: Option<OwnedUniqueName>) {
         heard.owner = owner;
         if heard.owner.is_some() {
             // A restarted logind knows the inhibitors of its predecessor (/run/systemd/inhibit); a replaced one does not.
@@ -196,7 +196,7 @@ impl Watch {
         }
     }
 
-    async fn signal(&mut self, heard: &Heard, message: &Message) {
+    async fn signal(&mut self, heard: &LogindConnection, message: &Message) {
         // Anybody may send us a signal of any name; only the bus itself vouches for the sender.
         let header = message.header();
         let from = header.sender().map(UniqueName::as_str);
@@ -231,11 +231,11 @@ impl Watch {
         drop(self.send(Event::Woken(Notifier::Logind)).await);
     }
 
-    fn may_sleep(&mut self, answer: Answer) {
+    fn may_sleep(&mut self, answer: NoticeOutcome) {
         match answer {
-            Answer::Given => debug!("the gate is shut; logind may go on"),
-            Answer::Never => warn!("nobody shut the gate; logind may go on"),
-            Answer::TooLate => warn!("the gate was not shut in time; logind goes on"),
+            NoticeOutcome::Given => debug!("the gate is shut; logind may go on"),
+            NoticeOutcome::Never => warn!("nobody shut the gate; logind may go on"),
+            NoticeOutcome::TooLate => warn!("the gate was not shut in time; logind goes on"),
         }
         self.let_go();
     }
@@ -245,7 +245,7 @@ impl Watch {
         self.inhibitor = None;
     }
 
-    async fn take_inhibitor(&mut self, heard: &Heard) {
+    async fn take_inhibitor(&mut self, heard: &LogindConnection) {
         let why = "shut the gate before the clock stands still";
         match heard.manager.inhibit("sleep", "clockgate", why, "delay").await {
             // Only now is an older one dropped, so that there is no moment without.
@@ -281,7 +281,7 @@ impl Watch {
     }
 }
 
-impl Heard {
+impl LogindConnection {
     async fn connect(address: Option<&str>) -> Result<Self, Error> {
         let builder = address.map_or_else(connection::Builder::system, connection::Builder::address);
         let build = builder.method_timeout(ANSWER_WITHIN).build();
@@ -299,7 +299,8 @@ impl Heard {
         let driver = fdo::DBusProxy::new(&bus).await?;
         // Nobody owns the name where there is no logind.
         let owner = driver.get_name_owner(LOGIND.try_into()?).await.ok();
-        let manager = ManagerProxy::builder(&bus).cache_properties(zbus::proxy::CacheProperties::No).build().await?;
+        let manager =
+            LogindManagerProxy::builder(&bus).cache_properties(zbus::proxy::CacheProperties::No).build().await?;
         Ok(Self { manager, owner, owners, sleeps })
     }
 }
@@ -318,7 +319,7 @@ fn new_owner(message: &Message) -> Option<Option<OwnedUniqueName>> {
     (name == LOGIND).then(|| OwnedUniqueName::try_from(new).ok())
 }
 
-enum Answer {
+enum NoticeOutcome {
     /// The gate is shut and published.
     Given,
     /// The agent dropped the question.
@@ -328,12 +329,12 @@ enum Answer {
 }
 
 /// The answer to a notice that was sent; waits for ever when none was.
-async fn answered(held_until: &mut Option<(oneshot::Receiver<Snapshot>, Instant)>) -> Answer {
+async fn answered(held_until: &mut Option<(oneshot::Receiver<Snapshot>, Instant)>) -> NoticeOutcome {
     let Some((answer, until)) = held_until else { return pending().await };
     match timeout_at(*until, answer).await {
-        Ok(Ok(_)) => Answer::Given,
-        Ok(Err(_)) => Answer::Never,
-        Err(_) => Answer::TooLate,
+        Ok(Ok(_)) => NoticeOutcome::Given,
+        Ok(Err(_)) => NoticeOutcome::Never,
+        Err(_) => NoticeOutcome::TooLate,
     }
 }
 

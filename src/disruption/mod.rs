@@ -17,7 +17,7 @@ pub mod suspend;
 pub mod vm;
 
 /// A source that can be lost and found again: what it knew outlives its being lost.
-pub trait Source: Send {
+pub trait DisruptionSource: Send {
     /// Its name, for the log and for [`Event::SourceLost`].
     const NAME: &'static str;
     /// Why it is lost.
@@ -30,7 +30,7 @@ pub trait Source: Send {
 
 /// The mark that a source compares with, as far as it was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Mark<T> {
+enum LastMark<T> {
     /// Not looked for so far: nothing is proven yet, and nothing can have been missed.
     #[default]
     Unread,
@@ -40,7 +40,7 @@ enum Mark<T> {
     Known(T),
 }
 
-impl<T> Mark<T> {
+impl<T> LastMark<T> {
     /// It cannot be read now. What was known is compared later.
     fn lose(&mut self) {
         if matches!(self, Self::Unread) {
@@ -53,7 +53,7 @@ impl<T> Mark<T> {
     }
 }
 
-impl Mark<()> {
+impl LastMark<()> {
     /// Of a source that has nothing to compare: whether it was looked for before, so that something may have gone unseen.
     fn begins_again(&mut self) -> bool {
         let was_lost = !self.is_unread();

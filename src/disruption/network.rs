@@ -8,7 +8,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
 
-use super::{Mark, Source};
+use super::{DisruptionSource, LastMark};
 use crate::decision::Event;
 use crate::sys::readable::readable;
 
@@ -21,9 +21,9 @@ const GATHER: Duration = Duration::from_secs(1);
 
 /// The kernel's messages about routes and addresses.
 #[derive(Debug, Default)]
-pub struct Network(Mark<()>);
+pub struct NetworkMonitor(LastMark<()>);
 
-impl Source for Network {
+impl DisruptionSource for NetworkMonitor {
     const NAME: &'static str = "network";
     type Error = io::Error;
 
@@ -87,7 +87,7 @@ mod tests {
     #[tokio::test]
     async fn what_changed_while_the_kernel_was_not_heard_may_be_a_way_to_those_who_did_not_answer() {
         let (events, mut inbox) = mpsc::channel(4);
-        let mut network = Network::default();
+        let mut network = NetworkMonitor::default();
         // Lost at once: nobody waits for it.
         drop(timeout(Duration::ZERO, network.watch(&events)).await);
         while inbox.try_recv().is_ok() {}

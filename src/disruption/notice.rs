@@ -26,7 +26,7 @@ impl Notice {
 
 /// What can be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum NoticeKind {
     /// The machine is about to sleep.
     Suspend,
     /// The machine woke up.
@@ -37,7 +37,7 @@ pub enum What {
     PostRestore,
 }
 
-impl What {
+impl NoticeKind {
     /// Every one of them.
     pub const ALL: [Self; 4] = [Self::Suspend, Self::Resume, Self::PreSnapshot, Self::PostRestore];
 

@@ -20,12 +20,12 @@ const LONGEST: u64 = 64 * 1024;
 
 /// The file that outlives an agent, and not a boot.
 #[derive(Debug)]
-pub struct Known {
+pub struct ProofFile {
     path: PathBuf,
     written: Option<Evidence>,
 }
 
-impl Known {
+impl ProofFile {
     /// The file that belongs to the folder of a gate page.
     #[must_use]
     pub fn beside(page: &Path) -> Self {
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_another_boots_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let mut known = Known::beside(&folder.path().join("public"));
+        let mut known = ProofFile::beside(&folder.path().join("public"));
         assert_eq!(known.read(), Evidence::default());
         known.note(&proven()).unwrap();
         assert_eq!(known.read(), proven());
@@ -139,11 +139,11 @@ mod tests {
     #[test]
     fn rubbish_is_nothing_and_a_missing_folder_no_error() {
         let folder = tempfile::tempdir().unwrap();
-        let known = Known::beside(&folder.path().join("public"));
+        let known = ProofFile::beside(&folder.path().join("public"));
         for rubbish in ["", "{", "[1]", r#"{"version":1,"boot_id":null}"#, r#"{"version":"1"}"#] {
             fs::write(known.path(), rubbish).unwrap();
             assert_eq!(known.read(), Evidence::default(), "{rubbish}");
         }
-        assert!(Known::beside(Path::new("/nonexistent/run/public")).note(&proven()).is_ok());
+        assert!(ProofFile::beside(Path::new("/nonexistent/run/public")).note(&proven()).is_ok());
     }
 }

@@ -11,16 +11,16 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
-use super::joining::{Others, PATIENCE_OTHERS};
+use super::joining::{Joining, PATIENCE_OTHERS};
 use super::local;
 use super::ntp::address::Address;
 use super::ntp::conversation::Error;
 use super::ntp::packet;
-use super::ntp::participant::{Heard, Participant};
+use super::ntp::participant::{Participant, ServerOutcome};
 use super::ntp::server_pool::{Invited, LookUp, is_anothers};
 use super::question::Question;
 use super::shared::Shared;
-use crate::decision::{Boottime, Failure, Gate, Measurement, Reading, Waiting};
+use crate::decision::{AwaitedSource, Boottime, Failure, Gate, Measurement, Reading};
 use crate::sys::adjtimex;
 use crate::sys::clock::boottime;
 use crate::sys::timerfd::Alarm;
@@ -29,7 +29,7 @@ use crate::sys::timerfd::Alarm;
 /// end, until it is told to break off. The last report has nobody waiting.
 pub fn exchange(shared: &Arc<Shared>, question: Question, report: &mut dyn FnMut(Measurement) -> ControlFlow<()>) {
     let hardware = question.hardware.clone();
-    let mut exchange = Exchange::begin(shared, question);
+    let mut exchange = RunningExchange::begin(shared, question);
     if let Some(root) = hardware {
         // Beside the servers: their answers are on the way.
         exchange.ask_hardware(&root);
@@ -48,7 +48,7 @@ pub fn exchange(shared: &Arc<Shared>, question: Question, report: &mut dyn FnMut
 
 /// One exchange under way.
 #[derive(Debug)]
-struct Exchange<'a> {
+struct RunningExchange<'a> {
     shared: &'a Arc<Shared>,
     began: Boottime,
     deadline: Boottime,
@@ -59,14 +59,14 @@ struct Exchange<'a> {
     /// Who is not asked, and who of this machine's own clocks and of the callers did not answer.
     failures: Vec<Failure>,
     participants: Vec<Participant>,
-    others: Others,
+    others: Joining,
     /// Rings when a look-up ends; none where the kernel had no descriptor left.
     looked_up: Option<Arc<EventFd>>,
     /// Whether something is to be told; at first that there is nobody to ask.
     news: bool,
 }
 
-impl<'a> Exchange<'a> {
+impl<'a> RunningExchange<'a> {
     fn begin(shared: &'a Arc<Shared>, question: Question) -> Self {
         let began = boottime();
         // Before anybody is looked for, so that no look-up ends unheard.
@@ -82,7 +82,7 @@ impl<'a> Exchange<'a> {
             readings: vec![],
             failures: vec![],
             participants: vec![],
-            others: Others::new(&invited.names, nobody_is_known, question.callers),
+            others: Joining::new(&invited.names, nobody_is_known, question.callers),
             looked_up,
             news: false,
         };
@@ -210,15 +210,15 @@ impl<'a> Exchange<'a> {
             let mut pool = self.shared.pool();
             let address = pool.at(participant.target.socket);
             match heard {
-                Heard::InTime(answer) => {
+                ServerOutcome::InTime(answer) => {
                     address.answered(answer.took);
                     self.readings.push(participant.reading(&answer));
                 }
-                Heard::Late(answer) => {
+                ServerOutcome::Late(answer) => {
                     address.answered_late(answer.took);
                     self.readings.push(participant.reading(&answer));
                 }
-                Heard::Failure(error) => {
+                ServerOutcome::Failure(error) => {
                     address.failed();
                     if let Error::Refused(packet::Error::Kiss(kiss)) = error {
                         address.heed(kiss, boottime());
@@ -282,7 +282,7 @@ impl<'a> Exchange<'a> {
         let mut failures = self.failures.clone();
         failures.extend(self.participants.iter().filter_map(Participant::failure));
         failures.extend(self.others.failures());
-        let mut waiting: Vec<Waiting> = self.participants.iter().filter_map(Participant::waiting).collect();
+        let mut waiting: Vec<AwaitedSource> = self.participants.iter().filter_map(Participant::waiting).collect();
         waiting.extend(self.others.waiting());
         Measurement { readings: self.readings.clone(), failures, waiting, rate_ppm: self.rate_ppm.max(rate_ppm()) }
     }

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::caller::pending_answer::Caller;
+use super::caller::pending_answer::PendingAnswer;
 use super::ntp::server_name::ServerName;
 use super::ntp::server_pool::Unresolved;
-use crate::decision::{Failure, Reading, Voice, Waiting};
+use crate::decision::{AwaitedSource, Failure, Reading, Voice};
 
 /// How long they are waited for once somebody has answered: as long as a server that was never heard.
 pub const PATIENCE_OTHERS: Duration = Duration::from_secs(1);
 
 /// Who may still join.
 #[derive(Debug)]
-pub struct Others {
+pub struct Joining {
     names: Vec<Name>,
     /// Those who have not answered.
-    callers: Vec<Caller>,
+    callers: Vec<PendingAnswer>,
     callers_are_waited_for: bool,
 }
 
@@ -30,9 +30,9 @@ pub struct Name {
     is_waited_for: bool,
 }
 
-impl Others {
+impl Joining {
     /// These names, which are waited for where nobody's address is known, and these callers, which always are.
-    pub fn new(names: &[Unresolved], nobody_is_known: bool, callers: Vec<Caller>) -> Self {
+    pub fn new(names: &[Unresolved], nobody_is_known: bool, callers: Vec<PendingAnswer>) -> Self {
         let name = |unresolved: &Unresolved| {
             let Unresolved { name, is_asked } = unresolved.clone();
             Name { name, is_asked, is_waited_for: nobody_is_known }
@@ -64,7 +64,7 @@ impl Others {
     }
 
     /// Those to listen to.
-    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
+    pub fn callers(&self) -> impl Iterator<Item = &PendingAnswer> {
         self.callers.iter()
     }
 
@@ -92,7 +92,7 @@ impl Others {
     }
 
     /// Who is waited for.
-    pub fn waiting(&self) -> impl Iterator<Item = Waiting> {
+    pub fn waiting(&self) -> impl Iterator<Item = AwaitedSource> {
         let names = self.names.iter().filter(|n| n.is_waited_for && !n.is_asked).map(Name::waiting);
         let callers = self.callers.iter().filter(|_| self.callers_are_waited_for).map(|c| c.waiting.clone());
         names.chain(callers)
@@ -114,7 +114,7 @@ impl Name {
         (!self.is_asked).then(|| Failure { voice, asked: false, ..Failure::remark(self.name.to_string(), why) })
     }
 
-    fn waiting(&self) -> Waiting {
-        Waiting { source: self.name.to_string(), voice: Voice::server(self.name.to_string()) }
+    fn waiting(&self) -> AwaitedSource {
+        AwaitedSource { source: self.name.to_string(), voice: Voice::server(self.name.to_string()) }
     }
 }

@@ -9,7 +9,7 @@ mod question;
 mod references;
 mod shared;
 
-pub use caller::pending_answer::{Caller, CallerAnswer, caller};
+pub use caller::pending_answer::{CallerAnswer, PendingAnswer, caller};
 pub use ntp::server::Server;
 pub use ntp::server_name::{Error as ServerNameError, NTP_PORT, ServerName};
 pub use question::Question;

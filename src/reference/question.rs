@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::caller::pending_answer::Caller;
+use super::caller::pending_answer::PendingAnswer;
 use crate::decision::Gate;
 
 /// One question to every reference.
@@ -17,7 +17,7 @@ pub struct Question {
     /// are not asked.
     pub hardware: Option<PathBuf>,
     /// Who was asked for the time already and answers beside the servers.
-    pub callers: Vec<Caller>,
+    pub callers: Vec<PendingAnswer>,
 }
 
 impl From<Duration> for Question {

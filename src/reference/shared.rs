@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tracing::debug;
 
-use super::ntp::address_file::Memory;
+use super::ntp::address_file::AddressFile;
 use super::ntp::resolver;
 use super::ntp::server_name::ServerName;
 use super::ntp::server_pool::ServerPool;
@@ -18,7 +18,7 @@ use crate::sys::clock::boottime;
 pub(super) struct Shared {
     pool: Mutex<ServerPool>,
     /// What was found in earlier lives. Locked while the file is written, which is never on an exchange's way.
-    memory: Mutex<Memory>,
+    memory: Mutex<AddressFile>,
     /// Told whenever a look-up ends.
     pub(super) looked_up: Condvar,
     /// The exchanges under way, told likewise.
@@ -82,7 +82,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+    pub(super) fn memory(&self) -> MutexGuard<'_, AddressFile> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -40,10 +40,10 @@ impl Hierarchy {
     ///
     /// # Errors
     /// What open(2) or fstat(2) said; [`is_gone`] tells whether there is no such cgroup any more.
-    pub fn mark(&self, cgroup: &Path) -> io::Result<Mark> {
+    pub fn mark(&self, cgroup: &Path) -> io::Result<CgroupMark> {
         let file = self.file(cgroup, "cgroup.freeze", OFlag::O_RDWR)?;
         let inode = file.metadata()?.ino();
-        Ok(Mark { file, inode })
+        Ok(CgroupMark { file, inode })
     }
 
     /// The number of a cgroup's mark, if it is set: for whoever may read it and not write.
@@ -53,7 +53,7 @@ impl Hierarchy {
     pub fn set_mark(&self, cgroup: &Path) -> io::Result<Option<u64>> {
         let file = self.file(cgroup, "cgroup.freeze", OFlag::O_RDONLY)?;
         let inode = file.metadata()?.ino();
-        Ok(Mark { file, inode }.is_set()?.then_some(inode))
+        Ok(CgroupMark { file, inode }.is_set()?.then_some(inode))
     }
 
     /// What the kernel says has become of a cgroup, named relative to this folder.
@@ -87,12 +87,12 @@ impl Hierarchy {
 /// A cgroup's own mark, `cgroup.freeze`: whether somebody asked to freeze it. A cgroup without one is frozen all the same
 /// while one above it has one.
 #[derive(Debug)]
-pub struct Mark {
+pub struct CgroupMark {
     file: File,
     inode: u64,
 }
 
-impl Mark {
+impl CgroupMark {
     /// The number of the file: a cgroup that takes the place of another has a new one.
     #[must_use]
     pub const fn inode(&self) -> u64 {

@@ -18,11 +18,11 @@ const NOMINAL_TICK: libc::c_long = 10_000;
 /// The system clock as something to set. Every step that is ours goes through here, so that the others are foreign.
 #[derive(Debug)]
 pub struct SystemClock {
-    seen: Mutex<Seen>,
+    seen: Mutex<ClocksBefore>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct ClocksBefore {
     standing: Differences,
     /// Whether we moved the clock since the last look.
     ours: bool,
@@ -32,7 +32,7 @@ struct Seen {
     ordered: Option<(Offset, Duration)>,
 }
 
-impl Seen {
+impl ClocksBefore {
     const fn new(standing: Differences) -> Self {
         Self { standing, ours: false, moved: Offset::ZERO, ordered: None }
     }
@@ -54,9 +54,9 @@ impl Seen {
         now.real_minus_boot - self.standing.real_minus_boot - self.moved
     }
 
-    fn look(&mut self, now: Differences) -> Change {
+    fn look(&mut self, now: Differences) -> ClockChange {
         self.book(now);
-        let change = Change {
+        let change = ClockChange {
             foreign: self.foreign(now),
             ours: self.ours,
             slept: now.boot_minus_mono.saturating_sub(self.standing.boot_minus_mono),
@@ -68,7 +68,7 @@ impl Seen {
 
 /// What became of the clocks since the last look, our own steps taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ClockChange {
     /// Change of `REALTIME − BOOTTIME` that is not ours.
     pub foreign: Offset,
     /// Whether we moved the clock meanwhile, if only by the kick's microsecond.
@@ -105,7 +105,7 @@ impl SystemClock {
     /// Begins to watch from the present standing of the clocks.
     #[must_use]
     pub fn new() -> Self {
-        Self { seen: Mutex::new(Seen::new(standing())) }
+        Self { seen: Mutex::new(ClocksBefore::new(standing())) }
     }
 
     /// Steps the clock by `offset`, atomically in the kernel, unless somebody moved it since it said `local` at `as_of`.
@@ -154,11 +154,11 @@ impl SystemClock {
     }
 
     /// What became of the clocks since the last look.
-    pub fn look(&self) -> Change {
+    pub fn look(&self) -> ClockChange {
         self.seen().look(standing())
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, ClocksBefore> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -228,7 +228,8 @@ mod tests {
     fn what_a_daemon_was_ordered_to_do_is_ours_and_once() {
         let before = standing();
         let by = |offset| Differences { real_minus_boot: before.real_minus_boot + offset, ..before };
-        let ordered = |offset| Seen { ordered: Some((offset, Duration::from_millis(20))), ..Seen::new(before) };
+        let ordered =
+            |offset| ClocksBefore { ordered: Some((offset, Duration::from_millis(20))), ..ClocksBefore::new(before) };
         let (hour, ms) = (Offset::from_secs(3600), Offset::from_nanos(1_000_000));
         let mut seen = ordered(hour);
         assert!(!seen.look(before).ours, "not made yet");

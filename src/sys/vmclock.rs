@@ -69,7 +69,7 @@ pub enum Error {
 
 /// The page, as of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct VmClockPage {
     /// The sequence lock; even.
     pub sequence: u32,
     /// Changes whenever the counter of this machine was disrupted: a restore, a live migration.
@@ -79,12 +79,12 @@ pub struct Page {
     /// Whether poll(2) says when the page changed.
     pub notifies: bool,
     /// The time, where one is published.
-    pub time: Option<Time>,
+    pub time: Option<CounterTime>,
 }
 
 /// The relation between the processor's counter and the time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time {
+pub struct CounterTime {
     /// Which counter: 0 Arm's virtual one, 1 the TSC, 255 none.
     pub counter_id: u8,
     /// 0 UTC, 1 TAI, 2 monotonic, others smeared.
@@ -139,7 +139,7 @@ impl VmClock {
     ///
     /// # Errors
     /// [`Error`]
-    pub fn read(&self) -> Result<Page, Error> {
+    pub fn read(&self) -> Result<VmClockPage, Error> {
         for _ in 0..ATTEMPTS {
             let mut bytes = [0; LEN];
             match self.file.read_at(&mut bytes, 0) {
@@ -162,7 +162,7 @@ impl AsRawFd for VmClock {
 }
 
 /// The page in these bytes; none while it is being written.
-fn parse(bytes: &[u8]) -> Result<Option<Page>, Error> {
+fn parse(bytes: &[u8]) -> Result<Option<VmClockPage>, Error> {
     let page = Bytes(bytes);
     let expect = |field, value: u64, right: bool| if right { Ok(()) } else { Err(Error::Unknown { field, value }) };
     expect("the length", bytes.len() as u64, bytes.len() >= LEAST)?;
@@ -176,7 +176,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Page>, Error> {
     }
     let there = size.min(bytes.len());
     let flags = page.u64(24);
-    Ok(Some(Page {
+    Ok(Some(VmClockPage {
         sequence,
         disruption_marker: page.u64(16),
         generation: (there >= LEN && flags & GENERATION_PRESENT != 0).then(|| page.u64(104)),
@@ -209,8 +209,8 @@ impl Bytes<'_> {
         u64::from_le_bytes(self.at(at))
     }
 
-    fn time(&self, flags: u64) -> Time {
-        Time {
+    fn time(&self, flags: u64) -> CounterTime {
+        CounterTime {
             counter_id: self.u8(10),
             time_type: self.u8(11),
             status: self.u8(34),
@@ -231,7 +231,7 @@ impl Bytes<'_> {
 /// A page file that stands for the device where there is none.
 #[cfg(test)]
 pub(crate) mod fake {
-    use super::{LEN, Time};
+    use super::{CounterTime, LEN};
     use std::path::Path;
 
     /// What the fake publishes.
@@ -240,7 +240,7 @@ pub(crate) mod fake {
         pub sequence: u32,
         pub marker: u64,
         pub generation: Option<u64>,
-        pub time: Option<Time>,
+        pub time: Option<CounterTime>,
     }
 
     impl FakePage {

@@ -8,9 +8,9 @@ use super::error::{Error, Thawed};
 use super::ledger::{Contents, Entry, Ledger};
 use super::plan::Unit;
 use crate::container::Container;
-use crate::decision::{Boottime, Frozen, nanos_u64};
+use crate::decision::{Boottime, FreezeOutcome, nanos_u64};
 use crate::error_chain::in_full;
-use crate::sys::cgroup::{Hierarchy, Mark, is_gone};
+use crate::sys::cgroup::{CgroupMark, Hierarchy, is_gone};
 use crate::sys::clock::{boottime, monotonic_nanos};
 use crate::sys::foreign;
 
@@ -46,7 +46,7 @@ impl Freezer<'_> {
     /// # Errors
     /// [`Error`] when the ledger cannot be written, or not a single mark could be set. What was frozen before that is in the
     /// ledger.
-    pub fn freeze(&self, units: &[Unit<'_>], order: &Order<'_>) -> Result<Frozen, Error> {
+    pub fn freeze(&self, units: &[Unit<'_>], order: &Order<'_>) -> Result<FreezeOutcome, Error> {
         let end = monotonic_nanos().saturating_add(nanos_u64(order.limit));
         let (mut marked, mut failed) = (vec![], vec![]);
         for some in units.chunks(AT_ONCE) {
@@ -56,7 +56,7 @@ impl Freezer<'_> {
             let (_, error) = failed.swap_remove(0);
             return Err(error);
         }
-        let mut report = Frozen::default();
+        let mut report = FreezeOutcome::default();
         for (unit, error) in failed {
             report.of += unit.containers.len().max(1);
             report.stuck.push(format!("{}: {}", called(unit, order), in_full(&error)));
@@ -88,8 +88,8 @@ impl Freezer<'_> {
         marked: &mut Vec<&'u Unit<'u>>,
         failed: &mut Vec<(&'u Unit<'u>, Error)>,
     ) -> Result<Vec<Entry>, Error> {
-        let mut to_set: Vec<(&Unit<'_>, Mark)> = vec![];
-        let mut sort = |unit: &'u Unit<'u>, outcome: io::Result<Option<Mark>>| match outcome {
+        let mut to_set: Vec<(&Unit<'_>, CgroupMark)> = vec![];
+        let mut sort = |unit: &'u Unit<'u>, outcome: io::Result<Option<CgroupMark>>| match outcome {
             Ok(Some(mark)) => to_set.push((unit, mark)),
             Ok(None) => marked.push(unit),
             Err(error) if is_gone(&error) => {}
@@ -101,7 +101,7 @@ impl Freezer<'_> {
             let unmarked = self.hierarchy.mark(unit.cgroup).and_then(|mark| Ok((!mark.is_set()?).then_some(mark)));
             sort(unit, unmarked);
         }
-        let entry = |(unit, mark): &(&Unit<'_>, Mark)| Entry {
+        let entry = |(unit, mark): &(&Unit<'_>, CgroupMark)| Entry {
             cgroup: unit.cgroup.to_owned(),
             inode: mark.inode(),
             session,
@@ -121,7 +121,7 @@ impl Freezer<'_> {
         Ok(noted)
     }
 
-    fn confirm(&self, unit: &Unit<'_>, end: u64, order: &Order<'_>, report: &mut Frozen) {
+    fn confirm(&self, unit: &Unit<'_>, end: u64, order: &Order<'_>, report: &mut FreezeOutcome) {
         let mut pause = LOOK_AFTER;
         loop {
             let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
@@ -158,7 +158,7 @@ impl Freezer<'_> {
         }
     }
 
-    fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut Frozen) {
+    fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut FreezeOutcome) {
         report.of += 1;
         report.stuck.push(in_full(&self.error("look at", cgroup, error)));
     }

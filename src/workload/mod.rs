@@ -48,7 +48,7 @@ use tree::{Node, Place};
 
 use crate::container::exemption::{self, Exemption, Rule};
 use crate::container::{Lookup, Metadata, Places};
-use crate::decision::{Awake, Frozen};
+use crate::decision::{Awake, FreezeOutcome};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::foreign;
 
@@ -202,9 +202,9 @@ impl Workloads {
     /// # Errors
     /// [`Error`] when there is no ledger, no guard or no hierarchy, or when not one could be frozen. Some may be frozen even
     /// then: [`Self::thaw`] knows.
-    pub fn freeze(&self, limit: Duration, until: Awake) -> Result<Frozen, Error> {
+    pub fn freeze(&self, limit: Duration, until: Awake) -> Result<FreezeOutcome, Error> {
         if self.settings.engines.is_empty() {
-            return Ok(Frozen::default());
+            return Ok(FreezeOutcome::default());
         }
         let mut state = self.state();
         let place = self.place(&mut state)?;
@@ -216,7 +216,7 @@ impl Workloads {
         }
         let units = self.plan(&state.seen, &place, &tree);
         if units.is_empty() {
-            return Ok(Frozen::default());
+            return Ok(FreezeOutcome::default());
         }
         self.stand_ready(&mut state, &place)?;
         self.arm(&mut state, &place, until)?;

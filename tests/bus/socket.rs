@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clockgate::decision::{Boottime, Cause, Epoch, Event, Notifier, Offset};
-use clockgate::publish::bus::client::{Client, Error, Outcome, Told, What};
+use clockgate::publish::bus::client::{AgentClient, CallerTime, Error, NoticeKind, Outcome};
 use clockgate::publish::bus::{NAME, PATH, peer};
 use clockgate::reference::caller::registry::Callers;
 use clockgate::sys::clock::{boottime, realtime};
@@ -17,8 +17,8 @@ use zbus::connection;
 use crate::agent::{Agent, Socket, changed, changes, next, run, text};
 use crate::soon;
 
-async fn with_client<T: Send + 'static>(path: PathBuf, ask: impl FnOnce(Client) -> T + Send + 'static) -> T {
-    soon(tokio::task::spawn_blocking(move || ask(Client::connect(&path).unwrap()))).await.unwrap()
+async fn with_client<T: Send + 'static>(path: PathBuf, ask: impl FnOnce(AgentClient) -> T + Send + 'static) -> T {
+    soon(tokio::task::spawn_blocking(move || ask(AgentClient::connect(&path).unwrap()))).await.unwrap()
 }
 
 pub async fn without_a_bus_our_own_client_syncs_and_notifies() {
@@ -39,7 +39,7 @@ pub async fn without_a_bus_our_own_client_syncs_and_notifies() {
     };
     assert_eq!(outcome, expected);
     let wait = Duration::from_secs(20);
-    let call = tokio::spawn(with_client(socket.path(), move |client| client.notify(What::Suspend, wait)));
+    let call = tokio::spawn(with_client(socket.path(), move |client| client.notify(NoticeKind::Suspend, wait)));
     agent.takes(Event::Sleeping(Notifier::Notify)).await;
     assert_eq!(call.await.unwrap().unwrap().gate, "shut");
     let call = with_client(socket.path(), |client| client.sync(Duration::from_millis(100))).await;
@@ -51,10 +51,13 @@ pub async fn a_caller_that_tells_the_time_is_asked_until_the_clock_is_proven_or_
     let mut agent = Agent::new();
     let _served = agent.on_socket(&socket.path());
     let ask = |callers: Callers| async move { soon(callers.measure(Duration::from_secs(20))).await };
-    let told = || Told { at: realtime() + Offset::from_secs(60), as_of: boottime(), bound: Duration::from_millis(3) };
+    let told =
+        || CallerTime { at: realtime() + Offset::from_secs(60), as_of: boottime(), bound: Duration::from_millis(3) };
     let tell = |wait| {
         let now = told();
-        tokio::spawn(with_client(socket.path(), move |client| client.notify_with_time(What::PostRestore, now, wait)))
+        tokio::spawn(with_client(socket.path(), move |client| {
+            client.notify_with_time(NoticeKind::PostRestore, now, wait)
+        }))
     };
     let call = tell(Duration::from_secs(20));
     agent.takes(Event::Disrupted(Cause::Restore)).await;
@@ -86,7 +89,7 @@ pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
     let mut agent = Agent::new();
     let _served = agent.on_socket(&socket.path());
     let refused = |what, as_of| {
-        let told = Told { at: realtime(), as_of, bound: Duration::from_millis(3) };
+        let told = CallerTime { at: realtime(), as_of, bound: Duration::from_millis(3) };
         let path = socket.path();
         async move {
             let called =
@@ -95,16 +98,16 @@ pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
             why
         }
     };
-    assert!(refused(What::PreSnapshot, boottime()).await.contains("takes no time"));
-    assert!(refused(What::PostRestore, boottime() + Duration::from_secs(60)).await.contains("still to come"));
-    assert!(refused(What::PostRestore, Boottime::from_nanos(0)).await.contains("ms old"));
+    assert!(refused(NoticeKind::PreSnapshot, boottime()).await.contains("only after it"));
+    assert!(refused(NoticeKind::PostRestore, boottime() + Duration::from_secs(60)).await.contains("still to come"));
+    assert!(refused(NoticeKind::PostRestore, Boottime::from_nanos(0)).await.contains("ms old"));
     for (line, why) in [
         ("post-restore --time yesterday --bound 1s", "`yesterday` is no time"),
         ("post-restore --time 1800000000 --bound 1s", "@1795521600.25 is wanted"),
         ("post-restore --time @1800000000", "--bound"),
         ("post-restore --time @1800000000 --bound 1", "no unit"),
         ("post-restore --bound 1s", "--time"),
-        ("pre-snapshot --time @1800000000 --bound 1s", "takes no time"),
+        ("pre-snapshot --time @1800000000 --bound 1s", "only after it"),
         ("vm post-restore --cid 7 --time @1800000000", "--bound 50ms"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));
@@ -207,7 +210,7 @@ pub async fn silent_connections_make_room_and_those_that_wait_for_an_answer_do_n
     let call = tokio::task::spawn_blocking(move || {
         let until = boottime() + Duration::from_secs(20);
         loop {
-            match Client::connect(&path).and_then(|client| client.notify(What::Resume, Duration::ZERO)) {
+            match AgentClient::connect(&path).and_then(|client| client.notify(NoticeKind::Resume, Duration::ZERO)) {
                 Err(Error::Stuck { .. }) if boottime() < until => {}
                 done => return done,
             }

@@ -13,9 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, Authority, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor, FloorFile,
-    Forgotten, Frozen, Kind, Leap, Machine, Measurement, Notifier, Offset, Order, Policy, Reading, Realtime, Round,
-    StepError, Upstream, Voice, Waiting, Way,
+    Action, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor,
+    FloorFile, Forgotten, FreezeOutcome, Kind, Leap, Machine, Measurement, Notifier, Offset, OrderId, Policy, Reading,
+    Realtime, Round, StepBy, StepError, Upstream, Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -175,7 +175,7 @@ impl World {
             // To the question before the one that is under way.
             "late" => Event::Measured(epoch, Round::default(), self.measurement(rest, now)?),
             "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
-            "frozen" => Event::Frozen(self.freeze_of(what), Frozen::default()),
+            "frozen" => Event::Frozen(self.freeze_of(what), FreezeOutcome::default()),
             "thawed" => Event::Thawed(self.thaw_of(what), if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
             "handed-over" => Event::HandedOver(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
             "daemon" => Event::DaemonAsked(epoch, verdict(rest)?),
@@ -184,13 +184,13 @@ impl World {
     }
 
     /// The last freeze that was ordered; of the epoch that `@2 frozen` names.
-    fn freeze_of(&self, what: &str) -> Order {
+    fn freeze_of(&self, what: &str) -> OrderId {
         let freeze = |action: &Action| if let Action::Freeze(order, _) = action { Some(*order) } else { None };
         wanted(self.orders.iter().rev().filter_map(freeze), what)
     }
 
     /// The last thaw that was ordered; of the epoch that `@2 thawed` names.
-    fn thaw_of(&self, what: &str) -> Order {
+    fn thaw_of(&self, what: &str) -> OrderId {
         let thaw = |action: &Action| if let Action::Thaw(order) = action { Some(*order) } else { None };
         wanted(self.orders.iter().rev().filter_map(thaw), what)
     }
@@ -202,7 +202,7 @@ impl World {
         for word in text.split_whitespace() {
             let voice = |name: &str| Voice::server(name);
             if let Some(name) = word.strip_suffix('?') {
-                measurement.waiting.push(Waiting { source: name.to_owned(), voice: voice(name) });
+                measurement.waiting.push(AwaitedSource { source: name.to_owned(), voice: voice(name) });
             } else if let Some(name) = word.strip_suffix('-') {
                 let silent = Failure { voice: Some(voice(name)), ..Failure::remark(name, "no answer") };
                 measurement.failures.push(silent);
@@ -285,7 +285,7 @@ impl World {
     }
 }
 
-fn wanted(mut orders: impl Iterator<Item = Order>, what: &str) -> Order {
+fn wanted(mut orders: impl Iterator<Item = OrderId>, what: &str) -> OrderId {
     let epoch = what.strip_prefix('@').and_then(|rest| rest.split_once(' ')?.0.parse().ok()).map(Epoch::new);
     orders.find(|order| epoch.is_none_or(|epoch| epoch == order.epoch)).unwrap_or_default()
 }
@@ -294,10 +294,10 @@ fn order(action: &Action, now: Clocks) -> String {
     let left = |until: &Awake| until.since(now.awake()).as_secs_f64();
     match action {
         Action::Forget(..) => "forget".to_owned(),
-        Action::Measure(_, _, Way::Own) => "measure".to_owned(),
-        Action::Measure(_, _, Way::Daemon) => "let the daemon measure".to_owned(),
-        Action::Step { way: Way::Own, offset, .. } => format!("step {offset}"),
-        Action::Step { way: Way::Daemon, offset, .. } => format!("let the daemon step {offset}"),
+        Action::Measure(_, _, StepBy::Own) => "measure".to_owned(),
+        Action::Measure(_, _, StepBy::Daemon) => "let the daemon measure".to_owned(),
+        Action::Step { way: StepBy::Own, offset, .. } => format!("step {offset}"),
+        Action::Step { way: StepBy::Daemon, offset, .. } => format!("let the daemon step {offset}"),
         Action::HandOver(_) => "hand over".to_owned(),
         Action::AskDaemon(_) => "ask the daemon".to_owned(),
         Action::Freeze(_, until) => format!("freeze, the guard thaws in {} s", left(until)),

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::daemon::{BusAddress, Corrector, DaemonSources};
-use clockgate::decision::{DaemonVerdict, Kind, Offset, Reading, StepError, Way};
+use clockgate::decision::{DaemonVerdict, Kind, Offset, Reading, StepBy, StepError};
 use clockgate::reference::Server;
-use clockgate::reference::ntp::default_servers::{self as defaults, Origin};
+use clockgate::reference::ntp::default_servers::{self as defaults, ServersOrigin};
 use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
@@ -173,7 +173,7 @@ fn reference_clocks_are_counted() -> Result<(), Failed> {
     let alone = block_on(Daemon::client(&server, &[&clock])?.corrector().servers());
     assert_eq!((alone.servers.len(), alone.others, alone.daemon.as_deref()), (0, 1, Some("chronyd")));
     let (servers, origin) = defaults::servers(Path::new("/"), alone.servers, alone.others);
-    assert_eq!((servers, origin), (vec![], Origin::DaemonAlone), "neither the cloud nor the pool is asked");
+    assert_eq!((servers, origin), (vec![], ServersOrigin::DaemonAlone), "neither the cloud nor the pool is asked");
     let beside = block_on(Daemon::client(&server, &[&clock, "server 127.0.0.2"])?.corrector().servers());
     assert_eq!((described(&beside), beside.others), (vec!["127.0.0.2".to_owned()], 1));
     Ok(())
@@ -275,15 +275,18 @@ fn without_any_daemon() -> Result<(), Failed> {
         assert!(corrector.describe().await.is_none() && corrector.servers().await.is_empty());
         assert_eq!(corrector.measure(Duration::ZERO).await.failures.len(), 1);
         let hour = Offset::from_secs(3600);
-        let refused = corrector.step(Way::Own, hour, realtime(), boottime()).await;
+        let refused = corrector.step(StepBy::Own, hour, realtime(), boottime()).await;
         assert!(
             matches!(refused, Err(StepError::NotPermitted(ref why)) if why.contains("run it as root")),
             "{refused:?}"
         );
         let stale = realtime() + Offset::from_secs(-5);
-        let superseded = corrector.step(Way::Own, hour, stale, boottime()).await;
+        let superseded = corrector.step(StepBy::Own, hour, stale, boottime()).await;
         assert!(matches!(superseded, Err(StepError::Superseded { .. })), "{superseded:?}");
-        assert!(matches!(corrector.step(Way::Daemon, hour, realtime(), boottime()).await, Err(StepError::Failed(_))));
+        assert!(matches!(
+            corrector.step(StepBy::Daemon, hour, realtime(), boottime()).await,
+            Err(StepError::Failed(_))
+        ));
     });
     Ok(())
 }

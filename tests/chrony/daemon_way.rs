@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::daemon::BusAddress;
-use clockgate::decision::{DaemonVerdict, Offset, StepError, Way};
+use clockgate::decision::{DaemonVerdict, Offset, StepBy, StepError};
 use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;
 
@@ -46,7 +46,7 @@ fn a_chronyd_that_may_not_step() -> Result<(), Failed> {
         assert!(corrector.forget().await.authority.is_some());
         let found = measured(&corrector, PATIENCE).await?;
         assert!(near_thirty(found.offset), "{found:?}");
-        let refused = corrector.step(Way::Daemon, found.offset, realtime(), boottime()).await;
+        let refused = corrector.step(StepBy::Daemon, found.offset, realtime(), boottime()).await;
         let Err(StepError::NotPermitted(why)) = refused else { return Err(format!("{refused:?}").into()) };
         assert!(why.contains("`-x`") && why.contains("`correction: clockgate`"), "{why}");
         assert_eq!(corrector.ask(Duration::from_millis(200)).await, DaemonVerdict::NotYet);
@@ -65,7 +65,7 @@ fn a_step_that_was_said_and_not_made() -> Result<(), Failed> {
     block_on(async {
         corrector.forget().await;
         let found = measured(&corrector, PATIENCE).await?;
-        let stepped = corrector.step(Way::Daemon, found.offset, realtime(), boottime()).await;
+        let stepped = corrector.step(StepBy::Daemon, found.offset, realtime(), boottime()).await;
         let Err(StepError::Failed(why)) = stepped else { return Err(format!("{stepped:?}").into()) };
         assert!(
             why.contains("said that it stepped by +29.9") || why.contains("said that it stepped by +30.0"),
@@ -83,10 +83,10 @@ fn a_daemon_that_means_another_step() -> Result<(), Failed> {
     block_on(async {
         corrector.forget().await;
         measured(&corrector, PATIENCE).await?;
-        let stepped = corrector.step(Way::Daemon, Offset::from_secs(10), realtime(), boottime()).await;
+        let stepped = corrector.step(StepBy::Daemon, Offset::from_secs(10), realtime(), boottime()).await;
         assert!(matches!(stepped, Err(StepError::Superseded { .. })), "{stepped:?}");
         let stale = realtime() + Offset::from_secs(-5);
-        let stepped = corrector.step(Way::Daemon, THIRTY, stale, boottime()).await;
+        let stepped = corrector.step(StepBy::Daemon, THIRTY, stale, boottime()).await;
         assert!(matches!(stepped, Err(StepError::Superseded { .. })), "{stepped:?}");
         assert!(!client.log().contains("Could not step"), "it was not even asked to");
         Ok(())
@@ -128,7 +128,7 @@ fn a_daemon_that_forgot_meanwhile() -> Result<(), Failed> {
     let corrector = client.corrector();
     block_on(async {
         corrector.forget().await;
-        let stepped = corrector.step(Way::Daemon, THIRTY, realtime(), boottime()).await;
+        let stepped = corrector.step(StepBy::Daemon, THIRTY, realtime(), boottime()).await;
         assert!(matches!(stepped, Err(StepError::Failed(ref why)) if why.contains("measures again")), "{stepped:?}");
         Ok(())
     })

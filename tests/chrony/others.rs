@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clockgate::daemon::{BusAddress, Corrector};
-use clockgate::decision::{DaemonVerdict, Kind, Offset, StepError, Way};
+use clockgate::decision::{DaemonVerdict, Kind, Offset, StepBy, StepError};
 use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;
 use tempfile::TempDir;
@@ -161,7 +161,7 @@ fn ntpd_rs_is_asked_itself() -> Result<(), Failed> {
         assert!(reading.authenticated && reading.kind == Kind::Daemon, "{reading:?}");
         assert_eq!(reading.offset, Offset::from_nanos(3_000_000));
         assert_eq!(host.ordered().len(), 2, "it is not made to begin anew twice");
-        let stepped = corrector.step(Way::Daemon, Offset::from_secs(1), realtime(), boottime()).await;
+        let stepped = corrector.step(StepBy::Daemon, Offset::from_secs(1), realtime(), boottime()).await;
         assert!(matches!(stepped, Err(StepError::Failed(ref why)) if why.contains("cannot be told to step")));
         corrector.hand_over().await?;
         let verdict = corrector.ask(Duration::from_millis(200)).await;

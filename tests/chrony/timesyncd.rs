@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clockgate::daemon::{BusAddress, Corrector, Settings};
-use clockgate::decision::{DaemonVerdict, Kind, Offset, StepError, Way};
+use clockgate::decision::{DaemonVerdict, Kind, Offset, StepBy, StepError};
 use clockgate::sys::clock::{boottime, realtime};
 use clockgate::sys::step::SystemClock;
 use libtest_mimic::Failed;
@@ -224,7 +224,7 @@ fn timesyncd_is_measured() -> Result<(), Failed> {
         played.lock().expect("no panic").answer = Some((stale, 50_000));
         let old = corrector.measure(Duration::from_millis(60)).await;
         assert!(old.readings.is_empty() && old.failures[0].why.contains("no answer"), "{old:?}");
-        let stepped = corrector.step(Way::Daemon, Offset::from_secs(1), realtime(), boottime()).await;
+        let stepped = corrector.step(StepBy::Daemon, Offset::from_secs(1), realtime(), boottime()).await;
         assert!(matches!(stepped, Err(StepError::Failed(ref why)) if why.contains("cannot be told to step")));
         Ok(())
     })

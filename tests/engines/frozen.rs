@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use clockgate::decision::{Awake, Frozen};
+use clockgate::decision::{Awake, FreezeOutcome};
 use clockgate::workload::{Engine, Settings, Workloads};
 use libtest_mimic::Failed;
 
@@ -238,7 +238,7 @@ impl<'a> Host<'a> {
 
     /// How many are frozen, which are all.
     fn freeze(&self) -> Result<usize, Failed> {
-        let Frozen { frozen, of, stuck } = self.workloads.freeze(LIMIT, Awake::NEVER)?;
+        let FreezeOutcome { frozen, of, stuck } = self.workloads.freeze(LIMIT, Awake::NEVER)?;
         if (frozen, stuck.len()) == (of, 0) { Ok(of) } else { Err(format!("{frozen} of {of}: {stuck:?}").into()) }
     }
 

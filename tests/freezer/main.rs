@@ -18,7 +18,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cgroups::{Cgroups, id};
-use clockgate::decision::{Awake, Frozen};
+use clockgate::decision::{Awake, FreezeOutcome};
 use clockgate::sys::clock::monotonic_nanos;
 use clockgate::workload::{Engine, Error, Settings, Thoroughness, Waves, Workloads};
 use libtest_mimic::{Arguments, Failed};
@@ -66,8 +66,8 @@ fn awake_in(time: Duration) -> Awake {
     Awake::from_nanos(monotonic_nanos()) + time
 }
 
-fn report(frozen: usize) -> Frozen {
-    Frozen { frozen, of: frozen, stuck: vec![] }
+fn report(frozen: usize) -> FreezeOutcome {
+    FreezeOutcome { frozen, of: frozen, stuck: vec![] }
 }
 
 fn one_and_a_hundred() -> Outcome {
@@ -308,7 +308,7 @@ fn nothing_to_freeze() -> Outcome {
     let exclude = vec![format!("/{excluded}").parse()?];
     let workloads = Workloads::new(Settings { exclude, ..world.settings() });
     workloads.prepare(Thoroughness::Anew)?;
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, Frozen::default());
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, FreezeOutcome::default());
     workloads.thaw()?;
     assert!(world.guards().is_empty() && !world.ledger().exists());
 
@@ -336,7 +336,7 @@ fn other_settings() -> Outcome {
     world.container(&scope)?;
     let nobodys = Settings { engines: vec![], ..world.settings() };
     let mut workloads = Workloads::new(nobodys.clone());
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, Frozen::default());
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, FreezeOutcome::default());
     workloads.set(world.settings());
     assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
     let guard = world.guards();
@@ -344,7 +344,7 @@ fn other_settings() -> Outcome {
     assert!(world.is_frozen(&scope) && world.guards() == guard, "what is frozen stays under its guard");
     workloads.thaw()?;
     assert!(!world.is_frozen(&scope));
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, Frozen::default());
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, FreezeOutcome::default());
     Ok(())
 }
 
@@ -359,7 +359,7 @@ fn the_guard_stays() -> Outcome {
     support::copy_program("/bin/sleep".as_ref(), &keeper)?;
     world.run(&scope, Command::new(&keeper).arg("1000"))?;
     workloads.prepare(Thoroughness::WhatIsNew)?;
-    assert_eq!((workloads.freeze(LIMIT, Awake::NEVER)?, world.guards().len()), (Frozen::default(), 1));
+    assert_eq!((workloads.freeze(LIMIT, Awake::NEVER)?, world.guards().len()), (FreezeOutcome::default(), 1));
     drop(workloads);
     until("the guard thaws what its agent left", LIMIT, || !world.is_frozen(&scope))
 }

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Authority, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Forgotten,
-    Frozen, Gate, Kind, Leap, Machine, Measurement, Notifier, Offset, Order, Policy, Reading, Realtime, Round, Samples,
-    State, StepError, Voice, Waiting, Way, forward,
+    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure,
+    Forgotten, FreezeOutcome, Gate, Kind, Leap, Machine, Measurement, Notifier, Offset, OrderId, Policy, Reading,
+    Realtime, Round, Samples, State, StepBy, StepError, Voice, forward,
 };
 use proptest::prelude::*;
 
@@ -109,7 +109,7 @@ fn reading(source: &str, now: &Clocks, offset_ms: i64, distance_ms: u64) -> Read
 }
 
 /// What comes back of a question.
-fn measurement(answer: &Answer, way: Way, now: &Clocks) -> Measurement {
+fn measurement(answer: &Answer, way: StepBy, now: &Clocks) -> Measurement {
     let mut m = Measurement::default();
     let silent = |name: &str| Failure { voice: Some(Voice::server(name)), ..Failure::remark(name, "no answer") };
     match answer {
@@ -117,7 +117,7 @@ fn measurement(answer: &Answer, way: Way, now: &Clocks) -> Measurement {
         Answer::TwoAgree { offset_ms, first_alone } => {
             m.readings.push(reading("one", now, *offset_ms, 5));
             if *first_alone {
-                m.waiting.push(Waiting { source: "two".to_owned(), voice: Voice::server("two") });
+                m.waiting.push(AwaitedSource { source: "two".to_owned(), voice: Voice::server("two") });
             } else {
                 m.readings.push(reading("two", now, *offset_ms + 3, 9));
             }
@@ -130,7 +130,7 @@ fn measurement(answer: &Answer, way: Way, now: &Clocks) -> Measurement {
             m.failures.extend(["one", "two"].map(silent));
         }
     }
-    if way == Way::Daemon {
+    if way == StepBy::Daemon {
         // It speaks with one voice.
         m.readings.truncate(1);
         m.waiting.clear();
@@ -165,7 +165,7 @@ fn answered(question: &Action, answer: &Answer, now: &Clocks) -> Option<Event> {
                 _ => DaemonVerdict::Agrees { offset: Offset::ZERO },
             },
         ),
-        Action::Freeze(order, _) => Event::Frozen(*order, Frozen::default()),
+        Action::Freeze(order, _) => Event::Frozen(*order, FreezeOutcome::default()),
         Action::ThawCarriers(order) => {
             let names = if matches!(answer, Answer::Nobody) { vec![] } else { vec!["vpn".to_owned()] };
             Event::CarriersThawed(*order, Ok(names))
@@ -202,7 +202,7 @@ impl Containers {
         matches!(self.orders.last(), Some(Action::Freeze(..)))
     }
 
-    fn last(&self) -> Option<Order> {
+    fn last(&self) -> Option<OrderId> {
         self.orders.last().and_then(order)
     }
 
@@ -212,7 +212,7 @@ impl Containers {
     }
 }
 
-fn order(action: &Action) -> Option<Order> {
+fn order(action: &Action) -> Option<OrderId> {
     match action {
         Action::Freeze(order, _) | Action::Thaw(order) => Some(*order),
         _ => None,
@@ -538,7 +538,7 @@ impl World {
                 {
                     self.stale(&question, &answer);
                 }
-                self.stale(&Action::Measure(stale, Round::default(), Way::Own), &answer);
+                self.stale(&Action::Measure(stale, Round::default(), StepBy::Own), &answer);
                 self.stale_orders();
                 let after = (self.machine.snapshot(), self.machine.alarm(), self.machine.may_be_frozen());
                 assert_eq!(before, after, "an answer from an older epoch, or to an older order");
@@ -555,10 +555,10 @@ impl World {
     /// What comes back of a freeze or a thaw that another one overtook, well or badly.
     fn stale_orders(&mut self) {
         let last = self.containers.last();
-        let old: Vec<Order> = self.containers.orders.iter().rev().filter_map(order).take(4).collect();
+        let old: Vec<OrderId> = self.containers.orders.iter().rev().filter_map(order).take(4).collect();
         for order in old.into_iter().filter(|order| Some(*order) != last) {
             for event in [
-                Event::Frozen(order, Frozen::default()),
+                Event::Frozen(order, FreezeOutcome::default()),
                 Event::Thawed(order, Ok(())),
                 Event::Thawed(order, Err("cgroup.freeze: Input/output error".to_owned())),
                 Event::CarriersThawed(order, Ok(vec!["vpn".to_owned()])),

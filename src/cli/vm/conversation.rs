@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::no_agent;
 use crate::cli::Error;
 use crate::decision::Boottime;
-use crate::disruption::vm::vsock::protocol::{ANSWER_MOST, Reply, Request, Time, greeted};
+use crate::disruption::vm::vsock::protocol::{ANSWER_MOST, AgentMessage, Request, TimeAnswer, greeted};
 use crate::exit::Exit;
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
@@ -50,21 +50,21 @@ pub(super) fn through(path: &Path, port: u32) -> Result<UnixStream, Error> {
 pub(super) fn converse(
     stream: UnixStream,
     request: Request,
-    time: impl Fn(u64) -> Result<Time, Error>,
+    time: impl Fn(u64) -> Result<TimeAnswer, Error>,
 ) -> Result<Value, Error> {
     let broken = |e| no_agent("the guest's agent does not answer", e);
     // However much the guest says: it is not trusted to come to the point.
     let until = boottime() + request.wait.saturating_add(GRACE);
     stream.set_write_timeout(Some(GRACE)).map_err(broken)?;
-    let mut agent = Agent { stream, heard: vec![], until };
+    let mut agent = GuestAgent { stream, heard: vec![], until };
     let unknown = |e| Error::caused(Exit::NoAgent, "the guest does not speak as clockgate's agent does", e);
     greeted(&agent.hears().map_err(broken)?).map_err(unknown)?;
     writeln!(agent.stream, "{request}").map_err(broken)?;
     loop {
-        match Reply::parse(&agent.hears().map_err(broken)?).map_err(unknown)? {
-            Reply::Time(nonce) => writeln!(agent.stream, "{}", time(nonce)?).map_err(broken)?,
-            Reply::Answer(answer) => return Ok(answer),
-            Reply::Refused(why) => {
+        match AgentMessage::parse(&agent.hears().map_err(broken)?).map_err(unknown)? {
+            AgentMessage::Time(nonce) => writeln!(agent.stream, "{}", time(nonce)?).map_err(broken)?,
+            AgentMessage::Answer(answer) => return Ok(answer),
+            AgentMessage::Refused(why) => {
                 return Err(Error::new(Exit::NoAgent, format!("the guest's agent refused: {why}")));
             }
         }
@@ -72,14 +72,14 @@ pub(super) fn converse(
 }
 
 /// The guest's end of a conversation, which ends at a moment of CLOCK_BOOTTIME.
-struct Agent {
+struct GuestAgent {
     stream: UnixStream,
     /// What was read behind the last line.
     heard: Vec<u8>,
     until: Boottime,
 }
 
-impl Agent {
+impl GuestAgent {
     /// The next line, as it can be shown.
     fn hears(&mut self) -> io::Result<String> {
         loop {
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::cli::vm::outcome;
     use crate::decision::Realtime;
-    use crate::disruption::notice::What;
+    use crate::disruption::notice::NoticeKind;
     use crate::sys::nap;
     use serde_json::json;
     use std::io::{BufRead as _, BufReader};
@@ -165,14 +165,15 @@ mod tests {
         })
     }
 
-    const RESTORED: Request = Request { what: What::PostRestore, wait: Duration::from_secs(5), tells_time: true };
+    const RESTORED: Request = Request { what: NoticeKind::PostRestore, wait: Duration::from_secs(5), tells_time: true };
 
     #[test]
     fn the_agent_asks_for_the_time_and_answers_at_last() {
         let (host, guest) = UnixStream::pair().unwrap();
         let agent = agent(guest, &["clockgate 1", "time 2a", "time 2b", r#"answer {"gate":"open","epoch":3}"#]);
-        let answer =
-            converse(host, RESTORED, |nonce| Ok(Time { nonce, at: Realtime::from_nanos(5), bound: Duration::ZERO }));
+        let answer = converse(host, RESTORED, |nonce| {
+            Ok(TimeAnswer { nonce, at: Realtime::from_nanos(5), bound: Duration::ZERO })
+        });
         let answer = outcome(&answer.unwrap());
         assert_eq!((answer.gate.as_str(), answer.epoch, answer.bound_ns), ("open", 3, None));
         let heard = ["notify post-restore wait=5000 time=yes", "time 2a 5 0", "time 2b 5 0", ""];
@@ -215,7 +216,7 @@ mod tests {
             });
             let began = boottime();
             let until = began + Duration::from_millis(500);
-            let mut agent = Agent { stream: host, heard: vec![], until };
+            let mut agent = GuestAgent { stream: host, heard: vec![], until };
             while agent.hears().is_ok() {}
             drop(agent);
             assert!(boottime().since(began) < Duration::from_secs(10));
@@ -258,7 +259,7 @@ mod tests {
                 Ok(stream) => {
                     // What the guest says is untouched.
                     let until = boottime() + Duration::from_secs(10);
-                    assert_eq!(Agent { stream, heard: vec![], until }.hears().unwrap(), "clockgate 1");
+                    assert_eq!(GuestAgent { stream, heard: vec![], until }.hears().unwrap(), "clockgate 1");
                     assert!(is_there);
                 }
                 Err(error) => assert!(!is_there && error.exit == Exit::NoAgent, "{error}"),

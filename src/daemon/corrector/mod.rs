@@ -19,7 +19,7 @@ use super::facts::Daemon;
 use super::timesyncd::{self, Timesyncd};
 use super::unit::Units;
 use crate::correction;
-use crate::decision::{Boottime, DaemonVerdict, Forgotten, Hint, Offset, Realtime, StepError, Way};
+use crate::decision::{Boottime, DaemonVerdict, Forgotten, Hint, Offset, Realtime, StepBy, StepError};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::step::SystemClock;
 
@@ -149,7 +149,13 @@ impl Corrector {
     ///
     /// # Errors
     /// [`StepError`], with what to do about it.
-    pub async fn step(&self, way: Way, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, StepError> {
+    pub async fn step(
+        &self,
+        way: StepBy,
+        offset: Offset,
+        local: Realtime,
+        as_of: Boottime,
+    ) -> Result<Offset, StepError> {
         let keeper = self.known().as_ref().map_or(Keeper::Nobody, |known| known.keeper.clone());
         let outcome = self.step_by(way, keeper, offset, (local, as_of)).await;
         if outcome.is_ok()
@@ -162,25 +168,25 @@ impl Corrector {
 
     async fn step_by(
         &self,
-        way: Way,
+        way: StepBy,
         keeper: Keeper,
         offset: Offset,
         (local, as_of): (Realtime, Boottime),
     ) -> Result<Offset, StepError> {
         match (way, keeper) {
-            (Way::Own, _) => correction::step(&self.clock, offset, local, as_of),
-            (Way::Daemon, Keeper::Chronyd) => {
+            (StepBy::Own, _) => correction::step(&self.clock, offset, local, as_of),
+            (StepBy::Daemon, Keeper::Chronyd) => {
                 let clock = Arc::clone(&self.clock);
                 let stepped = self.with_chronyd(move |chronyd| chronyd.step(&clock, offset, local, as_of)).await;
                 stepped.unwrap_or_else(|why| Err(StepError::Failed(why)))
             }
-            (Way::Daemon, Keeper::Timesyncd) => Err(StepError::Failed(format!(
+            (StepBy::Daemon, Keeper::Timesyncd) => Err(StepError::Failed(format!(
                 "the clock is off by {offset}, and {} slews what is less than 0.4 s and cannot be told to step; \
                  `correction: clockgate` steps at once",
                 timesyncd::NAME
             ))),
-            (Way::Daemon, Keeper::Another(keeping)) => Err(StepError::Failed(cannot_step(keeping.daemon, offset))),
-            (Way::Daemon, Keeper::Nobody) => Err(StepError::Failed(format!(
+            (StepBy::Daemon, Keeper::Another(keeping)) => Err(StepError::Failed(cannot_step(keeping.daemon, offset))),
+            (StepBy::Daemon, Keeper::Nobody) => Err(StepError::Failed(format!(
                 "the clock is off by {offset} and no time daemon runs here; `correction: clockgate` steps without one"
             ))),
         }

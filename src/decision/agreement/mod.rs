@@ -94,7 +94,7 @@ pub enum Disagreement {
 
 /// How an exchange stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ExchangeState {
     /// Nobody who has yet to answer can change it, or everybody has had their time.
     Decided(Agreement),
     /// Others may still answer. The hypervisor and a network reference may agree already, and nobody contradict them.
@@ -105,7 +105,7 @@ pub enum Standing {
 
 /// What an exchange is judged by.
 #[derive(Clone, Debug)]
-pub struct Question<'a> {
+pub struct AgreementInput<'a> {
     /// The answers.
     pub readings: &'a [Reading],
     /// Voices that were asked, or would have been, and have not answered.
@@ -126,7 +126,7 @@ pub struct Question<'a> {
 
 /// Finds the interval that most voices share, and says whether that is decided.
 #[must_use]
-pub fn agree(question: &Question<'_>) -> Standing {
+pub fn agree(question: &AgreementInput<'_>) -> ExchangeState {
     let ballot = Ballot::new(question);
     let answered = ballot.voices().len();
     let asked: BTreeSet<&str> = ballot.voices().into_iter().chain(names(question.silent)).collect();
@@ -138,11 +138,11 @@ pub fn agree(question: &Question<'_>) -> Standing {
         // A rival can win those who are missing, and nobody who supports the best.
         let rival = ballot.rival(best);
         if is_majority && rival.everyone < best.voices.len() && rival.others + missing < best.voices.len() {
-            return Standing::Decided(ballot.agreement(best, true));
+            return ExchangeState::Decided(ballot.agreement(best, true));
         }
     }
     if missing > 0 {
-        return Standing::Open(best.as_ref().and_then(|best| ballot.with_hypervisor(best)));
+        return ExchangeState::Open(best.as_ref().and_then(|best| ballot.with_hypervisor(best)));
     }
     ballot.conclude(best.as_ref(), answered)
 }
@@ -183,14 +183,14 @@ struct Rival {
 }
 
 struct Ballot<'q, 'a> {
-    question: &'q Question<'a>,
+    question: &'q AgreementInput<'a>,
     intervals: Vec<Interval<'a>>,
     /// Whether no answer is precise, so that the vague ones are all there is.
     all_vague: bool,
 }
 
 impl<'q, 'a> Ballot<'q, 'a> {
-    fn new(question: &'q Question<'a>) -> Self {
+    fn new(question: &'q AgreementInput<'a>) -> Self {
         let mut intervals: Vec<Interval<'a>> = question.readings.iter().map(|r| interval(r, question)).collect();
         merge_twins(&mut intervals);
         let intervals = one_a_voice(intervals);
@@ -245,8 +245,8 @@ impl<'q, 'a> Ballot<'q, 'a> {
     }
 
     /// Everybody has had their time: a majority of those who answered will do.
-    fn conclude(&self, best: Option<&Best<'a>>, answered: usize) -> Standing {
-        let Some(best) = best else { return Standing::Undecided(Disagreement::Nobody) };
+    fn conclude(&self, best: Option<&Best<'a>>, answered: usize) -> ExchangeState {
+        let Some(best) = best else { return ExchangeState::Undecided(Disagreement::Nobody) };
         // A vague answer that does not exclude the best stretch is no vote against it.
         let abstains = |i: &&Interval<'a>| !i.is_precise && i.low <= best.high && i.high >= best.low;
         let abstaining: BTreeSet<&str> =
@@ -257,11 +257,11 @@ impl<'q, 'a> Ballot<'q, 'a> {
         let agreement = is_shared.then(|| self.agreement(best, false));
         if answered < self.question.wanted {
             let said = agreement.map(Box::new);
-            return Standing::Undecided(Disagreement::TooFew { answered, wanted: self.question.wanted, said });
+            return ExchangeState::Undecided(Disagreement::TooFew { answered, wanted: self.question.wanted, said });
         }
         match agreement {
-            Some(agreement) => Standing::Decided(agreement),
-            None => Standing::Undecided(Disagreement::NoMajority {
+            Some(agreement) => ExchangeState::Decided(agreement),
+            None => ExchangeState::Undecided(Disagreement::NoMajority {
                 answered,
                 largest: best.voices.len(),
                 each: self.each(),
@@ -324,7 +324,7 @@ impl<'q, 'a> Ballot<'q, 'a> {
     }
 }
 
-fn interval<'a>(reading: &'a Reading, question: &Question<'_>) -> Interval<'a> {
+fn interval<'a>(reading: &'a Reading, question: &AgreementInput<'_>) -> Interval<'a> {
     let distance = reading.root_distance_at(question.now, question.drift_ppm);
     let middle = i128::from(reading.offset.as_nanos());
     let half = i128::try_from(distance.as_nanos()).unwrap_or(i128::MAX / 4);

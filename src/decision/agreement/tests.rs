@@ -23,13 +23,13 @@ fn says(source: &str, offset_ms: i64, distance_ms: u64) -> Reading {
 }
 
 /// Who may still answer is marked by a question mark, who did not by a minus.
-fn stands(readings: &[Reading], others: &str) -> Standing {
+fn stands(readings: &[Reading], others: &str) -> ExchangeState {
     stands_for(readings, others, 1)
 }
 
-fn stands_for(readings: &[Reading], others: &str, wanted: usize) -> Standing {
+fn stands_for(readings: &[Reading], others: &str, wanted: usize) -> ExchangeState {
     let with = |mark: char| others.split(' ').filter_map(|o| o.strip_suffix(mark)).map(str::to_owned).collect();
-    agree(&Question {
+    agree(&AgreementInput {
         readings,
         silent: &with('-'),
         waiting: &with('?'),
@@ -41,10 +41,10 @@ fn stands_for(readings: &[Reading], others: &str, wanted: usize) -> Standing {
     })
 }
 
-fn decided(standing: Standing) -> Agreement {
+fn decided(standing: ExchangeState) -> Agreement {
     match standing {
-        Standing::Decided(agreement) => agreement,
-        undecided @ (Standing::Open(_) | Standing::Undecided(_)) => panic!("{undecided:?}"),
+        ExchangeState::Decided(agreement) => agreement,
+        undecided @ (ExchangeState::Open(_) | ExchangeState::Undecided(_)) => panic!("{undecided:?}"),
     }
 }
 
@@ -58,10 +58,10 @@ fn one_reference_that_is_all_there_is_is_taken_at_its_word() {
 #[test]
 fn the_near_one_waits_for_the_majority_of_those_who_were_asked() {
     let near = [says("near", 30_000, 1)];
-    assert_eq!(stands(&near, "a? b? c?"), Standing::Open(None));
-    assert_eq!(stands(&near, "a? b- c-"), Standing::Open(None), "the silent ones are asked as well");
+    assert_eq!(stands(&near, "a? b? c?"), ExchangeState::Open(None));
+    assert_eq!(stands(&near, "a? b- c-"), ExchangeState::Open(None), "the silent ones are asked as well");
     let all = [says("near", 30_000, 1), says("a", 0, 80), says("b", 1, 80), says("c", -1, 80)];
-    assert_eq!(stands(&all[..3], "c?"), Standing::Open(None), "two of four are no majority");
+    assert_eq!(stands(&all[..3], "c?"), ExchangeState::Open(None), "two of four are no majority");
     assert_eq!(decided(stands(&all, "")).falsetickers, ["near"]);
 }
 
@@ -70,14 +70,14 @@ fn three_of_four_decide_whoever_else_is_silent() {
     let three = [says("a", 0, 5), says("b", 2, 5), says("c", 1, 5)];
     assert!(decided(stands(&three, "d?")).is_majority);
     assert!(decided(stands(&three, "d-")).is_majority);
-    assert_eq!(stands(&three[..2], "c? d?"), Standing::Open(None));
+    assert_eq!(stands(&three[..2], "c? d?"), ExchangeState::Open(None));
     assert!(!decided(stands(&three[..2], "c- d-")).is_majority);
 }
 
 #[test]
 fn two_near_liars_of_five_do_not_decide_and_are_outvoted() {
     let liars = [says("x", 90_000, 1), says("y", 90_000, 1)];
-    assert_eq!(stands(&liars, "a? b? c?"), Standing::Open(None));
+    assert_eq!(stands(&liars, "a? b? c?"), ExchangeState::Open(None));
     let all: Vec<Reading> = liars.into_iter().chain([says("a", 0, 70), says("b", 0, 70), says("c", 0, 70)]).collect();
     assert_eq!(decided(stands(&all, "")).falsetickers, ["x", "y"]);
 }
@@ -85,8 +85,8 @@ fn two_near_liars_of_five_do_not_decide_and_are_outvoted() {
 #[test]
 fn a_chain_of_which_the_ends_exclude_one_another_is_no_majority() {
     let chain = [says("a", 0, 5), says("b", 9, 5), says("c", 18, 5)];
-    assert!(matches!(stands(&chain, ""), Standing::Undecided(Disagreement::NoMajority { largest: 2, .. })));
-    assert_eq!(stands(&chain[..2], "c? d?"), Standing::Open(None));
+    assert!(matches!(stands(&chain, ""), ExchangeState::Undecided(Disagreement::NoMajority { largest: 2, .. })));
+    assert_eq!(stands(&chain[..2], "c? d?"), ExchangeState::Open(None));
 }
 
 #[test]
@@ -94,15 +94,15 @@ fn two_of_three_lying_alike_win_and_two_lying_apart_do_not() {
     let all = decided(stands(&[says("a", 0, 5), says("b", 3000, 5), says("c", 3002, 5)], ""));
     assert_eq!(all.falsetickers, ["a"]);
     let apart = stands(&[says("a", 0, 5), says("b", 3000, 5), says("c", -3000, 5)], "");
-    assert!(matches!(apart, Standing::Undecided(Disagreement::NoMajority { answered: 3, largest: 1, .. })));
+    assert!(matches!(apart, ExchangeState::Undecided(Disagreement::NoMajority { answered: 3, largest: 1, .. })));
 }
 
 #[test]
 fn one_against_one_is_no_majority_and_says_whether_one_agrees_with_the_clock() {
     let split = stands(&[says("a", 0, 5), says("b", 400, 5)], "");
-    assert!(matches!(split, Standing::Undecided(Disagreement::NoMajority { one_agrees: true, .. })));
+    assert!(matches!(split, ExchangeState::Undecided(Disagreement::NoMajority { one_agrees: true, .. })));
     let both_off = stands(&[says("a", 100, 5), says("b", 400, 5)], "");
-    assert!(matches!(both_off, Standing::Undecided(Disagreement::NoMajority { one_agrees: false, .. })));
+    assert!(matches!(both_off, ExchangeState::Undecided(Disagreement::NoMajority { one_agrees: false, .. })));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn all_addresses_of_a_name_are_one_voice_and_a_name_that_contradicts_itself_is_n
     let one = decided(stands(&[named("v4", 0), named("v6", 1)], ""));
     assert_eq!((one.supporters, one.references), (1, 1));
     let split = stands(&[named("v4", 0), named("v6", 700)], "");
-    assert!(matches!(split, Standing::Undecided(Disagreement::NoMajority { .. })));
+    assert!(matches!(split, ExchangeState::Undecided(Disagreement::NoMajority { .. })));
     let decided = decided(stands(&[named("v4", 0), named("v6", 700), says("a", 0, 5)], ""));
     assert_eq!((decided.supporters, decided.falsetickers.len()), (2, 1));
     assert!(decided.outvoted.is_empty(), "the name has a voice: one of its addresses agrees");
@@ -136,7 +136,7 @@ fn twins_count_once_by_what_both_share_and_the_wider_distance() {
     assert_eq!((both.supporters, both.root_distance), (1, Duration::from_millis(9)));
     // Who says something else is no twin, however it calls itself.
     let liar = stands(&[twin("liar", 700_000, 5), twin("honest", 0, 5)], "");
-    assert!(matches!(liar, Standing::Undecided(Disagreement::NoMajority { answered: 2, .. })));
+    assert!(matches!(liar, ExchangeState::Undecided(Disagreement::NoMajority { answered: 2, .. })));
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_vague_voice_supports_nothing_and_contradicts_only_what_it_excludes() {
     assert_eq!((beside.supporters, beside.references), (1, 1));
     assert!(matches!(
         stands(&[says("a", 2000, 5), vague.clone()], ""),
-        Standing::Undecided(Disagreement::NoMajority { .. })
+        ExchangeState::Undecided(Disagreement::NoMajority { .. })
     ));
     // Alone it says what it can.
     assert_eq!(decided(stands(&[vague], "")).root_distance, Duration::from_millis(900));
@@ -162,9 +162,9 @@ fn the_distance_is_that_of_the_second_narrowest_supporter_at_least() {
 fn the_hypervisor_and_a_reference_are_told_early_unless_somebody_contradicts() {
     let hypervisor = |offset| Reading { voice: Voice::hypervisor(), ..says("ptp0", offset, 1) };
     let early = stands(&[hypervisor(0), says("a", 1, 5)], "b? c?");
-    assert!(matches!(early, Standing::Open(Some(ref agreement)) if agreement.supporters == 2), "{early:?}");
-    assert_eq!(stands(&[hypervisor(0), says("a", 1, 5), says("b", 900, 5)], "c? d?"), Standing::Open(None));
-    assert_eq!(stands(&[hypervisor(0)], "a? b?"), Standing::Open(None), "nobody is asked instead of the others");
+    assert!(matches!(early, ExchangeState::Open(Some(ref agreement)) if agreement.supporters == 2), "{early:?}");
+    assert_eq!(stands(&[hypervisor(0), says("a", 1, 5), says("b", 900, 5)], "c? d?"), ExchangeState::Open(None));
+    assert_eq!(stands(&[hypervisor(0)], "a? b?"), ExchangeState::Open(None), "nobody is asked instead of the others");
     // PTP clock, VMClock and told time are one voice.
     let twice = [hypervisor(0), Reading { source: "vmclock0".into(), ..hypervisor(0) }];
     assert_eq!(decided(stands(&twice, "")).supporters, 1);
@@ -174,10 +174,10 @@ fn the_hypervisor_and_a_reference_are_told_early_unless_somebody_contradicts() {
 fn fewer_than_wanted_say_what_they_say_and_decide_nothing() {
     let few = stands_for(&[says("a", 5000, 5)], "b-", 2);
     assert!(
-        matches!(&few, Standing::Undecided(Disagreement::TooFew { answered: 1, wanted: 2, said: Some(said) }) if !said.agrees_with_the_clock()),
+        matches!(&few, ExchangeState::Undecided(Disagreement::TooFew { answered: 1, wanted: 2, said: Some(said) }) if !said.agrees_with_the_clock()),
         "{few:?}"
     );
-    assert_eq!(stands_for(&[says("near", 0, 1)], "far?", 2), Standing::Open(None));
+    assert_eq!(stands_for(&[says("near", 0, 1)], "far?", 2), ExchangeState::Open(None));
     assert!(decided(stands_for(&[says("near", 0, 1), says("far", 0, 75)], "", 2)).is_supported());
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, Way};
-use super::super::agreement::{Agreement, Disagreement, Standing};
+use super::super::action::{Action, StepBy};
+use super::super::agreement::{Agreement, Disagreement, ExchangeState};
 use super::super::event::{Cause, DaemonVerdict};
-use super::super::guard::{Plan, judge, plan, too_vague};
+use super::super::guard::{Conclusion, judge, plan, too_vague};
 use super::super::policy::{AtDeadline, Correction};
 use super::super::reading::Measurement;
 use super::super::state::State;
@@ -45,8 +45,8 @@ impl Machine {
         }
         let outcome = self.exchange.judge(&self.policy, now.boot);
         let agreement = match outcome.standing {
-            Standing::Decided(agreement) => agreement,
-            Standing::Open(Some(early)) => {
+            ExchangeState::Decided(agreement) => agreement,
+            ExchangeState::Open(Some(early)) => {
                 // The hypervisor and a network reference: at once what one reference may, and no more.
                 let as_one = Agreement { references: 1, supporters: 1, ..early };
                 if judge(&as_one, &self.evidence, now, &self.policy).is_err() {
@@ -54,8 +54,8 @@ impl Machine {
                 }
                 as_one
             }
-            Standing::Open(None) => return vec![],
-            Standing::Undecided(why) => return self.undecided(why, now),
+            ExchangeState::Open(None) => return vec![],
+            ExchangeState::Undecided(why) => return self.undecided(why, now),
         };
         self.attempt.busy = Busy::No;
         self.attempt.ended += 1;
@@ -67,20 +67,20 @@ impl Machine {
         let plan = plan(agreement, drift_ppm, &self.evidence, now, &self.policy);
         match (self.state, plan) {
             (State::Unknown | State::Suspended, _) => vec![],
-            (State::Synchronized | State::FreeRunning, Plan::Verify) => self.prove(agreement, drift_ppm, now),
+            (State::Synchronized | State::FreeRunning, Conclusion::Verify) => self.prove(agreement, drift_ppm, now),
             (State::Synchronized | State::FreeRunning, _) => self.doubt(agreement, now),
-            (State::Disrupted | State::Settling | State::GaveUp(_), Plan::Verify) => {
+            (State::Disrupted | State::Settling | State::GaveUp(_), Conclusion::Verify) => {
                 self.confirm(agreement, drift_ppm, now)
             }
-            (State::Disrupted | State::Settling | State::GaveUp(_), Plan::Imprecise(why)) => {
+            (State::Disrupted | State::Settling | State::GaveUp(_), Conclusion::Imprecise(why)) => {
                 self.note_wrong(agreement, now);
                 self.answered(Trouble::imprecise(why), false, now)
             }
-            (State::Disrupted | State::Settling | State::GaveUp(_), Plan::Refused(refusal)) => {
+            (State::Disrupted | State::Settling | State::GaveUp(_), Conclusion::Refused(refusal)) => {
                 self.note_wrong(agreement, now);
                 self.answered(Trouble::wrong(refusal.to_string()), !agreement.is_supported(), now)
             }
-            (State::Disrupted | State::Settling | State::GaveUp(_), Plan::Step) => {
+            (State::Disrupted | State::Settling | State::GaveUp(_), Conclusion::Step) => {
                 self.note_wrong(agreement, now);
                 self.correct(agreement, now)
             }
@@ -134,7 +134,7 @@ impl Machine {
         self.attempt.failures = 0;
         self.state = State::Settling;
         // Made to forget once more, the daemon would throw away what it has just learned.
-        let hands_over = self.way == Some(Way::Own) && self.policy.correction != Correction::None;
+        let hands_over = self.way == Some(StepBy::Own) && self.policy.correction != Correction::None;
         let mut actions = if hands_over { vec![Action::HandOver(self.epoch)] } else { vec![] };
         actions.extend(self.measure(now));
         actions
@@ -172,21 +172,23 @@ impl Machine {
 
     /// Answers that came after their exchange was decided: if they contradict what it was decided by, the gate is shut.
     fn hear_late(&mut self, now: &Clocks) -> Vec<Action> {
-        if !matches!(self.state, State::Synchronized | State::FreeRunning) || self.way == Some(Way::Daemon) {
+        if !matches!(self.state, State::Synchronized | State::FreeRunning) || self.way == Some(StepBy::Daemon) {
             return vec![];
         }
         let outcome = self.exchange.judge(&self.policy, now.boot);
         match outcome.standing {
-            Standing::Decided(agreement) if agreement.bound() <= self.policy.threshold => {
+            ExchangeState::Decided(agreement) if agreement.bound() <= self.policy.threshold => {
                 self.falsetickers.clone_from(&agreement.falsetickers);
                 self.support(&agreement, now);
                 vec![]
             }
-            Standing::Decided(agreement) if agreement.agrees_with_the_clock() => vec![],
-            Standing::Decided(_) | Standing::Undecided(Disagreement::NoMajority { .. }) => {
+            ExchangeState::Decided(agreement) if agreement.agrees_with_the_clock() => vec![],
+            ExchangeState::Decided(_) | ExchangeState::Undecided(Disagreement::NoMajority { .. }) => {
                 self.disrupt(Cause::Drifted, now)
             }
-            Standing::Open(_) | Standing::Undecided(Disagreement::Nobody | Disagreement::TooFew { .. }) => vec![],
+            ExchangeState::Open(_) | ExchangeState::Undecided(Disagreement::Nobody | Disagreement::TooFew { .. }) => {
+                vec![]
+            }
         }
     }
 
@@ -297,7 +299,7 @@ impl Machine {
     pub(super) fn try_again(&mut self, now: &Clocks) -> Vec<Action> {
         let is_in_vain = matches!(self.attempt.busy, Busy::Asking(_)) && self.exchange.is_silent();
         let may_ask = self.attempt.is_idle() && self.attempt.failures > 0;
-        if may_ask || (is_in_vain && self.way == Some(Way::Own)) { self.ask_anew(now) } else { vec![] }
+        if may_ask || (is_in_vain && self.way == Some(StepBy::Own)) { self.ask_anew(now) } else { vec![] }
     }
 
     /// A new first exchange; in the second, what the first said is kept.

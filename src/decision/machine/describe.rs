@@ -1,9 +1,9 @@
 //! The machine in words, for the page, the log and whoever asks at three in the morning.
 
-use super::super::action::Way;
-use super::super::agreement::Standing;
+use super::super::action::StepBy;
+use super::super::agreement::ExchangeState;
 use super::super::event::Cause;
-use super::super::evidence::Contradiction;
+use super::super::evidence::ClockContradiction;
 use super::super::policy::AtDeadline;
 use super::super::state::State;
 use super::Machine;
@@ -36,7 +36,7 @@ impl Machine {
     }
 
     /// What the evidence says, and the verbs that help.
-    pub(super) fn what_helps(&self, found: &Contradiction) -> String {
+    pub(super) fn what_helps(&self, found: &ClockContradiction) -> String {
         let undo = if self.evidence.last.is_some() { "`clockgate sync --reckoned` sets it by reckoning, " } else { "" };
         format!(
             "{found}, and {}; {undo}`clockgate accept` says that this time is meant (as root; the gate then opens unproven)",
@@ -47,7 +47,7 @@ impl Machine {
     /// Who has not answered, and what those said who do not count.
     pub(super) fn who_is_silent(&self) -> String {
         let failures = self.exchange.failures();
-        let Some(authority) = self.authority.as_ref().filter(|_| self.way == Some(Way::Daemon)) else {
+        let Some(authority) = self.authority.as_ref().filter(|_| self.way == Some(StepBy::Daemon)) else {
             return failures;
         };
         let daemon = self.daemon.as_deref().unwrap_or("the time daemon");
@@ -61,7 +61,7 @@ impl Machine {
         if let Some(day) = &authority.remembered {
             said.push_str(&format!(", as it said on {day}; it does not answer now"));
         }
-        if let Some(Standing::Decided(plain)) =
+        if let Some(ExchangeState::Decided(plain)) =
             self.outranked.as_ref().map(|plain| plain.judge(&self.policy, self.clocks.boot).standing)
         {
             said.push_str(&format!(

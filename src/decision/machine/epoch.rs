@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, Samples, Way};
+use super::super::action::{Action, Samples, StepBy};
 use super::super::event::{Cause, Forgotten};
 use super::super::exchange::lasting;
 use super::super::guard::near_midnight;
@@ -43,8 +43,8 @@ impl Machine {
         self.exchange.begin();
         self.outranked = None;
         self.way = match self.policy.correction {
-            Correction::Daemon => Some(Way::Daemon),
-            Correction::Clockgate | Correction::None => Some(Way::Own),
+            Correction::Daemon => Some(StepBy::Daemon),
+            Correction::Clockgate | Correction::None => Some(StepBy::Own),
             Correction::Auto => None,
         };
         match self.policy.correction {
@@ -122,14 +122,14 @@ impl Machine {
         self.authority = what.authority;
         self.only_source = what.only_source;
         match self.way {
-            Some(Way::Daemon) => self.ask_daemon_alone(now),
-            Some(Way::Own) | None if is_outranked => {
-                self.way = Some(Way::Daemon);
+            Some(StepBy::Daemon) => self.ask_daemon_alone(now),
+            Some(StepBy::Own) | None if is_outranked => {
+                self.way = Some(StepBy::Daemon);
                 self.outranked = Some(std::mem::take(&mut self.exchange));
                 self.ask_daemon_alone(now)
             }
-            Some(Way::Own) | None => {
-                self.way = Some(Way::Own);
+            Some(StepBy::Own) | None => {
+                self.way = Some(StepBy::Own);
                 self.decide(now)
             }
         }

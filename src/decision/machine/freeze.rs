@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, Order};
+use super::super::action::{Action, OrderId};
 use super::super::published::Gate;
 use super::super::state::State;
 use super::super::time::{Awake, Boottime, Clocks, Epoch};
@@ -39,7 +39,7 @@ enum Phase {
     Thawed,
     /// Being frozen; who waits for that.
     Freezing {
-        order: Order,
+        order: OrderId,
         until: Awake,
         /// Until when a sleep is held back; never when none is.
         sleep_by: Boottime,
@@ -47,9 +47,9 @@ enum Phase {
         step: Option<Action>,
     },
     /// All that could be frozen is, and is thawed then, proven or not.
-    Frozen { order: Order, until: Awake, carriers: Carriers },
+    Frozen { order: OrderId, until: Awake, carriers: Carriers },
     /// Being thawed; ordered again if there is no answer by then.
-    Thawing { order: Order, again: Boottime, failures: u32 },
+    Thawing { order: OrderId, again: Boottime, failures: u32 },
     /// Some could not be thawed; tried again then.
     PartlyThawed { again: Boottime, failures: u32 },
 }
@@ -115,11 +115,11 @@ impl Ice {
             }
             (Phase::Frozen { until, .. }, Some(_)) => {
                 let until = *until;
-                self.freeze(epoch, until, Waiting { sleep_by, step: None })
+                self.freeze(epoch, until, FreezeWaiter { sleep_by, step: None })
             }
             // A sleep that comes is worth a freeze of its own, however much of the limit is used up.
             (Phase::Thawed | Phase::Thawing { .. } | Phase::PartlyThawed { .. }, Some(max)) => {
-                self.freeze(epoch, now.awake() + max, Waiting { sleep_by, step: None })
+                self.freeze(epoch, now.awake() + max, FreezeWaiter { sleep_by, step: None })
             }
             (phase, None) => {
                 // Whoever else waits is let go with it.
@@ -149,7 +149,7 @@ impl Ice {
                 let until = max.map(|max| self.kept.unwrap_or(now.awake() + max));
                 match until {
                     Some(until) if !self.spent && now.awake() < until => {
-                        self.freeze(epoch, until, Waiting { sleep_by: Boottime::NEVER, step: Some(step) })
+                        self.freeze(epoch, until, FreezeWaiter { sleep_by: Boottime::NEVER, step: Some(step) })
                     }
                     Some(_) | None => vec![step],
                 }
@@ -157,22 +157,22 @@ impl Ice {
         }
     }
 
-    fn freeze(&mut self, epoch: Epoch, until: Awake, waiting: Waiting) -> Vec<Action> {
+    fn freeze(&mut self, epoch: Epoch, until: Awake, waiting: FreezeWaiter) -> Vec<Action> {
         let order = self.next(epoch);
-        let Waiting { sleep_by, step } = waiting;
+        let FreezeWaiter { sleep_by, step } = waiting;
         self.phase = Phase::Freezing { order, until, sleep_by, step };
         (self.spent, self.guarded) = (true, until);
         vec![Action::Freeze(order, until)]
     }
 
-    fn next(&mut self, epoch: Epoch) -> Order {
+    fn next(&mut self, epoch: Epoch) -> OrderId {
         self.orders = self.orders.saturating_add(1);
-        Order { epoch, number: self.orders }
+        OrderId { epoch, number: self.orders }
     }
 
     /// Whether the containers that carry the network are to be looked for and thawed, and in which freeze: there may have been no
     /// route the last time.
-    pub(super) fn thaws_carriers(&mut self, now: Boottime) -> Option<Order> {
+    pub(super) fn thaws_carriers(&mut self, now: Boottime) -> Option<OrderId> {
         let Phase::Frozen { order, carriers, .. } = &mut self.phase else { return None };
         let is_soon = carriers.looked_for.is_some_and(|at| now.since(at) < LOOK_FOR_CARRIERS_EVERY);
         if is_soon || !carriers.names.is_empty() {
@@ -184,7 +184,7 @@ impl Ice {
 
     /// These run again; says whether that is so still, and news.
     #[must_use]
-    pub(super) fn carriers_run(&mut self, answered: Order, names: Vec<String>) -> bool {
+    pub(super) fn carriers_run(&mut self, answered: OrderId, names: Vec<String>) -> bool {
         match &mut self.phase {
             Phase::Frozen { order, carriers, .. } if *order == answered && !names.is_empty() => {
                 carriers.names = names;
@@ -207,7 +207,7 @@ impl Ice {
     }
 
     /// What could be frozen is.
-    pub(super) fn frozen(&mut self, answered: Order) -> Vec<Action> {
+    pub(super) fn frozen(&mut self, answered: OrderId) -> Vec<Action> {
         let Phase::Freezing { order, until, sleep_by, step } = &mut self.phase else { return vec![] };
         if *order != answered {
             return vec![];
@@ -219,7 +219,7 @@ impl Ice {
     }
 
     /// What was frozen runs again, or not all of it.
-    pub(super) fn thawed(&mut self, answered: Order, outcome: Result<(), String>, now: Boottime) {
+    pub(super) fn thawed(&mut self, answered: OrderId, outcome: Result<(), String>, now: Boottime) {
         let Phase::Thawing { order, failures, .. } = self.phase else { return };
         if order != answered {
             return;
@@ -308,7 +308,7 @@ impl Ice {
 }
 
 /// Who waits for a freeze.
-struct Waiting {
+struct FreezeWaiter {
     sleep_by: Boottime,
     step: Option<Action>,
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use self::attempt::{Attempt, Busy, Deadline, LOST_AFTER, Proof, Purpose, Reason, SecondLook};
 use self::freeze::Ice;
-use super::action::{Action, Way};
+use super::action::{Action, StepBy};
 use super::event::{Authority, Cause, Event, Notifier, StepError};
 use super::evidence::Evidence;
 use super::exchange::Exchange;
@@ -31,7 +31,7 @@ const DAEMON_ASKED_AFTER: Duration = Duration::from_secs(6);
 const DAEMON_ASKED_TIMES: u32 = 10;
 
 /// What was measured last: offset, bound, and when.
-type Latest = (Offset, Duration, Boottime);
+type LatestMeasurement = (Offset, Duration, Boottime);
 
 /// A step to be made: an offset, and the moment and local time that it is true for.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ pub struct Machine {
     cause: Cause,
     since: Boottime,
     /// Whose hands correct the clock in this epoch; none until that is known.
-    way: Option<Way>,
+    way: Option<StepBy>,
     authority: Option<Authority>,
     daemon: Option<String>,
     /// How long the daemon is waited for, where nobody else can be asked.
@@ -62,7 +62,7 @@ pub struct Machine {
     exchange: Exchange,
     /// What plain servers said where the daemon's authenticated sources outrank them: for texts alone.
     outranked: Option<Exchange>,
-    latest: Option<Latest>,
+    latest: Option<LatestMeasurement>,
     proof: Option<Proof>,
     /// Until when the proof before this epoch would have lasted.
     would_last: Boottime,
@@ -316,7 +316,7 @@ impl Machine {
         self.round = self.round.next();
         self.exchange.ask();
         self.attempt.busy = self.asking(now);
-        vec![Action::Measure(self.epoch, self.round, self.way.unwrap_or(Way::Own))]
+        vec![Action::Measure(self.epoch, self.round, self.way.unwrap_or(StepBy::Own))]
     }
 
     fn asking(&self, now: &Clocks) -> Busy {
@@ -327,9 +327,9 @@ impl Machine {
     fn order_step(&mut self, purpose: Purpose, step: Step, now: &Clocks) -> Vec<Action> {
         self.attempt.busy = Busy::Stepping(now.boot, purpose);
         let way = match purpose {
-            Purpose::Offset => self.way.unwrap_or(Way::Own),
+            Purpose::Offset => self.way.unwrap_or(StepBy::Own),
             // The daemon knows of neither.
-            Purpose::Floor | Purpose::Reckoning => Way::Own,
+            Purpose::Floor | Purpose::Reckoning => StepBy::Own,
         };
         let Step { offset, as_of, local } = step;
         let step = Action::Step { epoch: self.epoch, way, offset, as_of, local };

@@ -1,6 +1,6 @@
 //! A proof, and what it teaches.
 
-use super::super::action::{Action, Way};
+use super::super::action::{Action, StepBy};
 use super::super::agreement::Agreement;
 use super::super::evidence::Evidence;
 use super::super::exchange::lasting;
@@ -39,7 +39,7 @@ impl Machine {
         self.attempt = Attempt::new();
         self.deadline = Deadline::Off;
         self.reason = Reason::unknown();
-        if is_first && self.way == Some(Way::Own) && self.daemon.is_some() {
+        if is_first && self.way == Some(StepBy::Own) && self.daemon.is_some() {
             self.ask_daemon = now.boot + DAEMON_ASKED_AFTER;
         }
         vec![]

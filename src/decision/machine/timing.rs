@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, Way};
+use super::super::action::{Action, StepBy};
 use super::super::event::Cause;
-use super::super::evidence::Contradiction;
+use super::super::evidence::ClockContradiction;
 use super::super::leap;
 use super::super::policy::{AtDeadline, Correction};
 use super::super::state::State;
@@ -113,7 +113,7 @@ impl Machine {
             Busy::Asking(_) | Busy::Stepping(..) => {
                 self.attempt.ended += 1;
                 // Who was to say whether plain answers count has said nothing: then it is as it was.
-                let way = if self.authority.is_some() { Way::Daemon } else { Way::Own };
+                let way = if self.authority.is_some() { StepBy::Daemon } else { StepBy::Own };
                 self.way.get_or_insert(way);
                 self.unanswered("an answer was lost on its way".to_owned(), now)
             }
@@ -137,7 +137,7 @@ impl Machine {
     }
 
     /// What is known without asking says that the clock is wrong.
-    pub(super) fn contradiction(&self, now: &Clocks) -> Option<Contradiction> {
+    pub(super) fn contradiction(&self, now: &Clocks) -> Option<ClockContradiction> {
         self.evidence.contradicts(now, &self.policy.floor, self.policy.threshold)
     }
 

@@ -27,7 +27,7 @@ const SLEW_PPM: u32 = 100_000;
 
 /// A clock outside of the system's own, and how to look at it. Looking may block.
 #[derive(Clone)]
-pub struct Witness {
+pub struct OutsideClock {
     /// Its name, for the log.
     pub name: String,
     /// How often it is looked at.
@@ -37,7 +37,7 @@ pub struct Witness {
     look: Arc<dyn Fn() -> Option<Reading> + Send + Sync>,
 }
 
-impl Witness {
+impl OutsideClock {
     /// A clock of that kind; `look` gives nothing when the clock does not answer this time.
     pub fn new(
         name: impl Into<String>,
@@ -52,7 +52,7 @@ impl Witness {
     }
 }
 
-impl fmt::Debug for Witness {
+impl fmt::Debug for OutsideClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Witness").field("name", &self.name).field("every", &self.every).finish_non_exhaustive()
     }
@@ -64,7 +64,7 @@ impl fmt::Debug for Witness {
 /// # Errors
 /// None; it ends when nobody listens.
 pub async fn watch(
-    witness: Witness,
+    witness: OutsideClock,
     published: watch::Receiver<Snapshot>,
     events: mpsc::Sender<Event>,
 ) -> Result<(), Infallible> {
@@ -72,7 +72,7 @@ pub async fn watch(
     let mut looks = interval(witness.every);
     // After a pause the next look comes when it is due and not at once for every one that was missed.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut memory = Memory::new(witness.slack);
+    let mut memory = LastComparison::new(witness.slack);
     loop {
         tokio::select! {
             () = events.closed() => return Ok(()),
@@ -125,7 +125,7 @@ impl Look {
 
 /// What was seen before.
 #[derive(Debug)]
-struct Memory {
+struct LastComparison {
     slack: Duration,
     last: Option<Look>,
     /// The first look that a proof holds for, as long as it does.
@@ -134,7 +134,7 @@ struct Memory {
     before: Option<Look>,
 }
 
-impl Memory {
+impl LastComparison {
     const fn new(slack: Duration) -> Self {
         Self { slack, last: None, at_proof: None, before: None }
     }
@@ -263,8 +263,8 @@ mod tests {
         }
     }
 
-    fn running() -> (Memory, Snapshot) {
-        let mut memory = Memory::new(FINE_SLACK);
+    fn running() -> (LastComparison, Snapshot) {
+        let mut memory = LastComparison::new(FINE_SLACK);
         let published = proven(RUNNING.after(-10));
         assert_eq!(memory.compare(RUNNING.look(), &published), None);
         (memory, published)
@@ -339,14 +339,14 @@ mod tests {
         assert_eq!(memory.compare(measuring.look(), &shut), None);
         let opened = Fake { missed: 68_000, stepped: 60_000, ..RUNNING.after(1200) };
         // Longer than a second later, so that the pause of 8 s does not show from one look to the next.
-        let slowly = Memory { last: Some(Look { as_of: Boottime::default(), ..opened.look() }), ..memory };
+        let slowly = LastComparison { last: Some(Look { as_of: Boottime::default(), ..opened.look() }), ..memory };
         memory = slowly;
         assert_eq!(memory.compare(opened.look(), &restored), Some(ms(8000)));
     }
 
     #[test]
     fn the_rtc_shows_seconds() {
-        let mut memory = Memory::new(Duration::ZERO);
+        let mut memory = LastComparison::new(Duration::ZERO);
         let rtc = Fake { kind: Kind::Rtc, ..RUNNING };
         let published = proven(RUNNING.after(-10));
         assert_eq!(memory.compare(rtc.look(), &published), None);
@@ -358,7 +358,7 @@ mod tests {
     fn spawned(fake: Fake) -> (Arc<Mutex<Option<Fake>>>, Receiver<Event>, watch::Sender<Snapshot>) {
         let world = Arc::new(Mutex::new(Some(fake)));
         let seen = world.clone();
-        let witness = Witness::new("fake", fake.kind, move || seen.lock().unwrap().map(Fake::reading));
+        let witness = OutsideClock::new("fake", fake.kind, move || seen.lock().unwrap().map(Fake::reading));
         let (events, inbox) = mpsc::channel(4);
         let (publish, published) = watch::channel(proven(fake.after(-10)));
         tokio::spawn(super::watch(witness, published, events));

@@ -9,9 +9,9 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::decision::{Cause, Event};
-use crate::disruption::{Mark, Source};
+use crate::disruption::{DisruptionSource, LastMark};
 use crate::sys::readable::readable;
-use crate::sys::vmclock::{Error, Page, VmClock};
+use crate::sys::vmclock::{Error, VmClock, VmClockPage};
 
 /// Where nobody notifies us; a read costs about a microsecond.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -20,27 +20,27 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Marker {
     root: PathBuf,
-    mark: Mark<Page>,
+    mark: LastMark<VmClockPage>,
 }
 
 impl Marker {
     /// The marker of the device below `root`.
     #[must_use]
     pub const fn new(root: PathBuf) -> Self {
-        Self { root, mark: Mark::Unread }
+        Self { root, mark: LastMark::Unread }
     }
 
     /// Compares with what was read last, across the time in which nothing could be read.
-    fn compare(&mut self, page: Page) -> Option<Event> {
-        match std::mem::replace(&mut self.mark, Mark::Known(page)) {
-            Mark::Unread => None,
-            Mark::Lost => Some(Event::Unseen(Self::NAME)),
-            Mark::Known(seen) => moved(&seen, &page).map(Event::Disrupted),
+    fn compare(&mut self, page: VmClockPage) -> Option<Event> {
+        match std::mem::replace(&mut self.mark, LastMark::Known(page)) {
+            LastMark::Unread => None,
+            LastMark::Lost => Some(Event::Unseen(Self::NAME)),
+            LastMark::Known(seen) => moved(&seen, &page).map(Event::Disrupted),
         }
     }
 }
 
-impl Source for Marker {
+impl DisruptionSource for Marker {
     const NAME: &'static str = "vmclock";
     type Error = Error;
 
@@ -80,7 +80,7 @@ impl Source for Marker {
     }
 }
 
-fn begin(root: &Path) -> Result<(Watched, Page), Error> {
+fn begin(root: &Path) -> Result<(Watched, VmClockPage), Error> {
     let device = VmClock::open(root)?;
     let page = device.read()?;
     // Drivers before Linux 7.0 have no poll(2), and epoll(7) takes nothing that has none.
@@ -99,7 +99,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn read(&self) -> Result<Page, Error> {
+    fn read(&self) -> Result<VmClockPage, Error> {
         self.notified.as_ref().map_or(&self.device, AsyncFd::get_ref).read()
     }
 
@@ -118,7 +118,7 @@ impl Watched {
 }
 
 /// What it means that the page changed so.
-fn moved(seen: &Page, page: &Page) -> Option<Cause> {
+fn moved(seen: &VmClockPage, page: &VmClockPage) -> Option<Cause> {
     let another_generation = seen.generation != page.generation;
     if seen.disruption_marker == page.disruption_marker && !another_generation {
         return None;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Sender;
 use tracing::{debug, warn};
 
 use crate::decision::{Cause, Event};
-use crate::disruption::{Mark, Source};
+use crate::disruption::{DisruptionSource, LastMark};
 use crate::sys::readable::readable;
 
 /// Where the device is, below the root.
@@ -25,28 +25,28 @@ const RECORD_MOST: usize = 8192;
 #[derive(Debug)]
 pub struct KernelLog {
     root: PathBuf,
-    last: Mark<u64>,
+    last: LastMark<u64>,
 }
 
 impl KernelLog {
     /// The log below `root`.
     #[must_use]
     pub const fn new(root: PathBuf) -> Self {
-        Self { root, last: Mark::Unread }
+        Self { root, last: LastMark::Unread }
     }
 
     /// What a record tells, after what was lost before it.
     fn take(&mut self, record: &[u8]) -> Vec<Event> {
         let mut events = vec![];
         if let Some(number) = number_of(record) {
-            match std::mem::replace(&mut self.last, Mark::Known(number)) {
+            match std::mem::replace(&mut self.last, LastMark::Known(number)) {
                 // Read before the log was lost.
-                Mark::Known(last) if number <= last => {
-                    self.last = Mark::Known(last);
+                LastMark::Known(last) if number <= last => {
+                    self.last = LastMark::Known(last);
                     return vec![];
                 }
-                Mark::Known(last) if number > last + 1 => events.push(Event::Unseen(Self::NAME)),
-                Mark::Known(_) | Mark::Lost | Mark::Unread => {}
+                LastMark::Known(last) if number > last + 1 => events.push(Event::Unseen(Self::NAME)),
+                LastMark::Known(_) | LastMark::Lost | LastMark::Unread => {}
             }
         }
         let forks = record.split(|byte| *byte == b'\n').filter(|line| tells_of_a_fork(line));
@@ -55,7 +55,7 @@ impl KernelLog {
     }
 }
 
-impl Source for KernelLog {
+impl DisruptionSource for KernelLog {
     const NAME: &'static str = "vmgenid";
     type Error = io::Error;
 
@@ -79,13 +79,13 @@ impl Source for KernelLog {
         };
         match self.last {
             // What was logged before we came is of no concern: nothing is proven yet.
-            Mark::Unread => {
+            LastMark::Unread => {
                 self.last.lose();
                 (&log).seek(SeekFrom::End(0))?;
             }
             // From the oldest record on: what came meanwhile is behind the last that was read.
-            Mark::Known(_) => {}
-            Mark::Lost => {
+            LastMark::Known(_) => {}
+            LastMark::Lost => {
                 (&log).seek(SeekFrom::End(0))?;
                 if events.send(Event::Unseen(Self::NAME)).await.is_err() {
                     return Ok(());
@@ -110,7 +110,7 @@ async fn follow(known: &mut KernelLog, log: File, events: &Sender<Event>) -> io:
             // EPIPE: the ring has run over what we had not read; the next read goes on with what is left.
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
                 debug!("the kernel logs faster than we read");
-                known.last = Mark::Lost;
+                known.last = LastMark::Lost;
                 vec![Event::Unseen(KernelLog::NAME)]
             }
             Ok(Err(error)) => return Err(error),
@@ -190,7 +190,7 @@ mod tests {
         let path = root.path().join(DEVICE);
         nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
         let (events, mut inbox) = channel(4);
-        let mut known = KernelLog { last: Mark::Known(6), ..KernelLog::new(root.path().to_owned()) };
+        let mut known = KernelLog { last: LastMark::Known(6), ..KernelLog::new(root.path().to_owned()) };
         let mut kernel = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         writeln!(kernel, "5,7,2,-;{LINE}").unwrap();
         let _source = tokio::spawn(async move { known.watch(&events).await });
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn records_that_are_missing_may_have_told_of_a_restore() {
-        let mut known = KernelLog { last: Mark::Known(6), ..KernelLog::new(PathBuf::new()) };
+        let mut known = KernelLog { last: LastMark::Known(6), ..KernelLog::new(PathBuf::new()) };
         assert_eq!(known.take(b"6,7,1,-;usb 1-1: new device"), []);
         assert_eq!(known.take(b"6,9,1,-;usb 1-1: new device"), [Event::Unseen("vmgenid")]);
         assert_eq!(known.take(format!("5,8,2,-;{LINE}").as_bytes()), [], "read before the log was lost");

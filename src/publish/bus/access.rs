@@ -11,7 +11,7 @@ use zbus::names::UniqueName;
 use zbus::{Connection, Variant, fdo};
 
 use super::error::Error;
-use super::guests::{Activity, Answering};
+use super::guests::{Answering, ConnectionActivity};
 use crate::sys::peer::Peer;
 
 /// polkit's names of what the methods do (usr/share/polkit-1/actions/org.clockgate.policy).
@@ -32,7 +32,7 @@ const ASK_THE_USER: u32 = 1;
 #[derive(Debug)]
 pub(super) enum Door {
     /// Our own socket: the kernel told us when it connected.
-    Socket(Peer, Activity, PathBuf),
+    Socket(Peer, ConnectionActivity, PathBuf),
     /// The system bus: it vouches for each sender.
     SystemBus(PathBuf),
 }

@@ -9,9 +9,9 @@ use tokio::time::timeout;
 use zbus::connection;
 use zbus::proxy::CacheProperties;
 
-pub use super::object::What;
+pub use super::object::NoticeKind;
 use crate::decision::nanos_u64;
-pub use crate::reference::caller::caller_time::Told;
+pub use crate::reference::caller::caller_time::CallerTime;
 use crate::sys::peer::connect;
 
 /// How long the agent may take to greet us.
@@ -74,7 +74,7 @@ pub enum Error {
     default_service = "org.clockgate.Agent1",
     default_path = "/org/clockgate/Agent1"
 )]
-trait Agent {
+trait AgentInterface {
     fn sync(&self, timeout_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn accept(&self) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn reckon(&self, timeout_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
@@ -89,13 +89,13 @@ trait Agent {
 
 /// A connection to the agent; its calls block.
 #[derive(Debug)]
-pub struct Client {
+pub struct AgentClient {
     runtime: Runtime,
-    agent: AgentProxy<'static>,
+    agent: AgentInterfaceProxy<'static>,
     path: PathBuf,
 }
 
-impl Client {
+impl AgentClient {
     /// Connects to the agent's socket.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Client {
         let greeted = runtime.block_on(async {
             timeout(GREETED_WITHIN, async {
                 let bus = connection::Builder::unix_stream(stream).p2p().build().await?;
-                AgentProxy::builder(&bus).cache_properties(CacheProperties::No).build().await
+                AgentInterfaceProxy::builder(&bus).cache_properties(CacheProperties::No).build().await
             })
             .await
         });
@@ -154,7 +154,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`]
-    pub fn notify(&self, what: What, patience: Duration) -> Result<Outcome, Error> {
+    pub fn notify(&self, what: NoticeKind, patience: Duration) -> Result<Outcome, Error> {
         self.call(patience, self.agent.notify(what.name(), millis(patience)))
     }
 
@@ -162,7 +162,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`]
-    pub fn notify_with_time(&self, what: What, told: Told, patience: Duration) -> Result<Outcome, Error> {
+    pub fn notify_with_time(&self, what: NoticeKind, told: CallerTime, patience: Duration) -> Result<Outcome, Error> {
         let time = (told.at.as_nanos(), told.as_of.as_nanos(), nanos_u64(told.bound));
         self.call(patience, self.agent.notify_with_time(what.name(), millis(patience).max(1), time))
     }

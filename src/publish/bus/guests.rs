@@ -20,9 +20,9 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// What a connection does: what was heard on it last, and how many calls are being answered.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Activity(Arc<(AtomicU64, AtomicUsize)>);
+pub(super) struct ConnectionActivity(Arc<(AtomicU64, AtomicUsize)>);
 
-impl Activity {
+impl ConnectionActivity {
     /// A connection that begins now.
     pub(super) fn new() -> Self {
         let activity = Self::default();
@@ -50,7 +50,7 @@ impl Activity {
 
 /// A call that is being answered.
 #[derive(Debug)]
-pub(super) struct Answering(Activity);
+pub(super) struct Answering(ConnectionActivity);
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -63,7 +63,7 @@ impl Drop for Answering {
 #[derive(Debug)]
 pub(super) struct Guest {
     pub(super) uid: u32,
-    pub(super) activity: Activity,
+    pub(super) activity: ConnectionActivity,
     pub(super) task: AbortHandle,
 }
 
@@ -120,7 +120,7 @@ mod tests {
             let has_room = guests.make_room(uid, now);
             if has_room {
                 let task = runtime.spawn(std::future::pending::<()>()).abort_handle();
-                guests.came(Guest { uid, activity: Activity::new(), task });
+                guests.came(Guest { uid, activity: ConnectionActivity::new(), task });
             }
             has_room
         });

@@ -25,7 +25,7 @@ pub enum Error {
 
 /// What a line is answered with.
 #[derive(Debug, PartialEq, Eq)]
-enum Reply {
+enum AuthReply {
     Ok,
     Data,
     Rejected,
@@ -35,7 +35,7 @@ enum Reply {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum AuthStep {
     Auth,
     Data,
     Begin,
@@ -49,44 +49,44 @@ pub async fn serve(stream: &UnixStream, uid: u32, guid: &str) -> Result<(), Erro
     if read_byte(stream).await? != 0 {
         return Err(Error::Garbage("the first byte is not zero"));
     }
-    let mut step = Step::Auth;
+    let mut step = AuthStep::Auth;
     for _ in 0..LINES_MAX {
         let line = read_line(stream).await?;
         let (next, reply) = answer(step, &line, uid);
         step = next;
         match reply {
-            Reply::Ok => write(stream, &format!("OK {guid}\r\n")).await?,
-            Reply::Data => write(stream, "DATA\r\n").await?,
-            Reply::Rejected => write(stream, "REJECTED EXTERNAL\r\n").await?,
-            Reply::Error => write(stream, "ERROR\r\n").await?,
-            Reply::Begin => return Ok(()),
+            AuthReply::Ok => write(stream, &format!("OK {guid}\r\n")).await?,
+            AuthReply::Data => write(stream, "DATA\r\n").await?,
+            AuthReply::Rejected => write(stream, "REJECTED EXTERNAL\r\n").await?,
+            AuthReply::Error => write(stream, "ERROR\r\n").await?,
+            AuthReply::Begin => return Ok(()),
         }
     }
     Err(Error::Garbage("it does not come to the point"))
 }
 
-fn answer(step: Step, line: &str, uid: u32) -> (Step, Reply) {
+fn answer(step: AuthStep, line: &str, uid: u32) -> (AuthStep, AuthReply) {
     let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
     match (step, command) {
-        (Step::Auth | Step::Data, "AUTH") => match rest.split_once(' ').unwrap_or((rest, "")) {
-            ("EXTERNAL", "") => (Step::Data, Reply::Data),
+        (AuthStep::Auth | AuthStep::Data, "AUTH") => match rest.split_once(' ').unwrap_or((rest, "")) {
+            ("EXTERNAL", "") => (AuthStep::Data, AuthReply::Data),
             ("EXTERNAL", name) => identified(name, uid),
-            _ => (Step::Auth, Reply::Rejected),
+            _ => (AuthStep::Auth, AuthReply::Rejected),
         },
         // An empty identity is the one that the socket has.
-        (Step::Data, "DATA") if rest.is_empty() => (Step::Begin, Reply::Ok),
-        (Step::Data, "DATA") => identified(rest, uid),
-        (Step::Begin, "BEGIN") => (Step::Begin, Reply::Begin),
-        (_, "CANCEL" | "ERROR") => (Step::Auth, Reply::Rejected),
+        (AuthStep::Data, "DATA") if rest.is_empty() => (AuthStep::Begin, AuthReply::Ok),
+        (AuthStep::Data, "DATA") => identified(rest, uid),
+        (AuthStep::Begin, "BEGIN") => (AuthStep::Begin, AuthReply::Begin),
+        (_, "CANCEL" | "ERROR") => (AuthStep::Auth, AuthReply::Rejected),
         // NEGOTIATE_UNIX_FD is among these: nothing here has a descriptor to pass.
-        (step, _) => (step, Reply::Error),
+        (step, _) => (step, AuthReply::Error),
     }
 }
 
 /// The identity is the user's number as decimal text, in hexadecimal digits.
-fn identified(name: &str, uid: u32) -> (Step, Reply) {
+fn identified(name: &str, uid: u32) -> (AuthStep, AuthReply) {
     let expected: String = uid.to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
-    if name == expected { (Step::Begin, Reply::Ok) } else { (Step::Auth, Reply::Rejected) }
+    if name == expected { (AuthStep::Begin, AuthReply::Ok) } else { (AuthStep::Auth, AuthReply::Rejected) }
 }
 
 /// Byte by byte, since what follows `BEGIN` is not ours to read.
@@ -132,8 +132,8 @@ async fn write(stream: &UnixStream, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn replies(lines: &[&str]) -> Vec<Reply> {
-        let mut step = Step::Auth;
+    fn replies(lines: &[&str]) -> Vec<AuthReply> {
+        let mut step = AuthStep::Auth;
         let mut replies = vec![];
         for line in lines {
             let (next, reply) = answer(step, line, 1000);
@@ -146,20 +146,26 @@ mod tests {
     #[test]
     fn libdbus_sd_bus_and_zbus_are_understood() {
         let libdbus = ["AUTH", "AUTH EXTERNAL 31303030", "NEGOTIATE_UNIX_FD", "BEGIN"];
-        assert_eq!(replies(&libdbus), [Reply::Rejected, Reply::Ok, Reply::Error, Reply::Begin]);
+        assert_eq!(replies(&libdbus), [AuthReply::Rejected, AuthReply::Ok, AuthReply::Error, AuthReply::Begin]);
         let sd_bus = ["AUTH EXTERNAL", "DATA", "NEGOTIATE_UNIX_FD", "BEGIN"];
-        assert_eq!(replies(&sd_bus), [Reply::Data, Reply::Ok, Reply::Error, Reply::Begin]);
+        assert_eq!(replies(&sd_bus), [AuthReply::Data, AuthReply::Ok, AuthReply::Error, AuthReply::Begin]);
         let named = ["AUTH EXTERNAL", "DATA 31303030", "BEGIN"];
-        assert_eq!(replies(&named), [Reply::Data, Reply::Ok, Reply::Begin]);
+        assert_eq!(replies(&named), [AuthReply::Data, AuthReply::Ok, AuthReply::Begin]);
     }
 
     #[test]
     fn nobody_passes_for_another_and_nobody_begins_unnamed() {
-        assert_eq!(replies(&["AUTH EXTERNAL 30", "BEGIN"]), [Reply::Rejected, Reply::Error]);
-        assert_eq!(replies(&["AUTH ANONYMOUS 30", "DATA", "BEGIN"]), [Reply::Rejected, Reply::Error, Reply::Error]);
-        assert_eq!(replies(&["AUTH EXTERNAL", "DATA 30", "BEGIN"]), [Reply::Data, Reply::Rejected, Reply::Error]);
-        assert_eq!(replies(&["", " ", "BEGIN", "GET / HTTP/1.1"]), [const { Reply::Error }; 4]);
+        assert_eq!(replies(&["AUTH EXTERNAL 30", "BEGIN"]), [AuthReply::Rejected, AuthReply::Error]);
+        assert_eq!(
+            replies(&["AUTH ANONYMOUS 30", "DATA", "BEGIN"]),
+            [AuthReply::Rejected, AuthReply::Error, AuthReply::Error]
+        );
+        assert_eq!(
+            replies(&["AUTH EXTERNAL", "DATA 30", "BEGIN"]),
+            [AuthReply::Data, AuthReply::Rejected, AuthReply::Error]
+        );
+        assert_eq!(replies(&["", " ", "BEGIN", "GET / HTTP/1.1"]), [const { AuthReply::Error }; 4]);
         let late = ["AUTH EXTERNAL 31303030", "CANCEL", "BEGIN"];
-        assert_eq!(replies(&late), [Reply::Ok, Reply::Rejected, Reply::Error]);
+        assert_eq!(replies(&late), [AuthReply::Ok, AuthReply::Rejected, AuthReply::Error]);
     }
 }

@@ -14,10 +14,10 @@ use super::access::{Admitted, Door, NOTIFY_ACTION, SYNC_ACTION};
 use super::error::Error;
 use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
 use crate::disruption::notice::Notice;
-pub use crate::disruption::notice::What;
+pub use crate::disruption::notice::NoticeKind;
 use crate::disruption::notice_rate::Teller;
-use crate::reference::caller::caller_time::{SOURCE, Told, Word};
-use crate::reference::caller::registry::OnTheLine;
+use crate::reference::caller::caller_time::{AcceptedTime, CallerTime, SOURCE};
+use crate::reference::caller::registry::CallerRegistration;
 
 /// What a caller gets that names no timeout.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,14 +26,14 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// The object, behind one of its doors.
 #[derive(Debug)]
-pub(super) struct Agent {
+pub(super) struct BusObject {
     pub(super) face: Face,
     pub(super) door: Door,
 }
 
 // The comments below are the documentation in the introspection, and in the XML file that is shipped.
 #[interface(name = "org.clockgate.Agent1")]
-impl Agent {
+impl BusObject {
     /// Shuts the gate, proves the clock afresh, and answers when that is done or given up.
     ///
     /// `timeout_ms` is the caller's patience, 0 for a minute; StillShut is the answer when it ends.
@@ -95,12 +95,13 @@ impl Agent {
         if what.begins() {
             return Err(Error::InvalidArgument(format!("no time is told with `{}`, only after it", what.name())));
         }
-        let told = Told {
+        let told = CallerTime {
             at: Realtime::from_nanos(time.0),
             as_of: Boottime::from_nanos(time.1),
             bound: Duration::from_nanos(time.2),
         };
-        let word = Word::take(told, &self.face.root).map_err(|error| Error::InvalidArgument(error.to_string()))?;
+        let word =
+            AcceptedTime::take(told, &self.face.root).map_err(|error| Error::InvalidArgument(error.to_string()))?;
         let until = Instant::now() + patience(wait_ms);
         self.takes_turn(&caller, what.name()).await?;
         // On the line before the notice: the first measurement follows at once.
@@ -227,7 +228,7 @@ impl Agent {
     }
 }
 
-impl Agent {
+impl BusObject {
     fn now(&self) -> Snapshot {
         self.face.snapshots.borrow().clone()
     }
@@ -264,7 +265,7 @@ impl Agent {
     }
 
     /// Answers every question for the time with what the caller has told.
-    async fn vouch(&self, mut line: OnTheLine, mut word: Word, answer: &Snapshot) -> Infallible {
+    async fn vouch(&self, mut line: CallerRegistration, mut word: AcceptedTime, answer: &Snapshot) -> Infallible {
         word.bind(answer);
         loop {
             let question = line.asked().await;
@@ -288,9 +289,9 @@ impl Agent {
     }
 }
 
-fn named(what: &str) -> Result<What, Error> {
-    What::named(what).ok_or_else(|| {
-        let names = What::ALL.map(What::name).join(", ");
+fn named(what: &str) -> Result<NoticeKind, Error> {
+    NoticeKind::named(what).ok_or_else(|| {
+        let names = NoticeKind::ALL.map(NoticeKind::name).join(", ");
         Error::InvalidArgument(format!("`{what}` is not one of {names}"))
     })
 }

@@ -17,8 +17,8 @@ use tracing::{debug, warn};
 use zbus::{Guid, connection};
 
 use super::access::{Door, GROUP, group_id};
-use super::guests::{Activity, Guest, Guests};
-use super::object::Agent;
+use super::guests::{ConnectionActivity, Guest, Guests};
+use super::object::BusObject;
 use super::transport::Authenticated;
 use super::{Face, PATH, handshake, say_changes};
 use crate::sys::clock::boottime;
@@ -111,9 +111,9 @@ impl Listener {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => match credentials(&stream) {
                         Ok(peer) if guests.make_room(peer.uid, boottime()) => {
-                            let (uid, activity) = (peer.uid, Activity::new());
+                            let (uid, activity) = (peer.uid, ConnectionActivity::new());
                             let door = Door::Socket(peer, activity.clone(), face.root.clone());
-                            let task = clients.spawn(client(stream, guid.clone(), Agent { face: face.clone(), door }));
+                            let task = clients.spawn(client(stream, guid.clone(), BusObject { face: face.clone(), door }));
                             guests.came(Guest { uid, activity, task });
                         }
                         // Hung up on: to wait in line is what would keep others from coming.
@@ -158,7 +158,7 @@ fn bind_private(path: &Path) -> nix::Result<StdListener> {
     Ok(fd.into())
 }
 
-async fn client(stream: UnixStream, guid: Guid<'static>, agent: Agent) {
+async fn client(stream: UnixStream, guid: Guid<'static>, agent: BusObject) {
     if let Err(error) = serve_client(stream, guid, agent).await {
         debug!(error = &*error, "a caller was sent away");
     }
@@ -167,7 +167,7 @@ async fn client(stream: UnixStream, guid: Guid<'static>, agent: Agent) {
 async fn serve_client(
     stream: UnixStream,
     guid: Guid<'static>,
-    agent: Agent,
+    agent: BusObject,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let Door::Socket(peer, activity, _) = &agent.door else { return Ok(()) };
     timeout(HANDSHAKE_WITHIN, handshake::serve(&stream, peer.uid, guid.as_str())).await??;

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use zbus::{Connection, connection};
 
 use super::access::Door;
-use super::object::Agent;
+use super::object::BusObject;
 use super::{Face, NAME, PATH, say_changes};
 
 const REACHED_WITHIN: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ pub async fn serve(address: Option<String>, face: Face) {
 
 async fn connect(address: Option<&str>, face: Face) -> zbus::Result<Connection> {
     let builder = address.map_or_else(connection::Builder::system, connection::Builder::address);
-    let build = builder.serve_at(PATH, Agent { door: Door::SystemBus(face.root.clone()), face }).name(NAME).build();
+    let build = builder.serve_at(PATH, BusObject { door: Door::SystemBus(face.root.clone()), face }).name(NAME).build();
     match timeout(REACHED_WITHIN, build).await {
         Ok(bus) => bus,
         Err(_) => Err(zbus::Error::Failure("the bus does not answer".to_owned())),

@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 
-use super::guests::Activity;
+use super::guests::ConnectionActivity;
 
 /// No message that means anything to us is longer. The header says how long a message is, and memory is taken for it at once.
 const MESSAGE_MOST: u64 = 64 * 1024;
@@ -19,13 +19,13 @@ const HEADER: usize = 16;
 #[derive(Debug)]
 pub(super) struct Authenticated {
     pub(super) stream: UnixStream,
-    pub(super) activity: Activity,
+    pub(super) activity: ConnectionActivity,
 }
 
 #[derive(Debug)]
 pub(super) struct Reader {
     stream: OwnedReadHalf,
-    activity: Activity,
+    activity: ConnectionActivity,
     /// What was read of the next message's header.
     header: Vec<u8>,
     /// What is left to read of the message behind its header.
@@ -33,16 +33,16 @@ pub(super) struct Reader {
 }
 
 #[derive(Debug)]
-pub(super) struct Writer(OwnedWriteHalf);
+pub(super) struct MessageWriter(OwnedWriteHalf);
 
 impl Socket for Authenticated {
     type ReadHalf = Reader;
-    type WriteHalf = Writer;
+    type WriteHalf = MessageWriter;
 
-    fn split(self) -> Split<Reader, Writer> {
+    fn split(self) -> Split<Reader, MessageWriter> {
         let (read, write) = self.stream.into_split();
         let reader = Reader { stream: read, activity: self.activity, header: vec![], left: 0 };
-        Split::new(reader, Writer(write))
+        Split::new(reader, MessageWriter(write))
     }
 }
 
@@ -103,7 +103,7 @@ impl ReadHalf for Reader {
 }
 
 #[async_trait]
-impl WriteHalf for Writer {
+impl WriteHalf for MessageWriter {
     async fn sendmsg(&mut self, buffer: &[u8], _: &[BorrowedFd<'_>]) -> io::Result<usize> {
         loop {
             self.0.writable().await?;

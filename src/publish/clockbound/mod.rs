@@ -40,7 +40,7 @@ use crate::sys::{clock, foreign, public};
 
 mod record;
 
-use record::{Clocks, RECORD_AT, is_fresh, record};
+use record::{RECORD_AT, RecordClocks, is_fresh, record};
 
 /// Where ClockBound's clients look (`/var/run` is a link to `/run`).
 pub const DEFAULT_PATH: &str = "/run/clockbound/shm0";
@@ -140,7 +140,7 @@ impl ClockBoundPage {
             return Err(Error::Foreign { path: self.path.clone() });
         }
         self.epoch = snapshot.epoch;
-        self.write_record(&record(snapshot, &Clocks::read()))
+        self.write_record(&record(snapshot, &RecordClocks::read()))
     }
 
     /// Says `Unknown` on leaving: nobody keeps the bound from here on.
@@ -161,7 +161,7 @@ impl ClockBoundPage {
             header[12..14].copy_from_slice(&VERSION.to_ne_bytes());
             self.write(&header, 0)?;
         }
-        self.write_record(&record(&Snapshot::default(), &Clocks::read()))
+        self.write_record(&record(&Snapshot::default(), &RecordClocks::read()))
     }
 
     fn write_record(&mut self, record: &[u8; SIZE - RECORD_AT]) -> Result<(), Error> {

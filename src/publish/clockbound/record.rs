@@ -14,13 +14,13 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// The clocks that a record is reckoned by.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
+pub(super) struct RecordClocks {
     coarse_nanos: u64,
     boottime: Boottime,
     asleep: Duration,
 }
 
-impl Clocks {
+impl RecordClocks {
     /// The coarse clock first: read later, it would date a bound later than the bound was grown to.
     pub(super) fn read() -> Self {
         let coarse_nanos = clock::monotonic_coarse_nanos();
@@ -29,7 +29,7 @@ impl Clocks {
 }
 
 /// The record of a snapshot, as of now: a client refuses an `as_of` that is later than its own coarse clock.
-pub(super) fn record(snapshot: &Snapshot, clocks: &Clocks) -> [u8; SIZE - RECORD_AT] {
+pub(super) fn record(snapshot: &Snapshot, clocks: &RecordClocks) -> [u8; SIZE - RECORD_AT] {
     let grown = drift(clocks.boottime.since(snapshot.as_of), snapshot.max_drift_ppm);
     let bound = snapshot.bound.map_or(Duration::ZERO, |bound| bound.saturating_add(grown));
     let void_after = snapshot.valid_until.as_nanos().saturating_sub(nanos_u64(clocks.asleep));
@@ -71,7 +71,7 @@ fn timespec(nanos: u64) -> [u8; 16] {
 /// ClockBound's words for the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-enum Status {
+enum ClockBoundStatus {
     Unknown = 0,
     Synchronized = 1,
     FreeRunning = 2,
@@ -80,12 +80,12 @@ enum Status {
 
 /// `Unknown` is for a start, `Disrupted` for all else that shut the gate; a gate open on no proof is no reason to
 /// trust.
-fn status(snapshot: &Snapshot) -> Status {
+fn status(snapshot: &Snapshot) -> ClockBoundStatus {
     match snapshot.gate {
-        Gate::Proven if snapshot.state == State::FreeRunning.code() => Status::FreeRunning,
-        Gate::Proven => Status::Synchronized,
-        Gate::Shut | Gate::Unproven if snapshot.cause == Cause::Started => Status::Unknown,
-        Gate::Shut | Gate::Unproven => Status::Disrupted,
+        Gate::Proven if snapshot.state == State::FreeRunning.code() => ClockBoundStatus::FreeRunning,
+        Gate::Proven => ClockBoundStatus::Synchronized,
+        Gate::Shut | Gate::Unproven if snapshot.cause == Cause::Started => ClockBoundStatus::Unknown,
+        Gate::Shut | Gate::Unproven => ClockBoundStatus::Disrupted,
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::decision::Epoch;
 
-    const CLOCKS: Clocks = Clocks {
+    const CLOCKS: RecordClocks = RecordClocks {
         coarse_nanos: 40_000_000_000,
         boottime: Boottime::from_nanos(100_004_000_000),
         asleep: Duration::from_secs(60),
@@ -150,9 +150,9 @@ mod tests {
     #[test]
     fn a_gate_that_is_not_proven_is_disrupted_and_after_a_start_unknown() {
         let shut = Snapshot { cause: Cause::Restore, ..Snapshot::default() };
-        assert_eq!(status(&shut), Status::Disrupted);
-        assert_eq!(status(&Snapshot { gate: Gate::Unproven, ..shut }), Status::Disrupted);
-        assert_eq!(status(&Snapshot::default()), Status::Unknown);
+        assert_eq!(status(&shut), ClockBoundStatus::Disrupted);
+        assert_eq!(status(&Snapshot { gate: Gate::Unproven, ..shut }), ClockBoundStatus::Disrupted);
+        assert_eq!(status(&Snapshot::default()), ClockBoundStatus::Unknown);
     }
 
     #[test]

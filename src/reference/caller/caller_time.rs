@@ -19,7 +19,7 @@ const AGES_PPM: u32 = 500;
 
 /// A time, and when it was that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct CallerTime {
     /// The time.
     pub at: Realtime,
     /// The moment for which the caller vouches for it.
@@ -41,25 +41,25 @@ pub enum Error {
 
 /// A time that was taken, for the epoch that began with it.
 #[derive(Debug)]
-pub struct Word {
-    told: Told,
+pub struct AcceptedTime {
+    told: CallerTime,
     root: PathBuf,
     /// The hypervisor's mark when it arrived.
-    mark: Option<Mark>,
+    mark: Option<VmClockMark>,
     epoch: Epoch,
     /// What it may have gone wrong by before the daemon was made to forget.
     bent: Option<Duration>,
 }
 
 /// What the VMClock page has when nothing moved this machine.
-type Mark = (u64, Option<u64>);
+type VmClockMark = (u64, Option<u64>);
 
-impl Word {
+impl AcceptedTime {
     /// Takes a time that has just arrived.
     ///
     /// # Errors
     /// [`Error`]
-    pub fn take(told: Told, root: &Path) -> Result<Self, Error> {
+    pub fn take(told: CallerTime, root: &Path) -> Result<Self, Error> {
         let now = boottime();
         if told.as_of > now {
             return Err(Error::Early);
@@ -121,7 +121,7 @@ impl Word {
     }
 }
 
-fn mark(root: &Path) -> Option<Mark> {
+fn mark(root: &Path) -> Option<VmClockMark> {
     let page = VmClock::open(root).and_then(|device| device.read()).ok()?;
     Some((page.disruption_marker, page.generation))
 }
@@ -138,18 +138,18 @@ mod tests {
     }
 
     /// Told on this machine: so far ahead of its clock, some time ago.
-    fn told(ahead_secs: i64, ago: Duration) -> Told {
+    fn told(ahead_secs: i64, ago: Duration) -> CallerTime {
         let now = boottime();
         let ago = Offset::from_nanos(i64::try_from(ago.as_nanos()).unwrap());
-        Told {
+        CallerTime {
             at: realtime() + (Offset::from_secs(ahead_secs) - ago),
             as_of: Boottime::from_nanos(now.as_nanos() - ago.as_nanos().unsigned_abs()),
             bound: Duration::from_millis(20),
         }
     }
 
-    fn word(told: Told, root: &Path) -> Word {
-        let mut word = Word::take(told, root).unwrap();
+    fn word(told: CallerTime, root: &Path) -> AcceptedTime {
+        let mut word = AcceptedTime::take(told, root).unwrap();
         word.bind(&epoch(4, Cause::Restore));
         word
     }
@@ -198,7 +198,7 @@ mod tests {
         assert!(word.reading(&epoch(5, Cause::Restore)).is_ok(), "the marker has not moved since");
         assert!(word.reading(&epoch(6, Cause::Pause { lost: Duration::from_secs(1) })).is_err());
 
-        let mut word = Word::take(told(0, Duration::ZERO), root.path()).unwrap();
+        let mut word = AcceptedTime::take(told(0, Duration::ZERO), root.path()).unwrap();
         word.bind(&epoch(9, Cause::Restore));
         FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
         assert!(word.reading(&epoch(9, Cause::Restore)).is_err(), "nobody else has seen it yet");
@@ -208,7 +208,7 @@ mod tests {
     fn a_moment_to_come_or_long_past_is_not_taken() {
         let root = tempfile::tempdir().unwrap();
         let now = told(0, Duration::ZERO);
-        let take = |as_of| Word::take(Told { as_of, ..now }, root.path()).err();
+        let take = |as_of| AcceptedTime::take(CallerTime { as_of, ..now }, root.path()).err();
         assert_eq!(take(now.as_of + Duration::from_secs(60)), Some(Error::Early));
         let Some(Error::Late(age)) = take(Boottime::from_nanos(0)) else { panic!("taken") };
         assert!(age > ARRIVES_WITHIN);

@@ -4,13 +4,13 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
-use crate::decision::{Failure, Reading, Waiting};
+use crate::decision::{AwaitedSource, Failure, Reading};
 
 /// The end of an exchange at which an answer arrives.
 #[derive(Debug)]
-pub struct Caller {
+pub struct PendingAnswer {
     /// Who was asked.
-    pub waiting: Waiting,
+    pub waiting: AwaitedSource,
     answer: Receiver<Result<Reading, Failure>>,
     /// Closed by the other end once it has answered, which wakes poll(2); nothing is ever written.
     closed: PipeReader,
@@ -28,10 +28,10 @@ pub struct CallerAnswer {
 ///
 /// # Errors
 /// What pipe(2) said.
-pub fn caller(waiting: Waiting) -> io::Result<(CallerAnswer, Caller)> {
+pub fn caller(waiting: AwaitedSource) -> io::Result<(CallerAnswer, PendingAnswer)> {
     let (closed, closes) = io::pipe()?;
     let (give, answer) = sync_channel(1);
-    Ok((CallerAnswer { answer: give, _closes: closes }, Caller { waiting, answer, closed }))
+    Ok((CallerAnswer { answer: give, _closes: closes }, PendingAnswer { waiting, answer, closed }))
 }
 
 impl CallerAnswer {
@@ -41,7 +41,7 @@ impl CallerAnswer {
     }
 }
 
-impl Caller {
+impl PendingAnswer {
     /// What it has answered; none as long as it has not.
     pub(in crate::reference) fn hear(&self) -> Option<Result<Reading, Failure>> {
         match self.answer.try_recv() {
@@ -58,7 +58,7 @@ impl Caller {
     }
 }
 
-impl AsFd for Caller {
+impl AsFd for PendingAnswer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.closed.as_fd()
     }

@@ -11,26 +11,26 @@ use tokio::time::timeout;
 use crate::decision::{Failure, Reading, Voice};
 
 /// A question for the time: where the answer goes.
-pub type Question = oneshot::Sender<Result<Reading, String>>;
+pub type TimeRequest = oneshot::Sender<Result<Reading, String>>;
 
 /// Whoever waits on the line and can be asked for the time; the last who came, where several do, and the one before when that one
 /// has gone.
 #[derive(Clone, Debug, Default)]
-pub struct Callers(Arc<Mutex<Vec<Line>>>);
+pub struct Callers(Arc<Mutex<Vec<RegisteredCaller>>>);
 
 #[derive(Clone, Debug)]
-struct Line {
+struct RegisteredCaller {
     /// Who is at its other end, for the log.
     source: &'static str,
     /// Whom its answers count for.
     voice: Voice,
-    questions: mpsc::Sender<Question>,
+    questions: mpsc::Sender<TimeRequest>,
 }
 
 impl Callers {
     /// Asks for the time; none when nobody is on the line.
     pub async fn measure(&self, within: Duration) -> Option<Result<Reading, Failure>> {
-        let Line { source, voice, questions } = self.lines().last().cloned()?;
+        let RegisteredCaller { source, voice, questions } = self.lines().last().cloned()?;
         let (question, answer) = oneshot::channel();
         let asked = timeout(within, async {
             questions.send(question).await.map_err(|_| "hung up".to_owned())?;
@@ -48,29 +48,29 @@ impl Callers {
 
     /// Puts a caller on the line, until what is returned is dropped.
     #[must_use]
-    pub fn put_on_the_line(&self, source: &'static str, voice: Voice) -> OnTheLine {
+    pub fn put_on_the_line(&self, source: &'static str, voice: Voice) -> CallerRegistration {
         let (sender, questions) = mpsc::channel(1);
-        let line = Line { source, voice, questions: sender };
+        let line = RegisteredCaller { source, voice, questions: sender };
         self.lines().push(line.clone());
-        OnTheLine { callers: self.clone(), line, questions }
+        CallerRegistration { callers: self.clone(), line, questions }
     }
 
-    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+    fn lines(&self) -> MutexGuard<'_, Vec<RegisteredCaller>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A caller on the line.
 #[derive(Debug)]
-pub struct OnTheLine {
+pub struct CallerRegistration {
     callers: Callers,
-    line: Line,
-    questions: mpsc::Receiver<Question>,
+    line: RegisteredCaller,
+    questions: mpsc::Receiver<TimeRequest>,
 }
 
-impl OnTheLine {
+impl CallerRegistration {
     /// The next question.
-    pub async fn asked(&mut self) -> Question {
+    pub async fn asked(&mut self) -> TimeRequest {
         match self.questions.recv().await {
             Some(question) => question,
             // We hold a sender ourselves.
@@ -79,7 +79,7 @@ impl OnTheLine {
     }
 }
 
-impl Drop for OnTheLine {
+impl Drop for CallerRegistration {
     fn drop(&mut self) {
         self.callers.lines().retain(|line| !line.questions.same_channel(&self.line.questions));
     }

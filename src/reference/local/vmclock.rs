@@ -13,7 +13,7 @@ use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice, drift};
 use crate::reference::BUILT;
 use crate::sys::clock::realtime;
 use crate::sys::counter;
-use crate::sys::vmclock::{self, Time, VmClock};
+use crate::sys::vmclock::{self, CounterTime, VmClock};
 
 /// Where the kernel lists the counters that it trusts, below the root.
 const CLOCKSOURCES: &str = "sys/devices/system/clocksource/clocksource0/available_clocksource";
@@ -100,14 +100,14 @@ pub fn measure(root: &Path) -> Result<Reading, Error> {
 
 /// The page's word on a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
+struct PageTime {
     truth: Realtime,
     distance: Duration,
     leap: Leap,
 }
 
 /// The time at which the counter stood so.
-fn told(time: &Time, counted: u64) -> Result<Told, Error> {
+fn told(time: &CounterTime, counted: u64) -> Result<PageTime, Error> {
     let not_usable = |what, value| Err(Error::NotUsable { what, value });
     if !matches!(time.status, SYNCHRONIZED | FREE_RUNNING) {
         return not_usable("a clock of status", time.status);
@@ -145,7 +145,7 @@ fn told(time: &Time, counted: u64) -> Result<Told, Error> {
         },
     );
     let at_first = time.maxerror_nanos.map_or(UNTOLD, Duration::from_nanos);
-    Ok(Told { truth, distance: at_first.saturating_add(grown), leap })
+    Ok(PageTime { truth, distance: at_first.saturating_add(grown), leap })
 }
 
 /// So many periods, in 2^-64 s.
@@ -161,8 +161,8 @@ pub(in crate::reference) mod tests {
     const AT: u64 = 1_800_000_000;
 
     /// A counter of 1 GHz that stood at 5,000,000,000 at AT and a quarter.
-    fn gigahertz() -> Time {
-        Time {
+    fn gigahertz() -> CounterTime {
+        CounterTime {
             counter_id: 1,
             time_type: UTC,
             status: SYNCHRONIZED,
@@ -193,16 +193,16 @@ pub(in crate::reference) mod tests {
 
     #[test]
     fn atomic_time_is_turned_into_utc_by_the_pages_own_leap_seconds() {
-        let atomic = Time { time_type: TAI, ..gigahertz() };
+        let atomic = CounterTime { time_type: TAI, ..gigahertz() };
         assert!(matches!(told(&atomic, 5_000_000_000), Err(Error::NotUsable { .. })));
-        let atomic = Time { tai_offset_secs: Some(37), ..atomic };
+        let atomic = CounterTime { tai_offset_secs: Some(37), ..atomic };
         assert_eq!(told(&atomic, 5_000_000_000).unwrap().truth, at(-36_750_000_000));
     }
 
     #[test]
     fn the_error_of_the_rate_grows_with_the_counter() {
         // A part in a million of the period.
-        let known = Time { period_maxerror: Some(4_722_366), ..gigahertz() };
+        let known = CounterTime { period_maxerror: Some(4_722_366), ..gigahertz() };
         let told = told(&known, 105_000_000_000).unwrap();
         let (error, expected) = (told.distance.as_nanos(), 50_000 + 100_000);
         assert!(error.abs_diff(expected) < 10, "{error}");
@@ -210,14 +210,14 @@ pub(in crate::reference) mod tests {
 
     #[test]
     fn what_is_unreliable_ambiguous_or_impossible_is_no_time() {
-        let refused = |time: Time| told(&time, 5_000_000_000).is_err();
-        assert!(refused(Time { status: 4, ..gigahertz() }));
-        assert!(refused(Time { status: 0, ..gigahertz() }));
-        assert!(refused(Time { time_type: 2, ..gigahertz() }));
-        assert!(refused(Time { leap: 3, ..gigahertz() }));
-        assert!(refused(Time { secs: 5, ..gigahertz() }));
-        assert!(refused(Time { secs: u64::MAX, ..gigahertz() }));
-        assert_eq!(told(&Time { leap: 1, ..gigahertz() }, 5_000_000_000).unwrap().leap, Leap::Insert);
+        let refused = |time: CounterTime| told(&time, 5_000_000_000).is_err();
+        assert!(refused(CounterTime { status: 4, ..gigahertz() }));
+        assert!(refused(CounterTime { status: 0, ..gigahertz() }));
+        assert!(refused(CounterTime { time_type: 2, ..gigahertz() }));
+        assert!(refused(CounterTime { leap: 3, ..gigahertz() }));
+        assert!(refused(CounterTime { secs: 5, ..gigahertz() }));
+        assert!(refused(CounterTime { secs: u64::MAX, ..gigahertz() }));
+        assert_eq!(told(&CounterTime { leap: 1, ..gigahertz() }, 5_000_000_000).unwrap().leap, Leap::Insert);
     }
 
     #[test]
@@ -227,7 +227,7 @@ pub(in crate::reference) mod tests {
         FakePage::new(1).write(root.path());
         assert!(matches!(measure(root.path()), Err(Error::NoTime)));
         let Some(id) = counter::ID else { return };
-        let time = Some(Time { counter_id: id, ..gigahertz() });
+        let time = Some(CounterTime { counter_id: id, ..gigahertz() });
         FakePage { time, ..FakePage::new(1) }.write(root.path());
         assert!(matches!(measure(root.path()), Err(Error::BadCounter)));
     }
@@ -242,8 +242,13 @@ pub(in crate::reference) mod tests {
         // As a hypervisor would: the counter of now, and the time of now.
         let now = realtime().as_nanos().unsigned_abs();
         let frac = u64::try_from((u128::from(now % 1_000_000_000) << 64) / 1_000_000_000).unwrap();
-        let time =
-            Time { counter_id: id, counter_value: counter::read(), secs: now / 1_000_000_000, frac, ..gigahertz() };
+        let time = CounterTime {
+            counter_id: id,
+            counter_value: counter::read(),
+            secs: now / 1_000_000_000,
+            frac,
+            ..gigahertz()
+        };
         FakePage { time: Some(time), ..FakePage::new(1) }.write(root.path());
         Some(root)
     }

@@ -22,12 +22,12 @@ const MOST_BYTES: u64 = 128 * 1024;
 
 /// The last addresses of every name.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct AddressFile {
     path: Option<PathBuf>,
     names: Vec<(ServerName, Vec<SocketAddr>)>,
 }
 
-impl Memory {
+impl AddressFile {
     /// What is in the file; nothing where there is none, or one that is not ours.
     pub fn read(path: PathBuf) -> Self {
         let mut bytes = vec![];
@@ -130,7 +130,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn of(memory: &Memory, text: &str) -> Vec<SocketAddr> {
+    fn of(memory: &AddressFile, text: &str) -> Vec<SocketAddr> {
         memory.names().iter().find(|(known, _)| *known == name(text)).map(|(_, of)| of.clone()).unwrap_or_default()
     }
 
@@ -143,11 +143,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("addresses");
         let both = sockets(&["192.0.2.1:123", "[2001:db8::1]:123"]);
-        let mut memory = Memory::read(path.clone());
+        let mut memory = AddressFile::read(path.clone());
         assert!(memory.note(&name("ntp.example"), &both));
         assert!(!memory.note(&name("ntp.example"), &[both[1], both[0]]));
         memory.write().unwrap();
-        let again = Memory::read(path);
+        let again = AddressFile::read(path);
         assert_eq!(of(&again, "ntp.example"), [both[1], both[0]]);
         assert_eq!(of(&again, "other.example"), []);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_name_that_moved_is_something_new_and_the_oldest_is_forgotten() {
-        let mut memory = Memory::default();
+        let mut memory = AddressFile::default();
         for number in 0..MOST_NAMES + 1 {
             assert!(memory.note(&name(&format!("n{number}.example")), &sockets(&["192.0.2.1:123"])));
         }
@@ -168,7 +168,7 @@ mod tests {
     fn a_pool_of_many_in_another_order_is_nothing_new() {
         let many: Vec<SocketAddr> = (1..=40).map(|last| SocketAddr::from(([192, 0, 2, last], 123))).collect();
         let turned: Vec<SocketAddr> = many.iter().rev().copied().collect();
-        let mut memory = Memory::default();
+        let mut memory = AddressFile::default();
         assert!(memory.note(&name("pool.example"), &many) && !memory.note(&name("pool.example"), &turned));
     }
 
@@ -196,20 +196,20 @@ mod tests {
             (String::new(), 0),
         ] {
             fs::write(&path, &content).unwrap();
-            let mut memory = Memory::read(path.clone());
+            let mut memory = AddressFile::read(path.clone());
             assert_eq!(of(&memory, "ntp.example").len(), known, "{content}");
             memory.note(&name("ntp.example"), &sockets(&["192.0.2.1:123"]));
             memory.write().unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), good);
         }
         fs::write(&path, [0xff; 300]).unwrap();
-        assert_eq!(Memory::read(path).names.len(), 0);
+        assert_eq!(AddressFile::read(path).names.len(), 0);
     }
 
     #[test]
     fn a_host_without_the_folder_has_no_memory_and_no_trouble() {
         let folder = tempfile::tempdir().unwrap();
-        let mut memory = Memory::read(folder.path().join("none/addresses"));
+        let mut memory = AddressFile::read(folder.path().join("none/addresses"));
         memory.note(&name("ntp.example"), &sockets(&["192.0.2.1:123"]));
         assert!(memory.write().is_ok());
     }
@@ -245,7 +245,7 @@ mod tests {
         fn what_is_written_is_read(
             known in proptest::collection::vec((any::<u8>(), proptest::collection::vec(1_u128.., 1..20)), 0..80),
         ) {
-            let mut memory = Memory::default();
+            let mut memory = AddressFile::default();
             for (number, addresses) in known {
                 let ip = |bits: &u128| match u32::try_from(*bits >> 96) {
                     Ok(four) if four % 2 == 1 => std::net::IpAddr::from(four.to_be_bytes()),

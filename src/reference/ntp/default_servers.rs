@@ -10,7 +10,7 @@ use super::server_name::{NTP_PORT, ServerName};
 
 /// Where a list of servers comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ServersOrigin {
     /// The running time daemon uses them.
     Daemon,
     /// The cloud that this machine runs in offers them.
@@ -21,7 +21,7 @@ pub enum Origin {
     DaemonAlone,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ServersOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Daemon => f.write_str("the servers of the running time daemon"),
@@ -39,21 +39,21 @@ impl fmt::Display for Origin {
 /// `of_the_daemon` are the running time daemon's servers, `others` counts what else it goes by: beside either nobody else is asked.
 /// A cloud's servers are asked alone: Google and Amazon smear leap seconds, the pool does not.
 #[must_use]
-pub fn servers(root: &Path, of_the_daemon: Vec<Server>, others: usize) -> (Vec<Server>, Origin) {
+pub fn servers(root: &Path, of_the_daemon: Vec<Server>, others: usize) -> (Vec<Server>, ServersOrigin) {
     if !of_the_daemon.is_empty() {
-        return (of_the_daemon, Origin::Daemon);
+        return (of_the_daemon, ServersOrigin::Daemon);
     }
     if others > 0 {
-        return (vec![], Origin::DaemonAlone);
+        return (vec![], ServersOrigin::DaemonAlone);
     }
     let (servers, origin) = elsewhere(root);
     (servers.into_iter().map(Server::from).collect(), origin)
 }
 
-fn elsewhere(root: &Path) -> (Vec<ServerName>, Origin) {
+fn elsewhere(root: &Path) -> (Vec<ServerName>, ServersOrigin) {
     match CLOUDS.iter().find(|cloud| cloud.is_here(root)) {
-        Some(cloud) => (cloud.servers(), Origin::Cloud(cloud.name)),
-        None => (named(&POOL), Origin::Pool),
+        Some(cloud) => (cloud.servers(), ServersOrigin::Cloud(cloud.name)),
+        None => (named(&POOL), ServersOrigin::Pool),
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
     use crate::reference::References;
     use crate::sys::clock::boottime;
 
-    fn found(file: &str, text: &str) -> (Vec<String>, Origin) {
+    fn found(file: &str, text: &str) -> (Vec<String>, ServersOrigin) {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("sys/class/dmi/id");
         fs::create_dir_all(&folder).unwrap();
@@ -164,24 +164,24 @@ mod tests {
         assert_eq!(found("product_name", "Google Compute Engine\n").0, ["169.254.169.254"]);
         assert_eq!(found("chassis_asset_tag", "OracleCloud.com\n").0, ["169.254.169.254"]);
         let alibaba = found("product_name", "Alibaba Cloud ECS\n");
-        assert_eq!((alibaba.0.len(), alibaba.1), (4, Origin::Cloud("Alibaba Cloud")));
+        assert_eq!((alibaba.0.len(), alibaba.1), (4, ServersOrigin::Cloud("Alibaba Cloud")));
     }
 
     #[test]
     fn elsewhere_it_is_the_pool() {
         let (servers, origin) = found("sys_vendor", "QEMU\n");
-        assert_eq!((servers.len(), origin), (4, Origin::Pool));
+        assert_eq!((servers.len(), origin), (4, ServersOrigin::Pool));
         assert_eq!(servers[2], "2.pool.ntp.org");
-        assert_eq!(super::servers(Path::new("/nonexistent"), vec![], 0).1, Origin::Pool);
+        assert_eq!(super::servers(Path::new("/nonexistent"), vec![], 0).1, ServersOrigin::Pool);
     }
 
     #[test]
     fn the_daemons_servers_come_first_and_beside_its_reference_clocks_nobody_is_asked() {
         let own = vec![Server::from("ntp.example".parse::<ServerName>().unwrap())];
         for others in [0, 1] {
-            assert_eq!(servers(Path::new("/"), own.clone(), others), (own.clone(), Origin::Daemon));
+            assert_eq!(servers(Path::new("/"), own.clone(), others), (own.clone(), ServersOrigin::Daemon));
         }
-        assert_eq!(servers(Path::new("/"), vec![], 1), (vec![], Origin::DaemonAlone));
+        assert_eq!(servers(Path::new("/"), vec![], 1), (vec![], ServersOrigin::DaemonAlone));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::sys::clock::realtime;
 
 /// An answer, every field as it goes on the wire.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct FakeAnswer {
     pub leap: u8,
     pub version: u8,
     pub mode: u8,
@@ -27,7 +27,7 @@ pub(crate) struct Answer {
     pub transmit: u64,
 }
 
-impl Answer {
+impl FakeAnswer {
     /// A good answer to this question, at noon of some day.
     pub(crate) fn to(question: &[u8]) -> Self {
         let noon = written(Realtime::from_secs(1_800_014_400));
@@ -73,13 +73,13 @@ pub(crate) fn written(time: Realtime) -> u64 {
 }
 
 /// A server on loopback: each packet it hears is answered with the packets that `answers` makes of it.
-pub(crate) struct Server {
+pub(crate) struct FakeServer {
     pub address: SocketAddr,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<usize>>,
 }
 
-impl Server {
+impl FakeServer {
     /// Begins to answer on `host`, `127.0.0.1` or `::1`.
     pub(crate) fn start(host: &str, mut answers: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
         let socket = UdpSocket::bind((host, 0)).unwrap();
@@ -109,7 +109,7 @@ impl Server {
 
     /// A server that answers well, its clock `offset` ahead of ours.
     pub(crate) fn ahead(offset: Offset) -> Self {
-        Self::start("127.0.0.1", move |question| vec![Answer::ahead(question, offset).bytes()])
+        Self::start("127.0.0.1", move |question| vec![FakeAnswer::ahead(question, offset).bytes()])
     }
 
     /// Ends it and says how many packets it heard.
@@ -119,7 +119,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for FakeServer {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {

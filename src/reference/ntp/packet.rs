@@ -215,17 +215,17 @@ fn u64_at(packet: &[u8; PACKET_LEN], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::ntp::fake::Answer;
+    use crate::reference::ntp::fake::FakeAnswer;
     use proptest::prelude::*;
 
     const NONCE: Nonce = Nonce(0x1122_3344_5566_7788);
 
-    fn heard(answer: &Answer) -> Result<Reply, Error> {
+    fn heard(answer: &FakeAnswer) -> Result<Reply, Error> {
         parse(&answer.bytes(), &[NONCE])
     }
 
-    fn good() -> Answer {
-        Answer::to(&request(NONCE))
+    fn good() -> FakeAnswer {
+        FakeAnswer::to(&request(NONCE))
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_good_answer_is_read_field_by_field() -> Result<(), Error> {
-        let reply = heard(&Answer {
+        let reply = heard(&FakeAnswer {
             leap: 1,
             stratum: 2,
             precision: -10,
@@ -258,22 +258,22 @@ mod tests {
 
     #[test]
     fn each_fault_is_named() {
-        let kiss = |code: &[u8; 4]| Answer { leap: 3, stratum: 0, reference_id: *code, ..good() };
+        let kiss = |code: &[u8; 4]| FakeAnswer { leap: 3, stratum: 0, reference_id: *code, ..good() };
         for (answer, error) in [
-            (Answer { mode: 3, ..good() }, Error::Mode(3)),
-            (Answer { mode: 5, ..good() }, Error::Mode(5)),
-            (Answer { version: 2, ..good() }, Error::Version(2)),
-            (Answer { version: 5, ..good() }, Error::Version(5)),
-            (Answer { origin: NONCE.0 + 1, ..good() }, Error::Origin),
-            (Answer { origin: 0, ..good() }, Error::Origin),
-            (Answer { leap: 3, ..good() }, Error::Unsynchronised),
-            (Answer { leap: 3, stratum: 0, reference_id: [0; 4], ..good() }, Error::Unsynchronised),
-            (Answer { stratum: 0, reference_id: [0; 4], ..good() }, Error::Stratum(0)),
-            (Answer { stratum: 16, ..good() }, Error::Stratum(16)),
-            (Answer { stratum: 255, ..good() }, Error::Stratum(255)),
-            (Answer { receive: 0, ..good() }, Error::NoTimestamp("receive")),
-            (Answer { transmit: 0, ..good() }, Error::NoTimestamp("transmit")),
-            (Answer { receive: 9 << 32, transmit: 8 << 32, ..good() }, Error::Backward),
+            (FakeAnswer { mode: 3, ..good() }, Error::Mode(3)),
+            (FakeAnswer { mode: 5, ..good() }, Error::Mode(5)),
+            (FakeAnswer { version: 2, ..good() }, Error::Version(2)),
+            (FakeAnswer { version: 5, ..good() }, Error::Version(5)),
+            (FakeAnswer { origin: NONCE.0 + 1, ..good() }, Error::Origin),
+            (FakeAnswer { origin: 0, ..good() }, Error::Origin),
+            (FakeAnswer { leap: 3, ..good() }, Error::Unsynchronised),
+            (FakeAnswer { leap: 3, stratum: 0, reference_id: [0; 4], ..good() }, Error::Unsynchronised),
+            (FakeAnswer { stratum: 0, reference_id: [0; 4], ..good() }, Error::Stratum(0)),
+            (FakeAnswer { stratum: 16, ..good() }, Error::Stratum(16)),
+            (FakeAnswer { stratum: 255, ..good() }, Error::Stratum(255)),
+            (FakeAnswer { receive: 0, ..good() }, Error::NoTimestamp("receive")),
+            (FakeAnswer { transmit: 0, ..good() }, Error::NoTimestamp("transmit")),
+            (FakeAnswer { receive: 9 << 32, transmit: 8 << 32, ..good() }, Error::Backward),
             (kiss(b"RATE"), Error::Kiss(Kiss::Rate { poll: Duration::from_secs(64) })),
             (kiss(b"DENY"), Error::Kiss(Kiss::Deny)),
             (kiss(b"RSTR"), Error::Kiss(Kiss::Restricted)),
@@ -286,41 +286,41 @@ mod tests {
 
     #[test]
     fn a_kiss_of_death_from_who_has_not_seen_the_question_is_nobodys() {
-        let forged = Answer { stratum: 0, reference_id: *b"DENY", origin: 1, ..good() };
+        let forged = FakeAnswer { stratum: 0, reference_id: *b"DENY", origin: 1, ..good() };
         assert_eq!(heard(&forged), Err(Error::Origin));
     }
 
     #[test]
     fn more_than_three_seconds_from_the_root_of_time_is_no_answer() {
-        let three = Answer { precision: -32, root_delay: 0x0004_0000, root_dispersion: 0x0000_ffff, ..good() };
+        let three = FakeAnswer { precision: -32, root_delay: 0x0004_0000, root_dispersion: 0x0000_ffff, ..good() };
         assert!(heard(&three).is_ok());
         for worse in [
-            Answer { root_dispersion: 0x0001_0000, ..three },
-            Answer { root_delay: u32::MAX, root_dispersion: u32::MAX, ..good() },
-            Answer { precision: 2, ..good() },
-            Answer { precision: 127, ..good() },
+            FakeAnswer { root_dispersion: 0x0001_0000, ..three },
+            FakeAnswer { root_delay: u32::MAX, root_dispersion: u32::MAX, ..good() },
+            FakeAnswer { precision: 2, ..good() },
+            FakeAnswer { precision: 127, ..good() },
         ] {
             assert!(matches!(heard(&worse), Err(Error::Distance(_))), "{worse:?}");
         }
-        assert!(heard(&Answer { precision: -128, ..good() }).is_ok());
+        assert!(heard(&FakeAnswer { precision: -128, ..good() }).is_ok());
     }
 
     #[test]
     fn a_root_delay_or_dispersion_a_little_below_zero_is_zero_and_the_largest_is_not() {
         for little in [0xffff_ff1b, 0xffff_fffe, 0xffff_0000] {
-            let reply = heard(&Answer { root_delay: little, root_dispersion: little, ..good() }).unwrap();
+            let reply = heard(&FakeAnswer { root_delay: little, root_dispersion: little, ..good() }).unwrap();
             assert_eq!((reply.root_delay, reply.root_dispersion), (Duration::ZERO, Duration::ZERO));
         }
         for large in [u32::MAX, 0xfffe_ffff, 0x8000_0000] {
-            assert!(matches!(heard(&Answer { root_delay: large, ..good() }), Err(Error::Distance(_))));
-            assert!(matches!(heard(&Answer { root_dispersion: large, ..good() }), Err(Error::Distance(_))));
+            assert!(matches!(heard(&FakeAnswer { root_delay: large, ..good() }), Err(Error::Distance(_))));
+            assert!(matches!(heard(&FakeAnswer { root_dispersion: large, ..good() }), Err(Error::Distance(_))));
         }
     }
 
     #[test]
     fn any_of_the_questions_still_open_can_be_answered() {
         let second = Nonce(5);
-        let reply = parse(&Answer::to(&request(second)).bytes(), &[NONCE, second]);
+        let reply = parse(&FakeAnswer::to(&request(second)).bytes(), &[NONCE, second]);
         assert_eq!(reply.map(|r| r.nonce), Ok(second));
         assert_eq!(parse(&good().bytes(), &[second]), Err(Error::Origin));
     }
@@ -346,13 +346,13 @@ mod tests {
 
         #[test]
         fn one_bit_of_the_origin_turned_makes_it_no_answer(bit in 0..64_u32, nonce: u64) {
-            let forged = Answer { origin: nonce ^ 1 << bit, ..Answer::to(&request(Nonce(nonce))) };
+            let forged = FakeAnswer { origin: nonce ^ 1 << bit, ..FakeAnswer::to(&request(Nonce(nonce))) };
             prop_assert_eq!(parse(&forged.bytes(), &[Nonce(nonce)]), Err(Error::Origin));
         }
 
         #[test]
         fn what_the_server_wrote_is_what_we_read(nonce: u64, stratum in 1..=15_u8, delay in 0..0x10000_u32, receive in 1..=u64::MAX / 2) {
-            let answer = Answer { stratum, root_delay: delay, receive, transmit: receive + 1, ..Answer::to(&request(Nonce(nonce))) };
+            let answer = FakeAnswer { stratum, root_delay: delay, receive, transmit: receive + 1, ..FakeAnswer::to(&request(Nonce(nonce))) };
             let reply = parse(&answer.bytes(), &[Nonce(nonce)]);
             prop_assert!(reply.is_ok_and(|r| r.stratum == stratum
                 && r.nonce == Nonce(nonce)

@@ -3,8 +3,8 @@
 use nix::errno::Errno;
 
 use super::conversation::{Answer, Conversation, Error};
-use super::server_pool::Target;
-use crate::decision::{Boottime, Failure, Kind, Reading, Upstream, Waiting};
+use super::server_pool::InvitedServer;
+use crate::decision::{AwaitedSource, Boottime, Failure, Kind, Reading, Upstream};
 use crate::error_chain::in_full;
 use crate::reference::BUILT;
 
@@ -16,15 +16,15 @@ const DAEMONS_ROAD: &str = "where the time daemon reaches it, by a route or a fi
 #[derive(Debug)]
 pub struct Participant {
     /// Who it is.
-    pub target: Target,
+    pub target: InvitedServer,
     began: Boottime,
     /// None once nothing more is expected.
     conversation: Option<Conversation>,
-    standing: Standing,
+    standing: ParticipantState,
 }
 
 #[derive(Debug)]
-enum Standing {
+enum ParticipantState {
     /// It may answer in its time.
     Waiting,
     /// Its time is up, and an answer is still welcome.
@@ -35,7 +35,7 @@ enum Standing {
 
 /// What it said, and when.
 #[derive(Debug)]
-pub enum Heard {
+pub enum ServerOutcome {
     /// In its time.
     InTime(Answer),
     /// After its time.
@@ -46,9 +46,9 @@ pub enum Heard {
 
 impl Participant {
     /// Asks for the first time; who cannot be asked has failed.
-    pub fn ask(target: Target, now: Boottime) -> Self {
+    pub fn ask(target: InvitedServer, now: Boottime) -> Self {
         let opened = Conversation::open(target.socket).and_then(|mut c| c.ask().map(|()| c));
-        let mut participant = Self { target, began: now, conversation: None, standing: Standing::Waiting };
+        let mut participant = Self { target, began: now, conversation: None, standing: ParticipantState::Waiting };
         match opened {
             Ok(conversation) => participant.conversation = Some(conversation),
             Err(error) => participant.fail(&error),
@@ -81,31 +81,33 @@ impl Participant {
     }
 
     /// Reads what has come.
-    pub fn hear(&mut self) -> Option<Heard> {
+    pub fn hear(&mut self) -> Option<ServerOutcome> {
         let outcome = self.conversation.as_mut()?.hear(BUILT)?;
         match outcome {
             Ok(answer) => {
                 self.conversation = None;
-                match std::mem::replace(&mut self.standing, Standing::Answered) {
-                    Standing::Overdue(_) => Some(Heard::Late(answer)),
-                    Standing::Waiting | Standing::Answered | Standing::Failed(_) => Some(Heard::InTime(answer)),
+                match std::mem::replace(&mut self.standing, ParticipantState::Answered) {
+                    ParticipantState::Overdue(_) => Some(ServerOutcome::Late(answer)),
+                    ParticipantState::Waiting | ParticipantState::Answered | ParticipantState::Failed(_) => {
+                        Some(ServerOutcome::InTime(answer))
+                    }
                 }
             }
             Err(error) => {
                 self.fail(&error);
-                Some(Heard::Failure(error))
+                Some(ServerOutcome::Failure(error))
             }
         }
     }
 
     /// Whether it has told the time.
     pub const fn has_answered(&self) -> bool {
-        matches!(self.standing, Standing::Answered)
+        matches!(self.standing, ParticipantState::Answered)
     }
 
     /// Whether it is waited for.
     pub const fn is_waiting(&self) -> bool {
-        matches!(self.standing, Standing::Waiting)
+        matches!(self.standing, ParticipantState::Waiting)
     }
 
     /// When its time is up.
@@ -117,7 +119,7 @@ impl Participant {
     pub fn be_overdue(&mut self, now: Boottime, reach: (usize, usize)) {
         if let (true, Some(conversation)) = (self.is_waiting(), &self.conversation) {
             let why = in_full(&conversation.in_vain(now.since(self.began)));
-            self.standing = Standing::Overdue(match reach {
+            self.standing = ParticipantState::Overdue(match reach {
                 (_, 0) => why,
                 (answered, times) => format!("{why}; it answered {answered} of the last {times} times"),
             });
@@ -129,17 +131,17 @@ impl Participant {
         self.conversation = None;
         let why = in_full(error);
         let needs_road = self.target.is_the_daemons && is_no_road(error);
-        self.standing = Standing::Failed(if needs_road { format!("{why}; {DAEMONS_ROAD}") } else { why });
+        self.standing = ParticipantState::Failed(if needs_road { format!("{why}; {DAEMONS_ROAD}") } else { why });
     }
 
     /// Who it is, as long as it is waited for.
-    pub fn waiting(&self) -> Option<Waiting> {
-        self.is_waiting().then(|| Waiting { source: self.target.label.clone(), voice: self.target.voice.clone() })
+    pub fn waiting(&self) -> Option<AwaitedSource> {
+        self.is_waiting().then(|| AwaitedSource { source: self.target.label.clone(), voice: self.target.voice.clone() })
     }
 
     /// Why there is no answer, once there will be none in time.
     pub fn failure(&self) -> Option<Failure> {
-        let (Standing::Overdue(why) | Standing::Failed(why)) = &self.standing else { return None };
+        let (ParticipantState::Overdue(why) | ParticipantState::Failed(why)) = &self.standing else { return None };
         let voice = Some(self.target.voice.clone());
         Some(Failure { voice, ..Failure::remark(self.target.label.clone(), why.clone()) })
     }

@@ -74,7 +74,7 @@ fn clamp_i64(value: i128) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::ntp::fake::{Answer, written};
+    use crate::reference::ntp::fake::{FakeAnswer, written};
     use crate::reference::ntp::packet::{Nonce, parse, request};
     use proptest::prelude::*;
 
@@ -89,14 +89,14 @@ mod tests {
         back: u64,
     }
 
-    fn sampled(trip: &Trip, answer: impl Fn(Answer) -> Answer) -> Sample {
+    fn sampled(trip: &Trip, answer: impl Fn(FakeAnswer) -> FakeAnswer) -> Sample {
         let after = |nanos: u64| Offset::from_nanos(i64::try_from(nanos).unwrap());
         let came = trip.local + trip.ahead + after(trip.there);
         let question = request(Nonce(9));
-        let packet = answer(Answer {
+        let packet = answer(FakeAnswer {
             receive: written(came),
             transmit: written(came + after(trip.held)),
-            ..Answer::to(&question)
+            ..FakeAnswer::to(&question)
         });
         let sent = Sent {
             local: trip.local,
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn the_root_distance_has_every_part() {
         let plain = sampled(&TRIP, |a| a).root_distance;
-        let worse = sampled(&TRIP, |a| Answer { root_delay: 0x8000, root_dispersion: 0x8000, precision: -1, ..a });
+        let worse = sampled(&TRIP, |a| FakeAnswer { root_delay: 0x8000, root_dispersion: 0x8000, precision: -1, ..a });
         let more = worse.root_distance - plain;
         assert!((more.as_millis()).abs_diff(250 + 500 + 500) <= 1, "{more:?}");
         assert!(plain >= Duration::from_millis(1) && plain < Duration::from_micros(1_010), "{plain:?}");
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_server_that_held_the_question_longer_than_it_was_away_proves_less() {
         let trip = Trip { there: 0, back: 0, held: 1_000_000, ..TRIP };
-        let sample = sampled(&trip, |a| Answer { transmit: a.transmit + (1 << 31), ..a });
+        let sample = sampled(&trip, |a| FakeAnswer { transmit: a.transmit + (1 << 31), ..a });
         assert_eq!(sample.delay, Duration::ZERO);
         assert!(sample.root_distance >= Duration::from_millis(500), "{sample:?}");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::decision::Measurement;
 use crate::error_chain::in_full;
 use crate::reference::exchange::exchange;
-use crate::reference::ntp::address_file::Memory;
+use crate::reference::ntp::address_file::AddressFile;
 use crate::reference::ntp::server::Server;
 use crate::reference::ntp::server_pool::ServerPool;
 use crate::reference::question::Question;
@@ -38,7 +38,7 @@ impl References {
     /// Keeps the last addresses of every name in this file, and asks at those that are there until a name is found anew. Reads
     /// the file; it is written in the background, by a look-up that found something new.
     pub fn set_memory(&self, path: PathBuf) {
-        let memory = Memory::read(path);
+        let memory = AddressFile::read(path);
         self.shared.pool().remember(memory.names());
         *self.shared.memory() = memory;
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
 
 use super::*;
-use crate::decision::{Boottime, Failure, Gate, Kind, Offset, Policy, Reading, Voice, Waiting};
+use crate::decision::{AwaitedSource, Boottime, Failure, Gate, Kind, Offset, Policy, Reading, Voice};
 use crate::reference::caller::pending_answer::caller;
 use crate::reference::ntp::fake;
 use crate::reference::ntp::server_name::ServerName;
@@ -12,11 +12,11 @@ use crate::reference::ntp::server_name::ServerName;
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(20);
 
-fn numeric(server: &fake::Server) -> ServerName {
+fn numeric(server: &fake::FakeServer) -> ServerName {
     ServerName::numeric(server.address.ip(), server.address.port())
 }
 
-fn known(servers: &[&fake::Server]) -> References {
+fn known(servers: &[&fake::FakeServer]) -> References {
     References::new(servers.iter().map(|s| numeric(s)).collect())
 }
 
@@ -24,24 +24,24 @@ fn named(names: &[&str]) -> References {
     References::new(names.iter().map(|n| n.parse::<ServerName>().unwrap()).collect())
 }
 
-fn silent() -> fake::Server {
-    fake::Server::start("127.0.0.1", |_| vec![])
+fn silent() -> fake::FakeServer {
+    fake::FakeServer::start("127.0.0.1", |_| vec![])
 }
 
 /// A server that answers its first question once it may, and no other.
-fn held(may: Receiver<()>) -> fake::Server {
+fn held(may: Receiver<()>) -> fake::FakeServer {
     let mut may = Some(may);
-    fake::Server::start("127.0.0.1", move |question| {
+    fake::FakeServer::start("127.0.0.1", move |question| {
         let Some(may) = may.take() else { return vec![] };
-        let answer = fake::Answer::ahead(question, Offset::ZERO).bytes();
+        let answer = fake::FakeAnswer::ahead(question, Offset::ZERO).bytes();
         let _ = may.recv_timeout(LONG);
         vec![answer]
     })
 }
 
-fn kissing(code: [u8; 4]) -> fake::Server {
-    fake::Server::start("127.0.0.1", move |q| {
-        vec![fake::Answer { leap: 3, stratum: 0, reference_id: code, ..fake::Answer::to(q) }.bytes()]
+fn kissing(code: [u8; 4]) -> fake::FakeServer {
+    fake::FakeServer::start("127.0.0.1", move |q| {
+        vec![fake::FakeAnswer { leap: 3, stratum: 0, reference_id: code, ..fake::FakeAnswer::to(q) }.bytes()]
     })
 }
 
@@ -90,7 +90,7 @@ fn why<'a>(measured: &'a Measurement, source: &str) -> &'a Failure {
 
 #[test]
 fn a_reading_names_its_source_and_carries_what_the_server_said() {
-    let server = fake::Server::ahead(Offset::from_secs(60));
+    let server = fake::FakeServer::ahead(Offset::from_secs(60));
     let measured = known(&[&server]).measure(LONG);
     let reading = measured.readings.first().unwrap();
     assert_eq!(reading.source, server.address.to_string());
@@ -101,9 +101,9 @@ fn a_reading_names_its_source_and_carries_what_the_server_said() {
 
 #[test]
 fn two_of_three_that_lie_apart_leave_no_majority_and_two_that_agree_win() {
-    let honest = [fake::Server::ahead(Offset::ZERO), fake::Server::ahead(Offset::ZERO)];
-    let liars = [fake::Server::ahead(Offset::from_secs(600)), fake::Server::ahead(Offset::from_secs(-900))];
-    let measured = |servers: &[&fake::Server]| {
+    let honest = [fake::FakeServer::ahead(Offset::ZERO), fake::FakeServer::ahead(Offset::ZERO)];
+    let liars = [fake::FakeServer::ahead(Offset::from_secs(600)), fake::FakeServer::ahead(Offset::from_secs(-900))];
+    let measured = |servers: &[&fake::FakeServer]| {
         let references = known(servers);
         (0..20).map(|_| references.measure(LONG)).find(|m| m.readings.len() == servers.len()).unwrap()
     };
@@ -130,8 +130,8 @@ fn who_sent_rate_is_left_alone_and_who_sent_deny_is_dropped_until_resolved_anew(
 
 #[test]
 fn silence_and_a_closed_port_are_told_apart() {
-    let silent = fake::Server::start("127.0.0.1", |_| vec![]);
-    let gone = fake::Server::start("127.0.0.1", |_| vec![]);
+    let silent = fake::FakeServer::start("127.0.0.1", |_| vec![]);
+    let gone = fake::FakeServer::start("127.0.0.1", |_| vec![]);
     let references = known(&[&silent, &gone]);
     let closed = gone.address;
     drop(gone);
@@ -145,7 +145,7 @@ fn silence_and_a_closed_port_are_told_apart() {
 
 #[test]
 fn a_name_is_looked_up_before_the_first_question_and_then_known() {
-    let server = fake::Server::ahead(Offset::ZERO);
+    let server = fake::FakeServer::ahead(Offset::ZERO);
     let references = named(&[&format!("localhost:{}", server.address.port())]);
     for _ in 0..2 {
         let measured = references.measure(LONG);
@@ -165,7 +165,7 @@ fn a_name_that_does_not_resolve_is_a_voice_and_a_failure_in_words() {
 
 #[test]
 fn a_name_that_is_never_found_delays_nobody() {
-    let server = fake::Server::ahead(Offset::ZERO);
+    let server = fake::FakeServer::ahead(Offset::ZERO);
     let references = References::new(vec![numeric(&server), "slow.invalid".parse().unwrap()]);
     let forever = references.shared.pool().take_names();
     let measured = references.measure(LONG);
@@ -175,7 +175,7 @@ fn a_name_that_is_never_found_delays_nobody() {
 
 #[test]
 fn names_are_asked_as_they_are_found() {
-    let servers = [fake::Server::ahead(Offset::ZERO), fake::Server::ahead(Offset::ZERO)];
+    let servers = [fake::FakeServer::ahead(Offset::ZERO), fake::FakeServer::ahead(Offset::ZERO)];
     let references = named(&["one.invalid", "two.invalid"]);
     let found = |at: usize, name: &str| {
         references.shared.resolved(&name.parse().unwrap(), Ok(vec![servers[at].address]));
@@ -204,7 +204,7 @@ fn names_are_asked_as_they_are_found() {
 
 #[test]
 fn a_name_that_is_found_where_another_is_asked_is_said_to_be_and_takes_no_voice() {
-    let servers = [fake::Server::ahead(Offset::ZERO), silent()];
+    let servers = [fake::FakeServer::ahead(Offset::ZERO), silent()];
     let references = References::new(vec![numeric(&servers[0]), numeric(&servers[1]), "also.invalid".parse().unwrap()]);
     assert_eq!(references.shared.pool().take_names().len(), 1);
     let last = reports(&references, LONG, |measured| {
@@ -221,13 +221,13 @@ fn a_name_that_is_found_where_another_is_asked_is_said_to_be_and_takes_no_voice(
 #[test]
 fn what_tells_two_names_of_one_machine_is_read_and_whole_seconds_tell_nothing() {
     let set_its_clock_at = |reference: u64| {
-        fake::Server::start("127.0.0.1", move |q| {
-            vec![fake::Answer { reference, ..fake::Answer::ahead(q, Offset::ZERO) }.bytes()]
+        fake::FakeServer::start("127.0.0.1", move |q| {
+            vec![fake::FakeAnswer { reference, ..fake::FakeAnswer::ahead(q, Offset::ZERO) }.bytes()]
         })
     };
     let servers = [77, 77, 78, 9 << 32].map(set_its_clock_at);
     let measured = known(&servers.each_ref()).measure(LONG);
-    let upstream = |server: &fake::Server| {
+    let upstream = |server: &fake::FakeServer| {
         measured.readings.iter().find(|r| r.source == server.address.to_string()).unwrap().upstream
     };
     assert!(upstream(&servers[0]).is_some() && upstream(&servers[0]) == upstream(&servers[1]));
@@ -237,13 +237,13 @@ fn what_tells_two_names_of_one_machine_is_read_and_whole_seconds_tell_nothing() 
 
 #[test]
 fn a_silent_server_does_not_delay_the_word_of_the_others() {
-    let (good, silent) = (fake::Server::ahead(Offset::ZERO), silent());
+    let (good, silent) = (fake::FakeServer::ahead(Offset::ZERO), silent());
     let reports = reports(&known(&[&silent, &good]), LONG, |_| ControlFlow::Break(()));
     let [only] = &reports[..] else { panic!("{reports:?}") };
     assert_eq!(sources(&only.readings), [good.address.to_string()]);
     assert_eq!(
         only.waiting,
-        [Waiting { source: silent.address.to_string(), voice: Voice::server(numeric(&silent).to_string()) }]
+        [AwaitedSource { source: silent.address.to_string(), voice: Voice::server(numeric(&silent).to_string()) }]
     );
     assert!(only.failures.is_empty());
 }
@@ -251,7 +251,7 @@ fn a_silent_server_does_not_delay_the_word_of_the_others() {
 #[test]
 fn whose_time_is_up_has_failed_and_a_late_answer_counts_and_is_waited_for_the_next_time() {
     let (release, may) = mpsc::channel();
-    let (good, slow) = (fake::Server::ahead(Offset::ZERO), held(may));
+    let (good, slow) = (fake::FakeServer::ahead(Offset::ZERO), held(may));
     let references = known(&[&good, &slow]);
     let reports = reports(&references, LONG, |measured| {
         if measured.failures.iter().any(|f| f.why.contains("no answer within")) {
@@ -263,7 +263,8 @@ fn whose_time_is_up_has_failed_and_a_late_answer_counts_and_is_waited_for_the_ne
     assert_eq!(states, [(1, 0, 1), (1, 1, 0), (2, 0, 0)], "{reports:?}");
     assert!(reports[1].failures[0].asked);
     let next = references.shared.pool().invite(boottime(), Gate::Shut);
-    let patience = |server: &fake::Server| next.targets.iter().find(|t| t.socket == server.address).unwrap().patience;
+    let patience =
+        |server: &fake::FakeServer| next.targets.iter().find(|t| t.socket == server.address).unwrap().patience;
     assert!(patience(&slow) >= Duration::from_secs(3), "{next:?}");
     assert!(patience(&good) < patience(&slow), "{next:?}");
 }
@@ -276,7 +277,7 @@ fn where_nobody_answers_everybody_is_waited_for_until_the_timeout_and_asked_agai
     assert!(boottime().since(began) >= Duration::from_millis(1200));
     let [last] = &reports[..] else { panic!("{reports:?}") };
     assert!(last.waiting.is_empty() && last.failures.iter().all(|f| f.asked), "{last:?}");
-    assert_eq!(servers.map(fake::Server::heard), [3, 3]);
+    assert_eq!(servers.map(fake::FakeServer::heard), [3, 3]);
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn nobody_to_ask_is_one_report_and_no_wait() {
 
 #[test]
 fn the_ninth_question_in_a_row_is_withheld_and_is_no_silence() {
-    let server = fake::Server::ahead(Offset::ZERO);
+    let server = fake::FakeServer::ahead(Offset::ZERO);
     let references = known(&[&server]);
     let outcomes: Vec<Measurement> = (0..9).map(|_| references.measure(LONG)).collect();
     assert!(outcomes[..8].iter().all(|m| m.readings.len() == 1));
@@ -301,8 +302,8 @@ fn the_ninth_question_in_a_row_is_withheld_and_is_no_silence() {
 
 #[test]
 fn a_caller_is_asked_beside_the_servers_and_waited_for_like_one() {
-    let server = fake::Server::ahead(Offset::ZERO);
-    let waiting = |source: &str| Waiting { source: source.to_owned(), voice: Voice::server(source) };
+    let server = fake::FakeServer::ahead(Offset::ZERO);
+    let waiting = |source: &str| AwaitedSource { source: source.to_owned(), voice: Voice::server(source) };
     let (answers, answering) = caller(waiting("a caller")).unwrap();
     let (hangs_up, hanging_up) = caller(waiting("another")).unwrap();
     let mut ends = Some((answers, hangs_up));
@@ -342,7 +343,7 @@ fn a_question_that_could_not_be_sent_takes_nothing_from_the_bucket() {
 
 #[test]
 fn a_name_that_cannot_be_resolved_after_a_reboot_is_asked_where_it_was() {
-    let server = fake::Server::ahead(Offset::ZERO);
+    let server = fake::FakeServer::ahead(Offset::ZERO);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("addresses");
     let name: ServerName = format!("ntp.invalid:{}", server.address.port()).parse().unwrap();
@@ -373,7 +374,7 @@ fn the_hypervisors_clock_is_told_at_once_and_the_servers_are_waited_for_as_ever(
 
 #[test]
 fn a_storm_of_network_events_stands_in_no_exchanges_way() {
-    let server = fake::Server::ahead(Offset::ZERO);
+    let server = fake::FakeServer::ahead(Offset::ZERO);
     let servers = || vec![numeric(&server), "slow.invalid".parse().unwrap()];
     let references = References::new(servers());
     // Under way from here on, for ever.

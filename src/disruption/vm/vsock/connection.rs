@@ -44,13 +44,13 @@ pub enum Error {
 }
 
 /// The two ends' lines of text.
-pub struct Line {
+pub struct HypervisorConnection {
     stream: UnixStream,
     /// What was read behind the last line.
     heard: Vec<u8>,
 }
 
-impl Line {
+impl HypervisorConnection {
     /// A line that nothing was said on yet.
     pub const fn new(stream: UnixStream) -> Self {
         Self { stream, heard: vec![] }
@@ -102,7 +102,7 @@ impl Line {
         let as_of = boottime();
         self.say(&protocol::question(nonce)).await?;
         let told = loop {
-            let told = protocol::Time::parse(&self.hear(SAYS_WITHIN).await?)?;
+            let told = protocol::TimeAnswer::parse(&self.hear(SAYS_WITHIN).await?)?;
             if told.nonce == nonce {
                 break told;
             }

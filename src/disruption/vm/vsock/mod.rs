@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-use self::connection::{Error, Line, SAYS_WITHIN, SOURCE};
+use self::connection::{Error, HypervisorConnection, SAYS_WITHIN, SOURCE};
 use self::protocol::Request;
 use crate::decision::{AtDeadline, Event, Gate, Snapshot, State, Voice};
 use crate::disruption::notice::Notice;
 use crate::disruption::notice_rate::{Rate, Teller};
-use crate::disruption::{Mark, Source};
-use crate::reference::caller::registry::{Callers, OnTheLine, Question};
+use crate::disruption::{DisruptionSource, LastMark};
+use crate::reference::caller::registry::{CallerRegistration, Callers, TimeRequest};
 use crate::sys::readable::readable;
 use crate::sys::vsock;
 
@@ -59,18 +59,18 @@ pub struct Port {
 pub struct Calls {
     at: Port,
     desk: Desk,
-    mark: Mark<()>,
+    mark: LastMark<()>,
 }
 
 impl Calls {
     /// Notices that come by that port go to that desk.
     #[must_use]
     pub const fn new(at: Port, desk: Desk) -> Self {
-        Self { at, desk, mark: Mark::Unread }
+        Self { at, desk, mark: LastMark::Unread }
     }
 }
 
-impl Source for Calls {
+impl DisruptionSource for Calls {
     const NAME: &'static str = "vsock";
     type Error = io::Error;
 
@@ -89,7 +89,7 @@ impl Calls {
         let listener = readable(listen(self.at.port)?)?;
         debug!(at = ?self.at, "listening for the hypervisor");
         // Whoever called meanwhile was not answered, and may have gone on without.
-        if was_lost && events.send(Event::Unseen(<Self as Source>::NAME)).await.is_err() {
+        if was_lost && events.send(Event::Unseen(<Self as DisruptionSource>::NAME)).await.is_err() {
             return Ok(());
         }
         serve(&listener, self.at, &self.desk).await
@@ -133,7 +133,7 @@ fn accept(listener: &OwnedFd, peer: u32) -> io::Result<Option<UnixStream>> {
 }
 
 async fn listen_to(stream: UnixStream, desk: Desk) {
-    let mut line = Line::new(stream);
+    let mut line = HypervisorConnection::new(stream);
     if let Err(error) = converse(&mut line, &desk).await {
         info!(error = &error as &dyn std::error::Error, "what the hypervisor wanted to say is lost");
         // Nobody may be there any more.
@@ -142,7 +142,7 @@ async fn listen_to(stream: UnixStream, desk: Desk) {
 }
 
 /// One conversation, from the greeting to the answer.
-async fn converse(line: &mut Line, desk: &Desk) -> Result<(), Error> {
+async fn converse(line: &mut HypervisorConnection, desk: &Desk) -> Result<(), Error> {
     line.say(&protocol::greeting()).await?;
     let request = Request::parse(&line.hear(SAYS_WITHIN).await?)?;
     info!(what = request.what.name(), tells_time = request.tells_time, "told by the hypervisor");
@@ -169,7 +169,7 @@ async fn converse(line: &mut Line, desk: &Desk) -> Result<(), Error> {
 }
 
 /// The next question for the time; none comes to who does not tell it.
-async fn asked(on_the_line: &mut Option<OnTheLine>) -> Question {
+async fn asked(on_the_line: &mut Option<CallerRegistration>) -> TimeRequest {
     match on_the_line {
         Some(line) => line.asked().await,
         None => pending().await,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::decision::{Realtime, Snapshot, State, nanos_u64};
-use crate::disruption::notice::What;
+use crate::disruption::notice::NoticeKind;
 
 /// The version of what is said.
 pub const VERSION: u32 = 1;
@@ -53,7 +53,7 @@ pub fn greeted(line: &str) -> Result<(), Error> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// What happened, or is about to.
-    pub what: What,
+    pub what: NoticeKind,
     /// How long it waits for the outcome; zero: not at all.
     pub wait: Duration,
     /// Whether it can be asked for the time while it waits.
@@ -68,7 +68,7 @@ impl Request {
     pub fn parse(line: &str) -> Result<Self, Error> {
         let mut words = rest_of(line, "notify")?.split(' ').filter(|word| !word.is_empty());
         let bad = |part| Error::Part(part, line.to_owned());
-        let what = words.next().and_then(What::named).ok_or_else(|| bad("notice"))?;
+        let what = words.next().and_then(NoticeKind::named).ok_or_else(|| bad("notice"))?;
         let mut request = Self { what, wait: Duration::ZERO, tells_time: false };
         for word in words {
             match word.split_once('=') {
@@ -102,7 +102,7 @@ pub fn question(nonce: u64) -> String {
 
 /// The hypervisor's answer: `time 7f3a9c 1793491200123456789 50000`, nanoseconds since 1970 and how wrong they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Time {
+pub struct TimeAnswer {
     /// The number of the question.
     pub nonce: u64,
     /// The time when the question was read.
@@ -111,7 +111,7 @@ pub struct Time {
     pub bound: Duration,
 }
 
-impl Time {
+impl TimeAnswer {
     /// Reads the line.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Time {
     }
 }
 
-impl fmt::Display for Time {
+impl fmt::Display for TimeAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "time {:x} {} {}", self.nonce, self.at.as_nanos(), nanos_u64(self.bound))
     }
@@ -155,7 +155,7 @@ pub fn refusal(why: &str) -> String {
 
 /// What the agent can say after the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum AgentMessage {
     /// What time is it? With the number to repeat.
     Time(u64),
     /// Done.
@@ -164,7 +164,7 @@ pub enum Reply {
     Refused(String),
 }
 
-impl Reply {
+impl AgentMessage {
     /// Reads the line.
     ///
     /// # Errors
@@ -197,23 +197,23 @@ mod tests {
     #[test]
     fn what_is_said_can_be_read() {
         assert_eq!(greeted(&greeting()), Ok(()));
-        let request = Request { what: What::PostRestore, wait: Duration::from_secs(30), tells_time: true };
+        let request = Request { what: NoticeKind::PostRestore, wait: Duration::from_secs(30), tells_time: true };
         assert_eq!(request.to_string(), "notify post-restore wait=30000 time=yes");
         assert_eq!(Request::parse(&request.to_string()), Ok(request));
-        let time = Time { nonce: 0x7f3a, at: Realtime::from_nanos(-5), bound: Duration::from_micros(50) };
+        let time = TimeAnswer { nonce: 0x7f3a, at: Realtime::from_nanos(-5), bound: Duration::from_micros(50) };
         assert_eq!(time.to_string(), "time 7f3a -5 50000");
-        assert_eq!(Time::parse(&time.to_string()), Ok(time));
-        assert_eq!(Reply::parse(&question(0x7f3a)), Ok(Reply::Time(0x7f3a)));
-        assert_eq!(Reply::parse(&refusal("no")), Ok(Reply::Refused("no".to_owned())));
+        assert_eq!(TimeAnswer::parse(&time.to_string()), Ok(time));
+        assert_eq!(AgentMessage::parse(&question(0x7f3a)), Ok(AgentMessage::Time(0x7f3a)));
+        assert_eq!(AgentMessage::parse(&refusal("no")), Ok(AgentMessage::Refused("no".to_owned())));
         let proven = Snapshot { state: 4, gate: Gate::Proven, epoch: Epoch::new(7), ..Snapshot::default() };
-        let Ok(Reply::Answer(json)) = Reply::parse(&answer(&proven)) else { panic!("no answer") };
+        let Ok(AgentMessage::Answer(json)) = AgentMessage::parse(&answer(&proven)) else { panic!("no answer") };
         assert_eq!((&json["gate"], &json["epoch"], &json["bound_ns"]), (&"open".into(), &7.into(), &().into()));
     }
 
     #[test]
     fn the_least_that_a_host_has_to_write_is_one_word_and_what() {
         let request = Request::parse("notify suspend").unwrap();
-        assert_eq!((request.what, request.wait, request.tells_time), (What::Suspend, Duration::ZERO, false));
+        assert_eq!((request.what, request.wait, request.tells_time), (NoticeKind::Suspend, Duration::ZERO, false));
         assert!(Request::parse("notify post-restore later=7 wait=5").is_ok());
         assert_eq!(Request::parse("notify post-restore wait=99999999999").unwrap().wait, WAIT_MOST);
     }
@@ -225,8 +225,8 @@ mod tests {
         assert_eq!(said("notify resume wait=long"), "the wait of `notify resume wait=long` is missing or no good");
         assert_eq!(said("GET / HTTP/1.1"), "`GET / HTTP/1.1` was said, and `notify` expected");
         assert_eq!(greeted("clockgate 2").unwrap_err().to_string(), "version 2 is spoken there, and 1 here");
-        assert!(Time::parse("time 1 2").is_err() && Time::parse("time x 2 3").is_err());
-        assert!(Time::parse("time 1 2 -3").is_err());
+        assert!(TimeAnswer::parse("time 1 2").is_err() && TimeAnswer::parse("time x 2 3").is_err());
+        assert!(TimeAnswer::parse("time 1 2 -3").is_err());
     }
 
     proptest! {
@@ -234,7 +234,7 @@ mod tests {
         fn any_line_is_something_or_an_error(line in ".{0,80}") {
             for word in ["", "notify ", "time ", "answer ", "refused ", "clockgate "] {
                 let line = format!("{word}{line}");
-                let _ = (Request::parse(&line), Time::parse(&line), Reply::parse(&line), greeted(&line));
+                let _ = (Request::parse(&line), TimeAnswer::parse(&line), AgentMessage::parse(&line), greeted(&line));
             }
         }
     }

@@ -1,32 +1,32 @@
 use super::*;
 use crate::decision::{Cause, Epoch, Offset};
-use crate::disruption::notice::What;
+use crate::disruption::notice::NoticeKind;
 use crate::sys::clock::realtime;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 /// A hypervisor's end of a socket pair, which stands for a vsock, and the agent's desk.
-struct Call {
+struct HypervisorCall {
     host: BufReader<UnixStream>,
     notices: mpsc::Receiver<Notice>,
     publish: watch::Sender<Snapshot>,
     callers: Callers,
 }
 
-fn call() -> Call {
+fn call() -> HypervisorCall {
     call_with(Rate::default())
 }
 
-fn call_with(rate: Rate) -> Call {
+fn call_with(rate: Rate) -> HypervisorCall {
     let (host, guest) = UnixStream::pair().unwrap();
     let (sender, notices) = mpsc::channel(4);
     let (publish, published) = watch::channel(proven(1));
     let callers = Callers::default();
     let desk = Desk { notices: sender, published, callers: callers.clone(), rate };
     tokio::spawn(listen_to(guest, desk));
-    Call { host: BufReader::new(host), notices, publish, callers }
+    HypervisorCall { host: BufReader::new(host), notices, publish, callers }
 }
 
-impl Call {
+impl HypervisorCall {
     async fn says(&mut self, line: &str) {
         self.host.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
@@ -39,7 +39,7 @@ impl Call {
 
     async fn hears_answer(&mut self) -> serde_json::Value {
         let line = self.hears().await;
-        let Ok(protocol::Reply::Answer(json)) = protocol::Reply::parse(&line) else { panic!("{line}") };
+        let Ok(protocol::AgentMessage::Answer(json)) = protocol::AgentMessage::parse(&line) else { panic!("{line}") };
         json
     }
 }
@@ -76,13 +76,13 @@ async fn after_a_restore_the_hypervisor_is_asked_for_the_time_until_the_clock_is
     for ahead in [60, 0] {
         let callers = call.callers.clone();
         let asked = tokio::spawn(async move { callers.measure(Duration::from_secs(10)).await });
-        let Ok(protocol::Reply::Time(nonce)) = protocol::Reply::parse(&call.hears().await) else {
+        let Ok(protocol::AgentMessage::Time(nonce)) = protocol::AgentMessage::parse(&call.hears().await) else {
             panic!("no question")
         };
         let at = realtime() + Offset::from_secs(ahead);
         // What belongs to another question is passed over.
-        call.says(&protocol::Time { nonce: nonce ^ 1, at, bound: Duration::ZERO }.to_string()).await;
-        call.says(&protocol::Time { nonce, at, bound: Duration::from_millis(3) }.to_string()).await;
+        call.says(&protocol::TimeAnswer { nonce: nonce ^ 1, at, bound: Duration::ZERO }.to_string()).await;
+        call.says(&protocol::TimeAnswer { nonce, at, bound: Duration::from_millis(3) }.to_string()).await;
         let reading = asked.await.unwrap().unwrap().unwrap();
         assert!((reading.offset - Offset::from_secs(ahead)).abs() <= reading.root_distance, "{reading:?}");
         assert!(reading.root_distance >= Duration::from_millis(3) && !reading.authenticated, "{reading:?}");
@@ -99,7 +99,7 @@ async fn whoever_does_not_wait_is_answered_at_once_and_asked_nothing() {
     call.hears().await;
     call.says("notify suspend").await;
     assert_eq!(call.hears_answer().await["gate"], "open");
-    assert_eq!(call.notices.recv().await.unwrap().event.clone(), What::Suspend.event());
+    assert_eq!(call.notices.recv().await.unwrap().event.clone(), NoticeKind::Suspend.event());
     assert!(call.callers.measure(Duration::from_secs(1)).await.is_none());
 }
 

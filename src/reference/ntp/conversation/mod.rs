@@ -78,7 +78,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Conversation {
     socket: UdpSocket,
-    asked: Vec<(Nonce, Question)>,
+    asked: Vec<(Nonce, SentQuestion)>,
     /// Questions due so far, those that were passed over included.
     turns: usize,
     noise: usize,
@@ -87,7 +87,7 @@ pub struct Conversation {
 
 /// The clocks as a question left.
 #[derive(Clone, Copy, Debug)]
-struct Question {
+struct SentQuestion {
     boot: Boottime,
     real: Realtime,
     raw: u64,
@@ -114,7 +114,7 @@ impl Conversation {
         let nonce = Nonce(random::number().map_err(|source| Error::Local { what: "getrandom(2)", source })?);
         let packet = packet::request(nonce);
         self.turns += 1;
-        self.asked.push((nonce, Question::now()));
+        self.asked.push((nonce, SentQuestion::now()));
         match self.socket.send(&packet) {
             Ok(_) => Ok(()),
             // A full queue is a lost packet: it is asked again.
@@ -190,7 +190,7 @@ impl AsFd for Conversation {
     }
 }
 
-impl Question {
+impl SentQuestion {
     /// Reads the clocks as if at once: the narrowest of several attempts.
     fn now() -> Self {
         let asleep = standing().boot_minus_mono;

@@ -7,14 +7,14 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use super::*;
 use crate::decision::Offset;
-use crate::reference::ntp::fake::{self, Server};
+use crate::reference::ntp::fake::{self, FakeServer};
 use crate::reference::ntp::packet::{self, Kiss};
 
 const PIVOT: Realtime = Realtime::from_secs(1_793_491_200);
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(5);
 
-fn ask_one(server: &Server, timeout: Duration) -> Result<Answer, Error> {
+fn ask_one(server: &FakeServer, timeout: Duration) -> Result<Answer, Error> {
     ask_at(server.address, timeout)
 }
 
@@ -48,7 +48,7 @@ fn off_by(answer: &Answer, expected: Offset) -> bool {
 #[test]
 fn a_server_an_hour_ahead_tells_us_so_within_its_root_distance() {
     let hour = Offset::from_secs(3600);
-    let answer = ask_one(&Server::ahead(hour), LONG).unwrap();
+    let answer = ask_one(&FakeServer::ahead(hour), LONG).unwrap();
     assert!(off_by(&answer, hour), "{answer:?}");
     assert!(answer.sample.root_distance < LONG / 2, "{answer:?}");
     assert_eq!(answer.reply.stratum, 1);
@@ -56,13 +56,13 @@ fn a_server_an_hour_ahead_tells_us_so_within_its_root_distance() {
 
 #[test]
 fn ipv6_is_asked_as_ipv4_is() {
-    let server = Server::start("::1", |q| vec![fake::Answer::ahead(q, Offset::from_secs(-7)).bytes()]);
+    let server = FakeServer::start("::1", |q| vec![fake::FakeAnswer::ahead(q, Offset::from_secs(-7)).bytes()]);
     assert!(off_by(&ask_one(&server, LONG).unwrap(), Offset::from_secs(-7)));
 }
 
 #[test]
 fn a_silent_server_is_asked_again_and_given_up_at_the_timeout() {
-    let server = Server::start("127.0.0.1", |_| vec![]);
+    let server = FakeServer::start("127.0.0.1", |_| vec![]);
     let (outcome, took) = timed(|| ask_one(&server, Duration::from_millis(1200)));
     assert!(matches!(outcome, Err(Error::Silent { questions: 3, .. })), "{outcome:?}");
     assert!(took >= Duration::from_millis(1200), "{took:?}");
@@ -72,13 +72,13 @@ fn a_silent_server_is_asked_again_and_given_up_at_the_timeout() {
 #[test]
 fn a_lost_question_is_asked_again_under_a_new_nonce() {
     let mut first = None;
-    let server = Server::start("127.0.0.1", move |question| match &first {
+    let server = FakeServer::start("127.0.0.1", move |question| match &first {
         None => {
             first = Some(question.to_vec());
             vec![]
         }
         Some(lost) if lost == question => vec![],
-        Some(_) => vec![fake::Answer::ahead(question, Offset::ZERO).bytes()],
+        Some(_) => vec![fake::FakeAnswer::ahead(question, Offset::ZERO).bytes()],
     });
     let (answer, took) = timed(|| ask_one(&server, LONG));
     assert!(off_by(&answer.unwrap(), Offset::ZERO));
@@ -89,8 +89,8 @@ fn a_lost_question_is_asked_again_under_a_new_nonce() {
 #[test]
 fn the_answer_to_the_first_question_counts_when_it_comes_after_the_second() {
     let mut questions = vec![];
-    let server = Server::start("127.0.0.1", move |question| {
-        questions.push(fake::Answer::ahead(question, Offset::ZERO));
+    let server = FakeServer::start("127.0.0.1", move |question| {
+        questions.push(fake::FakeAnswer::ahead(question, Offset::ZERO));
         if questions.len() < 2 { vec![] } else { vec![questions[0].bytes()] }
     });
     let answer = ask_one(&server, LONG).unwrap();
@@ -101,9 +101,9 @@ fn the_answer_to_the_first_question_counts_when_it_comes_after_the_second() {
 #[test]
 fn an_answer_after_the_timeout_is_none() {
     let (release, held) = mpsc::channel::<()>();
-    let server = Server::start("127.0.0.1", move |question| {
+    let server = FakeServer::start("127.0.0.1", move |question| {
         assert!(held.recv_timeout(LONG).is_err());
-        vec![fake::Answer::ahead(question, Offset::ZERO).bytes()]
+        vec![fake::FakeAnswer::ahead(question, Offset::ZERO).bytes()]
     });
     let (outcome, took) = timed(|| ask_one(&server, SHORT));
     drop(release);
@@ -114,10 +114,11 @@ fn an_answer_after_the_timeout_is_none() {
 #[test]
 fn garbage_forgeries_and_replays_are_passed_over_until_the_answer_comes() {
     let mut old = None;
-    let server = Server::start("127.0.0.1", move |question| {
-        let answer = fake::Answer::ahead(question, Offset::ZERO);
-        let forged = fake::Answer { origin: answer.origin ^ 1, ..fake::Answer::ahead(question, Offset::from_secs(9)) };
-        let kiss = fake::Answer { stratum: 0, reference_id: *b"DENY", ..forged };
+    let server = FakeServer::start("127.0.0.1", move |question| {
+        let answer = fake::FakeAnswer::ahead(question, Offset::ZERO);
+        let forged =
+            fake::FakeAnswer { origin: answer.origin ^ 1, ..fake::FakeAnswer::ahead(question, Offset::from_secs(9)) };
+        let kiss = fake::FakeAnswer { stratum: 0, reference_id: *b"DENY", ..forged };
         let replayed = old.replace(answer.bytes()).unwrap_or_default();
         vec![
             vec![],
@@ -138,8 +139,8 @@ fn garbage_forgeries_and_replays_are_passed_over_until_the_answer_comes() {
 
 #[test]
 fn when_only_noise_came_the_failure_says_what_it_was() {
-    let server = Server::start("127.0.0.1", |question| {
-        vec![vec![1; 20], fake::Answer { origin: 4, ..fake::Answer::to(question) }.bytes()]
+    let server = FakeServer::start("127.0.0.1", |question| {
+        vec![vec![1; 20], fake::FakeAnswer { origin: 4, ..fake::FakeAnswer::to(question) }.bytes()]
     });
     let outcome = ask_one(&server, SHORT);
     assert!(matches!(outcome, Err(Error::Noise { packets: 2, last: packet::Error::Origin, .. })), "{outcome:?}");
@@ -150,9 +151,9 @@ fn when_only_noise_came_the_failure_says_what_it_was() {
 #[test]
 fn a_refusal_by_the_server_ends_the_waiting_at_once() {
     let rate = packet::Error::Kiss(Kiss::Rate { poll: Duration::from_secs(64) });
-    let refusal = |change: fn(&mut fake::Answer)| {
-        let server = Server::start("127.0.0.1", move |question| {
-            let mut answer = fake::Answer::ahead(question, Offset::ZERO);
+    let refusal = |change: fn(&mut fake::FakeAnswer)| {
+        let server = FakeServer::start("127.0.0.1", move |question| {
+            let mut answer = fake::FakeAnswer::ahead(question, Offset::ZERO);
             change(&mut answer);
             vec![answer.bytes()]
         });
@@ -173,7 +174,7 @@ fn a_refusal_by_the_server_ends_the_waiting_at_once() {
 
 #[test]
 fn nobody_at_the_port_is_heard_of_at_once() {
-    let server = Server::start("127.0.0.1", |_| vec![]);
+    let server = FakeServer::start("127.0.0.1", |_| vec![]);
     let address = server.address;
     drop(server);
     let (outcome, took) = timed(|| ask_at(address, LONG));
@@ -185,6 +186,6 @@ fn nobody_at_the_port_is_heard_of_at_once() {
 fn a_server_in_the_next_era_is_understood() {
     let later = Realtime::from_secs(2_100_000_000);
     let ahead = later - realtime();
-    let answer = ask_one(&Server::ahead(ahead), LONG).unwrap();
+    let answer = ask_one(&FakeServer::ahead(ahead), LONG).unwrap();
     assert!(off_by(&answer, ahead), "{answer:?}");
 }

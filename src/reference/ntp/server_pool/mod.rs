@@ -18,7 +18,7 @@ const ENOUGH: usize = 8;
 /// The servers, in the order they were named.
 #[derive(Debug, Default)]
 pub struct ServerPool {
-    entries: Vec<Entry>,
+    entries: Vec<PoolEntry>,
     /// What is known of each address that was asked, whoever's it is.
     addresses: HashMap<SocketAddr, Address>,
     /// Where each name was last found, in this life or an earlier one.
@@ -26,7 +26,7 @@ pub struct ServerPool {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PoolEntry {
     server: Server,
     /// What the last look-up found, in this life or, until there was one, in an earlier one.
     found: Vec<SocketAddr>,
@@ -51,7 +51,7 @@ pub enum LookUp {
 
 /// Somebody to ask, whose bucket is one question emptier.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct InvitedServer {
     /// Where.
     pub socket: SocketAddr,
     /// Who that is, for people.
@@ -70,7 +70,7 @@ pub struct Target {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invited {
     /// Those who are asked.
-    pub targets: Vec<Target>,
+    pub targets: Vec<InvitedServer>,
     /// Who is not asked and why.
     pub failures: Vec<Failure>,
     /// The names whose look-up may bring somebody in.
@@ -95,8 +95,8 @@ impl ServerPool {
                 continue;
             }
             let entry = match old.iter().position(|e| e.server.name == server.name) {
-                Some(at) => Entry { server, ..old.swap_remove(at) },
-                None => Entry::new(server),
+                Some(at) => PoolEntry { server, ..old.swap_remove(at) },
+                None => PoolEntry::new(server),
             };
             self.entries.push(entry);
         }
@@ -115,17 +115,17 @@ impl ServerPool {
     pub fn take_names(&mut self) -> Vec<ServerName> {
         self.addresses.values_mut().for_each(Address::forgive);
         self.entries.iter_mut().for_each(|e| e.is_due_again = e.is_under_way);
-        self.entries.iter_mut().filter_map(Entry::take_name).collect()
+        self.entries.iter_mut().filter_map(PoolEntry::take_name).collect()
     }
 
     /// The names that were never looked up, marked from now on as being so.
     pub fn take_new_names(&mut self) -> Vec<ServerName> {
-        self.entries.iter_mut().filter(|e| e.look_up == LookUp::Never).filter_map(Entry::take_name).collect()
+        self.entries.iter_mut().filter(|e| e.look_up == LookUp::Never).filter_map(PoolEntry::take_name).collect()
     }
 
     /// The names that were looked up in vain, or never, marked from now on as being so.
     pub fn take_unfound_names(&mut self) -> Vec<ServerName> {
-        self.entries.iter_mut().filter(|e| e.look_up != LookUp::Found).filter_map(Entry::take_name).collect()
+        self.entries.iter_mut().filter(|e| e.look_up != LookUp::Found).filter_map(PoolEntry::take_name).collect()
     }
 
     /// What a look-up found, and whether another one is to begin, which is under way from now on; a name that no longer
@@ -218,7 +218,7 @@ impl ServerPool {
                 }
                 Ok(()) => {
                     left -= 1;
-                    invited.targets.push(Target {
+                    invited.targets.push(InvitedServer {
                         socket: *socket,
                         label,
                         voice,
@@ -242,11 +242,11 @@ impl ServerPool {
 
     /// Forgets the addresses that nobody has any more, unless that would let us ask them sooner.
     fn tidy(&mut self, now: Boottime) {
-        let used: Vec<SocketAddr> = self.entries.iter().flat_map(Entry::sockets).collect();
+        let used: Vec<SocketAddr> = self.entries.iter().flat_map(PoolEntry::sockets).collect();
         self.addresses.retain(|socket, address| used.contains(socket) || address.is_restrained(now));
     }
 
-    fn entry(&self, name: &ServerName) -> Option<&Entry> {
+    fn entry(&self, name: &ServerName) -> Option<&PoolEntry> {
         self.entries.iter().find(|e| e.server.name == *name)
     }
 }
@@ -263,7 +263,7 @@ struct Asking {
     gate: Gate,
 }
 
-impl Entry {
+impl PoolEntry {
     const fn new(server: Server) -> Self {
         Self { server, found: vec![], look_up: LookUp::Never, is_under_way: false, is_due_again: false }
     }
