@@ -81,7 +81,7 @@ fn alarm(machine: &Machine, now: Boottime) -> &'static str {
 
 fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -> Option<(&'static str, Event)> {
     Some(match question {
-        Action::Forget(epoch, _) => ("forgotten", Event::Forgotten(epoch, Forgotten::default())),
+        Action::ResetDaemon(epoch, _) => ("forgotten", Event::Forgotten(epoch, Forgotten::default())),
         // Late answers count as well, and would be drawn as what they are not.
         Action::Measure(_, round, _) if round != machine.round() => return None,
         Action::Measure(epoch, round, _) => {
@@ -94,7 +94,7 @@ fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -
         }
         Action::Step { epoch, offset, .. } if dice.throw(4) > 0 => ("stepped", Event::Stepped(epoch, Ok(offset))),
         Action::Step { epoch, .. } => ("not stepped", Event::Stepped(epoch, Err(StepError::Failed(String::new())))),
-        Action::HandOver(epoch) => ("handed over", Event::HandedOver(epoch, Ok(()))),
+        Action::ResyncDaemon(epoch) => ("handed over", Event::HandedOver(epoch, Ok(()))),
         Action::AskDaemon(epoch) => {
             let offset = Offset::from_secs(1);
             ("the daemon disagrees", Event::DaemonAsked(epoch, DaemonVerdict::Disagrees { offset }))
@@ -102,7 +102,7 @@ fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -
         Action::Freeze(order, _) => ("frozen", Event::Frozen(order, FreezeOutcome::default())),
         Action::ThawCarriers(order) => ("thawed", Event::CarriersThawed(order, Ok(vec![]))),
         Action::Thaw(order) => ("thawed", Event::Thawed(order, Ok(()))),
-        Action::Prolong(..) | Action::LetSleep | Action::Complain(_) => return None,
+        Action::Prolong(..) | Action::AllowSleep | Action::Warn(_) => return None,
     })
 }
 

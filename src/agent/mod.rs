@@ -121,8 +121,8 @@ pub async fn run(
                 Some(event) = disrupted.recv() => corridor.take(event)?,
                 Some(event) = done.recv() => corridor.take_answer(event, clock_set.undisturbed())?,
                 Some(config) = reloads.recv() => corridor.reload(config)?,
-                rung = rung(&corridor.alarm) => {
-                    rung.map_err(Error::Alarm)?;
+                fired = on_alarm(&corridor.alarm) => {
+                    fired.map_err(Error::Alarm)?;
                     corridor.say_alive();
                     corridor.take(Event::Alarm)?;
                 }
@@ -295,18 +295,18 @@ impl Corridor {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::LetSleep => {
+            Action::AllowSleep => {
                 for sleeper in self.sleepers.drain(..) {
                     let _ = sleeper.send(self.machine.snapshot());
                 }
             }
-            Action::Complain(why) => {
+            Action::Warn(why) => {
                 warn!(epoch = self.machine.epoch().get(), gate = %self.machine.state().gate(), "{why}")
             }
-            Action::Forget(..)
+            Action::ResetDaemon(..)
             | Action::Measure(..)
             | Action::Step { .. }
-            | Action::HandOver(_)
+            | Action::ResyncDaemon(_)
             | Action::AskDaemon(_)
             | Action::Freeze(..)
             | Action::Prolong(..)
@@ -362,7 +362,7 @@ fn clockbound(config: &Config) -> Option<ClockBoundPage> {
 }
 
 /// Waits for the machine's alarm.
-async fn rung(alarm: &AsyncFd<Alarm>) -> io::Result<()> {
+async fn on_alarm(alarm: &AsyncFd<Alarm>) -> io::Result<()> {
     loop {
         let mut ready = alarm.readable().await?;
         if let Ok(rang) = ready.try_io(|alarm| alarm.get_ref().rang()) {

@@ -77,8 +77,8 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, Error> 
                     events.push(event);
                     (events, now)
                 }
-                rung = super::rung(&alarm) => {
-                    rung.map_err(Error::Alarm)?;
+                fired = super::on_alarm(&alarm) => {
+                    fired.map_err(Error::Alarm)?;
                     (vec![Event::Alarm], clocks())
                 }
             };

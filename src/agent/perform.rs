@@ -153,7 +153,7 @@ impl Performer {
 
     async fn perform(&self, action: Action) -> Option<Event> {
         Some(match action {
-            Action::Forget(epoch, samples) => {
+            Action::ResetDaemon(epoch, samples) => {
                 let forget = async {
                     match samples {
                         Samples::Good if self.asks_nobody() => self.corrector.look().await,
@@ -175,7 +175,7 @@ impl Performer {
             Action::Step { epoch, way, offset, as_of, local } => {
                 Event::Stepped(epoch, self.corrector.step(way, offset, local, as_of).await)
             }
-            Action::HandOver(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
+            Action::ResyncDaemon(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),
             Action::Freeze(order, until) => Event::Frozen(order, self.freeze(order, until).await?),
             Action::Prolong(order, until) => {
@@ -184,7 +184,7 @@ impl Performer {
             }
             Action::ThawCarriers(order) => Event::CarriersThawed(order, self.thaw_carriers(order).await?),
             Action::Thaw(order) => Event::Thawed(order, self.thaw(order).await?),
-            Action::LetSleep | Action::Complain(_) => return None,
+            Action::AllowSleep | Action::Warn(_) => return None,
         })
     }
 

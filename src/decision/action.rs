@@ -34,7 +34,7 @@ pub enum Samples {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Make the daemon forget (chronyd: reset sources; others: the 1 µs kick), where it has to. Answered by `Forgotten`.
-    Forget(Epoch, Samples),
+    ResetDaemon(Epoch, Samples),
     /// Ask every reference at once. Answered by `Measured`, again and again, until nobody is waited for.
     Measure(Epoch, Round, StepBy),
     /// Step the clock. Answered by `Stepped`.
@@ -51,7 +51,7 @@ pub enum Action {
         local: Realtime,
     },
     /// After a step of ours: the daemon forgets again and measures. Answered by `HandedOver`.
-    HandOver(Epoch),
+    ResyncDaemon(Epoch),
     /// Ask the daemon whether it agrees. Answered by `DaemonAsked`.
     AskDaemon(Epoch),
     /// Freeze what runs; the guard thaws it at this moment if nobody has until then. Answered by `Frozen`. Freezes and thaws are
@@ -64,7 +64,7 @@ pub enum Action {
     /// Thaw the containers that carry the network out of this freeze, and no others. Answered by `CarriersThawed`.
     ThawCarriers(OrderId),
     /// Whoever holds the sleep back for us may let go: the gate is shut and published.
-    LetSleep,
+    AllowSleep,
     /// Say this aloud: the gate stands other than on a proof.
-    Complain(String),
+    Warn(String),
 }

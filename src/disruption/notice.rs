@@ -6,7 +6,7 @@ use crate::decision::{Cause, Event, Notifier, Snapshot};
 
 /// An event whose sender waits until the agent has answered it: the gate stands as the snapshot says, and that is published.
 ///
-/// A notice of a sleep or a snapshot is answered when the machine may sleep ([`crate::decision::Action::LetSleep`]).
+/// A notice of a sleep or a snapshot is answered when the machine may sleep ([`crate::decision::Action::AllowSleep`]).
 #[derive(Debug)]
 pub struct Notice {
     /// What happened.

@@ -293,19 +293,19 @@ fn wanted(mut orders: impl Iterator<Item = OrderId>, what: &str) -> OrderId {
 fn order(action: &Action, now: Clocks) -> String {
     let left = |until: &Awake| until.since(now.awake()).as_secs_f64();
     match action {
-        Action::Forget(..) => "forget".to_owned(),
+        Action::ResetDaemon(..) => "forget".to_owned(),
         Action::Measure(_, _, StepBy::Own) => "measure".to_owned(),
         Action::Measure(_, _, StepBy::Daemon) => "let the daemon measure".to_owned(),
         Action::Step { way: StepBy::Own, offset, .. } => format!("step {offset}"),
         Action::Step { way: StepBy::Daemon, offset, .. } => format!("let the daemon step {offset}"),
-        Action::HandOver(_) => "hand over".to_owned(),
+        Action::ResyncDaemon(_) => "hand over".to_owned(),
         Action::AskDaemon(_) => "ask the daemon".to_owned(),
         Action::Freeze(_, until) => format!("freeze, the guard thaws in {} s", left(until)),
         Action::Prolong(_, until) => format!("the guard thaws in {} s", left(until)),
         Action::ThawCarriers(_) => "thaw what carries the network".to_owned(),
         Action::Thaw(_) => "thaw".to_owned(),
-        Action::LetSleep => "let sleep".to_owned(),
-        Action::Complain(_) => "complain".to_owned(),
+        Action::AllowSleep => "let sleep".to_owned(),
+        Action::Warn(_) => "complain".to_owned(),
     }
 }
 

@@ -142,7 +142,7 @@ fn measurement(answer: &Answer, way: StepBy, now: &Clocks) -> Measurement {
 /// The event that answers `question` in the way of `answer`; none where they do not go together.
 fn answered(question: &Action, answer: &Answer, now: &Clocks) -> Option<Event> {
     Some(match question {
-        Action::Forget(epoch, _) => {
+        Action::ResetDaemon(epoch, _) => {
             let authority = matches!(answer, Answer::Authenticated).then(Authority::default);
             Event::Forgotten(*epoch, Forgotten { daemon: Some("chronyd".into()), authority, ..Forgotten::default() })
         }
@@ -155,7 +155,7 @@ fn answered(question: &Action, answer: &Answer, now: &Clocks) -> Option<Event> {
                 _ => Ok(*offset),
             },
         ),
-        Action::HandOver(epoch) => Event::HandedOver(*epoch, Ok(())),
+        Action::ResyncDaemon(epoch) => Event::HandedOver(*epoch, Ok(())),
         Action::AskDaemon(epoch) => Event::DaemonAsked(
             *epoch,
             match answer {
@@ -178,7 +178,7 @@ fn answered(question: &Action, answer: &Answer, now: &Clocks) -> Option<Event> {
                 Ok(())
             },
         ),
-        Action::Prolong(..) | Action::LetSleep | Action::Complain(_) => return None,
+        Action::Prolong(..) | Action::AllowSleep | Action::Warn(_) => return None,
     })
 }
 
@@ -307,7 +307,7 @@ impl World {
             self.sleeper.get_or_insert(self.now);
         }
         self.watch_containers(&event, &actions);
-        if actions.iter().any(|a| matches!(a, Action::LetSleep)) {
+        if actions.iter().any(|a| matches!(a, Action::AllowSleep)) {
             let asked = self.sleeper.take();
             let waited = asked.map(|since| self.now.since(since));
             assert!(waited.is_some(), "nobody asked to sleep");
@@ -534,7 +534,7 @@ impl World {
                 let stale = Epoch::new(self.machine.epoch().get() - 1);
                 let before = (self.machine.snapshot(), self.machine.alarm(), self.machine.may_be_frozen());
                 for question in
-                    [Action::Forget(stale, Samples::Void), Action::HandOver(stale), Action::AskDaemon(stale)]
+                    [Action::ResetDaemon(stale, Samples::Void), Action::ResyncDaemon(stale), Action::AskDaemon(stale)]
                 {
                     self.stale(&question, &answer);
                 }
@@ -571,7 +571,7 @@ impl World {
     fn next_question(&mut self) -> Option<Action> {
         while !self.open.is_empty() {
             let action = self.open.remove(0);
-            if !matches!(action, Action::Prolong(..) | Action::LetSleep | Action::Complain(_)) {
+            if !matches!(action, Action::Prolong(..) | Action::AllowSleep | Action::Warn(_)) {
                 return Some(action);
             }
         }

@@ -135,7 +135,7 @@ impl Machine {
         self.state = State::Settling;
         // Made to forget once more, the daemon would throw away what it has just learned.
         let hands_over = self.way == Some(StepBy::Own) && self.policy.correction != Correction::None;
-        let mut actions = if hands_over { vec![Action::HandOver(self.epoch)] } else { vec![] };
+        let mut actions = if hands_over { vec![Action::ResyncDaemon(self.epoch)] } else { vec![] };
         actions.extend(self.measure(now));
         actions
     }

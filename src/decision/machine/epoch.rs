@@ -52,10 +52,10 @@ impl Machine {
             // It is asked when it has forgotten.
             Correction::Daemon => {
                 self.attempt.busy = self.asking(now);
-                vec![Action::Forget(self.epoch, samples(cause))]
+                vec![Action::ResetDaemon(self.epoch, samples(cause))]
             }
             Correction::Auto | Correction::Clockgate => {
-                let mut actions = vec![Action::Forget(self.epoch, samples(cause))];
+                let mut actions = vec![Action::ResetDaemon(self.epoch, samples(cause))];
                 actions.extend(self.measure(now));
                 actions
             }
@@ -240,7 +240,7 @@ impl Machine {
         }
         self.say_sets = now.boot + SETS_SAID_FOR;
         let beside = self.daemon.as_ref().map_or(String::new(), |daemon| format!(" beside {daemon}"));
-        vec![Action::Complain(format!(
+        vec![Action::Warn(format!(
             "the clock was set {} times in the last minute by another program{beside}: a second time daemon, or guest tools of \
              the hypervisor (open-vm-tools, VBoxService, qemu-ga) that synchronise the time as well; one of them has to stop",
             self.sets.len()
@@ -316,7 +316,7 @@ mod tests {
         let actions = machine.step(Event::Disrupted(cause), Clocks::default());
         actions
             .into_iter()
-            .find_map(|action| if let Action::Forget(_, samples) = action { Some(samples) } else { None })
+            .find_map(|action| if let Action::ResetDaemon(_, samples) = action { Some(samples) } else { None })
     }
 
     #[test]

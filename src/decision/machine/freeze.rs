@@ -126,7 +126,7 @@ impl Ice {
                 if let Phase::Freezing { sleep_by, .. } = phase {
                     *sleep_by = Boottime::NEVER;
                 }
-                vec![Action::LetSleep]
+                vec![Action::AllowSleep]
             }
         }
     }
@@ -212,7 +212,7 @@ impl Ice {
         if *order != answered {
             return vec![];
         }
-        let sleep = (*sleep_by != Boottime::NEVER).then_some(Action::LetSleep);
+        let sleep = (*sleep_by != Boottime::NEVER).then_some(Action::AllowSleep);
         let actions = sleep.into_iter().chain(step.take()).collect();
         self.phase = Phase::Frozen { order: *order, until: *until, carriers: Carriers::default() };
         actions
@@ -246,7 +246,7 @@ impl Ice {
                 // A sleep does not wait for what is thawed instead.
                 if *sleep_by != Boottime::NEVER && (is_over || now.boot >= *sleep_by) {
                     *sleep_by = Boottime::NEVER;
-                    actions.push(Action::LetSleep);
+                    actions.push(Action::AllowSleep);
                 }
                 if is_over {
                     let (until, step) = (*until, step.take());
@@ -276,7 +276,7 @@ impl Ice {
     /// The freeze is over; the limit lasts on.
     fn end(&mut self, until: Awake, is_decided: bool, epoch: Epoch, now: &Clocks) -> Vec<Action> {
         self.kept = Some(until);
-        let complaint = (!is_decided).then(|| Action::Complain(TOO_LONG.to_owned()));
+        let complaint = (!is_decided).then(|| Action::Warn(TOO_LONG.to_owned()));
         complaint.into_iter().chain([self.thaw(0, epoch, now)]).collect()
     }
 

@@ -347,7 +347,7 @@ impl Machine {
                     // Asked anew: whoever needs a time that is about right may answer now.
                     Purpose::Floor => self.ask_anew(now),
                     Purpose::Reckoning => {
-                        let mut actions = vec![Action::HandOver(self.epoch)];
+                        let mut actions = vec![Action::ResyncDaemon(self.epoch)];
                         actions
                             .extend(self.open_unproven("set by dead reckoning, which proves nothing".to_owned(), now));
                         actions

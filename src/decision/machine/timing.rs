@@ -75,7 +75,7 @@ impl Machine {
             }
             State::GaveUp(_) if self.deadline.has_passed(now) => {
                 self.deadline = Deadline::after(REMIND_EVERY, now);
-                let mut actions = vec![Action::Complain(self.why())];
+                let mut actions = vec![Action::Warn(self.why())];
                 actions.extend(self.look_again(now));
                 actions
             }
@@ -133,7 +133,7 @@ impl Machine {
         self.deadline = Deadline::after(REMIND_EVERY, now);
         // From here on less and less often, and not at once.
         self.attempt.failures = self.attempt.failures.min(1);
-        vec![Action::Complain(self.why())]
+        vec![Action::Warn(self.why())]
     }
 
     /// What is known without asking says that the clock is wrong.
@@ -148,15 +148,13 @@ impl Machine {
         self.attempt.retry = now.boot + super::attempt::RETRY_SHUT;
         self.state = State::GaveUp(AtDeadline::Open);
         self.deadline = Deadline::after(REMIND_EVERY, now);
-        vec![Action::Complain(self.why())]
+        vec![Action::Warn(self.why())]
     }
 
     /// An operator wants the clock as reckoning has it.
     pub(super) fn reckon_by_order(&mut self, now: &Clocks) -> Vec<Action> {
         if self.evidence.last.is_none() {
-            return vec![Action::Complain(
-                "nothing was proven in this boot: there is nothing to reckon from".to_owned(),
-            )];
+            return vec![Action::Warn("nothing was proven in this boot: there is nothing to reckon from".to_owned())];
         }
         if matches!(self.attempt.busy, Busy::Stepping(..)) {
             return vec![];
@@ -165,7 +163,7 @@ impl Machine {
         match self.reckoned_step(now) {
             Some(step) => actions.extend(self.order_step(Purpose::Reckoning, step, now)),
             None => {
-                actions.push(Action::Complain("the configuration says `correction: none`".to_owned()));
+                actions.push(Action::Warn("the configuration says `correction: none`".to_owned()));
                 actions.extend(self.measure(now));
             }
         }
