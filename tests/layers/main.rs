@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -250,4 +250,100 @@ fn engines_are_known_in_one_room_alone() {
     }
     assert!(strays.is_empty(), "outside of src/container/:\n{}", strays.join("\n"));
     assert!(spoken_of.is_empty(), "not there any more: {spoken_of:?}");
+}
+
+/// Names that several rooms still have for types of their own, and how many. `Error` is one a module, clap's `Args` one a verb.
+const OWED_NAMES: &[(&str, usize)] = &[
+    ("Address", 3),
+    ("Answer", 2),
+    ("Authentication", 2),
+    ("Bus", 2),
+    ("Client", 2),
+    ("Config", 4),
+    ("Fields", 2),
+    ("Heard", 2),
+    ("Held", 4),
+    ("Keeper", 2),
+    ("Kind", 2),
+    ("Known", 2),
+    ("Line", 2),
+    ("Mode", 2),
+    ("NoAgent", 2),
+    ("Node", 2),
+    ("Object", 2),
+    ("Patience", 2),
+    ("Pattern", 2),
+    ("Place", 4),
+    ("Proof", 2),
+    ("Question", 2),
+    ("Reading", 2),
+    ("Runtime", 2),
+    ("Said", 3),
+    ("Seen", 2),
+    ("Settings", 3),
+    ("Source", 2),
+    ("State", 3),
+    ("Timesyncd", 2),
+    ("Unit", 2),
+    ("Verb", 2),
+    ("Watch", 2),
+    ("Way", 2),
+    ("What", 2),
+];
+
+/// The structs, enums, traits and aliases that a text declares, without those of its unit tests and of its impls and traits.
+fn types(text: &str) -> Vec<&str> {
+    let declared = |line: &'_ str| -> Option<(usize, usize)> {
+        let rest = line.strip_prefix("pub").map_or(line, |rest| match rest.strip_prefix('(') {
+            Some(scoped) => scoped.split_once(')').map_or("", |(_, rest)| rest),
+            None => rest,
+        });
+        let rest = rest.strip_prefix(' ').filter(|_| line.starts_with("pub")).unwrap_or(rest);
+        let name = ["struct ", "enum ", "trait ", "type "].iter().find_map(|word| rest.strip_prefix(word))?;
+        let length = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+        Some((line.len() - name.len(), length))
+    };
+    // Items of a file stand at its margin, associated types do not.
+    let lines = code(text).lines();
+    lines.filter_map(|line| declared(line).map(|(at, length)| &line[at..at + length])).collect()
+}
+
+/// The names that more types have than `owed` says, and what is owed no more.
+fn equal_names(sources: &[(PathBuf, String)], owed: &[(&str, usize)]) -> Vec<String> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for (_, text) in sources {
+        for name in types(text).into_iter().filter(|name| !["Error", "Args"].contains(name)) {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    let allowed = |name: &str| owed.iter().find(|(owed, _)| *owed == name).map_or(1, |(_, count)| *count);
+    let mut wrong: Vec<String> = counts
+        .iter()
+        .filter(|(name, count)| **count > allowed(name))
+        .map(|(name, count)| format!("{count} types are called {name}"))
+        .collect();
+    let paid = owed.iter().filter(|(name, count)| counts.get(name).is_none_or(|now| now < count));
+    wrong.extend(paid.map(|(name, _)| format!("fewer types are called {name} than are owed")));
+    wrong
+}
+
+#[test]
+fn no_two_types_have_the_same_name() {
+    let wrong = equal_names(&sources(), OWED_NAMES);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_second_type_of_a_name_is_found_and_a_paid_debt_too() {
+    let tree = |texts: &[&str]| -> Vec<_> {
+        texts.iter().enumerate().map(|(at, text)| (PathBuf::from(format!("{at}.rs")), (*text).to_owned())).collect()
+    };
+    for second in ["struct Told;", "pub enum Told {", "pub(super) trait Told {", "pub(crate) type Told = u8;"] {
+        assert_eq!(equal_names(&tree(&["pub struct Told {", second]), &[]).len(), 1, "{second}");
+        assert!(equal_names(&tree(&["pub struct Told {", second]), &[("Told", 2)]).is_empty(), "{second}");
+    }
+    let apart =
+        tree(&["pub struct Error;\nstruct Told;", "enum Error {\n    type Told = u8;", "#[cfg(test)]\nstruct Told;"]);
+    assert!(equal_names(&apart, &[]).is_empty());
+    assert_eq!(equal_names(&apart, &[("Told", 2)]).len(), 1);
 }
