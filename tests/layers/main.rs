@@ -71,10 +71,47 @@ fn room(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
+/// The rooms that a text names behind `crate::`, one by one or in a group over several lines.
 fn pointed_to(text: &str) -> BTreeSet<String> {
-    let name = |rest: &str| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
-    let lines = code(text).lines().filter(|line| !line.trim_start().starts_with("//"));
-    lines.flat_map(|line| line.split("crate::").skip(1).map(name)).filter(|n| !n.is_empty()).collect()
+    let name = |rest: &str| {
+        let word = rest.trim_start();
+        word.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>()
+    };
+    let lines: Vec<&str> = code(text).lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let text = lines.join("\n");
+    let named = |rest: &str| match rest.strip_prefix('{') {
+        Some(group) => members(group).iter().map(|member| name(member)).collect(),
+        None => vec![name(rest)],
+    };
+    text.split("crate::").skip(1).flat_map(named).filter(|n| !n.is_empty()).collect()
+}
+
+/// What stands between the commas of a group whose brace is open, without what its inner groups have.
+fn members(group: &str) -> Vec<String> {
+    let (mut depth, mut all) = (0_u32, vec![String::new()]);
+    for c in group.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            '{' => depth += 1,
+            ',' if depth == 0 => all.push(String::new()),
+            c if depth == 0 => all.last_mut().unwrap().push(c),
+            _ => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn a_room_is_found_however_it_is_imported() {
+    for text in [
+        "use crate::{page, agent::{a, b}};",
+        "use crate::{\n    agent::{\n        x,\n    },\n    page,\n};",
+        "crate::page::x(crate::agent::y)",
+    ] {
+        assert_eq!(pointed_to(text), ["agent", "page"].map(str::to_owned).into(), "{text}");
+    }
+    assert!(pointed_to("// crate::agent").is_empty());
 }
 
 #[test]
