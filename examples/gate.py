@@ -80,7 +80,7 @@ class Page:
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
-                raise NoPage(f"{path} is no regular file")
+                raise NoPage(f"{path} is not a regular file")
             if found.st_size < SIZE:
                 raise NoPage(f"{path} is cut short")
             # Not through the mapping: to touch a page that was never written may ask for memory that there is none of.

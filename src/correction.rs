@@ -48,11 +48,13 @@ pub fn straighten_if(nobody_bends: impl FnOnce() -> bool) {
     let bent = |tick_us: i64| (tick_us - NOMINAL_TICK_US).unsigned_abs() >= BENT_US;
     match adjtimex::read().map(|kernel| kernel.tick_us) {
         Ok(tick_us) if bent(tick_us) && nobody_bends() => match straighten() {
-            Ok(()) => info!(tick_us, "the clock's rate was still bent by a time daemon that is gone: made straight"),
-            Err(error) => warn!(tick_us, why = cannot("straighten its rate", &error), "the clock's rate is bent"),
+            Ok(()) => info!(tick_us, "reset the frequency that a stopped time daemon had left in the kernel"),
+            Err(error) => {
+                warn!(tick_us, why = cannot("reset its frequency", &error), "cannot reset the clock's frequency")
+            }
         },
         Ok(_) => {}
-        Err(error) => warn!(%error, "cannot read the clock's rate: adjtimex failed"),
+        Err(error) => warn!(%error, "cannot read the clock's frequency: adjtimex failed"),
     }
 }
 

@@ -24,11 +24,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
         return Err(format!(
-            "`{text}` is no duration: a whole number and a unit are wanted, as in 50ms, 30s, 2min, 1h"
+            "invalid duration `{text}`: expected a whole number and a unit, as in 50ms, 30s, 2min, 1h"
         ));
     }
     let Some((_, nanos)) = UNITS.iter().find(|(name, _)| *name == unit.trim_start()) else {
-        return Err(format!("`{text}` has no unit that we know: use ns, us, ms, s, min, h or d"));
+        return Err(format!("unknown unit in `{text}`: use ns, us, ms, s, min, h or d"));
     };
     let number: u64 = number.parse().map_err(|_| format!("`{text}` is too large"))?;
     number.checked_mul(*nanos).map(Duration::from_nanos).ok_or_else(|| format!("`{text}` is too large"))

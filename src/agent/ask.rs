@@ -74,7 +74,7 @@ impl Performer {
         };
         let heard = tokio::task::spawn_blocking(ask).await;
         if let Err(error) = &heard {
-            let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
+            let failure = Failure::remark("every server", format!("the exchange failed: {error}"));
             let measurement = Measurement { failures: vec![failure], ..Measurement::default() };
             let _ = self.events.send(Event::Measured(epoch, round, measurement)).await;
         }
@@ -99,7 +99,7 @@ impl Performer {
         };
         let asked = tokio::task::spawn_blocking(ask).await;
         asked.unwrap_or_else(|error| {
-            let failure = Failure::remark("every server", format!("the exchange broke off: {error}"));
+            let failure = Failure::remark("every server", format!("the exchange failed: {error}"));
             Measurement { failures: vec![failure], ..Measurement::default() }
         })
     }

@@ -66,26 +66,26 @@ pub(super) fn event(event: &Event) {
                 warn!(
                     epoch = epoch.get(),
                     daemon = forgotten.daemon.as_deref(),
-                    "the daemon did not forget: {trouble}"
+                    "cannot reset the time daemon: {trouble}"
                 );
             }
         }
         Event::Stepped(epoch, Ok(moved)) => info!(epoch = epoch.get(), %moved, "clock stepped"),
         Event::Stepped(epoch, Err(error)) => warn!(epoch = epoch.get(), "clock not stepped: {error}"),
-        Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "the daemon was not told of the step: {why}"),
+        Event::HandedOver(epoch, Err(why)) => warn!(epoch = epoch.get(), "cannot notify the time daemon of the step: {why}"),
         Event::DaemonAsked(epoch, verdict) => daemon(epoch.get(), verdict),
         Event::Frozen(order, FreezeOutcome { frozen, of, stuck }) if !stuck.is_empty() => {
-            warn!(epoch = order.epoch.get(), frozen, of, "not everything is frozen: {}", stuck.join("; "));
+            warn!(epoch = order.epoch.get(), frozen, of, "cannot freeze everything: {}", stuck.join("; "));
         }
         Event::Frozen(order, FreezeOutcome { frozen, of, .. }) if *of > 0 => info!(epoch = order.epoch.get(), frozen, of, "frozen"),
         Event::CarriersThawed(order, Ok(names)) if !names.is_empty() => warn!(
             epoch = order.epoch.get(),
             containers = names.join(" "),
-            "no reference can be reached: thawed what carries the network, on a clock that may be wrong"
+            "no reference can be reached: thawed the containers that carry the network; the clock may be wrong"
         ),
-        Event::CarriersThawed(order, Err(why)) => warn!(epoch = order.epoch.get(), "what carries the network is not thawed: {why}"),
-        Event::Unseen(source) => debug!(source, "a restore may have gone unseen: the clock is measured again"),
-        Event::Thawed(order, Err(why)) => error!(epoch = order.epoch.get(), "not thawed; trying again: {why}"),
+        Event::CarriersThawed(order, Err(why)) => warn!(epoch = order.epoch.get(), "cannot thaw the containers that carry the network: {why}"),
+        Event::Unseen(source) => debug!(source, "a restore may have been missed: measuring the clock again"),
+        Event::Thawed(order, Err(why)) => error!(epoch = order.epoch.get(), "cannot thaw; trying again: {why}"),
         Event::Measured(..)
         | Event::Started
         | Event::Disrupted(_)
@@ -110,7 +110,7 @@ fn daemon(epoch: u64, verdict: &DaemonVerdict) {
     match verdict {
         DaemonVerdict::Agrees { offset } => info!(epoch, %offset, "the daemon agrees"),
         DaemonVerdict::Disagrees { offset } => warn!(epoch, %offset, "the daemon disagrees"),
-        DaemonVerdict::Silent(why) => warn!(epoch, "the daemon does not say whether it agrees: {why}"),
+        DaemonVerdict::Silent(why) => warn!(epoch, "cannot ask the time daemon whether it agrees: {why}"),
         DaemonVerdict::NotYet => {}
     }
 }

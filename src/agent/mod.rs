@@ -101,7 +101,7 @@ pub async fn run(
     let config = corridor.config.clone();
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
     if let Err(error) = corridor.performer.thaw_all().await {
-        error!(error = &error as &dyn std::error::Error, "what an agent before this one froze is not all thawed");
+        error!(error = &error as &dyn std::error::Error, "cannot thaw everything that an earlier agent froze");
     }
     let callers = corridor.performer.callers();
     tokio::spawn(unit::tell_status(seen.clone(), not_in_force));
@@ -214,7 +214,7 @@ impl Corridor {
         // Not on the way to a proof.
         let is_under_way = matches!(self.machine.state(), State::Disrupted | State::Settling);
         if !is_under_way && let Err(error) = self.known.note(self.machine.evidence()) {
-            warn!(%error, "cannot keep what was proven in {}", self.known.path().display());
+            warn!(%error, "cannot save the last proof to {}", self.known.path().display());
         }
         self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(Error::Alarm)
     }
@@ -225,9 +225,10 @@ impl Corridor {
         let new = match read {
             Ok(new) => new,
             Err(error) => {
-                error!("{error}; the old one stays");
+                error!("{error}; the previous configuration stays in force");
                 let faults: Vec<String> = error.faults.iter().map(ToString::to_string).collect();
-                let untaken = format!("the configuration is wrong, the old one stays: {}", faults.join("; "));
+                let untaken =
+                    format!("cannot reload the configuration, the previous one stays in force: {}", faults.join("; "));
                 self.untaken.send_replace(Some(untaken));
                 return Ok(());
             }
@@ -235,10 +236,10 @@ impl Corridor {
         let keeper = self.config.correction_settings();
         let waiting = self.config.reload(new);
         let is_another_keeper = self.config.correction_settings() != keeper;
-        let untaken = (!waiting.is_empty()).then(|| format!("a restart is needed for {}", waiting.join(", ")));
+        let untaken = (!waiting.is_empty()).then(|| format!("restart the agent to apply {}", waiting.join(", ")));
         match &untaken {
-            Some(untaken) => warn!("the configuration was read again; {untaken}"),
-            None => info!("the configuration was read again"),
+            Some(untaken) => warn!("configuration reloaded; {untaken}"),
+            None => info!("configuration reloaded"),
         }
         self.untaken.send_replace(untaken);
         if is_another_keeper {
@@ -253,12 +254,12 @@ impl Corridor {
 
     fn publish(&mut self, before: &Snapshot, after: Snapshot) {
         if let Err(error) = self.page.publish(&after) {
-            error!(error = &error as &dyn std::error::Error, "the gate page is gone: nobody sees this gate");
+            error!(error = &error as &dyn std::error::Error, "the gate page is gone: readers do not see this gate");
         }
         self.tell_clockbound(&after);
         event_log::transition(before, &after, &self.machine);
         if let Err(error) = self.last_good.note(&after) {
-            warn!(%error, "cannot keep the last good time in {}", crate::publish::last_good::FILE);
+            warn!(%error, "cannot save the last good time to {}", crate::publish::last_good::FILE);
         }
         if before.gate != Gate::Proven && after.gate == Gate::Proven {
             self.performer.judge_rtc();
@@ -282,13 +283,13 @@ impl Corridor {
         if let Some(until) = self.watchdog.alive(boottime())
             && let Err(error) = self.page.alive(until)
         {
-            error!(error = &error as &dyn std::error::Error, "the gate page is gone: nobody sees this gate");
+            error!(error = &error as &dyn std::error::Error, "the gate page is gone: readers do not see this gate");
         }
     }
 
     fn tell_clockbound(&mut self, snapshot: &Snapshot) {
         if let Some(Err(error)) = self.clockbound.as_mut().map(|page| page.publish(snapshot)) {
-            error!(error = &error as &dyn std::error::Error, "ClockBound's page is left alone from here on");
+            error!(error = &error as &dyn std::error::Error, "ClockBound's page is no longer written");
             self.clockbound = None;
         }
     }
@@ -324,15 +325,15 @@ impl Corridor {
             Err(error) => in_full(error),
         };
         if let Err(error) = self.page.end(&why) {
-            error!(error = &error as &dyn std::error::Error, "the gate page has no last words");
+            error!(error = &error as &dyn std::error::Error, "cannot write the end of the agent to the gate page");
         }
         if self.machine.may_be_frozen()
             && let Err(error) = self.performer.thaw_all().await
         {
-            error!(error = &error as &dyn std::error::Error, "not all is thawed; `clockgate thaw` tries again");
+            error!(error = &error as &dyn std::error::Error, "cannot thaw everything; run `clockgate thaw`");
         }
         if let Some(Err(error)) = self.clockbound.take().map(ClockBoundPage::retire) {
-            warn!(error = &error as &dyn std::error::Error, "ClockBound's page still holds what was published last");
+            warn!(error = &error as &dyn std::error::Error, "cannot write the end of the agent to ClockBound's page");
         }
         info!(epoch = self.machine.epoch().get(), "gate shut; the agent ends");
     }
@@ -346,8 +347,7 @@ fn policy(config: &Config) -> Policy {
     let is_fixed = !named.is_empty() && !named.iter().any(ServerName::is_pool);
     if is_fixed && wanted > named.len() && !has_witness && !config.vsock.enabled {
         warn!(
-            "min-references is {wanted}, servers names {}, and this machine has no clock of a hypervisor's: only a time that is told \
-             (`clockgate notify --time`) could be one more",
+            "min-references is {wanted}, servers names {}, and this machine has no hypervisor clock: add servers, or supply the time with `clockgate notify --time`",
             named.len()
         );
     }
@@ -357,8 +357,7 @@ fn policy(config: &Config) -> Policy {
 /// ClockBound's page, if it is wanted; the gate is kept without it all the same.
 fn clockbound(config: &Config) -> Option<ClockBoundPage> {
     let page = config.clockbound.enabled.then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))?;
-    page.inspect_err(|error| error!(error = error as &dyn std::error::Error, "nothing is said to ClockBound's clients"))
-        .ok()
+    page.inspect_err(|error| error!(error = error as &dyn std::error::Error, "cannot write ClockBound's page")).ok()
 }
 
 /// Waits for the machine's alarm.

@@ -58,7 +58,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, Error> 
     let mut outcome = OneshotOutcome::default();
     let mut silent = event_log::Silent::default();
     if goal == Goal::Reckoning && machine.evidence().last.is_none() {
-        outcome.trouble = "nothing was proven in this boot, so there is nothing to reckon from".to_owned();
+        outcome.trouble = "dead reckoning needs a proof in this boot, and there is none".to_owned();
         return Ok(outcome);
     }
     let first = match goal {

@@ -203,7 +203,7 @@ impl Performer {
 
     async fn prolong(&self, order: OrderId, until: Awake) {
         if let Some(Err(why)) = self.in_turn(order, move |workloads| workloads.prolong(until)).await {
-            warn!(epoch = order.epoch.get(), "the guard thaws too early: {why}");
+            warn!(epoch = order.epoch.get(), "cannot tell the guard to wait longer, it may thaw too early: {why}");
         }
     }
 
@@ -280,7 +280,7 @@ impl Performer {
     async fn rtc(&self) -> Option<Fix> {
         let rules = self.rules.clone();
         let read = tokio::task::spawn_blocking(move || rtc::evidence(&rules.root)).await.ok()?;
-        let reading = read.inspect_err(|error| debug!(%error, "no word from the RTC")).ok()?;
+        let reading = read.inspect_err(|error| debug!(%error, "cannot read the RTC")).ok()?;
         // Believed until it was judged, but it refutes nothing until then.
         let judged = *self.rtc_worth.lock().unwrap_or_else(PoisonError::into_inner);
         let believed = rtc::believed(reading, judged.unwrap_or(rtc::Worth::Right))?;

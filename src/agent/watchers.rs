@@ -52,7 +52,9 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
     // The gate works without anybody who could talk to the agent, so it is kept all the same.
     match bus::peer::Listener::bind(&config.bus.peer, &config.root) {
         Ok(listener) => drop(watchers.spawn(listen(listener, face.clone()))),
-        Err(error) => error!(error = &error as &dyn Error, "nobody can notify this agent by its socket"),
+        Err(error) => {
+            error!(error = &error as &dyn Error, "cannot open the agent's socket: notifications are not received")
+        }
     }
     watchers
 }
@@ -80,7 +82,7 @@ fn witnesses(root: &Path) -> Vec<OutsideClock> {
 
 async fn listen(listener: bus::peer::Listener, face: Face) {
     if let Err(error) = listener.serve(face).await {
-        error!(%error, "nobody can notify this agent by its socket any more");
+        error!(%error, "the agent's socket has failed: notifications are no longer received");
     }
 }
 
@@ -94,7 +96,7 @@ async fn kept<S: DisruptionSource>(mut source: S, events: mpsc::Sender<Event>) {
         if begun.elapsed() > pause {
             pause = PAUSE_FIRST;
         }
-        warn!(source = S::NAME, %error, "a source of disruptions is lost; trying to get it back");
+        warn!(source = S::NAME, %error, "lost a source of disruptions; reconnecting");
         if events.send(Event::SourceLost(S::NAME)).await.is_err() {
             return;
         }

@@ -19,11 +19,11 @@ const DESCRIPTORS: u64 = 256;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Read the configuration, and everything else that belongs to the host, below this folder
+    /// Read the configuration and the files of the host below this directory
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 
-    /// Shut the gate that a dead agent left open, and end (ExecStopPost=)
+    /// Shut the gate that a dead agent left open, then exit (ExecStopPost=)
     #[arg(long)]
     shut_gate: bool,
 
@@ -36,7 +36,7 @@ impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
         super::log::init(self.verbose);
-        signals::outlive_readers().map_err(|errno| Error::caused(Exit::Bug, "cannot catch PIPE", errno))?;
+        signals::outlive_readers().map_err(|errno| Error::caused(Exit::Bug, "cannot handle SIGPIPE", errno))?;
         if self.shut_gate {
             return self.shut();
         }
@@ -47,7 +47,7 @@ impl Args {
         descriptors::at_least(DESCRIPTORS).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))?;
         let config = super::load(&self.root).inspect_err(|error| self.last_words(error))?;
         super::runtime()?.block_on(async {
-            let uncaught = |e| Error::caused(Exit::Bug, "cannot catch HUP, TERM and INT", e);
+            let uncaught = |e| Error::caused(Exit::Bug, "cannot handle SIGHUP, SIGTERM and SIGINT", e);
             let (shutdown, hangups) = (signal::shutdown().map_err(uncaught)?, signal::hangups().map_err(uncaught)?);
             let (reload, reloads) = mpsc::channel(1);
             tokio::spawn(reread(self.root, hangups, reload));
@@ -69,25 +69,20 @@ impl Args {
     fn shut(&self) -> Result<Exit, Error> {
         // A gate has to be shut whatever is wrong with the configuration that the agent ended by.
         let config = Config::load(&self.root).unwrap_or_else(|error| {
-            error!("{error}; shutting the gate in its usual place");
+            error!("{error}; shutting the gate in the default folder");
             Config::unread(&self.root)
         });
         // systemd.exec(5): `exit-code`, `signal`, `watchdog`, `oom-kill`; not there where a person calls us.
         let how =
             std::env::var("SERVICE_RESULT").map_or(String::new(), |result| format!(" (service result: {result})"));
-        let gate = gate_page::shut(&config.page, &format!("it was killed, or said nothing of its end{how}"));
+        let gate = gate_page::shut(&config.page, &format!("it was killed, or ended without a report{how}"));
         if config.clockbound.enabled {
             clockbound::shut(&config.clockbound.path, &config.root).map_err(|e| {
-                Error::caused(
-                    Exit::StillShut,
-                    "ClockBound's clients were not told; `systemctl restart clockgate` tells them",
-                    e,
-                )
+                Error::caused(Exit::StillShut, "cannot write ClockBound's page; run `systemctl restart clockgate`", e)
             })?;
         }
-        gate.map(|()| Exit::Ok).map_err(|e| {
-            Error::caused(Exit::StillShut, "the gate was not shut; `systemctl restart clockgate` shuts it", e)
-        })
+        gate.map(|()| Exit::Ok)
+            .map_err(|e| Error::caused(Exit::StillShut, "cannot shut the gate; run `systemctl restart clockgate`", e))
     }
 }
 
@@ -95,7 +90,7 @@ fn cannot_run(error: agent::Error) -> Error {
     let mut cause = std::error::Error::source(&error);
     while let Some(next) = cause {
         if next.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
-            let root = "the agent runs as root (`sudo systemctl start clockgate`), or below a --root of its own";
+            let root = "start the agent as root (`sudo systemctl start clockgate`), or give it a --root of its own";
             return Error::caused(Exit::NotPermitted, root, error);
         }
         cause = next.source();

@@ -23,14 +23,14 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Check the configuration, or each FILE by itself; every fault is named with its file, line and key
+    /// Check the configuration, or each FILE by itself; print each error with file, line and key
     Check {
         /// Files to check instead of the configuration in force
         files: Vec<PathBuf>,
     },
-    /// Print every key's value and where it came from
+    /// Print the value and the origin of every key
     Show,
-    /// Print a commented file with every key at its default
+    /// Print a commented file with the default of every key
     Sample,
 }
 
@@ -47,24 +47,29 @@ impl Args {
     }
 
     fn check(&self, outcomes: Vec<Result<Loaded, config::Error>>) -> Result<Exit, Error> {
-        let (mut files, mut faults) = (vec![], vec![]);
+        let (mut files, mut faults, mut warnings) = (vec![], vec![], vec![]);
         for outcome in outcomes {
             match outcome {
-                Ok(loaded) => files.extend(loaded.files),
+                Ok(loaded) => {
+                    files.extend(loaded.files);
+                    warnings.extend(loaded.warnings);
+                }
                 Err(error) => faults.extend(error.faults),
             }
         }
         if self.json {
-            say(&format!("{:#}\n", json!({"version": 1, "faults": faults.iter().map(fault).collect::<Vec<_>>()})))?;
+            let all = |some: &[Fault]| some.iter().map(fault).collect::<Vec<_>>();
+            say(&format!("{:#}\n", json!({"version": 2, "errors": all(&faults), "warnings": all(&warnings)})))?;
             return Ok(if faults.is_empty() { Exit::Ok } else { Exit::Config });
         }
         if !faults.is_empty() {
             return Err(Error::new(Exit::Config, config::Error { faults }.to_string()));
         }
+        let warned: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
         match names.as_slice() {
-            [] => say("no configuration file: every key is at its default\n"),
-            names => say(&format!("no fault in {}\n", names.join(", "))),
+            [] => say("no configuration file: every key has its default\n"),
+            names => say(&format!("{warned}no errors in {}\n", names.join(", "))),
         }
     }
 

@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Read the configuration below this folder
+    /// Read the configuration below this directory
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }

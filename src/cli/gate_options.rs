@@ -17,15 +17,15 @@ pub struct GateOptions {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = patience)]
     max_wait: Patience,
 
-    /// What to do when the gate is still shut then
+    /// What to do when that time is over
     #[arg(long, value_enum, default_value = "fail")]
     on_timeout: OnTimeout,
 
-    /// Take no gate that was opened without a proof
+    /// Accept only a gate that is open on a proof
     #[arg(long)]
     require_proof: bool,
 
-    /// The folder of the gate page
+    /// The directory of the gate page
     #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = super::absolute)]
     page: PathBuf,
 
@@ -33,11 +33,11 @@ pub struct GateOptions {
     #[arg(long, value_enum, value_name = "HOW")]
     no_agent: Option<NoAgent>,
 
-    /// Ask this NTP server without a gate page; may be given again [default: CLOCKGATE_SERVERS]
+    /// Ask this NTP server without a gate page; repeatable [default: CLOCKGATE_SERVERS]
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
 
-    /// The bound that is good enough without a gate page
+    /// The bound that is required without a gate page
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = crate::duration::parse)]
     threshold: Duration,
 
@@ -63,7 +63,7 @@ impl GateOptions {
         let servers = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
         if self.no_agent == Some(NoAgent::Measure) && servers.is_empty() && Page::open(&self.page).is_err() {
             let nobody = format!(
-                "there is no agent, and `--no-agent measure` has nobody to ask: name servers with --server or {ENVIRONMENT}"
+                "there is no agent, and `--no-agent measure` has no servers to ask: name them with --server or {ENVIRONMENT}"
             );
             return Err(Error::new(Exit::Usage, nobody));
         }

@@ -15,7 +15,7 @@ pub struct Args {
     #[command(subcommand)]
     verb: Verb,
 
-    /// Change the host below this folder
+    /// Change the host below this directory
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 
@@ -26,9 +26,9 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Hold what these start
+    /// Install clockgate for these targets
     Install {
-        /// What to hold
+        /// What to install
         #[arg(required = true, value_name = "TARGET")]
         targets: Vec<Target>,
 
@@ -36,13 +36,13 @@ enum Verb {
         #[arg(long)]
         dry_run: bool,
 
-        /// Where clockgate-oci is, as the engines will call it
+        /// The path of clockgate-oci as the engines execute it
         #[arg(long, value_name = "PATH")]
         oci: Option<PathBuf>,
     },
-    /// Put everything back as it was
+    /// Remove clockgate from these targets, and restore their files
     Remove {
-        /// What to hold no more [default: all that is installed]
+        /// What to remove [default: everything that is installed]
         #[arg(value_name = "TARGET")]
         targets: Vec<Target>,
 
@@ -50,15 +50,15 @@ enum Verb {
         #[arg(long)]
         dry_run: bool,
 
-        /// Even if there are containers that could not start any more
+        /// Remove it even if some containers can then no longer start
         #[arg(long)]
         force: bool,
 
-        /// Touch no file: it was taken out by hand
+        /// Change no file: it was removed by hand
         #[arg(long)]
         forget: bool,
     },
-    /// Show what is installed, and what is held now
+    /// Print what is installed, and which containers are held now
     List,
 }
 
@@ -137,8 +137,11 @@ impl Args {
                 },
                 Standing::Edited { path, ours, changes } => {
                     notes.push(match ours {
-                        Some(ours) => format!("in {} there is left of ours: {ours}", path.display()),
-                        None => format!("nothing of ours is left in {}: its starts are not held", path.display()),
+                        Some(ours) => format!("{} still has entries of clockgate: {ours}", path.display()),
+                        None => format!(
+                            "{} no longer has clockgate's entries: container starts are not held",
+                            path.display()
+                        ),
                     });
                     ("changed since", changes)
                 }
@@ -169,7 +172,7 @@ impl Args {
             told.extend(notes.iter().map(|note| format!("{target}: note: {note}")));
         }
         lines.extend(told);
-        lines.extend(passed_over.iter().map(|line| format!("passed over: {line}")));
+        lines.extend(passed_over.iter().map(|line| format!("skipped: {line}")));
         lines.extend(waiting.iter().map(|held| format!("held now: {held}")));
         print(&(lines.join("\n") + "\n"))
     }
@@ -177,7 +180,9 @@ impl Args {
 
 fn no_longer_held(target: Target, why: &str) -> String {
     let name = target.name();
-    format!("not all of its starts are held any more: {why}; `clockgate hooks remove {name}`, then install it again")
+    format!(
+        "some of its containers are no longer held: {why}; run `clockgate hooks remove {name}`, then install it again"
+    )
 }
 
 fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, Error> {
@@ -203,7 +208,7 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
             Standing::Edited { path, ours: None, .. } => {
                 let (path, name) = (path.display(), target.name());
                 let what = format!(
-                    "{path} was written anew since the install, without us: run `clockgate hooks remove {name}` first"
+                    "{path} was rewritten since the install, without clockgate's entries: run `clockgate hooks remove {name}` first"
                 );
                 return Err(Error::new(Exit::No, what));
             }
@@ -242,7 +247,7 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
         let changes = match installer::standing(host, target).map_err(failed)? {
             Standing::Absent => return Err(Error::new(Exit::No, format!("{} is not installed", target.name()))),
             Standing::Packaged(_) => {
-                let what = format!("{} came with the package, and goes with it (`make uninstall`)", target.name());
+                let what = format!("{} belongs to the package: remove the package (`make uninstall`)", target.name());
                 return Err(Error::new(Exit::No, what));
             }
             Standing::Edited { path, ours: Some(lines), .. } if how != How::Forget && !dry_run => {
@@ -261,7 +266,7 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
         }
         let state = match (dry_run, how) {
             (true, _) => "would be removed",
-            (false, How::Forget) => "forgotten, and its files left as they are",
+            (false, How::Forget) => "removed from the record, and its files are unchanged",
             (false, How::Undo | How::Force) => "removed",
         };
         let files = changes.iter().rev().filter(|change| matches!(change, Change::File { .. }));

@@ -22,12 +22,12 @@ use crate::sys::step::SystemClock;
 const JSON_VERSION: u32 = 1;
 
 /// What to do then.
-const NOBODY: &str = "is there a network, and is UDP port 123 open? `--server HOST` asks another";
+const NOBODY: &str = "check the network and UDP port 123, or name another server with `--server HOST`";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Ask this NTP server, and only those named so (default: CLOCKGATE_SERVERS, the configuration's, those of the running
-    /// time daemon, those of this cloud, a public pool: the first of these that names any)
+    /// Ask only this NTP server; repeatable (default: CLOCKGATE_SERVERS, those of the configuration, of the running
+    /// time daemon, of this cloud, or a public pool: the first that exist)
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
     /// How long to wait for the answers (default: `measure-timeout` of the configuration)
@@ -123,7 +123,7 @@ impl Report {
         line(&mut text, &format!("asked: {}", self.asked));
         line(&mut text, &format!("agreement: {}", self.agreement_in_words()));
         if let Some(kernel) = &self.kernel {
-            line(&mut text, &format!("the kernel's own claim: {}", kernel_in_words(kernel)));
+            line(&mut text, &format!("the kernel's estimate: {}", kernel_in_words(kernel)));
         }
         if let Some(verdict) = self.verdict() {
             line(&mut text, &verdict);
@@ -153,7 +153,7 @@ impl Report {
         let agreement = match &self.agreement {
             Ok(agreement) => agreement,
             Err(_) if self.measurement.readings.is_empty() => return None,
-            Err(why) => return Some(format!("nobody knows whether your clock is right: {why}")),
+            Err(why) => return Some(format!("cannot decide whether your clock is right: {why}")),
         };
         let bound = bound_in_words(agreement.bound());
         Some(if agreement.bound() <= self.threshold {
@@ -176,7 +176,7 @@ impl Report {
                     format!("offset {}, bound {}, {} of {asked}", all.offset, seconds(all.bound()), all.supporters);
                 if !all.falsetickers.is_empty() {
                     // Writing to a string does not fail.
-                    let _ = write!(words, "; not with them: {}", all.falsetickers.join(", "));
+                    let _ = write!(words, "; falsetickers: {}", all.falsetickers.join(", "));
                 }
                 words
             }
@@ -240,7 +240,7 @@ fn kernel_json(kernel: &KernelClock) -> Value {
 
 fn kernel_in_words(kernel: &KernelClock) -> String {
     let state = if kernel.unsynchronised { "not synchronised" } else { "synchronised" };
-    format!("{state}, maximum error {}, rate bent by {} ppm", seconds(kernel.max_error), kernel.rate_ppm())
+    format!("{state}, maximum error {}, frequency {} ppm", seconds(kernel.max_error), kernel.rate_ppm())
 }
 
 const fn leap_name(leap: Leap) -> &'static str {

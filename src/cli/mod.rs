@@ -50,21 +50,21 @@ enum Verb {
     Wait(wait::Args),
     /// Measure, step and verify the clock, with or without an agent
     Sync(sync::Args),
-    /// Say that the time of the clock is meant: open the gate without a proof, and forget what contradicts it (root)
+    /// Accept the clock as it is: open the gate without a proof, and discard what contradicts it (root)
     Accept(accept::Args),
-    /// Ask every reference once and print what each says
+    /// Ask every reference once and print each answer
     Measure(measure::Args),
     /// Say whether the clock is what an error message is about, and what to do next
     Explain(explain::Args),
     /// Print the state of the gate
     Status(status::Args),
-    /// Tell the agent of a sleep, a wake-up, a snapshot or a restore
+    /// Notify the agent of a suspend, resume, snapshot or restore
     Notify(notify::Args),
-    /// Thaw what the agent froze and did not thaw
+    /// Thaw the containers that the agent left frozen
     Thaw(thaw::Args),
-    /// Tell the agent in a guest of this hypervisor
+    /// Notify the agent in a guest of this hypervisor
     Vm(vm::Args),
-    /// Check, show or sample the configuration
+    /// Check or print the configuration
     Config(config::Args),
     /// Install clockgate as OCI runtime of container engines, or remove it
     Hooks(hooks::Args),
@@ -115,10 +115,10 @@ fn tell(line: impl fmt::Display) {
 }
 
 /// What to do where the agent has not opened its gate.
-const ASK_STATUS: &str = "`clockgate status` says why, `journalctl -u clockgate` more";
+const ASK_STATUS: &str = "see `clockgate status` and `journalctl -u clockgate`";
 
 /// What to do where references were asked in vain.
-const ASK_OTHERS: &str = "`clockgate measure` shows what each says (NTP is UDP port 123), `--server HOST` or `servers` in the configuration names others";
+const ASK_OTHERS: &str = "see each answer with `clockgate measure` (NTP is UDP port 123), or name others with `--server HOST` or `servers` in the configuration";
 
 /// A command line that clap refused, as it is printed: with a word on what is forgotten most.
 pub fn refused_line(error: &clap::Error) -> String {
@@ -137,7 +137,7 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
     if path.is_absolute() {
         Ok(path)
     } else {
-        Err("a path from the root is wanted, such as /run/clockgate/public".to_owned())
+        Err("expected an absolute path, such as /run/clockgate/public".to_owned())
     }
 }
 

@@ -17,7 +17,7 @@ pub fn parse(text: &str) -> Result<Realtime, String> {
     };
     parsed.map(Realtime::from_nanos).ok_or_else(|| {
         format!(
-            "`{text}` is no time: 2026-11-24T12:00:00.25Z or @1795521600.25 is wanted (as `date +@%s.%N` prints it)"
+            "invalid time `{text}`: expected 2026-11-24T12:00:00.25Z or @1795521600.25 (as `date +@%s.%N` prints it)"
         )
     })
 }
@@ -156,7 +156,7 @@ mod tests {
             "+026-11-24T12:00:00Z",
         ] {
             let refused = parse(text).unwrap_err();
-            assert!(refused.contains("is wanted"), "{text}: {refused}");
+            assert!(refused.contains("expected"), "{text}: {refused}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::publish::bus::client::{self, AgentClient, CallerTime, NoticeKind, Out
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("waits").args(["wait", "time"]).multiple(true))]
 pub struct Args {
-    /// What happens, or has happened
+    /// The event
     #[arg(value_parser = PossibleValuesParser::new(NoticeKind::ALL.map(NoticeKind::name)))]
     what: String,
     /// Wait until the gate is shut (suspend, pre-snapshot), or until the clock is proven again (resume, post-restore)
@@ -26,11 +26,11 @@ pub struct Args {
     /// How long to wait at most
     #[arg(long, value_name = "D", value_parser = duration::parse, default_value = "60s", requires = "waits")]
     timeout: Duration,
-    /// Tell the time as well, and wait (resume, post-restore; for root): 2026-11-24T12:00:00.25Z, or @1795521600.25 as
-    /// `date +@%s.%N` prints it; what it was when this command began
+    /// Supply the time at the start of this command, and wait (resume, post-restore; root): 2026-11-24T12:00:00.25Z, or
+    /// @1795521600.25 as `date +@%s.%N` prints it
     #[arg(long, value_name = "T", value_parser = moment::parse, requires = "bound")]
     time: Option<Realtime>,
-    /// How wrong that time may be, the way to this command included
+    /// The bound of that time, including the delay until this command started
     #[arg(long, value_name = "B", value_parser = duration::parse, requires = "time")]
     bound: Option<Duration>,
     /// The agent's socket [default: bus.peer of the configuration]
@@ -45,10 +45,13 @@ impl Args {
     /// Performs the verb: 0 when the agent took it, and with `--wait` when what was waited for has come.
     pub fn run(self, began: Boottime) -> Result<Exit, Error> {
         let what = NoticeKind::named(&self.what);
-        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
+        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
         let told = self.time.zip(self.bound).map(|(at, bound)| CallerTime { at, as_of: began, bound });
         if told.is_some() && what.begins() {
-            return Err(Error::new(Exit::Usage, format!("no time is told with `{}`, only after it", self.what)));
+            return Err(Error::new(
+                Exit::Usage,
+                format!("a time is accepted with resume and post-restore only, not with `{}`", self.what),
+            ));
         }
         let waits = self.wait || told.is_some();
         let patience = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };

@@ -22,7 +22,7 @@ impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
         signals::end_on_term_and_int()
-            .map_err(|errno| Error::caused(Exit::RunFailed, "cannot catch TERM and INT", errno))?;
+            .map_err(|errno| Error::caused(Exit::RunFailed, "cannot handle SIGTERM and SIGINT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
         let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
         // A gate that stood open on a proof is nothing to talk about; whatever else let the command go is.

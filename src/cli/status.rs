@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder of the gate page
+    /// The directory of the gate page
     #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = super::absolute)]
     page: PathBuf,
 

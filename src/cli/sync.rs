@@ -20,15 +20,15 @@ use crate::waiter::is_kept;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Ask this server and no other; may be given again, and two that agree may ask for a larger step than one
+    /// Ask only this server; repeatable, and two that agree allow a larger step than one
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
 
-    /// Set the clock by dead reckoning from the last proof in this boot, where no reference answers; proves nothing (root)
+    /// Set the clock by dead reckoning from the last proof in this boot, if no reference answers; no proof (root)
     #[arg(long, conflicts_with_all = ["servers", "dry_run"])]
     reckoned: bool,
 
-    /// Measure, judge, say what would be done, and do nothing
+    /// Measure and print what would be done, without changing anything
     #[arg(long)]
     dry_run: bool,
 
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     timeout: Option<Duration>,
 
-    /// Read the configuration below this folder
+    /// Read the configuration below this directory
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 
@@ -65,9 +65,9 @@ impl Args {
             Ok(true) if self.servers.is_empty() => self.by_the_agent(&config),
             Ok(true) => Err(Error::new(
                 Exit::Usage,
-                "an agent keeps this clock, and it asks its own servers: leave --server out, or stop the agent",
+                "cannot use --server while an agent runs, which asks its own servers: omit --server, or stop the agent",
             )),
-            Err(error) => Err(Error::caused(Exit::NoAgent, "cannot tell whether an agent keeps this clock", error)),
+            Err(error) => Err(Error::caused(Exit::NoAgent, "cannot find out whether an agent runs", error)),
         }
     }
 
@@ -117,7 +117,7 @@ impl Args {
         require_the_hosts_clocks()?;
         let outcome = super::runtime()?
             .block_on(agent::once(config, if self.reckoned { Goal::Reckoning } else { Goal::Proof }))
-            .map_err(|e| Error::caused(Exit::Bug, "the walk broke off", e))?;
+            .map_err(|e| Error::caused(Exit::Bug, "the measurement ended without a result", e))?;
         let OneshotOutcome { end, trouble, steps, not_permitted, failures } = &outcome;
         if let Some(why) = not_permitted {
             self.say_failed(why, failures);
@@ -151,7 +151,7 @@ impl Args {
 
 /// What was proven in this boot is kept by the host's clocks.
 fn require_the_hosts_clocks() -> Result<(), Error> {
-    time_namespace::require_the_hosts().map_err(|e| Error::caused(Exit::NoAgent, "the clock cannot be kept here", e))
+    time_namespace::require_the_hosts().map_err(|e| Error::caused(Exit::NoAgent, "cannot keep the clock here", e))
 }
 
 impl Args {

@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Read the configuration below this folder
+    /// Read the configuration below this directory
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 
@@ -60,9 +60,9 @@ impl Args {
                 let help = if code(&error) == Exit::NotPermitted {
                     "run it as root"
                 } else {
-                    "run it again, or write 0 to the `cgroup.freeze` of what is named"
+                    "run it again, or write 0 to the `cgroup.freeze` of each cgroup named"
                 };
-                Err(Error::caused(code(&error), format!("not everything was thawed; {help}"), error))
+                Err(Error::caused(code(&error), format!("cannot thaw everything; {help}"), error))
             }
         }
     }
@@ -72,7 +72,7 @@ impl Args {
             Ok(config) => config.workload_settings(),
             Err(error) => {
                 // A mistake in the configuration is no reason to leave anything frozen.
-                output::say(&format!("clockgate: {error}\nThawing by the ledger in its usual place all the same.\n"));
+                output::say(&format!("clockgate: {error}\nThawing with the ledger in its default place.\n"));
                 Config::unread(&self.root).workload_settings()
             }
         };
@@ -85,7 +85,7 @@ impl Args {
 
     fn keep(&self, session: &str) -> Result<Exit, Error> {
         let session = u64::from_str_radix(session, 16)
-            .map_err(|e| Error::caused(Exit::Usage, format!("`{session}` is no session"), e))?;
+            .map_err(|e| Error::caused(Exit::Usage, format!("invalid session `{session}`"), e))?;
         let failed = |error: workload::Error| Error::caused(code(&error), "the guard has failed", error);
         let folder = Place::find(Path::new("/proc"), self.cgroup.as_deref()).map_err(failed)?.folder;
         // A guard is told everything: it reads no configuration.
@@ -127,7 +127,7 @@ fn as_text(thawed: &Thawed, is_done: bool) -> String {
     let mut lines: Vec<String> = thawed.thawed.iter().map(|path| format!("thawed /{}", shown_path(path))).collect();
     lines.extend(thawed.gone.iter().map(|path| format!("gone: /{}", shown_path(path))));
     if thawed.damaged > 0 {
-        lines.push(format!("{} line(s) of the ledger are damaged and were passed over", thawed.damaged));
+        lines.push(format!("skipped {} damaged line(s) of the ledger", thawed.damaged));
     }
     if lines.is_empty() && is_done {
         lines.push("nothing is frozen by clockgate".to_owned());

@@ -37,22 +37,22 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum VmVerb {
-    /// Tell the agent in a guest of a sleep, a wake-up, a snapshot or a restore
+    /// Notify the agent in a guest of a suspend, resume, snapshot or restore
     Notify(Notify),
 }
 
 #[derive(Debug, clap::Args)]
 struct Notify {
-    /// What happens to the guest, or has happened
+    /// The event
     #[arg(value_parser = PossibleValuesParser::new(NoticeKind::ALL.map(NoticeKind::name)))]
     what: String,
-    /// The guest's number on vsock
+    /// The guest's vsock CID
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "uds")]
     cid: Option<u32>,
-    /// Firecracker's or Cloud Hypervisor's socket that leads to the guest's ports
+    /// The Unix socket of Firecracker or Cloud Hypervisor for the guest's vsock
     #[arg(long, value_name = "PATH", conflicts_with = "cid")]
     uds: Option<PathBuf>,
-    /// The port that the guest's agent listens on
+    /// The vsock port of the guest's agent
     #[arg(long, value_name = "P", default_value_t = PORT)]
     port: u32,
     /// Wait until the gate is shut (suspend, pre-snapshot), or until the clock is proven again (resume, post-restore)
@@ -61,11 +61,11 @@ struct Notify {
     /// How long to wait at most
     #[arg(long, value_name = "D", value_parser = duration::parse, default_value = "60s")]
     timeout: Duration,
-    /// Tell the time as well, and wait: `now`, or what it was when this command began, 2026-11-24T12:00:00.25Z or
+    /// Supply the time as well, and wait: `now`, or the time at the start of this command, 2026-11-24T12:00:00.25Z or
     /// @1795521600.25
     #[arg(long, value_name = "T")]
     time: Option<When>,
-    /// How wrong that time may be [default, for `now`: what this host's own gate or kernel says of its clock]
+    /// The bound of that time [default, for `now`: the bound of this host's gate or kernel clock]
     #[arg(long, value_name = "B", value_parser = duration::parse, requires = "time")]
     bound: Option<Duration>,
     /// Print JSON
@@ -85,7 +85,7 @@ impl Args {
 impl Notify {
     fn run(self, began: Boottime) -> Result<Exit, Error> {
         let what = NoticeKind::named(&self.what);
-        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("`{}` cannot be told", self.what)))?;
+        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
         let waits = self.wait || self.time.is_some();
         let wait = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
         let told = GivenTime { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
@@ -176,7 +176,7 @@ impl GivenTime {
             (Some(bound), _) => bound,
             (None, When::Now) => own_bound(Path::new(page::DIRECTORY))?,
             (None, When::At(_)) => {
-                return Err(Error::new(Exit::Usage, "how wrong may that time be? Say it, as in --bound 50ms"));
+                return Err(Error::new(Exit::Usage, "--time needs --bound, as in --bound 50ms"));
             }
         };
         let at = match self.when {
@@ -189,7 +189,7 @@ impl GivenTime {
 
 /// How wrong this host's clock may be: by its own gate, or where it has none, by the claim of whoever keeps it.
 fn own_bound(directory: &Path) -> Result<Duration, Error> {
-    const ADVICE: &str = "say how wrong it may be, as in --time now --bound 50ms";
+    const ADVICE: &str = "give its bound, as in --time now --bound 50ms";
     let unproven = |why: String| Error::new(Exit::StillShut, format!("{why}: {ADVICE}"));
     match Page::open(directory).map(|page| page.read()) {
         Ok(view) if view.gate == Gate::Proven => {
@@ -197,8 +197,8 @@ fn own_bound(directory: &Path) -> Result<Duration, Error> {
         }
         Ok(view) => Err(unproven(format!("this host's own gate is {}", view.gate))),
         Err(error) if error.is_absence() => match adjtimex::read() {
-            Ok(clock) => clock.claim().ok_or_else(|| unproven("nobody vouches for this host's clock".to_owned())),
-            Err(error) => Err(Error::caused(Exit::Bug, "the kernel does not tell of its clock", error)),
+            Ok(clock) => clock.claim().ok_or_else(|| unproven("this host's clock is not synchronised".to_owned())),
+            Err(error) => Err(Error::caused(Exit::Bug, "cannot read the kernel's clock status", error)),
         },
         Err(error) => Err(Error::caused(Exit::StillShut, "cannot read this host's own gate", error)),
     }

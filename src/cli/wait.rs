@@ -15,7 +15,8 @@ pub struct Args {
 impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
-        signals::end_on_term_and_int().map_err(|errno| Error::caused(Exit::Bug, "cannot catch TERM and INT", errno))?;
+        signals::end_on_term_and_int()
+            .map_err(|errno| Error::caused(Exit::Bug, "cannot handle SIGTERM and SIGINT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
         let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
         if self.gate.json {

@@ -59,16 +59,16 @@ pub fn read(file: &Path) -> Result<String, String> {
     // Looked at before it is opened: opening a fifo would wait for a writer.
     let meta = fs::metadata(file).map_err(cannot)?;
     if !meta.is_file() {
-        return Err("is no file".to_owned());
+        return Err("is not a regular file".to_owned());
     }
     let mut bytes = vec![];
     fs::File::open(file).and_then(|f| f.take(SIZE_MAX + 1).read_to_end(&mut bytes)).map_err(cannot)?;
     if bytes.len() as u64 > SIZE_MAX {
-        return Err(format!("is larger than {} KiB; this is no configuration", SIZE_MAX / 1024));
+        return Err(format!("is larger than {} KiB, which is too large for a configuration", SIZE_MAX / 1024));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-        format!("is no UTF-8 text (line {line})")
+        format!("is not UTF-8 text (line {line})")
     })
 }
 
@@ -175,10 +175,10 @@ mod tests {
         fs::write(path("latin"), b"a: 1\nb: \xe9\n").unwrap();
         fs::write(path("big"), vec![b'#'; 1 + usize::try_from(SIZE_MAX).unwrap()]).unwrap();
         nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
-        assert_eq!(read(&path("latin")), Err("is no UTF-8 text (line 2)".to_owned()));
+        assert_eq!(read(&path("latin")), Err("is not UTF-8 text (line 2)".to_owned()));
         assert!(read(&path("big")).unwrap_err().starts_with("is larger than 1024 KiB"));
-        assert_eq!(read(&path("fifo")), Err("is no file".to_owned()));
-        assert_eq!(read(root.0.path()), Err("is no file".to_owned()));
+        assert_eq!(read(&path("fifo")), Err("is not a regular file".to_owned()));
+        assert_eq!(read(root.0.path()), Err("is not a regular file".to_owned()));
         assert!(read(&path("gone")).unwrap_err().starts_with("cannot be read"));
     }
 }

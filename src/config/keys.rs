@@ -43,41 +43,41 @@ impl Key {
 pub static KEYS: [Key; 34] = [
     Key {
         name: "threshold",
-        does: "The gate opens when the clock is proven to be wrong by no more than this.",
+        does: "The gate opens when the clock is proven to be wrong by at most this.",
         place: |c| Place::Duration(&mut c.policy.threshold, MS, HOUR),
     },
     Key {
         name: "max-drift-ppm",
-        does: "How fast the clock may go wrong between two measurements, in parts per million. A proof lasts until the \
-               error that is possible meets the threshold.",
+        does: "The largest error of the clock's rate between two measurements, in parts per million. A proof lasts \
+               until the bound, which grows at this rate, reaches the threshold.",
         place: |c| Place::Ppm(&mut c.policy.max_drift_ppm, 1, 10_000),
     },
     Key {
         name: "min-references",
-        does: "How many references have to answer before any is believed. A majority of those that answer must agree.",
+        does: "The least number of references that must answer. A majority of those that answer must agree.",
         place: |c| Place::Count(&mut c.policy.min_references, 1, 16),
     },
     Key {
         name: "correction",
-        does: "Who corrects the clock. auto: clockgate steps it, and leaves it to the time daemon where the daemon's \
-               sources are authenticated. clockgate: always clockgate. daemon: always the daemon. none: nobody on \
-               clockgate's word; the gate waits.",
+        does: "Which program corrects the clock. auto: clockgate steps it, except where the time daemon has \
+               authenticated sources; then the daemon does. clockgate: always clockgate. daemon: always the daemon. \
+               none: clockgate never corrects the clock; the gate waits.",
         place: |c| Place::Correction(&mut c.policy.correction),
     },
     Key {
         name: "max-step.forward",
-        does: "The largest step forward on the word of one reference, when the length of a sleep, a restore or the first \
-               start speaks for it. Two references that agree are believed without limit.",
+        does: "The largest step forward that one reference alone may cause after a suspend, a restore or the first \
+               start that explains it. Two references that agree have no limit.",
         place: |c| Place::Duration(&mut c.policy.max_forward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.unsupported",
-        does: "The largest step forward on the word of one reference, when nothing else speaks for it.",
+        does: "The largest step forward that one reference alone may cause when nothing else explains it.",
         place: |c| Place::Duration(&mut c.policy.max_unsupported, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.backward",
-        does: "The largest step backward on the word of one reference.",
+        does: "The largest step backward that one reference alone may cause.",
         place: |c| Place::Duration(&mut c.policy.max_backward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
@@ -87,73 +87,75 @@ pub static KEYS: [Key; 34] = [
     },
     Key {
         name: "at-deadline.unreachable",
-        does: "At the deadline, when nobody who counts has answered and nothing that is known says that the clock is wrong. \
-               open: open, publish the clock as unproven, and shut again the moment a reference disagrees. hold: stay shut.",
+        does: "At the deadline, when no reference that counts has answered and nothing shows that the clock is wrong. \
+               open: open the gate, publish the clock as unproven, and shut the gate again as soon as a reference \
+               disagrees. hold: stay shut.",
         place: |c| Place::AtDeadline(&mut c.policy.unreachable),
     },
     Key {
         name: "at-deadline.imprecise",
-        does: "At the deadline, when the answers agree with the clock and cannot tell to within the threshold.",
+        does: "At the deadline, when the answers agree with the clock and their bound exceeds the threshold.",
         place: |c| Place::AtDeadline(&mut c.policy.imprecise),
     },
     Key {
         name: "at-deadline.wrong",
-        does: "At the deadline, when the clock is known to be wrong, by an answer or by what is known without asking \
-               (dead reckoning from the last proof, the RTC, a time that has certainly passed), and could not be made right.",
+        does: "At the deadline, when the clock is known to be wrong and could not be corrected. A reference shows it, \
+               or dead reckoning from the last proof, the RTC, or a time that has certainly passed.",
         place: |c| Place::AtDeadline(&mut c.policy.wrong),
     },
     Key {
         name: "undo-foreign-steps",
-        does: "Whether a step that somebody else made is undone by dead reckoning, where no reference answers and the last \
-               proof would still be valid. The gate then opens without a proof.",
+        does: "Whether dead reckoning undoes a step by another program, where no reference answers and the last proof \
+               would still be valid. The gate then opens without a proof.",
         place: |c| Place::Switch(&mut c.policy.undo_foreign_steps),
     },
     Key {
         name: "sleep-deadline",
-        does: "How long a sleep that was announced is believed when it does not come.",
+        does: "How long the gate stays shut for a suspend that was announced and does not happen.",
         place: |c| Place::Duration(&mut c.policy.sleep_deadline, SEC.saturating_mul(5), HOUR),
     },
     Key {
         name: "remeasure.min",
-        does: "The shortest time between two measurements while all is well, unless the proof ends sooner.",
+        does: "The shortest time between two measurements while the gate is open, unless the proof ends sooner.",
         place: |c| Place::Duration(&mut c.policy.remeasure_min, SEC, DAY),
     },
     Key {
         name: "remeasure.max",
-        does: "The longest time between two measurements while all is well.",
+        does: "The longest time between two measurements while the gate is open.",
         place: |c| Place::Duration(&mut c.policy.remeasure_max, SEC, DAY),
     },
     Key {
         name: "servers",
-        does: "NTP servers to ask. Empty: those of the running time daemon, else those of the cloud, else a public pool.",
+        does: "NTP servers to ask. Empty: those of the running time daemon, else those of the cloud, else a public \
+               pool.",
         place: |c| Place::Servers(&mut c.servers),
     },
     Key {
         name: "measure-timeout",
-        does: "How long one exchange may take. It is waited out only where nobody answers: once somebody has, a server is waited \
-               for three times the largest of its last eight delays, 300 ms at least, and 1 s if it was never heard, until \
-               that was in vain three times while others answered. Never longer \
-               than the deadline.",
+        does: "How long one exchange may take while no server answers. Once one has answered, each other server gets \
+               three times its largest recent delay, at least 300 ms, or 1 s if it never answered. A server that \
+               misses that three times in a row is no longer waited for. Never longer than the deadline.",
         place: |c| Place::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
     },
     Key {
         name: "page",
-        does: "The folder of the gate page; what containers mount.",
+        does: "The directory of the gate page, which containers mount.",
         place: |c| Place::Path(&mut c.page),
     },
     Key {
         name: "bus.system",
-        does: "Whether org.clockgate.Agent1 is served on the system bus.",
+        does: "Whether the agent serves org.clockgate.Agent1 on the system bus.",
         place: |c| Place::Switch(&mut c.bus.system),
     },
     Key {
         name: "bus.peer",
-        does: "The socket on which the same object is served without a bus; the command line uses it.",
+        does: "The socket that serves the same object without a bus; the command line uses it.",
         place: |c| Place::Socket(&mut c.bus.peer),
     },
     Key {
         name: "clockbound.enabled",
-        does: "Whether ClockBound's page is written too, for programs that ask ClockBound. Not where ClockBound itself runs.",
+        does: "Whether the agent also writes ClockBound's page, for programs that use ClockBound. Not where \
+               ClockBound itself runs.",
         place: |c| Place::Switch(&mut c.clockbound.enabled),
     },
     Key {
@@ -164,53 +166,56 @@ pub static KEYS: [Key; 34] = [
     Key { name: "chrony.socket", does: "chronyd's command socket.", place: |c| Place::Socket(&mut c.chrony.socket) },
     Key {
         name: "chrony.udp",
-        does: "chronyd's command port, read from where the socket is closed to us; none: never.",
+        does: "chronyd's command port, used to read its state where the socket is not accessible; none: never.",
         place: |c| Place::Address(&mut c.chrony.udp),
     },
     Key {
         name: "timesyncd.set-ntp",
-        does: "Whether, after a step, timedated may be asked to start the time daemon that this host is set up for, where none runs.",
+        does: "Whether, after a step, timedated may start the time daemon that this host is configured for, if none \
+               runs.",
         place: |c| Place::Switch(&mut c.timesyncd.set_ntp),
     },
     Key {
         name: "vsock.enabled",
-        does: "Whether the hypervisor is listened to on a vsock port: what it does to this machine, and what time it is.",
+        does: "Whether the agent accepts notifications and the time from the hypervisor on a vsock port.",
         place: |c| Place::Switch(&mut c.vsock.enabled),
     },
-    Key { name: "vsock.port", does: "The port.", place: |c| Place::Count(&mut c.vsock.port, 1, 4_294_967_294) },
+    Key { name: "vsock.port", does: "The vsock port.", place: |c| Place::Count(&mut c.vsock.port, 1, 4_294_967_294) },
     Key {
         name: "vsock.peer",
-        does: "Whose word counts there, by its number on vsock (CID). 2: the hypervisor. 3: the parent instance of a Nitro \
-               enclave. 1: any program of this machine itself, which is for laboratories.",
+        does: "The vsock address (CID) that may connect. 2: the hypervisor. 3: the parent instance of a Nitro \
+               enclave. 1: any program of this machine itself, for tests only.",
         place: |c| Place::Count(&mut c.vsock.peer, 1, 4_294_967_294),
     },
     Key {
         name: "freeze.engines",
-        does: "Whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: nobody's.",
+        does: "The engines whose containers are frozen until the clock is proven. containerd: those of nerdctl and \
+               ctr. []: none.",
         place: |c| Place::Engines(&mut c.freeze.engines),
     },
     Key {
         name: "freeze.exclude",
-        does: "Containers that run on: a name or an id; a cgroup, if it begins with /; LABEL=VALUE. * stands for anything, ? \
-               for one character. The label clockgate.exempt=true excludes too. Time daemons, what a node needs to run, and virtual \
-               machines in containers are never frozen.",
+        does: "Containers that are not frozen: a name or an id; a cgroup, if it begins with /; LABEL=VALUE. * matches \
+               any characters, ? one. The label clockgate.exempt=true excludes too. Time daemons, the services of a \
+               Kubernetes node, and virtual machines in containers are never frozen.",
         place: |c| Place::Patterns(&mut c.freeze.exclude),
     },
     Key {
         name: "freeze.max",
-        does: "How long containers stay frozen at the most, time asleep not counted. They are thawed then, whatever the clock.",
+        does: "How long containers stay frozen at most, not counting suspend. They are thawed then, even if the clock \
+               is wrong.",
         place: |c| Place::Duration(&mut c.freeze.max, SEC, HOUR),
     },
     Key {
         name: "freeze.carriers",
-        does: "Containers that carry the network (the host's network namespace and CAP_NET_ADMIN: a VPN, a network plugin, \
-               a resolver that has both). thaw: they are thawed first where no reference can be reached, for the road may run through them. never: \
-               they are treated as all others.",
+        does: "Containers that carry the network: in the host's network namespace with CAP_NET_ADMIN, as a VPN or a \
+               network plugin. thaw: thaw them first where no reference can be reached. never: treat them as all \
+               others.",
         place: |c| Place::Carriers(&mut c.policy.thaw_carriers),
     },
     Key {
         name: "freeze.wave-size",
-        does: "How many containers are thawed together, so that not everything that became due is done at once. 0: all.",
+        does: "How many containers are thawed together, so that their due jobs do not all start at once. 0: all.",
         place: |c| Place::Count(&mut c.freeze.wave_size, 0, 100_000),
     },
     Key {
@@ -266,7 +271,7 @@ pub(super) fn check_together(loaded: &Loaded, faults: &mut Vec<Fault>) {
             line: Some(origin.line),
             key: Some("min-references".to_owned()),
             what: format!(
-                "{wanted} are wanted and servers names {}: no exchange could ever have enough answers",
+                "{wanted} references are required and servers names {}: no exchange can have enough answers",
                 named.len()
             ),
         });
@@ -283,14 +288,19 @@ impl Taking<'_> {
     /// Takes a mapping whose keys begin with `prefix`, which is empty or ends in a dot.
     fn section(&mut self, prefix: &str, node: Node) {
         let Value::Map(entries) = node.value else {
-            let what = format!("a mapping is wanted here: {}", within(prefix).join(", "));
+            let what = format!("expected a mapping with the keys {}", within(prefix).join(", "));
             return self.fault(node.line, prefix.strip_suffix('.'), what);
         };
         for (name, node) in entries {
-            let full = current(format!("{prefix}{name}"));
+            let written = format!("{prefix}{name}");
+            let full = current(&written);
             // A dot in a name would let `a.b` stand for `b` within `a`: one key, one way to write it.
             let plain = !name.contains('.');
             if let Some(key) = KEYS.iter().find(|key| plain && key.name == full) {
+                if written != full {
+                    let what = format!("is called {full} now: rename it");
+                    self.loaded.warnings.push(self.at(node.line, Some(&written), what));
+                }
                 self.key(key, &node);
             } else if plain && KEYS.iter().any(|key| key.name.starts_with(&format!("{full}."))) {
                 self.section(&format!("{full}."), node);
@@ -301,6 +311,12 @@ impl Taking<'_> {
     }
 
     fn key(&mut self, key: &'static Key, node: &Node) {
+        // One name can only be written once in a file; the old and the new name of one key could be both.
+        let other = self.loaded.origins.get(key.name).filter(|origin| origin.file == self.file);
+        if let Some(line) = other.map(|origin| origin.line) {
+            let what = format!("is also given under its other name, in line {line}: remove one of them");
+            return self.fault(node.line, Some(key.name), what);
+        }
         match (key.place)(&mut self.loaded.config).take(&node.value) {
             Ok(()) => {
                 let origin = Origin { file: self.file.to_owned(), line: node.line };
@@ -315,14 +331,19 @@ impl Taking<'_> {
     }
 
     fn fault(&mut self, line: u64, key: Option<&str>, what: String) {
+        let fault = self.at(line, key, what);
+        self.faults.push(fault);
+    }
+
+    fn at(&self, line: u64, key: Option<&str>, what: String) -> Fault {
         let line = (line > 0).then_some(line);
-        self.faults.push(Fault { file: self.file.to_owned(), line, key: key.map(str::to_owned), what });
+        Fault { file: self.file.to_owned(), line, key: key.map(str::to_owned), what }
     }
 }
 
 /// A key by the name that it has today; the names of earlier versions are read as well.
-fn current(name: String) -> String {
-    RENAMED.iter().find(|(was, _)| *was == name).map_or(name, |(_, is)| (*is).to_owned())
+fn current(name: &str) -> String {
+    RENAMED.iter().find(|(was, _)| *was == name).map_or(name, |(_, is)| *is).to_owned()
 }
 
 /// The names that a section may hold.
@@ -343,9 +364,9 @@ fn unknown(prefix: &str, full: &str) -> String {
         let (section, key) = name.split_once('.').unwrap_or(("", name));
         let _ = write!(what, "; it is written `{section}: {{{key}: ...}}`");
     } else if let Some((1..=3, name)) = near {
-        let _ = write!(what, "; {name} is one");
+        let _ = write!(what, "; did you mean {name}?");
     } else {
-        let _ = write!(what, "; known here: {}", within(prefix).join(", "));
+        let _ = write!(what, "; known keys: {}", within(prefix).join(", "));
     }
     what
 }

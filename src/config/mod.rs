@@ -180,6 +180,8 @@ pub struct Loaded {
     pub origins: BTreeMap<&'static str, Origin>,
     /// The files that were read, the later ones overriding the earlier ones.
     pub files: Vec<PathBuf>,
+    /// Keys that are read under a name of an earlier version.
+    pub warnings: Vec<Fault>,
 }
 
 impl Config {
@@ -189,7 +191,10 @@ impl Config {
     /// # Errors
     /// [`Error`] with every fault of every file.
     pub fn load(root: &Path) -> Result<Self, Error> {
-        let Loaded { config, origins, .. } = load(root)?;
+        let Loaded { config, origins, warnings, files: _ } = load(root)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         Ok(config.of_the_host(root, &origins))
     }
 
@@ -280,7 +285,7 @@ impl Config {
 /// [`Error`] with every fault of every file.
 pub fn load(root: &Path) -> Result<Loaded, Error> {
     if !root.is_dir() {
-        let what = "is no folder that a host's files could be in".to_owned();
+        let what = "is not a directory".to_owned();
         return Err(Error { faults: vec![Fault { file: root.to_owned(), line: None, key: None, what }] });
     }
     let (files, faults) = fragments::find(root);
@@ -334,7 +339,7 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configuration is wrong, and nothing of it was taken")?;
+        f.write_str("the configuration has errors and was not applied")?;
         for fault in &self.faults {
             write!(f, "\n  {fault}")?;
         }

@@ -49,13 +49,13 @@ fn take(file: &Path, text: &str, compile: bool, patterns: &mut Vec<Pattern>, fau
         Ok(Node { value: Value::List(entries), .. }) => entries,
         Ok(Node { value: Value::Map(keys), .. }) if keys.is_empty() => vec![],
         Ok(node) => {
-            return fault(node.line, None, "a list of messages is wanted, each beginning with `- id:`".to_owned());
+            return fault(node.line, None, "expected a list of messages, each beginning with `- id:`".to_owned());
         }
         Err(syntax) => return fault(syntax.line, None, syntax.message),
     };
     for entry in entries {
         let Value::Map(keys) = entry.value else {
-            fault(entry.line, None, "a message with its keys is wanted, beginning with `- id:`".to_owned());
+            fault(entry.line, None, "expected a message with its keys, beginning with `- id:`".to_owned());
             continue;
         };
         let mut draft = Draft::default();
@@ -130,7 +130,7 @@ impl Draft {
             "refused-before-effect" => match value {
                 Value::Switch(on) => self.refused_before_effect = *on,
                 Value::Nothing | Value::Number(_) | Value::Odd(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
-                    return Err(format!("true or false is wanted, not {value}"));
+                    return Err(format!("expected true or false, found {value}"));
                 }
             },
             "may-mean" => self.may_mean = word(value)?,
@@ -178,7 +178,7 @@ fn word(value: &Value) -> Result<String, String> {
         Value::Text(text) | Value::Odd(text) if !text.is_empty() => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Nothing | Value::Switch(_) | Value::Odd(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
-            Err(format!("a text is wanted, not {value}"))
+            Err(format!("expected a string, found {value}"))
         }
     }
 }

@@ -143,7 +143,7 @@ impl<'de> Visitor<'de> for Visit {
     }
 
     fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Value, E> {
-        Err(E::custom("binary data has no place here"))
+        Err(E::custom("binary data is not allowed here"))
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -166,7 +166,7 @@ impl<'de> Visitor<'de> for Visit {
                 Value::Number(number) => number.to_string(),
                 Value::Switch(on) => on.to_string(),
                 Value::Nothing | Value::List(_) | Value::Map(_) => {
-                    return Err(A::Error::custom("a key must be a word"));
+                    return Err(A::Error::custom("a key must be a string"));
                 }
             };
             let value = entries.next_value::<Value>()?;

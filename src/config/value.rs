@@ -129,7 +129,7 @@ fn duration_within(value: &Value, least: Duration, most: Duration) -> Result<Dur
     let Value::Text(text) = value else {
         return Err(unfit(value, "a whole number with its unit, as in 50ms, 30s, 2min, 1h"));
     };
-    let allowed = || format!("allowed is {}", range(duration::print(least), duration::print(most)));
+    let allowed = || format!("allowed: {}", range(duration::print(least), duration::print(most)));
     let duration = duration::parse(text).map_err(|what| format!("{what}; {}", allowed()))?;
     if !(least..=most).contains(&duration) {
         return Err(format!("`{text}` is out of range; {}", allowed()));
@@ -161,7 +161,7 @@ fn path(value: &Value) -> Result<PathBuf, String> {
     {
         return Ok(PathBuf::from(text));
     }
-    Err(unfit(value, "a path from the root, as in /run/clockgate"))
+    Err(unfit(value, "an absolute path, as in /run/clockgate"))
 }
 
 fn socket(value: &Value) -> Result<PathBuf, String> {
@@ -200,7 +200,7 @@ fn list<T: PartialEq + std::fmt::Display>(
         }
     }
     if taken.len() > most {
-        wrong.push((None, format!("{} are named, {most} at most are allowed", taken.len())));
+        wrong.push((None, format!("found {} entries, at most {most} are allowed", taken.len())));
     }
     if wrong.is_empty() { Ok(taken) } else { Err(wrong) }
 }
@@ -239,10 +239,10 @@ fn listed<T: std::fmt::Display>(items: &[T]) -> String {
 
 fn unfit(value: &Value, wanted: &str) -> String {
     match value {
-        Value::Nothing => format!("has no value; wanted is {wanted}"),
-        Value::List(_) | Value::Map(_) => format!("{value} has no place here; wanted is {wanted}"),
-        Value::Switch(_) | Value::Number(_) => format!("`{value}` does not fit; wanted is {wanted}"),
-        Value::Odd(_) | Value::Text(_) => format!("{value} does not fit; wanted is {wanted}"),
+        Value::Nothing => format!("has no value; expected {wanted}"),
+        Value::List(_) | Value::Map(_) => format!("expected {wanted}, found {value}"),
+        Value::Switch(_) | Value::Number(_) => format!("expected {wanted}, found `{value}`"),
+        Value::Odd(_) | Value::Text(_) => format!("expected {wanted}, found {value}"),
     }
 }
 

@@ -93,7 +93,8 @@ impl Config {
         };
         for (name, item) in named.iter() {
             let table = item.clone().into_table();
-            let value = table.map_err(|_| Error::refused(file, format!("has a runtime `{name}` that is no table")))?;
+            let value =
+                table.map_err(|_| Error::refused(file, format!("has a runtime `{name}` that is not a table")))?;
             self.runtimes.retain(|(other, _)| other != name);
             self.runtimes.push((name.to_owned(), Said { value, file: file.to_owned() }));
         }

@@ -119,13 +119,13 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, String> {
     if text.trim().is_empty() {
         return Ok(Map::new());
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
-    let Value::Object(value) = value else { return Err("is no JSON object".to_owned()) };
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("is not valid JSON: {error}"))?;
+    let Value::Object(value) = value else { return Err("is not a JSON object".to_owned()) };
     if value.get("default-runtime").is_some_and(|name| !name.is_string() && !name.is_null()) {
-        return Err("its `default-runtime` is no text".to_owned());
+        return Err("its `default-runtime` is not a string".to_owned());
     }
     if value.get("runtimes").is_some_and(|runtimes| !runtimes.is_object() && !runtimes.is_null()) {
-        return Err("its `runtimes` is no object".to_owned());
+        return Err("its `runtimes` is not an object".to_owned());
     }
     Ok(value)
 }

@@ -185,7 +185,8 @@ impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = "wanted is command:, image:, name:, pod: or namespace: and a pattern, annotation:KEY=PATTERN, or static-pod";
+        let wanted =
+            "expected command:, image:, name:, pod: or namespace: and a pattern, annotation:KEY=PATTERN, or static-pod";
         if text == STATIC_POD {
             return Ok(Self::StaticPod);
         }

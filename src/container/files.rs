@@ -55,8 +55,8 @@ pub struct Said<T> {
 pub fn read(root: &Root, path: &Path) -> Result<Option<String>, Error> {
     let is = |error: &io::Error, kind| error.kind() == kind;
     root.read(path).map_err(|source| match source {
-        source if is(&source, io::ErrorKind::InvalidData) => Error::refused(path, "is no UTF-8 text"),
-        source if is(&source, io::ErrorKind::IsADirectory) => Error::refused(path, "is no file"),
+        source if is(&source, io::ErrorKind::InvalidData) => Error::refused(path, "is not UTF-8 text"),
+        source if is(&source, io::ErrorKind::IsADirectory) => Error::refused(path, "is not a regular file"),
         source => Error::Io { what: "read", path: path.to_owned(), source },
     })
 }

@@ -38,7 +38,7 @@ impl Config {
     /// Reads all of it but for these drop-ins, which are ours.
     ///
     /// # Errors
-    /// [`Error`] where a file cannot be read or is no TOML: podman would not start.
+    /// [`Error`] where a file cannot be read or is not valid TOML: podman would not start.
     pub fn read(root: &Root, ours: &[PathBuf]) -> Result<Self, Error> {
         let mut config = Self::default();
         let drop_ins = drop_ins(root).into_iter().filter(|file| !ours.contains(file));
@@ -66,7 +66,7 @@ impl Config {
         }
         let named = toml::get(document, &["engine", "runtimes"]).and_then(Item::as_table_like);
         for (name, item) in named.iter().flat_map(|table| table.iter()) {
-            let list = item.as_array().ok_or_else(|| Error::refused(file, format!("names `{name}` not by a list")))?;
+            let list = item.as_array().ok_or_else(|| Error::refused(file, format!("must name `{name}` by a list")))?;
             let value = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
             self.runtimes.retain(|(other, _)| other != name);
             self.runtimes.push((name.to_owned(), Said { value, file: file.to_owned() }));
@@ -132,7 +132,7 @@ mod tests {
             ),
             ("etc/containers/containers.conf.d/99-ours.conf", "[engine]\nruntime = \"ours\"\n"),
             ("etc/containers/containers.conf.d/20-folder.conf/x", ""),
-            ("etc/containers/containers.conf.d/README", "no TOML"),
+            ("etc/containers/containers.conf.d/README", "not valid TOML"),
         ]);
         let config = Config::read(&root, &["/etc/containers/containers.conf.d/99-ours.conf".into()]).unwrap();
         assert_eq!(config.runtime.unwrap().value, "crun");

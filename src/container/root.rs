@@ -32,7 +32,7 @@ impl Root {
     /// The text of a file, through the host's own links; none where it is not there.
     ///
     /// # Errors
-    /// What the file system said, and `InvalidData` where it is no UTF-8 text.
+    /// What the file system said, and `InvalidData` where it is not UTF-8 text.
     pub fn read(&self, path: &Path) -> io::Result<Option<String>> {
         if let Some(text) = self.planned.get(path) {
             return Ok(text.clone());

@@ -24,7 +24,7 @@ pub fn read_foreign(root: &Root, file: &Path) -> Option<DocumentMut> {
 fn parse(text: &str) -> Result<DocumentMut, String> {
     let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let parsed = text.trim_start_matches('\u{feff}').parse::<DocumentMut>();
-    parsed.map_err(|error| format!("is no TOML: {}", one_line(error.to_string())))
+    parsed.map_err(|error| format!("is not valid TOML: {}", one_line(error.to_string())))
 }
 
 /// What stands under these keys.

@@ -137,7 +137,7 @@ impl Others {
             Daemon::Chrony | Daemon::Timesyncd => Ok(None),
             Daemon::Ntpsec | Daemon::Ntp | Daemon::NtpdRs | Daemon::Openntpd | Daemon::Busybox => {
                 let asked = spawn_blocking(move || ask(&root, daemon, &process)).await;
-                asked.map_err(|error| format!("a thread of ours failed: {error}"))?.map(Some)
+                asked.map_err(|error| format!("an internal thread failed: {error}"))?.map(Some)
             }
         }
     }
@@ -158,7 +158,7 @@ impl Others {
             },
             (Resumption::Restarted, None) => match after {
                 After::Step => Err(format!(
-                    "{name} runs in no unit of its packages' and is not restarted: restart it, or it goes by samples of the old clock"
+                    "{name} runs outside of its packaged units and is not restarted: restart it, or it uses samples of the old clock"
                 )),
                 After::Nothing => Ok(()),
             },
@@ -176,7 +176,7 @@ impl Others {
         let unit = unit.name();
         match (&outcome, has_ended) {
             (Ok(()), true) => {
-                warn!("{name} had quit, as over a step that was too large for it: {unit} is started again")
+                warn!("{name} had exited, as after a step that was too large for it: {unit} is started again")
             }
             (Ok(()), false) => debug!(unit, "{name} begins anew"),
             (Err(_), _) => {}
@@ -209,8 +209,8 @@ fn ask(root: &Path, daemon: Daemon, process: &Process) -> Result<Told, String> {
             let configuration = by_process::texts(root, daemon, process).into_iter().next().unwrap_or_default();
             ntpd_rs::ask(&ntpd_rs::socket(root, &configuration))
         }
-        Daemon::Ntpsec | Daemon::Ntp | Daemon::Openntpd => Err("it is another root's".to_owned()),
-        Daemon::Busybox => Err("busybox ntpd answers nobody".to_owned()),
+        Daemon::Ntpsec | Daemon::Ntp | Daemon::Openntpd => Err("it runs in another root directory".to_owned()),
+        Daemon::Busybox => Err("busybox ntpd cannot be queried".to_owned()),
         Daemon::Chrony | Daemon::Timesyncd | Daemon::Connman => Err("it is asked elsewhere".to_owned()),
     }
 }

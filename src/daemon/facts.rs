@@ -94,9 +94,9 @@ impl Facts {
 impl Resumption {
     const fn in_words(self) -> &'static str {
         match self {
-            Self::Told => "told to forget before and after the step, and to measure",
+            Self::Told => "reset before and after the step, and asked to measure",
             Self::Woken => "nothing: the step makes it measure",
-            Self::Restarted => "its unit is restarted after the step, or started if it has quit",
+            Self::Restarted => "its unit is restarted after the step, or started if it has exited",
             Self::AskedAnew => "its list of servers is set to what it is after the step, which makes it measure",
         }
     }
@@ -108,7 +108,7 @@ const CHRONY: Facts = Facts {
     files: &["etc/chrony/chrony.conf", "etc/chrony.conf"],
     told_by: "its command socket",
     on_a_foreign_step: "does not notice; its old samples contradict the new ones until they are outvoted",
-    beyond_its_limit: "slews what `makestep` does not allow, by 8 % at most; quits over `maxchange` where that is set",
+    beyond_its_limit: "slews what `makestep` does not allow, by 8 % at most; exits over `maxchange` where that is set",
     resumption: Resumption::Told,
 };
 
@@ -130,7 +130,7 @@ const NTPSEC: Facts = Facts {
     files: &["etc/ntpsec/ntp.conf", "etc/ntp.conf"],
     told_by: "mode 6 on loopback",
     on_a_foreign_step: "keeps eight samples of the old clock; steps itself after 900 s if it is 128 ms off",
-    beyond_its_limit: "quits over 1000 s, and stays dead",
+    beyond_its_limit: "exits over 1000 s, and is not restarted",
     resumption: Resumption::Restarted,
 };
 
@@ -140,7 +140,7 @@ const NTP: Facts = Facts {
     files: &["etc/ntp.conf"],
     told_by: "mode 6 on loopback",
     on_a_foreign_step: "keeps eight samples of the old clock; steps itself after 300 s if it is 128 ms off",
-    beyond_its_limit: "quits over 1000 s, and stays dead",
+    beyond_its_limit: "exits over 1000 s, and is not restarted",
     resumption: Resumption::Restarted,
 };
 
@@ -150,8 +150,8 @@ const NTPD_RS: Facts = Facts {
     units: &["ntpd-rs.service"],
     files: &["etc/ntpd-rs/ntp.toml"],
     told_by: "its observation socket",
-    on_a_foreign_step: "begins anew where it sees more than 5 s; below that it believes its old samples",
-    beyond_its_limit: "quits over 1000 s (1800 s as packaged), and stays dead",
+    on_a_foreign_step: "discards its samples where it sees more than 5 s; below that it uses its old samples",
+    beyond_its_limit: "exits over 1000 s (1800 s as packaged), and is not restarted",
     resumption: Resumption::Restarted,
 };
 

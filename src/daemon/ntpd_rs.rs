@@ -45,7 +45,7 @@ pub fn ask(socket: &Path) -> Result<Told, String> {
     match (parse(&bytes), outcome) {
         (Some(observed), _) => Ok(told(&observed, realtime())),
         (None, Err(error)) => Err(failed(error)),
-        (None, Ok(_)) => Err(format!("the answer of ntpd-rs at {} makes no sense", socket.display())),
+        (None, Ok(_)) => Err(format!("cannot parse the answer of ntpd-rs at {}", socket.display())),
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
             }
         });
         assert_eq!(described(&ask(&path).unwrap().servers), ["a.example server 192.0.2.1:123"]);
-        assert!(ask(&path).unwrap_err().contains("makes no sense"));
+        assert!(ask(&path).unwrap_err().contains("cannot parse"));
         answers.join().unwrap();
         assert!(ask(&path.with_extension("gone")).unwrap_err().contains("cannot ask ntpd-rs"));
     }

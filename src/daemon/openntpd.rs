@@ -28,7 +28,7 @@ pub fn ask(root: &Path) -> Result<Told, String> {
     let Some(program) = program else { return Err("cannot ask openntpd: there is no ntpctl".to_owned()) };
     let text = run(&program, &["-s", "all"])
         .map_err(|error| format!("cannot ask openntpd by {}: {error}", program.display()))?;
-    told(&text).ok_or_else(|| format!("what {} says makes no sense", program.display()))
+    told(&text).ok_or_else(|| format!("cannot parse the output of {}", program.display()))
 }
 
 fn run(program: &Path, arguments: &[&str]) -> std::io::Result<String> {

@@ -151,11 +151,11 @@ impl fmt::Display for ClockContradiction {
             Witness::Floor(name) => write!(f, "the clock is {off} by {name} at least")?,
             Witness::Rtc => write!(f, "the clock is {off} by the RTC, which was right at the last proof")?,
             Witness::Daemon(source) => {
-                write!(f, "the clock is {off} by {source}, which the time daemon has heard since")?
+                write!(f, "the clock is {off} by {source}, which the time daemon has received since")?
             }
         }
         match zone_shift(self.offset) {
-            Some(_) => f.write_str(" (whole quarter hours: perhaps somebody set it to the time of another zone)"),
+            Some(_) => f.write_str(" (whole quarter hours: perhaps it was set to the time of another zone)"),
             None => Ok(()),
         }
     }

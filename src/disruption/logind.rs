@@ -71,7 +71,7 @@ enum Error {
     Silent,
     #[error("cannot subscribe to logind's signals")]
     Deaf(#[source] zbus::Error),
-    #[error("the bus went away")]
+    #[error("the bus connection was lost")]
     Gone,
 }
 
@@ -181,7 +181,7 @@ impl LogindMonitor {
             }
         }
         if self.lost {
-            info!("logind is heard again");
+            info!("logind is available again");
         }
         self.lost = false;
     }
@@ -201,7 +201,7 @@ impl LogindMonitor {
         let header = message.header();
         let from = header.sender().map(UniqueName::as_str);
         if from.is_none() || from != heard.owner.as_ref().map(|owner| owner.as_str()) {
-            debug!(?from, "PrepareForSleep from somebody who is not logind");
+            debug!(?from, "PrepareForSleep from a sender other than logind");
             return;
         }
         match message.body().deserialize::<bool>() {
@@ -233,9 +233,9 @@ impl LogindMonitor {
 
     fn may_sleep(&mut self, answer: NoticeOutcome) {
         match answer {
-            NoticeOutcome::Given => debug!("the gate is shut; logind may go on"),
-            NoticeOutcome::Never => warn!("nobody shut the gate; logind may go on"),
-            NoticeOutcome::TooLate => warn!("the gate was not shut in time; logind goes on"),
+            NoticeOutcome::Given => debug!("the gate is shut; logind may suspend"),
+            NoticeOutcome::Never => warn!("cannot shut the gate, the agent does not answer; logind may suspend"),
+            NoticeOutcome::TooLate => warn!("cannot shut the gate in time; logind suspends"),
         }
         self.let_go();
     }
@@ -246,7 +246,7 @@ impl LogindMonitor {
     }
 
     async fn take_inhibitor(&mut self, heard: &LogindConnection) {
-        let why = "shut the gate before the clock stands still";
+        let why = "shut the gate before suspend";
         match heard.manager.inhibit("sleep", "clockgate", why, "delay").await {
             // Only now is an older one dropped, so that there is no moment without.
             Ok(inhibitor) => {
@@ -266,7 +266,7 @@ impl LogindMonitor {
     async fn say_lost(&mut self, why: &(dyn std::fmt::Display + Sync)) {
         if !self.lost {
             self.lost = true;
-            warn!(%why, "logind is not heard: sleep shows on waking up only");
+            warn!(%why, "logind unavailable: suspend is seen at resume only");
             drop(self.send(Event::SourceLost(NAME)).await);
         }
     }

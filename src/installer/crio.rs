@@ -49,9 +49,8 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
             Held::Not(why) => notes.push(format!("CRI-O's runtime `{}` {why}, and is not held", handler.name)),
         }
     }
-    let text = format!(
-        "# Written by `clockgate hooks install crio`, and taken away by `clockgate hooks remove crio`.\n{dropin}"
-    );
+    let text =
+        format!("# Written by `clockgate hooks install crio`, and removed by `clockgate hooks remove crio`.\n{dropin}");
     changes.push(Change::own_file(host, &path, text, 0o644)?);
     Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
 }
@@ -133,7 +132,7 @@ impl Handler {
         let program = self.text("runtime_path").unwrap_or(&self.name);
         if is_wrapper(program) {
             return Err(Error::Wrong(format!(
-                "CRI-O's `{}` has a wrapper of ours already, which somebody else put there",
+                "CRI-O's `{}` already has clockgate's wrapper, which another program installed",
                 self.name
             )));
         }

@@ -29,7 +29,7 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
     let refused = |what: String| Error::refused(&path, what);
     if let Some(said) = config.default_on_the_command_line() {
         let what = format!(
-            "sets the default runtime on dockerd's command line, which it refuses to hear twice: move it to {} first",
+            "sets the default runtime on dockerd's command line, which it accepts only once: move it to {} first",
             path.display()
         );
         return Err(Error::refused(said.file, what));
@@ -52,7 +52,7 @@ fn notes(host: &Host, config: &Config) -> Vec<String> {
     let old = config.default_runtime();
     let mut notes = vec![];
     if let Some(told_by) = &config.told_by {
-        notes.push(format!("dockerd reads {}, as {} tells it to", config.file.display(), told_by.display()));
+        notes.push(format!("dockerd reads {}, as set in {}", config.file.display(), told_by.display()));
     }
     let is_of_before =
         |runtime: &str| runtime.is_empty() || runtime == old || STOCK.contains(&old) && STOCK.contains(&runtime);
@@ -132,7 +132,7 @@ impl DefaultRuntime {
             }
         };
         if is_wrapper(&found.program.to_string_lossy()) {
-            return Err("has a wrapper of ours already, which somebody else put there".to_owned());
+            return Err("already has clockgate's wrapper, which another program installed".to_owned());
         }
         Ok(found)
     }

@@ -77,7 +77,7 @@ impl Host {
             return if there && oci.is_absolute() {
                 Ok(oci.clone())
             } else {
-                Err(Error::Wrong(format!("{} is no program that we could name to an engine", oci.display())))
+                Err(Error::Wrong(format!("{} is not a program that an engine can start", oci.display())))
             };
         }
         let beside = || {
@@ -87,7 +87,7 @@ impl Host {
         let usual = WRAPPERS.iter().map(PathBuf::from).find(|path| is_program(&self.at(path)));
         usual.or_else(beside).ok_or_else(|| {
             let places = WRAPPERS.join(", ");
-            Error::Wrong(format!("clockgate-oci is not installed (looked for {places}); --oci says where it is"))
+            Error::Wrong(format!("clockgate-oci is not installed (looked for {places}); give its path with --oci"))
         })
     }
 
@@ -149,7 +149,7 @@ impl Host {
             return Err(Error::refused(path, "is a symbolic link: change what it points to, by what made it"));
         }
         if !meta.is_file() {
-            return Err(Error::refused(path, "is no file"));
+            return Err(Error::refused(path, "is not a regular file"));
         }
         if meta.size() > SIZE_MAX {
             return Err(Error::refused(path, "is too large for a configuration"));
@@ -158,7 +158,7 @@ impl Host {
         let read = fs::File::open(&file).and_then(|mut file| file.read_to_string(&mut text));
         match read {
             Ok(_) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Error::refused(path, "is no UTF-8 text")),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Error::refused(path, "is not UTF-8 text")),
             Err(error) => Err(Error::io("read", path)(error)),
         }
     }

@@ -40,7 +40,7 @@ pub fn set_runtime(text: &str, name: &str, runtime: &Value) -> Result<String, St
     if serde_json::from_str::<Value>(&edited).is_ok_and(|value| value == wanted) {
         return Ok(format!("{mark}{edited}"));
     }
-    Err("cannot be edited without changing more of it: has it a key twice?".to_owned())
+    Err("cannot be edited without other changes: check for a duplicate key".to_owned())
 }
 
 /// The byte order mark at the beginning, where there is one, and the text behind it.
@@ -236,6 +236,6 @@ mod tests {
             assert!(set(text).is_err(), "{text}");
         }
         let twice = r#"{"runtimes": {"a": {}}, "runtimes": {"b": {}}}"#;
-        assert!(set(twice).unwrap_err().contains("twice"));
+        assert!(set(twice).unwrap_err().contains("duplicate key"));
     }
 }

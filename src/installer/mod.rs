@@ -28,19 +28,19 @@ pub use record::{Standing, apply, drift, forget, is_unused, standing, undo};
 /// Whatever starts containers, or sends the machine to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Target {
-    /// dockerd: a runtime of ours becomes the default, in daemon.json
+    /// dockerd: the default runtime in daemon.json
     Docker,
     /// podman: the wrapper in front of crun and runc, in a drop-in of containers.conf
     Podman,
-    /// podman: an OCI hook, whatever the runtime
+    /// podman: an OCI hook, for every runtime
     PodmanHook,
     /// containerd for Kubernetes: the wrapper as the binary of its runtimes, in config.toml
     Containerd,
     /// CRI-O: the wrapper as the path of its runtimes, in a drop-in of crio.conf
     Crio,
-    /// CRI-O: an OCI hook, whatever the runtime
+    /// CRI-O: an OCI hook, for every runtime
     CrioHook,
-    /// systemd: the agent is told before the machine sleeps and after it woke up
+    /// systemd: notify the agent before suspend and after resume
     SystemdSleep,
 }
 
@@ -55,8 +55,7 @@ pub enum Error {
     Wrong(String),
     /// A file was changed by somebody else since.
     #[error(
-        "{path} was changed since it was installed; nothing was touched. Take out by hand what is ours in it ({lines}; \
-         `--dry-run` shows what stood there before), then run `clockgate hooks remove {target}` again", path = path.display()
+        "{path} was changed since it was installed; nothing was touched. Remove clockgate's entries by hand ({lines}; `--dry-run` shows the previous content), then run `clockgate hooks remove {target}` again", path = path.display()
     )]
     Edited {
         /// The file.
@@ -108,7 +107,7 @@ impl Change {
     fn link(host: &Host, path: &Path, to: &Path) -> Result<Self, Error> {
         let there = host.at(path);
         if there.symlink_metadata().is_ok() && !std::fs::read_link(&there).is_ok_and(|target| target == to) {
-            return Err(Error::refused(path, "is there already, and leads elsewhere"));
+            return Err(Error::refused(path, "already exists and points elsewhere"));
         }
         Ok(Self::Link { path: path.to_owned(), to: to.to_owned() })
     }
@@ -117,7 +116,7 @@ impl Change {
     fn own_file(host: &Host, path: &Path, after: String, mode: u32) -> Result<Self, Error> {
         host.is_ours_to_write(path)?;
         match host.read(path)? {
-            Some(before) if before != after => Err(Error::refused(path, "is there already, and another one")),
+            Some(before) if before != after => Err(Error::refused(path, "already exists with other content")),
             before => Ok(Self::File { path: path.to_owned(), before, after, mode }),
         }
     }

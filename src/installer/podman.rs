@@ -58,7 +58,7 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
         );
         return Err(Error::refused(file, what));
     }
-    let mut text = "# Written by `clockgate hooks install podman`, and taken away by `clockgate hooks remove podman`.\n\
+    let mut text = "# Written by `clockgate hooks install podman`, and removed by `clockgate hooks remove podman`.\n\
                     # podman takes the first program of a list that is there: the wrapper, or without it the runtime as before.\n\
                     [engine.runtimes]\n"
         .to_owned();
@@ -69,7 +69,7 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
             named.map_or_else(|| usual.iter().map(|path| (*path).to_owned()).collect(), |said| said.value.clone());
         if paths.iter().any(|path| is_wrapper(path)) {
             return Err(Error::Wrong(format!(
-                "podman's `{name}` has a wrapper of ours already, which somebody else put there"
+                "podman's `{name}` already has clockgate's wrapper, which another program installed"
             )));
         }
         // Where nothing of a list is there, podman looks in PATH.
@@ -109,7 +109,7 @@ pub fn plan_hook(host: &Host, manager: Manager) -> Result<Plan, Error> {
     };
     let (folders, note) = match manager {
         Manager::Podman => {
-            let note = "crun shows its user the code of a hook that refuses, 75, and not its words";
+            let note = "crun shows only the exit code of a hook that refuses, 75, not its message";
             (Config::read(&host.files(), &[])?.hooks, Some(note.to_owned()))
         }
         Manager::Crio => (Some(crio::Config::read(&host.files(), &[])?.hooks), None),
@@ -134,7 +134,7 @@ fn hooks_folder(named: Option<Said<Vec<String>>>, manager: Manager) -> Result<Pa
             Manager::Crio => "crio",
         };
         let what = format!(
-            "sets `hooks_dir` to no folder that outlives a boot: name one there, {HOOKS} for example, or hold the runtimes by \
+            "sets `hooks_dir` to no folder that survives a reboot: name one there, {HOOKS} for example, or hold the runtimes by \
              `clockgate hooks install {other}`"
         );
         Error::refused(file, what)

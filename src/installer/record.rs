@@ -69,7 +69,7 @@ pub fn drift(host: &Host, target: Target, changes: &[Change]) -> Option<String> 
     match target.plan(&host.without(changes)) {
         Ok(plan) => {
             let missing = plan.changes.iter().find(|change| !change.is_done(host))?;
-            Some(format!("{} would be written otherwise now", missing.path().display()))
+            Some(format!("{} would be written differently now", missing.path().display()))
         }
         Err(error) => Some(error.to_string()),
     }
@@ -209,7 +209,7 @@ fn load(host: &Host, target: Target) -> Result<Option<Record>, Error> {
         Ok(record) => {
             Err(Error::refused(path, format!("is of version {}, which another clockgate wrote", record.version)))
         }
-        Err(error) => Err(Error::refused(path, format!("is no record of ours: {error}"))),
+        Err(error) => Err(Error::refused(path, format!("is not a record of clockgate: {error}"))),
     }
 }
 

@@ -78,7 +78,7 @@ impl Shared {
             && memory.note(name, &addresses)
             && let Err(error) = memory.write()
         {
-            debug!(%error, "the addresses of the servers are not kept");
+            debug!(%error, "cannot save the addresses of the servers");
         }
     }
 

@@ -44,7 +44,7 @@ impl KernelClock {
         Some(self.max_error).filter(|error| *error < MOST_ERROR)
     }
 
-    /// How far the clock's rate is bent, parts per million without the sign, rounded up.
+    /// How far cannot reset the clock's frequency, parts per million without the sign, rounded up.
     #[must_use]
     pub fn rate_ppm(&self) -> u32 {
         let slew = (self.tick_us - NOMINAL_TICK_US).saturating_mul(PPB_PER_TICK_US);

@@ -77,7 +77,7 @@ impl Hierarchy {
         // The names come from a ledger too: none may lead out of the folder.
         let mut parts = cgroup.components();
         if parts.clone().next().is_none() || !parts.all(|part| matches!(part, Component::Normal(_))) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no path below the hierarchy"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a path below the cgroup hierarchy"));
         }
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(self.folder.as_fd(), &cgroup.join(name), flags, Mode::empty())?.into())

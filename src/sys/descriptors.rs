@@ -14,7 +14,9 @@ pub fn at_least(wanted: u64) -> io::Result<()> {
         return Ok(());
     }
     if hard < wanted {
-        let why = format!("{hard} descriptors may be open, and {wanted} are wanted: raise LimitNOFILE= or `ulimit -n`");
+        let why = format!(
+            "the limit of open descriptors is {hard}, and {wanted} are needed: raise LimitNOFILE= or `ulimit -n`"
+        );
         return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
     }
     setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;

@@ -13,11 +13,11 @@ const TEXT_MAX: u64 = 64 * 1024;
 /// The first `at_most` bytes of a regular file. A FIFO in its place keeps nobody waiting; a file system of somebody else's (FUSE) can.
 ///
 /// # Errors
-/// What open(2) or read(2) said, and where it is no regular file.
+/// What open(2) or read(2) said, and where it is not a regular file.
 pub fn read(path: &Path, at_most: u64) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = vec![];
     file.take(at_most).read_to_end(&mut bytes)?;

@@ -21,7 +21,7 @@ fn judge(shift: Option<Shift>) -> Result<(), Elsewhere> {
 /// Not where the clock can be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this is a time namespace whose clocks are not the host's (time_namespaces(7)), or there is no /proc to tell: run it outside, \
+    "this is a time namespace whose clocks are not the host's (time_namespaces(7)), or /proc is not mounted: run it outside, \
          without `unshare --time` or what an OCI runtime sets by `timeOffsets`"
 )]
 pub struct Elsewhere;

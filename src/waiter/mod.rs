@@ -25,7 +25,7 @@ use without_agent::Alone;
 /// What to do when the deadline has come and the gate is shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnTimeout {
-    /// Go through all the same, and say so.
+    /// Continue, and print a warning.
     Open,
     /// Refuse.
     Fail,
@@ -34,13 +34,13 @@ pub enum OnTimeout {
 /// What to do where there is no gate page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum NoAgent {
-    /// Ask NTP servers until they say that the clock is right.
+    /// Ask NTP servers until they prove the clock.
     Measure,
-    /// Go through once the kernel's own maximum error is within the threshold, which it can be of a stale clock too.
+    /// Continue once the maximum error of the kernel is within the threshold, even if the clock is stale.
     Kernel,
     /// Refuse.
     Fail,
-    /// Go through.
+    /// Continue.
     Open,
 }
 
@@ -115,7 +115,7 @@ pub enum Refusal {
         why: String,
     },
     /// The gate is open, and not as the caller wants it.
-    #[error("after {} s the gate is open without a proof, which --require-proof does not take: {why}", waited.as_secs())]
+    #[error("after {} s the gate is open without a proof, which --require-proof does not accept: {why}", waited.as_secs())]
     OpenUnproven {
         /// How long we waited.
         waited: Duration,
@@ -131,7 +131,7 @@ pub enum Refusal {
         source: Absence,
     },
     /// There is a page that we cannot read.
-    #[error("the gate cannot be seen")]
+    #[error("cannot read the gate")]
     Page(#[source] page::Error),
 }
 
@@ -158,7 +158,7 @@ fn wait_patiently(options: &Options, patience: &Patience, progress: &mut Progres
         // An agent may come while we wait without one; its gate counts from then on.
         let sight = match lookout.look().map_err(Refusal::Page)? {
             Sight::NoAgent(source) if options.no_agent == NoAgent::Fail => {
-                return Err(Refusal::NoAgent { why: "an agent is wanted (--no-agent fail)".to_owned(), source });
+                return Err(Refusal::NoAgent { why: "an agent is required (--no-agent fail)".to_owned(), source });
             }
             sight @ (Sight::Gate(_) | Sight::NoAgent(_)) => sight,
         };
@@ -232,8 +232,8 @@ impl std::fmt::Display for Ground {
                 let bound = bound_in_words(*max_error);
                 write!(f, "no agent; unproven: the kernel says that its clock is at most {bound} wrong{flag}")
             }
-            Self::NoAgent => f.write_str("no agent; nobody vouches for the clock"),
-            Self::TimedOut { why } => write!(f, "the deadline came while the gate was shut: {why}"),
+            Self::NoAgent => f.write_str("no agent; the clock was not checked"),
+            Self::TimedOut { why } => write!(f, "the deadline has passed while the gate was shut: {why}"),
         }
     }
 }

@@ -68,14 +68,14 @@ impl<'a> Alone<'a> {
         match self.options.no_agent {
             NoAgent::Measure => self.by_measuring(),
             NoAgent::Kernel | NoAgent::Open if self.options.require_proof => {
-                Err("nothing but a measurement proves the clock (--require-proof)".to_owned())
+                Err("only a measurement proves the clock (--require-proof)".to_owned())
             }
             NoAgent::Kernel => {
                 let clock = adjtimex::read().map_err(|error| format!("adjtimex(2) cannot be read: {error}"))?;
                 on_the_kernels_word(&clock, self.options.threshold)
             }
             NoAgent::Open => Ok(Ground::NoAgent),
-            NoAgent::Fail => Err("an agent is wanted (--no-agent fail)".to_owned()),
+            NoAgent::Fail => Err("an agent is required (--no-agent fail)".to_owned()),
         }
     }
 

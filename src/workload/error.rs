@@ -21,7 +21,7 @@ pub struct Thawed {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No cgroup2 hierarchy is mounted: nothing can be frozen on this host, whatever is tried.
-    #[error("no cgroup2 hierarchy is mounted, says {path}; containers cannot be frozen", path = shown_path(.0))]
+    #[error("no cgroup2 hierarchy is mounted according to {path}; containers cannot be frozen", path = shown_path(.0))]
     NoHierarchy(PathBuf),
     /// A file that is needed is not there.
     #[error("cannot {what} {path}: it is not there", path = shown_path(path))]
@@ -55,7 +55,7 @@ pub enum Error {
     #[error("another agent holds {path}", path = shown_path(.0))]
     Held(PathBuf),
     /// Nothing is frozen without a guard.
-    #[error("cannot post the guard {program}", program = program.display())]
+    #[error("cannot start the guard {program}", program = program.display())]
     Guard {
         /// The program.
         program: PathBuf,

@@ -305,11 +305,11 @@ fn wrong_configuration() -> Outcome {
     host.gate("the gate is proven", proven)?;
     host.configure(&[&truth], "correction: none\nthreshold: never")?;
     kill(agent.pid(), Signal::SIGHUP)?;
-    until("the fault is said", SOON, || host.log().contains("the old one stays"))?;
+    until("the fault is said", SOON, || host.log().contains("the previous configuration stays in force"))?;
     host.gate("the gate is as it was", |view| proven(view) && view.epoch == 1)?;
     host.configure(&[&truth], "correction: none\nthreshold: 5s")?;
     kill(agent.pid(), Signal::SIGHUP)?;
-    until("the configuration is read again", SOON, || host.log().contains("was read again"))
+    until("the configuration is read again", SOON, || host.log().contains("configuration reloaded"))
 }
 
 /// What the service manager is told.
@@ -347,13 +347,13 @@ fn reload() -> Outcome {
     host.gate("the gate is proven", proven)?;
     host.configure(&[&truth], "correction: none\nthreshold: never")?;
     kill(agent.pid(), Signal::SIGHUP)?;
-    manager.hears("the configuration is wrong, the old one stays")?;
+    manager.hears("cannot reload the configuration, the previous one stays in force")?;
     // Another page wants a restart, and the rest of the file is in force all the same; chronyd elsewhere is another keeper.
     let file = host.0.path().join("etc/clockgate/config.yaml");
     let text = fs::read_to_string(&file)?.replace("threshold: never", "threshold: 5s");
     fs::write(&file, text.replace("/public", "/elsewhere").replace("/no,", "/another,"))?;
     kill(agent.pid(), Signal::SIGHUP)?;
-    manager.hears("a restart is needed for page")?;
+    manager.hears("restart the agent to apply page")?;
     let asked_anew = |view: &View| proven(view) && view.epoch == 2 && view.threshold == Duration::from_secs(5);
     host.gate("the clock is proven anew", asked_anew)?;
     assert!(!host.0.path().join("elsewhere").exists());

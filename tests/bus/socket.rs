@@ -98,16 +98,16 @@ pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
             why
         }
     };
-    assert!(refused(NoticeKind::PreSnapshot, boottime()).await.contains("only after it"));
-    assert!(refused(NoticeKind::PostRestore, boottime() + Duration::from_secs(60)).await.contains("still to come"));
+    assert!(refused(NoticeKind::PreSnapshot, boottime()).await.contains("resume and post-restore only"));
+    assert!(refused(NoticeKind::PostRestore, boottime() + Duration::from_secs(60)).await.contains("in the future"));
     assert!(refused(NoticeKind::PostRestore, Boottime::from_nanos(0)).await.contains("ms old"));
     for (line, why) in [
-        ("post-restore --time yesterday --bound 1s", "`yesterday` is no time"),
-        ("post-restore --time 1800000000 --bound 1s", "@1795521600.25 is wanted"),
+        ("post-restore --time yesterday --bound 1s", "invalid time `yesterday`"),
+        ("post-restore --time 1800000000 --bound 1s", "expected 2026-11-24T12:00:00.25Z or @1795521600.25"),
         ("post-restore --time @1800000000", "--bound"),
-        ("post-restore --time @1800000000 --bound 1", "no unit"),
+        ("post-restore --time @1800000000 --bound 1", "unknown unit"),
         ("post-restore --bound 1s", "--time"),
-        ("pre-snapshot --time @1800000000 --bound 1s", "only after it"),
+        ("pre-snapshot --time @1800000000 --bound 1s", "resume and post-restore only"),
         ("vm post-restore --cid 7 --time @1800000000", "--bound 50ms"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));

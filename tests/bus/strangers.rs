@@ -81,7 +81,7 @@ pub async fn on_the_bus_everybody_reads_and_strangers_act_only_by_polkit() {
     let with_time =
         ["call", NAME, PATH, NAME, "NotifyWithTime", "su(xtt)", "post-restore", "9", "1800000000", "1", "1"];
     let refused = busctl_as_nobody(&bus, &with_time).await;
-    assert!(text(&refused.stderr).contains("only root's word for the time"), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("only root may supply a time"), "{}", text(&refused.stderr));
     assert!(agent.notices.try_recv().is_err() && asked.try_recv().is_ok() && asked.try_recv().is_err());
 
     // The actions that polkit is asked about are those that the file we ship defines.
@@ -117,7 +117,11 @@ pub async fn a_stranger_on_the_socket_is_turned_away_and_told_with_77() {
     };
     let outside = notify(socket.path(), true).await;
     assert_eq!(outside.status.code(), Some(77), "{}", text(&outside.stderr));
-    assert!(text(&outside.stderr).contains("be root, or a member of the group clockgate"), "{}", text(&outside.stderr));
+    assert!(
+        text(&outside.stderr).contains("run as root, or as a member of the group clockgate"),
+        "{}",
+        text(&outside.stderr)
+    );
 
     // Even one who got past the file's mode.
     std::fs::set_permissions(socket.path(), std::fs::Permissions::from_mode(0o666)).unwrap();
@@ -172,7 +176,7 @@ pub async fn as_a_member() {
         command.arg(socket.path()).args(["--time", "@1800000000", "--bound", "50ms"]);
         let refused = run(command).await;
         assert_eq!(refused.status.code(), Some(77), "{}", text(&refused.stderr));
-        assert!(text(&refused.stderr).contains("only root's word for the time"), "{}", text(&refused.stderr));
+        assert!(text(&refused.stderr).contains("only root may supply a time"), "{}", text(&refused.stderr));
         assert!(agent.notices.try_recv().is_err());
     }
 }

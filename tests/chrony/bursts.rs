@@ -128,7 +128,7 @@ fn the_newest_sample_is_a_hint() -> Result<(), Failed> {
     client.synchronised()?;
     let corrector = client.corrector();
     block_on(async {
-        assert_eq!(corrector.hint().await, None, "it was not made to forget yet");
+        assert_eq!(corrector.hint().await, None, "it was not reset yet");
         corrector.forget().await;
         assert_eq!(corrector.hint().await, None, "it has no sample since");
         corrector.hand_over().await?;

@@ -96,7 +96,7 @@ fn made_to_forget_where_it_has_to() -> Result<(), Failed> {
         let second = measured(&corrector, PATIENCE).await?;
         assert!(second.as_of > first.as_of && second.offset.abs() < Duration::from_millis(50), "{second:?}");
         corrector.forget().await;
-        assert!(!knows(), "it was not made to forget");
+        assert!(!knows(), "it was not reset");
         Ok(())
     })
 }

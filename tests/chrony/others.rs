@@ -162,7 +162,7 @@ fn ntpd_rs_is_asked_itself() -> Result<(), Failed> {
         assert_eq!(reading.offset, Offset::from_nanos(3_000_000));
         assert_eq!(host.ordered().len(), 2, "it is not made to begin anew twice");
         let stepped = corrector.step(StepBy::Daemon, Offset::from_secs(1), realtime(), boottime()).await;
-        assert!(matches!(stepped, Err(StepError::Failed(ref why)) if why.contains("cannot be told to step")));
+        assert!(matches!(stepped, Err(StepError::Failed(ref why)) if why.contains("cannot be made to step")));
         corrector.hand_over().await?;
         let verdict = corrector.ask(Duration::from_millis(200)).await;
         assert!(matches!(verdict, DaemonVerdict::Agrees { .. }), "{verdict:?}");

@@ -225,7 +225,7 @@ fn timesyncd_is_measured() -> Result<(), Failed> {
         let old = corrector.measure(Duration::from_millis(60)).await;
         assert!(old.readings.is_empty() && old.failures[0].why.contains("no answer"), "{old:?}");
         let stepped = corrector.step(StepBy::Daemon, Offset::from_secs(1), realtime(), boottime()).await;
-        assert!(matches!(stepped, Err(StepError::Failed(ref why)) if why.contains("cannot be told to step")));
+        assert!(matches!(stepped, Err(StepError::Failed(ref why)) if why.contains("cannot be made to step")));
         Ok(())
     })
 }

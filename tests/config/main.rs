@@ -31,7 +31,10 @@ fn faults_are_as_expected(folder: &Path) -> Result<(), Failed> {
     let file = folder.join("config.yaml");
     let outcome = if file.exists() { config::load_file(&file) } else { config::load(folder) };
     let text = match outcome {
-        Ok(Loaded { files, .. }) => format!("no fault in {} file(s)\n", files.len()),
+        Ok(Loaded { files, warnings, .. }) => {
+            let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            warnings.replace(&format!("{}/", folder.display()), "") + &format!("no errors in {} file(s)\n", files.len())
+        }
         Err(error) => {
             let mut text: String = error.faults.iter().map(|fault| format!("{fault}\n")).collect();
             text = text.replace(&format!("{}/", folder.display()), "");
@@ -62,7 +65,7 @@ fn check_exits_as_documented() -> Result<(), Failed> {
     let (good, bad) = (good.to_string_lossy(), bad.to_string_lossy());
 
     let fine = clockgate(&["check", &good]);
-    assert_eq!((fine.status.code(), text(&fine.stdout)), (Some(0), format!("no fault in {good}\n")));
+    assert_eq!((fine.status.code(), text(&fine.stdout)), (Some(0), format!("no errors in {good}\n")));
     let wrong = clockgate(&["check", &good, &bad]);
     assert_eq!((wrong.status.code(), text(&wrong.stdout)), (Some(78), String::new()));
     assert!(text(&wrong.stderr).contains(&format!("\n  {bad}:2: deadline: ")), "{}", text(&wrong.stderr));
@@ -70,8 +73,19 @@ fn check_exits_as_documented() -> Result<(), Failed> {
     let json = clockgate(&["check", "--json", &bad]);
     assert_eq!(json.status.code(), Some(78));
     let json: serde_json::Value = serde_json::from_slice(&json.stdout)?;
-    assert_eq!((&json["version"], &json["faults"][0]["line"]), (&1.into(), &2.into()));
-    assert_eq!((&json["faults"][0]["key"], &json["faults"][0]["file"]), (&"deadline".into(), &bad.into()));
+    assert_eq!((&json["version"], &json["errors"][0]["line"]), (&2.into(), &2.into()));
+    assert_eq!((&json["errors"][0]["key"], &json["errors"][0]["file"]), (&"deadline".into(), &bad.into()));
+
+    fs::write(folder.path().join("old.yaml"), "at-deadline: {nobody-to-ask: hold}\n")?;
+    let old = folder.path().join("old.yaml").to_string_lossy().into_owned();
+    let warned = clockgate(&["check", &old]);
+    let warning = format!("{old}:1: at-deadline.nobody-to-ask: is called at-deadline.unreachable now: rename it");
+    assert_eq!(
+        (warned.status.code(), text(&warned.stdout)),
+        (Some(0), format!("warning: {warning}\nno errors in {old}\n"))
+    );
+    let json: serde_json::Value = serde_json::from_slice(&clockgate(&["check", "--json", &old]).stdout)?;
+    assert_eq!(&json["warnings"][0]["key"], "at-deadline.nobody-to-ask");
 
     let none = clockgate(&["check", "--root", &folder.path().to_string_lossy()]);
     assert_eq!((none.status.code(), text(&none.stderr)), (Some(0), String::new()));

@@ -359,7 +359,7 @@ fn refuses() -> Outcome {
     assert_eq!(reader.read().status.code(), Some(69), "no page");
     fs::create_dir_all(reader.path().parent().unwrap()).unwrap();
     fs::write(reader.path(), [0; 100]).unwrap();
-    assert_eq!(reader.read().status.code(), Some(69), "cut short");
+    assert_eq!(reader.read().status.code(), Some(69), "truncated");
     fs::write(reader.path(), [0; 4096]).unwrap();
     assert_eq!(reader.read().status.code(), Some(69), "no agent has been here");
 

@@ -91,7 +91,7 @@ fn dead_agent(folder: &Path, wrapper: &Wrapper) -> Done {
     wrapper.lose_agent()?;
     let output = create.end()?;
     expect(output.status.code() == Some(7), &output)?;
-    wrapper.wait_until_said(1, "let go: no agent; nobody vouches for the clock")
+    wrapper.wait_until_said(1, "released: no agent; the clock was not checked")
 }
 
 fn missing(folder: &Path, wrapper: &Wrapper) -> Done {

@@ -47,7 +47,7 @@ fn run(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     wrapper.publish(&proven())?;
     let output = run.end()?;
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
-    wrapper.wait_until_said(1, "let go: the clock is proven right to ±2.000 ms")
+    wrapper.wait_until_said(1, "released: the clock is proven right to ±2.000 ms")
 }
 
 fn start(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
@@ -140,7 +140,7 @@ fn exempt(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
 fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     let output = world.docker(&with(&["run", "--rm"], runtime, &["bb", "echo", "hello"])).output()?;
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
-    wrapper.wait_until_said(1, "let go: ")?;
+    wrapper.wait_until_said(1, "released: ")?;
     assert!(wrapper.said().contains("no agent"), "{}", wrapper.said());
     Ok(())
 }
@@ -153,5 +153,5 @@ fn other_version(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     std::fs::write(&page, bytes)?;
     let output = world.docker(&with(&["run", "--rm"], runtime, &["bb", "echo", "hello"])).output()?;
     expect(output.status.success(), &output)?;
-    wrapper.wait_until_said(1, "let go: no agent; nobody vouches for the clock")
+    wrapper.wait_until_said(1, "released: no agent; the clock was not checked")
 }

@@ -43,7 +43,7 @@ fn run_and_start(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     wrapper.publish(&proven())?;
     let output = run.end()?;
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
-    wrapper.wait_until_said(1, "let go: the clock is proven right")?;
+    wrapper.wait_until_said(1, "released: the clock is proven right")?;
     wrapper.publish(&shut())?;
     let mut start = Waiting::spawn(&mut podman(world, runtime, &["start", "--attach", runtime]))?;
     wrapper.wait_until_said(2, "held: ")?;
@@ -118,7 +118,7 @@ fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     let args = flags(world, "run", &["--rm", "bb", "echo", "hello"]);
     let output = podman(world, runtime, &args).output()?;
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
-    wrapper.wait_until_said(1, "let go: ")?;
+    wrapper.wait_until_said(1, "released: ")?;
     assert!(wrapper.said().contains("no agent"), "{}", wrapper.said());
     Ok(())
 }

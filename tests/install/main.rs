@@ -198,15 +198,18 @@ fn changed_since() -> Done {
     let said = host.says(1, &["remove", "docker"])?;
     let says = |part: &str| assert!(said.contains(part), "{part} is not in {said}");
     says(
-        "clockgate: /etc/docker/daemon.json was changed since it was installed; nothing was touched. Take out by hand what is ours in it (",
+        "clockgate: /etc/docker/daemon.json was changed since it was installed; nothing was touched. Remove clockgate's entries by hand (",
     );
     // Each line in its own words, by its number.
     let lines: Vec<_> = (1..).zip(ours.lines()).filter(|(_, line)| line.contains("clockgate")).collect();
     assert!(!lines.is_empty());
     lines.iter().for_each(|(number, line)| says(&format!("line {number}, `{}`", line.trim())));
-    says("; `--dry-run` shows what stood there before), then run `clockgate hooks remove docker` again\n");
+    says("; `--dry-run` shows the previous content), then run `clockgate hooks remove docker` again\n");
     assert!(host.says(1, &["install", "docker"])?.contains("was changed since"));
-    assert!(host.says(0, &["list"])?.contains("docker: note: in /etc/docker/daemon.json there is left of ours: line "));
+    assert!(
+        host.says(0, &["list"])?
+            .contains("docker: note: /etc/docker/daemon.json still has entries of clockgate: line ")
+    );
     host.is_as(&edited)?;
     assert!(host.says(0, &["remove", "docker", "--dry-run"])?.contains("\n-"));
     host.is_as(&edited)?;
@@ -216,7 +219,9 @@ fn changed_since() -> Done {
     let anew = host.read("etc/docker/daemon.json");
     let said = host.says(0, &["list"])?;
     assert!(
-        said.contains("docker: note: nothing of ours is left in /etc/docker/daemon.json: its starts are not held\n"),
+        said.contains(
+            "docker: note: /etc/docker/daemon.json no longer has clockgate's entries: container starts are not held\n"
+        ),
         "{said}"
     );
     assert!(host.says(1, &["install", "docker"])?.contains("run `clockgate hooks remove docker` first"));
@@ -237,7 +242,7 @@ fn no_longer_held() -> Done {
     ]);
     host.says(0, &["install", "containerd", "crio", "podman"])?;
     let installed = host.says(0, &["list"])?;
-    assert!(!installed.contains("held any more") && installed.contains("containerd    installed "), "{installed}");
+    assert!(!installed.contains("no longer held") && installed.contains("containerd    installed "), "{installed}");
 
     host.put("etc/containerd/conf.d/99-nvidia.toml", nvidia, 0o644);
     host.put(
@@ -248,22 +253,22 @@ fn no_longer_held() -> Done {
     host.put("etc/containers/containers.conf", "[engine]\nruntime = \"youki\"\n", 0o644);
     let said = host.says(0, &["list"])?;
     let note = |target: &str, why: &str| {
-        let note = format!("{target}: note: not all of its starts are held any more: ");
+        let note = format!("{target}: note: some of its containers are no longer held: ");
         let line = said.lines().find(|line| line.starts_with(&note)).unwrap_or_default();
         assert!(
             line.contains(why)
-                && line.ends_with(&format!("; `clockgate hooks remove {target}`, then install it again")),
+                && line.ends_with(&format!("; run `clockgate hooks remove {target}`, then install it again")),
             "{note} {why} is not in {said}"
         );
         assert!(said.contains(&format!("{target:<14}not all held ")), "{said}");
     };
-    note("containerd", "zz-clockgate.toml would be written otherwise now");
-    note("crio", "99-clockgate.conf would be written otherwise now");
+    note("containerd", "zz-clockgate.toml would be written differently now");
+    note("crio", "99-clockgate.conf would be written differently now");
     note("podman", "youki");
 
     let said = host.says(1, &["install", "containerd"])?;
     assert!(
-        said.starts_with("clockgate: containerd is installed, and not all of its starts are held any more: "),
+        said.starts_with("clockgate: containerd is installed, and some of its containers are no longer held: "),
         "{said}"
     );
 
@@ -383,7 +388,7 @@ fn links_stay() -> Done {
     host.says(0, &["remove", "docker"])?;
     fs::remove_file(host.at("etc/clockgate/oci/docker/kata"))?;
     symlink("/bin/true", host.at("etc/clockgate/oci/docker/kata"))?;
-    assert!(host.says(78, &["install", "docker"])?.contains("is there already, and leads elsewhere"));
+    assert!(host.says(78, &["install", "docker"])?.contains("already exists and points elsewhere"));
     host.is_as(&before)
 }
 
@@ -403,7 +408,7 @@ fn no_wrapper() -> Done {
     let before = host.tree();
     let said = host.says(1, &["install", "docker"])?;
     assert!(said.contains("clockgate-oci is not installed (looked for /usr/lib/clockgate/clockgate-oci, "), "{said}");
-    assert!(host.says(1, &["install", "docker", "--oci", "/opt/no"])?.contains("/opt/no is no program"));
+    assert!(host.says(1, &["install", "docker", "--oci", "/opt/no"])?.contains("/opt/no is not a program"));
     host.is_as(&before)
 }
 
@@ -442,7 +447,7 @@ fn list() -> Done {
             "crio-hook     not here",
             "systemd-sleep not here",
             "docker: note: has started no container since the install",
-            &format!("passed over: {}:2: `colour` is not known", host.at("etc/clockgate/oci.conf").display()),
+            &format!("skipped: {}:2: unknown setting `colour`", host.at("etc/clockgate/oci.conf").display()),
         ]
     );
     // The wrapper's first start takes the file away.
@@ -460,7 +465,7 @@ fn list() -> Done {
     let said = host.says(0, &["list"])?;
     assert!(said.contains(&format!("systemd-sleep by the package /{hook}")), "{said}");
     assert!(host.says(0, &["install", "systemd-sleep"])?.contains("is installed already"));
-    assert!(host.says(1, &["remove", "systemd-sleep"])?.contains("came with the package"));
+    assert!(host.says(1, &["remove", "systemd-sleep"])?.contains("belongs to the package"));
     Ok(())
 }
 

@@ -103,21 +103,23 @@ const CASES: &[Case] = &[
         line(&["hooks", "remove", "docker", "--root", root.path().to_str().unwrap()])
     }),
     (2, "The command comes after `--`", || line(&["run", "ls"])),
-    (2, "a path from the root is wanted", || line(&["status", "--page", "public"])),
-    (2, "has nobody to ask", || line(&["run", "--page", "/nonexistent", "--no-agent", "measure", "--", "true"])),
+    (2, "expected an absolute path", || line(&["status", "--page", "public"])),
+    (2, "has no servers to ask", || line(&["run", "--page", "/nonexistent", "--no-agent", "measure", "--", "true"])),
     (69, "there is no gate page at", || line(&["status", "--page", "/nonexistent"])),
     (69, "no agent answers on", || line(&["notify", "resume", "--bus", "/nonexistent/bus"])),
     (69, "this is a time namespace", agent_in_a_time_namespace),
     (75, "the gate is still shut after", || run(Gate::Shut, "resume: measuring", &["--", "true"])),
-    (75, "which --require-proof does not take", || run(Gate::Unproven, "why not", &["--require-proof", "--", "true"])),
+    (75, "which --require-proof does not accept", || {
+        run(Gate::Unproven, "why not", &["--require-proof", "--", "true"])
+    }),
     (75, "the agent gives no reason", || run(Gate::Shut, "", &["--", "true"])),
     (75, "no reference answered", || line(&["measure", "--server", NOBODY, "--timeout", "200ms"])),
     (75, "the clock is not proven", sync),
-    (77, "the agent runs as root", agent_of_a_user),
+    (77, "start the agent as root", agent_of_a_user),
     (78, "is not read: the configuration is config.yaml", || configured("clockgate.yaml", "servers: []\n")),
     (78, "is not read: its name has to end in .yaml", || configured("config.d/10-x.conf", "servers: []\n")),
-    (78, "is no folder that a host's files could be in", || line(&["agent", "--root", "/nonexistent"])),
-    (78, "no exchange could ever have enough answers", || {
+    (78, "is not a directory", || line(&["agent", "--root", "/nonexistent"])),
+    (78, "no exchange can have enough answers", || {
         configured("config.yaml", "servers: [192.0.2.1]\nmin-references: 3\n")
     }),
     (127, "cannot execute", || run(Gate::Proven, "", &["--", "/nonexistent"])),
@@ -205,21 +207,21 @@ fn guest_that_stays_shut() -> Output {
 
 /// What else ends with 75, of those who talk to an agent or clean up after one.
 const MORE_75: &[(&str, &str, Provoke)] = &[
-    ("notify", "`clockgate status` says why", || {
+    ("notify", "see `clockgate status`", || {
         Unanswered::start().told(&["notify", "post-restore", "--wait", "--timeout", "50ms"])
     }),
     // Before a sleep nobody's word opens.
-    ("accept", "`clockgate status` says why", || {
+    ("accept", "see `clockgate status`", || {
         let unanswered = Unanswered::start();
         assert!(unanswered.told(&["notify", "suspend"]).status.success());
         unanswered.told(&["accept"])
     }),
     ("vm notify", "`clockgate status` in the guest says why", guest_that_stays_shut),
-    ("thaw", "run it again, or write 0 to the `cgroup.freeze` of what is named", || {
+    ("thaw", "run it again, or write 0 to the `cgroup.freeze` of each cgroup named", || {
         let root = tempfile::tempdir().unwrap();
         clockgate(&["thaw", "--root", root.path().to_str().unwrap(), "--ledger", root.path().to_str().unwrap()])
     }),
-    ("agent --shut-gate", "`systemctl restart clockgate` shuts it", || {
+    ("agent --shut-gate", "run `systemctl restart clockgate`", || {
         let root = tempfile::tempdir().unwrap();
         // Something that is no page, in its place.
         fs::create_dir_all(root.path().join("run/clockgate/public/gate")).unwrap();
@@ -233,7 +235,7 @@ fn each_75_ends_in_what_to_do() {
     for (_, message, provoke) in CASES.iter().filter(|(code, ..)| *code == 75) {
         let output = provoke();
         let said = String::from_utf8_lossy(&output.stderr);
-        let helps = ["`clockgate status` says why", "`clockgate measure` shows", "UDP port 123"];
+        let helps = ["see `clockgate status`", "see each answer with `clockgate measure`", "UDP port 123"];
         assert!(helps.iter().any(|help| said.contains(help)), "{message}: {said}");
     }
     for (verb, help, provoke) in MORE_75 {

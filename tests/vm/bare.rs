@@ -79,7 +79,7 @@ fn tell(guest: &Guest) -> Outcome {
 fn right(guest: &Guest, before: &Gate, cause: &str) -> Outcome {
     let Some(gate) = read(guest)?.filter(Gate::is_proven) else { return fail("not proven") };
     let off = off_by(guest)?;
-    println!("| no systemd, no D-Bus, no network: told by a caller | open | then off by {off} |");
+    println!("| no systemd, no D-Bus, no network: notified by a caller | open | then off by {off} |");
     ensure(gate.epoch > before.epoch && gate.cause == cause, format!("{before:?}, then {gate:?}"))?;
     ensure(off.abs() < THRESHOLD, format!("off by {off}"))
 }
@@ -102,7 +102,7 @@ fn worked(guest: &Guest) -> Outcome<Vec<(Boottime, Realtime)>> {
 
 /// What is missing for good is said once.
 fn calm(log: &str) -> Outcome {
-    for missing in ["logind is not heard", "not on the system bus"] {
+    for missing in ["logind unavailable", "not on the system bus"] {
         ensure(log.matches(missing).count() == 1, format!("{missing}: not said once"))?;
     }
     let bus = log.lines().filter(|line| line.contains("bus") || line.contains("logind") || line.contains("systemd"));

@@ -175,7 +175,7 @@ fn not_the_hypervisor(machine: Machine, world: &World) -> Outcome<Machine> {
     let ran = guest.run("clockgate vm notify post-restore --cid 1")?;
     ensure(ran.code == 69, format!("{ran:?}"))?;
     let log = gate::log(guest)?;
-    ensure(log.contains("not the hypervisor: turned away"), log)?;
+    ensure(log.contains("connection refused: not from the hypervisor"), log)?;
     let after = gate::read(guest)?;
     ensure(after.epoch == before.epoch, format!("{before:?}, {after:?}"))?;
     Ok(machine)

@@ -87,11 +87,11 @@ pub fn strange_pages() -> Done {
     std::fs::create_dir(&public)?;
     nix::unistd::mkfifo(&public.join("gate"), nix::sys::stat::Mode::S_IRWXU)?;
     let fifo = waiter("run", folder.path(), ["--max-wait", "1s", "--", "true"]).output()?;
-    expect(fifo.status.code() == Some(69) && texts(&fifo).1.contains("no regular file"), &fifo)?;
+    expect(fifo.status.code() == Some(69) && texts(&fifo).1.contains("not a regular file"), &fifo)?;
     std::fs::remove_file(public.join("gate"))?;
     std::fs::create_dir(public.join("gate"))?;
     let directory = waiter("wait", folder.path(), [""; 0]).output()?;
-    expect(directory.status.code() == Some(69) && texts(&directory).1.contains("no regular file"), &directory)
+    expect(directory.status.code() == Some(69) && texts(&directory).1.contains("not a regular file"), &directory)
 }
 
 pub fn page_made_anew() -> Done {

@@ -55,7 +55,7 @@ impl fmt::Display for Error {
             }
             Self::Unreadable { path, source: _ } => write!(f, "cannot map the gate page {}", path.display()),
             Self::Foreign { path, found } => {
-                write!(f, "{} is no gate page of version {VERSION}: {found}", path.display())
+                write!(f, "{} is not a gate page of version {VERSION}: {found}", path.display())
             }
         }
     }

@@ -61,7 +61,7 @@ impl Page {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).map_err(unreadable)?;
         let found = file.metadata().map_err(unreadable)?;
         if !found.is_file() {
-            return Err(foreign("it is no regular file"));
+            return Err(foreign("it is not a regular file"));
         }
         // The file is made, then laid, then written into, and its first words last: until then no agent has been here. They are
         // not read through a mapping: touching a page that was never written could ask for memory that there is none of.
@@ -99,7 +99,7 @@ impl Page {
         *self.shift.lock().unwrap_or_else(PoisonError::into_inner) = shift;
         let (mut view, doubt) = self.look(shift);
         if doubt.is_some() && shift.is_none() {
-            view.why.push_str("; or this is a time namespace, whose shift cannot be known here");
+            view.why.push_str("; or this is a time namespace whose offset cannot be read");
         }
         view
     }
@@ -141,7 +141,7 @@ impl Page {
         // Behind the end of a file that was cut short there is nothing to load: the kernel would end us (SIGBUS).
         let is_whole = self.file.metadata().is_ok_and(|found| found.len() >= MIN_LEN && found.nlink() > 0);
         if !is_whole {
-            return (View::of_no_page(clocks(()).0.boot, "the gate page was taken away or cut short"), None);
+            return (View::of_no_page(clocks(()).0.boot, "the gate page was removed or truncated"), None);
         }
         // A writer takes a microsecond. One killed inside the lock leaves it odd, and its successor repairs it: until then
         // the gate is shut.

@@ -43,7 +43,7 @@ pub(super) fn through(path: &Path, port: u32) -> Result<UnixStream, Error> {
     if line.starts_with(b"OK ") {
         return Ok(stream);
     }
-    Err(Error::new(Exit::NoAgent, format!("nobody listens on port {port} of the guest behind {}", path.display())))
+    Err(Error::new(Exit::NoAgent, format!("nothing listens on port {port} of the guest behind {}", path.display())))
 }
 
 /// The whole conversation, until the agent's answer.
@@ -57,7 +57,7 @@ pub(super) fn converse(
     let until = boottime() + request.wait.saturating_add(GRACE);
     stream.set_write_timeout(Some(GRACE)).map_err(broken)?;
     let mut agent = GuestAgent { stream, heard: vec![], until };
-    let unknown = |e| Error::caused(Exit::NoAgent, "the guest does not speak as clockgate's agent does", e);
+    let unknown = |e| Error::caused(Exit::NoAgent, "the guest does not use the protocol of clockgate's agent", e);
     greeted(&agent.hears().map_err(broken)?).map_err(unknown)?;
     writeln!(agent.stream, "{request}").map_err(broken)?;
     loop {
@@ -94,7 +94,7 @@ impl GuestAgent {
                 };
             }
             if self.heard.len() > ANSWER_MOST {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line without an end"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
             }
             match some_of(&mut self.stream, ANSWER_MOST, self.until)?.as_slice() {
                 [] => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -184,8 +184,8 @@ mod tests {
     fn a_refusal_a_stranger_and_silence_are_errors() {
         for (lines, why) in [
             (&["clockgate 1", "refused no such notice"][..], "no such notice"),
-            (&["SSH-2.0-OpenSSH_9.2"][..], "does not speak"),
-            (&["clockgate 2"][..], "does not speak"),
+            (&["SSH-2.0-OpenSSH_9.2"][..], "does not use the protocol"),
+            (&["clockgate 2"][..], "does not use the protocol"),
             (&["clockgate 1"][..], "does not answer"),
         ] {
             let (host, guest) = UnixStream::pair().unwrap();

@@ -46,7 +46,7 @@ pub fn files(root: &Root, config: &Path, reading: Reading) -> Result<Vec<File>, 
         }
         let Some(text) = files::read(root, &path)? else {
             let Some(importer) = importer else { continue };
-            return Err(Error::refused(importer, format!("imports {}, which is not there", path.display())));
+            return Err(Error::refused(importer, format!("imports {}, which does not exist", path.display())));
         };
         let value = parse(&text).map_err(|what| Error::refused(&path, what))?;
         for import in value.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
@@ -284,7 +284,7 @@ fn migrate(value: &mut Value) {
 fn parse(text: &str) -> Result<Value, String> {
     let document = Document::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|error| {
         let said = error.to_string();
-        format!("is no TOML: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
+        format!("is not valid TOML: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
     })?;
     Ok(value_of(document.as_item()))
 }

@@ -71,7 +71,7 @@ impl Authentication {
         };
         // Where the file cannot be written, nobody can tell for how long: what was said is obeyed.
         let is_kept = kept.unwrap_or_else(|error| {
-            debug!(%error, "cannot note how long chronyd has been gone");
+            debug!(%error, "cannot save since when chronyd is stopped");
             true
         });
         let day = Some(remembered.day);
@@ -93,7 +93,7 @@ impl Authentication {
         let mut latest = self.latest();
         (latest.is_off, latest.noted) = (true, None);
         if let Err(error) = self.memory.delete() {
-            info!(%error, "what chronyd said of authentication stays on disk, and is not obeyed");
+            info!(%error, "cannot remove the saved authentication state of chronyd, which is ignored");
         }
     }
 
@@ -165,7 +165,7 @@ impl Latest {
             }
         };
         if let Err(error) = outcome {
-            debug!(%error, "what chronyd says of authentication is not remembered");
+            debug!(%error, "cannot save the authentication state of chronyd");
         }
     }
 }

@@ -56,7 +56,7 @@ impl Bursts {
                 let unit = bursts.units.running(UNITS).await;
                 match bursts.pay_now().await {
                     Ok(()) => return bursts.watch(unit),
-                    Err(error) => debug!(%error, "chronyd is told again"),
+                    Err(error) => debug!(%error, "repeating the command to chronyd"),
                 }
                 sleep(AGAIN).await;
             }
@@ -128,9 +128,9 @@ impl Bursts {
         let name = unit.name();
         match self.units.start(unit).await {
             Ok(()) => warn!(
-                "chronyd quit while it measured anew (`maxchange` in its configuration?): {name} is started again"
+                "chronyd exited while it measured again (`maxchange` in its configuration?): {name} is started again"
             ),
-            Err(error) => warn!(%error, "chronyd quit while it measured anew, and {name} cannot be started again"),
+            Err(error) => warn!(%error, "chronyd exited while it measured again, and {name} cannot be started again"),
         }
     }
 }

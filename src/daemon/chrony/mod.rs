@@ -119,8 +119,7 @@ impl Chronyd {
         }
         match self.udp.map(|udp| (udp, Client::udp(udp, boottime() + LOOK).tracking())) {
             Some((udp, Ok(_))) => Forgot::Not(format!(
-                "{error}. It answers on UDP {udp}, which is for reading only: it can neither be made to forget nor \
-                 tell whether its sources are authenticated"
+                "{error}. It answers on UDP {udp}, which is for reading only: it can neither be reset nor report whether its sources are authenticated"
             )),
             Some((_, Err(_))) | None if error.is_absent() => Forgot::Absent(None),
             Some((_, Err(_))) | None => Forgot::Absent(Some(error.to_string())),
@@ -180,7 +179,7 @@ impl Chronyd {
             Knowledge::Kept => {}
             Knowledge::ThrownAway => match client.reset_sources() {
                 // Its samples from before the disruption fit the clock again, now that it is right.
-                Err(error) if error.is_too_old() => debug!(%error, "chronyd keeps what it knew"),
+                Err(error) if error.is_too_old() => debug!(%error, "cannot reset chronyd: it keeps its old samples"),
                 outcome => outcome.map_err(|e| e.to_string())?,
             },
         }
@@ -232,9 +231,7 @@ impl Chronyd {
         let names = authority::without_keys(&mut self.client(LOOK)).ok().filter(|names| !names.is_empty())?;
         // NKE_RETRY_FACTOR2_TLS of chrony's nts_ke.h: 2^10 s after a refusal, and longer each time; no order makes it try sooner.
         Some(format!(
-            "{} has no NTS keys: {NAME} makes them over TLS, and if its log says that the certificate is not valid yet or has \
-             expired, the clock is to blame. It tries again after 17 minutes, or at once when it is restarted on a clock that is about \
-             right; `nocerttimecheck 1` in chrony.conf(5) lets it make them on a wrong one",
+            "{} has no NTS keys: {NAME} gets them over TLS. If its log says that the certificate is not valid yet or has expired, the clock is wrong. It tries again after 17 minutes, or at once when it is restarted with a correct clock; `nocerttimecheck 1` in chrony.conf(5) allows it with a wrong one",
             names.join(", ")
         ))
     }
@@ -282,7 +279,7 @@ impl Chronyd {
         }
         let mut client = self.client(ORDER);
         let Some((tracking, _)) = belief(&mut client).map_err(failed)? else {
-            let why = format!("{NAME} no longer knows the time and would step by nothing: it measures again");
+            let why = format!("{NAME} has no samples left and would step by nothing: it measures again");
             return Err(StepError::Failed(why));
         };
         // The guards let `offset` pass and nothing else.
@@ -298,14 +295,13 @@ impl Chronyd {
         }
         match outcome {
             Ok(()) if astray => Err(StepError::Failed(format!(
-                "{NAME} said that it stepped by {}, and the clock moved by {moved}",
+                "{NAME} reported a step of {}, and the clock moved by {moved}",
                 tracking.offset
             ))),
             Ok(()) => Ok(moved),
             Err(error) if matches!(error.problem, Problem::Refused(Status::Failed)) => {
                 Err(StepError::NotPermitted(format!(
-                    "the clock is off by {offset} and {NAME} cannot step it: it runs with `-x` or without CAP_SYS_TIME. \
-                     Let it, or set `correction: clockgate`"
+                    "the clock is off by {offset} and {NAME} cannot step it: it runs with `-x` or without CAP_SYS_TIME. Change that, or set `correction: clockgate`"
                 )))
             }
             Err(error) => Err(failed(error)),
@@ -320,7 +316,7 @@ fn done(said: Result<Said, Error>) -> Forgot {
         Err(error) if error.is_too_old() => Forgot::Done { said: None, trouble: None },
         Err(error) => Forgot::Done {
             said: None,
-            trouble: Some(format!("{error}; whether its sources are authenticated is taken from what it said before")),
+            trouble: Some(format!("{error}; the authentication state that it reported before is used")),
         },
     }
 }

@@ -56,7 +56,7 @@ impl Corrector {
         };
         let has_another = matches!(another, Some(Some(_)));
         if !has_another && let Some(authority) = self.authentication.recall(presence).await {
-            let why = why.unwrap_or_else(|| format!("{} does not run, and may be on its way", chrony::NAME));
+            let why = why.unwrap_or_else(|| format!("{} does not run, and may be starting", chrony::NAME));
             return self.wait_for_chronyd(why, Some(authority));
         }
         // It marks the clock unsynchronised, and takes out what a daemon had told the kernel to work off (ntp_clear() in the kernel's ntp.c).

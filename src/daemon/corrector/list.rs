@@ -83,7 +83,7 @@ impl Corrector {
         let unread = || {
             let name = seen.who.name();
             let why = silence.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            format!("{name} keeps the clock, and whom it asks cannot be read{why}")
+            format!("{name} runs, and its servers cannot be read{why}")
         };
         let is_unread = listed.is_empty() && !has_told;
         let remark = if is_chronyd { silence.clone() } else { is_unread.then(unread) };
@@ -130,8 +130,7 @@ fn joined(all: Vec<DaemonSources>) -> DaemonSources {
 fn elsewhere(socket: &Path, why: &Error, configured: Option<&str>) -> String {
     match configured {
         Some("/") => {
-            "chronyd runs without a command socket (`bindcmdaddress /`): it can neither be asked nor made to forget; \
-             take that line out of its configuration"
+            "chronyd runs without a command socket (`bindcmdaddress /`): it can neither be queried nor reset; remove that line from its configuration"
                 .to_owned()
         }
         Some(other) if Path::new(other) != socket => {

@@ -27,7 +27,7 @@ impl Corrector {
         let until = boottime() + deadline;
         self.make_chronyd_forget_after_all(until).await;
         let (keeper, untrue, heard) = self.known().as_ref().map_or_else(
-            || (Keeper::Nobody, Some("it was not made to forget".to_owned()), None),
+            || (Keeper::Nobody, Some("it was not reset".to_owned()), None),
             |known| (known.keeper.clone(), known.untrue.clone(), known.heard),
         );
         let (source, answer) = match (keeper, untrue) {
@@ -110,7 +110,7 @@ impl Corrector {
             }
             if boottime() >= until {
                 let silence = match before {
-                    None => "it has not taken enough samples since it forgot",
+                    None => "it has not taken enough samples since its reset",
                     Some(_) => "none of its sources has answered since it was last asked",
                 };
                 let missing = self.with_chronyd(|chronyd| chronyd.want_of_keys()).await?;
@@ -133,7 +133,9 @@ impl Corrector {
                     let server = self.timesyncd.server().await.ok().flatten();
                     return Ok(message.reading(server.as_ref(), boottime(), realtime()));
                 }
-                Ok(_) if boottime() >= until => return Err("it has had no answer since it was told to ask".to_owned()),
+                Ok(_) if boottime() >= until => {
+                    return Err("it has had no answer since it was asked to measure".to_owned());
+                }
                 Ok(_) => sleep(LOOK_EVERY).await,
                 Err(error) => return Err(error.to_string()),
             }

@@ -181,7 +181,7 @@ impl Corrector {
                 stepped.unwrap_or_else(|why| Err(StepError::Failed(why)))
             }
             (StepBy::Daemon, Keeper::Timesyncd) => Err(StepError::Failed(format!(
-                "the clock is off by {offset}, and {} slews what is less than 0.4 s and cannot be told to step; \
+                "the clock is off by {offset}, and {} slews what is less than 0.4 s and cannot be made to step; \
                  `correction: clockgate` steps at once",
                 timesyncd::NAME
             ))),
@@ -246,7 +246,7 @@ impl Corrector {
         let Some((keeper, untrue, since)) =
             self.known().as_ref().map(|known| (known.keeper.clone(), known.untrue.clone(), known.since))
         else {
-            return DaemonVerdict::Silent("no daemon was looked for yet".to_owned());
+            return DaemonVerdict::Silent("the time daemon was not looked for yet".to_owned());
         };
         let offset = match keeper {
             Keeper::Chronyd if untrue.is_some() => Err(unproven(&untrue.unwrap_or_default())),
@@ -278,7 +278,7 @@ impl Corrector {
         talk: impl FnOnce(&Chronyd) -> T + Send + 'static,
     ) -> Result<T, String> {
         let chronyd = self.chronyd.clone();
-        spawn_blocking(move || talk(&chronyd)).await.map_err(|e| format!("a thread of ours failed: {e}"))
+        spawn_blocking(move || talk(&chronyd)).await.map_err(|e| format!("an internal thread failed: {e}"))
     }
 
     fn known(&self) -> MutexGuard<'_, Option<Known>> {
@@ -303,13 +303,13 @@ impl Known {
 fn cannot_step(daemon: Daemon, offset: Offset) -> String {
     let facts = daemon.facts();
     format!(
-        "the clock is off by {offset}, and {} cannot be told to step (beyond its limit: {}); `correction: clockgate` steps at once",
+        "the clock is off by {offset}, and {} cannot be made to step (beyond its limit: {}); `correction: clockgate` steps at once",
         facts.name, facts.beyond_its_limit
     )
 }
 
 fn unproven(why: &str) -> String {
-    format!("what it says proves nothing: {why}")
+    format!("its report is not a proof: {why}")
 }
 
 fn join(troubles: [Option<String>; 2]) -> Option<String> {

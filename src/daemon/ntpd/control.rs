@@ -38,7 +38,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Nothing came in time: `restrict ... noquery`, or it is busy.
-    #[error("ntpd on {address} does not answer control messages (`restrict 127.0.0.1` in its configuration lets it)")]
+    #[error("ntpd on {address} does not answer control messages (add `restrict 127.0.0.1` to its configuration)")]
     Silent {
         /// Where it was asked.
         address: SocketAddr,
@@ -52,7 +52,7 @@ pub enum Error {
         code: u8,
     },
     /// Its answer makes no sense.
-    #[error("the answer of ntpd on {address} makes no sense: {what}")]
+    #[error("cannot parse the answer of ntpd on {address}: {what}")]
     Malformed {
         /// Where it was asked.
         address: SocketAddr,

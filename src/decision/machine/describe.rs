@@ -39,7 +39,7 @@ impl Machine {
     pub(super) fn what_helps(&self, found: &ClockContradiction) -> String {
         let undo = if self.evidence.last.is_some() { "`clockgate sync --reckoned` sets it by reckoning, " } else { "" };
         format!(
-            "{found}, and {}; {undo}`clockgate accept` says that this time is meant (as root; the gate then opens unproven)",
+            "{found}, and {}; {undo}`clockgate accept` (as root) accepts this time and opens the gate without a proof",
             self.reason.trouble
         )
     }
@@ -52,20 +52,20 @@ impl Machine {
         };
         let daemon = self.daemon.as_deref().unwrap_or("the time daemon");
         let mut said = match authority.sources.as_slice() {
-            [] => format!("{daemon} wants authenticated sources alone, and has none"),
+            [] => format!("{daemon} requires authenticated sources, and has none"),
             sources => format!("{daemon} has authenticated sources ({})", sources.join(", ")),
         };
         if let Some(silence) = authority.silent_for {
             said.push_str(&format!(", silent for {} s", silence.as_secs()));
         }
         if let Some(day) = &authority.remembered {
-            said.push_str(&format!(", as it said on {day}; it does not answer now"));
+            said.push_str(&format!(", as it reported on {day}; it does not answer now"));
         }
         if let Some(ExchangeState::Decided(plain)) =
             self.outranked.as_ref().map(|plain| plain.judge(&self.policy, self.clocks.boot).standing)
         {
             said.push_str(&format!(
-                "; plain servers, which do not count beside them, say that the clock is {}",
+                "; unauthenticated servers, which do not count beside them, say that the clock is {}",
                 plain.offset.in_words()
             ));
         }

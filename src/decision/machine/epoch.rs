@@ -242,7 +242,7 @@ impl Machine {
         let beside = self.daemon.as_ref().map_or(String::new(), |daemon| format!(" beside {daemon}"));
         vec![Action::Warn(format!(
             "the clock was set {} times in the last minute by another program{beside}: a second time daemon, or guest tools of \
-             the hypervisor (open-vm-tools, VBoxService, qemu-ga) that synchronise the time as well; one of them has to stop",
+             the hypervisor (open-vm-tools, VBoxService, qemu-ga) that synchronise the time as well; stop one of them",
             self.sets.len()
         ))]
     }

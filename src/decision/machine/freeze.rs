@@ -31,7 +31,7 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 const LOOK_FOR_CARRIERS_EVERY: Duration = Duration::from_secs(4);
 
 const TOO_LONG: &str =
-    "what runs was frozen for freeze.max and the clock is not proven yet: thawed, on a clock that may be wrong";
+    "containers were frozen for freeze.max and the clock is not proven yet: thawed, and the clock may be wrong";
 
 #[derive(Clone, Debug)]
 enum Phase {

@@ -198,7 +198,7 @@ impl Machine {
         &self.falsetickers
     }
 
-    /// Takes new rules (the configuration was read again); they apply from the next answer on.
+    /// Takes new rules (configuration reloaded); they apply from the next answer on.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
         self.heed_the_operator();
@@ -358,11 +358,7 @@ impl Machine {
             Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) if purpose == Purpose::Floor => {
                 let known =
                     self.contradiction(now).map_or(self.reason.trouble.to_string(), |found| self.what_helps(&found));
-                self.answered(
-                    Trouble::wrong(format!("{known}; it cannot be brought up to that time: {error}")),
-                    false,
-                    now,
-                )
+                self.answered(Trouble::wrong(format!("{known}; cannot set it to that time: {error}")), false, now)
             }
             Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) => {
                 self.answered(Trouble::wrong(error.to_string()), false, now)

@@ -115,7 +115,7 @@ impl Machine {
                 // Who was to say whether plain answers count has said nothing: then it is as it was.
                 let way = if self.authority.is_some() { StepBy::Daemon } else { StepBy::Own };
                 self.way.get_or_insert(way);
-                self.unanswered("an answer was lost on its way".to_owned(), now)
+                self.unanswered("an answer was lost".to_owned(), now)
             }
         }
     }
@@ -154,7 +154,7 @@ impl Machine {
     /// An operator wants the clock as reckoning has it.
     pub(super) fn reckon_by_order(&mut self, now: &Clocks) -> Vec<Action> {
         if self.evidence.last.is_none() {
-            return vec![Action::Warn("nothing was proven in this boot: there is nothing to reckon from".to_owned())];
+            return vec![Action::Warn("dead reckoning needs a proof in this boot, and there is none".to_owned())];
         }
         if matches!(self.attempt.busy, Busy::Stepping(..)) {
             return vec![];

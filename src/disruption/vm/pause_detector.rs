@@ -68,7 +68,7 @@ pub async fn watch(
     published: watch::Receiver<Snapshot>,
     events: mpsc::Sender<Event>,
 ) -> Result<(), Infallible> {
-    debug!(?witness, "watching for silent pauses");
+    debug!(?witness, "monitoring VM pauses");
     let mut looks = interval(witness.every);
     // After a pause the next look comes when it is due and not at once for every one that was missed.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,7 +82,7 @@ pub async fn watch(
         let Ok(Some((reading, asleep))) = tokio::task::spawn_blocking(move || seen(&look)).await else { continue };
         let snapshot = published.borrow().clone();
         if let Some(lost) = memory.compare(Look::new(&reading, asleep), &snapshot) {
-            info!(witness = witness.name, ?lost, "this machine stood still");
+            info!(witness = witness.name, ?lost, "VM pause detected");
             if events.send(Event::Disrupted(Cause::Pause { lost })).await.is_err() {
                 return Ok(());
             }

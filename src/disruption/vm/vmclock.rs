@@ -49,11 +49,11 @@ impl DisruptionSource for Marker {
         let (mut watched, mut page) = match begin(&self.root) {
             Ok(begun) => begun,
             Err(error @ Error::NotThere { .. }) if self.mark.is_unread() => {
-                debug!("{error}; no hypervisor marks disruptions");
+                debug!("{error}; VMClock reports no disruptions");
                 return Ok(());
             }
             Err(error @ Error::NotAllowed { .. }) if self.mark.is_unread() => {
-                warn!(error = &error as &dyn std::error::Error, "the hypervisor's marks go unseen");
+                warn!(error = &error as &dyn std::error::Error, "VMClock marker not monitored");
                 return Ok(());
             }
             Err(error) => {
@@ -85,7 +85,7 @@ fn begin(root: &Path) -> Result<(Watched, VmClockPage), Error> {
     let page = device.read()?;
     // Drivers before Linux 7.0 have no poll(2), and epoll(7) takes nothing that has none.
     let notified = if page.notifies { readable(VmClock::open(root)?).ok() } else { None };
-    debug!(notified = notified.is_some(), "watching the hypervisor's marks");
+    debug!(notified = notified.is_some(), "monitoring the VMClock marker");
     let watched = Watched { device, notified };
     let seen = watched.read()?;
     Ok((watched, seen))

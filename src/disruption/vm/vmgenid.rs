@@ -65,11 +65,11 @@ impl DisruptionSource for KernelLog {
         let log = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path) {
             Ok(log) => log,
             Err(error) if error.kind() == ErrorKind::NotFound && self.last.is_unread() => {
-                debug!("there is no {}; the kernel cannot tell us of a restore", path.display());
+                debug!("there is no {}; the kernel cannot report a restore", path.display());
                 return Ok(());
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied && self.last.is_unread() => {
-                warn!(%error, "may not read {}; what the kernel says of a restore goes unheard", path.display());
+                warn!(%error, "not permitted to read {}; a restore that the kernel reports is missed", path.display());
                 return Ok(());
             }
             Err(error) => {
@@ -109,7 +109,7 @@ async fn follow(known: &mut KernelLog, log: File, events: &Sender<Event>) -> io:
             Ok(Ok(len)) => known.take(&buffer[..len]),
             // EPIPE: the ring has run over what we had not read; the next read goes on with what is left.
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
-                debug!("the kernel logs faster than we read");
+                debug!("the kernel logs faster than the agent reads");
                 known.last = LastMark::Lost;
                 vec![Event::Unseen(KernelLog::NAME)]
             }

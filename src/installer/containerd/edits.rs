@@ -13,7 +13,7 @@ use crate::installer::{Change, Error, Host, toml};
 /// The names for a file of ours: the second one is read after those of vendors.
 const NAMES: [&str; 2] = ["99-clockgate.toml", "zz-clockgate.toml"];
 const HEADING: &str =
-    "# Written by `clockgate hooks install containerd`, and taken away by `clockgate hooks remove containerd`.\n";
+    "# Written by `clockgate hooks install containerd`, and removed by `clockgate hooks remove containerd`.\n";
 
 /// Whether a file is one of ours.
 pub(super) fn is_own(root: &Root, path: &Path) -> bool {
@@ -124,7 +124,7 @@ impl Held<'_> {
                     });
                 let Some((path, text, with_it)) = tried.next() else {
                     let last = files.last().map_or(self.layout.config.as_path(), |file| &file.path);
-                    let what = format!("leaves the runtime `{}` no `BinaryName` of ours", runtime.name);
+                    let what = format!("overrides clockgate's `BinaryName` of the runtime `{}`", runtime.name);
                     return Err(Error::refused(last, what));
                 };
                 drop(tried);
@@ -182,11 +182,12 @@ impl Held<'_> {
                 }) {
                     let last = files.iter().rev().find(|file| names(file, &old.keys));
                     let path = last.map_or(&self.layout.config, |file| &file.path);
-                    return Err(Error::refused(path, format!("has the last word on the runtime `{}`", old.name)));
+                    return Err(Error::refused(path, format!("overrides the runtime `{}`", old.name)));
                 }
             }
             if self.rest(&before) != self.rest(&after) {
-                let what = "has more in its section for Kubernetes than a file of ours would leave by every containerd";
+                let what =
+                    "has settings for Kubernetes that clockgate's file would override in some versions of containerd";
                 return Err(self.refused(what));
             }
         }

@@ -90,7 +90,7 @@ impl<'a> Held<'a> {
         let mut root = host.files();
         if !root.has(&layout.config) {
             if layout.writer != Writer::Admin {
-                let what = format!("is not there yet: start {} once, which writes it", layout.name);
+                let what = format!("does not exist yet: start {} once, which writes it", layout.name);
                 return Err(Error::refused(&layout.config, what).into());
             }
             root = root.with(&layout.config, Some("version = 2\n".to_owned()));
@@ -117,7 +117,7 @@ impl<'a> Held<'a> {
         }
         let version = files.first().and_then(|file| file.value.get("version")).and_then(Value::as_i64);
         if !version.is_some_and(|version| (2..=4).contains(&version)) {
-            let what = "is of no version that we know: wanted is `version = 2`, 3 or 4 (`containerd config migrate` prints \
+            let what = "has an unknown version: expected `version = 2`, 3 or 4 (`containerd config migrate` prints \
                         it as the newest that containerd knows)";
             return Err(Error::refused(&layout.config, what).into());
         }
@@ -137,9 +137,8 @@ impl<'a> Held<'a> {
         for runtime in runtimes {
             let name = &runtime.name;
             if is_wrapper(&runtime.binary) {
-                return Err(
-                    self.refused(format!("has a wrapper of ours already in `{name}`, which somebody else put there"))
-                );
+                return Err(self
+                    .refused(format!("already has clockgate's wrapper in `{name}`, which another program installed")));
             }
             let program = match self.program(&runtime) {
                 Ok(program) => program,
@@ -208,7 +207,7 @@ impl<'a> Held<'a> {
                 Err(error) => refused = Some(error),
             }
         }
-        Err(refused.unwrap_or_else(|| self.refused("leaves no place for a file of ours")))
+        Err(refused.unwrap_or_else(|| self.refused("leaves no place for clockgate's file")))
     }
 }
 

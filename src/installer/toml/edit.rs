@@ -44,7 +44,7 @@ impl Place<'_> {
                 }
                 Some(Item::Value(Value::InlineTable(next))) if !is_last => return self.add_inline(next, depth + 1),
                 Some(Item::Value(old)) if is_last => {
-                    return Ok((old.span().ok_or("has a value that stands nowhere")?, self.value.clone()));
+                    return Ok((old.span().ok_or("has a value that cannot be located")?, self.value.clone()));
                 }
                 Some(_) => return Err(format!("has `{key}`, and it is not what it should be")),
             }
@@ -60,10 +60,10 @@ impl Place<'_> {
         while let Some(next) = self.keys.get(depth).and_then(|key| inner.get(key)) {
             depth += 1;
             if depth == self.keys.len() {
-                return Ok((next.span().ok_or("has a value that stands nowhere")?, self.value.clone()));
+                return Ok((next.span().ok_or("has a value that cannot be located")?, self.value.clone()));
             }
             let Value::InlineTable(next) = next else {
-                return Err(format!("has `{}`, and it is no table", self.keys[depth - 1]));
+                return Err(format!("has `{}`, and it is not a table", self.keys[depth - 1]));
             };
             inner = next;
             if !next.is_dotted() {
@@ -78,7 +78,7 @@ impl Place<'_> {
         Ok(match end_of(braces) {
             Some(end) => (end..end, format!(", {new}")),
             None => {
-                let span = braces.span().ok_or("has braces that stand nowhere")?;
+                let span = braces.span().ok_or("has braces that cannot be located")?;
                 (span, format!("{{ {new} }}"))
             }
         })

@@ -8,7 +8,7 @@ pub use edit::put;
 
 fn no_toml(error: &TomlError) -> String {
     let said = error.to_string();
-    format!("is no TOML: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
+    format!("is not valid TOML: {}", said.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// The table under these keys, made where it is not there.
@@ -25,7 +25,7 @@ pub fn table<'a>(document: &'a mut DocumentMut, keys: &[&str]) -> Result<&'a mut
             table.insert(key, Item::Table(new));
         }
         let item = table.get_mut(key).ok_or_else(|| format!("has no `{key}`"))?;
-        table = item.as_table_like_mut().ok_or_else(|| format!("has `{key}`, and it is no table"))?;
+        table = item.as_table_like_mut().ok_or_else(|| format!("has `{key}`, and it is not a table"))?;
     }
     Ok(table)
 }

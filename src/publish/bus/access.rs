@@ -78,7 +78,7 @@ impl Door {
         if is_root(uid) {
             return Ok(self.admitted(uid));
         }
-        Err(Error::NotPermitted(format!("uid {uid} is not root, and only root's word for the time is taken")))
+        Err(Error::NotPermitted(format!("uid {uid} is not root, and only root may supply a time")))
     }
 }
 
@@ -87,7 +87,8 @@ async fn sender<'h>(header: &'h Header<'_>, bus: &Connection) -> Result<(&'h Uni
     let sender = header.sender().ok_or_else(|| Error::NotPermitted("the call names no sender".to_owned()))?;
     let driver = fdo::DBusProxy::new(bus).await?;
     let credentials = driver.get_connection_credentials(sender.clone().into()).await.map_err(zbus::Error::from)?;
-    let uid = credentials.unix_user_id().ok_or_else(|| Error::NotPermitted("the bus does not know you".to_owned()))?;
+    let uid =
+        credentials.unix_user_id().ok_or_else(|| Error::NotPermitted("the bus does not know the caller".to_owned()))?;
     Ok((sender, Peer { uid, gids: credentials.into_unix_group_ids().unwrap_or_default() }))
 }
 
@@ -128,7 +129,7 @@ fn is_ours(peer: &Peer, root: &Path) -> bool {
 }
 
 fn refused(uid: u32) -> Error {
-    Error::NotPermitted(format!("uid {uid} is neither root nor in the group {GROUP}, and polkit has not let it in"))
+    Error::NotPermitted(format!("uid {uid} is neither root nor in the group {GROUP}, and polkit does not authorise it"))
 }
 
 /// A group's number from the host's group(5), without NSS, which a static binary cannot load.

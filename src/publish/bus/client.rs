@@ -48,13 +48,13 @@ pub enum Error {
         source: io::Error,
     },
     /// We may not.
-    #[error("not permitted: {0}; be root, or a member of the group clockgate")]
+    #[error("not permitted: {0}; run as root, or as a member of the group clockgate")]
     NotPermitted(String),
     /// What we say makes no sense to it.
     #[error("the agent refused: {0}")]
     Refused(String),
     /// We told of too much in too short a time.
-    #[error("not taken: {0}")]
+    #[error("refused for now: {0}")]
     TooOften(String),
     /// The time was too short.
     #[error("{0}")]

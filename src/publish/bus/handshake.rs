@@ -19,7 +19,7 @@ pub enum Error {
     #[error("the socket failed")]
     Socket(#[from] io::Error),
     /// It does not speak D-Bus.
-    #[error("no D-Bus client: {0}")]
+    #[error("not a D-Bus client: {0}")]
     Garbage(&'static str),
 }
 
@@ -62,7 +62,7 @@ pub async fn serve(stream: &UnixStream, uid: u32, guid: &str) -> Result<(), Erro
             AuthReply::Begin => return Ok(()),
         }
     }
-    Err(Error::Garbage("it does not come to the point"))
+    Err(Error::Garbage("it does not finish the authentication"))
 }
 
 fn answer(step: AuthStep, line: &str, uid: u32) -> (AuthStep, AuthReply) {
@@ -96,7 +96,7 @@ async fn read_line(stream: &UnixStream) -> Result<String, Error> {
         line.push(read_byte(stream).await?);
         if let Some(text) = line.strip_suffix(b"\r\n") {
             let text = text.is_ascii().then(|| String::from_utf8_lossy(text).into_owned());
-            return text.ok_or(Error::Garbage("a line is no ASCII text"));
+            return text.ok_or(Error::Garbage("a line is not ASCII text"));
         }
     }
     Err(Error::Garbage("a line does not end"))

@@ -93,7 +93,10 @@ impl BusObject {
         let caller = self.door.admit_root(&header, bus).await?;
         let what = named(what)?;
         if what.begins() {
-            return Err(Error::InvalidArgument(format!("no time is told with `{}`, only after it", what.name())));
+            return Err(Error::InvalidArgument(format!(
+                "a time is accepted with resume and post-restore only, not with `{}`",
+                what.name()
+            )));
         }
         let told = CallerTime {
             at: Realtime::from_nanos(time.0),
@@ -236,11 +239,14 @@ impl BusObject {
     /// Says who tells of what, when its turn has come.
     async fn takes_turn(&self, caller: &Admitted, what: &str) -> Result<(), Error> {
         if self.face.rate.turn(Teller::User(caller.uid)).await {
-            info!(uid = caller.uid, what, "told by a caller");
+            info!(uid = caller.uid, what, "notified by a caller");
             return Ok(());
         }
-        debug!(uid = caller.uid, what, "told too often: turned away");
-        Err(Error::TooOften(format!("uid {} has told of too much in the last seconds; try again later", caller.uid)))
+        debug!(uid = caller.uid, what, "too many notifications: refused");
+        Err(Error::TooOften(format!(
+            "uid {} has sent too many notifications in the last seconds; try again later",
+            caller.uid
+        )))
     }
 
     async fn send(&self, event: Event) -> Result<tokio::sync::oneshot::Receiver<Snapshot>, Error> {
@@ -248,7 +254,7 @@ impl BusObject {
         match timeout(TAKEN_WITHIN, self.face.notices.send(notice)).await {
             Ok(Ok(())) => Ok(answer),
             Ok(Err(_)) => Err(Error::NoAnswer("the agent is ending".to_owned())),
-            Err(_) => Err(Error::NoAnswer("the agent takes no notice of anything".to_owned())),
+            Err(_) => Err(Error::NoAnswer("the agent does not process notifications".to_owned())),
         }
     }
 

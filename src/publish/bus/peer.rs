@@ -35,7 +35,7 @@ const LIVING_WITHIN: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something else has the path.
-    #[error("{} is there and is no socket; remove it, or set bus.peer", .0.display())]
+    #[error("{} exists and is not a socket; remove it, or set bus.peer", .0.display())]
     NotASocket(PathBuf),
     /// Another agent has it.
     #[error("another agent answers on {}", .0.display())]
@@ -85,7 +85,7 @@ impl Listener {
         if let Some(gid) = group_id(root, GROUP) {
             let open = |()| fs::set_permissions(&fresh, fs::Permissions::from_mode(0o660));
             if let Err(error) = chown(&fresh, None, Some(gid)).and_then(open) {
-                warn!(%error, socket = %path.display(), "cannot open the socket to the group {GROUP}: it is root's alone");
+                warn!(%error, socket = %path.display(), "cannot give the socket to the group {GROUP}: only root can use it");
             }
         }
         fs::rename(&fresh, path).map_err(cannot("put in its place", &fresh))?;
@@ -118,11 +118,11 @@ impl Listener {
                         }
                         // Hung up on: to wait in line is what would keep others from coming.
                         Ok(peer) => debug!(uid = peer.uid, "too many connections of one user"),
-                        Err(error) => debug!(%error, "a caller that is nobody"),
+                        Err(error) => debug!(%error, "a caller without credentials"),
                     },
                     // Out of descriptors, most likely: one client that leaves is a descriptor again.
                     Err(error) => {
-                        warn!(%error, "cannot take a caller");
+                        warn!(%error, "cannot accept a connection");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 },
@@ -160,7 +160,7 @@ fn bind_private(path: &Path) -> nix::Result<StdListener> {
 
 async fn client(stream: UnixStream, guid: Guid<'static>, agent: BusObject) {
     if let Err(error) = serve_client(stream, guid, agent).await {
-        debug!(error = &*error, "a caller was sent away");
+        debug!(error = &*error, "a connection was refused");
     }
 }
 

@@ -71,13 +71,13 @@ fn rest_of(header: &[u8; HEADER]) -> io::Result<usize> {
         match header[0] {
             b'l' => Ok(u32::from_le_bytes(bytes)),
             b'B' => Ok(u32::from_be_bytes(bytes)),
-            _ => Err(bad("no D-Bus message")),
+            _ => Err(bad("not a D-Bus message")),
         }
     };
     let (body, fields) = (u64::from(number(4)?), u64::from(number(12)?));
     let rest = fields.next_multiple_of(8) + body;
     if rest + HEADER as u64 > MESSAGE_MOST {
-        return Err(bad("the message is longer than any of ours"));
+        return Err(bad("the message is too long"));
     }
     usize::try_from(rest).map_err(io::Error::other)
 }

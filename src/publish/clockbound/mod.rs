@@ -69,13 +69,13 @@ pub enum Error {
         path: PathBuf,
     },
     /// Another program writes the page.
-    #[error("another program writes {path}: it has a record that is not ours and no older than {} s", FRESH.as_secs())]
+    #[error("another program writes {path}: it has a foreign record no older than {} s", FRESH.as_secs())]
     Foreign {
         /// The page.
         path: PathBuf,
     },
     /// Something else is in its place.
-    #[error("{path} is no regular file")]
+    #[error("{path} is not a regular file")]
     NotAFile {
         /// The page.
         path: PathBuf,

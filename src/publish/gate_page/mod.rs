@@ -260,7 +260,7 @@ fn lay(path: &Path) -> Result<File, Error> {
         .map_err(failed("open"))?;
     let found = file.metadata().map_err(failed("look at"))?;
     if !found.is_file() {
-        let source = io::Error::other("something that is no regular file stands in the page's place");
+        let source = io::Error::other("the path of the page is not a regular file");
         return Err(failed("use")(source));
     }
     // Readers are everybody, whatever the umask.

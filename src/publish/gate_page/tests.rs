@@ -157,11 +157,11 @@ fn what_is_no_regular_file_in_the_page_s_place_keeps_nobody_waiting() -> Result<
     let directory = tempfile::tempdir()?;
     let path = directory.path().join(FILE);
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)?;
-    assert!(Page::open(directory.path()).is_err_and(|error| error.to_string().contains("no regular file")));
+    assert!(Page::open(directory.path()).is_err_and(|error| error.to_string().contains("not a regular file")));
     assert!(GatePage::open(directory.path()).is_err());
     std::fs::remove_file(&path)?;
     std::fs::create_dir(&path)?;
-    assert!(Page::open(directory.path()).is_err_and(|error| error.to_string().contains("no regular file")));
+    assert!(Page::open(directory.path()).is_err_and(|error| error.to_string().contains("not a regular file")));
     assert!(GatePage::open(directory.path()).is_err());
     Ok(())
 }

@@ -32,7 +32,7 @@ pub struct CallerTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It is vouched for at a moment to come.
-    #[error("the moment of that time is still to come")]
+    #[error("the timestamp of that time is in the future")]
     Early,
     /// It is vouched for at a moment long past.
     #[error("that time is {} ms old; {} ms are allowed between the caller and the agent", .0.as_millis(), ARRIVES_WITHIN.as_millis())]
@@ -82,7 +82,7 @@ impl AcceptedTime {
     /// Why it is worth nothing any more, in words.
     pub fn reading(&mut self, published: &Snapshot) -> Result<Reading, String> {
         if !self.holds(published) {
-            return Err("was told before the last disruption, and is void".to_owned());
+            return Err("was supplied before the last disruption, and is void".to_owned());
         }
         let as_of = boottime();
         let age = as_of.since(self.told.as_of);

@@ -60,7 +60,7 @@ pub enum Error {
         source: io::Error,
     },
     /// It does not answer any of the three questions.
-    #[error("{name} does not tell its time")]
+    #[error("cannot read the time of {name}")]
     Silent {
         /// The clock.
         name: String,
@@ -68,13 +68,13 @@ pub enum Error {
         source: io::Error,
     },
     /// Atomic time, and nobody told the kernel how many leap seconds there were.
-    #[error("{name} counts atomic time and the kernel does not know the leap seconds")]
+    #[error("{name} keeps TAI and the kernel does not know the TAI offset")]
     NoLeapSeconds {
         /// The clock.
         name: String,
     },
     /// A time that has certainly passed.
-    #[error("{name} says {secs} s since 1970: nobody keeps it")]
+    #[error("{name} shows {secs} s since 1970: it is not set")]
     Implausible {
         /// The clock.
         name: String,

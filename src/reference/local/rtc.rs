@@ -50,7 +50,7 @@ pub enum Error {
         text: String,
     },
     /// A time that has certainly passed, or will not come: the battery is dead, or nobody ever set it.
-    #[error("{} says {secs} s since 1970, which cannot be", path.display())]
+    #[error("{} shows {secs} s since 1970, which is impossible", path.display())]
     Implausible {
         /// The file.
         path: PathBuf,

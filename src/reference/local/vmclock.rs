@@ -32,13 +32,13 @@ const UNTOLD_PPM: u32 = 500;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The page cannot be read.
-    #[error("no time from the hypervisor's page")]
+    #[error("cannot read the time of VMClock")]
     Page(#[from] vmclock::Error),
     /// A page that tells of disruptions alone.
-    #[error("the hypervisor's page tells no time")]
+    #[error("VMClock has no time")]
     NoTime,
     /// Time that is not to be trusted, or not in a scale that we know.
-    #[error("the hypervisor's page has {what} {value}")]
+    #[error("VMClock has {what} {value}")]
     NotUsable {
         /// The field.
         what: &'static str,
@@ -49,10 +49,10 @@ pub enum Error {
     #[error("the kernel does not trust the processor's counter ({})", counter::CLOCKSOURCE)]
     BadCounter,
     /// A time that has certainly passed, or is beyond all numbers.
-    #[error("the hypervisor's page says a time that cannot be")]
+    #[error("VMClock shows an impossible time")]
     Implausible,
     /// The system clock was moved, or the page written, while it was read.
-    #[error("the system clock was moved, or the hypervisor's page written, while that was read")]
+    #[error("the system clock was moved, or VMClock was updated, while it was read")]
     Disturbed,
 }
 

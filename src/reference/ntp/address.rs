@@ -51,11 +51,11 @@ impl Address {
     /// Why it is not asked now, in words.
     pub fn ask(&mut self, now: Boottime, gate: Gate) -> Result<(), String> {
         if let Some(kiss) = self.refused {
-            return Err(format!("it does not want to be asked (kiss code {kiss})"));
+            return Err(format!("it refuses to answer (kiss code {kiss})"));
         }
         let left = self.pause_until(gate).since(now);
         if !left.is_zero() {
-            return Err(format!("we asked too often (kiss code RATE); it is left alone for {} s more", ceil(left)));
+            return Err(format!("asked too often (kiss code RATE); not asked for {} s more", ceil(left)));
         }
         self.bucket
             .take(now, 0)

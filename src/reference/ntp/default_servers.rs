@@ -27,9 +27,9 @@ impl fmt::Display for ServersOrigin {
             Self::Daemon => f.write_str("the servers of the running time daemon"),
             Self::Cloud(name) => write!(f, "the servers of {name}"),
             Self::Pool => f.write_str("the public pool"),
-            Self::DaemonAlone => f.write_str(
-                "nobody: the running time daemon has reference clocks alone, or sources that cannot be read",
-            ),
+            Self::DaemonAlone => {
+                f.write_str("none: the running time daemon has only reference clocks, or sources that cannot be read")
+            }
         }
     }
 }

@@ -69,7 +69,7 @@ pub enum Error {
     #[error("an answer in version {0} of NTP")]
     Version(u8),
     /// Not an answer to any question of ours: forged, replayed or too old.
-    #[error("an answer to a question that we did not ask")]
+    #[error("an answer to a question that was not asked")]
     Origin,
     /// A kiss of death.
     #[error("the server answered with the kiss code {0} instead of the time")]

@@ -9,8 +9,7 @@ use crate::error_chain::in_full;
 use crate::reference::BUILT;
 
 /// What is said of a server that only others reach.
-const DAEMONS_ROAD: &str = "where the time daemon reaches it, by a route or a filter rule for its user or in a network \
-                            namespace of its own, `correction: daemon` takes the daemon's road";
+const DAEMONS_ROAD: &str = "if only the time daemon reaches it, by a route or a filter rule for its user or in a network namespace of its own, set `correction: daemon`";
 
 /// One server in one exchange.
 #[derive(Debug)]

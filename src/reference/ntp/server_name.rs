@@ -52,10 +52,10 @@ impl ServerName {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no host in it.
-    #[error("`{0}` names no host")]
+    #[error("no host in `{0}`")]
     NoHost(String),
     /// What follows the colon is no port.
-    #[error("`{text}` has no port that we know: `{port}` is no number from 1 to 65535")]
+    #[error("invalid port in `{text}`: expected a number from 1 to 65535, found `{port}`")]
     Port {
         /// The whole text.
         text: String,
@@ -63,13 +63,13 @@ pub enum Error {
         port: String,
     },
     /// A bracket is not closed, or something follows it that is no port.
-    #[error("`{0}` has a bracket without its fellow: an IPv6 address with a port is written [2001:db8::1]:123")]
+    #[error("unbalanced bracket in `{0}`: an IPv6 address with a port is written [2001:db8::1]:123")]
     Bracket(String),
     /// Several colons, and no IPv6 address.
-    #[error("`{0}` is no IPv6 address")]
+    #[error("invalid IPv6 address `{0}`")]
     NoAddress(String),
     /// A character that no name of a host has.
-    #[error("`{text}` is no name of a host: `{character}` cannot be in one")]
+    #[error("invalid host name `{text}`: `{character}` is not allowed")]
     Character {
         /// The whole text.
         text: String,
@@ -77,7 +77,7 @@ pub enum Error {
         character: char,
     },
     /// Longer than DNS allows.
-    #[error("the name of the host has {0} characters, {LONGEST_NAME} are the most that DNS carries")]
+    #[error("the host name has {0} characters, and DNS allows {LONGEST_NAME}")]
     Long(usize),
 }
 
@@ -178,19 +178,19 @@ mod tests {
     #[test]
     fn what_names_no_server_is_refused_in_words() {
         for (text, words) in [
-            ("", "names no host"),
-            (":123", "names no host"),
-            ("ntp.example:", "no port"),
-            ("ntp.example:0", "no port"),
-            ("ntp.example:+1", "no port"),
+            ("", "no host in"),
+            (":123", "no host in"),
+            ("ntp.example:", "invalid port"),
+            ("ntp.example:0", "invalid port"),
+            ("ntp.example:+1", "invalid port"),
             ("ntp.example:65536", "65535"),
             ("[2001:db8::1", "bracket"),
             ("[2001:db8::1]123", "bracket"),
-            ("[ntp.example]:123", "no IPv6 address"),
-            ("1:2:3", "no IPv6 address"),
-            ("ntp example", "` ` cannot be in one"),
-            ("ntp://example", "no port"),
-            ("ntp/example", "`/` cannot be in one"),
+            ("[ntp.example]:123", "invalid IPv6 address"),
+            ("1:2:3", "invalid IPv6 address"),
+            ("ntp example", "` ` is not allowed"),
+            ("ntp://example", "invalid port"),
+            ("ntp/example", "`/` is not allowed"),
         ] {
             let said = text.parse::<ServerName>().map_err(|e| e.to_string());
             assert!(said.as_ref().is_err_and(|said| said.contains(words)), "{text}: {said:?}");

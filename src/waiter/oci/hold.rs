@@ -93,7 +93,7 @@ impl Watch<'_> {
         let sight = match self.lookout.look() {
             Ok(sight) => sight,
             // Of another version, or not to be read: as good as none, and our word for it is the log's.
-            Err(_) => return self.look_alone(now, "there is no agent whose gate page we can read"),
+            Err(_) => return self.look_alone(now, "there is no agent with a readable gate page"),
         };
         let why = match &sight {
             Sight::Gate(view) => match view.gate {

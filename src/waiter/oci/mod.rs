@@ -127,12 +127,12 @@ impl<'a> Start<'a> {
         match hold::hold(self.settings, self.settings.patience(self.caller), &mut self) {
             Ok(Released::Exempt) => {
                 let rule = self.exempt_by.as_deref().unwrap_or_default();
-                self.log(Grave::Info, &format!("passes the shut gate: exempt by {rule}"));
+                self.log(Grave::Info, &format!("not held at the shut gate: exempt by {rule}"));
             }
             // A gate that stood open on a proof is nothing to talk about; whatever else let the container go is.
             Ok(Released::On(Ground::Proven(_))) if self.told.is_none() => {}
-            Ok(Released::On(ground @ Ground::Proven(_))) => self.log(Grave::Info, &format!("let go: {ground}")),
-            Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("let go: {ground}")),
+            Ok(Released::On(ground @ Ground::Proven(_))) => self.log(Grave::Info, &format!("released: {ground}")),
+            Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("released: {ground}")),
             Err(Refused { waited, why }) => {
                 let refused = Error::Refused { what: self.what.to_owned(), subject: self.subject(), waited, why };
                 self.log(Grave::Warning, &refused.to_string());

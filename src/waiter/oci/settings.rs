@@ -102,7 +102,7 @@ impl Settings {
     }
 
     fn take_line(&mut self, line: &str) -> Result<(), String> {
-        let (name, value) = line.split_once('=').ok_or("wanted is NAME = VALUE")?;
+        let (name, value) = line.split_once('=').ok_or("expected NAME = VALUE")?;
         let (name, value) = (name.trim(), value.trim());
         match name {
             "page" => self.page = absolute(value)?,
@@ -113,7 +113,7 @@ impl Settings {
                     "kernel" => NoAgent::Kernel,
                     "open" => NoAgent::Open,
                     "hold" => NoAgent::Hold,
-                    _ => return Err(format!("no-agent is kernel, open or hold, not `{value}`")),
+                    _ => return Err(format!("expected kernel, open or hold for no-agent, found `{value}`")),
                 }
             }
             "no-agent-wait" => self.no_agent_wait = duration::parse(value)?,
@@ -121,7 +121,7 @@ impl Settings {
             "max-wait.docker" => self.docker = patience(value)?,
             "exempt" if value == "none" => self.exempt.clear(),
             "exempt" => self.exempt.push(value.parse()?),
-            _ => return Err(format!("`{name}` is not known")),
+            _ => return Err(format!("unknown setting `{name}`")),
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Settings {
 
 fn absolute(value: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(value);
-    if path.is_absolute() { Ok(path) } else { Err(format!("a path from the root is wanted, not `{value}`")) }
+    if path.is_absolute() { Ok(path) } else { Err(format!("expected an absolute path, found `{value}`")) }
 }
 
 fn patience(value: &str) -> Result<Option<Duration>, String> {

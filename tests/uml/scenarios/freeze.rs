@@ -74,8 +74,10 @@ fn a_road_through_a_container(guest: &Guest, world: &World) -> Outcome {
     let woken = Boottime::from_nanos(guest.clocks()?.boottime);
     let log = gate::log(guest)?;
     ensure(log.contains("frozen=2 of=2"), format!("not both were frozen:\n{log}"))?;
-    let thawed =
-        log.split("cause=resume").nth(1).is_some_and(|after| after.contains("thawed what carries the network"));
+    let thawed = log
+        .split("cause=resume")
+        .nth(1)
+        .is_some_and(|after| after.contains("thawed the containers that carry the network"));
     ensure(thawed, format!("nobody was thawed for the road:\n{log}"))?;
     work.first_after(guest, woken)?;
     careful(&work.stamps(guest)?).map_err(|e| format!("{}\n{log}", e.message().unwrap_or_default()))?;

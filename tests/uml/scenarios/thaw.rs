@@ -48,7 +48,7 @@ fn cannot_be_thawed(guest: &Guest, world: &World) -> Outcome {
     in_agent("mount --bind $mark $mark && mount -o remount,bind,ro $mark")?;
     guest.sh("clockgate notify post-restore")?;
     gate::proven(guest)?;
-    let tries = || Ok::<_, libtest_mimic::Failed>(gate::log(guest)?.matches("not thawed").count());
+    let tries = || Ok::<_, libtest_mimic::Failed>(gate::log(guest)?.matches("cannot thaw; trying again").count());
     until("it is tried twice", SOON, || Ok((tries()? >= 2).then_some(())))?;
     pass(Duration::from_secs(4));
     let tries = tries()?;
@@ -87,6 +87,6 @@ fn between_waves(guest: &Guest, world: &World) -> Outcome {
     when_frozen(guest, 2)?;
     // An agent that ends thaws the rest at once.
     guest.sh("systemctl stop clockgate")?;
-    ensure(frozen(guest)? == 0, "not all is thawed")?;
+    ensure(frozen(guest)? == 0, "cannot thaw everything")?;
     over(guest)
 }

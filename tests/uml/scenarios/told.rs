@@ -84,7 +84,7 @@ fn by_a_hypervisor(guest: &Guest, _world: &World) -> Outcome {
     night::over(guest)?;
     ensure(after.is_proven() && after.epoch == before.epoch + 1 && after.cause == "restore", format!("{after:?}"))?;
     ensure(off.abs() < THRESHOLD, format!("off by {off}"))?;
-    ensure(log.contains("told by the hypervisor") && log.contains("clock stepped"), log)
+    ensure(log.contains("notified by the hypervisor") && log.contains("clock stepped"), log)
 }
 
 /// Says it with the true time, so many seconds off.

@@ -26,16 +26,16 @@ pub enum Problem {
     #[error("no such socket; chronyd is not running, or its `bindcmdaddress` is another")]
     NotThere,
     /// ECONNREFUSED from a Unix socket.
-    #[error("nobody listens; chronyd died and left its socket behind: start it again")]
+    #[error("nothing listens; chronyd died and left its socket behind: start it again")]
     Abandoned,
     /// ECONNREFUSED from a UDP port.
-    #[error("nobody listens; chronyd is not running, or its `cmdport` is another")]
+    #[error("nothing listens; chronyd is not running, or its `cmdport` is another")]
     NobodyListens,
     /// EACCES or EPERM.
-    #[error("closed to us; run as root, or with CAP_DAC_OVERRIDE in AmbientCapabilities=")]
+    #[error("permission denied; run as root, or with CAP_DAC_OVERRIDE in AmbientCapabilities=")]
     Closed,
     /// Our own socket, which chronyd answers to, cannot be made.
-    #[error("cannot make our own socket {path} for the answer: {source}")]
+    #[error("cannot create the socket {path} for the answer: {source}")]
     OwnSocket {
         /// Where it was to be.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum Problem {
 }
 
 fn heard(ignored: Option<&Malformed>) -> String {
-    ignored.map_or_else(String::new, |why| format!(", only a packet that is no answer to this ({why})"))
+    ignored.map_or_else(String::new, |why| format!(", only a packet that does not answer it ({why})"))
 }
 
 impl Error {

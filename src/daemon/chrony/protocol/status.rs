@@ -53,16 +53,14 @@ impl fmt::Display for Status {
             Self::Success => f.write_str("done"),
             Self::Failed => f.write_str("chronyd tried and failed; its own log says why"),
             Self::Unauthorised => {
-                f.write_str("not authorised: chronyd takes this over its Unix socket alone, from root or its own user")
+                f.write_str("not authorised: chronyd accepts this over its Unix socket only, from root or its own user")
             }
             Self::Invalid => f.write_str("unknown command: this chronyd is older than the command"),
             Self::NoSuchSource => f.write_str("it has no such source"),
             Self::NotEnabled => f.write_str("not enabled in chronyd's configuration"),
             Self::Inactive => f.write_str("not active in chronyd"),
-            Self::BadVersion => f.write_str("chronyd speaks another version of the command protocol than 6"),
-            Self::BadLength => {
-                f.write_str("chronyd expects a packet of another length: it is of a version unknown to us")
-            }
+            Self::BadVersion => f.write_str("chronyd uses another version of the command protocol than 6"),
+            Self::BadLength => f.write_str("chronyd expects a packet of another length: its version is unknown"),
             Self::Other(code) => write!(f, "status {code}"),
         }
     }

@@ -23,13 +23,13 @@ const BENT_PPM: u32 = 100_000;
 /// What can go wrong on the line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the line broke")]
+    #[error("the connection failed")]
     Broken(#[from] io::Error),
-    #[error("the hypervisor hung up")]
+    #[error("the hypervisor closed the connection")]
     HungUp,
-    #[error("the hypervisor says nothing")]
+    #[error("the hypervisor sends nothing")]
     Silent,
-    #[error("the hypervisor says too much in one line")]
+    #[error("the hypervisor sends a line that is too long")]
     TooLong,
     #[error(transparent)]
     NotUnderstood(#[from] protocol::Error),
@@ -39,7 +39,7 @@ pub enum Error {
     Disturbed,
     #[error("the agent is ending")]
     Ending,
-    #[error("the hypervisor has told of too much in the last seconds")]
+    #[error("the hypervisor has sent too many notifications in the last seconds")]
     TooOften,
 }
 

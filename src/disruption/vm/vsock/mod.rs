@@ -126,7 +126,7 @@ fn accept(listener: &OwnedFd, peer: u32) -> io::Result<Option<UnixStream>> {
         Err(error) => return Err(error),
     };
     if cid != Some(peer) {
-        warn!(cid, "not the hypervisor: turned away");
+        warn!(cid, "connection refused: not from the hypervisor");
         return Ok(None);
     }
     UnixStream::from_std(stream).map(Some)
@@ -135,7 +135,7 @@ fn accept(listener: &OwnedFd, peer: u32) -> io::Result<Option<UnixStream>> {
 async fn listen_to(stream: UnixStream, desk: Desk) {
     let mut line = HypervisorConnection::new(stream);
     if let Err(error) = converse(&mut line, &desk).await {
-        info!(error = &error as &dyn std::error::Error, "what the hypervisor wanted to say is lost");
+        info!(error = &error as &dyn std::error::Error, "a notification from the hypervisor is lost");
         // Nobody may be there any more.
         let _ = line.say(&protocol::refusal(&error.to_string())).await;
     }
@@ -145,7 +145,7 @@ async fn listen_to(stream: UnixStream, desk: Desk) {
 async fn converse(line: &mut HypervisorConnection, desk: &Desk) -> Result<(), Error> {
     line.say(&protocol::greeting()).await?;
     let request = Request::parse(&line.hear(SAYS_WITHIN).await?)?;
-    info!(what = request.what.name(), tells_time = request.tells_time, "told by the hypervisor");
+    info!(what = request.what.name(), tells_time = request.tells_time, "notified by the hypervisor");
     // On the line before the notice: the first measurement follows at once.
     let mut on_the_line = request.tells_time.then(|| desk.callers.put_on_the_line(SOURCE, Voice::hypervisor()));
     let outcome = outcome(request, desk.clone());

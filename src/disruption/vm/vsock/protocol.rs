@@ -22,13 +22,13 @@ const WAIT_MOST: Duration = Duration::from_secs(3600);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It begins with another word.
-    #[error("`{0}` was said, and `{1}` expected")]
+    #[error("expected `{1}`, found `{0}`")]
     Unexpected(String, &'static str),
     /// Another version of this program.
-    #[error("version {0} is spoken there, and {VERSION} here")]
+    #[error("expected version {VERSION}, found {0}")]
     Version(String),
     /// A part is missing, or cannot be read.
-    #[error("the {0} of `{1}` is missing or no good")]
+    #[error("the {0} of `{1}` is missing or invalid")]
     Part(&'static str, String),
 }
 
@@ -221,11 +221,11 @@ mod tests {
     #[test]
     fn a_bad_line_says_what_was_bad() {
         let said = |line| Request::parse(line).unwrap_err().to_string();
-        assert_eq!(said("notify lunch"), "the notice of `notify lunch` is missing or no good");
-        assert_eq!(said("notify resume wait=long"), "the wait of `notify resume wait=long` is missing or no good");
-        assert_eq!(said("GET / HTTP/1.1"), "`GET / HTTP/1.1` was said, and `notify` expected");
-        assert_eq!(greeted("clockgate 2").unwrap_err().to_string(), "version 2 is spoken there, and 1 here");
-        assert!(TimeAnswer::parse("time 1 2").is_err() && TimeAnswer::parse("time x 2 3").is_err());
+        assert_eq!(said("notify lunch"), "the notice of `notify lunch` is missing or invalid");
+        assert_eq!(said("notify resume wait=long"), "the wait of `notify resume wait=long` is missing or invalid");
+        assert_eq!(said("GET / HTTP/1.1"), "expected `notify`, found `GET / HTTP/1.1`");
+        assert_eq!(greeted("clockgate 2").unwrap_err().to_string(), "expected version 1, found 2");
+        assert!(TimeAnswer::parse("time 1 2").is_err() && Time::parse("time x 2 3").is_err());
         assert!(TimeAnswer::parse("time 1 2 -3").is_err());
     }
 

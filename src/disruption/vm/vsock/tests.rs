@@ -137,7 +137,9 @@ async fn a_hypervisor_that_tells_without_end_is_slowed_down_and_turned_away() {
         })
         .collect();
     for said in many {
-        refused += u32::from(said.await.unwrap() == "refused the hypervisor has told of too much in the last seconds");
+        refused += u32::from(
+            said.await.unwrap() == "refused the hypervisor has sent too many notifications in the last seconds",
+        );
     }
     assert!(taken == 8 && refused >= 3, "{taken} taken, {refused} refused");
 }
@@ -168,7 +170,7 @@ async fn a_port_that_was_lost_and_found_may_have_missed_a_call() {
 async fn a_hypervisor_that_says_nothing_is_not_waited_for() {
     let mut call = call();
     call.hears().await;
-    assert_eq!(call.hears().await, "refused the hypervisor says nothing");
+    assert_eq!(call.hears().await, "refused the hypervisor sends nothing");
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ pub enum Error {
         questions: usize,
     },
     /// Only packets that answer nothing came: forged, replayed or garbage.
-    #[error("no answer within {} ms; {packets} packet(s) came that were none, the last of them {last}", waited.as_millis())]
+    #[error("no answer within {} ms; {packets} other packet(s) came, the last of them {last}", waited.as_millis())]
     Noise {
         /// How long we waited.
         waited: Duration,

@@ -145,7 +145,7 @@ fn when_only_noise_came_the_failure_says_what_it_was() {
     let outcome = ask_one(&server, SHORT);
     assert!(matches!(outcome, Err(Error::Noise { packets: 2, last: packet::Error::Origin, .. })), "{outcome:?}");
     let said = outcome.map_err(|e| e.to_string());
-    assert!(said.as_ref().is_err_and(|s| s.contains("2 packet(s)") && s.contains("did not ask")), "{said:?}");
+    assert!(said.as_ref().is_err_and(|s| s.contains("2 other packet(s)") && s.contains("was not asked")), "{said:?}");
 }
 
 #[test]

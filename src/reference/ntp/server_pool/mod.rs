@@ -253,7 +253,7 @@ impl ServerPool {
 
 /// What is said of a name whose every address is asked as another's: it takes no voice from a majority.
 pub fn is_anothers(name: &ServerName) -> Failure {
-    let why = "its addresses are asked under another name as well: one server, one voice";
+    let why = "its addresses are asked under another name as well, and count once";
     Failure { asked: false, ..Failure::remark(name.to_string(), why) }
 }
 
