@@ -24,7 +24,7 @@ impl Args {
     pub fn run(self) -> Result<Exit, Error> {
         let outcome = AgentClient::connect(&socket(self.bus))?.accept()?;
         if self.json {
-            tell(json!({"version": 1, "agent": outcome}));
+            tell(json!({"version": 2, "agent": outcome}));
         } else {
             tell(sentence(&outcome));
         }

@@ -80,7 +80,7 @@ impl Args {
 }
 
 fn fault(fault: &Fault) -> serde_json::Value {
-    json!({"file": fault.file, "line": fault.line, "key": fault.key, "what": fault.what})
+    json!({"file": fault.file, "line": fault.line, "key": fault.key, "message": fault.what})
 }
 
 /// Prints, and has done what was asked.

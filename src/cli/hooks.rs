@@ -68,7 +68,7 @@ struct Done {
     target: &'static str,
     state: &'static str,
     changes: Vec<Shown>,
-    afterwards: String,
+    takes_effect: String,
     notes: Vec<String>,
 }
 
@@ -104,14 +104,14 @@ impl Args {
 
     fn show(&self, done: &[Done]) {
         if self.json {
-            tell(serde_json::json!({ "version": 1, "hooks": done }));
+            tell(serde_json::json!({ "version": 2, "targets": done }));
             return;
         }
-        for Done { target, state, changes, afterwards, notes } in done {
+        for Done { target, state, changes, takes_effect, notes } in done {
             changes.iter().for_each(|shown| drop(output::print(&shown.diff)));
             tell(format!("{target}: {state}"));
-            if !afterwards.is_empty() {
-                tell(format!("{target}: takes effect {afterwards}"));
+            if !takes_effect.is_empty() {
+                tell(format!("{target}: takes effect {takes_effect}"));
             }
             notes.iter().for_each(|note| tell(format!("{target}: note: {note}")));
         }
@@ -161,7 +161,7 @@ impl Args {
                 })
                 .collect();
             let held: Vec<_> = waiting.iter().map(oci::Waiting::json).collect();
-            let list = serde_json::json!({ "version": 1, "hooks": rows, "passed_over": passed_over, "held": held });
+            let list = serde_json::json!({ "version": 2, "targets": rows, "skipped_lines": passed_over, "held": held });
             return print(&format!("{list}\n"));
         }
         let mut lines = vec![];
@@ -218,7 +218,13 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
     for (target, plan) in plans {
         let Some(plan) = plan else {
             let state = "is installed already";
-            done.push(Done { target: target.name(), state, changes: vec![], afterwards: String::new(), notes: vec![] });
+            done.push(Done {
+                target: target.name(),
+                state,
+                changes: vec![],
+                takes_effect: String::new(),
+                notes: vec![],
+            });
             continue;
         };
         if !dry_run {
@@ -226,7 +232,7 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
         }
         let changes = plan.changes.iter().map(|change| shown(change, Way::There)).collect();
         let state = if dry_run { "would be installed" } else { "installed" };
-        done.push(Done { target: target.name(), state, changes, afterwards: plan.afterwards, notes: plan.notes });
+        done.push(Done { target: target.name(), state, changes, takes_effect: plan.afterwards, notes: plan.notes });
     }
     Ok(done)
 }
@@ -272,7 +278,7 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
         let files = changes.iter().rev().filter(|change| matches!(change, Change::File { .. }));
         let changes = files.map(|change| shown(change, Way::Back)).collect();
         let afterwards = if how == How::Forget { String::new() } else { target.afterwards().to_owned() };
-        done.push(Done { target: target.name(), state, changes, afterwards, notes: vec![] });
+        done.push(Done { target: target.name(), state, changes, takes_effect: afterwards, notes: vec![] });
     }
     Ok(done)
 }

@@ -19,7 +19,7 @@ use crate::sys::clock::boottime;
 use crate::sys::step::SystemClock;
 
 /// The version of what `--json` prints; raised when a field changes its meaning or goes.
-const JSON_VERSION: u32 = 1;
+const JSON_VERSION: u32 = 2;
 
 /// What to do then.
 const NOBODY: &str = "check the network and UDP port 123, or name another server with `--server HOST`";
@@ -194,7 +194,7 @@ impl Report {
             .collect();
         json!({
             "version": JSON_VERSION,
-            "asked": self.asked,
+            "servers_from": self.asked,
             "references": readings,
             "failures": failures,
             "agreement": self.agreement.as_ref().ok().map(agreement_json),
@@ -214,7 +214,7 @@ impl Report {
             "root_distance_ns": nanos(reading.root_distance_at(now, self.drift_ppm)),
             "stratum": reading.stratum,
             "delay_ns": reading.delay.map(nanos),
-            "leap": leap_name(reading.leap),
+            "leap_status": leap_name(reading.leap),
             "authenticated": reading.authenticated,
         })
     }
@@ -234,7 +234,7 @@ fn kernel_json(kernel: &KernelClock) -> Value {
     json!({
         "synchronised": !kernel.unsynchronised,
         "max_error_ns": nanos(kernel.max_error),
-        "rate_ppm": kernel.rate_ppm(),
+        "frequency_ppm": kernel.rate_ppm(),
     })
 }
 

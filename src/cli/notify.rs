@@ -61,7 +61,7 @@ impl Args {
             None => agent.notify(what, patience)?,
         };
         if self.json {
-            tell(json!({"version": 1, "notified": what.name(), "agent": outcome}));
+            tell(json!({"version": 2, "notified": what.name(), "agent": outcome}));
         } else if waits {
             tell(sentence(&outcome));
         }

@@ -72,7 +72,7 @@ type Frozen = Result<Vec<StillFrozen>, workload::Error>;
 
 fn json(view: &View, held: &[Waiting], frozen: &Frozen) -> serde_json::Value {
     serde_json::json!({
-        "version": 1,
+        "version": 2,
         "gate": view.gate.to_string(),
         "state": view.state_name(),
         "epoch": view.epoch,

@@ -88,7 +88,7 @@ impl Args {
         if self.json {
             let bound = nanos_u64(agreement.bound());
             let offset = agreement.offset.as_nanos();
-            tell(json!({ "version": 1, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict }));
+            tell(json!({ "version": 2, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict }));
         } else {
             tell(format!(
                 "the clock is {}, at most {} wrong: {verdict}",
@@ -106,7 +106,7 @@ impl Args {
         let is_proven = outcome.gate == Gate::Proven.to_string();
         let is_done = is_proven || (self.reckoned && outcome.gate == Gate::Unproven.to_string());
         if self.json {
-            tell(json!({ "version": 1, "proven": is_proven, "agent": outcome }));
+            tell(json!({ "version": 2, "proven": is_proven, "agent": outcome }));
         } else {
             tell(format!("the agent: {}", super::notify::sentence(&outcome)));
         }
@@ -134,7 +134,7 @@ impl Args {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
             let bound = nanos_u64(bound);
             tell(
-                json!({ "version": 1, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound }),
+                json!({ "version": 2, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound }),
             );
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
@@ -158,7 +158,7 @@ impl Args {
     fn say_reckoned(&self, steps: &[Offset]) {
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
-            tell(json!({ "version": 1, "proven": false, "reckoned": true, "steps_ns": steps }));
+            tell(json!({ "version": 2, "proven": false, "reckoned": true, "steps_ns": steps }));
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
             tell(format!("{}set by dead reckoning, not proven", stepped.concat()));
@@ -178,7 +178,7 @@ impl Args {
         if self.json {
             let each = failures.iter().map(|Failure { source, why, .. }| json!({ "source": source, "why": why }));
             let failures: Vec<_> = each.collect();
-            tell(json!({ "version": 1, "proven": false, "why": why, "failures": failures }));
+            tell(json!({ "version": 2, "proven": false, "why": why, "failures": failures }));
         }
     }
 }

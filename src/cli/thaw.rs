@@ -115,7 +115,7 @@ fn code(error: &workload::Error) -> Exit {
 fn as_json(thawed: &Thawed, outcome: &Result<Thawed, workload::Error>) -> serde_json::Value {
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| format!("/{}", path.display())).collect::<Vec<_>>();
     json!({
-        "version": 1,
+        "version": 2,
         "thawed": paths(&thawed.thawed),
         "gone": paths(&thawed.gone),
         "damaged_lines": thawed.damaged,

@@ -98,7 +98,7 @@ impl Notify {
         let answer = plainly(converse(stream, request, |nonce| told.answer(nonce))?);
         let outcome = outcome(&answer);
         if self.json {
-            tell(json!({"version": 1, "notified": what.name(), "agent": answer}));
+            tell(json!({"version": 2, "notified": what.name(), "agent": answer}));
         } else if waits {
             tell(sentence(&outcome));
         }

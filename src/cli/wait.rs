@@ -20,7 +20,7 @@ impl Args {
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
         let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
         if self.gate.json {
-            tell(serde_json::json!({ "version": 1, "released": true, "ground": ground.to_string() }));
+            tell(serde_json::json!({ "version": 2, "released": true, "reason": ground.to_string() }));
         } else {
             tell(ground);
         }

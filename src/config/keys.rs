@@ -189,8 +189,7 @@ pub static KEYS: [Key; 34] = [
     },
     Key {
         name: "freeze.engines",
-        does: "The engines whose containers are frozen until the clock is proven. containerd: those of nerdctl and \
-               ctr. []: none.",
+        does: "The engines whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: none.",
         place: |c| Place::Engines(&mut c.freeze.engines),
     },
     Key {

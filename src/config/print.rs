@@ -57,7 +57,7 @@ pub fn json(loaded: &Loaded) -> serde_json::Value {
             (key.name.to_owned(), json!({"value": key.print(&loaded.config), "origin": origin}))
         })
         .collect();
-    json!({"version": 1, "files": loaded.files, "keys": keys})
+    json!({"version": 2, "files": loaded.files, "keys": keys})
 }
 
 /// Visits every key with the section that it opens, its indent and its name within the section.

@@ -14,7 +14,7 @@ use crate::page::boot_id;
 /// The file, beside the folder of the page: out of reach of those who have that mounted.
 pub const FILE: &str = "proof.json";
 /// The version of what is written; another one is not read.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// A file of ours has some hundred bytes.
 const LONGEST: u64 = 64 * 1024;
 
@@ -88,27 +88,27 @@ fn this_boot() -> Option<String> {
 fn written(known: &Reckoning) -> Value {
     json!({
         "boottime_ns": known.at.boot.as_nanos(),
-        "raw_ns": nanos_u64(known.at.raw),
-        "asleep_ns": nanos_u64(known.at.asleep),
-        "truth_ns": known.truth.as_nanos(),
-        "width_ns": nanos_u64(known.width),
-        "sleeps": known.sleeps,
+        "monotonic_raw_ns": nanos_u64(known.at.raw),
+        "suspended_ns": nanos_u64(known.at.asleep),
+        "realtime_ns": known.truth.as_nanos(),
+        "uncertainty_ns": nanos_u64(known.width),
+        "suspends": known.sleeps,
     })
 }
 
 fn reckoning(value: &Value) -> Option<Reckoning> {
     let number = |name: &str| value[name].as_u64();
-    let truth = Realtime::from_nanos(value["truth_ns"].as_i64()?);
+    let truth = Realtime::from_nanos(value["realtime_ns"].as_i64()?);
     Some(Reckoning {
         at: Clocks {
             boot: Boottime::from_nanos(number("boottime_ns")?),
-            raw: Duration::from_nanos(number("raw_ns")?),
-            asleep: Duration::from_nanos(number("asleep_ns")?),
+            raw: Duration::from_nanos(number("monotonic_raw_ns")?),
+            asleep: Duration::from_nanos(number("suspended_ns")?),
             real: truth,
         },
         truth,
-        width: Duration::from_nanos(number("width_ns")?),
-        sleeps: u32::try_from(number("sleeps")?).ok()?,
+        width: Duration::from_nanos(number("uncertainty_ns")?),
+        sleeps: u32::try_from(number("suspends")?).ok()?,
     })
 }
 
@@ -140,7 +140,7 @@ mod tests {
     fn rubbish_is_nothing_and_a_missing_folder_no_error() {
         let folder = tempfile::tempdir().unwrap();
         let known = ProofFile::beside(&folder.path().join("public"));
-        for rubbish in ["", "{", "[1]", r#"{"version":1,"boot_id":null}"#, r#"{"version":"1"}"#] {
+        for rubbish in ["", "{", "[1]", r#"{"version":2,"boot_id":null}"#, r#"{"version":"2"}"#] {
             fs::write(known.path(), rubbish).unwrap();
             assert_eq!(known.read(), Evidence::default(), "{rubbish}");
         }

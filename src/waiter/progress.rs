@@ -57,7 +57,7 @@ pub(super) struct Line {
     shut_ms: Option<u64>,
     offset_ns: Option<i64>,
     bound_ns: Option<u64>,
-    left_ms: Option<u64>,
+    remaining_ms: Option<u64>,
 }
 
 impl Line {
@@ -73,14 +73,14 @@ impl Line {
 
     pub(super) fn alone(waiting_for: &'static str, why: String, patience: &Patience, now: Boottime) -> Self {
         Self {
-            version: 1,
+            version: 2,
             waiting_for,
             why,
             waited_ms: whole_millis(now.since(patience.since)),
             shut_ms: None,
             offset_ns: None,
             bound_ns: None,
-            left_ms: (patience.deadline != Boottime::NEVER).then(|| whole_millis(patience.left(now))),
+            remaining_ms: (patience.deadline != Boottime::NEVER).then(|| whole_millis(patience.left(now))),
         }
     }
 }
@@ -95,7 +95,7 @@ impl std::fmt::Display for Line {
             let offset = crate::decision::Offset::from_nanos(offset).in_words();
             write!(f, "; last seen {offset}, wrong by at most {}", bound_in_words(Duration::from_nanos(bound)))?;
         }
-        match self.left_ms {
+        match self.remaining_ms {
             Some(left) => write!(f, "; {} s left", left.div_ceil(1000)),
             None => f.write_str("; no deadline"),
         }
@@ -140,7 +140,7 @@ impl Progress {
     pub fn ground(&self, ground: &super::Ground) {
         say(&match self.style {
             Style::Json => {
-                format!("{}\n", serde_json::json!({ "version": 1, "released": true, "ground": ground.to_string() }))
+                format!("{}\n", serde_json::json!({ "version": 2, "released": true, "reason": ground.to_string() }))
             }
             Style::Live | Style::Lines => format!("clockgate: {ground}\n"),
         });

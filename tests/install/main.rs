@@ -473,9 +473,9 @@ fn json() -> Done {
     let host = Host::new();
     let parse = |text: String| serde_json::from_str::<serde_json::Value>(&text);
     let done = parse(host.says(0, &["install", "docker", "--json"])?)?;
-    assert_eq!((&done["version"], &done["hooks"][0]["state"]), (&1.into(), &"installed".into()));
-    assert!(done["hooks"][0]["changes"][0]["diff"].as_str().unwrap().contains("+    \"default-runtime\""));
+    assert_eq!((&done["version"], &done["targets"][0]["state"]), (&2.into(), &"installed".into()));
+    assert!(done["targets"][0]["changes"][0]["diff"].as_str().unwrap().contains("+    \"default-runtime\""));
     let listed = parse(host.says(0, &["list", "--json"])?)?;
-    assert_eq!(listed["hooks"][0]["files"][0], "/etc/docker/daemon.json");
+    assert_eq!(listed["targets"][0]["files"][0], "/etc/docker/daemon.json");
     Ok(())
 }

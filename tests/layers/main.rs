@@ -255,7 +255,7 @@ const ENGINES: &[&str] = &[
 const SPOKEN_OF: &[(&str, &str)] = &[
     (
         "config/keys.rs",
-        "Whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: nobody's.",
+        "The engines whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: none.",
     ),
     ("config/value.rs", "[docker, podman]"),
     ("waiter/oci/settings.rs", "max-wait.docker"),

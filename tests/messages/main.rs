@@ -252,7 +252,7 @@ fn sync_prints_json_when_it_fails_too() {
     let output = clockgate(&["sync", "--dry-run", "--json", "--root", root, "--server", NOBODY, "--timeout", "200ms"]);
     assert_eq!(output.status.code(), Some(75));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&json["version"], &json["proven"]), (&1.into(), &false.into()));
+    assert_eq!((&json["version"], &json["proven"]), (&2.into(), &false.into()));
     assert_eq!(json["failures"][0]["source"], NOBODY);
 }
 

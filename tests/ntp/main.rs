@@ -121,7 +121,7 @@ fn a_table_and_json() -> Outcome {
     let output = clockgate().args(["measure", "--json"]).env("CLOCKGATE_SERVERS", servers).output()?;
     let json: Value = serde_json::from_slice(&output.stdout)?;
     expect(output.status.code() == Some(0), &output)?;
-    expect(json["version"] == 1 && json["asked"] == "CLOCKGATE_SERVERS", &output)?;
+    expect(json["version"] == 2 && json["servers_from"] == "CLOCKGATE_SERVERS", &output)?;
     expect(json["references"][0]["stratum"] == 3 && json["references"][0]["kind"] == "ntp", &output)?;
     expect(json["references"][0]["bound_ns"].as_u64().is_some_and(|b| b < 1_000_000_000), &output)?;
     expect(json["failures"][0]["source"] == closed.as_str(), &output)?;
@@ -165,7 +165,7 @@ fn the_daemons_claim() -> Outcome {
         let json: Value = serde_json::from_slice(&output.stdout).ok()?;
         (json["references"][1]["source"] == "chronyd").then_some((output, json))
     })?;
-    expect(json["asked"] == "the configuration's servers", &output)?;
+    expect(json["servers_from"] == "the configuration's servers", &output)?;
     expect(json["references"][1]["kind"] == "daemon", &output)?;
     expect(json["agreement"]["supporters"] == 1, &output)
 }

@@ -343,7 +343,7 @@ fn progress_lines() -> Done {
     )?;
     let json = waiter("wait", folder.path(), ["--max-wait", "50ms", "--json"]).output()?;
     let line: serde_json::Value = serde_json::from_str(texts(&json).1.lines().next().unwrap_or_default())?;
-    expect(line["version"] == 1 && line["offset_ns"] == 3_600_000_000_000_i64, &json)
+    expect(line["version"] == 2 && line["offset_ns"] == 3_600_000_000_000_i64, &json)
 }
 
 fn status() -> Done {

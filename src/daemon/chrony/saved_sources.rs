@@ -13,7 +13,7 @@ use crate::decision::Boottime;
 /// Below the root.
 const FILE: &str = "var/lib/clockgate/authenticated";
 /// The version of what is written; another one is not read.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// A file of ours has some hundred bytes.
 const LONGEST: u64 = 64 * 1024;
 
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn rubbish_is_nothing() {
         let (_root, memory) = host();
-        for rubbish in ["", "{", "[1]", r#"{"version":1}"#, r#"{"version":2,"sources":[]}"#, "\0\0"] {
+        for rubbish in ["", "{", "[1]", r#"{"version":2}"#, r#"{"version":1,"sources":[]}"#, "\0\0"] {
             fs::write(memory.path(), rubbish).unwrap();
             assert_eq!(memory.read(), None, "{rubbish}");
         }

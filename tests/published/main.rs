@@ -1,0 +1,392 @@
+//! What every verb prints as JSON, held against clockgate-interfaces(7): each field is named there, and no other, with its type.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use clockgate::container::{Caller, Container, Engine};
+use clockgate::decision::{Gate, Offset, Snapshot};
+use clockgate::publish::gate_page::GatePage;
+use clockgate::sys::clock::{boottime, standing};
+use clockgate::waiter::oci::Waiting;
+use clockgate::workload::StillFrozen;
+use lab::liar::{Liar, Manner};
+use serde_json::{Value, json};
+
+/// The field types of one verb, by their paths.
+type Fields = BTreeMap<String, String>;
+
+/// The tables of the manual, by their verbs.
+fn documented() -> BTreeMap<String, Fields> {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/man/clockgate-interfaces.7");
+    tables(&fs::read_to_string(manual).unwrap())
+}
+
+fn tables(manual: &str) -> BTreeMap<String, Fields> {
+    let section = manual.split(".Ss JSON\n").nth(1).unwrap_or_default().split("\n.S").next().unwrap_or_default();
+    let mut verbs: BTreeMap<String, Fields> = BTreeMap::new();
+    for table in section.split(".Bd -literal\n").skip(1).filter_map(|rest| rest.split(".Ed\n").next()) {
+        let mut lines = table.lines();
+        let fields = verbs.entry(lines.next().unwrap_or_default().to_owned()).or_default();
+        // What is indented further goes on with the line above.
+        for line in lines.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' '))) {
+            let mut words = line.split_whitespace();
+            fields.insert(words.next().unwrap().to_owned(), words.next().unwrap_or_default().to_owned());
+        }
+    }
+    verbs
+}
+
+/// Every field of a value with its type; null says nothing of the type but that it may be missing.
+fn fields(value: &Value, path: &str, found: &mut BTreeSet<(String, &'static str)>) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_i64() || number.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    if !path.is_empty() {
+        found.insert((path.to_owned(), kind));
+    }
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                // The keys of the configuration are values, not fields.
+                let name = if path == "keys" { "KEY" } else { name };
+                fields(value, &if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, &format!("{path}[]"), found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What the manual and these outputs of a verb do not have in common.
+fn differences(table: &Fields, outputs: &[Value]) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    outputs.iter().for_each(|output| fields(output, "", &mut found));
+    let mut wrong = vec![];
+    for (path, kind) in &found {
+        match table.get(path) {
+            None => wrong.push(format!("{path} is not in the manual")),
+            Some(said) if *kind == "null" && !said.ends_with('?') => wrong.push(format!("{path} can be null")),
+            Some(said) if *kind != "null" && said.trim_end_matches('?') != *kind => {
+                wrong.push(format!("{path} is of type {kind}, not {said}"));
+            }
+            Some(_) => {}
+        }
+    }
+    let seen: BTreeSet<&String> = found.iter().filter(|(_, kind)| *kind != "null").map(|(path, _)| path).collect();
+    wrong.extend(table.keys().filter(|path| !seen.contains(path)).map(|path| format!("{path} is in the manual alone")));
+    wrong.extend(outputs.iter().filter(|o| o["version"] != 2).map(|output| format!("not version 2: {output}")));
+    wrong
+}
+
+#[track_caller]
+fn holds(verb: &str, outputs: &[Value]) {
+    let tables = documented();
+    let wrong = differences(tables.get(verb).unwrap_or(&Fields::new()), outputs);
+    assert!(wrong.is_empty(), "{verb}: {wrong:#?}\n{outputs:#?}");
+}
+
+fn clockgate(arguments: &[&str]) -> Value {
+    let output = lab::clockgate().args(arguments).env_remove("CLOCKGATE_SERVERS").output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
+}
+
+struct Host {
+    root: tempfile::TempDir,
+}
+
+impl Host {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for (file, text) in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Self { root }
+    }
+
+    fn path(&self) -> &str {
+        self.root.path().to_str().unwrap()
+    }
+
+    fn says(&self, arguments: &[&str]) -> Value {
+        clockgate(&[arguments, &["--json", "--root", self.path()]].concat())
+    }
+
+    /// A gate page that says so; it lives as long as its writer.
+    fn page(&self, gate: Gate, offset: Option<Offset>) -> GatePage {
+        let (mut page, _) = GatePage::open(&self.directory()).unwrap();
+        let now = boottime();
+        let said = Snapshot {
+            state: 4,
+            gate,
+            why: if gate == Gate::Proven { String::new() } else { "resume: measuring".to_owned() },
+            since: now,
+            as_of: now,
+            valid_until: now + Duration::from_secs(300),
+            offset,
+            bound: offset.map(|_| Duration::from_millis(1)),
+            threshold: Duration::from_millis(200),
+            differences: standing(),
+            ..Snapshot::default()
+        };
+        page.publish(&said).unwrap();
+        page
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.root.path().join("public")
+    }
+}
+
+/// A container that waits at the gate.
+fn waiting() -> Waiting {
+    Waiting { pid: 1, engine: Caller::Docker, id: "a".to_owned(), title: Some("web".to_owned()) }
+}
+
+/// A server that has this machine's own time.
+fn server() -> (Liar, String) {
+    let server = Liar::that(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Manner::default()).unwrap();
+    let address = server.address().to_string();
+    (server, address)
+}
+
+/// Nobody answers there.
+const CLOSED: &str = "127.0.0.1:1";
+
+/// An agent without the right to set the clock; ended with what is dropped.
+struct Agent {
+    host: Host,
+    process: Child,
+    _server: Liar,
+}
+
+impl Agent {
+    fn start() -> Self {
+        let (server, address) = server();
+        let config = format!("servers: ['{address}']\ncorrection: none\n");
+        let host = Host::new(&[("etc/clockgate/config.yaml", &config)]);
+        let mut command = lab::clockgate();
+        let process = command.args(["agent", "--root", host.path()]).stderr(Stdio::null()).spawn().unwrap();
+        let agent = Self { host, process, _server: server };
+        let deadline = boottime() + Duration::from_secs(30);
+        while !agent.bus().exists() {
+            assert!(boottime() < deadline, "the agent does not start");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        agent
+    }
+
+    fn bus(&self) -> PathBuf {
+        self.host.root.path().join("run/clockgate/bus")
+    }
+
+    fn says(&self, arguments: &[&str]) -> Value {
+        clockgate(&[arguments, &["--json", "--bus", self.bus().to_str().unwrap()]].concat())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn status() {
+    let host = Host::new(&[]);
+    let page = host.directory();
+    let says = || clockgate(&["status", "--json", "--root", host.path(), "--page", page.to_str().unwrap()]);
+    let proven = host.page(Gate::Proven, Some(Offset::ZERO));
+    let mut open = says();
+    drop(proven);
+    let _shut = host.page(Gate::Shut, None);
+    let shut = says();
+    // Nothing waits or is frozen on this host on a test's account.
+    let held = waiting().json();
+    let container = Container { engine: Engine::Docker, id: "a".into(), cgroup: "a".into(), inode: 1 };
+    let frozen = |name: Option<&str>| {
+        StillFrozen { container: container.clone(), name: name.map(str::to_owned), since: boottime() }.json()
+    };
+    open["held"] = json!([held]);
+    open["frozen"] = json!([frozen(Some("web")), frozen(None)]);
+    holds("status", &[open, shut]);
+}
+
+#[test]
+fn wait_and_run() {
+    let host = Host::new(&[]);
+    let wait = |page: &GatePage| {
+        let _ = page;
+        let mut command = Command::new(lab::CLOCKGATE);
+        command.args(["wait", "--json", "--max-wait", "50ms", "--page"]).arg(host.directory());
+        command.output().unwrap()
+    };
+    let shut = wait(&host.page(Gate::Shut, Some(Offset::ZERO)));
+    let line = String::from_utf8(shut.stderr).unwrap();
+    let waiting: Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+    let mut command = Command::new(lab::CLOCKGATE);
+    let endless =
+        command.args(["wait", "--json", "--max-wait", "infinity", "--no-agent", "measure", "--server", CLOSED]);
+    let mut endless = endless.arg("--page").arg(host.root.path()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(endless.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    endless.kill().unwrap();
+    endless.wait().unwrap();
+    holds("wait and run, while they wait", &[waiting, serde_json::from_str(&line).unwrap()]);
+    let open = wait(&host.page(Gate::Proven, Some(Offset::ZERO)));
+    holds("wait and run, at the end", &[serde_json::from_slice(&open.stdout).unwrap()]);
+}
+
+#[test]
+fn measure() {
+    let (_server, address) = server();
+    let answered = clockgate(&["measure", "--json", "--server", &address, "--server", CLOSED]);
+    let far =
+        Liar::that(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Manner::default().off(Offset::from_secs(9))).unwrap();
+    let split = clockgate(&["measure", "--json", "--server", &address, "--server", &far.address().to_string()]);
+    let (_second, third) = server();
+    let all = ["--server", &address, "--server", &third, "--server", &far.address().to_string()];
+    let outvoted = clockgate(&[&["measure", "--json"][..], &all].concat());
+    holds("measure", &[answered, split, outvoted]);
+}
+
+#[test]
+fn sync() {
+    let (_server, address) = server();
+    let host = Host::new(&[]);
+    let planned = host.says(&["sync", "--dry-run", "--server", &address]);
+    let proven = host.says(&["sync", "--server", &address]);
+    let failed = host.says(&["sync", "--dry-run", "--timeout", "200ms", "--server", CLOSED]);
+    let agent = Agent::start();
+    let by_the_agent = agent.host.says(&["sync"]);
+    // A test steps nothing, and reckons nothing.
+    let mut stepped = proven.clone();
+    stepped["reckoned"] = json!(true);
+    stepped["steps_ns"] = json!([1]);
+    holds("sync", &[planned, proven, failed, by_the_agent, stepped]);
+}
+
+#[test]
+fn notify_and_accept() {
+    let agent = Agent::start();
+    let at_once = agent.says(&["notify", "suspend"]);
+    let proven = agent.says(&["notify", "resume", "--wait"]);
+    holds("notify", &[at_once, proven]);
+    let accepted = agent.says(&["accept"]);
+    let _ = agent.says(&["notify", "suspend"]);
+    // An acceptance begins an epoch, in which nothing was measured yet.
+    let mut measured = accepted.clone();
+    measured["agent"]["offset_ns"] = json!(1);
+    measured["agent"]["bound_ns"] = json!(1);
+    holds("accept", &[accepted, agent.says(&["accept"]), measured]);
+}
+
+#[test]
+fn vm_notify() {
+    let says = |answer: &'static str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let guest = std::thread::spawn(move || {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            stream.get_mut().write_all(b"OK 1\nclockgate 1\n").unwrap();
+            stream.read_line(&mut line).unwrap();
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        });
+        let said = clockgate(&["vm", "notify", "resume", "--json", "--uds", path.to_str().unwrap()]);
+        guest.join().unwrap();
+        said
+    };
+    let measured =
+        concat!(r#"answer {"state":"Synchronized","gate":"open","epoch":2,"offset_ns":1,"bound_ns":2,"why":""}"#, "\n");
+    let nothing = concat!(r#"answer {"state":"Disrupted","gate":"shut","epoch":2,"why":"resume"}"#, "\n");
+    holds("vm notify", &[says(measured), says(nothing)]);
+}
+
+#[test]
+fn thaw() {
+    let host = Host::new(&[]);
+    let mut said = host.says(&["thaw"]);
+    said["thawed"] = json!(["/a"]);
+    said["gone"] = json!(["/b"]);
+    holds("thaw", &[said]);
+}
+
+#[test]
+fn config() {
+    let host = Host::new(&[("etc/clockgate/config.yaml", "threshold: 50ms\n")]);
+    holds("config show and config sample", &[host.says(&["config", "show"]), host.says(&["config", "sample"])]);
+    let wrong = Host::new(&[("etc/clockgate/config.yaml", "at-deadline: {nobody-to-ask: hold}\n")]);
+    let faulty = Host::new(&[("etc/clockgate/config.yaml", "deadline: 5\n"), ("etc/clockgate/config.yml", "")]);
+    let check = ["config", "check"];
+    holds("config check", &[host.says(&check), wrong.says(&check), faulty.says(&check)]);
+}
+
+#[test]
+fn hooks() {
+    let host = Host::new(&[
+        ("usr/bin/dockerd", ""),
+        ("etc/docker/daemon.json", "{}\n"),
+        ("etc/clockgate/oci.conf", "colour = red\n"),
+    ]);
+    for program in ["usr/bin/clockgate-oci", "usr/bin/runc"] {
+        let program = host.root.path().join(program);
+        fs::write(&program, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let installed = host.says(&["hooks", "install", "docker", "--oci", "/usr/bin/clockgate-oci"]);
+    let mut listed = host.says(&["hooks", "list"]);
+    listed["held"] = json!([waiting().json()]);
+    fs::write(host.root.path().join("etc/docker/daemon.json"), "{}\n").unwrap();
+    let edited = host.says(&["hooks", "list"]);
+    let mut noted = installed.clone();
+    noted["targets"][0]["notes"] = json!(["a note"]);
+    holds("hooks install and hooks remove", &[installed, noted]);
+    holds("hooks list", &[listed, edited]);
+}
+
+#[test]
+fn every_table_of_the_manual_is_held() {
+    let source = include_str!("main.rs");
+    for verb in documented().keys() {
+        assert!(source.contains(&format!("holds(\"{verb}\"")), "{verb}");
+    }
+}
+
+#[test]
+fn a_field_too_many_a_missing_one_and_another_type_are_found() {
+    let manual =
+        ".Ss JSON\n.Bd -literal\nstatus\n  version  integer  2\n  why  string?  words\n    and more\n.Ed\n.Sh X\n";
+    let table = &tables(manual)["status"];
+    let count = |output: Value| differences(table, &[output]).len();
+    assert_eq!(count(json!({"version": 2, "why": "a"})), 0);
+    assert_eq!(count(json!({"version": 2, "why": "a", "more": 1})), 1);
+    assert_eq!(count(json!({"version": 2})), 1);
+    assert_eq!(count(json!({"version": 2, "why": 7})), 1);
+    assert_eq!(count(json!({"version": 1, "why": "a"})), 1);
+    assert_eq!(
+        differences(table, &[json!({"version": 2, "why": "a"}), json!({"version": null, "why": null})]).len(),
+        2
+    );
+}
