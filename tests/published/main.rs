@@ -104,7 +104,9 @@ fn holds(verb: &str, outputs: &[Value]) {
 
 fn clockgate(arguments: &[&str]) -> Value {
     let output = lab::clockgate().args(arguments).env_remove("CLOCKGATE_SERVERS").output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
+    let said = serde_json::from_slice(&output.stdout);
+    assert!(said.is_ok(), "{arguments:?}: {output:?}");
+    said.unwrap()
 }
 
 struct Host {
