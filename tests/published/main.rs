@@ -1,8 +1,8 @@
 //! What every verb prints as JSON, held against clockgate-interfaces(7): each field is named there, and no other, with its type.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-#[path = "../lab/mod.rs"]
-mod lab;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,7 @@ use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
-use lab::liar::{Liar, Manner};
+use support::liar::{Liar, Manner};
 use serde_json::{Value, json};
 
 /// The field types of one verb, by their paths.
@@ -103,7 +103,7 @@ fn holds(verb: &str, outputs: &[Value]) {
 }
 
 fn clockgate(arguments: &[&str]) -> Value {
-    let output = lab::clockgate().args(arguments).env_remove("CLOCKGATE_SERVERS").output().unwrap();
+    let output = support::clockgate().args(arguments).env_remove("CLOCKGATE_SERVERS").output().unwrap();
     let said = serde_json::from_slice(&output.stdout);
     assert!(said.is_ok(), "{arguments:?}: {output:?}");
     said.unwrap()
@@ -185,7 +185,7 @@ impl Agent {
         let (server, address) = server();
         let config = format!("servers: ['{address}']\ncorrection: none\n");
         let host = Host::new(&[("etc/clockgate/config.yaml", &config)]);
-        let mut command = lab::clockgate();
+        let mut command = support::clockgate();
         let process = command.args(["agent", "--root", host.path()]).stderr(Stdio::null()).spawn().unwrap();
         let agent = Self { host, process, _server: server };
         let deadline = boottime() + Duration::from_secs(30);
@@ -238,14 +238,14 @@ fn wait_and_run() {
     let host = Host::new(&[]);
     let wait = |page: &GatePage| {
         let _ = page;
-        let mut command = Command::new(lab::CLOCKGATE);
+        let mut command = Command::new(support::CLOCKGATE);
         command.args(["wait", "--json", "--max-wait", "50ms", "--page"]).arg(host.directory());
         command.output().unwrap()
     };
     let shut = wait(&host.page(Gate::Shut, Some(Offset::ZERO)));
     let line = String::from_utf8(shut.stderr).unwrap();
     let waiting: Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
-    let mut command = Command::new(lab::CLOCKGATE);
+    let mut command = Command::new(support::CLOCKGATE);
     let endless =
         command.args(["wait", "--json", "--max-wait", "infinity", "--no-agent", "measure", "--server", CLOSED]);
     let mut endless = endless.arg("--page").arg(host.root.path()).stderr(Stdio::piped()).spawn().unwrap();
