@@ -8,7 +8,7 @@ use crate::clockgate;
 use crate::daemons::Daemons;
 use crate::report::{Result, Table, in_turn, met, millis, ratio};
 
-/// What one `run` may cost beside another exec (DESIGN 8.5).
+/// What one `run` may cost beside another exec.
 const ALLOWANCE: Duration = Duration::from_micros(300);
 
 pub fn measure(folder: &Path, daemons: &Daemons, table: &mut Table) -> Result {

@@ -1,4 +1,4 @@
-//! Many waiters, let go at once: from the word that opens the gate until the last of them has become `true` and ended,
+//! Many waiters, released at once: from gate open until the last of them has become `true` and ended,
 //! against a bare futex and as many sleepers.
 
 use std::fs::File;
@@ -61,7 +61,7 @@ pub fn measure(folder: &Path, page: &mut GatePage, table: &mut Table) -> Result 
             })
         };
         let what =
-            format!("{count} waiter{} let go; so many sleepers on a bare futex", if count == 1 { "" } else { "s" });
+            format!("{count} waiter{} released; so many sleepers on a bare futex", if count == 1 { "" } else { "s" });
         match in_turn(rounds, &mut gate, futex) {
             Ok((a, b)) => table.compare(&what, a, b, 1.3),
             // A machine that allows fewer processes is no reason to measure nothing.

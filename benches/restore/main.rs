@@ -79,7 +79,7 @@ const OURS: &[Way] = &[
     },
     Way { name: "clockgate, with nothing", before: agent, after: "", events: LOADED },
     Way {
-        name: "clockgate, told: `notify post-restore --wait`",
+        name: "clockgate, notified: `notify post-restore --wait`",
         before: agent,
         after: "clockgate notify post-restore --wait",
         events: LOADED,

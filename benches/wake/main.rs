@@ -64,7 +64,7 @@ fn tables(guest: &Guest, world: &World) -> Outcome {
     bench.verbose_agent()?;
     let told = (0..ROUNDS).map(|_| bench.set_back()).collect::<Outcome<Vec<_>>>()?;
 
-    let mut table = Table::new(&["what", "rounds", "clock right", "work let go", "at the latest", "goal"]);
+    let mut table = Table::new(&["what", "rounds", "clock right", "work released", "at the latest", "goal"]);
     let goal = |rounds: &[Round]| format!("under {} ms: {}", GOAL.as_millis(), met(go(rounds) < GOAL));
     row(&mut table, "clockgate, somebody sets the clock", &set, &goal(&set));
     row(&mut table, "clockgate, asleep through logind", &woken, &goal(&woken));

@@ -29,7 +29,7 @@ const AN_HOUR_BACK: &str = "date -u -s '1 hour ago'";
 const SHUT: &str = "gate shut";
 /// The parts of the walk: their names, what they are, and how the agent's log says that they are over.
 pub const PARTS: [(&str, &str, &str); 6] = [
-    ("shut", "the agent has heard of it, and the gate is shut", SHUT),
+    ("shut", "the agent was notified, and the gate is shut", SHUT),
     ("forgotten", "chronyd has dropped what it knew", "event=Forgotten"),
     ("measured", "one exchange with the server", "event=Measured"),
     ("stepped", "the clock is right", "clock stepped"),
@@ -42,7 +42,7 @@ pub const PARTS: [(&str, &str, &str); 6] = [
 pub struct Round {
     /// Until the clock was right.
     pub right: Duration,
-    /// Until a workload was let go, where there is anything to let it go.
+    /// Until a workload was released, where anything releases it.
     pub released: Option<Duration>,
     /// What the agent said, and when; nothing without one.
     pub said: Vec<(Duration, String)>,

@@ -97,9 +97,9 @@ fn by_the_readme(guest: &Guest, world: &World) -> Outcome {
 /// The first block of "Use it": what somebody types who has read no further.
 fn lines_of_the_readme() -> Outcome<Vec<String>> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))?;
-    let block = text.split("## Use it").nth(1).unwrap_or_default().trim_start_matches('\n');
+    let block = text.split("## Installation").nth(1).unwrap_or_default().trim_start_matches('\n');
     let lines: Vec<String> = block.lines().map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect();
-    if lines.is_empty() { fail("README.md has no lines to type below \"Use it\"") } else { Ok(lines) }
+    if lines.is_empty() { fail("README.md has no lines to type below \"Installation\"") } else { Ok(lines) }
 }
 
 fn as_ada(guest: &Guest, line: &str) -> Outcome<String> {
