@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::{self, Error};
-use crate::config::{self, Fault, Loaded, print};
+use crate::config::{self, Fault, Loaded, patterns, print};
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Check the configuration, or each FILE by itself; print each error with file, line and key
+    /// Check the configuration and the messages below explain.d, or each FILE by itself; print each error with file, line and key
     Check {
         /// Files to check instead of the configuration in force
         files: Vec<PathBuf>,
@@ -38,7 +38,10 @@ impl Args {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, Error> {
         match &self.what {
-            What::Check { files } if files.is_empty() => self.check(vec![config::load(&self.root)]),
+            What::Check { files } if files.is_empty() => {
+                let messages = patterns::load(&self.root).map(|_| Loaded::default());
+                self.check(vec![config::load(&self.root), messages])
+            }
             What::Check { files } => self.check(files.iter().map(|file| config::load_file(file)).collect()),
             What::Show => self.show(),
             What::Sample if self.json => say(&format!("{:#}\n", print::json(&Loaded::default()))),

@@ -13,6 +13,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("tls.yaml", include_str!("patterns/tls.yaml")),
     ("tokens.yaml", include_str!("patterns/tokens.yaml")),
     ("hosts.yaml", include_str!("patterns/hosts.yaml")),
+    ("daemons.yaml", include_str!("patterns/daemons.yaml")),
 ];
 
 /// Which way our clock is wrong by a text.

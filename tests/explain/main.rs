@@ -279,5 +279,11 @@ fn own() -> Outcome {
     let output = explain(&["--offline", "--root", &at, "x"], b"");
     let said = String::from_utf8(output.stderr)?;
     assert!(output.status.code() == Some(78) && said.contains("own.yaml:6: direction"), "{said}");
+    let check = || Command::new(env!("CARGO_BIN_EXE_clockgate")).args(["config", "check", "--root", &at]).output();
+    let output = check()?;
+    let said = String::from_utf8(output.stderr)?;
+    assert!(output.status.code() == Some(78) && said.contains("own.yaml:6: direction"), "{said}");
+    std::fs::write(folder.join("own.yaml"), pattern)?;
+    assert!(check()?.status.success());
     Ok(())
 }
