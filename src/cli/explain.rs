@@ -1,7 +1,7 @@
 //! `clockgate explain`: was it the clock? Prints nothing of the text that it reads.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{IsTerminal as _, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,10 @@ use crate::page::{self, Agent, Page};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::output;
 use crate::sys::zone::utc_offset_secs;
+use journal::Journal;
 
 mod command;
+mod journal;
 
 const WHAT_TO_GIVE: &str =
     "Paste the error message and end it with Ctrl-D (or: clockgate explain 'TEXT', clockgate explain -- CMD)\n";
@@ -30,6 +32,9 @@ pub struct Args {
     /// Run this command, pass its output and its exit code through, and explain it when it fails
     #[arg(last = true, value_name = "CMD", conflicts_with_all = ["texts", "list"])]
     command: Vec<OsString>,
+
+    #[command(flatten)]
+    journal: Journal,
 
     /// Print every message that is known, with the clock error that it tolerates
     #[arg(long, conflicts_with = "texts")]
@@ -63,7 +68,9 @@ impl Args {
             return self.around(&literals);
         }
         let mut scanner = Scanner::new(&literals);
-        if self.texts.is_empty() {
+        if self.journal.is_wanted() {
+            self.journal.read(&mut scanner)?;
+        } else if self.texts.is_empty() {
             read_input(&mut scanner)?;
         } else {
             for given in &self.texts {
@@ -136,17 +143,22 @@ fn by_the_page() -> Option<Now> {
 }
 
 fn read_input(scanner: &mut Scanner<'_>) -> Result<(), Error> {
-    let mut input = std::io::stdin().lock();
+    let input = std::io::stdin().lock();
     if input.is_terminal() {
         output::say(WHAT_TO_GIVE);
     }
+    read_all(input, scanner, "standard input")
+}
+
+/// Reads to the end, in pieces.
+fn read_all(mut from: impl Read, scanner: &mut Scanner<'_>, what: &str) -> Result<(), Error> {
     let mut piece = vec![0; 64 * 1024];
     loop {
-        match input.read(&mut piece) {
+        match from.read(&mut piece) {
             Ok(0) => return Ok(()),
             Ok(read) => scanner.feed(&piece[..read]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::caused(Exit::Usage, "cannot read standard input", error)),
+            Err(error) => return Err(Error::caused(Exit::Usage, format!("cannot read {what}"), error)),
         }
     }
 }

@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use clockgate::config::patterns;
 use clockgate::decision::{Offset, Realtime};
-use clockgate::explain::{Literals, Match, Now, Scanner, Then, World, judge, text};
+use clockgate::explain::{Literals, Match, Now, Proves, Scanner, Then, World, judge, text};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 type Outcome = Result<(), Failed>;
 
 fn main() -> std::process::ExitCode {
-    let cases = folders::of("explain").into_iter().map(|folder| {
+    let folders = folders::of("explain").into_iter().filter(|folder| folder.join("message").exists());
+    let cases = folders.map(|folder| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Trial::test(name, move || case(&folder))
     });
@@ -34,6 +35,8 @@ fn main() -> std::process::ExitCode {
         Trial::test("nul_bytes_invalid_utf8_and_a_line_of_a_megabyte_hide_no_message", rubbish),
         Trial::test("a_hundred_megabytes_are_read_in_little_memory", large),
         Trial::test("a_command_keeps_its_output_and_its_exit_code_and_is_explained_when_it_fails", command),
+        Trial::test("the_logs_of_twenty_tools_without_a_clock_error_give_no_clock_verdict", logs),
+        Trial::test("the_journal_is_read_by_journalctl_and_who_has_none_is_told", journal),
         Trial::test("exit_codes_and_json_are_as_documented", codes),
         Trial::test("a_message_of_the_hosts_own_needs_no_program", own),
     ];
@@ -215,6 +218,10 @@ fn large() -> Outcome {
         }
         stdin.write_all(block.as_bytes())?;
     }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse()?;
+    assert!(peak_kib < 32 << 10, "{peak_kib} KiB were resident");
     drop(stdin);
     let output = child.wait_with_output()?;
     let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
@@ -240,6 +247,67 @@ fn command() -> Outcome {
     let output =
         explain(&["--offline", "--", "sh", "-c", "sleep 300 >/dev/null 2>&1 & exec 3>&2; sleep 2 & exit 4"], b"");
     assert_eq!(output.status.code(), Some(4));
+    Ok(())
+}
+
+/// What tools print when they fail for another reason; with one line of a clock error in its middle that line is found.
+fn logs() -> Outcome {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain/logs");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let log = String::from_utf8(std::fs::read(&path)?)?;
+        let explained = judge(found(log.as_bytes()), &World::default(), |_| None);
+        // A test may speak of a token that is expired; it proves nothing of the clock.
+        let is_proof = |one: &Match<'_>| one.proves == Proves::Clock;
+        let is_quiet = !explained.verdict.is_our_clock() && !explained.matches.iter().any(is_proof);
+        assert!(is_quiet, "{}: {:?}", path.display(), ids(&explained.matches));
+        let lines: Vec<&str> = log.lines().collect();
+        let middle = lines.len() / 2;
+        let planted = [&lines[..middle], &[EXPIRED], &lines[middle..]].concat().join("\n");
+        let explained = judge(found(planted.as_bytes()), &World::default(), |_| None);
+        assert_eq!(explained.matches[0].pattern.id, "aws.sigv4.expired", "{}", path.display());
+        assert_eq!(explained.matches[0].line, middle as u64 + 1, "{}", path.display());
+        count += 1;
+    }
+    // The twentieth is a case of its own.
+    assert!(count >= 19, "{count} logs");
+    Ok(())
+}
+
+/// A journalctl that says how it was called; the real one reads the journal of the machine.
+fn journal() -> Outcome {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("journalctl");
+    let said = folder.path().join("called");
+    let text = format!(
+        "#!/bin/sh\necho \"$@\" > {}\necho '2026-06-27T14:30:02+0000 host app[1]: {EXPIRED}'\nexit ${{FAILS:-0}}\n",
+        said.display()
+    );
+    std::fs::write(&script, text)?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    let explain = |path: String, fails: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));
+        command.args(["explain", "--offline", "--json"]).args(arguments).env("PATH", path).env("FAILS", fails).output()
+    };
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let output = explain(path.clone(), "0", &["--journal", "-u", "app.service", "--since", "-2h"])?;
+    let judged: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(judged["matches"][0]["id"], "aws.sigv4.expired");
+    // By the journal's own time of the line the request was old when it was sent.
+    assert_eq!((&judged["verdict"], output.status.code()), (&"stale-request".into(), Some(1)));
+    let called = std::fs::read_to_string(&said)?;
+    assert!(called.contains("--unit=app.service --since=-2h") && !called.contains("--boot"), "{called}");
+    explain(path.clone(), "0", &["--journal"])?;
+    assert!(std::fs::read_to_string(&said)?.contains("--boot"));
+    let output = explain(path, "1", &["--journal"])?;
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let output = explain("/nonexistent".to_owned(), "0", &["--journal"])?;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr)?.contains("no journalctl here"));
+    let output = explain(String::new(), "0", &["-u", "app.service"])?;
+    assert_eq!(output.status.code(), Some(2), "a unit without --journal");
     Ok(())
 }
 
