@@ -13,7 +13,8 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("tls.yaml", include_str!("patterns/tls.yaml")),
     ("tokens.yaml", include_str!("patterns/tokens.yaml")),
     ("hosts.yaml", include_str!("patterns/hosts.yaml")),
-    ("daemons.yaml", include_str!("patterns/daemons.yaml")),
+    // What is known of a time daemon stands in the room of the daemons.
+    ("daemon/messages.yaml", include_str!("../daemon/messages.yaml")),
 ];
 
 /// Which way our clock is wrong by a text.

@@ -40,12 +40,11 @@ impl Journal {
         command.args(self.units.iter().map(|unit| format!("--unit={unit}")));
         command.arg(self.since.as_ref().map_or_else(|| "--boot".to_owned(), |since| format!("--since={since}")));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| {
-            let what = match error.kind() {
-                ErrorKind::NotFound => {
-                    "cannot read the journal: there is no journalctl here (read a file of the log \
-                    instead: clockgate explain < FILE)"
-                }
-                _ => "cannot read the journal: journalctl cannot be executed",
+            let what = if error.kind() == ErrorKind::NotFound {
+                "cannot read the journal: there is no journalctl here (read a file of the log instead: clockgate explain \
+                 < FILE)"
+            } else {
+                "cannot read the journal: journalctl cannot be executed"
             };
             Error::caused(Exit::Usage, what, error)
         })?;
