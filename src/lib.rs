@@ -41,5 +41,7 @@ pub mod exit;
 pub mod installer;
 // The gate page: layout and reader, a crate of its own.
 pub use clockgate_page as page;
+// The clock's past, by the journal.
+pub mod past;
 // The kernel made safe.
 pub mod sys;

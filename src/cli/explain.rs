@@ -10,7 +10,7 @@ use crate::cli::{Error, load, print, runtime};
 use crate::config::patterns;
 use crate::decision::Gate;
 use crate::exit::Exit;
-use crate::explain::{Literals, Match, Now, Scanner, Then, World, json, judge, list, text};
+use crate::explain::{Literals, Match, Now, Scanner, World, json, judge, list, text};
 use crate::page::{self, Agent, Page};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::output;
@@ -19,6 +19,7 @@ use journal::Journal;
 
 mod command;
 mod journal;
+mod past;
 
 const WHAT_TO_GIVE: &str =
     "Paste the error message and end it with Ctrl-D (or: clockgate explain 'TEXT', clockgate explain -- CMD)\n";
@@ -107,9 +108,10 @@ impl Args {
         let local = realtime();
         let zone_secs = utc_offset_secs(local).unwrap_or_default();
         let world = World { now, local: Some(local), zone_secs };
-        // The clock's past: nobody keeps it yet.
-        let mut explained = judge(found, &world, |_| None::<Then>);
+        let past = past::Known::new(&self.root, world.now.as_ref().map(|now| now.offset));
+        let mut explained = judge(found, &world, |moment| past.at(moment));
         explained.hints.extend(why_not.map(|why| format!("Not measured: {why}.")));
+        explained.hints.extend(past.why_not().map(|why| format!("The clock's past is not known: {why}.")));
         let said = if self.json { format!("{:#}\n", json(&explained)) } else { text(&explained, zone_secs) };
         (said, explained.verdict.is_our_clock())
     }

@@ -112,6 +112,46 @@ impl Program {
     }
 }
 
+/// Whether a program with this comm keeps clocks: what it steps is right afterwards.
+#[must_use]
+pub fn keeps_clocks(comm: &str) -> bool {
+    PROGRAMS.iter().any(|program| program.bends_the_clock() && program.comm() == comm)
+}
+
+/// What a program that keeps clocks says in its log that it does with the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Correction {
+    /// It has stepped it.
+    Stepped,
+    /// It is wrong by more than a second (chronyd's `logchange`, unless configured), and is slewed where no step follows.
+    Slews,
+}
+
+/// What keepers write when they correct the clock by more than a second.
+const CORRECTIONS: [(&str, Correction); 9] = [
+    // chrony's reference.c and local.c
+    ("System clock was stepped by ", Correction::Stepped),
+    ("System clock wrong by ", Correction::Slews),
+    // ntp.org's and NTPsec's ntp_loopfilter.c and ntp_util.c
+    ("time set ", Correction::Stepped),
+    ("time slew ", Correction::Slews),
+    // systemd's timesyncd-manager.c
+    ("Initial clock synchronization to ", Correction::Stepped),
+    // ntpd-rs' algorithm/kalman
+    ("Jumped offset by ", Correction::Stepped),
+    // OpenNTPD's ntpd.c
+    ("set local clock to ", Correction::Stepped),
+    ("adjusting local clock by ", Correction::Slews),
+    // our own
+    ("clock stepped", Correction::Stepped),
+];
+
+/// What such a line says; none where it speaks of something else.
+#[must_use]
+pub fn correction(message: &str) -> Option<Correction> {
+    CORRECTIONS.iter().find(|(words, _)| message.contains(words)).map(|(_, correction)| *correction)
+}
+
 /// Whether every process of this host can be seen in `proc`, and none of them is known to bend the clock.
 #[must_use]
 pub fn nobody_bends(proc: &Path) -> bool {

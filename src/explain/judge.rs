@@ -32,10 +32,21 @@ pub struct Now {
 pub struct Then {
     /// How far off it was; zero where it is known to have been right.
     pub offset: Offset,
+    /// Since when; none where that is not known, and with it whether it was so at that moment.
+    pub since: Option<Realtime>,
     /// Until when.
     pub until: Option<Realtime>,
     /// Who ended it.
     pub by: Option<String>,
+}
+
+/// A moment of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// In true time.
+    True(Realtime),
+    /// As this machine's clock said it, right or wrong.
+    Local(Realtime),
 }
 
 /// All that is known beside the text.
@@ -50,10 +61,11 @@ pub struct World {
 }
 
 /// Judges what was found in a text; `past` tells how far off the clock was at a moment, if anybody knows.
-pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(Realtime) -> Option<Then>) -> Explanation<'p> {
+pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(Moment) -> Option<Then>) -> Explanation<'p> {
     let matches = ranked(found);
     let first = matches.first();
-    let then = first.and_then(moment).and_then(past);
+    let then = first.and_then(|one| Some((one, past(moment(one)?)?)));
+    let then = then.filter(|(one, then)| is_supported(one, then)).map(|(_, then)| then);
     let verdict = first.map_or(Verdict::Unknown, |one| verdict(one, world, then.as_ref()));
     let direction = first.map_or(Direction::None, |one| one.direction);
     let offset = first.and_then(|one| one.said).map(|said| said.offset);
@@ -88,9 +100,15 @@ fn rank(one: &Match<'_>) -> (u8, bool) {
     (proof, one.said.is_none())
 }
 
-/// The true moment that a text speaks of.
-fn moment(one: &Match<'_>) -> Option<Realtime> {
-    one.theirs.or(one.ours).or_else(|| one.logged.filter(|(_, zoned)| *zoned).map(|(at, _)| at))
+/// Whether what is known of the past holds for that moment: where it is not known since when, the text has to say the same.
+fn is_supported(one: &Match<'_>, then: &Then) -> bool {
+    then.since.is_some() || (one.proves == Proves::Clock && explains(one, then.offset))
+}
+
+/// The moment that a text speaks of.
+fn moment(one: &Match<'_>) -> Option<Moment> {
+    let logged = one.logged.filter(|(_, zoned)| *zoned).map(|(at, _)| at);
+    one.theirs.map(Moment::True).or_else(|| one.ours.or(logged).map(Moment::Local))
 }
 
 /// How far our clock may be off before this other side refuses.

@@ -70,9 +70,10 @@ fn headline(explained: &Explanation<'_>) -> String {
 }
 
 fn ended(then: &Then) -> String {
+    let since = then.since.map_or_else(String::new, |at| format!(" from {}", in_utc(at)));
     let until = then.until.map_or_else(String::new, |at| format!(" until {}", in_utc(at)));
     let by = then.by.as_ref().map_or_else(String::new, |by| format!(", when {by} stepped it"));
-    until + &by
+    since + &until + &by
 }
 
 fn clock_now(explained: &Explanation<'_>) -> String {
@@ -210,6 +211,7 @@ pub fn json(explained: &Explanation<'_>) -> Value {
         })),
         "then": explained.then.as_ref().map(|then| value!({
             "offset_ns": then.offset.as_nanos(),
+            "from_ns": nanos(then.since),
             "to_ns": nanos(then.until),
             "by": then.by,
         })),

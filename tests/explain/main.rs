@@ -1,6 +1,6 @@
 //! Error messages as folders: `message`, `world` (may be absent: nothing was measured), `verdict`. A new message needs no Rust.
 //!
-//! A line of `world` is `now OFFSET ROOT-DISTANCE`, `local TIME`, `past OFFSET`, or `zone SECONDS`; offsets are seconds, positive where our clock is
+//! A line of `world` is `now OFFSET ROOT-DISTANCE`, `local TIME`, `past OFFSET` (and `undated`, where nobody knows since when), or `zone SECONDS`; offsets are seconds, positive where our clock is
 //! behind. `verdict` begins with the verdict, the direction and the ids of what was found; then comes what is printed.
 //! `CLOCKGATE_BLESS=1` writes it anew, to be read before it is committed.
 
@@ -43,6 +43,13 @@ fn main() -> std::process::ExitCode {
     libtest_mimic::run(&Arguments::from_args(), cases.chain(others).collect()).exit_code()
 }
 
+/// Since when a clock was as far off as `past` says.
+const DATED: Realtime = Realtime::from_secs(1_782_561_600);
+
+fn undated(offset: Offset) -> Then {
+    Then { offset, since: None, until: None, by: None }
+}
+
 fn literals() -> &'static Literals {
     static ALL: OnceLock<Literals> = OnceLock::new();
     ALL.get_or_init(|| Literals::new(patterns::load(Path::new("/nonexistent")).unwrap()).unwrap())
@@ -74,7 +81,8 @@ fn case(folder: &Path) -> Outcome {
             }
             ["local", at] => known.local = Some(Realtime::from_nanos(at.parse::<i64>()? * 1_000_000_000)),
             ["zone", secs] => known.zone_secs = secs.parse()?,
-            ["past", offset] => past = Some(Then { offset: seconds(offset)?, until: None, by: None }),
+            ["past", offset] => past = Some(Then { since: Some(DATED), ..undated(seconds(offset)?) }),
+            ["past", offset, "undated"] => past = Some(undated(seconds(offset)?)),
             _ => return Err(format!("{}: {line}", folder.display()).into()),
         }
     }
