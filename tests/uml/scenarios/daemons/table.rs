@@ -121,7 +121,7 @@ pub const DAEMONS: &[Daemon] = &[
         files: &[(
             "/etc/ntpd-rs/ntp.toml",
             "[observability]\nobservation-path = \"/var/run/ntpd-rs/observe\"\n[[source]]\nmode = \"server\"\naddress = \"SERVER\"\n\
-             [synchronization]\nsingle-step-panic-threshold = 1800\nminimum-agreeing-sources = 1\n\
+             [synchronization]\nsingle-step-panic-threshold = 1000\nminimum-agreeing-sources = 1\n\
              startup-step-panic-threshold = { forward = \"inf\", backward = 86400 }\n",
         )],
         prepare: "echo 'u ntpd-rs - - /nonexistent' | systemd-sysusers -",
