@@ -242,9 +242,7 @@ impl Performer {
         }
         let hands = self.clone();
         let outcome = tokio::task::spawn_blocking(move || work(&hands.workloads())).await;
-        Some(
-            outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_full(&error))),
-        )
+        Some(outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_full(&error))))
     }
 
     /// Thaws what is frozen, ours or left by an agent before us, behind what is under way. What was ordered before and has not begun is

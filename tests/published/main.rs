@@ -20,8 +20,8 @@ use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
-use support::liar::{Liar, Manner};
 use serde_json::{Value, json};
+use support::liar::{Liar, Manner};
 
 /// The field types of one verb, by their paths.
 type Fields = BTreeMap<String, String>;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decision::Measurement;
-use crate::error_chain::in_full;
 use crate::reference::exchange::exchange;
 use crate::reference::ntp::address_file::AddressFile;
 use crate::reference::ntp::server::Server;

@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(said("notify resume wait=long"), "the wait of `notify resume wait=long` is missing or invalid");
         assert_eq!(said("GET / HTTP/1.1"), "expected `notify`, found `GET / HTTP/1.1`");
         assert_eq!(greeted("clockgate 2").unwrap_err().to_string(), "expected version 1, found 2");
-        assert!(TimeAnswer::parse("time 1 2").is_err() && Time::parse("time x 2 3").is_err());
+        assert!(TimeAnswer::parse("time 1 2").is_err() && TimeAnswer::parse("time x 2 3").is_err());
         assert!(TimeAnswer::parse("time 1 2 -3").is_err());
     }
 
