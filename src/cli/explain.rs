@@ -15,7 +15,7 @@ use crate::page::{self, Agent, Page};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::output;
 use crate::sys::zone::utc_offset_secs;
-use journal::Journal;
+use journal::JournalArgs;
 
 mod command;
 mod journal;
@@ -35,7 +35,7 @@ pub struct Args {
     command: Vec<OsString>,
 
     #[command(flatten)]
-    journal: Journal,
+    journal: JournalArgs,
 
     /// Print every message that is known, with the clock error that it tolerates
     #[arg(long, conflicts_with = "texts")]
@@ -108,7 +108,7 @@ impl Args {
         let local = realtime();
         let zone_secs = utc_offset_secs(local).unwrap_or_default();
         let world = World { now, local: Some(local), zone_secs };
-        let past = past::Known::new(&self.root, world.now.as_ref().map(|now| now.offset));
+        let past = past::JournalPast::new(&self.root, world.now.as_ref().map(|now| now.offset));
         let mut explained = judge(found, &world, |moment| past.at(moment));
         explained.hints.extend(why_not.map(|why| format!("Not measured: {why}.")));
         explained.hints.extend(past.why_not().map(|why| format!("The clock's past is not known: {why}.")));

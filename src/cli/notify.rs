@@ -47,11 +47,8 @@ impl Args {
         let what = NoticeKind::named(&self.what);
         let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
         let told = self.time.zip(self.bound).map(|(at, bound)| CallerTime { at, as_of: began, bound });
-        if told.is_some() && what.begins() {
-            return Err(Error::new(
-                Exit::Usage,
-                format!("a time is accepted with resume and post-restore only, not with `{}`", self.what),
-            ));
+        if let Some(why) = told.as_ref().and_then(|_| what.refuses_time()) {
+            return Err(Error::new(Exit::Usage, why));
         }
         let waits = self.wait || told.is_some();
         let patience = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };

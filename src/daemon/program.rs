@@ -120,7 +120,7 @@ pub fn keeps_clocks(comm: &str) -> bool {
 
 /// What a program that keeps clocks says in its log that it does with the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Correction {
+pub enum ClockMessage {
     /// It has stepped it.
     Stepped,
     /// It is wrong by more than a second (chronyd's `logchange`, unless configured), and is slewed where no step follows.
@@ -128,27 +128,27 @@ pub enum Correction {
 }
 
 /// What keepers write when they correct the clock by more than a second.
-const CORRECTIONS: [(&str, Correction); 9] = [
+const CORRECTIONS: [(&str, ClockMessage); 9] = [
     // chrony's reference.c and local.c
-    ("System clock was stepped by ", Correction::Stepped),
-    ("System clock wrong by ", Correction::Slews),
+    ("System clock was stepped by ", ClockMessage::Stepped),
+    ("System clock wrong by ", ClockMessage::Slews),
     // ntp.org's and NTPsec's ntp_loopfilter.c and ntp_util.c
-    ("time set ", Correction::Stepped),
-    ("time slew ", Correction::Slews),
+    ("time set ", ClockMessage::Stepped),
+    ("time slew ", ClockMessage::Slews),
     // systemd's timesyncd-manager.c
-    ("Initial clock synchronization to ", Correction::Stepped),
+    ("Initial clock synchronization to ", ClockMessage::Stepped),
     // ntpd-rs' algorithm/kalman
-    ("Jumped offset by ", Correction::Stepped),
+    ("Jumped offset by ", ClockMessage::Stepped),
     // OpenNTPD's ntpd.c
-    ("set local clock to ", Correction::Stepped),
-    ("adjusting local clock by ", Correction::Slews),
+    ("set local clock to ", ClockMessage::Stepped),
+    ("adjusting local clock by ", ClockMessage::Slews),
     // our own
-    ("clock stepped", Correction::Stepped),
+    ("clock stepped", ClockMessage::Stepped),
 ];
 
 /// What such a line says; none where it speaks of something else.
 #[must_use]
-pub fn correction(message: &str) -> Option<Correction> {
+pub fn correction(message: &str) -> Option<ClockMessage> {
     CORRECTIONS.iter().find(|(words, _)| message.contains(words)).map(|(_, correction)| *correction)
 }
 

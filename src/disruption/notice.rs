@@ -67,7 +67,7 @@ impl NoticeKind {
     /// Why no time can come with it; none where one can.
     #[must_use]
     pub fn refuses_time(self) -> Option<String> {
-        let why = || format!("`{}` takes no time: a time is supplied after a resume or restore", self.name());
+        let why = || format!("a time is accepted with resume and post-restore only, not with `{}`", self.name());
         self.begins().then(why)
     }
 

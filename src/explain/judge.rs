@@ -42,7 +42,7 @@ pub struct Then {
 
 /// A moment of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum PastMoment {
     /// In true time.
     True(Realtime),
     /// As this machine's clock said it, right or wrong.
@@ -61,7 +61,7 @@ pub struct World {
 }
 
 /// Judges what was found in a text; `past` tells how far off the clock was at a moment, if anybody knows.
-pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(Moment) -> Option<Then>) -> Explanation<'p> {
+pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(PastMoment) -> Option<Then>) -> Explanation<'p> {
     let matches = ranked(found);
     let first = matches.first();
     let then = first.and_then(|one| Some((one, past(moment(one)?)?)));
@@ -106,9 +106,9 @@ fn is_supported(one: &Match<'_>, then: &Then) -> bool {
 }
 
 /// The moment that a text speaks of.
-fn moment(one: &Match<'_>) -> Option<Moment> {
+fn moment(one: &Match<'_>) -> Option<PastMoment> {
     let logged = one.logged.filter(|(_, zoned)| *zoned).map(|(at, _)| at);
-    one.theirs.map(Moment::True).or_else(|| one.ours.or(logged).map(Moment::Local))
+    one.theirs.map(PastMoment::True).or_else(|| one.ours.or(logged).map(PastMoment::Local))
 }
 
 /// How far our clock may be off before this other side refuses.

@@ -11,7 +11,7 @@ mod time;
 mod verdict;
 
 pub use extract::{Contradiction, Match, Said};
-pub use judge::{Moment, Now, Then, World, judge};
+pub use judge::{Now, PastMoment, Then, World, judge};
 pub use literals::Literals;
 pub use pattern::{Direction, EMBEDDED, Expression, Otherwise, Pattern, Proves};
 pub use report::{json, list, text};

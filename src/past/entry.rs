@@ -19,7 +19,7 @@ pub enum Author {
 
 /// What an entry tells beside the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum ClockEvent {
     /// The machine goes to sleep.
     SleepStart,
     /// It has slept.
@@ -35,7 +35,7 @@ pub enum Event {
 
 /// One entry of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// `_BOOT_ID`.
     pub boot: String,
     /// `CLOCK_REALTIME` when the journal received it (`__REALTIME_TIMESTAMP`).
@@ -45,15 +45,15 @@ pub struct Entry {
     /// Who wrote it.
     pub author: Author,
     /// What it tells.
-    pub event: Event,
+    pub event: ClockEvent,
 }
 
-impl Entry {
+impl JournalEntry {
     /// Reads a line of `journalctl --output=json`; none where a field is missing.
     ///
     /// `keeper` says whether the program with this comm keeps clocks, `tells` what a keeper's message tells of the clock.
     #[must_use]
-    pub fn parse(line: &[u8], keeper: impl Fn(&str) -> bool, tells: impl Fn(&str) -> Event) -> Option<Self> {
+    pub fn parse(line: &[u8], keeper: impl Fn(&str) -> bool, tells: impl Fn(&str) -> ClockEvent) -> Option<Self> {
         let fields: Value = serde_json::from_slice(line).ok()?;
         let text = |name: &str| fields[name].as_str();
         let nanos = |name: &str| text(name)?.parse::<i64>().ok()?.checked_mul(1_000);
@@ -61,10 +61,10 @@ impl Entry {
         let comms = ["_COMM", "SYSLOG_IDENTIFIER"].into_iter().filter_map(text);
         let author = comms.map(comm).find(|comm| keeper(comm));
         let event = match text("MESSAGE_ID") {
-            Some(SLEEP_START) => Event::SleepStart,
-            Some(SLEEP_STOP) => Event::SleepStop,
-            Some(_) | None if author.is_some() => text("MESSAGE").map_or(Event::Nothing, tells),
-            Some(_) | None => Event::Nothing,
+            Some(SLEEP_START) => ClockEvent::SleepStart,
+            Some(SLEEP_STOP) => ClockEvent::SleepStop,
+            Some(_) | None if author.is_some() => text("MESSAGE").map_or(ClockEvent::Nothing, tells),
+            Some(_) | None => ClockEvent::Nothing,
         };
         Some(Self {
             boot: text("_BOOT_ID")?.to_owned(),
@@ -90,12 +90,12 @@ fn comm(name: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Option<Entry> {
-        Entry::parse(
+    fn parse(line: &str) -> Option<JournalEntry> {
+        JournalEntry::parse(
             line.as_bytes(),
             |comm| comm == "keeps-the-clock",
             |message| {
-                if message.contains("wrong by") { Event::Slew } else { Event::Nothing }
+                if message.contains("wrong by") { ClockEvent::Slew } else { ClockEvent::Nothing }
             },
         )
     }
@@ -109,17 +109,17 @@ mod tests {
         };
         let plain = parse(&line("")).unwrap();
         assert_eq!((plain.realtime.as_nanos(), plain.monotonic), (1_790_000_000_000_001_000, 5_000_000_000));
-        assert_eq!((&plain.author, plain.event), (&Author::Other, Event::Nothing));
+        assert_eq!((&plain.author, plain.event), (&Author::Other, ClockEvent::Nothing));
         let keeper = Author::Keeper("keeps-the-clock".to_owned());
         let by_name = parse(&line(r#","_COMM":"python3","SYSLOG_IDENTIFIER":"keeps-the-clock""#)).unwrap();
         assert_eq!(by_name.author, keeper);
         let slew = parse(&line(r#","_COMM":"keeps-the-clock","MESSAGE":"wrong by 9 s""#)).unwrap();
-        assert_eq!(slew.event, Event::Slew);
+        assert_eq!(slew.event, ClockEvent::Slew);
         let stranger = parse(&line(r#","_COMM":"sh","MESSAGE":"wrong by 9 s""#)).unwrap();
-        assert_eq!(stranger.event, Event::Nothing);
-        assert_eq!(parse(&line(&format!(r#","MESSAGE_ID":"{SLEEP_STOP}""#))).unwrap().event, Event::SleepStop);
+        assert_eq!(stranger.event, ClockEvent::Nothing);
+        assert_eq!(parse(&line(&format!(r#","MESSAGE_ID":"{SLEEP_STOP}""#))).unwrap().event, ClockEvent::SleepStop);
         // journalctl prints a message that is no UTF-8 as a list of numbers.
-        assert_eq!(parse(&line(r#","_COMM":"keeps-the-clock","MESSAGE":[1,2]"#)).unwrap().event, Event::Nothing);
+        assert_eq!(parse(&line(r#","_COMM":"keeps-the-clock","MESSAGE":[1,2]"#)).unwrap().event, ClockEvent::Nothing);
         for broken in ["", "{}", "[]", "Hint: You are currently not seeing messages from other users"] {
             assert_eq!(parse(broken), None, "{broken}");
         }

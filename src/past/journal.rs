@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use super::entry::Entry;
+use super::entry::JournalEntry;
 use super::segment::Segment;
 use crate::decision::Realtime;
 
@@ -40,7 +40,7 @@ pub enum JournalError {
 /// What was read of a journal.
 #[derive(Debug, Default)]
 pub struct Journal {
-    entries: Vec<Entry>,
+    entries: Vec<JournalEntry>,
 }
 
 impl Journal {
@@ -51,7 +51,7 @@ impl Journal {
     pub fn read(
         root: &Path,
         since: Realtime,
-        parse: impl Fn(&[u8]) -> Option<Entry> + Send + 'static,
+        parse: impl Fn(&[u8]) -> Option<JournalEntry> + Send + 'static,
     ) -> Result<Self, JournalError> {
         let mut command = Command::new("journalctl");
         command.args(["--output=json", "--quiet", "--no-pager", FIELDS, &format!("--since=@{}", since.as_secs())]);
@@ -87,8 +87,8 @@ impl Journal {
     }
 
     /// Takes the next entry. What is near the one before it, and tells nothing that it does not, is left out.
-    pub fn push(&mut self, entry: Entry) {
-        let repeats = |before: &Entry| {
+    pub fn push(&mut self, entry: JournalEntry) {
+        let repeats = |before: &JournalEntry| {
             before.boot == entry.boot
                 && (before.author == entry.author && before.event == entry.event)
                 && entry.monotonic.saturating_sub(before.monotonic) < SAMPLE_NANOS
@@ -106,7 +106,7 @@ impl Journal {
     }
 }
 
-fn lines(mut output: impl io::BufRead, parse: impl Fn(&[u8]) -> Option<Entry>) -> io::Result<Journal> {
+fn lines(mut output: impl io::BufRead, parse: impl Fn(&[u8]) -> Option<JournalEntry>) -> io::Result<Journal> {
     let mut journal = Journal::default();
     let mut line = vec![];
     loop {

@@ -4,6 +4,6 @@ mod entry;
 mod journal;
 mod segment;
 
-pub use entry::{Author, Entry, Event};
+pub use entry::{Author, ClockEvent, JournalEntry};
 pub use journal::{Journal, JournalError};
 pub use segment::{Past, Segment};

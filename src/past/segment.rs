@@ -1,6 +1,6 @@
 //! The times between steps of the clock, and how far off it was in each.
 
-use super::entry::{Author, Entry, Event};
+use super::entry::{Author, ClockEvent, JournalEntry};
 use crate::decision::{Offset, Realtime};
 
 /// What moves the difference of the two clocks by less is their reading, not a step.
@@ -41,7 +41,7 @@ pub struct Past {
 impl Segment {
     /// The segments of a journal, the oldest first; entries come in the journal's order.
     #[must_use]
-    pub fn all(entries: &[Entry]) -> Vec<Self> {
+    pub fn all(entries: &[JournalEntry]) -> Vec<Self> {
         let mut segments: Vec<Self> = vec![];
         let mut is_asleep = false;
         for (at, entry) in entries.iter().enumerate() {
@@ -50,9 +50,9 @@ impl Segment {
             // What the clock is moved by between these two is the sleep, and a correction that came at once.
             let slept = is_asleep;
             is_asleep = match entry.event {
-                Event::SleepStart => true,
-                Event::SleepStop => false,
-                Event::Step | Event::Slew | Event::Nothing => is_asleep && of_same_boot.is_some(),
+                ClockEvent::SleepStart => true,
+                ClockEvent::SleepStop => false,
+                ClockEvent::Step | ClockEvent::Slew | ClockEvent::Nothing => is_asleep && of_same_boot.is_some(),
             };
             let moved = of_same_boot.map(|before| entry.difference().saturating_sub(before.difference()));
             match (segments.last_mut(), moved) {
@@ -65,14 +65,14 @@ impl Segment {
                     segments.push(Self::begin(entry, author));
                 }
             }
-            if let (Event::Slew, Some(segment)) = (entry.event, segments.last_mut()) {
+            if let (ClockEvent::Slew, Some(segment)) = (entry.event, segments.last_mut()) {
                 segment.slewed = Some(entry.realtime);
             }
         }
         segments
     }
 
-    fn begin(entry: &Entry, begun: Option<Author>) -> Self {
+    fn begin(entry: &JournalEntry, begun: Option<Author>) -> Self {
         let at = entry.realtime;
         Self { boot: entry.boot.clone(), first: at, last: at, ended: None, begun, slewed: None }
     }
@@ -164,15 +164,15 @@ impl Rated<'_> {
 }
 
 /// The keeper that says soon after this entry, and before the next step, that it has stepped; anybody else where none does.
-fn beside(entries: &[Entry], at: usize) -> Author {
+fn beside(entries: &[JournalEntry], at: usize) -> Author {
     let (_, after) = entries.split_at(at);
     let Some(step) = after.first() else { return Author::Other };
-    let is_beside = |entry: &&Entry| {
+    let is_beside = |entry: &&JournalEntry| {
         entry.boot == step.boot
             && entry.monotonic.saturating_sub(step.monotonic) < BESIDE_NANOS
             && entry.difference().saturating_sub(step.difference()).abs() < STEP_NANOS
     };
-    let mut stepped = after.iter().take_while(is_beside).filter(|entry| entry.event == Event::Step);
+    let mut stepped = after.iter().take_while(is_beside).filter(|entry| entry.event == ClockEvent::Step);
     stepped.next().map_or(Author::Other, |entry| entry.author.clone())
 }
 
@@ -183,8 +183,8 @@ mod tests {
     const HOUR: i64 = 3600;
 
     /// Entries of one boot: what the clock says, seconds awake since boot, who wrote, what it tells.
-    fn entries(boot: &str, list: &[(i64, i64, &str, Event)]) -> Vec<Entry> {
-        let entry = |(realtime, monotonic, keeper, event): &(i64, i64, &str, Event)| Entry {
+    fn entries(boot: &str, list: &[(i64, i64, &str, ClockEvent)]) -> Vec<JournalEntry> {
+        let entry = |(realtime, monotonic, keeper, event): &(i64, i64, &str, ClockEvent)| JournalEntry {
             boot: boot.to_owned(),
             realtime: Realtime::from_secs(*realtime),
             monotonic: monotonic * 1_000_000_000,
@@ -194,25 +194,29 @@ mod tests {
         list.iter().map(entry).collect()
     }
 
-    fn at(secs: i64, entries: &[Entry], now: Option<i64>) -> Option<(i64, Option<i64>, Option<i64>, Option<String>)> {
+    fn at(
+        secs: i64,
+        entries: &[JournalEntry],
+        now: Option<i64>,
+    ) -> Option<(i64, Option<i64>, Option<i64>, Option<String>)> {
         let past = Past::at(Realtime::from_secs(secs), &Segment::all(entries), now.map(Offset::from_secs))?;
         let secs = |at: Realtime| at.as_secs();
         Some((past.offset.as_nanos() / 1_000_000_000, past.since.map(secs), past.until.map(secs), past.by))
     }
 
     /// Set back by an hour after one hour, and set right by a keeper a thousand seconds later.
-    fn set_back_and_right() -> Vec<Entry> {
+    fn set_back_and_right() -> Vec<JournalEntry> {
         entries(
             "b",
             &[
-                (10_000, 0, "", Event::Nothing),
-                (13_599, 3599, "keeper", Event::Step),
-                (10_003, 3603, "", Event::Nothing),
-                (10_004, 3604, "keeper", Event::Nothing),
-                (11_000, 4600, "", Event::Nothing),
-                (14_602, 4602, "", Event::Nothing),
-                (14_603, 4603, "keeper", Event::Step),
-                (20_000, 10_000, "", Event::Nothing),
+                (10_000, 0, "", ClockEvent::Nothing),
+                (13_599, 3599, "keeper", ClockEvent::Step),
+                (10_003, 3603, "", ClockEvent::Nothing),
+                (10_004, 3604, "keeper", ClockEvent::Nothing),
+                (11_000, 4600, "", ClockEvent::Nothing),
+                (14_602, 4602, "", ClockEvent::Nothing),
+                (14_603, 4603, "keeper", ClockEvent::Step),
+                (20_000, 10_000, "", ClockEvent::Nothing),
             ],
         )
     }
@@ -251,9 +255,9 @@ mod tests {
         let all = entries(
             "b",
             &[
-                (10_000, 0, "keeper", Event::Step),
-                (11_000, 1000, "", Event::Nothing),
-                (14_700, 1100, "keeper", Event::Step),
+                (10_000, 0, "keeper", ClockEvent::Step),
+                (11_000, 1000, "", ClockEvent::Nothing),
+                (14_700, 1100, "keeper", ClockEvent::Step),
             ],
         );
         assert_eq!(at(14_000, &all, Some(0)), Some((HOUR, None, Some(14_700), Some("keeper".to_owned()))));
@@ -264,11 +268,11 @@ mod tests {
         let all = entries(
             "b",
             &[
-                (10_000, 0, "", Event::Nothing),
-                (10_100, 100, "", Event::SleepStart),
-                (17_300, 101, "", Event::Nothing),
-                (17_301, 102, "", Event::SleepStop),
-                (17_400, 201, "", Event::Nothing),
+                (10_000, 0, "", ClockEvent::Nothing),
+                (10_100, 100, "", ClockEvent::SleepStart),
+                (17_300, 101, "", ClockEvent::Nothing),
+                (17_301, 102, "", ClockEvent::SleepStop),
+                (17_400, 201, "", ClockEvent::Nothing),
             ],
         );
         assert_eq!(Segment::all(&all).len(), 1);
@@ -280,9 +284,9 @@ mod tests {
         let all = entries(
             "b",
             &[
-                (10_000, 0, "", Event::Nothing),
-                (11_000, 1000, "keeper", Event::Slew),
-                (12_000, 2000, "", Event::Nothing),
+                (10_000, 0, "", ClockEvent::Nothing),
+                (11_000, 1000, "keeper", ClockEvent::Slew),
+                (12_000, 2000, "", ClockEvent::Nothing),
             ],
         );
         assert_eq!(at(10_500, &all, Some(0)), None);
@@ -291,9 +295,9 @@ mod tests {
 
     #[test]
     fn an_earlier_boot_is_known_from_a_keepers_last_step_on() {
-        let mut all = entries("a", &[(1_000, 0, "", Event::Nothing), (1_500, 500, "", Event::Nothing)]);
+        let mut all = entries("a", &[(1_000, 0, "", ClockEvent::Nothing), (1_500, 500, "", ClockEvent::Nothing)]);
         all.extend(set_back_and_right());
-        all.extend(entries("c", &[(30_000, 1, "", Event::Nothing), (31_000, 1001, "", Event::Nothing)]));
+        all.extend(entries("c", &[(30_000, 1, "", ClockEvent::Nothing), (31_000, 1001, "", ClockEvent::Nothing)]));
         assert_eq!(at(14_000, &all, Some(0)).map(|past| past.0), Some(HOUR));
         assert_eq!(at(15_000, &all, Some(0)).map(|past| past.0), Some(0));
         assert_eq!(at(1_200, &all, Some(0)), None, "nobody looked at the clock in that boot");

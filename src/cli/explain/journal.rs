@@ -10,7 +10,7 @@ use crate::explain::Scanner;
 
 /// Which part of the journal.
 #[derive(Debug, clap::Args)]
-pub struct Journal {
+pub struct JournalArgs {
     /// Explain the messages of the system's journal since the last boot
     #[arg(long, conflicts_with_all = ["texts", "command", "list"])]
     journal: bool,
@@ -24,7 +24,7 @@ pub struct Journal {
     since: Option<String>,
 }
 
-impl Journal {
+impl JournalArgs {
     /// Whether the journal is asked for.
     pub const fn is_wanted(&self) -> bool {
         self.journal

@@ -3,33 +3,33 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use crate::daemon::program::{self, Correction};
+use crate::daemon::program::{self, ClockMessage};
 use crate::decision::Offset;
-use crate::explain::{Moment, Then};
-use crate::past::{Entry, Event, Journal, JournalError, Past};
+use crate::explain::{PastMoment, Then};
+use crate::past::{ClockEvent, Journal, JournalEntry, JournalError, Past};
 
 /// A clock that was wrong dated its entries so; how far back the journal is read before a moment.
 const MARGIN: Offset = Offset::from_secs(-2 * 24 * 3600);
 
 /// What is known of the past, and why it is not.
 #[derive(Debug)]
-pub struct Known<'a> {
+pub struct JournalPast<'a> {
     root: &'a Path,
     now: Option<Offset>,
     error: RefCell<Option<JournalError>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> JournalPast<'a> {
     /// By the journal of the system below this root; `now` is how far off its clock is, where that was measured.
     pub const fn new(root: &'a Path, now: Option<Offset>) -> Self {
         Self { root, now, error: RefCell::new(None) }
     }
 
     /// The clock at that moment.
-    pub fn at(&self, moment: Moment) -> Option<Then> {
-        let (Moment::True(near) | Moment::Local(near)) = moment;
+    pub fn at(&self, moment: PastMoment) -> Option<Then> {
+        let (PastMoment::True(near) | PastMoment::Local(near)) = moment;
         let is_keeper = |comm: &str| program::keeps_clocks(comm) || comm == "clockgate";
-        let parse = move |line: &[u8]| Entry::parse(line, is_keeper, tells);
+        let parse = move |line: &[u8]| JournalEntry::parse(line, is_keeper, tells);
         let journal = match Journal::read(self.root, near + MARGIN, parse) {
             Ok(journal) => journal,
             Err(error) => {
@@ -39,8 +39,8 @@ impl<'a> Known<'a> {
         };
         let segments = journal.segments();
         let past = match moment {
-            Moment::True(at) => Past::at(at, &segments, self.now),
-            Moment::Local(at) => Past::when_it_said(at, &segments, self.now),
+            PastMoment::True(at) => Past::at(at, &segments, self.now),
+            PastMoment::Local(at) => Past::when_it_said(at, &segments, self.now),
         };
         let Past { offset, since, until, by } = past?;
         Some(Then { offset, since, until, by })
@@ -52,10 +52,10 @@ impl<'a> Known<'a> {
     }
 }
 
-fn tells(message: &str) -> Event {
+fn tells(message: &str) -> ClockEvent {
     match program::correction(message) {
-        Some(Correction::Stepped) => Event::Step,
-        Some(Correction::Slews) => Event::Slew,
-        None => Event::Nothing,
+        Some(ClockMessage::Stepped) => ClockEvent::Step,
+        Some(ClockMessage::Slews) => ClockEvent::Slew,
+        None => ClockEvent::Nothing,
     }
 }

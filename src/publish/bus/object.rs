@@ -92,11 +92,8 @@ impl BusObject {
     ) -> Result<(String, String, u64, i64, u64, String), Error> {
         let caller = self.door.admit_root(&header, bus).await?;
         let what = named(what)?;
-        if what.begins() {
-            return Err(Error::InvalidArgument(format!(
-                "a time is accepted with resume and post-restore only, not with `{}`",
-                what.name()
-            )));
+        if let Some(why) = what.refuses_time() {
+            return Err(Error::InvalidArgument(why));
         }
         let told = CallerTime {
             at: Realtime::from_nanos(time.0),
