@@ -59,9 +59,9 @@ impl Journal {
             command.arg("--root").arg(root);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => JournalError::NotInstalled,
-            _ => JournalError::Io(error),
+        let mut child = command.spawn().map_err(|error| {
+            let is_installed = error.kind() != io::ErrorKind::NotFound;
+            if is_installed { JournalError::Io(error) } else { JournalError::NotInstalled }
         })?;
         let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(JournalError::Failed("it has no output".to_owned()));

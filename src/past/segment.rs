@@ -194,11 +194,10 @@ mod tests {
         list.iter().map(entry).collect()
     }
 
-    fn at(
-        secs: i64,
-        entries: &[JournalEntry],
-        now: Option<i64>,
-    ) -> Option<(i64, Option<i64>, Option<i64>, Option<String>)> {
+    /// Offset, since and until in seconds, and by whom it ended.
+    type InSeconds = (i64, Option<i64>, Option<i64>, Option<String>);
+
+    fn at(secs: i64, entries: &[JournalEntry], now: Option<i64>) -> Option<InSeconds> {
         let past = Past::at(Realtime::from_secs(secs), &Segment::all(entries), now.map(Offset::from_secs))?;
         let secs = |at: Realtime| at.as_secs();
         Some((past.offset.as_nanos() / 1_000_000_000, past.since.map(secs), past.until.map(secs), past.by))
