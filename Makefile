@@ -73,5 +73,5 @@ install: ## Install the program, its units, hooks and manuals below PREFIX (root
 uninstall: ## Take all of it away again: hooks, agent, files, group; leaves /etc/clockgate if you wrote something there (root)
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BINARY='$(BINARY)' packaging/install uninstall
 
-clean-lab: ## Remove what tests/setup unpacked
-	rm -rf --one-file-system target/lab
+clean-lab: ## Remove what tests/setup unpacked, from its cache too
+	tests/setup clean

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use clockgate::publish::gate_page::GatePage;
 
+#[path = "../../tests/support/laboratory.rs"]
+mod laboratory;
 #[path = "../report/mod.rs"]
 mod report;
 
@@ -18,6 +20,9 @@ const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
 const GOAL: Duration = Duration::from_millis(2);
 
 fn main() -> Result {
+    if let Some(lacks) = laboratory::missing(&["engines"]) {
+        return Err(lacks.into());
+    }
     let folder = tempfile::tempdir()?;
     let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
     page.publish(&proven())?;
@@ -41,8 +46,7 @@ fn main() -> Result {
 }
 
 fn lab() -> PathBuf {
-    let lab = std::env::var_os("CLOCKGATE_LAB").map(PathBuf::from);
-    lab.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab")).join("engines")
+    laboratory::folder().join("engines")
 }
 
 /// As an installed one: by its name beside the runtime's.

@@ -20,7 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::{self, until};
+use crate::support::{self, laboratory, until};
 
 const CAP_SYS_TIME: u32 = 25;
 const WITHOUT_THE_CLOCK: &str = "CLOCKGATE_TEST_WITHOUT_THE_CLOCK";
@@ -30,12 +30,12 @@ const KEY: &str = "1 SHA256 HEX:000102030405060708090a0b0c0d0e0f1011121314151617
 
 /// Where `tests/setup` unpacks chrony.
 fn chronyd() -> PathBuf {
-    support::lab().join("chrony/usr/sbin/chronyd")
+    laboratory::folder().join("chrony/usr/sbin/chronyd")
 }
 
 /// What these tests lack on this machine.
 pub fn lacks() -> Option<String> {
-    let lacks_chronyd = || (!chronyd().exists()).then(|| format!("{} (run tests/setup)", chronyd().display()));
+    let lacks_chronyd = || laboratory::missing(&["chrony"]);
     let lacks_program = || ["setpriv", "dbus-daemon", "openssl"].into_iter().find_map(support::lacks_program);
     support::lacks_root().or_else(lacks_chronyd).or_else(lacks_program)
 }

@@ -9,7 +9,7 @@ use libtest_mimic::Failed;
 
 use crate::frozen::workloads;
 
-use crate::support::{expect, lab, texts, until};
+use crate::support::{expect, laboratory, texts, until};
 use crate::world::{Dockerd, SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, shut};
 
@@ -142,7 +142,7 @@ fn podman(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
 
     // At boot that is the command of a unit of podman's own.
     let unit = ["lib", "usr/lib"]
-        .map(|library| lab().join(format!("engines/{library}/systemd/system/podman-restart.service")));
+        .map(|library| laboratory::folder().join(format!("engines/{library}/systemd/system/podman-restart.service")));
     let unit = unit.iter().find_map(|path| std::fs::read_to_string(path).ok()).ok_or("podman's unit")?;
     let command =
         unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/podman $LOGGING ")).ok_or("unit")?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use libtest_mimic::Failed;
 
-use crate::support::{self, CLOCKGATE, expect, texts, until};
+use crate::support::{CLOCKGATE, expect, laboratory, texts, until};
 use crate::world::{Dockerd, NODE, SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
 
@@ -117,7 +117,7 @@ fn docker_as_people_have_it(world: &World) -> Done {
         is_taken_up(world, "dockerd", layout)?;
     }
     for suite in ["trixie", "forky"] {
-        let program = support::lab().join("dockerds").join(suite).join("dockerd").canonicalize()?;
+        let program = laboratory::folder().join("dockerds").join(suite).join("dockerd").canonicalize()?;
         for layout in by_all.into_iter().chain(by_later) {
             is_taken_up(world, &program.display().to_string(), layout)?;
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use libtest_mimic::Failed;
 use toml_edit::{DocumentMut, Item};
 
-use crate::support::{self, CLOCKGATE, expect, texts};
+use crate::support::{CLOCKGATE, expect, laboratory, texts};
 use crate::world::{Trial, World, done};
 use crate::wrapper::Wrapper;
 
@@ -70,7 +70,7 @@ fn all(world: &World, _: &Wrapper, _: &str) -> Done {
 
 /// What a containerd of the laboratory runs for a pod that names no runtime, on a host whose /etc/containerd is this one's.
 fn default_binary(world: &World, host: &Path, version: &str) -> Result<String, Failed> {
-    let program = fs::canonicalize(support::lab())?.join(version).join("containerd");
+    let program = fs::canonicalize(laboratory::folder())?.join(version).join("containerd");
     let mut dump = world.command("unshare");
     dump.args([
         "--mount",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 
-use crate::support::{self, Ours, harmless, until};
+use crate::support::{self, Ours, harmless, laboratory, until};
 use crate::wrapper::Wrapper;
 
 pub const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
@@ -62,11 +62,7 @@ exec sleep infinity
 pub fn lacks_engines() -> Option<String> {
     let has_cgroups = || fs::read_to_string("/proc/mounts").is_ok_and(|mounts| mounts.contains(" cgroup"));
     support::lacks_root()
-        .or_else(|| {
-            let is_unpacked =
-                ["engines", "compose", "dockerds"].iter().all(|part| support::lab().join(part).join("stamp").exists());
-            (!is_unpacked).then(|| "the engines that tests/setup unpacks".to_owned())
-        })
+        .or_else(|| laboratory::missing(&["engines", "compose", "dockerds"]))
         .or_else(|| (!has_cgroups()).then(|| "mounted cgroups".to_owned()))
 }
 
@@ -85,7 +81,7 @@ impl World {
     pub fn new(view: View) -> Result<Self, Failed> {
         let name = format!("clockgate-engines-{}-{view:?}", std::process::id());
         let folder = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir()?;
-        let lab = fs::canonicalize(support::lab())?;
+        let lab = fs::canonicalize(laboratory::folder())?;
         let mut anchor = harmless("setpriv");
         anchor.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         anchor.args(["sh", "-c", ENTER, "sh"]).arg(folder.path()).arg(lab).arg(format!("{view:?}"));
@@ -155,7 +151,7 @@ impl World {
     fn make_image(&self) -> Result<(), Failed> {
         let bin = self.path("image/bin");
         fs::create_dir_all(&bin)?;
-        fs::copy(support::lab().join("engines/bin/busybox"), bin.join("busybox"))?;
+        fs::copy(laboratory::folder().join("engines/bin/busybox"), bin.join("busybox"))?;
         for name in ["sh", "sleep", "echo", "true", "cat"] {
             std::os::unix::fs::symlink("busybox", bin.join(name))?;
         }

@@ -16,7 +16,7 @@ use clockgate::reference::{References, ServerName};
 use clockgate::sys::clock::boottime;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use support::{CLOCKGATE, Ours, clockgate, expect, harmless, needing, texts};
+use support::{CLOCKGATE, Ours, clockgate, expect, harmless, laboratory, needing, texts};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SERVES: &str = "local stratum 3\nallow";
@@ -213,11 +213,11 @@ impl Chronyd {
 }
 
 fn chronyd() -> PathBuf {
-    support::lab().join("chrony/usr/sbin/chronyd")
+    laboratory::folder().join("chrony/usr/sbin/chronyd")
 }
 
 fn lacks_chronyd() -> Option<String> {
-    (!chronyd().is_file()).then(|| format!("chronyd in {}", support::lab().display()))
+    laboratory::missing(&["chrony"])
 }
 
 fn lacks_another_root() -> Option<String> {

@@ -2,9 +2,10 @@
 #![allow(clippy::disallowed_methods, reason = "a condition is looked at again and again, until its deadline")]
 #![allow(dead_code, reason = "every test target uses its own part of it")]
 
+pub mod laboratory;
 pub mod liar;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -26,12 +27,6 @@ pub fn harmless(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--", program]);
     command
-}
-
-/// Where unpacked daemons and the guest lie.
-pub fn lab() -> PathBuf {
-    std::env::var_os("CLOCKGATE_LAB")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab"), PathBuf::from)
 }
 
 /// A trial that needs something a user's machine may lack: there it is skipped aloud and counted, in CI it fails.

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::lab::guest::Guest;
 use crate::lab::world::World;
-use crate::lab::{Outcome, fail, folder, stage, until};
+use crate::lab::{Outcome, fail, folder, laboratory, stage, until};
 use crate::qmp::Qmp;
 
 /// A machine in software, beside others, boots in its own time.
@@ -128,9 +128,7 @@ impl Machine {
 
 /// What keeps such a machine from running here, if anything does.
 pub fn missing() -> Option<String> {
-    let paths = ["machine/stamp", "beside/stamp", "engines/bin/busybox"].map(|path| folder().join(path));
-    let absent = paths.iter().find(|path| !path.exists());
-    absent.map(|path| format!("{} is not there: run tests/setup", path.display()))
+    laboratory::missing(&["machine", "beside", "engines"])
 }
 
 fn lab() -> PathBuf {

@@ -6,7 +6,7 @@
 
 #![allow(dead_code, reason = "the tests, the demo and the bench each use a part of the laboratory")]
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use clockgate::sys::clock;
@@ -15,6 +15,8 @@ use libtest_mimic::Failed;
 pub mod guest;
 pub mod inside;
 pub mod killer;
+#[path = "../../support/laboratory.rs"]
+pub mod laboratory;
 #[path = "../../support/liar.rs"]
 pub mod liar;
 pub mod looks;
@@ -30,6 +32,8 @@ pub mod wire;
 pub mod work;
 pub mod world;
 
+pub use laboratory::folder;
+
 /// How everything here ends: well, or with a text that says what went wrong.
 pub type Outcome<T = ()> = Result<T, Failed>;
 
@@ -43,32 +47,18 @@ pub fn ensure(fact: bool, text: impl Into<String>) -> Outcome {
     if fact { Ok(()) } else { fail(text) }
 }
 
-/// The folder that `tests/setup` filled.
-pub fn folder() -> PathBuf {
-    std::env::var_os("CLOCKGATE_LAB")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/lab"), PathBuf::from)
-}
-
 /// What keeps the laboratory from running on this machine, if anything does.
 pub fn missing() -> Option<String> {
-    let paths = [
-        folder().join("guest/lab-init"),
-        folder().join("chrony/usr/sbin/chronyd"),
-        folder().join("engines/stamp"),
-        folder().join("libraries/stamp"),
-        folder().join("hands/stamp"),
-        folder().join("trixie/lab-init"),
-        folder().join("daemons/stamp"),
-        PathBuf::from("/usr/bin/linux.uml"),
-    ];
     if !nix::unistd::geteuid().is_root() {
         return Some("needs root, for a network namespace and a tap device".into());
     }
-    if !PathBuf::from("/dev/net/tun").exists() {
+    if !Path::new("/dev/net/tun").exists() {
         return Some("needs /dev/net/tun".into());
     }
-    let absent = paths.iter().find(|path| !path.exists())?;
-    Some(format!("{} is not there: run tests/setup", absent.display()))
+    if !Path::new("/usr/bin/linux.uml").exists() {
+        return Some("needs /usr/bin/linux.uml: run tests/setup".into());
+    }
+    laboratory::missing(&["guest", "chrony", "engines", "libraries", "hands", "trixie", "daemons"])
 }
 
 /// Asks until the answer is there, or fails after `within` saying what was waited for.

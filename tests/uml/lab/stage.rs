@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Outcome, ensure, folder, inside};
+use super::{Outcome, ensure, inside, laboratory};
 
 /// How a guest begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +32,7 @@ impl Begins {
 
     /// What the laboratory lacks of it, if anything.
     pub fn missing(self) -> Option<String> {
-        let tree = folder().join(self.over()?);
-        (!tree.exists()).then(|| format!("{} is not there: run tests/setup", tree.display()))
+        laboratory::missing(&[self.over()?])
     }
 
     /// What lies over the root, below the laboratory's folder.
