@@ -372,7 +372,7 @@ fn few_descriptors() -> Outcome {
         let output = limited.output()?;
         let said = texts(&output).1;
         expect(
-            output.status.code() == Some(69) && said.contains(&format!("{limit} descriptors may be open")),
+            output.status.code() == Some(69) && said.contains(&format!("the limit of open descriptors is {limit}")),
             &output,
         )?;
     }

@@ -10,7 +10,7 @@
 //!
 //! use clockgate_page::{Gate, Page, View};
 //!
-//! /// The page as it is once its gate is open, or after half a minute at the latest.
+//! /// The page at its next change where the gate is shut, or after half a minute; the page now where it is open.
 //! fn look(page: &Page) -> View {
 //!     let seen = page.read();
 //!     match seen.gate {

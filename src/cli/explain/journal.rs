@@ -8,7 +8,7 @@ use crate::cli::Error;
 use crate::exit::Exit;
 use crate::explain::Scanner;
 
-/// Which part of the journal.
+// Which part of the journal; a doc comment would become the verb's own help.
 #[derive(Debug, clap::Args)]
 pub struct JournalArgs {
     /// Explain the messages of the system's journal since the last boot
