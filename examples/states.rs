@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Forgotten, FreezeOutcome, Kind, Leap,
-    Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, State, StepError, Voice, forward,
+    Action, AtDeadline, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Forgotten, FreezeOutcome, Leap, Machine,
+    Measurement, Notifier, Offset, Policy, Reading, Realtime, ReferenceKind, State, StepError, Voice, forward,
 };
 
 fn main() {
@@ -110,7 +110,7 @@ fn reading(now: Boottime, offset_ms: i64) -> Reading {
     Reading {
         source: "server".to_owned(),
         voice: Voice::server("reference"),
-        kind: Kind::Ntp,
+        kind: ReferenceKind::Ntp,
         as_of: now,
         local: clocks(now).real,
         offset: Offset::from_nanos(offset_ms * 1_000_000),

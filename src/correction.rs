@@ -30,14 +30,14 @@ pub fn kick(clock: &SystemClock) -> Result<(), String> {
 /// [`StepError`], with what to do about it.
 pub fn step(clock: &SystemClock, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, StepError> {
     clock.step(offset, local, as_of).map_err(|error| match error {
-        step::Error::Superseded(change) => StepError::Superseded { change },
-        step::Error::Kernel { ref source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+        step::SetClockError::Superseded(change) => StepError::Superseded { change },
+        step::SetClockError::Kernel { ref source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             StepError::NotPermitted(format!("the clock is off by {offset} and {MAY_NOT}"))
         }
-        step::Error::Kernel { offset, source } => {
+        step::SetClockError::Kernel { offset, source } => {
             StepError::Failed(format!("adjtimex(ADJ_SETOFFSET, {offset}) failed: {source}"))
         }
-        error @ step::Error::Astray { .. } => StepError::Failed(error.to_string()),
+        error @ step::SetClockError::Astray { .. } => StepError::Failed(error.to_string()),
     })
 }
 

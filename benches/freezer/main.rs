@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clockgate::decision::Awake;
-use clockgate::workload::{Engine, Settings, Thoroughness, Workloads};
+use clockgate::workload::{Engine, FreezeSettings, Thoroughness, Workloads};
 
 #[path = "../report/mod.rs"]
 mod report;
@@ -89,13 +89,13 @@ impl Bench {
             Layout::Folder => vec![self.host.join("docker")],
             Layout::Scopes => containers.iter().map(|container| self.host.join(container)).collect(),
         };
-        let workloads = Workloads::new(Settings {
+        let workloads = Workloads::new(FreezeSettings {
             engines: Engine::ALL.to_vec(),
             ledger: self.scratch.path().join(format!("ledger-{count}-{}", layout.name())),
             guard: CLOCKGATE.into(),
             cgroup: Some(self.host.clone()),
             root: self.scratch.path().to_owned(),
-            ..Settings::default()
+            ..FreezeSettings::default()
         });
         workloads.prepare(Thoroughness::Anew)?;
         let rounds = if count > 1_000 { 5 } else { 21 };

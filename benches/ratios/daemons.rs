@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use clockgate::daemon::chrony::protocol::Client;
+use clockgate::daemon::chrony::protocol::ChronyClient;
 use clockgate::decision::{Gate, Offset};
 use clockgate::page::Page;
 use clockgate::sys::clock::boottime;
@@ -57,7 +57,7 @@ impl Daemons {
         let daemons = Self { folder: folder.to_owned(), agent, chronyd, _bus: bus, _servers: servers };
         let soon = || boottime() + Duration::from_secs(2);
         until("chronyd is synchronised", Duration::from_secs(30), || {
-            let tracking = Client::unix(&daemons.socket(), soon()).tracking();
+            let tracking = ChronyClient::unix(&daemons.socket(), soon()).tracking();
             tracking.is_ok_and(|tracking| tracking.synchronised().is_some())
         })?;
         until("the agent's gate is open", Duration::from_secs(30), || {

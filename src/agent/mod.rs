@@ -48,10 +48,10 @@ const QUEUE: usize = 64;
 
 /// Why the agent could not start, or ended.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum AgentError {
     /// The gate page cannot be written.
     #[error("cannot publish the gate")]
-    Page(#[from] gate_page::Error),
+    Page(#[from] gate_page::GatePageError),
     /// The kernel refused an alarm.
     #[error("cannot set an alarm on CLOCK_BOOTTIME")]
     Alarm(#[source] io::Error),
@@ -61,15 +61,15 @@ pub enum Error {
 /// are published and who talks to the agent ([`Config::reload`]); a fault is said and nothing of it taken.
 ///
 /// # Errors
-/// [`Error`]; what fails later than the start is reported, and the gate stays shut for it.
+/// [`AgentError`]; what fails later than the start is reported, and the gate stays shut for it.
 pub async fn run(
     config: Config,
-    mut reloads: mpsc::Receiver<Result<Config, config::Error>>,
+    mut reloads: mpsc::Receiver<Result<Config, config::ConfigError>>,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), Error> {
+) -> Result<(), AgentError> {
     let clock = Arc::new(SystemClock::new());
-    let clock_set = ClockSet::new(clock.clone()).map_err(Error::Alarm)?;
-    let alarm = Alarm::new().and_then(readable).map_err(Error::Alarm)?;
+    let clock_set = ClockSet::new(clock.clone()).map_err(AgentError::Alarm)?;
+    let alarm = Alarm::new().and_then(readable).map_err(AgentError::Alarm)?;
     // From here on every way out leaves last words on the page.
     let (page, epoch) = GatePage::open(&config.page)?;
     let (disruptions, mut disrupted) = mpsc::channel(QUEUE);
@@ -117,12 +117,12 @@ pub async fn run(
                 biased;
                 () = &mut shutdown => return Ok(()),
                 Some(notice) = noticed.recv() => corridor.take_notice(notice)?,
-                events = clock_set.changed() => corridor.take_all(events.map_err(Error::Alarm)?)?,
+                events = clock_set.changed() => corridor.take_all(events.map_err(AgentError::Alarm)?)?,
                 Some(event) = disrupted.recv() => corridor.take(event)?,
                 Some(event) = done.recv() => corridor.take_answer(event, clock_set.undisturbed())?,
                 Some(config) = reloads.recv() => corridor.reload(config)?,
                 fired = on_alarm(&corridor.alarm) => {
-                    fired.map_err(Error::Alarm)?;
+                    fired.map_err(AgentError::Alarm)?;
                     corridor.say_alive();
                     corridor.take(Event::Alarm)?;
                 }
@@ -162,7 +162,7 @@ struct Corridor {
 
 impl Corridor {
     /// Takes an event whose sender waits for the answer: for a sleep, until the machine may sleep.
-    fn take_notice(&mut self, Notice { event, answer }: Notice) -> Result<(), Error> {
+    fn take_notice(&mut self, Notice { event, answer }: Notice) -> Result<(), AgentError> {
         if matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot)) {
             self.sleepers.push(answer);
             return self.take(event);
@@ -173,18 +173,18 @@ impl Corridor {
         Ok(())
     }
 
-    fn take_all(&mut self, events: Vec<Event>) -> Result<(), Error> {
+    fn take_all(&mut self, events: Vec<Event>) -> Result<(), AgentError> {
         events.into_iter().try_for_each(|event| self.take(event))
     }
 
     /// An answer, after what voids it.
-    fn take_answer(&mut self, answer: Event, (voids, now): (Vec<Event>, Clocks)) -> Result<(), Error> {
+    fn take_answer(&mut self, answer: Event, (voids, now): (Vec<Event>, Clocks)) -> Result<(), AgentError> {
         self.take_all(voids)?;
         self.walk(answer, now)
     }
 
     /// What the kernel was told to do at midnight comes before what happened: a leap second is no step.
-    fn take(&mut self, event: Event) -> Result<(), Error> {
+    fn take(&mut self, event: Event) -> Result<(), AgentError> {
         let flagged = adjtimex::read().map_or(Leap::None, |kernel| kernel.leap);
         if flagged != self.kernel_leap {
             self.kernel_leap = flagged;
@@ -194,7 +194,7 @@ impl Corridor {
     }
 
     /// One step of the walk: decide, publish, act.
-    fn walk(&mut self, event: Event, now: Clocks) -> Result<(), Error> {
+    fn walk(&mut self, event: Event, now: Clocks) -> Result<(), AgentError> {
         debug!(?event, "event");
         event_log::event(&event);
         self.silent.tell(&event);
@@ -216,12 +216,12 @@ impl Corridor {
         if !is_under_way && let Err(error) = self.known.note(self.machine.evidence()) {
             warn!(%error, "cannot save the last proof to {}", self.known.path().display());
         }
-        self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(Error::Alarm)
+        self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(AgentError::Alarm)
     }
 
     /// New rules apply from the next answer on, new servers from the next question, what is frozen from the next freeze. A daemon
     /// that is found elsewhere is another one: then the clock is proven anew.
-    fn reload(&mut self, read: Result<Config, config::Error>) -> Result<(), Error> {
+    fn reload(&mut self, read: Result<Config, config::ConfigError>) -> Result<(), AgentError> {
         let new = match read {
             Ok(new) => new,
             Err(error) => {
@@ -319,7 +319,7 @@ impl Corridor {
     }
 
     /// The last thing said: shut, for nobody watches the clock from here on.
-    async fn leave(mut self, ended: &Result<(), Error>) {
+    async fn leave(mut self, ended: &Result<(), AgentError>) {
         let why = match ended {
             Ok(()) => "it was stopped".to_owned(),
             Err(error) => in_full(error),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Error, Performer, event_log};
+use super::{AgentError, Performer, event_log};
 use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
@@ -43,14 +43,14 @@ pub enum Goal {
 /// Walks from what was proven in this boot to the goal, or to the deadline of `config.policy`.
 ///
 /// # Errors
-/// [`Error::Alarm`].
-pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, Error> {
+/// [`AgentError::Alarm`].
+pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentError> {
     let clock = Arc::new(SystemClock::new());
     let (outcomes, mut inbox) = mpsc::channel(super::QUEUE);
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     let performer = Performer::new(corrector, outcomes, config);
-    let alarm = Alarm::new().and_then(readable).map_err(Error::Alarm)?;
-    let clock_set = ClockSet::new(clock.clone()).map_err(Error::Alarm)?;
+    let alarm = Alarm::new().and_then(readable).map_err(AgentError::Alarm)?;
+    let clock_set = ClockSet::new(clock.clone()).map_err(AgentError::Alarm)?;
     // Who steps a clock by hand does not mean to stop what runs.
     let policy = Policy { freeze: None, ..super::policy(config) };
     let mut known = ProofFile::beside(&config.page);
@@ -70,7 +70,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, Error> 
         let Some((event, now)) = events.pop_front() else {
             let (new, now) = tokio::select! {
                 biased;
-                set = clock_set.changed() => (set.map_err(Error::Alarm)?, clocks()),
+                set = clock_set.changed() => (set.map_err(AgentError::Alarm)?, clocks()),
                 // A stranger's step between the two exchanges voids the first one here as well.
                 Some(event) = inbox.recv() => {
                     let (mut events, now) = clock_set.undisturbed();
@@ -78,7 +78,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, Error> 
                     (events, now)
                 }
                 fired = super::on_alarm(&alarm) => {
-                    fired.map_err(Error::Alarm)?;
+                    fired.map_err(AgentError::Alarm)?;
                     (vec![Event::Alarm], clocks())
                 }
             };
@@ -99,7 +99,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, Error> 
             return Ok(outcome);
         }
         actions.into_iter().for_each(|action| performer.start(action, machine.state().gate()));
-        alarm.get_ref().set(machine.alarm()).map_err(Error::Alarm)?;
+        alarm.get_ref().set(machine.alarm()).map_err(AgentError::Alarm)?;
     }
 }
 

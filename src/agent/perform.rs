@@ -121,7 +121,7 @@ impl Performer {
     }
 
     /// What is ordered from now on is done by these settings; in the background, behind what was ordered before.
-    fn settle(&self, settings: workload::Settings) {
+    fn settle(&self, settings: workload::FreezeSettings) {
         let hands = self.clone();
         tokio::spawn(async move {
             let _turn = hands.turn.lock().await;
@@ -234,7 +234,7 @@ impl Performer {
     async fn in_turn<T: Send + 'static>(
         &self,
         order: OrderId,
-        work: impl FnOnce(&Workloads) -> Result<T, workload::Error> + Send + 'static,
+        work: impl FnOnce(&Workloads) -> Result<T, workload::WorkloadError> + Send + 'static,
     ) -> Option<Result<T, String>> {
         let _turn = self.turn.lock().await;
         if self.last_order.load(Ordering::Relaxed) != order.number {
@@ -247,7 +247,7 @@ impl Performer {
 
     /// Thaws what is frozen, ours or left by an agent before us, behind what is under way. What was ordered before and has not begun is
     /// not performed any more.
-    pub(super) async fn thaw_all(&self) -> Result<(), workload::Error> {
+    pub(super) async fn thaw_all(&self) -> Result<(), workload::WorkloadError> {
         self.last_order.store(u32::MAX, Ordering::Relaxed);
         // A freeze whose turn it is has not begun for sure: behind our thaw it would be the last.
         let _turn = self.turn.lock().await;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::config::Config;
-use crate::decision::{Event, Kind};
+use crate::decision::{Event, ReferenceKind};
 use crate::disruption::network::NetworkMonitor;
 use crate::disruption::vm::hypervisor;
 use crate::disruption::vm::pause_detector::{self, OutsideClock};
@@ -66,16 +66,17 @@ fn witnesses(root: &Path) -> Vec<OutsideClock> {
     }
     let clocks = phc::find(root).into_iter().map(|clock| {
         let name = clock.name.clone();
-        OutsideClock::new(name, Kind::Phc, move || clock.measure().ok())
+        OutsideClock::new(name, ReferenceKind::Phc, move || clock.measure().ok())
     });
     let mut witnesses: Vec<OutsideClock> = clocks.collect();
     let root = root.to_owned();
     if vmclock_time::measure(&root).is_ok() {
         let root = root.clone();
-        witnesses.push(OutsideClock::new("vmclock0", Kind::VmClock, move || vmclock_time::measure(&root).ok()));
+        witnesses
+            .push(OutsideClock::new("vmclock0", ReferenceKind::VmClock, move || vmclock_time::measure(&root).ok()));
     }
     if rtc::evidence(&root).is_ok() {
-        witnesses.push(OutsideClock::new("rtc", Kind::Rtc, move || rtc::evidence(&root).ok()));
+        witnesses.push(OutsideClock::new("rtc", ReferenceKind::Rtc, move || rtc::evidence(&root).ok()));
     }
     witnesses
 }

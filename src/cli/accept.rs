@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::notify::{sentence, socket};
-use crate::cli::{Error, tell};
+use crate::cli::{CliError, tell};
 use crate::exit::Exit;
 use crate::publish::bus::client::AgentClient;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct AcceptArgs {
     /// The agent's socket [default: bus.peer of the configuration]
     #[arg(long, value_name = "PATH")]
     bus: Option<PathBuf>,
@@ -19,9 +19,9 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
+impl AcceptArgs {
     /// Performs the verb: 0 when the gate is open, without a proof.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         let outcome = AgentClient::connect(&socket(self.bus))?.accept()?;
         if self.json {
             tell(json!({"version": 2, "agent": outcome}));
@@ -29,7 +29,7 @@ impl Args {
             tell(sentence(&outcome));
         }
         if outcome.gate == "shut" {
-            Err(Error::still_shut("the gate is shut", super::ASK_STATUS))
+            Err(CliError::still_shut("the gate is shut", super::ASK_STATUS))
         } else {
             Ok(Exit::Ok)
         }

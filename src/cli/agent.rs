@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::agent;
 use crate::agent::signals as signal;
-use crate::cli::Error;
+use crate::cli::CliError;
 use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::publish::{clockbound, gate_page};
@@ -18,7 +18,7 @@ use crate::sys::{descriptors, signals, time_namespace};
 const DESCRIPTORS: u64 = 256;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct AgentArgs {
     /// Read the configuration and the files of the host below this directory
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
@@ -32,22 +32,22 @@ pub struct Args {
     verbose: bool,
 }
 
-impl Args {
+impl AgentArgs {
     /// Performs the verb.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         super::log::init(self.verbose);
-        signals::outlive_readers().map_err(|errno| Error::caused(Exit::Bug, "cannot handle SIGPIPE", errno))?;
+        signals::outlive_readers().map_err(|errno| CliError::caused(Exit::Bug, "cannot handle SIGPIPE", errno))?;
         if self.shut_gate {
             return self.shut();
         }
         time_namespace::require_the_hosts()
-            .map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))
+            .map_err(|e| CliError::caused(Exit::NoAgent, "the agent cannot run", e))
             .inspect_err(|error| self.last_words(error))?;
         // Without, the runtime panics where it needs one more.
-        descriptors::at_least(DESCRIPTORS).map_err(|e| Error::caused(Exit::NoAgent, "the agent cannot run", e))?;
+        descriptors::at_least(DESCRIPTORS).map_err(|e| CliError::caused(Exit::NoAgent, "the agent cannot run", e))?;
         let config = super::load(&self.root).inspect_err(|error| self.last_words(error))?;
         super::runtime()?.block_on(async {
-            let uncaught = |e| Error::caused(Exit::Bug, "cannot handle SIGHUP, SIGTERM and SIGINT", e);
+            let uncaught = |e| CliError::caused(Exit::Bug, "cannot handle SIGHUP, SIGTERM and SIGINT", e);
             let (shutdown, hangups) = (signal::shutdown().map_err(uncaught)?, signal::hangups().map_err(uncaught)?);
             let (reload, reloads) = mpsc::channel(1);
             tokio::spawn(reread(self.root, hangups, reload));
@@ -57,7 +57,7 @@ impl Args {
     }
 
     /// An agent that does not start says so where people look; where the configuration is wrong, its usual place has to do.
-    fn last_words(&self, error: &Error) {
+    fn last_words(&self, error: &CliError) {
         if self.root.is_dir() {
             // As somebody who may not write there, or beside an agent that lives, there is nothing to be said on the page.
             let page = Config::unread(&self.root).page;
@@ -66,7 +66,7 @@ impl Args {
     }
 
     /// Shuts what a dead agent left open, each thing for itself.
-    fn shut(&self) -> Result<Exit, Error> {
+    fn shut(&self) -> Result<Exit, CliError> {
         // A gate has to be shut whatever is wrong with the configuration that the agent ended by.
         let config = Config::load(&self.root).unwrap_or_else(|error| {
             error!("{error}; shutting the gate in the default folder");
@@ -78,28 +78,33 @@ impl Args {
         let gate = gate_page::shut(&config.page, &format!("it was killed, or ended without a report{how}"));
         if config.clockbound.enabled {
             clockbound::shut(&config.clockbound.path, &config.root).map_err(|e| {
-                Error::caused(Exit::StillShut, "cannot write ClockBound's page; run `systemctl restart clockgate`", e)
+                CliError::caused(
+                    Exit::StillShut,
+                    "cannot write ClockBound's page; run `systemctl restart clockgate`",
+                    e,
+                )
             })?;
         }
-        gate.map(|()| Exit::Ok)
-            .map_err(|e| Error::caused(Exit::StillShut, "cannot shut the gate; run `systemctl restart clockgate`", e))
+        gate.map(|()| Exit::Ok).map_err(|e| {
+            CliError::caused(Exit::StillShut, "cannot shut the gate; run `systemctl restart clockgate`", e)
+        })
     }
 }
 
-fn cannot_run(error: agent::Error) -> Error {
+fn cannot_run(error: agent::AgentError) -> CliError {
     let mut cause = std::error::Error::source(&error);
     while let Some(next) = cause {
         if next.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
             let root = "start the agent as root (`sudo systemctl start clockgate`), or give it a --root of its own";
-            return Error::caused(Exit::NotPermitted, root, error);
+            return CliError::caused(Exit::NotPermitted, root, error);
         }
         cause = next.source();
     }
-    Error::caused(Exit::NoAgent, "the agent cannot run", error)
+    CliError::caused(Exit::NoAgent, "the agent cannot run", error)
 }
 
 /// Reads the configuration again on every HUP.
-async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Result<Config, config::Error>>) {
+async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Result<Config, config::ConfigError>>) {
     while hangups.recv().await.is_some() {
         if reload.send(Config::load(&root)).await.is_err() {
             return;
@@ -107,6 +112,6 @@ async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Result<
     }
 }
 
-fn one_line(error: &Error) -> String {
+fn one_line(error: &CliError) -> String {
     error.to_string().lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::cli::{self, Error};
+use crate::cli::{self, CliError};
 use crate::config::{self, Fault, Loaded, patterns, print};
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ConfigArgs {
     #[command(subcommand)]
-    what: What,
+    what: ConfigVerb,
     /// Read the configuration below DIR instead of /
     #[arg(long, value_name = "DIR", default_value = "/", global = true)]
     root: PathBuf,
@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum ConfigVerb {
     /// Check the configuration and the messages below explain.d, or each FILE by itself; print each error with file, line and key
     Check {
         /// Files to check instead of the configuration in force
@@ -34,22 +34,22 @@ enum What {
     Sample,
 }
 
-impl Args {
+impl ConfigArgs {
     /// Performs the verb.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         match &self.what {
-            What::Check { files } if files.is_empty() => {
+            ConfigVerb::Check { files } if files.is_empty() => {
                 let messages = patterns::load(&self.root).map(|_| Loaded::default());
                 self.check(vec![config::load(&self.root), messages])
             }
-            What::Check { files } => self.check(files.iter().map(|file| config::load_file(file)).collect()),
-            What::Show => self.show(),
-            What::Sample if self.json => say(&format!("{:#}\n", print::json(&Loaded::default()))),
-            What::Sample => say(&print::sample()),
+            ConfigVerb::Check { files } => self.check(files.iter().map(|file| config::load_file(file)).collect()),
+            ConfigVerb::Show => self.show(),
+            ConfigVerb::Sample if self.json => say(&format!("{:#}\n", print::json(&Loaded::default()))),
+            ConfigVerb::Sample => say(&print::sample()),
         }
     }
 
-    fn check(&self, outcomes: Vec<Result<Loaded, config::Error>>) -> Result<Exit, Error> {
+    fn check(&self, outcomes: Vec<Result<Loaded, config::ConfigError>>) -> Result<Exit, CliError> {
         let (mut files, mut faults, mut warnings) = (vec![], vec![], vec![]);
         for outcome in outcomes {
             match outcome {
@@ -66,7 +66,7 @@ impl Args {
             return Ok(if faults.is_empty() { Exit::Ok } else { Exit::Config });
         }
         if !faults.is_empty() {
-            return Err(Error::new(Exit::Config, config::Error { faults }.to_string()));
+            return Err(CliError::new(Exit::Config, config::ConfigError { faults }.to_string()));
         }
         let warned: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
@@ -76,8 +76,8 @@ impl Args {
         }
     }
 
-    fn show(&self) -> Result<Exit, Error> {
-        let loaded = config::load(&self.root).map_err(|error| Error::new(Exit::Config, error.to_string()))?;
+    fn show(&self) -> Result<Exit, CliError> {
+        let loaded = config::load(&self.root).map_err(|error| CliError::new(Exit::Config, error.to_string()))?;
         if self.json { say(&format!("{:#}\n", print::json(&loaded))) } else { say(&print::show(&loaded)) }
     }
 }
@@ -87,6 +87,6 @@ fn fault(fault: &Fault) -> serde_json::Value {
 }
 
 /// Prints, and has done what was asked.
-fn say(text: &str) -> Result<Exit, Error> {
+fn say(text: &str) -> Result<Exit, CliError> {
     cli::print(text).map(|()| Exit::Ok)
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::agent;
-use crate::cli::{Error, load, print, runtime};
+use crate::cli::{CliError, load, print, runtime};
 use crate::config::patterns;
 use crate::decision::Gate;
 use crate::exit::Exit;
@@ -57,10 +57,10 @@ pub struct Args {
 impl Args {
     /// Performs the verb: 0 when the clock explains it, 1 when it does not; a command's own code where there is one, and
     /// therefore a bare number.
-    pub fn run(self) -> Result<i32, Error> {
-        let patterns = patterns::load(&self.root).map_err(|error| Error::new(Exit::Config, error.to_string()))?;
+    pub fn run(self) -> Result<i32, CliError> {
+        let patterns = patterns::load(&self.root).map_err(|error| CliError::new(Exit::Config, error.to_string()))?;
         let literals = Literals::new(patterns)
-            .map_err(|e| Error::caused(Exit::Bug, "cannot search for all of the messages", e))?;
+            .map_err(|e| CliError::caused(Exit::Bug, "cannot search for all of the messages", e))?;
         if self.list {
             print(&list(literals.patterns()))?;
             return Ok(Exit::Ok as i32);
@@ -85,7 +85,7 @@ impl Args {
     }
 
     /// Around a command.
-    fn around(&self, literals: &Literals) -> Result<i32, Error> {
+    fn around(&self, literals: &Literals) -> Result<i32, CliError> {
         let mut scanners = [Scanner::new(literals), Scanner::new(literals)];
         let code = command::run(&self.command, &mut scanners)?;
         if code != 0 {
@@ -144,7 +144,7 @@ fn by_the_page() -> Option<Now> {
     }
 }
 
-fn read_input(scanner: &mut Scanner<'_>) -> Result<(), Error> {
+fn read_input(scanner: &mut Scanner<'_>) -> Result<(), CliError> {
     let input = std::io::stdin().lock();
     if input.is_terminal() {
         output::say(WHAT_TO_GIVE);
@@ -153,14 +153,14 @@ fn read_input(scanner: &mut Scanner<'_>) -> Result<(), Error> {
 }
 
 /// Reads to the end, in pieces.
-fn read_all(mut from: impl Read, scanner: &mut Scanner<'_>, what: &str) -> Result<(), Error> {
+fn read_all(mut from: impl Read, scanner: &mut Scanner<'_>, what: &str) -> Result<(), CliError> {
     let mut piece = vec![0; 64 * 1024];
     loop {
         match from.read(&mut piece) {
             Ok(0) => return Ok(()),
             Ok(read) => scanner.feed(&piece[..read]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::caused(Exit::Usage, format!("cannot read {what}"), error)),
+            Err(error) => return Err(CliError::caused(Exit::Usage, format!("cannot read {what}"), error)),
         }
     }
 }

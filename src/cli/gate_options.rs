@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::Error;
+use crate::cli::CliError;
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::exit::Exit;
 use crate::page::{self, Page};
@@ -15,7 +15,7 @@ use crate::waiter::{NoAgent, OnTimeout, Options, Refusal};
 pub struct GateOptions {
     /// How long to wait: 30s, 2min, or `infinity`
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = patience)]
-    max_wait: Patience,
+    max_wait: MaxWait,
 
     /// What to do when that time is over
     #[arg(long, value_enum, default_value = "fail")]
@@ -48,10 +48,10 @@ pub struct GateOptions {
 
 /// How long; none is for ever.
 #[derive(Clone, Copy, Debug)]
-struct Patience(Option<Duration>);
+struct MaxWait(Option<Duration>);
 
-fn patience(text: &str) -> Result<Patience, String> {
-    if text == "infinity" { Ok(Patience(None)) } else { crate::duration::parse(text).map(|d| Patience(Some(d))) }
+fn patience(text: &str) -> Result<MaxWait, String> {
+    if text == "infinity" { Ok(MaxWait(None)) } else { crate::duration::parse(text).map(|d| MaxWait(Some(d))) }
 }
 
 impl GateOptions {
@@ -59,13 +59,13 @@ impl GateOptions {
     ///
     /// # Errors
     /// The environment names a server that is none.
-    pub fn options(&self) -> Result<Options, Error> {
+    pub fn options(&self) -> Result<Options, CliError> {
         let servers = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
         if self.no_agent == Some(NoAgent::Measure) && servers.is_empty() && Page::open(&self.page).is_err() {
             let nobody = format!(
                 "there is no agent, and `--no-agent measure` has no servers to ask: name them with --server or {ENVIRONMENT}"
             );
-            return Err(Error::new(Exit::Usage, nobody));
+            return Err(CliError::new(Exit::Usage, nobody));
         }
         let unnamed = if servers.is_empty() { NoAgent::Kernel } else { NoAgent::Measure };
         Ok(Options {
@@ -81,13 +81,13 @@ impl GateOptions {
 }
 
 /// A refusal as a command ends with it.
-pub fn refused(refusal: Refusal) -> Error {
+pub fn refused(refusal: Refusal) -> CliError {
     let message = refusal.to_string();
     match refusal {
-        Refusal::StillShut { .. } | Refusal::OpenUnproven { .. } => Error::still_shut(message, super::ASK_STATUS),
+        Refusal::StillShut { .. } | Refusal::OpenUnproven { .. } => CliError::still_shut(message, super::ASK_STATUS),
         // There is nobody whom `status` could ask.
-        Refusal::StillUnproven { .. } => Error::still_shut(message, super::ASK_OTHERS),
-        Refusal::NoAgent { source, .. } => Error::caused(Exit::NoAgent, message, source),
-        Refusal::Page(source) => Error::caused(Exit::NoAgent, message, source),
+        Refusal::StillUnproven { .. } => CliError::still_shut(message, super::ASK_OTHERS),
+        Refusal::NoAgent { source, .. } => CliError::caused(Exit::NoAgent, message, source),
+        Refusal::Page(source) => CliError::caused(Exit::NoAgent, message, source),
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Error, print, tell};
+use crate::cli::{CliError, print, tell};
 use crate::container::files;
 use crate::exit::Exit;
 use crate::installer::{self, Change, Host, Standing, Target, unified};
@@ -11,9 +11,9 @@ use crate::sys::output;
 use crate::waiter::oci;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct HooksArgs {
     #[command(subcommand)]
-    verb: Verb,
+    verb: HooksVerb,
 
     /// Change the host below this directory
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum HooksVerb {
     /// Install clockgate for these targets
     Install {
         /// What to install
@@ -78,15 +78,15 @@ struct Shown {
     diff: String,
 }
 
-impl Args {
+impl HooksArgs {
     /// Performs the verb.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         match &self.verb {
-            Verb::Install { targets, dry_run, oci } => {
+            HooksVerb::Install { targets, dry_run, oci } => {
                 let host = Host::new(&self.root, oci.clone());
                 self.show(&install(&host, targets, *dry_run)?);
             }
-            Verb::Remove { targets, dry_run, force, forget } => {
+            HooksVerb::Remove { targets, dry_run, force, forget } => {
                 let host = Host::new(&self.root, None);
                 let how = if *forget {
                     How::Forget
@@ -97,7 +97,7 @@ impl Args {
                 };
                 self.show(&remove(&host, targets, how, *dry_run)?);
             }
-            Verb::List => self.list(&Host::new(&self.root, None))?,
+            HooksVerb::List => self.list(&Host::new(&self.root, None))?,
         }
         Ok(Exit::Ok)
     }
@@ -117,8 +117,8 @@ impl Args {
         }
     }
 
-    fn list(&self, host: &Host) -> Result<(), Error> {
-        let mut settings = oci::Settings::default();
+    fn list(&self, host: &Host) -> Result<(), CliError> {
+        let mut settings = oci::OciSettings::default();
         let passed_over = settings.take_file(&host.at(oci::FILE));
         let waiting = oci::waiting(&host.at("/proc"));
         let mut rows = vec![];
@@ -185,12 +185,12 @@ fn no_longer_held(target: Target, why: &str) -> String {
     )
 }
 
-fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, Error> {
+fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, CliError> {
     let mut plans = vec![];
     for target in targets.iter().copied() {
         if let Some(other) = target.instead().filter(|other| targets.contains(other) || is_installed(host, *other)) {
             let both = format!("{} and {} hold the same containers: install one of them", target.name(), other.name());
-            return Err(Error::new(Exit::Usage, both));
+            return Err(CliError::new(Exit::Usage, both));
         }
         plans.push(match installer::standing(host, target).map_err(failed)? {
             Standing::Absent => (target, Some(target.plan(host).map_err(failed)?)),
@@ -198,19 +198,19 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
                 None => (target, None),
                 Some(why) => {
                     let what = format!("{} is installed, and {}", target.name(), no_longer_held(target, &why));
-                    return Err(Error::new(Exit::No, what));
+                    return Err(CliError::new(Exit::No, what));
                 }
             },
             Standing::Packaged(_) => (target, None),
             Standing::Edited { path, ours: Some(lines), .. } => {
-                return Err(failed(installer::Error::Edited { path, lines, target: target.name() }));
+                return Err(failed(installer::InstallerError::Edited { path, lines, target: target.name() }));
             }
             Standing::Edited { path, ours: None, .. } => {
                 let (path, name) = (path.display(), target.name());
                 let what = format!(
                     "{path} was rewritten since the install, without clockgate's entries: run `clockgate hooks remove {name}` first"
                 );
-                return Err(Error::new(Exit::No, what));
+                return Err(CliError::new(Exit::No, what));
             }
         });
     }
@@ -230,7 +230,7 @@ fn install(host: &Host, targets: &[Target], dry_run: bool) -> Result<Vec<Done>, 
         if !dry_run {
             installer::apply(host, target, &plan).map_err(failed)?;
         }
-        let changes = plan.changes.iter().map(|change| shown(change, Way::There)).collect();
+        let changes = plan.changes.iter().map(|change| shown(change, DiffDirection::There)).collect();
         let state = if dry_run { "would be installed" } else { "installed" };
         done.push(Done { target: target.name(), state, changes, takes_effect: plan.afterwards, notes: plan.notes });
     }
@@ -245,25 +245,25 @@ enum How {
     Forget,
 }
 
-fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Vec<Done>, Error> {
+fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Vec<Done>, CliError> {
     let all: Vec<Target> = Target::ALL.into_iter().filter(|target| is_installed(host, *target)).collect();
     let targets = if targets.is_empty() { &all } else { targets };
     let mut done = vec![];
     for target in targets.iter().copied() {
         let changes = match installer::standing(host, target).map_err(failed)? {
-            Standing::Absent => return Err(Error::new(Exit::No, format!("{} is not installed", target.name()))),
+            Standing::Absent => return Err(CliError::new(Exit::No, format!("{} is not installed", target.name()))),
             Standing::Packaged(_) => {
                 let what = format!("{} belongs to the package: remove the package (`make uninstall`)", target.name());
-                return Err(Error::new(Exit::No, what));
+                return Err(CliError::new(Exit::No, what));
             }
             Standing::Edited { path, ours: Some(lines), .. } if how != How::Forget && !dry_run => {
-                return Err(failed(installer::Error::Edited { path, lines, target: target.name() }));
+                return Err(failed(installer::InstallerError::Edited { path, lines, target: target.name() }));
             }
             Standing::Installed(changes) | Standing::Edited { changes, .. } => changes,
         };
         let needed = target.needed_by(host).map_err(failed)?;
         if let Some(needed) = needed.filter(|_| how == How::Undo && !dry_run) {
-            return Err(Error::new(Exit::No, needed));
+            return Err(CliError::new(Exit::No, needed));
         }
         match how {
             _ if dry_run => {}
@@ -276,7 +276,7 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
             (false, How::Undo | How::Force) => "removed",
         };
         let files = changes.iter().rev().filter(|change| matches!(change, Change::File { .. }));
-        let changes = files.map(|change| shown(change, Way::Back)).collect();
+        let changes = files.map(|change| shown(change, DiffDirection::Back)).collect();
         let afterwards = if how == How::Forget { String::new() } else { target.afterwards().to_owned() };
         done.push(Done { target: target.name(), state, changes, takes_effect: afterwards, notes: vec![] });
     }
@@ -290,18 +290,18 @@ fn is_installed(host: &Host, target: Target) -> bool {
 
 /// Whether a change is shown as it is made, or as it is taken back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum DiffDirection {
     There,
     Back,
 }
 
-fn shown(change: &Change, way: Way) -> Shown {
+fn shown(change: &Change, way: DiffDirection) -> Shown {
     let diff = match change {
         Change::File { path, before, after, .. } => {
             let none = Path::new("/dev/null");
             let old = (before.as_ref().map_or(none, |_| path), before.as_deref().unwrap_or_default());
             let new = (path.as_path(), after.as_str());
-            let (from, to) = if way == Way::There { (old, new) } else { (new, old) };
+            let (from, to) = if way == DiffDirection::There { (old, new) } else { (new, old) };
             format!("--- {}\n+++ {}\n{}", from.0.display(), to.0.display(), unified(from.1, to.1))
         }
         Change::Link { path, to } => {
@@ -311,20 +311,22 @@ fn shown(change: &Change, way: Way) -> Shown {
     Shown { path: change.path().to_owned(), diff }
 }
 
-fn failed(error: installer::Error) -> Error {
+fn failed(error: installer::InstallerError) -> CliError {
     let exit = match &error {
-        installer::Error::File(files::Error::Refused { .. }) => Exit::Config,
-        installer::Error::Wrong(_) | installer::Error::Edited { .. } => Exit::No,
-        installer::Error::File(files::Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+        installer::InstallerError::File(files::FileError::Refused { .. }) => Exit::Config,
+        installer::InstallerError::Wrong(_) | installer::InstallerError::Edited { .. } => Exit::No,
+        installer::InstallerError::File(files::FileError::Io { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
             Exit::NotPermitted
         }
-        installer::Error::File(files::Error::Io { .. }) => Exit::Bug,
+        installer::InstallerError::File(files::FileError::Io { .. }) => Exit::Bug,
     };
     let text = error.to_string();
     match error {
-        installer::Error::File(files::Error::Io { source, .. }) => Error::caused(exit, text, source),
-        installer::Error::File(files::Error::Refused { .. })
-        | installer::Error::Wrong(_)
-        | installer::Error::Edited { .. } => Error::new(exit, text),
+        installer::InstallerError::File(files::FileError::Io { source, .. }) => CliError::caused(exit, text, source),
+        installer::InstallerError::File(files::FileError::Refused { .. })
+        | installer::InstallerError::Wrong(_)
+        | installer::InstallerError::Edited { .. } => CliError::new(exit, text),
     }
 }

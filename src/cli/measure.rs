@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
-use crate::cli::{Error, print, runtime};
+use crate::cli::{CliError, print, runtime};
 use crate::daemon::{Corrector, DaemonSources};
 use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, bound_in_words};
 use crate::exit::Exit;
@@ -25,7 +25,7 @@ const JSON_VERSION: u32 = 2;
 const NOBODY: &str = "check the network and UDP port 123, or name another server with `--server HOST`";
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct MeasureArgs {
     /// Ask only this NTP server; repeatable (default: CLOCKGATE_SERVERS, those of the configuration, of the running
     /// time daemon, of this cloud, or a public pool: the first that exist)
     #[arg(long = "server", value_name = "HOST[:PORT]")]
@@ -38,10 +38,10 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
+impl MeasureArgs {
     /// Performs the verb: 0 when an NTP server answered. The daemon's and the kernel's claims are printed and count for
     /// nothing: they stand for hours after a restore.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         let config = super::load(Path::new("/"))?;
         let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
         let (claim, of_the_daemon) =
@@ -69,7 +69,7 @@ impl Args {
             Report { asked, measurement, claim, agreement, drift_ppm, threshold, kernel: adjtimex::read().ok() };
         print(&if self.json { format!("{:#}\n", report.json()) } else { report.table() })?;
         if report.measurement.readings.is_empty() {
-            return Err(Error::still_shut("no reference answered", NOBODY));
+            return Err(CliError::still_shut("no reference answered", NOBODY));
         }
         Ok(Exit::Ok)
     }

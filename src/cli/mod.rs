@@ -43,39 +43,39 @@ pub struct Cli {
 #[command(defer = true)]
 enum Verb {
     /// Run the agent
-    Agent(agent::Args),
+    Agent(agent::AgentArgs),
     /// Wait for the gate, then execute a command
-    Run(run::Args),
+    Run(run::RunArgs),
     /// Wait for the gate
-    Wait(wait::Args),
+    Wait(wait::WaitArgs),
     /// Measure, step and verify the clock, with or without an agent
-    Sync(sync::Args),
+    Sync(sync::SyncArgs),
     /// Accept the clock as it is: open the gate without a proof, and discard what contradicts it (root)
-    Accept(accept::Args),
+    Accept(accept::AcceptArgs),
     /// Ask every reference once and print each answer
-    Measure(measure::Args),
+    Measure(measure::MeasureArgs),
     /// Say whether the clock is what an error message is about, and what to do next
     Explain(explain::Args),
     /// Print the state of the gate
-    Status(status::Args),
+    Status(status::StatusArgs),
     /// Notify the agent of a suspend, resume, snapshot or restore
-    Notify(notify::Args),
+    Notify(notify::NotifyArgs),
     /// Thaw the containers that the agent left frozen
-    Thaw(thaw::Args),
+    Thaw(thaw::ThawArgs),
     /// Notify the agent in a guest of this hypervisor
-    Vm(vm::Args),
+    Vm(vm::VmArgs),
     /// Check or print the configuration
-    Config(config::Args),
+    Config(config::ConfigArgs),
     /// Install clockgate as OCI runtime of container engines, or remove it
-    Hooks(hooks::Args),
+    Hooks(hooks::HooksArgs),
     /// Hold a container's start, then become its OCI runtime
-    Oci(oci::Args),
+    Oci(oci::OciArgs),
 }
 
 /// A command that failed: what to print, and the code to exit with.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Error {
+pub struct CliError {
     /// How the process ends.
     pub exit: Exit,
     message: String,
@@ -83,7 +83,7 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl Error {
+impl CliError {
     /// An error in our own words.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), source: None }
@@ -105,8 +105,8 @@ impl Error {
 }
 
 /// Prints what a verb is there to print.
-fn print(text: &str) -> Result<(), Error> {
-    output::print(text).map_err(|e| Error::caused(Exit::Bug, "cannot write to standard output", e))
+fn print(text: &str) -> Result<(), CliError> {
+    output::print(text).map_err(|e| CliError::caused(Exit::Bug, "cannot write to standard output", e))
 }
 
 /// Prints a line about what a verb did. Whether it can be read changes nothing about that, nor about the exit code.
@@ -142,8 +142,8 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
 }
 
 /// The configuration below `root`.
-fn load(root: &Path) -> Result<Config, Error> {
-    Config::load(root).map_err(|error| Error::new(Exit::Config, error.to_string()))
+fn load(root: &Path) -> Result<Config, CliError> {
+    Config::load(root).map_err(|error| CliError::new(Exit::Config, error.to_string()))
 }
 
 /// How long a thread that has nothing to do stays: longer than the agent sleeps between two renewals of a proof.
@@ -152,7 +152,7 @@ const THREADS_KEPT: Duration = Duration::from_secs(24 * 3600);
 const THREADS_MOST: usize = 32;
 
 /// The runtime of the verbs that need one: one thread, and more only for what blocks.
-fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // The agent sleeps for minutes and then has milliseconds: a thread costs more to make than it does then.
@@ -160,7 +160,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         // Who has no thread more waits for one; the unit's TasksMax= allows twice as many.
         .max_blocking_threads(THREADS_MOST)
         .build()
-        .map_err(|e| Error::caused(Exit::Bug, "cannot start the runtime", e))
+        .map_err(|e| CliError::caused(Exit::Bug, "cannot start the runtime", e))
 }
 
 impl Cli {
@@ -168,8 +168,8 @@ impl Cli {
     /// command's own.
     ///
     /// # Errors
-    /// [`Error`], with the exit code that belongs to it.
-    pub fn run(self, began: Boottime) -> Result<i32, Error> {
+    /// [`CliError`], with the exit code that belongs to it.
+    pub fn run(self, began: Boottime) -> Result<i32, CliError> {
         let exit = match self.verb {
             Verb::Agent(args) => args.run(),
             Verb::Run(args) => args.run(),

@@ -7,7 +7,7 @@ use clap::ArgGroup;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
-use crate::cli::{Error, moment, tell};
+use crate::cli::{CliError, moment, tell};
 use crate::config::Config;
 use crate::decision::{Boottime, Realtime};
 use crate::duration;
@@ -16,7 +16,7 @@ use crate::publish::bus::client::{self, AgentClient, CallerTime, NoticeKind, Out
 
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("waits").args(["wait", "time"]).multiple(true))]
-pub struct Args {
+pub struct NotifyArgs {
     /// The event
     #[arg(value_parser = PossibleValuesParser::new(NoticeKind::ALL.map(NoticeKind::name)))]
     what: String,
@@ -41,14 +41,14 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
+impl NotifyArgs {
     /// Performs the verb: 0 when the agent took it, and with `--wait` when what was waited for has come.
-    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
+    pub fn run(self, began: Boottime) -> Result<Exit, CliError> {
         let what = NoticeKind::named(&self.what);
-        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
+        let what = what.ok_or_else(|| CliError::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
         let told = self.time.zip(self.bound).map(|(at, bound)| CallerTime { at, as_of: began, bound });
         if let Some(why) = told.as_ref().and_then(|_| what.refuses_time()) {
-            return Err(Error::new(Exit::Usage, why));
+            return Err(CliError::new(Exit::Usage, why));
         }
         let waits = self.wait || told.is_some();
         let patience = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
@@ -63,7 +63,11 @@ impl Args {
             tell(sentence(&outcome));
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
-        if waited_in_vain { Err(Error::still_shut("the clock is not proven", super::ASK_STATUS)) } else { Ok(Exit::Ok) }
+        if waited_in_vain {
+            Err(CliError::still_shut("the clock is not proven", super::ASK_STATUS))
+        } else {
+            Ok(Exit::Ok)
+        }
     }
 }
 
@@ -87,15 +91,15 @@ pub(super) fn sentence(outcome: &Outcome) -> String {
     text
 }
 
-impl From<client::Error> for Error {
-    fn from(error: client::Error) -> Self {
+impl From<client::ClientError> for CliError {
+    fn from(error: client::ClientError) -> Self {
         let text = crate::error_chain::in_full(&error);
         let exit = match error {
-            client::Error::NoAgent { .. } | client::Error::Stuck { .. } => Exit::NoAgent,
-            client::Error::Refused(_) => Exit::Usage,
-            client::Error::NotPermitted(_) => Exit::NotPermitted,
-            client::Error::StillShut(_) => return Self::still_shut(text, super::ASK_STATUS),
-            client::Error::TooOften(_) => Exit::StillShut,
+            client::ClientError::NoAgent { .. } | client::ClientError::Stuck { .. } => Exit::NoAgent,
+            client::ClientError::Refused(_) => Exit::Usage,
+            client::ClientError::NotPermitted(_) => Exit::NotPermitted,
+            client::ClientError::StillShut(_) => return Self::still_shut(text, super::ASK_STATUS),
+            client::ClientError::TooOften(_) => Exit::StillShut,
         };
         Self::new(exit, text)
     }

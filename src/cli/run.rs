@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 
 use super::gate_options::{GateOptions, refused};
-use crate::cli::Error;
+use crate::cli::CliError;
 use crate::exit::Exit;
 use crate::sys::signals;
 use crate::waiter::{Ground, Progress, Style, run, wait};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RunArgs {
     #[command(flatten)]
     gate: GateOptions,
 
@@ -18,11 +18,11 @@ pub struct Args {
     command: Vec<OsString>,
 }
 
-impl Args {
+impl RunArgs {
     /// Performs the verb.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         signals::end_on_term_and_int()
-            .map_err(|errno| Error::caused(Exit::RunFailed, "cannot handle SIGTERM and SIGINT", errno))?;
+            .map_err(|errno| CliError::caused(Exit::RunFailed, "cannot handle SIGTERM and SIGINT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
         let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
         // A gate that stood open on a proof is nothing to talk about; whatever else let the command go is.
@@ -31,7 +31,7 @@ impl Args {
         }
         match run::exec(self.command) {
             Ok(never) => match never {},
-            Err(error) => Err(Error::caused(error.exit(), "the gate is open", error)),
+            Err(error) => Err(CliError::caused(error.exit(), "the gate is open", error)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whom to ask, as the caller names them.
 
-use crate::cli::Error;
+use crate::cli::CliError;
 use crate::exit::Exit;
 use crate::reference::ServerName;
 
@@ -11,14 +11,14 @@ pub const ENVIRONMENT: &str = "CLOCKGATE_SERVERS";
 ///
 /// # Errors
 /// [`Exit::Usage`] for a name that is none.
-pub fn of_the_environment() -> Result<Vec<ServerName>, Error> {
+pub fn of_the_environment() -> Result<Vec<ServerName>, CliError> {
     parse(&std::env::var(ENVIRONMENT).unwrap_or_default())
 }
 
-fn parse(listed: &str) -> Result<Vec<ServerName>, Error> {
+fn parse(listed: &str) -> Result<Vec<ServerName>, CliError> {
     let parts = listed.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
     let servers: Result<Vec<ServerName>, _> = parts.map(str::parse).collect();
-    servers.map_err(|e| Error::caused(Exit::Usage, format!("cannot read {ENVIRONMENT}"), e))
+    servers.map_err(|e| CliError::caused(Exit::Usage, format!("cannot read {ENVIRONMENT}"), e))
 }
 
 #[cfg(test)]

@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{Error, print};
+use crate::cli::{CliError, print};
 use crate::decision::{Boottime, Gate, Offset, bound_in_words, nanos_u64};
 use crate::exit::Exit;
 use crate::page::{self, Agent, Page, View};
 use crate::sys::nap;
 use crate::waiter::oci::{self, Waiting};
-use crate::workload::{self, Settings, StillFrozen};
+use crate::workload::{self, FreezeSettings, StillFrozen};
 
 /// A second in all.
 const LOOKS_AT_SILENT: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct StatusArgs {
     /// The directory of the gate page
     #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = super::absolute)]
     page: PathBuf,
@@ -34,10 +34,10 @@ pub struct Args {
     cgroup: Option<PathBuf>,
 }
 
-impl Args {
+impl StatusArgs {
     /// Performs the verb: 0 when the gate is open on a proof, 69 where its agent is gone, 1 when it is not open on a proof.
-    pub fn run(self) -> Result<Exit, Error> {
-        let page = Page::open(&self.page).map_err(|e| Error::caused(Exit::NoAgent, "no gate to report on", e))?;
+    pub fn run(self) -> Result<Exit, CliError> {
+        let page = Page::open(&self.page).map_err(|e| CliError::caused(Exit::NoAgent, "no gate to report on", e))?;
         let mut view = page.read();
         // Just after a sleep of the machine the agent may be about to say that it lives.
         for _ in 0..LOOKS_AT_SILENT {
@@ -59,16 +59,16 @@ impl Args {
     }
 
     fn frozen(&self) -> Frozen {
-        workload::frozen(&Settings {
+        workload::frozen(&FreezeSettings {
             ledger: self.page.with_file_name("ledger"),
             cgroup: self.cgroup.clone(),
             root: self.root.clone(),
-            ..Settings::default()
+            ..FreezeSettings::default()
         })
     }
 }
 
-type Frozen = Result<Vec<StillFrozen>, workload::Error>;
+type Frozen = Result<Vec<StillFrozen>, workload::WorkloadError>;
 
 fn json(view: &View, held: &[Waiting], frozen: &Frozen) -> serde_json::Value {
     serde_json::json!({

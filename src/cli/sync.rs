@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::agent::{self, Goal, OneshotOutcome};
 use crate::cli::servers::of_the_environment;
-use crate::cli::{Error, tell};
+use crate::cli::{CliError, tell};
 use crate::config::Config;
 use crate::decision::{Conclusion, Failure, Gate, Offset, bound_in_words, nanos_u64, plan};
 use crate::exit::Exit;
@@ -19,7 +19,7 @@ use crate::sys::time_namespace;
 use crate::waiter::is_kept;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct SyncArgs {
     /// Ask only this server; repeatable, and two that agree allow a larger step than one
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
@@ -45,9 +45,9 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
+impl SyncArgs {
     /// Performs the verb.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         let mut config = super::load(&self.root)?;
         let named = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
         if !named.is_empty() {
@@ -63,16 +63,16 @@ impl Args {
         match is_kept(&config.page) {
             Ok(false) => self.alone(&config),
             Ok(true) if self.servers.is_empty() => self.by_the_agent(&config),
-            Ok(true) => Err(Error::new(
+            Ok(true) => Err(CliError::new(
                 Exit::Usage,
                 "cannot use --server while an agent runs, which asks its own servers: omit --server, or stop the agent",
             )),
-            Err(error) => Err(Error::caused(Exit::NoAgent, "cannot find out whether an agent runs", error)),
+            Err(error) => Err(CliError::caused(Exit::NoAgent, "cannot find out whether an agent runs", error)),
         }
     }
 
     /// Measures, judges, and leaves the clock as it is.
-    fn dry(&self, config: &Config) -> Result<Exit, Error> {
+    fn dry(&self, config: &Config) -> Result<Exit, CliError> {
         require_the_hosts_clocks()?;
         let measurement = super::runtime()?.block_on(agent::measure(config));
         let agreed = measurement.agreement(&config.policy, boottime());
@@ -99,7 +99,7 @@ impl Args {
         Ok(exit)
     }
 
-    fn by_the_agent(&self, config: &Config) -> Result<Exit, Error> {
+    fn by_the_agent(&self, config: &Config) -> Result<Exit, CliError> {
         let agent = AgentClient::connect(&config.bus.peer)?;
         let patience = config.policy.deadline;
         let outcome = if self.reckoned { agent.reckon(patience)? } else { agent.sync(patience)? };
@@ -110,18 +110,18 @@ impl Args {
         } else {
             tell(format!("the agent: {}", super::notify::sentence(&outcome)));
         }
-        if is_done { Ok(Exit::Ok) } else { Err(Error::still_shut("the clock is not proven", super::ASK_STATUS)) }
+        if is_done { Ok(Exit::Ok) } else { Err(CliError::still_shut("the clock is not proven", super::ASK_STATUS)) }
     }
 
-    fn alone(&self, config: &Config) -> Result<Exit, Error> {
+    fn alone(&self, config: &Config) -> Result<Exit, CliError> {
         require_the_hosts_clocks()?;
         let outcome = super::runtime()?
             .block_on(agent::once(config, if self.reckoned { Goal::Reckoning } else { Goal::Proof }))
-            .map_err(|e| Error::caused(Exit::Bug, "the measurement ended without a result", e))?;
+            .map_err(|e| CliError::caused(Exit::Bug, "the measurement ended without a result", e))?;
         let OneshotOutcome { end, trouble, steps, not_permitted, failures } = &outcome;
         if let Some(why) = not_permitted {
             self.say_failed(why, failures);
-            return Err(Error::new(Exit::NotPermitted, format!("{why}; run it as root")));
+            return Err(CliError::new(Exit::NotPermitted, format!("{why}; run it as root")));
         }
         if self.reckoned && end.gate == Gate::Unproven {
             self.say_reckoned(steps);
@@ -150,11 +150,11 @@ impl Args {
 }
 
 /// What was proven in this boot is kept by the host's clocks.
-fn require_the_hosts_clocks() -> Result<(), Error> {
-    time_namespace::require_the_hosts().map_err(|e| Error::caused(Exit::NoAgent, "cannot keep the clock here", e))
+fn require_the_hosts_clocks() -> Result<(), CliError> {
+    time_namespace::require_the_hosts().map_err(|e| CliError::caused(Exit::NoAgent, "cannot keep the clock here", e))
 }
 
-impl Args {
+impl SyncArgs {
     fn say_reckoned(&self, steps: &[Offset]) {
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
@@ -166,11 +166,11 @@ impl Args {
     }
 
     /// The clock is not proven; who did not answer is named.
-    fn in_vain(&self, why: &str, failures: &[Failure]) -> Error {
+    fn in_vain(&self, why: &str, failures: &[Failure]) -> CliError {
         self.say_failed(why, failures);
         let each: Vec<String> =
             failures.iter().map(|Failure { source, why, .. }| format!("\n  {source}: {why}")).collect();
-        Error::still_shut(format!("the clock is not proven: {why}{}", each.concat()), super::ASK_OTHERS)
+        CliError::still_shut(format!("the clock is not proven: {why}{}", each.concat()), super::ASK_OTHERS)
     }
 
     /// Whoever asked for JSON gets it, whatever came of it.

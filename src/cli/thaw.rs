@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::{Error, tell};
+use crate::cli::{CliError, tell};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::sys::foreign::shown_path;
 use crate::sys::output;
-use crate::workload::thaw_guard::{self, Watch};
-use crate::workload::tree::Place;
-use crate::workload::{self, Settings, Thawed, ledger};
+use crate::workload::thaw_guard::{self, GuardTask};
+use crate::workload::tree::CgroupMount;
+use crate::workload::{self, FreezeSettings, Thawed, ledger};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ThawArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -36,9 +36,9 @@ pub struct Args {
     guard: Option<String>,
 }
 
-impl Args {
+impl ThawArgs {
     /// Performs the verb: 0 when nothing of ours is frozen any more.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         if let Some(session) = &self.guard {
             return self.keep(session);
         }
@@ -46,7 +46,7 @@ impl Args {
         let outcome = workload::replay(&settings);
         let nothing = Thawed::default();
         let thawed = match &outcome {
-            Ok(thawed) | Err(workload::Error::StillFrozen { thawed, .. }) => thawed,
+            Ok(thawed) | Err(workload::WorkloadError::StillFrozen { thawed, .. }) => thawed,
             Err(_) => &nothing,
         };
         if self.json {
@@ -62,12 +62,12 @@ impl Args {
                 } else {
                     "run it again, or write 0 to the `cgroup.freeze` of each cgroup named"
                 };
-                Err(Error::caused(code(&error), format!("cannot thaw everything; {help}"), error))
+                Err(CliError::caused(code(&error), format!("cannot thaw everything; {help}"), error))
             }
         }
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self) -> FreezeSettings {
         let mut settings = match Config::load(&self.root) {
             Ok(config) => config.workload_settings(),
             Err(error) => {
@@ -83,36 +83,36 @@ impl Args {
         settings
     }
 
-    fn keep(&self, session: &str) -> Result<Exit, Error> {
+    fn keep(&self, session: &str) -> Result<Exit, CliError> {
         let session = u64::from_str_radix(session, 16)
-            .map_err(|e| Error::caused(Exit::Usage, format!("invalid session `{session}`"), e))?;
-        let failed = |error: workload::Error| Error::caused(code(&error), "the guard has failed", error);
-        let folder = Place::find(Path::new("/proc"), self.cgroup.as_deref()).map_err(failed)?.folder;
+            .map_err(|e| CliError::caused(Exit::Usage, format!("invalid session `{session}`"), e))?;
+        let failed = |error: workload::WorkloadError| CliError::caused(code(&error), "the guard has failed", error);
+        let folder = CgroupMount::find(Path::new("/proc"), self.cgroup.as_deref()).map_err(failed)?.folder;
         // A guard is told everything: it reads no configuration.
         let ledger = self.ledger.clone().unwrap_or_else(|| ledger::PATH.into());
-        let watch = Watch { ledger, folder, session };
+        let watch = GuardTask { ledger, folder, session };
         thaw_guard::keep(&watch).map(|()| Exit::Ok).map_err(failed)
     }
 }
 
-fn code(error: &workload::Error) -> Exit {
+fn code(error: &workload::WorkloadError) -> Exit {
     match error {
-        workload::Error::NotPermitted { .. } => Exit::NotPermitted,
-        workload::Error::StillFrozen { failed, .. }
-            if failed.iter().all(|error| matches!(error, workload::Error::NotPermitted { .. })) =>
+        workload::WorkloadError::NotPermitted { .. } => Exit::NotPermitted,
+        workload::WorkloadError::StillFrozen { failed, .. }
+            if failed.iter().all(|error| matches!(error, workload::WorkloadError::NotPermitted { .. })) =>
         {
             Exit::NotPermitted
         }
-        workload::Error::NoHierarchy(_)
-        | workload::Error::Absent { .. }
-        | workload::Error::Broken { .. }
-        | workload::Error::Held(_)
-        | workload::Error::Guard { .. }
-        | workload::Error::StillFrozen { .. } => Exit::StillShut,
+        workload::WorkloadError::NoHierarchy(_)
+        | workload::WorkloadError::Absent { .. }
+        | workload::WorkloadError::Broken { .. }
+        | workload::WorkloadError::Held(_)
+        | workload::WorkloadError::Guard { .. }
+        | workload::WorkloadError::StillFrozen { .. } => Exit::StillShut,
     }
 }
 
-fn as_json(thawed: &Thawed, outcome: &Result<Thawed, workload::Error>) -> serde_json::Value {
+fn as_json(thawed: &Thawed, outcome: &Result<Thawed, workload::WorkloadError>) -> serde_json::Value {
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| format!("/{}", path.display())).collect::<Vec<_>>();
     json!({
         "version": 2,

@@ -13,7 +13,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
 use crate::cli::notify::sentence;
-use crate::cli::{Error, moment, tell};
+use crate::cli::{CliError, moment, tell};
 use crate::decision::{Boottime, Gate, Realtime, forward};
 use crate::disruption::notice::NoticeKind;
 use crate::disruption::vm::vsock::protocol::{PORT, Request, TimeAnswer};
@@ -30,7 +30,7 @@ use conversation::{converse, plainly, through};
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct VmArgs {
     #[command(subcommand)]
     verb: VmVerb,
 }
@@ -73,9 +73,9 @@ struct Notify {
     json: bool,
 }
 
-impl Args {
+impl VmArgs {
     /// Performs the verb: 0 when the guest's agent took it, and when what was waited for has come.
-    pub fn run(self, began: Boottime) -> Result<Exit, Error> {
+    pub fn run(self, began: Boottime) -> Result<Exit, CliError> {
         match self.verb {
             VmVerb::Notify(notify) => notify.run(began),
         }
@@ -83,9 +83,9 @@ impl Args {
 }
 
 impl Notify {
-    fn run(self, began: Boottime) -> Result<Exit, Error> {
+    fn run(self, began: Boottime) -> Result<Exit, CliError> {
         let what = NoticeKind::named(&self.what);
-        let what = what.ok_or_else(|| Error::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
+        let what = what.ok_or_else(|| CliError::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
         let waits = self.wait || self.time.is_some();
         let wait = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
         let told = GivenTime { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
@@ -104,7 +104,7 @@ impl Notify {
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
         if waited_in_vain {
-            return Err(Error::still_shut(
+            return Err(CliError::still_shut(
                 "the guest's clock is not proven",
                 "`clockgate status` in the guest says why",
             ));
@@ -113,7 +113,7 @@ impl Notify {
     }
 
     /// Connects to the guest's agent. A guest that is only just being restored answers a little later.
-    fn reach(&self, until: Boottime) -> Result<UnixStream, Error> {
+    fn reach(&self, until: Boottime) -> Result<UnixStream, CliError> {
         loop {
             let connected = match (&self.uds, self.cid.unwrap_or_default()) {
                 (Some(path), _) => through(path, self.port),
@@ -128,8 +128,8 @@ impl Notify {
     }
 }
 
-fn no_agent(message: impl Into<String>, error: io::Error) -> Error {
-    Error::caused(Exit::NoAgent, message, error)
+fn no_agent(message: impl Into<String>, error: io::Error) -> CliError {
+    CliError::caused(Exit::NoAgent, message, error)
 }
 
 fn outcome(answer: &Value) -> Outcome {
@@ -171,12 +171,12 @@ struct GivenTime {
 }
 
 impl GivenTime {
-    fn answer(self, nonce: u64) -> Result<TimeAnswer, Error> {
+    fn answer(self, nonce: u64) -> Result<TimeAnswer, CliError> {
         let bound = match (self.bound, self.when) {
             (Some(bound), _) => bound,
             (None, When::Now) => own_bound(Path::new(page::DIRECTORY))?,
             (None, When::At(_)) => {
-                return Err(Error::new(Exit::Usage, "--time needs --bound, as in --bound 50ms"));
+                return Err(CliError::new(Exit::Usage, "--time needs --bound, as in --bound 50ms"));
             }
         };
         let at = match self.when {
@@ -188,9 +188,9 @@ impl GivenTime {
 }
 
 /// How wrong this host's clock may be: by its own gate, or where it has none, by the claim of whoever keeps it.
-fn own_bound(directory: &Path) -> Result<Duration, Error> {
+fn own_bound(directory: &Path) -> Result<Duration, CliError> {
     const ADVICE: &str = "give its bound, as in --time now --bound 50ms";
-    let unproven = |why: String| Error::new(Exit::StillShut, format!("{why}: {ADVICE}"));
+    let unproven = |why: String| CliError::new(Exit::StillShut, format!("{why}: {ADVICE}"));
     match Page::open(directory).map(|page| page.read()) {
         Ok(view) if view.gate == Gate::Proven => {
             view.bound_now.ok_or_else(|| unproven("this host's clock has no bound".to_owned()))
@@ -198,9 +198,9 @@ fn own_bound(directory: &Path) -> Result<Duration, Error> {
         Ok(view) => Err(unproven(format!("this host's own gate is {}", view.gate))),
         Err(error) if error.is_absence() => match adjtimex::read() {
             Ok(clock) => clock.claim().ok_or_else(|| unproven("this host's clock is not synchronised".to_owned())),
-            Err(error) => Err(Error::caused(Exit::Bug, "cannot read the kernel's clock status", error)),
+            Err(error) => Err(CliError::caused(Exit::Bug, "cannot read the kernel's clock status", error)),
         },
-        Err(error) => Err(Error::caused(Exit::StillShut, "cannot read this host's own gate", error)),
+        Err(error) => Err(CliError::caused(Exit::StillShut, "cannot read this host's own gate", error)),
     }
 }
 

@@ -1,22 +1,22 @@
 //! `clockgate wait`
 
 use super::gate_options::{GateOptions, refused};
-use crate::cli::{Error, tell};
+use crate::cli::{CliError, tell};
 use crate::exit::Exit;
 use crate::sys::signals;
 use crate::waiter::{Progress, Style, wait};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct WaitArgs {
     #[command(flatten)]
     gate: GateOptions,
 }
 
-impl Args {
+impl WaitArgs {
     /// Performs the verb.
-    pub fn run(self) -> Result<Exit, Error> {
+    pub fn run(self) -> Result<Exit, CliError> {
         signals::end_on_term_and_int()
-            .map_err(|errno| Error::caused(Exit::Bug, "cannot handle SIGTERM and SIGINT", errno))?;
+            .map_err(|errno| CliError::caused(Exit::Bug, "cannot handle SIGTERM and SIGINT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
         let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
         if self.gate.json {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::raw::{Node, Value};
-use super::value::Place;
+use super::raw::{Value, YamlNode};
+use super::value::KeyValue;
 use super::{Config, Fault, Loaded, Origin};
 use crate::reference::ServerName;
 
@@ -22,7 +22,7 @@ pub struct Key {
     pub name: &'static str,
     /// What it does, for the sample and the manual.
     pub does: &'static str,
-    place: for<'a> fn(&'a mut Config) -> Place<'a>,
+    place: for<'a> fn(&'a mut Config) -> KeyValue<'a>,
 }
 
 impl Key {
@@ -44,183 +44,187 @@ pub static KEYS: [Key; 34] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by at most this.",
-        place: |c| Place::Duration(&mut c.policy.threshold, MS, HOUR),
+        place: |c| KeyValue::Duration(&mut c.policy.threshold, MS, HOUR),
     },
     Key {
         name: "max-drift-ppm",
         does: "The largest error of the clock's rate between two measurements, in parts per million. A proof lasts \
                until the bound, which grows at this rate, reaches the threshold.",
-        place: |c| Place::Ppm(&mut c.policy.max_drift_ppm, 1, 10_000),
+        place: |c| KeyValue::Ppm(&mut c.policy.max_drift_ppm, 1, 10_000),
     },
     Key {
         name: "min-references",
         does: "The least number of references that must answer. A majority of those that answer must agree.",
-        place: |c| Place::Count(&mut c.policy.min_references, 1, 16),
+        place: |c| KeyValue::Count(&mut c.policy.min_references, 1, 16),
     },
     Key {
         name: "correction",
         does: "Which program corrects the clock. auto: clockgate steps it, except where the time daemon has \
                authenticated sources; then the daemon does. clockgate: always clockgate. daemon: always the daemon. \
                none: clockgate never corrects the clock; the gate waits.",
-        place: |c| Place::Correction(&mut c.policy.correction),
+        place: |c| KeyValue::Correction(&mut c.policy.correction),
     },
     Key {
         name: "max-step.forward",
         does: "The largest step forward that one reference alone may cause after a suspend, a restore or the first \
                start that explains it. Two references that agree have no limit.",
-        place: |c| Place::Duration(&mut c.policy.max_forward, Duration::ZERO, YEAR.saturating_mul(100)),
+        place: |c| KeyValue::Duration(&mut c.policy.max_forward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.unsupported",
         does: "The largest step forward that one reference alone may cause when nothing else explains it.",
-        place: |c| Place::Duration(&mut c.policy.max_unsupported, Duration::ZERO, YEAR.saturating_mul(100)),
+        place: |c| KeyValue::Duration(&mut c.policy.max_unsupported, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.backward",
         does: "The largest step backward that one reference alone may cause.",
-        place: |c| Place::Duration(&mut c.policy.max_backward, Duration::ZERO, YEAR.saturating_mul(100)),
+        place: |c| KeyValue::Duration(&mut c.policy.max_backward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "deadline",
         does: "How long the gate may stay shut before at-deadline applies.",
-        place: |c| Place::Duration(&mut c.policy.deadline, SEC, YEAR),
+        place: |c| KeyValue::Duration(&mut c.policy.deadline, SEC, YEAR),
     },
     Key {
         name: "at-deadline.unreachable",
         does: "At the deadline, when no reference that counts has answered and nothing shows that the clock is wrong. \
                open: open the gate, publish the clock as unproven, and shut the gate again as soon as a reference \
                disagrees. hold: stay shut.",
-        place: |c| Place::AtDeadline(&mut c.policy.unreachable),
+        place: |c| KeyValue::AtDeadline(&mut c.policy.unreachable),
     },
     Key {
         name: "at-deadline.imprecise",
         does: "At the deadline, when the answers agree with the clock and their bound exceeds the threshold.",
-        place: |c| Place::AtDeadline(&mut c.policy.imprecise),
+        place: |c| KeyValue::AtDeadline(&mut c.policy.imprecise),
     },
     Key {
         name: "at-deadline.wrong",
         does: "At the deadline, when the clock is known to be wrong and could not be corrected. A reference shows it, \
                or dead reckoning from the last proof, the RTC, or a time that has certainly passed.",
-        place: |c| Place::AtDeadline(&mut c.policy.wrong),
+        place: |c| KeyValue::AtDeadline(&mut c.policy.wrong),
     },
     Key {
         name: "undo-foreign-steps",
         does: "Whether dead reckoning undoes a step by another program, where no reference answers and the last proof \
                would still be valid. The gate then opens without a proof.",
-        place: |c| Place::Switch(&mut c.policy.undo_foreign_steps),
+        place: |c| KeyValue::Switch(&mut c.policy.undo_foreign_steps),
     },
     Key {
         name: "sleep-deadline",
         does: "How long the gate stays shut for a suspend that was announced and does not happen.",
-        place: |c| Place::Duration(&mut c.policy.sleep_deadline, SEC.saturating_mul(5), HOUR),
+        place: |c| KeyValue::Duration(&mut c.policy.sleep_deadline, SEC.saturating_mul(5), HOUR),
     },
     Key {
         name: "remeasure.min",
         does: "The shortest time between two measurements while the gate is open, unless the proof ends sooner.",
-        place: |c| Place::Duration(&mut c.policy.remeasure_min, SEC, DAY),
+        place: |c| KeyValue::Duration(&mut c.policy.remeasure_min, SEC, DAY),
     },
     Key {
         name: "remeasure.max",
         does: "The longest time between two measurements while the gate is open.",
-        place: |c| Place::Duration(&mut c.policy.remeasure_max, SEC, DAY),
+        place: |c| KeyValue::Duration(&mut c.policy.remeasure_max, SEC, DAY),
     },
     Key {
         name: "servers",
         does: "NTP servers to ask. Empty: those of the running time daemon, else those of the cloud, else a public \
                pool.",
-        place: |c| Place::Servers(&mut c.servers),
+        place: |c| KeyValue::Servers(&mut c.servers),
     },
     Key {
         name: "measure-timeout",
         does: "How long one exchange may take while no server answers. Once one has answered, each other server gets \
                three times its largest recent delay, at least 300 ms, or 1 s if it never answered. A server that \
                misses that three times in a row is no longer waited for. Never longer than the deadline.",
-        place: |c| Place::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
+        place: |c| KeyValue::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
     },
     Key {
         name: "page",
         does: "The directory of the gate page, which containers mount.",
-        place: |c| Place::Path(&mut c.page),
+        place: |c| KeyValue::Path(&mut c.page),
     },
     Key {
         name: "bus.system",
         does: "Whether the agent serves org.clockgate.Agent1 on the system bus.",
-        place: |c| Place::Switch(&mut c.bus.system),
+        place: |c| KeyValue::Switch(&mut c.bus.system),
     },
     Key {
         name: "bus.peer",
         does: "The socket that serves the same object without a bus; the command line uses it.",
-        place: |c| Place::Socket(&mut c.bus.peer),
+        place: |c| KeyValue::Socket(&mut c.bus.peer),
     },
     Key {
         name: "clockbound.enabled",
         does: "Whether the agent also writes ClockBound's page, for programs that use ClockBound. Not where \
                ClockBound itself runs.",
-        place: |c| Place::Switch(&mut c.clockbound.enabled),
+        place: |c| KeyValue::Switch(&mut c.clockbound.enabled),
     },
     Key {
         name: "clockbound.path",
         does: "The file that ClockBound's clients read.",
-        place: |c| Place::Path(&mut c.clockbound.path),
+        place: |c| KeyValue::Path(&mut c.clockbound.path),
     },
-    Key { name: "chrony.socket", does: "chronyd's command socket.", place: |c| Place::Socket(&mut c.chrony.socket) },
+    Key { name: "chrony.socket", does: "chronyd's command socket.", place: |c| KeyValue::Socket(&mut c.chrony.socket) },
     Key {
         name: "chrony.udp",
         does: "chronyd's command port, used to read its state where the socket is not accessible; none: never.",
-        place: |c| Place::Address(&mut c.chrony.udp),
+        place: |c| KeyValue::Address(&mut c.chrony.udp),
     },
     Key {
         name: "timesyncd.set-ntp",
         does: "Whether, after a step, timedated may start the time daemon that this host is configured for, if none \
                runs.",
-        place: |c| Place::Switch(&mut c.timesyncd.set_ntp),
+        place: |c| KeyValue::Switch(&mut c.timesyncd.set_ntp),
     },
     Key {
         name: "vsock.enabled",
         does: "Whether the agent accepts notifications and the time from the hypervisor on a vsock port.",
-        place: |c| Place::Switch(&mut c.vsock.enabled),
+        place: |c| KeyValue::Switch(&mut c.vsock.enabled),
     },
-    Key { name: "vsock.port", does: "The vsock port.", place: |c| Place::Count(&mut c.vsock.port, 1, 4_294_967_294) },
+    Key {
+        name: "vsock.port",
+        does: "The vsock port.",
+        place: |c| KeyValue::Count(&mut c.vsock.port, 1, 4_294_967_294),
+    },
     Key {
         name: "vsock.peer",
         does: "The vsock address (CID) that may connect. 2: the hypervisor. 3: the parent instance of a Nitro \
                enclave. 1: any program of this machine itself, for tests only.",
-        place: |c| Place::Count(&mut c.vsock.peer, 1, 4_294_967_294),
+        place: |c| KeyValue::Count(&mut c.vsock.peer, 1, 4_294_967_294),
     },
     Key {
         name: "freeze.engines",
         does: "The engines whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: none.",
-        place: |c| Place::Engines(&mut c.freeze.engines),
+        place: |c| KeyValue::Engines(&mut c.freeze.engines),
     },
     Key {
         name: "freeze.exclude",
         does: "Containers that are not frozen: a name or an id; a cgroup, if it begins with /; LABEL=VALUE. * matches \
                any characters, ? one. The label clockgate.exempt=true excludes too. Time daemons, the services of a \
                Kubernetes node, and virtual machines in containers are never frozen.",
-        place: |c| Place::Patterns(&mut c.freeze.exclude),
+        place: |c| KeyValue::Patterns(&mut c.freeze.exclude),
     },
     Key {
         name: "freeze.max",
         does: "How long containers stay frozen at most, not counting suspend. They are thawed then, even if the clock \
                is wrong.",
-        place: |c| Place::Duration(&mut c.freeze.max, SEC, HOUR),
+        place: |c| KeyValue::Duration(&mut c.freeze.max, SEC, HOUR),
     },
     Key {
         name: "freeze.carriers",
         does: "Containers that carry the network: in the host's network namespace with CAP_NET_ADMIN, as a VPN or a \
                network plugin. thaw: thaw them first where no reference can be reached. never: treat them as all \
                others.",
-        place: |c| Place::Carriers(&mut c.policy.thaw_carriers),
+        place: |c| KeyValue::Carriers(&mut c.policy.thaw_carriers),
     },
     Key {
         name: "freeze.wave-size",
         does: "How many containers are thawed together, so that their due jobs do not all start at once. 0: all.",
-        place: |c| Place::Count(&mut c.freeze.wave_size, 0, 100_000),
+        place: |c| KeyValue::Count(&mut c.freeze.wave_size, 0, 100_000),
     },
     Key {
         name: "freeze.wave-pause",
         does: "The time between two such waves.",
-        place: |c| Place::Duration(&mut c.freeze.wave_pause, MS, SEC.saturating_mul(10)),
+        place: |c| KeyValue::Duration(&mut c.freeze.wave_pause, MS, SEC.saturating_mul(10)),
     },
 ];
 
@@ -237,7 +241,7 @@ const ORDERED: [(&str, &str, Two); 2] = [
 ];
 
 /// Takes the keys of one file over what earlier files said.
-pub(super) fn take(node: Node, file: &Path, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
+pub(super) fn take(node: YamlNode, file: &Path, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
     Taking { file, loaded, faults }.section("", node);
 }
 
@@ -285,7 +289,7 @@ struct Taking<'a> {
 
 impl Taking<'_> {
     /// Takes a mapping whose keys begin with `prefix`, which is empty or ends in a dot.
-    fn section(&mut self, prefix: &str, node: Node) {
+    fn section(&mut self, prefix: &str, node: YamlNode) {
         let Value::Map(entries) = node.value else {
             let what = format!("expected a mapping with the keys {}", within(prefix).join(", "));
             return self.fault(node.line, prefix.strip_suffix('.'), what);
@@ -309,7 +313,7 @@ impl Taking<'_> {
         }
     }
 
-    fn key(&mut self, key: &'static Key, node: &Node) {
+    fn key(&mut self, key: &'static Key, node: &YamlNode) {
         // One name can only be written once in a file; the old and the new name of one key could be both.
         let other = self.loaded.origins.get(key.name).filter(|origin| origin.file == self.file);
         if let Some(line) = other.map(|origin| origin.line) {

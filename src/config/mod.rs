@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::container::Engine;
-use crate::daemon::{BusAddress, Settings};
+use crate::daemon::{BusAddress, CorrectorSettings};
 use crate::decision::Policy;
 use crate::reference::ServerName;
 use crate::workload::{self, Exclusion, Waves};
@@ -32,13 +32,13 @@ pub struct Config {
     /// The folder of the gate page.
     pub page: PathBuf,
     /// Where the bus object is served.
-    pub bus: Bus,
+    pub bus: BusConfig,
     /// ClockBound's page.
     pub clockbound: ClockBound,
     /// How chronyd is reached.
     pub chrony: Chrony,
     /// What may be asked of timedated.
-    pub timesyncd: Timesyncd,
+    pub timesyncd: TimesyncdConfig,
     /// Where the hypervisor is listened to.
     pub vsock: Vsock,
     /// Which containers are frozen, and how they are thawed.
@@ -49,7 +49,7 @@ pub struct Config {
 
 /// Where the bus object is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bus {
+pub struct BusConfig {
     /// Whether on the system bus.
     pub system: bool,
     /// The socket for those who come without a bus.
@@ -87,7 +87,7 @@ pub struct Vsock {
 
 /// What may be asked of timedated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timesyncd {
+pub struct TimesyncdConfig {
     /// Whether timedated may be asked to start the host's time daemon where none runs.
     pub set_ntp: bool,
 }
@@ -122,13 +122,13 @@ impl Default for Config {
             servers: vec![],
             measure_timeout: Duration::from_secs(5),
             page: PathBuf::from("/run/clockgate/public"),
-            bus: Bus { system: true, peer: PathBuf::from("/run/clockgate/bus") },
+            bus: BusConfig { system: true, peer: PathBuf::from("/run/clockgate/bus") },
             clockbound: ClockBound { enabled: false, path: PathBuf::from("/run/clockbound/shm0") },
             chrony: Chrony {
                 socket: PathBuf::from("/run/chrony/chronyd.sock"),
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
-            timesyncd: Timesyncd { set_ntp: false },
+            timesyncd: TimesyncdConfig { set_ntp: false },
             vsock: Vsock { enabled: false, port: 9123, peer: 2 },
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
@@ -166,7 +166,7 @@ pub struct Fault {
 
 /// Everything that is wrong; nothing of the configuration was taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Error {
+pub struct ConfigError {
     /// At least one.
     pub faults: Vec<Fault>,
 }
@@ -189,8 +189,8 @@ impl Config {
     /// there is anybody to freeze.
     ///
     /// # Errors
-    /// [`Error`] with every fault of every file.
-    pub fn load(root: &Path) -> Result<Self, Error> {
+    /// [`ConfigError`] with every fault of every file.
+    pub fn load(root: &Path) -> Result<Self, ConfigError> {
         let Loaded { config, origins, warnings, files: _ } = load(root)?;
         for warning in warnings {
             tracing::warn!("{warning}");
@@ -251,8 +251,8 @@ impl Config {
 
     /// Where the corrector finds the daemons.
     #[must_use]
-    pub fn correction_settings(&self) -> Settings {
-        Settings {
+    pub fn correction_settings(&self) -> CorrectorSettings {
+        CorrectorSettings {
             chrony_socket: self.chrony.socket.clone(),
             chrony_udp: self.chrony.udp,
             root: self.root.clone(),
@@ -263,9 +263,9 @@ impl Config {
 
     /// What is frozen; below another root than the host's, only what that root has.
     #[must_use]
-    pub fn workload_settings(&self) -> workload::Settings {
+    pub fn workload_settings(&self) -> workload::FreezeSettings {
         let Freeze { engines, exclude, max: _, wave_size: size, wave_pause: pause } = self.freeze.clone();
-        workload::Settings {
+        workload::FreezeSettings {
             engines,
             exclude,
             waves: (size > 0).then_some(Waves { size, pause }),
@@ -282,11 +282,11 @@ impl Config {
 /// Reads `config.yaml` and `config.d` below `root` and keeps the origin of each key.
 ///
 /// # Errors
-/// [`Error`] with every fault of every file.
-pub fn load(root: &Path) -> Result<Loaded, Error> {
+/// [`ConfigError`] with every fault of every file.
+pub fn load(root: &Path) -> Result<Loaded, ConfigError> {
     if !root.is_dir() {
         let what = "is not a directory".to_owned();
-        return Err(Error { faults: vec![Fault { file: root.to_owned(), line: None, key: None, what }] });
+        return Err(ConfigError { faults: vec![Fault { file: root.to_owned(), line: None, key: None, what }] });
     }
     let (files, faults) = fragments::find(root);
     read_all(files, faults)
@@ -295,12 +295,12 @@ pub fn load(root: &Path) -> Result<Loaded, Error> {
 /// Reads one file alone, wherever it lies.
 ///
 /// # Errors
-/// [`Error`] with every fault of the file.
-pub fn load_file(file: &Path) -> Result<Loaded, Error> {
+/// [`ConfigError`] with every fault of the file.
+pub fn load_file(file: &Path) -> Result<Loaded, ConfigError> {
     read_all(vec![file.to_owned()], vec![])
 }
 
-fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, Error> {
+fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, ConfigError> {
     let mut loaded = Loaded::default();
     for file in files {
         let text = match fragments::read(&file) {
@@ -321,7 +321,7 @@ fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, Error
     }
     // Keys that do not go together are looked for among values that are right by themselves.
     keys::check_together(&loaded, &mut faults);
-    if faults.is_empty() { Ok(loaded) } else { Err(Error { faults }) }
+    if faults.is_empty() { Ok(loaded) } else { Err(ConfigError { faults }) }
 }
 
 impl fmt::Display for Fault {
@@ -337,7 +337,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the configuration has errors and was not applied")?;
         for fault in &self.faults {

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::raw::{self, Node, Value};
-use super::{Error, Fault, fragments};
+use super::raw::{self, Value, YamlNode};
+use super::{ConfigError, Fault, fragments};
 use crate::duration;
 use crate::explain::{Direction, EMBEDDED, Expression, Format, Otherwise, Pattern, Proves};
 
@@ -14,8 +14,8 @@ const FOLDER: &str = "etc/clockgate/explain.d";
 /// All patterns, those of the host below `root` before those of the program.
 ///
 /// # Errors
-/// [`Error`] with every fault of every file.
-pub fn load(root: &Path) -> Result<Vec<Pattern>, Error> {
+/// [`ConfigError`] with every fault of every file.
+pub fn load(root: &Path) -> Result<Vec<Pattern>, ConfigError> {
     let (mut patterns, mut faults) = (vec![], vec![]);
     let folder = root.join(FOLDER);
     let mut files: Vec<PathBuf> = match std::fs::read_dir(&folder) {
@@ -23,7 +23,7 @@ pub fn load(root: &Path) -> Result<Vec<Pattern>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => vec![],
         Err(error) => {
             let what = format!("cannot be listed: {error}");
-            return Err(Error { faults: vec![Fault { file: folder, line: None, key: None, what }] });
+            return Err(ConfigError { faults: vec![Fault { file: folder, line: None, key: None, what }] });
         }
     };
     files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
@@ -37,7 +37,7 @@ pub fn load(root: &Path) -> Result<Vec<Pattern>, Error> {
     for (name, text) in EMBEDDED {
         take(Path::new(name), text, false, &mut patterns, &mut faults);
     }
-    if faults.is_empty() { Ok(patterns) } else { Err(Error { faults }) }
+    if faults.is_empty() { Ok(patterns) } else { Err(ConfigError { faults }) }
 }
 
 fn take(file: &Path, text: &str, compile: bool, patterns: &mut Vec<Pattern>, faults: &mut Vec<Fault>) {
@@ -46,8 +46,8 @@ fn take(file: &Path, text: &str, compile: bool, patterns: &mut Vec<Pattern>, fau
         faults.push(Fault { file: file.to_owned(), line, key: key.map(str::to_owned), what });
     };
     let entries = match raw::parse(text) {
-        Ok(Node { value: Value::List(entries), .. }) => entries,
-        Ok(Node { value: Value::Map(keys), .. }) if keys.is_empty() => vec![],
+        Ok(YamlNode { value: Value::List(entries), .. }) => entries,
+        Ok(YamlNode { value: Value::Map(keys), .. }) if keys.is_empty() => vec![],
         Ok(node) => {
             return fault(node.line, None, "expected a list of messages, each beginning with `- id:`".to_owned());
         }
@@ -209,7 +209,7 @@ mod tests {
         for (name, text) in EMBEDDED {
             take(Path::new(name), text, true, &mut patterns, &mut faults);
         }
-        assert!(faults.is_empty(), "{}", Error { faults });
+        assert!(faults.is_empty(), "{}", ConfigError { faults });
         let ids: std::collections::BTreeSet<&str> = patterns.iter().map(|pattern| pattern.id.as_str()).collect();
         assert_eq!(ids.len(), patterns.len());
     }

@@ -89,7 +89,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Loaded, crate::config::Error> {
+    fn read(text: &str) -> Result<Loaded, crate::config::ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
         std::fs::write(&file, text).unwrap();

@@ -12,7 +12,7 @@ const MAX_NODES: usize = 10_000;
 
 /// A value and the line that it is written on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub struct YamlNode {
     /// Line in the file, from 1; 0 where the parser does not say.
     pub line: u64,
     /// What is written there.
@@ -33,9 +33,9 @@ pub enum Value {
     /// Any other scalar.
     Text(String),
     /// A list.
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// A mapping, in the order of the file; the line is the key's.
-    Map(Vec<(String, Node)>),
+    Map(Vec<(String, YamlNode)>),
 }
 
 /// Why a text is no YAML.
@@ -52,23 +52,23 @@ pub struct Syntax {
 ///
 /// # Errors
 /// [`Syntax`]: the parser stops at the first fault.
-pub fn parse(text: &str) -> Result<Node, Syntax> {
+pub fn parse(text: &str) -> Result<YamlNode, Syntax> {
     // A truly empty document would be refused; the parser calls the lack of any value an end of file.
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return Ok(Node { line: 1, value: Value::Map(vec![]) });
+        return Ok(YamlNode { line: 1, value: Value::Map(vec![]) });
     }
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_documents: 2 },
         strict_booleans: true,
         with_snippet: false,
     };
-    serde_yaml::from_str_with_options::<Spanned<Value>>(text, options).map(Node::from).map_err(|error| Syntax {
+    serde_yaml::from_str_with_options::<Spanned<Value>>(text, options).map(YamlNode::from).map_err(|error| Syntax {
         line: error.location().map_or(0, |l| l.line()),
         message: UserMessageFormatter.format_message(error.without_snippet()).into_owned(),
     })
 }
 
-impl From<Spanned<Value>> for Node {
+impl From<Spanned<Value>> for YamlNode {
     fn from(spanned: Spanned<Value>) -> Self {
         Self { line: spanned.referenced.line(), value: spanned.value }
     }
@@ -170,7 +170,7 @@ impl<'de> Visitor<'de> for Visit {
                 }
             };
             let value = entries.next_value::<Value>()?;
-            map.push((name, Node { line: key.referenced.line(), value }));
+            map.push((name, YamlNode { line: key.referenced.line(), value }));
         }
         Ok(Value::Map(map))
     }
@@ -180,7 +180,7 @@ impl<'de> Visitor<'de> for Visit {
 mod tests {
     use super::*;
 
-    fn map(text: &str) -> Vec<(String, Node)> {
+    fn map(text: &str) -> Vec<(String, YamlNode)> {
         match parse(text).map(|n| n.value) {
             Ok(Value::Map(map)) => map,
             other => panic!("{other:?}"),

@@ -19,7 +19,7 @@ const SERVERS_MAX: usize = 32;
 const PATTERNS_MAX: usize = 256;
 
 /// The place of one key in the configuration.
-pub enum Place<'a> {
+pub enum KeyValue<'a> {
     /// A duration from the first to the last.
     Duration(&'a mut Duration, Duration, Duration),
     /// A whole number from the first to the last.
@@ -51,7 +51,7 @@ pub enum Place<'a> {
 /// What is wrong with a value; the line is that of a list's item.
 pub type Wrong = (Option<u64>, String);
 
-impl Place<'_> {
+impl KeyValue<'_> {
     /// Takes a value, if it is one for this place.
     pub fn take(self, value: &Value) -> Result<(), Vec<Wrong>> {
         let whole = |what: String| vec![(None, what)];

@@ -6,7 +6,7 @@ use super::Engine;
 
 /// What a cgroup is to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CgroupKind {
     /// A folder that an engine keeps its containers in, or one below that: systemd starts no service there, so it is safe to
     /// freeze as one.
     Folder(Engine),
@@ -21,7 +21,7 @@ pub enum Kind {
 /// What the cgroup at `path`, relative to the hierarchy, is; `within` is the engine in whose folder it lies. What lies below a
 /// container belongs to it and is not asked for.
 #[must_use]
-pub fn kind(path: &Path, within: Option<Engine>) -> Kind {
+pub fn kind(path: &Path, within: Option<Engine>) -> CgroupKind {
     let mut parts = path.iter().rev().map(|part| part.to_str().unwrap_or_default());
     let name = parts.next().unwrap_or_default();
     match (within, parts.next()) {
@@ -65,26 +65,26 @@ pub fn is_id(text: &str) -> bool {
     is_hexadecimal(text, 64)
 }
 
-fn at_the_top(name: &str) -> Kind {
+fn at_the_top(name: &str) -> CgroupKind {
     match name {
-        "docker" => Kind::Folder(Engine::Docker),
-        "libpod_parent" => Kind::Folder(Engine::Podman),
-        "lxc" | "lxc.payload" => Kind::Folder(Engine::Lxc),
+        "docker" => CgroupKind::Folder(Engine::Docker),
+        "libpod_parent" => CgroupKind::Folder(Engine::Podman),
+        "lxc" | "lxc.payload" => CgroupKind::Folder(Engine::Lxc),
         _ => anywhere(name),
     }
 }
 
 /// What a name says wherever it stands.
-fn anywhere(name: &str) -> Kind {
+fn anywhere(name: &str) -> CgroupKind {
     // kubelet's --cgroup-root puts it anywhere; systemd repeats the names above in a slice's own.
     if name == "kubepods" || name == "kubepods.slice" || name.ends_with("-kubepods.slice") {
-        return Kind::Folder(Engine::Kubernetes);
+        return CgroupKind::Folder(Engine::Kubernetes);
     }
     let lxc = || lxc(name).map(|name| (Engine::Lxc, name));
-    scope(name).or_else(lxc).map_or(Kind::Other, |(engine, id)| Kind::Container(engine, id))
+    scope(name).or_else(lxc).map_or(CgroupKind::Other, |(engine, id)| CgroupKind::Container(engine, id))
 }
 
-fn below_folder(engine: Engine, name: &str) -> Kind {
+fn below_folder(engine: Engine, name: &str) -> CgroupKind {
     let bare = || is_id(name).then(|| name.to_owned());
     let id = match engine {
         Engine::Lxc => Some(name.to_owned()),
@@ -93,7 +93,7 @@ fn below_folder(engine: Engine, name: &str) -> Kind {
         Engine::Kubernetes => bare().or_else(|| scope(name).map(|(_, id)| id)),
         Engine::Docker | Engine::Containerd | Engine::Nspawn => bare(),
     };
-    id.map_or(Kind::Folder(engine), |id| Kind::Container(engine, id))
+    id.map_or(CgroupKind::Folder(engine), |id| CgroupKind::Container(engine, id))
 }
 
 /// A container by the name of its own cgroup: `docker-ID.scope` with systemd's driver, `libpod-ID` with the other.
@@ -148,15 +148,17 @@ fn lxc(name: &str) -> Option<String> {
 /// The machine whose `payload` lies below this unit. systemd-nspawn makes that folder, and below a unit that is not the machine's own
 /// a `supervisor` beside it (src/nspawn/nspawn-cgroup.c). The scopes of virtual machines have none, and freezing those would do to
 /// their clocks what was done to ours.
-fn payload(unit: &str) -> Kind {
+fn payload(unit: &str) -> CgroupKind {
     if let Some(machine) = unit.strip_prefix("machine-").and_then(|rest| rest.strip_suffix(".scope")) {
-        return Kind::Container(Engine::Nspawn, unescaped(machine));
+        return CgroupKind::Container(Engine::Nspawn, unescaped(machine));
     }
-    let Some(stem) = unit.strip_suffix(".service").or_else(|| unit.strip_suffix(".scope")) else { return Kind::Other };
+    let Some(stem) = unit.strip_suffix(".service").or_else(|| unit.strip_suffix(".scope")) else {
+        return CgroupKind::Other;
+    };
     match stem.split_once('@') {
-        Some(("systemd-nspawn", machine)) => Kind::Container(Engine::Nspawn, unescaped(machine)),
-        Some((_, instance)) => Kind::Payload(unescaped(instance)),
-        None => Kind::Payload(unescaped(stem)),
+        Some(("systemd-nspawn", machine)) => CgroupKind::Container(Engine::Nspawn, unescaped(machine)),
+        Some((_, instance)) => CgroupKind::Payload(unescaped(instance)),
+        None => CgroupKind::Payload(unescaped(stem)),
     }
 }
 
@@ -182,22 +184,22 @@ mod tests {
     const BUILD: &str = "jvifp9a6b1lxa1kuw8bwfcovf";
 
     /// What the walk would make of a path: the container that it lies in, or its last part.
-    fn at(path: &str) -> Kind {
+    fn at(path: &str) -> CgroupKind {
         let path = path.replace("ID", ID);
-        let (mut within, mut found) = (None, Kind::Other);
+        let (mut within, mut found) = (None, CgroupKind::Other);
         for part in Path::new(&path).ancestors().collect::<Vec<_>>().into_iter().rev().skip(1) {
             found = kind(part, within);
             match found {
-                Kind::Container(..) | Kind::Payload(_) => return found,
-                Kind::Folder(engine) => within = Some(engine),
-                Kind::Other => {}
+                CgroupKind::Container(..) | CgroupKind::Payload(_) => return found,
+                CgroupKind::Folder(engine) => within = Some(engine),
+                CgroupKind::Other => {}
             }
         }
         found
     }
 
-    fn container(engine: Engine) -> Kind {
-        Kind::Container(engine, ID.to_owned())
+    fn container(engine: Engine) -> CgroupKind {
+        CgroupKind::Container(engine, ID.to_owned())
     }
 
     #[test]
@@ -248,23 +250,27 @@ mod tests {
             ("machine.slice/machine-a\\x2db.scope/payload", Engine::Nspawn, "a-b"),
             ("machine.slice/systemd-nspawn@web.service/payload/init.scope", Engine::Nspawn, "web"),
         ] {
-            assert_eq!(at(path), Kind::Container(engine, name.to_owned()), "{path}");
+            assert_eq!(at(path), CgroupKind::Container(engine, name.to_owned()), "{path}");
         }
         for (path, name) in [
             ("machine.slice/container@web.service/payload", "web"),
             ("system.slice/build\\x2dbox.service/payload", "build-box"),
         ] {
-            assert_eq!(at(path), Kind::Payload(name.to_owned()), "{path}");
+            assert_eq!(at(path), CgroupKind::Payload(name.to_owned()), "{path}");
         }
     }
 
     #[test]
     fn what_is_run_for_a_build_is_a_container() {
-        let docker = Kind::Container(Engine::Docker, BUILD.to_owned());
+        let docker = CgroupKind::Container(Engine::Docker, BUILD.to_owned());
         assert_eq!(at(&format!("system.slice/system.slice:docker:{BUILD}")), docker);
         for path in ["system.slice/runc-BOX.scope", "user.slice/a.service/app.slice/crun-BOX.scope", "BOX"] {
             let path = path.replace("BOX", "buildah-buildah2365838308");
-            assert_eq!(at(&path), Kind::Container(Engine::Podman, "buildah-buildah2365838308".to_owned()), "{path}");
+            assert_eq!(
+                at(&path),
+                CgroupKind::Container(Engine::Podman, "buildah-buildah2365838308".to_owned()),
+                "{path}"
+            );
         }
     }
 
@@ -289,18 +295,21 @@ mod tests {
             "payload",
             "a/payload",
         ] {
-            assert_eq!(at(path), Kind::Other, "{path}");
+            assert_eq!(at(path), CgroupKind::Other, "{path}");
         }
     }
 
     #[test]
     fn an_engine_s_folder_and_what_lies_between_it_and_its_containers_are_told_from_those() {
-        assert_eq!(at("docker"), Kind::Folder(Engine::Docker));
-        assert_eq!(at("docker/buildkit"), Kind::Folder(Engine::Docker));
-        assert_eq!(at("libpod_parent/conmon"), Kind::Folder(Engine::Podman));
-        assert_eq!(at("libpod_parent/ID"), Kind::Folder(Engine::Podman));
-        assert_eq!(at("kubepods.slice/kubepods-burstable.slice"), Kind::Folder(Engine::Kubernetes));
-        assert_eq!(at("kubepods.slice/kubepods-podUID.slice/crio-conmon-ID.scope"), Kind::Folder(Engine::Kubernetes));
+        assert_eq!(at("docker"), CgroupKind::Folder(Engine::Docker));
+        assert_eq!(at("docker/buildkit"), CgroupKind::Folder(Engine::Docker));
+        assert_eq!(at("libpod_parent/conmon"), CgroupKind::Folder(Engine::Podman));
+        assert_eq!(at("libpod_parent/ID"), CgroupKind::Folder(Engine::Podman));
+        assert_eq!(at("kubepods.slice/kubepods-burstable.slice"), CgroupKind::Folder(Engine::Kubernetes));
+        assert_eq!(
+            at("kubepods.slice/kubepods-podUID.slice/crio-conmon-ID.scope"),
+            CgroupKind::Folder(Engine::Kubernetes)
+        );
     }
 
     #[test]

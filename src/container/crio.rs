@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, Table};
 
-use super::files::{self, Error, Said};
+use super::files::{self, FileError, FromFile};
 use super::podman::{HOOKS, Storage};
 use super::unit::CommandLine;
 use super::{Root, toml};
@@ -14,40 +14,40 @@ const FOLDER: &str = "/etc/crio/crio.conf.d";
 
 /// What CRI-O reads, as it merges it.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct CrioConfig {
     /// The folder of its drop-ins.
     pub folder: PathBuf,
     /// The last of its drop-ins but for ours that names runtimes.
     pub last_with_runtimes: Option<PathBuf>,
     /// The name of the runtime that a pod gets which asks for none, where something says so.
-    pub default_runtime: Option<Said<String>>,
+    pub default_runtime: Option<FromFile<String>>,
     /// Its runtimes by name: one in a later file replaces the earlier one as a whole.
-    pub runtimes: Vec<(String, Said<Table>)>,
+    pub runtimes: Vec<(String, FromFile<Table>)>,
     /// Where hooks are looked for.
-    pub hooks: Said<Vec<String>>,
+    pub hooks: FromFile<Vec<String>>,
     /// Where containers lie.
     pub storage: Storage,
     /// What sets runtimes on its command line, which replace those of every file.
     pub runtimes_on_the_command_line: Option<PathBuf>,
 }
 
-impl Config {
+impl CrioConfig {
     /// Reads all of it but for drop-ins of these names, which are ours.
     ///
     /// # Errors
-    /// [`Error`] where a file cannot be read or is no TOML: CRI-O would not start.
-    pub fn read(root: &Root, ours: &[&str]) -> Result<Self, Error> {
+    /// [`FileError`] where a file cannot be read or is no TOML: CRI-O would not start.
+    pub fn read(root: &Root, ours: &[&str]) -> Result<Self, FileError> {
         let line = CommandLine::of_unit(root, &["crio.service", "cri-o.service"]).unwrap_or_default();
         // An option counts more than its variable.
         let told = |names: &[&str], variable: &str| line.value(names).or_else(|| line.variables.get(variable).cloned());
-        let path = |said: Option<Said<String>>, usual: PathBuf| said.map_or(usual, |said| said.value.into());
+        let path = |said: Option<FromFile<String>>, usual: PathBuf| said.map_or(usual, |said| said.value.into());
         let main = path(told(&["--config", "-c"], "CONTAINER_CONFIG"), MAIN.into());
         let folder = path(told(&["--config-dir", "-d"], "CONTAINER_CONFIG_DIR"), FOLDER.into());
         let mut config = Self {
             last_with_runtimes: None,
             default_runtime: None,
             runtimes: vec![],
-            hooks: Said { value: vec![HOOKS.to_owned()], file: main.clone() },
+            hooks: FromFile { value: vec![HOOKS.to_owned()], file: main.clone() },
             storage: Storage::read(root),
             runtimes_on_the_command_line: told(&["--runtimes"], "CONTAINER_RUNTIMES").map(|said| said.file),
             folder: folder.clone(),
@@ -66,7 +66,7 @@ impl Config {
         }
         if let Some(said) = told(&["--hooks-dir"], "CONTAINER_HOOKS_DIR") {
             let value = said.value.split(',').map(str::to_owned).collect();
-            config.hooks = Said { value, file: said.file };
+            config.hooks = FromFile { value, file: said.file };
         }
         config.storage.graph = path(told(&["--root", "-r"], "CONTAINER_ROOT"), config.storage.graph);
         config.storage.run = path(told(&["--runroot"], "CONTAINER_RUNROOT"), config.storage.run);
@@ -74,13 +74,13 @@ impl Config {
     }
 
     /// Takes what a file says, and tells whether it names runtimes.
-    fn take(&mut self, document: &DocumentMut, file: &Path) -> Result<bool, Error> {
-        let said = |value: String| Said { value, file: file.to_owned() };
+    fn take(&mut self, document: &DocumentMut, file: &Path) -> Result<bool, FileError> {
+        let said = |value: String| FromFile { value, file: file.to_owned() };
         if let Some(item) = toml::get(document, &["crio", "runtime", "default_runtime"]).and_then(Item::as_str) {
             self.default_runtime = Some(said(item.to_owned())).filter(|said| !said.value.is_empty());
         }
         if let Some(value) = toml::texts(document, &["crio", "runtime", "hooks_dir"]) {
-            self.hooks = Said { value, file: file.to_owned() };
+            self.hooks = FromFile { value, file: file.to_owned() };
         }
         if let Some(path) = toml::path(document, &["crio", "root"]) {
             self.storage.graph = path;
@@ -94,9 +94,9 @@ impl Config {
         for (name, item) in named.iter() {
             let table = item.clone().into_table();
             let value =
-                table.map_err(|_| Error::refused(file, format!("has a runtime `{name}` that is not a table")))?;
+                table.map_err(|_| FileError::refused(file, format!("has a runtime `{name}` that is not a table")))?;
             self.runtimes.retain(|(other, _)| other != name);
-            self.runtimes.push((name.to_owned(), Said { value, file: file.to_owned() }));
+            self.runtimes.push((name.to_owned(), FromFile { value, file: file.to_owned() }));
         }
         Ok(true)
     }
@@ -123,7 +123,7 @@ fn walk(root: &Root, folder: &Path) -> Vec<PathBuf> {
 /// The storages in which CRI-O keeps what it knows of its containers, as we reach them.
 #[must_use]
 pub fn storages(root: &Root) -> Vec<PathBuf> {
-    let storage = Config::read(root, &[]).map_or_else(|_| Storage::read(root), |config| config.storage);
+    let storage = CrioConfig::read(root, &[]).map_or_else(|_| Storage::read(root), |config| config.storage);
     [storage.run, storage.graph].map(|folder| root.at(&folder)).into_iter().filter(|folder| folder.is_dir()).collect()
 }
 
@@ -149,7 +149,7 @@ mod tests {
             ("usr/lib/systemd/system/crio.service", "[Service]\nExecStart=/usr/bin/crio $MORE --root /g\n"),
         ];
         let (_folder, root) = host(&files);
-        let config = Config::read(&root, &["99-ours.conf"]).unwrap();
+        let config = CrioConfig::read(&root, &["99-ours.conf"]).unwrap();
         assert_eq!(config.default_runtime.unwrap().value, "nvidia");
         assert_eq!(config.storage, Storage { graph: "/g".into(), run: "/b".into() });
         assert!(config.hooks.value.is_empty());
@@ -161,7 +161,7 @@ mod tests {
         let files =
             [files[0], ("d/1", "[crio.runtime]\ndefault_runtime = \"\"\n"), ("etc/systemd/system/crio.service", unit)];
         let (_folder, root) = host(&files);
-        let config = Config::read(&root, &[]).unwrap();
+        let config = CrioConfig::read(&root, &[]).unwrap();
         assert_eq!(
             (config.default_runtime.unwrap().value.as_str(), config.hooks.value),
             ("crun", vec!["/h".to_owned()])

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::Root;
-use super::files::{self, Error, Said};
+use super::files::{self, FileError, FromFile};
 use super::unit::CommandLine;
 use crate::sys::foreign;
 
@@ -25,7 +25,7 @@ pub const STOCK: [&str; 2] = ["runc", "io.containerd.runc.v2"];
 
 /// What dockerd reads, as it merges it.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct DockerConfig {
     /// The file that it reads.
     pub file: PathBuf,
     /// What told it to read another one than the usual.
@@ -34,15 +34,15 @@ pub struct Config {
     command_line: CommandLine,
 }
 
-impl Config {
+impl DockerConfig {
     /// Reads what the host's own dockerd reads: not the snap's, not a user's.
     ///
     /// # Errors
-    /// [`Error`] where the file cannot be read, or dockerd would not understand it.
-    pub fn read(root: &Root) -> Result<Self, Error> {
+    /// [`FileError`] where the file cannot be read, or dockerd would not understand it.
+    pub fn read(root: &Root) -> Result<Self, FileError> {
         let config = Self::told(root);
         let text = files::read(root, &config.file)?.unwrap_or_default();
-        let value = parse(&text).map_err(|what| Error::refused(&config.file, what))?;
+        let value = parse(&text).map_err(|what| FileError::refused(&config.file, what))?;
         Ok(Self { value, ..config })
     }
 
@@ -71,7 +71,7 @@ impl Config {
 
     /// Whether the command line names the default runtime, and what says so: dockerd does not start if the file does as well.
     #[must_use]
-    pub fn default_on_the_command_line(&self) -> Option<Said<String>> {
+    pub fn default_on_the_command_line(&self) -> Option<FromFile<String>> {
         self.command_line.value(&["--default-runtime"])
     }
 
@@ -160,7 +160,7 @@ pub fn rootless(root: &Root) -> Vec<PathBuf> {
 /// ones, and beside each those of remapped users. As we reach them, where they are there.
 #[must_use]
 pub fn containers_folders(root: &Root) -> Vec<PathBuf> {
-    let own = Config::known(root).data_root();
+    let own = DockerConfig::known(root).data_root();
     let of_snap = snap(root).map(|file| data_root_of(root, file).unwrap_or_else(|| SNAP_DATA_ROOT.into()));
     let of_users = rootless(root).into_iter().map(|home| {
         let moved = data_root_of(root, &home.join(".config/docker/daemon.json"));
@@ -196,7 +196,7 @@ pub struct Made {
     pub runtime: String,
 }
 
-impl Config {
+impl DockerConfig {
     /// The containers of this dockerd, those of remapped users among them.
     #[must_use]
     pub fn containers(&self, root: &Root) -> Vec<Made> {
@@ -234,13 +234,13 @@ mod tests {
             ["", " \n", "{}", "\u{feff}{\"default-runtime\": \"\"}", r#"{"default-runtime": null, "runtimes": null}"#]
         {
             let (_folder, root) = host(&[("etc/docker/daemon.json", text)]);
-            let config = Config::read(&root).unwrap();
+            let config = DockerConfig::read(&root).unwrap();
             assert_eq!(config.default_runtime(), "runc", "{text:?}");
             assert!(config.runtimes().is_empty(), "{text:?}");
         }
         for text in ["[]", "{", "{} {}", r#"{"runtimes": []}"#, r#"{"default-runtime": 1}"#] {
             let (_folder, root) = host(&[("etc/docker/daemon.json", text)]);
-            assert!(Config::read(&root).is_err(), "{text:?}");
+            assert!(DockerConfig::read(&root).is_err(), "{text:?}");
         }
     }
 
@@ -250,7 +250,7 @@ mod tests {
             unit("--add-runtime Own=/opt/own --add-runtime kata=/flag --config-file /etc/other.json -g /srv/d");
         let file = r#"{"default-runtime": "own", "runtimes": {"kata": {"Path": "/file"}}}"#;
         let (_folder, root) = host(&[(path, &text), ("etc/other.json", file)]);
-        let config = Config::read(&root).unwrap();
+        let config = DockerConfig::read(&root).unwrap();
         assert_eq!((config.default_runtime(), config.data_root()), ("own", PathBuf::from("/srv/d")));
         assert_eq!(
             (config.file.as_path(), config.told_by.as_deref()),

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Metadata, Pattern, cgroup};
+use super::{GlobPattern, Metadata, cgroup};
 use crate::daemon::program as daemons;
 
 /// The label, or annotation, that exempts a container when it is `true`.
@@ -82,9 +82,6 @@ const PODS: [&str; 33] = [
     "tke-eni-agent-*",
     "weave-net-*",
 ];
-/// What starts a program in a container and stays its first process.
-const INITS: [&str; 6] = ["catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static"];
-
 /// Every program of the list: the time daemons, and what network plugins run.
 fn programs() -> impl Iterator<Item = (&'static str, Duty)> {
     let clock =
@@ -102,30 +99,30 @@ pub fn program(comm: &str) -> Option<(&'static str, Duty)> {
 #[must_use]
 pub fn built_in() -> Vec<Rule> {
     let programs = programs().map(|(name, duty)| match duty {
-        Duty::Clock => Rule::Command(Pattern::new(name)),
-        Duty::Network => Rule::CommandInPod(Pattern::new(name)),
+        Duty::Clock => Rule::Command(GlobPattern::new(name)),
+        Duty::Network => Rule::CommandInPod(GlobPattern::new(name)),
     });
-    let pods = PODS.into_iter().map(|name| Rule::Pod(Pattern::new(name)));
-    programs.chain([Rule::Command(Pattern::new(OURS)), Rule::StaticPod]).chain(pods).collect()
+    let pods = PODS.into_iter().map(|name| Rule::Pod(GlobPattern::new(name)));
+    programs.chain([Rule::Command(GlobPattern::new(OURS)), Rule::StaticPod]).chain(pods).collect()
 }
 
 /// One rule: something of a container, and the pattern that it has to match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// The file name of the program that it starts.
-    Command(Pattern),
+    Command(GlobPattern),
     /// The same, where it belongs to a pod.
-    CommandInPod(Pattern),
+    CommandInPod(GlobPattern),
     /// Its image.
-    Image(Pattern),
+    Image(GlobPattern),
     /// Its name.
-    Name(Pattern),
+    Name(GlobPattern),
     /// The name of its pod.
-    Pod(Pattern),
+    Pod(GlobPattern),
     /// The namespace of its pod.
-    Namespace(Pattern),
+    Namespace(GlobPattern),
     /// An annotation or a label.
-    Annotation(String, Pattern),
+    Annotation(String, GlobPattern),
     /// A pod that a kubelet starts from a file, as it does the control plane, without which nobody schedules a time daemon.
     StaticPod,
 }
@@ -148,23 +145,11 @@ pub fn find<'a>(metadata: &Metadata, rules: &'a [Rule]) -> Option<Exemption<'a>>
     rules.iter().find(|rule| rule.means(metadata)).map(Exemption::Rule)
 }
 
-/// The file name of the program that a container's words start, be it behind an init.
-#[must_use]
-pub fn command(words: &[&str]) -> Option<String> {
-    let name = |word: &&str| word.rsplit('/').next().unwrap_or_default().to_owned();
-    let first = name(words.first()?);
-    if !INITS.contains(&first.as_str()) {
-        return Some(first);
-    }
-    let after = words.iter().position(|word| *word == "--").unwrap_or_default();
-    words.iter().skip(after + 1).find(|word| !word.starts_with('-')).map(name)
-}
-
 impl Rule {
     /// Whether it means this container; what is not known matches no pattern.
     #[must_use]
     pub fn means(&self, metadata: &Metadata) -> bool {
-        let is = |pattern: &Pattern, text: &Option<String>| text.as_ref().is_some_and(|text| pattern.matches(text));
+        let is = |pattern: &GlobPattern, text: &Option<String>| text.as_ref().is_some_and(|text| pattern.matches(text));
         match self {
             Self::Command(pattern) => is(pattern, &metadata.command),
             Self::CommandInPod(pattern) => metadata.pod.is_some() && is(pattern, &metadata.command),
@@ -194,7 +179,7 @@ impl FromStr for Rule {
         // An empty pattern would match nothing, or the empty value of a label.
         let pattern = |text: &str| match text.trim() {
             "" => Err(wanted.to_owned()),
-            text => Ok(Pattern::new(text)),
+            text => Ok(GlobPattern::new(text)),
         };
         match what {
             "command" => pattern(text).map(Self::Command),
@@ -239,6 +224,7 @@ impl fmt::Display for Exemption<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metadata::command;
     use super::*;
 
     fn starts(words: &[&str]) -> Metadata {

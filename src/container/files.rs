@@ -11,7 +11,7 @@ const SIZE_MAX: u64 = 1 << 20;
 
 /// Why an engine's configuration is not known.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum FileError {
     /// A file says something that the engine would not understand either, or that we do not.
     #[error("{path} {what}", path = path.display())]
     Refused {
@@ -32,7 +32,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl FileError {
     /// A file that is not understood.
     pub fn refused(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
         Self::Refused { path: path.into(), what: what.into() }
@@ -41,7 +41,7 @@ impl Error {
 
 /// A value, and the file that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said<T> {
+pub struct FromFile<T> {
     /// What it says.
     pub value: T,
     /// Which file says it, as the host knows it.
@@ -51,13 +51,13 @@ pub struct Said<T> {
 /// The text of a file; none where it is not there, or the link that stands for it leads nowhere.
 ///
 /// # Errors
-/// [`Error`] where it is no file of text.
-pub fn read(root: &Root, path: &Path) -> Result<Option<String>, Error> {
+/// [`FileError`] where it is no file of text.
+pub fn read(root: &Root, path: &Path) -> Result<Option<String>, FileError> {
     let is = |error: &io::Error, kind| error.kind() == kind;
     root.read(path).map_err(|source| match source {
-        source if is(&source, io::ErrorKind::InvalidData) => Error::refused(path, "is not UTF-8 text"),
-        source if is(&source, io::ErrorKind::IsADirectory) => Error::refused(path, "is not a regular file"),
-        source => Error::Io { what: "read", path: path.to_owned(), source },
+        source if is(&source, io::ErrorKind::InvalidData) => FileError::refused(path, "is not UTF-8 text"),
+        source if is(&source, io::ErrorKind::IsADirectory) => FileError::refused(path, "is not a regular file"),
+        source => FileError::Io { what: "read", path: path.to_owned(), source },
     })
 }
 

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::exemption;
 use crate::sys::foreign;
 
 /// More than any engine writes about one container, and than a list of a thousand takes.
 const SIZE_MAX: u64 = 1 << 24;
+
+/// What starts a program in a container and stays its first process.
+const INITS: [&str; 6] = ["catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static"];
 
 /// What is known of a container beside its id and its cgroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl Metadata {
     /// Adds what a bundle's configuration says.
     pub(super) fn add_config(&mut self, config: &Value) {
         let words = config["process"]["args"].as_array().into_iter().flatten();
-        self.command = exemption::command(&words.filter_map(Value::as_str).collect::<Vec<_>>());
+        self.command = command(&words.filter_map(Value::as_str).collect::<Vec<_>>());
         self.cgroup = config["linux"]["cgroupsPath"].as_str().map(PathBuf::from);
         self.add_labels(&config["annotations"]);
         // CRI-O keeps the labels and the annotations of a pod as text within two of them.
@@ -85,7 +87,7 @@ impl Metadata {
         let host = json(&folder.join("hostconfig.json")).unwrap_or_default();
         let words = config["Args"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let words: Vec<&str> = config["Path"].as_str().into_iter().chain(words).collect();
-        self.command = self.command.take().or_else(|| exemption::command(&words));
+        self.command = self.command.take().or_else(|| command(&words));
         self.name = config["Name"].as_str().map(|name| name.trim_start_matches('/').to_owned());
         self.image = config["Config"]["Image"].as_str().map(str::to_owned);
         self.add_labels(&host["Annotations"]);
@@ -129,6 +131,18 @@ impl Metadata {
 pub(super) struct Stored {
     name: Option<String>,
     image: Option<String>,
+}
+
+/// The file name of the program that a container's words start, be it behind an init.
+#[must_use]
+pub fn command(words: &[&str]) -> Option<String> {
+    let name = |word: &&str| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let first = name(words.first()?);
+    if !INITS.contains(&first.as_str()) {
+        return Some(first);
+    }
+    let after = words.iter().position(|word| *word == "--").unwrap_or_default();
+    words.iter().skip(after + 1).find(|word| !word.starts_with('-')).map(name)
 }
 
 /// The lists in a folder of podman's storage, by the containers' ids.

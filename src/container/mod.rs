@@ -34,7 +34,7 @@ pub mod unused;
 pub use caller::Caller;
 pub use lookup::Lookup;
 pub use metadata::Metadata;
-pub use pattern::Pattern;
+pub use pattern::GlobPattern;
 pub use places::Places;
 pub use root::Root;
 pub use tasks::Tasks;

@@ -4,9 +4,9 @@ use std::fmt;
 
 /// A pattern of `*` and `?` that a text has to match from end to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(String);
+pub struct GlobPattern(String);
 
-impl Pattern {
+impl GlobPattern {
     /// Every text is a pattern; the empty one matches the empty text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
@@ -42,7 +42,7 @@ impl Pattern {
     }
 }
 
-impl fmt::Display for Pattern {
+impl fmt::Display for GlobPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -65,18 +65,18 @@ mod tests {
             ("?*?", "ab"),
             ("", ""),
         ] {
-            assert!(Pattern::new(glob).matches(text), "{glob} {text}");
+            assert!(GlobPattern::new(glob).matches(text), "{glob} {text}");
         }
         for (glob, text) in
             [("a", "ab"), ("b*", "ab"), ("*a", "ab"), ("a*b*c", "acb"), ("ab*ba", "aba"), ("web-?", "web-"), ("", "a")]
         {
-            assert!(!Pattern::new(glob).matches(text), "{glob} {text}");
+            assert!(!GlobPattern::new(glob).matches(text), "{glob} {text}");
         }
     }
 
     #[test]
     fn many_stars_do_not_take_for_ever() {
-        assert!(!Pattern::new("*a".repeat(50)).matches(&"a".repeat(49)));
-        assert!(Pattern::new("*a".repeat(50)).matches(&"a".repeat(500)));
+        assert!(!GlobPattern::new("*a".repeat(50)).matches(&"a".repeat(49)));
+        assert!(GlobPattern::new("*a".repeat(50)).matches(&"a".repeat(500)));
     }
 }

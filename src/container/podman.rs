@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::files::{self, Error, Said};
+use super::files::{self, FileError, FromFile};
 use super::{Root, toml};
 
 /// Read first, in this order (containers.conf(5)); podman 6 passes the vendor's over where there is the other.
@@ -25,21 +25,21 @@ pub const HOOKS: &str = "/usr/share/containers/oci/hooks.d";
 
 /// What podman reads as root, as it merges it.
 #[derive(Clone, Debug, Default)]
-pub struct Config {
+pub struct PodmanConfig {
     /// The name of the runtime that a container gets which asks for none, where a file says so.
-    pub runtime: Option<Said<String>>,
+    pub runtime: Option<FromFile<String>>,
     /// Programs by the name of the runtime; the last file that names one has it.
-    pub runtimes: Vec<(String, Said<Vec<String>>)>,
+    pub runtimes: Vec<(String, FromFile<Vec<String>>)>,
     /// Where hooks are looked for, if a file says so.
-    pub hooks: Option<Said<Vec<String>>>,
+    pub hooks: Option<FromFile<Vec<String>>>,
 }
 
-impl Config {
+impl PodmanConfig {
     /// Reads all of it but for these drop-ins, which are ours.
     ///
     /// # Errors
-    /// [`Error`] where a file cannot be read or is not valid TOML: podman would not start.
-    pub fn read(root: &Root, ours: &[PathBuf]) -> Result<Self, Error> {
+    /// [`FileError`] where a file cannot be read or is not valid TOML: podman would not start.
+    pub fn read(root: &Root, ours: &[PathBuf]) -> Result<Self, FileError> {
         let mut config = Self::default();
         let drop_ins = drop_ins(root).into_iter().filter(|file| !ours.contains(file));
         for file in MAIN.map(PathBuf::from).into_iter().chain(drop_ins) {
@@ -50,9 +50,9 @@ impl Config {
         Ok(config)
     }
 
-    fn take(&mut self, document: &DocumentMut, file: &Path) -> Result<(), Error> {
+    fn take(&mut self, document: &DocumentMut, file: &Path) -> Result<(), FileError> {
         if let Some(value) = toml::text(document, &["engine", "runtime"]) {
-            self.runtime = Some(Said { value, file: file.to_owned() });
+            self.runtime = Some(FromFile { value, file: file.to_owned() });
         }
         if let Some(list) = toml::get(document, &["engine", "hooks_dir"]).and_then(Item::as_array) {
             let is_appended = list.iter().filter_map(Value::as_inline_table).any(|table| {
@@ -62,14 +62,15 @@ impl Config {
             let before = self.hooks.take().filter(|_| is_appended).map(|said| said.value);
             let mut value = if is_appended { before.unwrap_or_else(|| vec![HOOKS.to_owned()]) } else { vec![] };
             value.extend(list.iter().filter_map(Value::as_str).map(str::to_owned));
-            self.hooks = Some(Said { value, file: file.to_owned() });
+            self.hooks = Some(FromFile { value, file: file.to_owned() });
         }
         let named = toml::get(document, &["engine", "runtimes"]).and_then(Item::as_table_like);
         for (name, item) in named.iter().flat_map(|table| table.iter()) {
-            let list = item.as_array().ok_or_else(|| Error::refused(file, format!("must name `{name}` by a list")))?;
+            let list =
+                item.as_array().ok_or_else(|| FileError::refused(file, format!("must name `{name}` by a list")))?;
             let value = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
             self.runtimes.retain(|(other, _)| other != name);
-            self.runtimes.push((name.to_owned(), Said { value, file: file.to_owned() }));
+            self.runtimes.push((name.to_owned(), FromFile { value, file: file.to_owned() }));
         }
         Ok(())
     }
@@ -134,7 +135,7 @@ mod tests {
             ("etc/containers/containers.conf.d/20-folder.conf/x", ""),
             ("etc/containers/containers.conf.d/README", "not valid TOML"),
         ]);
-        let config = Config::read(&root, &["/etc/containers/containers.conf.d/99-ours.conf".into()]).unwrap();
+        let config = PodmanConfig::read(&root, &["/etc/containers/containers.conf.d/99-ours.conf".into()]).unwrap();
         assert_eq!(config.runtime.unwrap().value, "crun");
         assert_eq!(config.hooks.unwrap().value, ["/a", "/b"]);
         let runtimes: Vec<_> =

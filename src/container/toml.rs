@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::Root;
-use super::files::{self, Error};
+use super::files::{self, FileError};
 
 /// A file as a document; none where it is not there.
 ///
 /// # Errors
-/// [`Error`] where it cannot be read or is no TOML.
-pub fn read(root: &Root, file: &Path) -> Result<Option<DocumentMut>, Error> {
-    files::read(root, file)?.map(|text| parse(&text).map_err(|what| Error::refused(file, what))).transpose()
+/// [`FileError`] where it cannot be read or is no TOML.
+pub fn read(root: &Root, file: &Path) -> Result<Option<DocumentMut>, FileError> {
+    files::read(root, file)?.map(|text| parse(&text).map_err(|what| FileError::refused(file, what))).transpose()
 }
 
 /// A user's file as a document; none where it cannot be read or is no TOML.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Root;
-use super::files::{self, Said};
+use super::files::{self, FromFile};
 
 /// systemd.unit(5), "System Unit Search Path", the first one wins; without the folders of generators and of `systemctl set-property`.
 const FOLDERS: [&str; 5] = [
@@ -19,9 +19,9 @@ const FOLDERS: [&str; 5] = [
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// In their order; the program comes first.
-    pub words: Vec<Said<String>>,
+    pub words: Vec<FromFile<String>>,
     /// The variables of its environment by name.
-    pub variables: BTreeMap<String, Said<String>>,
+    pub variables: BTreeMap<String, FromFile<String>>,
 }
 
 impl CommandLine {
@@ -44,7 +44,7 @@ impl CommandLine {
 
     /// The values of an option in each place where it stands, by any of its names: `--name value`, `--name=value`, `-nvalue`.
     #[must_use]
-    pub fn values(&self, names: &[&str]) -> Vec<Said<String>> {
+    pub fn values(&self, names: &[&str]) -> Vec<FromFile<String>> {
         let mut found = vec![];
         for (at, word) in self.words.iter().enumerate() {
             for name in names {
@@ -54,7 +54,7 @@ impl CommandLine {
                     None if rest.is_empty() => self.words.get(at + 1).map(|next| next.value.clone()),
                     None => (!name.starts_with("--")).then(|| rest.to_owned()),
                 };
-                found.extend(value.map(|value| Said { value, file: word.file.clone() }));
+                found.extend(value.map(|value| FromFile { value, file: word.file.clone() }));
             }
         }
         found
@@ -62,15 +62,15 @@ impl CommandLine {
 
     /// The value that counts, which is the last one.
     #[must_use]
-    pub fn value(&self, names: &[&str]) -> Option<Said<String>> {
+    pub fn value(&self, names: &[&str]) -> Option<FromFile<String>> {
         self.values(names).pop()
     }
 }
 
 #[derive(Default)]
 struct Service {
-    commands: Vec<Said<String>>,
-    variables: BTreeMap<String, Said<String>>,
+    commands: Vec<FromFile<String>>,
+    variables: BTreeMap<String, FromFile<String>>,
 }
 
 impl Service {
@@ -87,7 +87,7 @@ impl Service {
         for file in main.into_iter().chain(drop_ins) {
             let text = files::read(root, &file).ok().flatten().unwrap_or_default();
             for (key, value) in settings(&text, "Service") {
-                let said = Said { value: value.clone(), file: file.clone() };
+                let said = FromFile { value: value.clone(), file: file.clone() };
                 match key {
                     "ExecStart" if value.is_empty() => service.commands.clear(),
                     "ExecStart" => service.commands.push(said),
@@ -103,10 +103,10 @@ impl Service {
         Some(service)
     }
 
-    fn set(&mut self, words: Vec<Said<String>>) {
-        for Said { value, file } in words {
+    fn set(&mut self, words: Vec<FromFile<String>>) {
+        for FromFile { value, file } in words {
             if let Some((name, value)) = value.split_once('=') {
-                self.variables.insert(name.to_owned(), Said { value: value.to_owned(), file });
+                self.variables.insert(name.to_owned(), FromFile { value: value.to_owned(), file });
             }
         }
     }
@@ -118,7 +118,7 @@ impl Service {
 
     /// systemd.service(5), "Command lines": `$NAME` as a word of its own becomes as many words as it has, `${NAME}` a part of one. What
     /// a shell is told is looked at word by word.
-    fn expand(&self, mut word: Said<String>) -> Vec<Said<String>> {
+    fn expand(&self, mut word: FromFile<String>) -> Vec<FromFile<String>> {
         if let Some(name) = word.value.strip_prefix('$').filter(|name| !name.starts_with(['{', '$'])) {
             return self.variables.get(name).map(split).unwrap_or_default();
         }
@@ -172,7 +172,7 @@ fn settings<'a>(text: &'a str, wanted: &str) -> Vec<(&'a str, String)> {
 }
 
 /// The variables of a file that a unit or a script reads.
-fn variables(root: &Root, file: &Path) -> BTreeMap<String, Said<String>> {
+fn variables(root: &Root, file: &Path) -> BTreeMap<String, FromFile<String>> {
     let text = files::read(root, file).ok().flatten().unwrap_or_default().replace("\\\n", " ");
     let mut found = BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
@@ -180,13 +180,13 @@ fn variables(root: &Root, file: &Path) -> BTreeMap<String, Said<String>> {
         let name = name.trim_start_matches("export ").trim().to_owned();
         let value = value.trim();
         let inner = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-        found.insert(name, Said { value: inner.unwrap_or(value).to_owned(), file: file.to_owned() });
+        found.insert(name, FromFile { value: inner.unwrap_or(value).to_owned(), file: file.to_owned() });
     }
     found
 }
 
 /// A line as words: white space parts them, quotes and backslashes keep it.
-fn split(line: &Said<String>) -> Vec<Said<String>> {
+fn split(line: &FromFile<String>) -> Vec<FromFile<String>> {
     let mut words: Vec<String> = vec![];
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;
@@ -204,7 +204,7 @@ fn split(line: &Said<String>) -> Vec<Said<String>> {
         }
     }
     words.extend(word);
-    words.into_iter().map(|value| Said { value, file: line.file.clone() }).collect()
+    words.into_iter().map(|value| FromFile { value, file: line.file.clone() }).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where the bus is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum BusAddress {
     /// The system bus of this host.
     System,
     /// Another, by its D-Bus address.
@@ -25,7 +25,7 @@ pub enum Address {
 
 /// Why the bus gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum BusError {
     /// The configuration says so, or there is none.
     #[error("there is no bus")]
     Nowhere,
@@ -50,7 +50,7 @@ pub enum Error {
 
 /// One object's interface on the bus.
 #[derive(Clone, Copy, Debug)]
-pub struct Object<'a> {
+pub struct ObjectInterface<'a> {
     /// Its owner's well-known name.
     pub name: &'static str,
     /// Its path.
@@ -59,43 +59,43 @@ pub struct Object<'a> {
     pub interface: &'static str,
 }
 
-const BUS: Object<'static> =
-    Object { name: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
+const BUS: ObjectInterface<'static> =
+    ObjectInterface { name: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
 
 /// A connection that is made when it is needed, and made again when it broke.
 #[derive(Debug)]
-pub struct Bus {
-    address: Address,
+pub struct BusConnection {
+    address: BusAddress,
     connection: Mutex<Option<Connection>>,
 }
 
-impl Bus {
-    pub const fn new(address: Address) -> Self {
+impl BusConnection {
+    pub const fn new(address: BusAddress) -> Self {
         Self { address, connection: Mutex::new(None) }
     }
 
     /// Whether anybody owns the name. Asked before a call, since a call would start the service.
-    pub async fn owned(&self, name: &str) -> Result<bool, Error> {
+    pub async fn owned(&self, name: &str) -> Result<bool, BusError> {
         let reply = self.call(BUS, "NameHasOwner", &name).await?;
-        reply.body().deserialize().map_err(|source| Error::Call { call: "NameHasOwner".to_owned(), source })
+        reply.body().deserialize().map_err(|source| BusError::Call { call: "NameHasOwner".to_owned(), source })
     }
 
     /// A property as it is now.
-    pub async fn property<T>(&self, object: Object<'_>, property: &str) -> Result<T, Error>
+    pub async fn property<T>(&self, object: ObjectInterface<'_>, property: &str) -> Result<T, BusError>
     where
         T: for<'v> TryFrom<Variant<'v>>,
         for<'v> <T as TryFrom<Variant<'v>>>::Error: Into<zbus::Error>,
     {
-        let properties = Object { interface: "org.freedesktop.DBus.Properties", ..object };
+        let properties = ObjectInterface { interface: "org.freedesktop.DBus.Properties", ..object };
         let reply = self.call(properties, "Get", &(object.interface, property)).await?;
-        let failed = |source| Error::Call { call: format!("Get({property})"), source };
+        let failed = |source| BusError::Call { call: format!("Get({property})"), source };
         let body = reply.body();
         let value: Variant<'_> = body.deserialize().map_err(failed)?;
         T::try_from(value).map_err(|e| failed(e.into()))
     }
 
     /// Calls a method.
-    pub async fn call<B>(&self, object: Object<'_>, method: &str, body: &B) -> Result<Message, Error>
+    pub async fn call<B>(&self, object: ObjectInterface<'_>, method: &str, body: &B) -> Result<Message, BusError>
     where
         B: Serialize + DynamicType,
     {
@@ -106,25 +106,25 @@ impl Bus {
                 if matches!(source, zbus::Error::InputOutput(_)) {
                     self.forget();
                 }
-                Error::Call { call: format!("{}.{method}", object.interface), source }
+                BusError::Call { call: format!("{}.{method}", object.interface), source }
             })
         };
         timeout(PATIENCE, called).await.unwrap_or_else(|_| {
             self.forget();
-            Err(Error::Silent { call: format!("{}.{method}", object.interface) })
+            Err(BusError::Silent { call: format!("{}.{method}", object.interface) })
         })
     }
 
-    async fn connected(&self) -> Result<Connection, Error> {
+    async fn connected(&self) -> Result<Connection, BusError> {
         if let Some(connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Ok(connection);
         }
         let builder = match &self.address {
-            Address::System => Builder::system(),
-            Address::At(address) => Builder::address(address.as_str()),
-            Address::Nowhere => return Err(Error::Nowhere),
+            BusAddress::System => Builder::system(),
+            BusAddress::At(address) => Builder::address(address.as_str()),
+            BusAddress::Nowhere => return Err(BusError::Nowhere),
         };
-        let connection = builder.build().await.map_err(Error::Connect)?;
+        let connection = builder.build().await.map_err(BusError::Connect)?;
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         Ok(connection)
     }

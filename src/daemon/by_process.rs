@@ -15,7 +15,7 @@ const MOST_OF_CONFIGURATION: u64 = 256 * 1024;
 
 /// What runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct RunningDaemon {
     /// Which one it is.
     pub who: Who,
     /// Its processes, as one: a daemon that has several divides its work among them.
@@ -42,14 +42,14 @@ impl Who {
 }
 
 /// The time daemons that run below this root, each once.
-pub fn look(root: &Path) -> Vec<Seen> {
-    let mut all: Vec<Seen> = vec![];
+pub fn look(root: &Path) -> Vec<RunningDaemon> {
+    let mut all: Vec<RunningDaemon> = vec![];
     let processes = processes(root);
     for process in processes.iter().filter(|process| process.is_the_hosts) {
         let Some(who) = who(process, &processes, root) else { continue };
         match all.iter_mut().find(|seen| seen.who == who) {
             Some(seen) => seen.process.arguments.extend(process.arguments.iter().cloned()),
-            None => all.push(Seen { who, process: process.clone() }),
+            None => all.push(RunningDaemon { who, process: process.clone() }),
         }
     }
     // It manages the network in the first place, and others keep the clock beside it.
@@ -92,7 +92,7 @@ fn ntpd(process: &Process, all: &[Process], root: &Path) -> Daemon {
 }
 
 /// Whom it asks, by its configuration: the file that its command line names, else the first of its usual ones that names anybody.
-pub fn configured(root: &Path, seen: &Seen) -> Listed {
+pub fn configured(root: &Path, seen: &RunningDaemon) -> Listed {
     let Who::Daemon(daemon) = seen.who else { return Listed::default() };
     let texts = texts(root, daemon, &seen.process);
     let first = |read: fn(&str) -> Listed| {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn names(root: &Path) -> Vec<(&'static str, Vec<String>)> {
-        let of = |seen: &Seen| {
+        let of = |seen: &RunningDaemon| {
             let listed = configured(root, seen);
             (seen.who.name(), listed.servers.iter().map(|server| server.name.to_string()).collect())
         };

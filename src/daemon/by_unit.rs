@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
-use super::bus::Bus;
-use super::by_process::{self, Seen, Who};
+use super::bus::BusConnection;
+use super::by_process::{self, RunningDaemon, Who};
 use super::conf::Listed;
 use super::facts::{DAEMONS, Daemon, Resumption};
 use super::process::Process;
 use super::source_reports::{self, Told};
-use super::unit::{Unit, Units};
+use super::unit::{SystemdUnit, Units};
 use super::{connman, ntpd, ntpd_rs, openntpd};
 use crate::decision::{Authority, Boottime};
 use crate::sys::clock::boottime;
@@ -28,7 +28,7 @@ pub struct Keeping {
     /// Which.
     pub daemon: Daemon,
     /// Its unit, where it has one.
-    unit: Option<Unit>,
+    unit: Option<SystemdUnit>,
     /// Its sources, if they outrank plain answers.
     pub authority: Option<Authority>,
 }
@@ -37,7 +37,7 @@ pub struct Keeping {
 #[derive(Debug)]
 pub struct Others {
     root: PathBuf,
-    bus: Bus,
+    bus: BusConnection,
     units: Arc<Units>,
     /// The one that was last seen, and when.
     last: Mutex<Option<(Keeping, Boottime)>>,
@@ -45,7 +45,7 @@ pub struct Others {
 
 impl Others {
     /// Those of the host whose root this is.
-    pub fn new(root: PathBuf, bus: Bus, units: Arc<Units>) -> Self {
+    pub fn new(root: PathBuf, bus: BusConnection, units: Arc<Units>) -> Self {
         Self { root, bus, units, last: Mutex::default() }
     }
 
@@ -63,7 +63,7 @@ impl Others {
             };
             // No other than its packages': who calls himself ntpd in a unit of somebody else's is not to have that restarted.
             let is_its_own = |unit: &&str| daemon.facts().units.contains(unit);
-            let unit = seen.process.unit.as_deref().filter(is_its_own).map(Unit::from);
+            let unit = seen.process.unit.as_deref().filter(is_its_own).map(SystemdUnit::from);
             let keeping = Keeping { daemon, unit, authority };
             *self.last() = Some((keeping.clone(), boottime()));
             return Some(keeping);
@@ -72,7 +72,7 @@ impl Others {
     }
 
     /// What counts of authentication where it does not tell: what it said before, else its configuration.
-    async fn authority_unasked(&self, seen: Seen) -> Option<Authority> {
+    async fn authority_unasked(&self, seen: RunningDaemon) -> Option<Authority> {
         let said = self
             .last()
             .as_ref()
@@ -100,14 +100,15 @@ impl Others {
         let names: Vec<&str> = restarted.clone().flat_map(|daemon| daemon.facts().units).copied().collect();
         let unit = self.units.failed(&names).await?;
         let daemon = *restarted.clone().find(|daemon| daemon.facts().units.contains(&unit.name()))?;
-        let authority = self.authority_unasked(Seen { who: Who::Daemon(daemon), process: Process::default() }).await;
+        let authority =
+            self.authority_unasked(RunningDaemon { who: Who::Daemon(daemon), process: Process::default() }).await;
         Some(Keeping { daemon, unit: Some(unit), authority })
     }
 
     /// Whom one that is gone asks, by its configuration.
     pub async fn listed_by_one_gone(&self) -> Option<(Daemon, Listed)> {
         let daemon = self.gone().await?.daemon;
-        let (root, seen) = (self.root.clone(), Seen { who: Who::Daemon(daemon), process: Process::default() });
+        let (root, seen) = (self.root.clone(), RunningDaemon { who: Who::Daemon(daemon), process: Process::default() });
         let listed = spawn_blocking(move || by_process::configured(&root, &seen)).await.ok()?;
         Some((daemon, listed))
     }
@@ -124,13 +125,13 @@ impl Others {
         }
     }
 
-    async fn look(&self) -> Vec<Seen> {
+    async fn look(&self) -> Vec<RunningDaemon> {
         let root = self.root.clone();
         spawn_blocking(move || by_process::look(&root)).await.unwrap_or_default()
     }
 
     /// None where it leaves the clock alone.
-    pub async fn ask(&self, daemon: Daemon, seen: &Seen) -> Result<Option<Told>, String> {
+    pub async fn ask(&self, daemon: Daemon, seen: &RunningDaemon) -> Result<Option<Told>, String> {
         let (root, process) = (self.root.clone(), seen.process.clone());
         match daemon {
             Daemon::Connman => connman::ask(&self.bus).await.map_err(|error| error.to_string()),
@@ -166,7 +167,7 @@ impl Others {
         }
     }
 
-    async fn restart(&self, name: &str, unit: &Unit, after: After) -> Result<(), String> {
+    async fn restart(&self, name: &str, unit: &SystemdUnit, after: After) -> Result<(), String> {
         let has_ended = self.units.has_failed(unit).await;
         let outcome = match (after, has_ended) {
             (After::Nothing, false) => return Ok(()),

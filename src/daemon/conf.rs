@@ -20,7 +20,7 @@ pub struct Listed {
 
 /// What a line says of a server.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Line {
+pub struct ServerLine {
     /// Its name stands for many.
     pub is_pool: bool,
     /// By NTS, or with a key.
@@ -35,11 +35,11 @@ impl Listed {
 
     /// Adds a server that is asked without authentication, where that is a name.
     pub fn add(&mut self, host: &str, port: u16) {
-        self.take(host, port, Line::default());
+        self.take(host, port, ServerLine::default());
     }
 
     /// Adds what a line says, where it names somebody.
-    pub fn take(&mut self, host: &str, port: u16, line: Line) {
+    pub fn take(&mut self, host: &str, port: u16, line: ServerLine) {
         let Some(server) = name(host, port).map(Server::from) else { return };
         if line.is_authenticated {
             self.authenticated.push(host.to_owned());
@@ -72,7 +72,7 @@ pub fn ntp_conf(text: &str) -> Listed {
             "server" | "peer" | "pool" | "servers" => {
                 let is_pool = matches!(directive.as_str(), "pool" | "servers");
                 let is_authenticated = options.iter().any(|word| matches!(*word, "nts" | "key" | "autokey"));
-                listed.take(first, port(options), Line { is_pool, is_authenticated });
+                listed.take(first, port(options), ServerLine { is_pool, is_authenticated });
             }
             "refclock" | "sensor" => listed.others += 1,
             "bindcmdaddress" if first.starts_with('/') => listed.socket = Some((*first).to_owned()),

@@ -7,22 +7,23 @@ use serde::de::DeserializeOwned;
 use zbus::message::Message;
 use zbus::{OwnedObjectPath, OwnedVariant, Type, Variant};
 
-use super::bus::{Bus, Error, Object};
+use super::bus::{BusConnection, BusError, ObjectInterface};
 use super::conf::Listed;
 use super::source_reports::Told;
 use super::sources::name;
 use crate::reference::{NTP_PORT, Server};
 
-const CLOCK: Object<'static> = Object { name: "net.connman", path: "/", interface: "net.connman.Clock" };
-const MANAGER: Object<'static> = Object { interface: "net.connman.Manager", ..CLOCK };
+const CLOCK: ObjectInterface<'static> =
+    ObjectInterface { name: "net.connman", path: "/", interface: "net.connman.Clock" };
+const MANAGER: ObjectInterface<'static> = ObjectInterface { interface: "net.connman.Manager", ..CLOCK };
 
 type Properties = HashMap<String, OwnedVariant>;
 
 /// What it tells; none where it leaves the clock alone.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn ask(bus: &Bus) -> Result<Option<Told>, Error> {
+/// [`BusError`].
+pub async fn ask(bus: &BusConnection) -> Result<Option<Told>, BusError> {
     if !bus.owned(CLOCK.name).await? {
         return Ok(None);
     }
@@ -39,19 +40,19 @@ pub async fn ask(bus: &Bus) -> Result<Option<Told>, Error> {
 /// comes to nothing, as it would be between switching it off and on. (`__connman_timeserver_system_set` in its timeserver.c, from 1.38.)
 ///
 /// # Errors
-/// [`Error`].
-pub async fn ask_anew(bus: &Bus) -> Result<(), Error> {
+/// [`BusError`].
+pub async fn ask_anew(bus: &BusConnection) -> Result<(), BusError> {
     let servers = list(&clock(bus).await?, "Timeservers");
     bus.call(CLOCK, "SetProperty", &("Timeservers", Variant::from(servers))).await.map(|_| ())
 }
 
-async fn clock(bus: &Bus) -> Result<Properties, Error> {
+async fn clock(bus: &BusConnection) -> Result<Properties, BusError> {
     body(&bus.call(CLOCK, "GetProperties", &()).await?, "Clock.GetProperties")
 }
 
-fn body<T: DeserializeOwned + Type>(reply: &Message, call: &str) -> Result<T, Error> {
+fn body<T: DeserializeOwned + Type>(reply: &Message, call: &str) -> Result<T, BusError> {
     let read = reply.body().deserialize();
-    read.map_err(|source| Error::Call { call: call.to_owned(), source })
+    read.map_err(|source| BusError::Call { call: call.to_owned(), source })
 }
 
 /// `service` is the first of its list: the one that has the default route.

@@ -23,6 +23,6 @@ mod sources;
 mod timesyncd;
 mod unit;
 
-pub use bus::Address as BusAddress;
-pub use corrector::{Corrector, Settings};
+pub use bus::BusAddress;
+pub use corrector::{Corrector, CorrectorSettings};
 pub use sources::DaemonSources;

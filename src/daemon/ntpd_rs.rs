@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use toml_edit::DocumentMut;
 
-use super::conf::{Line, Listed};
+use super::conf::{Listed, ServerLine};
 use super::source_reports::{Claim, Told, length, offset};
 use super::sources::name;
 use crate::decision::{Leap, Realtime};
@@ -127,7 +127,7 @@ pub fn configured(text: &str) -> Listed {
                 let Ok(named) = address.parse::<ServerName>() else { continue };
                 // That of `nts` is where keys are agreed upon.
                 let port = if mode.starts_with("nts") { NTP_PORT } else { named.port() };
-                let line = Line { is_pool: mode.ends_with("pool"), is_authenticated: mode.starts_with("nts") };
+                let line = ServerLine { is_pool: mode.ends_with("pool"), is_authenticated: mode.starts_with("nts") };
                 listed.take(named.host(), port, line);
             }
             // `sock` and `pps` have a path.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::decision::{Authority, Boottime, Kind, Leap, Offset, Reading, Realtime, Voice};
+use crate::decision::{Authority, Boottime, Leap, Offset, Reading, Realtime, ReferenceKind, Voice};
 use crate::reference::Server;
 
 /// What a daemon tells.
@@ -64,7 +64,7 @@ impl Told {
         Some(Reading {
             source: name.to_owned(),
             voice: Voice::server(name),
-            kind: Kind::Daemon,
+            kind: ReferenceKind::Daemon,
             as_of: Boottime::from_nanos(as_of.as_nanos().saturating_sub(age)),
             local: local + Offset::from_nanos(i64::try_from(age).map_or(i64::MIN, |age| -age)),
             offset: claim.offset,

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::decision::{Boottime, Kind, Leap, Offset, Reading, Realtime, Voice};
+use crate::decision::{Boottime, Leap, Offset, Reading, Realtime, ReferenceKind, Voice};
 use crate::reference::{Server, ServerName};
 
-use super::bus::{Bus, Error, Object};
+use super::bus::{BusConnection, BusError, ObjectInterface};
 use super::facts::Daemon;
 use super::sources::name;
 
@@ -19,17 +19,17 @@ const PORT: u16 = 123;
 /// From here on it steps, below it slews (NTP_MAX_ADJUST in timesyncd-manager.c).
 const STEPS_FROM: Duration = Duration::from_millis(400);
 
-const TIMESYNC: Object<'static> = Object {
+const TIMESYNC: ObjectInterface<'static> = ObjectInterface {
     name: "org.freedesktop.timesync1",
     path: "/org/freedesktop/timesync1",
     interface: "org.freedesktop.timesync1.Manager",
 };
-const SYSTEMD: Object<'static> = Object {
+const SYSTEMD: ObjectInterface<'static> = ObjectInterface {
     name: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",
 };
-const TIMEDATE: Object<'static> = Object {
+const TIMEDATE: ObjectInterface<'static> = ObjectInterface {
     name: "org.freedesktop.timedate1",
     path: "/org/freedesktop/timedate1",
     interface: "org.freedesktop.timedate1",
@@ -38,13 +38,13 @@ const TIMEDATE: Object<'static> = Object {
 /// The daemon, seen over the bus.
 #[derive(Debug)]
 pub struct Timesyncd {
-    bus: Bus,
+    bus: BusConnection,
     runtime: PathBuf,
 }
 
 impl Timesyncd {
     /// `runtime` is its runtime directory: systemd makes it with the service and removes it with the service.
-    pub const fn new(bus: Bus, runtime: PathBuf) -> Self {
+    pub const fn new(bus: BusConnection, runtime: PathBuf) -> Self {
         Self { bus, runtime }
     }
 
@@ -59,16 +59,16 @@ impl Timesyncd {
     }
 
     /// The last answer it got, if it has got one.
-    pub async fn message(&self) -> Result<Option<Message>, Error> {
+    pub async fn message(&self) -> Result<Option<Message>, BusError> {
         if !self.bus.owned(TIMESYNC.name).await? {
             return Ok(None);
         }
-        let fields: Fields = self.bus.property(TIMESYNC, "NTPMessage").await?;
+        let fields: MessageFields = self.bus.property(TIMESYNC, "NTPMessage").await?;
         Ok(Message::from(fields).heard())
     }
 
     /// The server it asks: by the address that it has resolved, so that nobody needs DNS, else by name.
-    pub async fn server(&self) -> Result<Option<ServerName>, Error> {
+    pub async fn server(&self) -> Result<Option<ServerName>, BusError> {
         if !self.bus.owned(TIMESYNC.name).await? {
             return Ok(None);
         }
@@ -78,7 +78,7 @@ impl Timesyncd {
     }
 
     /// Its whole list; none where it is not on the bus. Its fallback servers count only where it has no others.
-    pub async fn servers(&self) -> Result<Option<Vec<Server>>, Error> {
+    pub async fn servers(&self) -> Result<Option<Vec<Server>>, BusError> {
         if !self.bus.owned(TIMESYNC.name).await? {
             return Ok(None);
         }
@@ -90,7 +90,7 @@ impl Timesyncd {
             // An older one does not know them all; one that hangs is an error.
             match self.bus.property::<Vec<String>>(TIMESYNC, property).await {
                 Ok(more) => names.extend(more),
-                Err(Error::Call { .. }) => {}
+                Err(BusError::Call { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -100,12 +100,12 @@ impl Timesyncd {
     }
 
     /// Starts it anew: it measures and steps in 1.5 to 2.6 s, without any right of ours to set the clock.
-    pub async fn restart(&self) -> Result<(), Error> {
+    pub async fn restart(&self) -> Result<(), BusError> {
         self.bus.call(SYSTEMD, "RestartUnit", &(UNIT, "replace")).await.map(|_| ())
     }
 
     /// Has systemd start the time daemon that this host is set up for.
-    pub async fn set_ntp(&self) -> Result<(), Error> {
+    pub async fn set_ntp(&self) -> Result<(), BusError> {
         self.bus.call(TIMEDATE, "SetNTP", &(true, false)).await.map(|_| ())
     }
 }
@@ -137,7 +137,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 
 /// `NTPMessage` as it comes, `(uuuuittayttttbtt)`: leap, version, mode, stratum, precision, root delay, root dispersion, reference,
 /// origin, receive, transmit and destination time, whether the sample was ignored, packet count, jitter; times in microseconds.
-type Fields = (u32, u32, u32, u32, i32, u64, u64, Vec<u8>, u64, u64, u64, u64, bool, u64, u64);
+type MessageFields = (u32, u32, u32, u32, i32, u64, u64, Vec<u8>, u64, u64, u64, u64, bool, u64, u64);
 
 /// One answer of its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,8 +156,8 @@ pub struct Message {
     ignored: bool,
 }
 
-impl From<Fields> for Message {
-    fn from(fields: Fields) -> Self {
+impl From<MessageFields> for Message {
+    fn from(fields: MessageFields) -> Self {
         let (leap, _, mode, stratum, precision, root_delay, root_dispersion, _, t1, t2, t3, t4, ignored, _, _) = fields;
         let time = |us| Realtime::from_nanos(i64::try_from(us).unwrap_or(i64::MAX).saturating_mul(1000));
         Self {
@@ -214,7 +214,7 @@ impl Message {
         Reading {
             source: server.map_or_else(|| NAME.to_owned(), |s| format!("{NAME} ({})", s.host())),
             voice: Voice::server(NAME),
-            kind: Kind::Daemon,
+            kind: ReferenceKind::Daemon,
             as_of: Boottime::from_nanos(now.as_nanos().saturating_sub(age)),
             local: local + Offset::from_nanos(i64::try_from(age).map_or(i64::MIN, |age| -age)),
             offset: left.unwrap_or(Offset::ZERO),
@@ -239,12 +239,12 @@ mod tests {
     const NOON_US: u64 = 1_800_014_400_000_000;
 
     /// An answer to a clock that is `behind_us` behind, over a path of 2 ms each way.
-    fn says(behind_us: u64) -> Fields {
+    fn says(behind_us: u64) -> MessageFields {
         let (asked, there) = (NOON_US, NOON_US + behind_us + 2_000);
         (0, 4, 4, 2, -20, 1_000, 3_000, vec![127, 0, 0, 1], asked, there, there + 10, asked + 4_010, false, 1, 0)
     }
 
-    fn reading(fields: Fields, later_us: u64) -> Option<Reading> {
+    fn reading(fields: MessageFields, later_us: u64) -> Option<Reading> {
         let local = Realtime::from_nanos((NOON_US + later_us) as i64 * 1000);
         Message::from(fields).heard().map(|m| m.reading(None, Boottime::from_nanos(90_000_000_000), local))
     }

@@ -5,22 +5,22 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::bus::{Bus, Error, Object};
+use super::bus::{BusConnection, BusError, ObjectInterface};
 
 /// All questions to systemd together.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A unit of systemd's, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unit(String);
+pub struct SystemdUnit(String);
 
 /// The units on one bus.
 #[derive(Debug)]
 pub struct Units {
-    bus: Bus,
+    bus: BusConnection,
 }
 
-impl Unit {
+impl SystemdUnit {
     /// Its name, `chrony.service`.
     pub fn name(&self) -> &str {
         &self.0
@@ -37,7 +37,7 @@ impl Unit {
     }
 }
 
-impl From<&str> for Unit {
+impl From<&str> for SystemdUnit {
     fn from(name: &str) -> Self {
         Self(name.to_owned())
     }
@@ -45,30 +45,30 @@ impl From<&str> for Unit {
 
 impl Units {
     /// On this bus.
-    pub const fn new(bus: Bus) -> Self {
+    pub const fn new(bus: BusConnection) -> Self {
         Self { bus }
     }
 
     /// The first of these that runs, or is on its way to or from that; none where nobody can tell.
-    pub async fn running(&self, names: &[&str]) -> Option<Unit> {
+    pub async fn running(&self, names: &[&str]) -> Option<SystemdUnit> {
         self.find(names, &["active", "activating", "reloading", "deactivating"]).await
     }
 
     /// The first of these that has ended by itself and with an error; none where nobody can tell.
-    pub async fn failed(&self, names: &[&str]) -> Option<Unit> {
+    pub async fn failed(&self, names: &[&str]) -> Option<SystemdUnit> {
         self.find(names, &["failed"]).await
     }
 
     /// Whether that unit has ended by itself and with an error, which a unit that somebody stopped has not.
-    pub async fn has_failed(&self, unit: &Unit) -> bool {
+    pub async fn has_failed(&self, unit: &SystemdUnit) -> bool {
         self.state(unit).await.is_ok_and(|state| state == "failed")
     }
 
     /// Starts it.
     ///
     /// # Errors
-    /// [`Error`].
-    pub async fn start(&self, unit: &Unit) -> Result<(), Error> {
+    /// [`BusError`].
+    pub async fn start(&self, unit: &SystemdUnit) -> Result<(), BusError> {
         self.do_not_count(unit).await;
         self.bus.call(MANAGER, "StartUnit", &(unit.name(), "replace")).await.map(|_| ())
     }
@@ -76,25 +76,25 @@ impl Units {
     /// Stops it and starts it again, unless somebody stopped it; the answer comes before that is done.
     ///
     /// # Errors
-    /// [`Error`].
-    pub async fn restart(&self, unit: &Unit) -> Result<(), Error> {
+    /// [`BusError`].
+    pub async fn restart(&self, unit: &SystemdUnit) -> Result<(), BusError> {
         self.do_not_count(unit).await;
         self.bus.call(MANAGER, "TryRestartUnit", &(unit.name(), "replace")).await.map(|_| ())
     }
 
     /// What was started so often that systemd would refuse (`StartLimitBurst=`) was so on our order: it is not to stay dead for that.
-    async fn do_not_count(&self, unit: &Unit) {
+    async fn do_not_count(&self, unit: &SystemdUnit) {
         if let Err(error) = self.bus.call(MANAGER, "ResetFailedUnit", &unit.name()).await {
             debug!(%error, unit = unit.name(), "systemd counts how often it is started");
         }
     }
 
-    async fn find(&self, names: &[&str], states: &[&str]) -> Option<Unit> {
+    async fn find(&self, names: &[&str], states: &[&str]) -> Option<SystemdUnit> {
         let found = async {
             if !self.bus.owned(MANAGER.name).await.unwrap_or(false) {
                 return None;
             }
-            for unit in names.iter().copied().map(Unit::from) {
+            for unit in names.iter().copied().map(SystemdUnit::from) {
                 if self.state(&unit).await.is_ok_and(|state| states.contains(&state.as_str())) {
                     return Some(unit);
                 }
@@ -104,14 +104,14 @@ impl Units {
         timeout(PATIENCE, found).await.ok().flatten()
     }
 
-    async fn state(&self, unit: &Unit) -> Result<String, Error> {
+    async fn state(&self, unit: &SystemdUnit) -> Result<String, BusError> {
         let path = unit.path();
-        let object = Object { path: &path, interface: "org.freedesktop.systemd1.Unit", ..MANAGER };
+        let object = ObjectInterface { path: &path, interface: "org.freedesktop.systemd1.Unit", ..MANAGER };
         self.bus.property(object, "ActiveState").await
     }
 }
 
-const MANAGER: Object<'static> = Object {
+const MANAGER: ObjectInterface<'static> = ObjectInterface {
     name: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_units_path_is_written_as_systemd_writes_it() {
-        let path = |name: &str| Unit::from(name).path().rsplit('/').next().unwrap().to_owned();
+        let path = |name: &str| SystemdUnit::from(name).path().rsplit('/').next().unwrap().to_owned();
         assert_eq!(path("chrony.service"), "chrony_2eservice");
         assert_eq!(path("ntpd-rs.service"), "ntpd_2drs_2eservice");
         assert_eq!(path("ntp@a_b.service"), "ntp_40a_5fb_2eservice");

@@ -29,7 +29,7 @@ pub use leap::LeapSecond;
 pub use machine::Machine;
 pub use policy::{AtDeadline, Correction, Policy};
 pub use published::{Gate, Snapshot};
-pub use reading::{AwaitedSource, Failure, Kind, Leap, Measurement, Reading, Upstream, Voice};
+pub use reading::{AwaitedSource, Failure, Leap, Measurement, Reading, ReferenceKind, Upstream, Voice};
 pub use reckoning::{Reckoned, Reckoning};
 pub use state::State;
 pub use time::{

@@ -7,7 +7,7 @@ use super::time::{Boottime, Offset, Realtime, drift};
 
 /// What kind of reference gave a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ReferenceKind {
     /// An NTP server that we asked ourselves.
     Ntp,
     /// The time daemon of this host, after it was made to forget.
@@ -22,7 +22,7 @@ pub enum Kind {
     Told,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ReferenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ntp => "ntp",
@@ -95,7 +95,7 @@ pub struct Reading {
     /// Whom it counts for.
     pub voice: Voice,
     /// What kind of reference that is.
-    pub kind: Kind,
+    pub kind: ReferenceKind,
     /// When the question was asked, taken before it was asked.
     pub as_of: Boottime,
     /// What the system clock said at `as_of`.

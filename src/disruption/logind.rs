@@ -64,7 +64,7 @@ pub async fn watch(address: Option<String>, notices: mpsc::Sender<Notice>) {
 
 /// Why logind cannot be heard.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+enum LogindError {
     #[error("cannot reach the bus")]
     Unreachable(#[source] zbus::Error),
     #[error("the bus did not answer within {} s", ANSWER_WITHIN.as_secs())]
@@ -121,7 +121,7 @@ impl LogindMonitor {
     }
 
     /// Subscribed already; reads the present state, acts, and listens until the bus goes away.
-    async fn listen(&mut self, mut heard: LogindConnection) -> Error {
+    async fn listen(&mut self, mut heard: LogindConnection) -> LogindError {
         if heard.owner.is_some() {
             self.begin(&heard).await;
         } else {
@@ -140,12 +140,12 @@ impl LogindMonitor {
                         }
                     }
                     Some(Err(error)) => debug!(%error, "unreadable message"),
-                    None => return Error::Gone,
+                    None => return LogindError::Gone,
                 },
                 message = next(&mut heard.sleeps) => match message {
                     Some(Ok(message)) => self.signal(&heard, &message).await,
                     Some(Err(error)) => debug!(%error, "unreadable message"),
-                    None => return Error::Gone,
+                    None => return LogindError::Gone,
                 },
                 answer = answered(&mut self.held_until) => self.may_sleep(answer),
                 () = sleep(pause), if without => {
@@ -282,11 +282,12 @@ impl LogindMonitor {
 }
 
 impl LogindConnection {
-    async fn connect(address: Option<&str>) -> Result<Self, Error> {
+    async fn connect(address: Option<&str>) -> Result<Self, LogindError> {
         let builder = address.map_or_else(connection::Builder::system, connection::Builder::address);
         let build = builder.method_timeout(ANSWER_WITHIN).build();
-        let bus = timeout(ANSWER_WITHIN, build).await.map_err(|_| Error::Silent)?.map_err(Error::Unreachable)?;
-        Self::subscribe(bus).await.map_err(Error::Deaf)
+        let bus =
+            timeout(ANSWER_WITHIN, build).await.map_err(|_| LogindError::Silent)?.map_err(LogindError::Unreachable)?;
+        Self::subscribe(bus).await.map_err(LogindError::Deaf)
     }
 
     async fn subscribe(bus: Connection) -> zbus::Result<Self> {

@@ -9,6 +9,10 @@ use super::pattern::{Direction, Pattern, Proves};
 use super::time::{Format, length};
 use crate::decision::{Offset, Realtime};
 
+const QUARTER: u64 = 15 * 60;
+/// How near to whole quarter hours the difference of two zones is.
+const NEAR_QUARTER: u64 = 90;
+
 /// Any message that was found: numbers and the pattern's own words, nothing of the text.
 #[derive(Clone, Debug)]
 pub struct Match<'p> {
@@ -32,6 +36,27 @@ pub struct Match<'p> {
     pub contradiction: Option<Contradiction>,
     /// The time that its line begins with, and whether it has a zone.
     pub logged: Option<(Realtime, bool)>,
+}
+
+impl Match<'_> {
+    /// How far our clock may be off before this other side refuses.
+    pub(super) fn tolerance(&self) -> Duration {
+        self.limit.or(self.pattern.tolerance).unwrap_or_default()
+    }
+
+    /// Whether it is the difference of two zones: whole quarter hours, and as far as zones are apart.
+    pub(super) fn is_of_another_zone(&self, zone_secs: i64) -> bool {
+        let Some(said) = self.said.filter(|said| !said.is_least) else {
+            return false;
+        };
+        let size = said.offset.abs().as_secs();
+        let beyond = size % QUARTER;
+        let is_whole = beyond < NEAR_QUARTER || QUARTER - beyond < NEAR_QUARTER;
+        let is_host = zone_secs != 0 && size.abs_diff(zone_secs.unsigned_abs()) < NEAR_QUARTER;
+        is_whole
+            && size + NEAR_QUARTER > 30 * 60
+            && (is_host || (3600 - NEAR_QUARTER..=14 * 3600 + NEAR_QUARTER).contains(&size))
+    }
 }
 
 /// How far off our clock was by a text.

@@ -3,62 +3,16 @@
 use std::time::Duration;
 
 use super::extract::Match;
+use super::hints::hints;
 use super::pattern::{Direction, Otherwise, Proves};
-use super::report::hints;
 use super::verdict::{Explanation, Verdict};
+use super::world::{PastMoment, Then, World};
 use crate::decision::{Offset, Realtime};
 
 /// Where no tolerance is known, a clock that is off by less has refused nothing.
 const LEAST: Duration = Duration::from_secs(1);
 /// Two times of one moment in a text are as near as this.
 const SAME: Duration = Duration::from_secs(60);
-const QUARTER: u64 = 15 * 60;
-/// How near to whole quarter hours the difference of two zones is.
-const NEAR_QUARTER: u64 = 90;
-
-/// The clock, measured now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Reference minus local.
-    pub offset: Offset,
-    /// How far the offset may be from the truth.
-    pub root_distance: Duration,
-    /// How many references agree on it; none where the agent's page says it.
-    pub supporters: Option<usize>,
-}
-
-/// The clock at a moment of its past.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Then {
-    /// How far off it was; zero where it is known to have been right.
-    pub offset: Offset,
-    /// Since when; none where that is not known, and with it whether it was so at that moment.
-    pub since: Option<Realtime>,
-    /// Until when.
-    pub until: Option<Realtime>,
-    /// Who ended it.
-    pub by: Option<String>,
-}
-
-/// A moment of the past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PastMoment {
-    /// In true time.
-    True(Realtime),
-    /// As this machine's clock said it, right or wrong.
-    Local(Realtime),
-}
-
-/// All that is known beside the text.
-#[derive(Clone, Debug, Default)]
-pub struct World {
-    /// What was measured; none where nobody asked or nobody answered.
-    pub now: Option<Now>,
-    /// What this machine's clock says now.
-    pub local: Option<Realtime>,
-    /// Local time minus UTC, seconds.
-    pub zone_secs: i64,
-}
 
 /// Judges what was found in a text; `past` tells how far off the clock was at a moment, if anybody knows.
 pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(PastMoment) -> Option<Then>) -> Explanation<'p> {
@@ -111,25 +65,15 @@ fn moment(one: &Match<'_>) -> Option<PastMoment> {
     one.theirs.map(PastMoment::True).or_else(|| one.ours.or(logged).map(PastMoment::Local))
 }
 
-/// How far our clock may be off before this other side refuses.
-pub(super) fn tolerance(one: &Match<'_>) -> Duration {
-    one.limit.or(one.pattern.tolerance).unwrap_or_default()
-}
-
 fn verdict(one: &Match<'_>, world: &World, then: Option<&Then>) -> Verdict {
     if is_stale(one, world.zone_secs) {
         return Verdict::StaleRequest;
     }
     match &world.now {
-        Some(now) if is_wrong(now) && explains(one, now.offset) => Verdict::ClockNow,
-        Some(now) => right_now(one, world, then, is_wrong(now)),
+        Some(now) if now.is_wrong() && explains(one, now.offset) => Verdict::ClockNow,
+        Some(now) => right_now(one, world, then, now.is_wrong()),
         None => unmeasured(one, then),
     }
-}
-
-/// Whether the clock is known to be wrong, and not only not known to be right.
-pub(super) fn is_wrong(now: &Now) -> bool {
-    now.offset.abs() > now.root_distance
 }
 
 /// Whether a clock that is so far off gets this answer.
@@ -145,7 +89,7 @@ fn explains(one: &Match<'_>, offset: Offset) -> bool {
         let apart = (said - offset).abs();
         apart <= SAME || apart <= said.abs() / 10
     };
-    side && (offset.abs() > tolerance(one).max(LEAST) || one.said.is_some_and(|said| same(said.offset)))
+    side && (offset.abs() > one.tolerance().max(LEAST) || one.said.is_some_and(|said| same(said.offset)))
 }
 
 fn right_now(one: &Match<'_>, world: &World, then: Option<&Then>, is_wrong: bool) -> Verdict {
@@ -153,13 +97,13 @@ fn right_now(one: &Match<'_>, world: &World, then: Option<&Then>, is_wrong: bool
         return if explains(one, then.offset) && then.offset != Offset::ZERO {
             Verdict::ClockThen
         } else if one.proves == Proves::Clock {
-            if is_zone(one, world.zone_secs) { Verdict::TimeZone } else { Verdict::TheirClock }
+            if one.is_of_another_zone(world.zone_secs) { Verdict::TimeZone } else { Verdict::TheirClock }
         } else {
             otherwise(one)
         };
     }
     match one.proves {
-        Proves::Clock if is_zone(one, world.zone_secs) => Verdict::TimeZone,
+        Proves::Clock if one.is_of_another_zone(world.zone_secs) => Verdict::TimeZone,
         Proves::Clock if is_theirs(one, world) => Verdict::TheirClock,
         // Wrong then, and the text is the witness.
         Proves::Clock => Verdict::ClockThen,
@@ -203,25 +147,11 @@ fn is_stale(one: &Match<'_>, zone_secs: i64) -> bool {
     !candidates.iter().any(|at| near(*at, ours)) && candidates.iter().any(|at| near(*at, theirs))
 }
 
-/// The difference of two zones: whole quarter hours, and as far as zones are apart.
-pub(super) fn is_zone(one: &Match<'_>, zone_secs: i64) -> bool {
-    let Some(said) = one.said.filter(|said| !said.is_least) else {
-        return false;
-    };
-    let size = said.offset.abs().as_secs();
-    let beyond = size % QUARTER;
-    let is_whole = beyond < NEAR_QUARTER || QUARTER - beyond < NEAR_QUARTER;
-    let is_host = zone_secs != 0 && size.abs_diff(zone_secs.unsigned_abs()) < NEAR_QUARTER;
-    is_whole
-        && size + NEAR_QUARTER > 30 * 60
-        && (is_host || (3600 - NEAR_QUARTER..=14 * 3600 + NEAR_QUARTER).contains(&size))
-}
-
 /// Our time in the text is the true one of now, and theirs is not.
 fn is_theirs(one: &Match<'_>, world: &World) -> bool {
     let (Some(now), Some(local), Some(ours), Some(theirs)) = (&world.now, world.local, one.ours, one.theirs) else {
         return false;
     };
     let real = local + now.offset;
-    (real - ours).abs() <= SAME && (real - theirs).abs() > tolerance(one).max(SAME)
+    (real - ours).abs() <= SAME && (real - theirs).abs() > one.tolerance().max(SAME)
 }

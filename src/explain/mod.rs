@@ -2,6 +2,7 @@
 
 mod clean;
 mod extract;
+mod hints;
 mod judge;
 mod literals;
 mod pattern;
@@ -9,12 +10,14 @@ mod report;
 mod scan;
 mod time;
 mod verdict;
+mod world;
 
 pub use extract::{Contradiction, Match, Said};
-pub use judge::{Now, PastMoment, Then, World, judge};
+pub use judge::judge;
 pub use literals::Literals;
 pub use pattern::{Direction, EMBEDDED, Expression, Otherwise, Pattern, Proves};
 pub use report::{json, list, text};
 pub use scan::Scanner;
 pub use time::Format;
 pub use verdict::{Explanation, Verdict};
+pub use world::{Now, PastMoment, Then, World};

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json as value};
 
 use super::extract::{Contradiction, Match, Said};
-use super::judge::{Now, Then, World, is_zone, tolerance};
-use super::pattern::{Pattern, Proves};
+use super::pattern::Pattern;
 use super::time::{in_utc, in_zone};
 use super::verdict::{Explanation, Verdict};
+use super::world::{Now, Then};
 use crate::decision::{Offset, Realtime, bound_in_words, nanos_u64, size_in_words};
 use crate::duration;
 
@@ -115,57 +115,12 @@ fn evidence(one: &Match<'_>, zone_secs: i64) -> Vec<String> {
         ));
     }
     if one.limit.is_some() || one.pattern.tolerance.is_some() {
-        lines.push(match tolerance(one) {
+        lines.push(match one.tolerance() {
             Duration::ZERO => "They tolerate no clock error.".to_owned(),
             some => format!("They tolerate {}.", size_in_words(some)),
         });
     }
     lines
-}
-
-/// What to do next, and what else it may be.
-pub(super) fn hints(verdict: Verdict, first: Option<&Match<'_>>, world: &World, then: Option<&Then>) -> Vec<String> {
-    let mut hints = vec![];
-    let mut say = |text: &str| hints.push(text.to_owned());
-    match verdict {
-        Verdict::ClockNow => say("Next: sudo clockgate sync"),
-        Verdict::ClockThen => {
-            say("Next: run the same command again.");
-            if then.is_none() {
-                say("Nothing is known of this clock's past: only the text says so.");
-            }
-        }
-        Verdict::ClockUnmeasured => say("Next: clockgate measure"),
-        Verdict::Credentials | Verdict::Certificate => match first.map(|one| one.pattern.next.as_str()) {
-            Some(next) if !next.is_empty() => say(&format!("Next: {next}")),
-            Some(_) | None if verdict == Verdict::Credentials => {
-                say("Next: get new credentials, or look at their dates.")
-            }
-            Some(_) | None => say("Next: look at the dates of the certificate, the key or the signature."),
-        },
-        Verdict::StaleRequest => say("Next: sign the request again just before it is sent."),
-        Verdict::TimeZone => say("Next: make the program use UTC; no time server mends this."),
-        Verdict::TheirClock => say("Next: tell who runs the other side."),
-        Verdict::Unknown if first.is_none() => say("If the program speaks another language: run it with LC_ALL=C."),
-        Verdict::Unknown => say("Next: clockgate measure; if the clock is right, it was something else."),
-    }
-    let Some(one) = first else {
-        return hints;
-    };
-    if verdict.is_our_clock() || verdict == Verdict::Unknown {
-        if is_zone(one, world.zone_secs) {
-            hints.push("Whole quarter hours: perhaps a time zone, or a hardware clock in local time.".to_owned());
-        }
-        if one.pattern.refused_before_effect && one.proves == Proves::Clock {
-            hints.push("The request was refused before it had an effect.".to_owned());
-        }
-        if !one.pattern.may_mean.is_empty() {
-            hints.push(format!("Or: {}.", one.pattern.may_mean));
-        }
-    } else if !one.pattern.may_mean.is_empty() && one.proves != Proves::Clock {
-        hints.push(format!("It means: {}.", one.pattern.may_mean));
-    }
-    hints
 }
 
 /// For programs.

@@ -1,8 +1,8 @@
 //! What an error message comes down to.
 
 use super::extract::Match;
-use super::judge::{Now, Then};
 use super::pattern::Direction;
+use super::world::{Now, Then};
 use crate::decision::Offset;
 
 /// The answer.

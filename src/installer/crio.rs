@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, value};
 
-use super::runtime::{Runtime, is_wrapper};
-use super::{Change, Error, Host, Plan, toml};
-use crate::container::crio::Config;
+use super::runtime::{EngineRuntime, is_wrapper};
+use super::{Change, Host, InstallerError, Plan, toml};
+use crate::container::crio::CrioConfig;
 
 /// Running containers belong to their conmon and go on.
 pub const AFTERWARDS: &str = "after `systemctl restart crio`";
@@ -20,14 +20,14 @@ const NAMES: [&str; 2] = ["99-clockgate.conf", "zz-clockgate.conf"];
 const BUILT_IN: [&str; 2] = ["crun", "runc"];
 
 /// What has to be written.
-pub fn plan(host: &Host) -> Result<Plan, Error> {
-    let config = Config::read(&host.files(), &NAMES)?;
+pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
+    let config = CrioConfig::read(&host.files(), &NAMES)?;
     if let Some(file) = &config.runtimes_on_the_command_line {
         let what = format!(
             "sets runtimes on CRI-O's command line, which replace those of its files: move them to {} first",
             config.folder.display()
         );
-        return Err(Error::refused(file, what));
+        return Err(InstallerError::refused(file, what));
     }
     let path = read_last(&config)?;
     let handlers = handlers(host, &config)?;
@@ -35,18 +35,18 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
     let (mut changes, mut notes) = (vec![], vec![]);
     for handler in &handlers {
         match handler.held(host)? {
-            Held::By(wrapper, links) => {
+            CrioHold::By(wrapper, links) => {
                 changes.extend(links);
                 notes.extend(handler.on_other_platforms());
                 handler.write(&mut dropin, &wrapper)?;
             }
             // It has the default's path, whatever that is.
-            Held::WithTheDefault => {}
-            Held::Not(why) if handler.is_default => {
+            CrioHold::WithTheDefault => {}
+            CrioHold::Not(why) if handler.is_default => {
                 let what = format!("CRI-O's default runtime `{}` {why}: no wrapper holds what it starts", handler.name);
-                return Err(Error::Wrong(what));
+                return Err(InstallerError::Wrong(what));
             }
-            Held::Not(why) => notes.push(format!("CRI-O's runtime `{}` {why}, and is not held", handler.name)),
+            CrioHold::Not(why) => notes.push(format!("CRI-O's runtime `{}` {why}, and is not held", handler.name)),
         }
     }
     let text =
@@ -56,13 +56,13 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
 }
 
 /// A name of ours that is read after every file which names runtimes.
-fn read_last(config: &Config) -> Result<PathBuf, Error> {
+fn read_last(config: &CrioConfig) -> Result<PathBuf, InstallerError> {
     let before = config.last_with_runtimes.clone().unwrap_or_default();
     let [_, last] = NAMES;
     NAMES.map(|name| config.folder.join(name)).into_iter().find(|path| *path > before).ok_or_else(|| {
         let what =
             format!("names runtimes and is read after {}: give it an earlier name", config.folder.join(last).display());
-        Error::refused(before, what)
+        InstallerError::refused(before, what)
     })
 }
 
@@ -74,7 +74,7 @@ struct Handler {
 }
 
 /// How what it starts is held.
-enum Held {
+enum CrioHold {
     By(PathBuf, Vec<Change>),
     WithTheDefault,
     Not(&'static str),
@@ -82,7 +82,7 @@ enum Held {
 
 /// All of them, the built-in ones where the files do not name them: which of those is there depends on the version, and one that CRI-O
 /// had not is of no harm.
-fn handlers(host: &Host, config: &Config) -> Result<Vec<Handler>, Error> {
+fn handlers(host: &Host, config: &CrioConfig) -> Result<Vec<Handler>, InstallerError> {
     let default = config.default_runtime.as_ref().map(|said| said.value.as_str());
     let named = config.runtimes.iter().map(|(name, said)| (name.clone(), said.value.clone()));
     let mut all: Vec<(String, Table)> = named.collect();
@@ -99,7 +99,7 @@ fn handlers(host: &Host, config: &Config) -> Result<Vec<Handler>, Error> {
     if !all.iter().any(|(name, _)| is_default(name)) {
         let what = "CRI-O's default runtime is named nowhere, and which one it has built in depends on its version, while neither crun \
                     nor runc is in PATH: set `default_runtime` in crio.conf first";
-        return Err(Error::Wrong(what.to_owned()));
+        return Err(InstallerError::Wrong(what.to_owned()));
     }
     Ok(all.into_iter().map(|(name, table)| Handler { is_default: is_default(&name), name, table }).collect())
 }
@@ -121,27 +121,27 @@ impl Handler {
         self.table.get(key).and_then(Item::as_str).filter(|text| !text.is_empty())
     }
 
-    fn held(&self, host: &Host) -> Result<Held, Error> {
+    fn held(&self, host: &Host) -> Result<CrioHold, InstallerError> {
         if !self.is_default && self.table.get("inherit_default_runtime").and_then(Item::as_bool) == Some(true) {
-            return Ok(Held::WithTheDefault);
+            return Ok(CrioHold::WithTheDefault);
         }
         // conmon-rs (`pod`) runs the runtime's program as conmon does; a shim of a virtual machine runs none.
         if self.text("runtime_type").is_some_and(|kind| !matches!(kind, "oci" | "pod")) {
-            return Ok(Held::Not("is a shim of its own, which runs virtual machines"));
+            return Ok(CrioHold::Not("is a shim of its own, which runs virtual machines"));
         }
         let program = self.text("runtime_path").unwrap_or(&self.name);
         if is_wrapper(program) {
-            return Err(Error::Wrong(format!(
+            return Err(InstallerError::Wrong(format!(
                 "CRI-O's `{}` already has clockgate's wrapper, which another program installed",
                 self.name
             )));
         }
         let there = if program.contains('/') { host.has(Path::new(program)) } else { host.program(program).is_some() };
         if !there {
-            return Ok(Held::Not("names a program that is not on this host"));
+            return Ok(CrioHold::Not("names a program that is not on this host"));
         }
-        let runtime = Runtime { folder: format!("crio/{}", self.name), program: program.into() };
-        runtime.wrap(host).map(|(wrapper, links)| Held::By(wrapper, links))
+        let runtime = EngineRuntime { folder: format!("crio/{}", self.name), program: program.into() };
+        runtime.wrap(host).map(|(wrapper, links)| CrioHold::By(wrapper, links))
     }
 
     /// Programs that CRI-O takes instead for images of other platforms.
@@ -152,8 +152,8 @@ impl Handler {
     }
 
     /// The same table, with the wrapper in the program's place.
-    fn write(&self, dropin: &mut DocumentMut, wrapper: &Path) -> Result<(), Error> {
-        let copy = toml::table(dropin, &["crio", "runtime", "runtimes", &self.name]).map_err(Error::Wrong)?;
+    fn write(&self, dropin: &mut DocumentMut, wrapper: &Path) -> Result<(), InstallerError> {
+        let copy = toml::table(dropin, &["crio", "runtime", "runtimes", &self.name]).map_err(InstallerError::Wrong)?;
         for (key, item) in &self.table {
             if let Ok(value) = item.clone().into_value() {
                 copy.insert(key, Item::Value(value.decorated(" ", "")));

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::json;
-use super::runtime::{Runtime, is_wrapper};
-use super::{Change, Error, Host, Plan};
-use crate::container::docker::{self, Config, STOCK, member};
+use super::runtime::{EngineRuntime, is_wrapper};
+use super::{Change, Host, InstallerError, Plan};
+use crate::container::docker::{self, DockerConfig, STOCK, member};
 
 /// dockerd takes both keys on a reload, and running containers go on.
 pub const AFTERWARDS: &str = "after `systemctl reload docker`";
@@ -22,24 +22,24 @@ pub const REMOVED: &str = "after `systemctl restart docker` (not `reload`, of wh
 const SHIM: &str = "io.containerd.runc.v2";
 
 /// What has to be written.
-pub fn plan(host: &Host) -> Result<Plan, Error> {
+pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
     no_snap_alone(host)?;
-    let config = Config::read(&host.files())?;
+    let config = DockerConfig::read(&host.files())?;
     let path = config.file.clone();
-    let refused = |what: String| Error::refused(&path, what);
+    let refused = |what: String| InstallerError::refused(&path, what);
     if let Some(said) = config.default_on_the_command_line() {
         let what = format!(
             "sets the default runtime on dockerd's command line, which it accepts only once: move it to {} first",
             path.display()
         );
-        return Err(Error::refused(said.file, what));
+        return Err(InstallerError::refused(said.file, what));
     }
     host.is_ours_to_write(&path)?;
     let before = host.read(&path)?;
     let old = config.default_runtime();
     let default = DefaultRuntime::of(&config).map_err(refused)?;
     let (wrapper, mut changes) =
-        Runtime { folder: "docker".to_owned(), program: default.program.clone() }.wrap(host)?;
+        EngineRuntime { folder: "docker".to_owned(), program: default.program.clone() }.wrap(host)?;
     let name = format!("clockgate-{}", if STOCK.contains(&old) { "runc" } else { old });
     let text = before.as_deref().unwrap_or_default();
     let after = json::set_runtime(text, &name, &default.wrapped(&wrapper)).map_err(refused)?;
@@ -48,7 +48,7 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
 }
 
 /// What is not held.
-fn notes(host: &Host, config: &Config) -> Vec<String> {
+fn notes(host: &Host, config: &DockerConfig) -> Vec<String> {
     let old = config.default_runtime();
     let mut notes = vec![];
     if let Some(told_by) = &config.told_by {
@@ -79,11 +79,11 @@ fn notes(host: &Host, config: &Config) -> Vec<String> {
 }
 
 /// The snap's dockerd sees the snap's programs and none of the host's.
-fn no_snap_alone(host: &Host) -> Result<(), Error> {
+fn no_snap_alone(host: &Host) -> Result<(), InstallerError> {
     let Some(file) = docker::snap(&host.files()).filter(|_| host.program("dockerd").is_none()) else { return Ok(()) };
     let what = "is what Docker's snap reads, and the snap starts no program from outside of it, so no wrapper: install Docker \
                 from packages, or have its containers frozen (freeze.engines)";
-    Err(Error::refused(file, what))
+    Err(InstallerError::refused(file, what))
 }
 
 /// The runtime that a container gets which asks for none.
@@ -93,7 +93,7 @@ struct DefaultRuntime {
 }
 
 impl DefaultRuntime {
-    fn of(config: &Config) -> Result<Self, String> {
+    fn of(config: &DockerConfig) -> Result<Self, String> {
         let name = config.default_runtime();
         let runtimes = config.runtimes();
         if runtimes.contains_key("runc") {
@@ -155,9 +155,9 @@ impl DefaultRuntime {
 }
 
 /// Containers that would not start any more.
-pub fn needed_by(host: &Host) -> Result<Option<String>, Error> {
+pub fn needed_by(host: &Host) -> Result<Option<String>, InstallerError> {
     // What cannot be read keeps no container from being counted, where they usually are.
-    let config = Config::known(&host.files());
+    let config = DockerConfig::known(&host.files());
     let ours = containers(host, &config, |runtime| runtime.starts_with("clockgate-"));
     Ok((!ours.is_empty()).then(|| {
         format!(
@@ -169,7 +169,7 @@ pub fn needed_by(host: &Host) -> Result<Option<String>, Error> {
 }
 
 /// The names of the containers whose runtime is one of those, in whosever user namespace.
-fn containers(host: &Host, config: &Config, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+fn containers(host: &Host, config: &DockerConfig, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
     let made = config.containers(&host.files());
     let mut names: Vec<String> =
         made.into_iter().filter(|container| is_meant(&container.runtime)).map(|container| container.name).collect();

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Change, Error};
+use super::{Change, InstallerError};
 use crate::container::Root;
 
 /// No configuration is larger.
@@ -70,14 +70,14 @@ impl Host {
     /// The wrapper, as the host's engines will call it.
     ///
     /// # Errors
-    /// [`Error::Wrong`] where it is not there: an engine whose runtime is missing starts nothing at all.
-    pub fn wrapper(&self) -> Result<PathBuf, Error> {
+    /// [`InstallerError::Wrong`] where it is not there: an engine whose runtime is missing starts nothing at all.
+    pub fn wrapper(&self) -> Result<PathBuf, InstallerError> {
         if let Some(oci) = &self.oci {
             let there = is_program(oci) || is_program(&self.at(oci));
             return if there && oci.is_absolute() {
                 Ok(oci.clone())
             } else {
-                Err(Error::Wrong(format!("{} is not a program that an engine can start", oci.display())))
+                Err(InstallerError::Wrong(format!("{} is not a program that an engine can start", oci.display())))
             };
         }
         let beside = || {
@@ -87,7 +87,9 @@ impl Host {
         let usual = WRAPPERS.iter().map(PathBuf::from).find(|path| is_program(&self.at(path)));
         usual.or_else(beside).ok_or_else(|| {
             let places = WRAPPERS.join(", ");
-            Error::Wrong(format!("clockgate-oci is not installed (looked for {places}); give its path with --oci"))
+            InstallerError::Wrong(format!(
+                "clockgate-oci is not installed (looked for {places}); give its path with --oci"
+            ))
         })
     }
 
@@ -119,13 +121,13 @@ impl Host {
     /// That a file is no system builder's, which would put another one in its place.
     ///
     /// # Errors
-    /// [`Error::File`] where it is.
-    pub fn is_ours_to_write(&self, path: &Path) -> Result<(), Error> {
+    /// [`InstallerError::File`] where it is.
+    pub fn is_ours_to_write(&self, path: &Path) -> Result<(), InstallerError> {
         let files = self.files();
         let there = Path::new("/").join(files.at(path).strip_prefix(&self.root).unwrap_or(path));
         if BUILT.iter().any(|store| there.starts_with(store)) {
             let what = "is made by the system's own configuration (NixOS, Guix): set it there";
-            return Err(Error::refused(there, what));
+            return Err(InstallerError::refused(there, what));
         }
         Ok(())
     }
@@ -133,8 +135,8 @@ impl Host {
     /// The text of a file; none where it is not there.
     ///
     /// # Errors
-    /// [`Error`] where it is no plain file of text.
-    pub fn read(&self, path: &Path) -> Result<Option<String>, Error> {
+    /// [`InstallerError`] where it is no plain file of text.
+    pub fn read(&self, path: &Path) -> Result<Option<String>, InstallerError> {
         if let Some(before) = self.before.get(path) {
             return Ok(before.clone());
         }
@@ -142,38 +144,40 @@ impl Host {
         let meta = match file.symlink_metadata() {
             Ok(meta) => meta,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("look at", path)(error)),
+            Err(error) => return Err(InstallerError::io("look at", path)(error)),
         };
         if meta.is_symlink() {
             // Somebody else's tool puts it there, and would put it back.
-            return Err(Error::refused(path, "is a symbolic link: change what it points to, by what made it"));
+            return Err(InstallerError::refused(path, "is a symbolic link: change what it points to, by what made it"));
         }
         if !meta.is_file() {
-            return Err(Error::refused(path, "is not a regular file"));
+            return Err(InstallerError::refused(path, "is not a regular file"));
         }
         if meta.size() > SIZE_MAX {
-            return Err(Error::refused(path, "is too large for a configuration"));
+            return Err(InstallerError::refused(path, "is too large for a configuration"));
         }
         let mut text = String::new();
         let read = fs::File::open(&file).and_then(|mut file| file.read_to_string(&mut text));
         match read {
             Ok(_) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Error::refused(path, "is not UTF-8 text")),
-            Err(error) => Err(Error::io("read", path)(error)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(InstallerError::refused(path, "is not UTF-8 text"))
+            }
+            Err(error) => Err(InstallerError::io("read", path)(error)),
         }
     }
 
     /// The files of a folder that end so, by name; none where there is no such folder.
     ///
     /// # Errors
-    /// [`Error::File`].
-    pub fn list(&self, folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Error> {
+    /// [`InstallerError::File`].
+    pub fn list(&self, folder: &Path, ending: &str) -> Result<Vec<PathBuf>, InstallerError> {
         let entries = match fs::read_dir(self.at(folder)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-            Err(error) => return Err(Error::io("list", folder)(error)),
+            Err(error) => return Err(InstallerError::io("list", folder)(error)),
         };
-        let names = entries.collect::<Result<Vec<_>, _>>().map_err(Error::io("list", folder))?;
+        let names = entries.collect::<Result<Vec<_>, _>>().map_err(InstallerError::io("list", folder))?;
         let mut files: Vec<_> = names.iter().map(fs::DirEntry::file_name).collect();
         files.retain(|name| name.to_string_lossy().ends_with(ending));
         files.retain(|name| self.before.get(&folder.join(name)).is_none_or(Option::is_some));

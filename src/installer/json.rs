@@ -17,13 +17,13 @@ pub fn set_runtime(text: &str, name: &str, runtime: &Value) -> Result<String, St
     };
     let (mark, text) = split_mark(text);
     let text = if text.trim().is_empty() { "{}\n" } else { text };
-    let top = Object::read(text, 0)?;
+    let top = JsonObject::read(text, 0)?;
     let edited = match top.member("runtimes") {
         Some(null) if text.get(null.value.0..null.value.1) == Some("null") => {
             top.replace(text, null, &json!({ name: runtime }))
         }
         Some(runtimes) => {
-            let inner = Object::read(text, runtimes.value.0)?;
+            let inner = JsonObject::read(text, runtimes.value.0)?;
             // Whatever has our name is of an install that was forgotten.
             inner
                 .member(name)
@@ -31,7 +31,7 @@ pub fn set_runtime(text: &str, name: &str, runtime: &Value) -> Result<String, St
         }
         None => top.insert(text, "runtimes", &json!({ name: runtime })),
     };
-    let top = Object::read(&edited, 0)?;
+    let top = JsonObject::read(&edited, 0)?;
     let edited = match top.member("default-runtime") {
         Some(member) => top.replace(&edited, member, &name.into()),
         None => top.insert(&edited, "default-runtime", &name.into()),
@@ -50,7 +50,7 @@ fn split_mark(text: &str) -> (&str, &str) {
 }
 
 /// Where the parts of an object lie in the text that holds it.
-struct Object {
+struct JsonObject {
     members: Vec<Member>,
     /// Just behind the opening brace.
     inside: usize,
@@ -64,7 +64,7 @@ struct Member {
     value: (usize, usize),
 }
 
-impl Object {
+impl JsonObject {
     /// Finds the members of the object that begins at or behind `at`. The text is known to be JSON, so little can go wrong.
     fn read(text: &str, at: usize) -> Result<Self, String> {
         let cannot = || "cannot be edited".to_owned();

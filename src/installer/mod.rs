@@ -46,10 +46,10 @@ pub enum Target {
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum InstallerError {
     /// A file says something that we do not understand, or that we must not change; or the file system refused.
     #[error(transparent)]
-    File(#[from] files::Error),
+    File(#[from] files::FileError),
     /// Something has to be there first, or must not be.
     #[error("{0}")]
     Wrong(String),
@@ -67,14 +67,14 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl InstallerError {
     fn refused(path: impl Into<PathBuf>, what: impl Into<String>) -> Self {
-        Self::File(files::Error::refused(path, what))
+        Self::File(files::FileError::refused(path, what))
     }
 
     fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File(files::Error::Io { what, path, source })
+        move |source| Self::File(files::FileError::Io { what, path, source })
     }
 }
 
@@ -104,19 +104,19 @@ pub enum Change {
 
 impl Change {
     /// A link that is not there, or is the same already.
-    fn link(host: &Host, path: &Path, to: &Path) -> Result<Self, Error> {
+    fn link(host: &Host, path: &Path, to: &Path) -> Result<Self, InstallerError> {
         let there = host.at(path);
         if there.symlink_metadata().is_ok() && !std::fs::read_link(&there).is_ok_and(|target| target == to) {
-            return Err(Error::refused(path, "already exists and points elsewhere"));
+            return Err(InstallerError::refused(path, "already exists and points elsewhere"));
         }
         Ok(Self::Link { path: path.to_owned(), to: to.to_owned() })
     }
 
     /// A file that is ours alone: what somebody else put there is not overwritten.
-    fn own_file(host: &Host, path: &Path, after: String, mode: u32) -> Result<Self, Error> {
+    fn own_file(host: &Host, path: &Path, after: String, mode: u32) -> Result<Self, InstallerError> {
         host.is_ours_to_write(path)?;
         match host.read(path)? {
-            Some(before) if before != after => Err(Error::refused(path, "already exists with other content")),
+            Some(before) if before != after => Err(InstallerError::refused(path, "already exists with other content")),
             before => Ok(Self::File { path: path.to_owned(), before, after, mode }),
         }
     }
@@ -186,8 +186,8 @@ impl Target {
     /// What has to be written, found out without touching anything.
     ///
     /// # Errors
-    /// [`Error`], where a file is not understood or something is missing.
-    pub fn plan(self, host: &Host) -> Result<Plan, Error> {
+    /// [`InstallerError`], where a file is not understood or something is missing.
+    pub fn plan(self, host: &Host) -> Result<Plan, InstallerError> {
         match self {
             Self::Docker => docker::plan(host),
             Self::Podman => podman::plan(host),
@@ -214,8 +214,8 @@ impl Target {
     /// Why taking it back would do harm; none where it would not.
     ///
     /// # Errors
-    /// [`Error`] where that cannot be found out.
-    pub fn needed_by(self, host: &Host) -> Result<Option<String>, Error> {
+    /// [`InstallerError`] where that cannot be found out.
+    pub fn needed_by(self, host: &Host) -> Result<Option<String>, InstallerError> {
         match self {
             Self::Docker => docker::needed_by(host),
             Self::Podman | Self::PodmanHook | Self::Containerd | Self::Crio | Self::CrioHook | Self::SystemdSleep => {

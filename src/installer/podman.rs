@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::runtime::{Runtime, is_wrapper};
-use super::{Change, Error, Host, Plan};
+use super::runtime::{EngineRuntime, is_wrapper};
+use super::{Change, Host, InstallerError, Plan};
 use crate::container::crio;
-use crate::container::files::Said;
-use crate::container::podman::{Config, HOOKS};
+use crate::container::files::FromFile;
+use crate::container::podman::{HOOKS, PodmanConfig};
 
 /// podman is no daemon.
 pub const AFTERWARDS: &str = "at once, but in a running `podman system service` after its restart";
@@ -49,14 +49,16 @@ pub enum Manager {
 }
 
 /// What has to be written for the wrapper.
-pub fn plan(host: &Host) -> Result<Plan, Error> {
-    let config = Config::read(&host.files(), &FILES.map(PathBuf::from))?;
+pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
+    let config = PodmanConfig::read(&host.files(), &FILES.map(PathBuf::from))?;
     let path = read_last(&config)?;
-    if let Some(Said { value, file }) = config.runtime.filter(|said| !["crun", "runc"].contains(&said.value.as_str())) {
+    if let Some(FromFile { value, file }) =
+        config.runtime.filter(|said| !["crun", "runc"].contains(&said.value.as_str()))
+    {
         let what = format!(
             "sets the runtime `{value}`, neither crun nor runc: `clockgate hooks install podman-hook` holds any"
         );
-        return Err(Error::refused(file, what));
+        return Err(InstallerError::refused(file, what));
     }
     let mut text = "# Written by `clockgate hooks install podman`, and removed by `clockgate hooks remove podman`.\n\
                     # podman takes the first program of a list that is there: the wrapper, or without it the runtime as before.\n\
@@ -68,20 +70,20 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
         let paths =
             named.map_or_else(|| usual.iter().map(|path| (*path).to_owned()).collect(), |said| said.value.clone());
         if paths.iter().any(|path| is_wrapper(path)) {
-            return Err(Error::Wrong(format!(
+            return Err(InstallerError::Wrong(format!(
                 "podman's `{name}` already has clockgate's wrapper, which another program installed"
             )));
         }
         // Where nothing of a list is there, podman looks in PATH.
         let listed = paths.iter().map(PathBuf::from).find(|path| host.has(path));
         let Some(program) = listed.or_else(|| host.program(name)) else { continue };
-        let (wrapper, links) = Runtime { folder: "podman".to_owned(), program }.wrap(host)?;
+        let (wrapper, links) = EngineRuntime { folder: "podman".to_owned(), program }.wrap(host)?;
         changes.extend(links);
         let list = std::iter::once(wrapper.to_string_lossy().into_owned()).chain(paths);
         text += &format!("{name} = [\n{}]\n", list.map(|path| format!("    {path:?},\n")).collect::<String>());
     }
     if !text.contains(" = [") {
-        return Err(Error::Wrong("there is neither crun nor runc on this host".to_owned()));
+        return Err(InstallerError::Wrong("there is neither crun nor runc on this host".to_owned()));
     }
     changes.push(Change::own_file(host, &path, text, 0o644)?);
     let notes = vec!["a user's own ~/.config/containers/containers.conf that names runtimes is not held".to_owned()];
@@ -89,7 +91,7 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
 }
 
 /// A name of ours that is read after every file which names crun or runc: drop-ins are read by their names, wherever they lie.
-fn read_last(config: &Config) -> Result<PathBuf, Error> {
+fn read_last(config: &PodmanConfig) -> Result<PathBuf, InstallerError> {
     let is_drop_in = |file: &Path| file.parent().is_some_and(|folder| folder.extension().is_some_and(|d| d == "d"));
     let named = config.runtimes.iter().filter(|(name, _)| ["crun", "runc"].contains(&name.as_str()));
     let files = named.map(|(_, said)| &said.file).filter(|file| is_drop_in(file));
@@ -97,12 +99,12 @@ fn read_last(config: &Config) -> Result<PathBuf, Error> {
     let path = FILES.map(PathBuf::from).into_iter().find(|path| path.file_name() > last.file_name());
     path.ok_or_else(|| {
         let what = format!("names runtimes and is read after {}: give it an earlier name", FILES[1]);
-        Error::refused(last, what)
+        InstallerError::refused(last, what)
     })
 }
 
 /// What has to be written for the hook.
-pub fn plan_hook(host: &Host, manager: Manager) -> Result<Plan, Error> {
+pub fn plan_hook(host: &Host, manager: Manager) -> Result<Plan, InstallerError> {
     let (name, afterwards) = match manager {
         Manager::Podman => ("99-clockgate-podman.json", AFTERWARDS),
         Manager::Crio => ("99-clockgate-crio.json", super::crio::AFTERWARDS),
@@ -110,9 +112,9 @@ pub fn plan_hook(host: &Host, manager: Manager) -> Result<Plan, Error> {
     let (folders, note) = match manager {
         Manager::Podman => {
             let note = "crun shows only the exit code of a hook that refuses, 75, not its message";
-            (Config::read(&host.files(), &[])?.hooks, Some(note.to_owned()))
+            (PodmanConfig::read(&host.files(), &[])?.hooks, Some(note.to_owned()))
         }
-        Manager::Crio => (Some(crio::Config::read(&host.files(), &[])?.hooks), None),
+        Manager::Crio => (Some(crio::CrioConfig::read(&host.files(), &[])?.hooks), None),
     };
     let folder = hooks_folder(folders, manager)?;
     let changes = vec![Change::own_file(host, &folder.join(name), hook_of(&host.wrapper()?, manager), 0o644)?];
@@ -120,8 +122,8 @@ pub fn plan_hook(host: &Host, manager: Manager) -> Result<Plan, Error> {
 }
 
 /// A folder for hooks that is read: the usual one, or else the last that outlives a boot of those that a file names.
-fn hooks_folder(named: Option<Said<Vec<String>>>, manager: Manager) -> Result<PathBuf, Error> {
-    let Some(Said { value, file }) = named else { return Ok(HOOKS.into()) };
+fn hooks_folder(named: Option<FromFile<Vec<String>>>, manager: Manager) -> Result<PathBuf, InstallerError> {
+    let Some(FromFile { value, file }) = named else { return Ok(HOOKS.into()) };
     if value.iter().any(|folder| Path::new(folder) == Path::new(HOOKS)) {
         return Ok(HOOKS.into());
     }
@@ -137,7 +139,7 @@ fn hooks_folder(named: Option<Said<Vec<String>>>, manager: Manager) -> Result<Pa
             "sets `hooks_dir` to no folder that survives a reboot: name one there, {HOOKS} for example, or hold the runtimes by \
              `clockgate hooks install {other}`"
         );
-        Error::refused(file, what)
+        InstallerError::refused(file, what)
     })
 }
 

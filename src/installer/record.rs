@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Error, Host, Plan, Target};
+use super::{Change, Host, InstallerError, Plan, Target};
 use crate::container::unused;
 
 const FOLDER: &str = "/var/lib/clockgate/hooks";
@@ -43,8 +43,8 @@ pub enum Standing {
 /// Looks at what was written for a target.
 ///
 /// # Errors
-/// [`Error::File`].
-pub fn standing(host: &Host, target: Target) -> Result<Standing, Error> {
+/// [`InstallerError::File`].
+pub fn standing(host: &Host, target: Target) -> Result<Standing, InstallerError> {
     let Some(record) = load(host, target)? else {
         // What cannot be planned is not there either; why, `install` says.
         let plan = target.plan(host).unwrap_or_default();
@@ -78,8 +78,8 @@ pub fn drift(host: &Host, target: Target, changes: &[Change]) -> Option<String> 
 /// Writes what is planned. Where that fails half-way, what was written is taken back.
 ///
 /// # Errors
-/// [`Error::File`].
-pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), Error> {
+/// [`InstallerError::File`].
+pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), InstallerError> {
     let mut folders: Vec<PathBuf> = vec![];
     let files = plan.changes.iter().filter(|change| matches!(change, Change::File { .. }));
     for change in files {
@@ -100,12 +100,12 @@ pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), Error> {
 }
 
 /// Until the wrapper takes the file away.
-fn await_a_start(host: &Host, target: Target) -> Result<(), Error> {
+fn await_a_start(host: &Host, target: Target) -> Result<(), InstallerError> {
     let file = unused::file(target.name());
     match target {
         Target::SystemdSleep => Ok(()),
         Target::Docker | Target::Podman | Target::PodmanHook | Target::Containerd | Target::Crio | Target::CrioHook => {
-            fs::write(host.at(&file), "").map_err(Error::io("write", file))
+            fs::write(host.at(&file), "").map_err(InstallerError::io("write", file))
         }
     }
 }
@@ -116,19 +116,20 @@ pub fn is_unused(host: &Host, target: Target) -> bool {
     host.at(unused::file(target.name())).exists()
 }
 
-fn make(host: &Host, record: &Record) -> Result<(), Error> {
+fn make(host: &Host, record: &Record) -> Result<(), InstallerError> {
     for folder in &record.folders {
         // The same umask for all would be somebody's own.
-        fs::create_dir(host.at(folder)).map_err(Error::io("make", folder))?;
-        fs::set_permissions(host.at(folder), PermissionsExt::from_mode(0o755)).map_err(Error::io("make", folder))?;
+        fs::create_dir(host.at(folder)).map_err(InstallerError::io("make", folder))?;
+        fs::set_permissions(host.at(folder), PermissionsExt::from_mode(0o755))
+            .map_err(InstallerError::io("make", folder))?;
     }
     for change in &record.changes {
         match change {
             Change::File { path, after, mode, .. } => {
-                write(&host.at(path), after, *mode).map_err(Error::io("write", path))?
+                write(&host.at(path), after, *mode).map_err(InstallerError::io("write", path))?
             }
             Change::Link { path, to } if !change.is_done(host) => {
-                link(&host.at(path), to).map_err(Error::io("make", path))?
+                link(&host.at(path), to).map_err(InstallerError::io("make", path))?
             }
             Change::Link { .. } => {}
         }
@@ -139,15 +140,15 @@ fn make(host: &Host, record: &Record) -> Result<(), Error> {
 /// Puts back what was there before.
 ///
 /// # Errors
-/// [`Error::Edited`] where somebody changed a file since, and then nothing is touched; [`Error::File`].
-pub fn undo(host: &Host, target: Target) -> Result<(), Error> {
+/// [`InstallerError::Edited`] where somebody changed a file since, and then nothing is touched; [`InstallerError::File`].
+pub fn undo(host: &Host, target: Target) -> Result<(), InstallerError> {
     let Some(record) = load(host, target)? else {
-        return Err(Error::Wrong(format!("{} is not installed", target.name())));
+        return Err(InstallerError::Wrong(format!("{} is not installed", target.name())));
     };
     let (known, edited): (Vec<&Change>, Vec<&Change>) =
         record.changes.iter().partition(|change| change.is_as_known(host));
     if let Some((path, lines)) = edited.iter().find_map(|change| Some((change.path(), change.ours(host)?))) {
-        return Err(Error::Edited { path: path.to_owned(), lines, target: target.name() });
+        return Err(InstallerError::Edited { path: path.to_owned(), lines, target: target.name() });
     }
     // In what else was edited nothing of ours is left.
     for change in known.into_iter().rev() {
@@ -158,7 +159,7 @@ pub fn undo(host: &Host, target: Target) -> Result<(), Error> {
             // Containers that run may need the links.
             Change::File { .. } | Change::Link { .. } => Ok(()),
         };
-        done.map_err(Error::io("restore", change.path()))?;
+        done.map_err(InstallerError::io("restore", change.path()))?;
     }
     let stays = |folder: &&PathBuf| {
         // One that somebody put something into is his by now.
@@ -171,7 +172,7 @@ pub fn undo(host: &Host, target: Target) -> Result<(), Error> {
 }
 
 /// Leaves folders that are in use to another target: whichever is removed last takes them away.
-fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), Error> {
+fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), InstallerError> {
     for target in Target::ALL {
         if let Some(mut record) = load(host, target)? {
             record.folders.splice(0..0, folders);
@@ -184,10 +185,10 @@ fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), Error> {
 /// Forgets a target, and leaves its files as they are.
 ///
 /// # Errors
-/// [`Error::File`].
-pub fn forget(host: &Host, target: Target) -> Result<(), Error> {
+/// [`InstallerError::File`].
+pub fn forget(host: &Host, target: Target) -> Result<(), InstallerError> {
     for path in [file(target), unused::file(target.name())] {
-        remove(&host.at(&path)).map_err(Error::io("remove", path))?;
+        remove(&host.at(&path)).map_err(InstallerError::io("remove", path))?;
     }
     let _ = fs::remove_dir(host.at(FOLDER));
     Ok(())
@@ -197,25 +198,26 @@ fn file(target: Target) -> PathBuf {
     Path::new(FOLDER).join(format!("{}.json", target.name()))
 }
 
-fn load(host: &Host, target: Target) -> Result<Option<Record>, Error> {
+fn load(host: &Host, target: Target) -> Result<Option<Record>, InstallerError> {
     let path = file(target);
     let bytes = match fs::read(host.at(&path)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", path)(error)),
+        Err(error) => return Err(InstallerError::io("read", path)(error)),
     };
     match serde_json::from_slice::<Record>(&bytes) {
         Ok(record) if record.version == 1 => Ok(Some(record)),
-        Ok(record) => {
-            Err(Error::refused(path, format!("is of version {}, which another clockgate wrote", record.version)))
-        }
-        Err(error) => Err(Error::refused(path, format!("is not a record of clockgate: {error}"))),
+        Ok(record) => Err(InstallerError::refused(
+            path,
+            format!("is of version {}, which another clockgate wrote", record.version),
+        )),
+        Err(error) => Err(InstallerError::refused(path, format!("is not a record of clockgate: {error}"))),
     }
 }
 
-fn save(host: &Host, target: Target, record: &Record) -> Result<(), Error> {
+fn save(host: &Host, target: Target, record: &Record) -> Result<(), InstallerError> {
     let path = file(target);
-    let failed = || Error::io("write", &path);
+    let failed = || InstallerError::io("write", &path);
     fs::create_dir_all(host.at(FOLDER)).map_err(failed())?;
     let text = serde_json::to_string_pretty(record).map_err(|error| failed()(error.into()))?;
     write(&host.at(&path), &text, 0o600).map_err(failed())

@@ -8,32 +8,32 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Change, Error, Host};
+use super::{Change, Host, InstallerError};
 
 /// Below it each engine has its folder.
 const FOLDER: &str = "/etc/clockgate/oci";
 
 /// A runtime of an engine, as the engine's configuration names it.
-pub struct Runtime {
+pub struct EngineRuntime {
     /// The folder for its links, below the folder of all.
     pub folder: String,
     /// Its file name, or its path.
     pub program: PathBuf,
 }
 
-impl Runtime {
+impl EngineRuntime {
     /// The wrapper's path for the engine, and the links that it takes.
     ///
     /// # Errors
-    /// [`Error`] where the wrapper or the runtime is missing.
-    pub fn wrap(&self, host: &Host) -> Result<(PathBuf, Vec<Change>), Error> {
+    /// [`InstallerError`] where the wrapper or the runtime is missing.
+    pub fn wrap(&self, host: &Host) -> Result<(PathBuf, Vec<Change>), InstallerError> {
         let wrapper = host.wrapper()?;
         let name = self.program.file_name().unwrap_or_default();
         let in_path = host.program(&name.to_string_lossy());
         let is_custom =
             self.program.is_absolute() && !in_path.as_ref().is_some_and(|path| host.is_same(path, &self.program));
         if !host.has(&self.program) && (is_custom || in_path.is_none()) {
-            return Err(Error::Wrong(format!("there is no runtime {} on this host", self.program.display())));
+            return Err(InstallerError::Wrong(format!("there is no runtime {} on this host", self.program.display())));
         }
         let mut alias = OsString::from("clockgate-");
         alias.push(name);

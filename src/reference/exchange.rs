@@ -14,7 +14,7 @@ use nix::sys::eventfd::EventFd;
 use super::joining::{Joining, PATIENCE_OTHERS};
 use super::local;
 use super::ntp::address::Address;
-use super::ntp::conversation::Error;
+use super::ntp::conversation::ExchangeError;
 use super::ntp::packet;
 use super::ntp::participant::{Participant, ServerOutcome};
 use super::ntp::server_pool::{Invited, LookUp, is_anothers};
@@ -220,7 +220,7 @@ impl<'a> RunningExchange<'a> {
                 }
                 ServerOutcome::Failure(error) => {
                     address.failed();
-                    if let Error::Refused(packet::Error::Kiss(kiss)) = error {
+                    if let ExchangeError::Refused(packet::PacketError::Kiss(kiss)) = error {
                         address.heed(kiss, boottime());
                     }
                 }
@@ -271,7 +271,7 @@ impl<'a> RunningExchange<'a> {
 
     /// We can listen to nobody.
     fn break_off(&mut self, error: &io::Error) {
-        let local = || Error::Local { what: "poll(2)", source: io::Error::from(error.kind()) };
+        let local = || ExchangeError::Local { what: "poll(2)", source: io::Error::from(error.kind()) };
         self.participants.iter_mut().filter(|p| p.conversation().is_some()).for_each(|p| p.fail(&local()));
         self.news = true;
         self.end(boottime());

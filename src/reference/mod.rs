@@ -11,7 +11,7 @@ mod shared;
 
 pub use caller::pending_answer::{CallerAnswer, PendingAnswer, caller};
 pub use ntp::server::Server;
-pub use ntp::server_name::{Error as ServerNameError, NTP_PORT, ServerName};
+pub use ntp::server_name::{NTP_PORT, ServerName, ServerNameError};
 pub use question::Question;
 pub use references::References;
 

@@ -56,7 +56,11 @@ impl Shared {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn resolved(self: &Arc<Self>, name: &ServerName, found: Result<Vec<SocketAddr>, resolver::Error>) {
+    pub(super) fn resolved(
+        self: &Arc<Self>,
+        name: &ServerName,
+        found: Result<Vec<SocketAddr>, resolver::ResolverError>,
+    ) {
         let addresses = found.as_ref().ok().cloned().unwrap_or_default();
         let again = self.pool().resolved(name, found.map_err(|error| in_full(&error)), boottime());
         if again {

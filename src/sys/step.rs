@@ -79,7 +79,7 @@ pub struct ClockChange {
 
 /// Why the clock was not moved as ordered.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SetClockError {
     /// Somebody else moved it between measurement and step; nothing was done.
     #[error("the clock moved by {0} after it was measured")]
     Superseded(Offset),
@@ -111,19 +111,19 @@ impl SystemClock {
     /// Steps the clock by `offset`, atomically in the kernel, unless somebody moved it since it said `local` at `as_of`.
     ///
     /// # Errors
-    /// [`Error`]; after `Superseded` and `Kernel` the clock is as it was.
-    pub fn step(&self, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, Error> {
+    /// [`SetClockError`]; after `Superseded` and `Kernel` the clock is as it was.
+    pub fn step(&self, offset: Offset, local: Realtime, as_of: Boottime) -> Result<Offset, SetClockError> {
         let mut seen = self.seen();
         let before = standing();
         let change = before.real_minus_boot - (local - as_of.as_realtime());
         if change.abs() > NOISE {
-            return Err(Error::Superseded(change));
+            return Err(SetClockError::Superseded(change));
         }
-        set_offset(offset).map_err(|source| Error::Kernel { offset, source })?;
+        set_offset(offset).map_err(|source| SetClockError::Kernel { offset, source })?;
         let moved = standing().real_minus_boot - before.real_minus_boot;
         seen.ours = true;
         seen.moved = seen.moved + offset;
-        if (moved - offset).abs() > NOISE { Err(Error::Astray { asked: offset, moved }) } else { Ok(moved) }
+        if (moved - offset).abs() > NOISE { Err(SetClockError::Astray { asked: offset, moved }) } else { Ok(moved) }
     }
 
     /// Moves the clock by one microsecond: the kernel marks it unsynchronised with a maximum error of 16 s, stops writing it
@@ -247,6 +247,6 @@ mod tests {
         let clock = SystemClock::new();
         let stale = super::super::clock::realtime() + Offset::from_secs(-5);
         let refused = clock.step(Offset::from_secs(3600), stale, super::super::clock::boottime());
-        assert!(matches!(refused, Err(Error::Superseded(_))), "{refused:?}");
+        assert!(matches!(refused, Err(SetClockError::Superseded(_))), "{refused:?}");
     }
 }

@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 3;
 
 /// Why there is no page to read.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum VmClockPageError {
     /// This machine has none.
     #[error("there is no {}", path.display())]
     NotThere {
@@ -124,22 +124,24 @@ impl VmClock {
     /// Opens the device below `root`.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn open(root: &Path) -> Result<Self, Error> {
+    /// [`VmClockPageError`]
+    pub fn open(root: &Path) -> Result<Self, VmClockPageError> {
         let path = root.join(DEVICE);
         match File::open(&path) {
             Ok(file) => Ok(Self { file, path }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NotThere { path }),
-            Err(source) if source.kind() == ErrorKind::PermissionDenied => Err(Error::NotAllowed { path, source }),
-            Err(source) => Err(Error::Unreadable { path, source }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(VmClockPageError::NotThere { path }),
+            Err(source) if source.kind() == ErrorKind::PermissionDenied => {
+                Err(VmClockPageError::NotAllowed { path, source })
+            }
+            Err(source) => Err(VmClockPageError::Unreadable { path, source }),
         }
     }
 
     /// Reads the page, as of one moment; poll(2) waits for the next change from here on.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn read(&self) -> Result<VmClockPage, Error> {
+    /// [`VmClockPageError`]
+    pub fn read(&self) -> Result<VmClockPage, VmClockPageError> {
         for _ in 0..ATTEMPTS {
             let mut bytes = [0; LEN];
             match self.file.read_at(&mut bytes, 0) {
@@ -148,10 +150,10 @@ impl VmClock {
                     None => continue,
                 },
                 Err(error) if error.kind() == ErrorKind::TimedOut => {}
-                Err(source) => return Err(Error::Unreadable { path: self.path.clone(), source }),
+                Err(source) => return Err(VmClockPageError::Unreadable { path: self.path.clone(), source }),
             }
         }
-        Err(Error::Busy)
+        Err(VmClockPageError::Busy)
     }
 }
 
@@ -162,9 +164,10 @@ impl AsRawFd for VmClock {
 }
 
 /// The page in these bytes; none while it is being written.
-fn parse(bytes: &[u8]) -> Result<Option<VmClockPage>, Error> {
+fn parse(bytes: &[u8]) -> Result<Option<VmClockPage>, VmClockPageError> {
     let page = Bytes(bytes);
-    let expect = |field, value: u64, right: bool| if right { Ok(()) } else { Err(Error::Unknown { field, value }) };
+    let expect =
+        |field, value: u64, right: bool| if right { Ok(()) } else { Err(VmClockPageError::Unknown { field, value }) };
     expect("the length", bytes.len() as u64, bytes.len() >= LEAST)?;
     expect("the magic number", page.u32(0).into(), page.u32(0) == MAGIC)?;
     expect("the version", page.u16(8).into(), page.u16(8) == VERSION)?;
@@ -317,10 +320,10 @@ mod tests {
     #[test]
     fn no_device_is_told_from_one_that_cannot_be_read() {
         let root = tempfile::tempdir().unwrap();
-        assert!(matches!(VmClock::open(root.path()), Err(Error::NotThere { .. })));
+        assert!(matches!(VmClock::open(root.path()), Err(VmClockPageError::NotThere { .. })));
         std::fs::create_dir_all(root.path().join(DEVICE)).unwrap();
         let folder = VmClock::open(root.path()).unwrap();
-        assert!(matches!(folder.read(), Err(Error::Unreadable { .. })));
+        assert!(matches!(folder.read(), Err(VmClockPageError::Unreadable { .. })));
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use crate::page::{self, View};
 use crate::reference::ServerName;
 use crate::sys::clock::boottime;
 
-use progress::Line;
+use progress::WaitProgress;
 pub use progress::{Progress, Style};
 
 pub use observation::{Absence, is_kept};
@@ -140,7 +140,7 @@ pub enum Refusal {
 /// # Errors
 /// [`Refusal`].
 pub fn wait(options: &Options, progress: &mut Progress) -> Result<Ground, Refusal> {
-    let patience = Patience::new(options.max_wait);
+    let patience = WaitTime::new(options.max_wait);
     let outcome = wait_patiently(options, &patience, progress);
     progress.end();
     match outcome {
@@ -151,7 +151,7 @@ pub fn wait(options: &Options, progress: &mut Progress) -> Result<Ground, Refusa
     }
 }
 
-fn wait_patiently(options: &Options, patience: &Patience, progress: &mut Progress) -> Result<Ground, Refusal> {
+fn wait_patiently(options: &Options, patience: &WaitTime, progress: &mut Progress) -> Result<Ground, Refusal> {
     let mut lookout = Lookout::new(options.directory.clone());
     let mut alone = Alone::new(options);
     loop {
@@ -167,11 +167,13 @@ fn wait_patiently(options: &Options, patience: &Patience, progress: &mut Progres
             Sight::Gate(view) => match view.gate {
                 Gate::Proven => return Ok(Ground::Proven(view.clone())),
                 Gate::Unproven if !options.require_proof => return Ok(Ground::Unproven(view.clone())),
-                Gate::Unproven | Gate::Shut => (Line::of(view, patience, now), Duration::MAX),
+                Gate::Unproven | Gate::Shut => (WaitProgress::of(view, patience, now), Duration::MAX),
             },
             Sight::NoAgent(_) => match alone.look_in_time(now) {
                 Ok(ground) => return Ok(ground),
-                Err(why) => (Line::alone("clock", format!("no agent, and {why}"), patience, now), alone.pause(now)),
+                Err(why) => {
+                    (WaitProgress::alone("clock", format!("no agent, and {why}"), patience, now), alone.pause(now))
+                }
             },
         };
         let now = boottime();
@@ -193,12 +195,12 @@ fn wait_patiently(options: &Options, patience: &Patience, progress: &mut Progres
 
 /// How long we wait, on the clock that counts time asleep.
 #[derive(Clone, Copy, Debug)]
-struct Patience {
+struct WaitTime {
     since: Boottime,
     deadline: Boottime,
 }
 
-impl Patience {
+impl WaitTime {
     fn new(max_wait: Option<Duration>) -> Self {
         let since = boottime();
         Self { since, deadline: max_wait.map_or(Boottime::NEVER, |wait| since + wait) }

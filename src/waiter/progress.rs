@@ -9,7 +9,7 @@ use crate::sys::clock::boottime;
 use crate::sys::output::say;
 use crate::sys::{signals, terminal};
 
-use super::Patience;
+use super::WaitTime;
 
 const LIVE_EVERY: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub struct Progress {
 
 /// Why we wait, since when, and until when.
 #[derive(Debug, serde::Serialize)]
-pub(super) struct Line {
+pub(super) struct WaitProgress {
     version: u32,
     waiting_for: &'static str,
     pub(super) why: String,
@@ -60,8 +60,8 @@ pub(super) struct Line {
     remaining_ms: Option<u64>,
 }
 
-impl Line {
-    pub(super) fn of(view: &View, patience: &Patience, now: Boottime) -> Self {
+impl WaitProgress {
+    pub(super) fn of(view: &View, patience: &WaitTime, now: Boottime) -> Self {
         Self {
             // Shut to us by our own clocks it has been since nobody knows when.
             shut_ms: (view.word == Gate::Shut as u32).then(|| whole_millis(view.now.since(view.since))),
@@ -71,7 +71,7 @@ impl Line {
         }
     }
 
-    pub(super) fn alone(waiting_for: &'static str, why: String, patience: &Patience, now: Boottime) -> Self {
+    pub(super) fn alone(waiting_for: &'static str, why: String, patience: &WaitTime, now: Boottime) -> Self {
         Self {
             version: 2,
             waiting_for,
@@ -85,7 +85,7 @@ impl Line {
     }
 }
 
-impl std::fmt::Display for Line {
+impl std::fmt::Display for WaitProgress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "waiting for the {}: {}", self.waiting_for, self.why)?;
         if let Some(shut) = self.shut_ms {
@@ -110,7 +110,7 @@ impl Progress {
     }
 
     /// Says `line` if it is time to, and returns how long it is until the next one.
-    pub(super) fn show(&mut self, line: &Line) -> Duration {
+    pub(super) fn show(&mut self, line: &WaitProgress) -> Duration {
         let now = boottime();
         let every = if self.style == Style::Live { LIVE_EVERY } else { LINE_EVERY };
         if let Some(last) = self.last

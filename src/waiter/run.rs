@@ -12,13 +12,13 @@ use crate::exit::Exit;
 /// Why the command could not be executed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot execute {command}")]
-pub struct Error {
+pub struct ExecError {
     command: String,
     #[source]
     source: Errno,
 }
 
-impl Error {
+impl ExecError {
     /// 127 where there is no such command, 126 where it cannot be executed, as env(1) has it.
     #[must_use]
     pub const fn exit(&self) -> Exit {
@@ -30,13 +30,13 @@ impl Error {
 /// working directory.
 ///
 /// # Errors
-/// [`Error`]; there is no other way to return.
-pub fn exec(command: Vec<OsString>) -> Result<Infallible, Error> {
+/// [`ExecError`]; there is no other way to return.
+pub fn exec(command: Vec<OsString>) -> Result<Infallible, ExecError> {
     let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     // An argument came to us through execve(2), so it holds no zero byte.
     let args: Vec<CString> = command.into_iter().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
     let Some(file) = args.first() else {
-        return Err(Error { command: name, source: Errno::ENOENT });
+        return Err(ExecError { command: name, source: Errno::ENOENT });
     };
-    execvp(file, &args).map_err(|source| Error { command: name, source })
+    execvp(file, &args).map_err(|source| ExecError { command: name, source })
 }

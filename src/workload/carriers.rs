@@ -6,13 +6,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::error::Error;
+use super::error::WorkloadError;
 use super::freezer::{self, Freezer};
 use super::ledger::{Contents, Entry};
 use super::network::{self, Network};
 use super::plan::{self, Grain, Rules};
-use super::tree::{self, Node, Place};
-use super::{State, Thoroughness, Workloads, name, open};
+use super::tree::{self, CgroupMount, CgroupNode};
+use super::{FreezerState, Thoroughness, Workloads, name, open};
 use crate::container::{Container, Engine, Lookup, Tasks};
 use crate::decision::nanos_u64;
 use crate::sys::cgroup::Hierarchy;
@@ -34,7 +34,7 @@ struct Carrier<'t> {
 /// What thawing some of the frozen containers needs.
 struct Road<'a> {
     workloads: &'a Workloads,
-    place: &'a Place,
+    place: &'a CgroupMount,
     tasks: &'a Tasks,
     freezer: Freezer<'a>,
     session: u64,
@@ -46,8 +46,8 @@ impl Workloads {
     /// guard, whose time runs on. A container that its user paused is left alone.
     ///
     /// # Errors
-    /// [`Error`] when not one of them could be thawed.
-    pub fn thaw_carriers(&self) -> Result<Vec<String>, Error> {
+    /// [`WorkloadError`] when not one of them could be thawed.
+    pub fn thaw_carriers(&self) -> Result<Vec<String>, WorkloadError> {
         let mut state = self.state();
         let Some(mut frozen) = state.ledger.as_ref().map(|ledger| ledger.read()).transpose()? else {
             return Ok(vec![]);
@@ -62,7 +62,7 @@ impl Workloads {
         let places = self.places(&mut state, Thoroughness::WhatIsNew);
         let mut lookup = Lookup::new(&places);
         let tree = tree::walk(&place.folder, lookup.tasks())?;
-        let State { ledger: Some(ledger), session, seen, .. } = &mut *state else { return Ok(vec![]) };
+        let FreezerState { ledger: Some(ledger), session, seen, .. } = &mut *state else { return Ok(vec![]) };
         let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
         let road = Road { workloads: self, place: &place, tasks: lookup.tasks(), freezer, session: *session };
         let carriers = road.carriers(&tree, &frozen);
@@ -79,7 +79,7 @@ impl Workloads {
 }
 
 impl Road<'_> {
-    fn carriers<'t>(&self, tree: &'t [Node], frozen: &Contents) -> Vec<Carrier<'t>> {
+    fn carriers<'t>(&self, tree: &'t [CgroupNode], frozen: &Contents) -> Vec<Carrier<'t>> {
         let network = Network::of_the_host(&self.workloads.settings.proc_root);
         let end = monotonic_nanos().saturating_add(nanos_u64(LOOK_WITHIN));
         let carrier = |container| {
@@ -96,7 +96,7 @@ impl Road<'_> {
             let carries = processes.into_iter().take(PROCESSES_MAX).any(|process| network.is_carried_by(process));
             carries.then_some(Carrier { container, marks })
         };
-        tree.iter().flat_map(Node::containers).filter_map(carrier).collect()
+        tree.iter().flat_map(CgroupNode::containers).filter_map(carrier).collect()
     }
 
     /// The marks that keep a container frozen, by their inodes: its own, and those above it.
@@ -106,7 +106,7 @@ impl Road<'_> {
     }
 
     /// Takes away every mark that keeps one of them frozen, the outermost first; whatever fails, the others are tried.
-    fn free(&self, carriers: &[Carrier<'_>]) -> Result<(), Error> {
+    fn free(&self, carriers: &[Carrier<'_>]) -> Result<(), WorkloadError> {
         let mut marks: Vec<&Entry> = carriers.iter().flat_map(|carrier| &carrier.marks).collect();
         marks.sort_by(|a, b| a.cgroup.cmp(&b.cgroup));
         marks.dedup();
@@ -114,7 +114,7 @@ impl Road<'_> {
         outcomes.into_iter().collect()
     }
 
-    fn lift(&self, mark: &Entry, carriers: &[Carrier<'_>]) -> Result<(), Error> {
+    fn lift(&self, mark: &Entry, carriers: &[Carrier<'_>]) -> Result<(), WorkloadError> {
         let held = self.hold_the_others(mark, carriers)?;
         // By now the guard, or root by hand, may have thawed it all.
         let is_set = self.freezer.hierarchy.mark(&mark.cgroup).and_then(|mark| mark.is_set()).unwrap_or(false);
@@ -124,7 +124,7 @@ impl Road<'_> {
 
     /// Gives marks to what lies below this one, has containers in it, and has none that carries. What has no container in it is a
     /// monitor or the like, which runs with those that it looks after.
-    fn hold_the_others(&self, mark: &Entry, carriers: &[Carrier<'_>]) -> Result<Vec<Entry>, Error> {
+    fn hold_the_others(&self, mark: &Entry, carriers: &[Carrier<'_>]) -> Result<Vec<Entry>, WorkloadError> {
         let mut held = vec![];
         let runs_on = |container: &Container| carriers.iter().any(|one| one.container.cgroup == container.cgroup);
         let spared: Vec<&Path> = self.place.own.as_deref().into_iter().collect();

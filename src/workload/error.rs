@@ -19,7 +19,7 @@ pub struct Thawed {
 
 /// Why containers could not be found, frozen or thawed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum WorkloadError {
     /// No cgroup2 hierarchy is mounted: nothing can be frozen on this host, whatever is tried.
     #[error("no cgroup2 hierarchy is mounted according to {path}; containers cannot be frozen", path = shown_path(.0))]
     NoHierarchy(PathBuf),
@@ -68,11 +68,11 @@ pub enum Error {
         /// What was thawed.
         thawed: Thawed,
         /// What was not, and why.
-        failed: Vec<Error>,
+        failed: Vec<WorkloadError>,
     },
 }
 
-impl Error {
+impl WorkloadError {
     /// By what the kernel said: not there, not allowed, or broken.
     pub fn from_io(what: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
@@ -91,12 +91,15 @@ mod tests {
     #[test]
     fn not_there_not_allowed_and_broken_are_told_apart_and_name_the_file() {
         let said = |errno| {
-            let error = Error::from_io("freeze", Path::new("/docker"), io::Error::from_raw_os_error(errno));
+            let error = WorkloadError::from_io("freeze", Path::new("/docker"), io::Error::from_raw_os_error(errno));
             let kind = match &error {
-                Error::Absent { .. } => "absent",
-                Error::NotPermitted { .. } => "not permitted",
-                Error::Broken { .. } => "broken",
-                Error::NoHierarchy(_) | Error::Held(_) | Error::Guard { .. } | Error::StillFrozen { .. } => "other",
+                WorkloadError::Absent { .. } => "absent",
+                WorkloadError::NotPermitted { .. } => "not permitted",
+                WorkloadError::Broken { .. } => "broken",
+                WorkloadError::NoHierarchy(_)
+                | WorkloadError::Held(_)
+                | WorkloadError::Guard { .. }
+                | WorkloadError::StillFrozen { .. } => "other",
             };
             (kind, in_full(&error))
         };
@@ -104,11 +107,14 @@ mod tests {
         let denied = "not permitted to freeze /docker: Permission denied (os error 13)";
         assert_eq!(said(libc::EACCES), ("not permitted", denied.to_owned()));
         assert_eq!(said(libc::EIO), ("broken", "cannot freeze /docker: Input/output error (os error 5)".to_owned()));
-        let forged =
-            Error::from_io("freeze", Path::new("/a\nstill frozen: /b"), io::Error::from_raw_os_error(libc::ENOENT));
+        let forged = WorkloadError::from_io(
+            "freeze",
+            Path::new("/a\nstill frozen: /b"),
+            io::Error::from_raw_os_error(libc::ENOENT),
+        );
         assert_eq!(in_full(&forged), "cannot freeze /a\\nstill frozen: /b: it is not there");
-        let failed = vec![Error::from_io("thaw", Path::new("/a"), io::Error::from_raw_os_error(libc::EIO))];
-        let still = in_full(&Error::StillFrozen { thawed: Thawed::default(), failed });
+        let failed = vec![WorkloadError::from_io("thaw", Path::new("/a"), io::Error::from_raw_os_error(libc::EIO))];
+        let still = in_full(&WorkloadError::StillFrozen { thawed: Thawed::default(), failed });
         assert_eq!(still, "still frozen: cannot thaw /a: Input/output error (os error 5)");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::container::{Container, Metadata, Pattern};
+use crate::container::{Container, GlobPattern, Metadata};
 
 /// One entry of `freeze.exclude`: a container's name or id; its cgroup, if it begins with `/`; or `LABEL=VALUE`. Each is a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,9 +11,9 @@ pub struct Exclusion(Form);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Form {
-    Name(Pattern),
-    Cgroup(Pattern),
-    Label(Pattern, Pattern),
+    Name(GlobPattern),
+    Cgroup(GlobPattern),
+    Label(GlobPattern, GlobPattern),
 }
 
 impl FromStr for Exclusion {
@@ -24,12 +24,12 @@ impl FromStr for Exclusion {
             return Err("is empty, or begins or ends with a blank");
         }
         if text.starts_with('/') {
-            return Ok(Self(Form::Cgroup(Pattern::new(text))));
+            return Ok(Self(Form::Cgroup(GlobPattern::new(text))));
         }
         Ok(Self(match text.split_once('=') {
             Some(("", _)) => return Err("has no label before the `=`"),
-            Some((label, value)) => Form::Label(Pattern::new(label), Pattern::new(value)),
-            None => Form::Name(Pattern::new(text)),
+            Some((label, value)) => Form::Label(GlobPattern::new(label), GlobPattern::new(value)),
+            None => Form::Name(GlobPattern::new(text)),
         }))
     }
 }

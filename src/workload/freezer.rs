@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::error::{Error, Thawed};
+use super::error::{Thawed, WorkloadError};
 use super::ledger::{Contents, Entry, Ledger};
-use super::plan::Unit;
+use super::plan::FreezeUnit;
 use crate::container::Container;
 use crate::decision::{Boottime, FreezeOutcome, nanos_u64};
 use crate::error_chain::in_full;
@@ -44,9 +44,9 @@ impl Freezer<'_> {
     /// Freezes the cgroups, and waits until their tasks have stopped. One that is marked already is left as it is.
     ///
     /// # Errors
-    /// [`Error`] when the ledger cannot be written, or not a single mark could be set. What was frozen before that is in the
+    /// [`WorkloadError`] when the ledger cannot be written, or not a single mark could be set. What was frozen before that is in the
     /// ledger.
-    pub fn freeze(&self, units: &[Unit<'_>], order: &Order<'_>) -> Result<FreezeOutcome, Error> {
+    pub fn freeze(&self, units: &[FreezeUnit<'_>], order: &Order<'_>) -> Result<FreezeOutcome, WorkloadError> {
         let end = monotonic_nanos().saturating_add(nanos_u64(order.limit));
         let (mut marked, mut failed) = (vec![], vec![]);
         for some in units.chunks(AT_ONCE) {
@@ -71,8 +71,8 @@ impl Freezer<'_> {
     /// one goes; says which had none.
     ///
     /// # Errors
-    /// [`Error`] when one of them has none still; the others may have theirs, and are in the ledger.
-    pub fn hold(&self, units: &[Unit<'_>], by: (u64, Boottime)) -> Result<Vec<Entry>, Error> {
+    /// [`WorkloadError`] when one of them has none still; the others may have theirs, and are in the ledger.
+    pub fn hold(&self, units: &[FreezeUnit<'_>], by: (u64, Boottime)) -> Result<Vec<Entry>, WorkloadError> {
         let (mut noted, mut marked, mut failed) = (vec![], vec![], vec![]);
         for some in units.chunks(AT_ONCE) {
             noted.extend(self.mark(some, by, &mut marked, &mut failed)?);
@@ -83,13 +83,13 @@ impl Freezer<'_> {
     /// Marks what has no mark yet, and says what that was.
     fn mark<'u>(
         &self,
-        units: &'u [Unit<'u>],
+        units: &'u [FreezeUnit<'u>],
         (session, since): (u64, Boottime),
-        marked: &mut Vec<&'u Unit<'u>>,
-        failed: &mut Vec<(&'u Unit<'u>, Error)>,
-    ) -> Result<Vec<Entry>, Error> {
-        let mut to_set: Vec<(&Unit<'_>, CgroupMark)> = vec![];
-        let mut sort = |unit: &'u Unit<'u>, outcome: io::Result<Option<CgroupMark>>| match outcome {
+        marked: &mut Vec<&'u FreezeUnit<'u>>,
+        failed: &mut Vec<(&'u FreezeUnit<'u>, WorkloadError)>,
+    ) -> Result<Vec<Entry>, WorkloadError> {
+        let mut to_set: Vec<(&FreezeUnit<'_>, CgroupMark)> = vec![];
+        let mut sort = |unit: &'u FreezeUnit<'u>, outcome: io::Result<Option<CgroupMark>>| match outcome {
             Ok(Some(mark)) => to_set.push((unit, mark)),
             Ok(None) => marked.push(unit),
             Err(error) if is_gone(&error) => {}
@@ -101,7 +101,7 @@ impl Freezer<'_> {
             let unmarked = self.hierarchy.mark(unit.cgroup).and_then(|mark| Ok((!mark.is_set()?).then_some(mark)));
             sort(unit, unmarked);
         }
-        let entry = |(unit, mark): &(&Unit<'_>, CgroupMark)| Entry {
+        let entry = |(unit, mark): &(&FreezeUnit<'_>, CgroupMark)| Entry {
             cgroup: unit.cgroup.to_owned(),
             inode: mark.inode(),
             session,
@@ -121,7 +121,7 @@ impl Freezer<'_> {
         Ok(noted)
     }
 
-    fn confirm(&self, unit: &Unit<'_>, end: u64, order: &Order<'_>, report: &mut FreezeOutcome) {
+    fn confirm(&self, unit: &FreezeUnit<'_>, end: u64, order: &Order<'_>, report: &mut FreezeOutcome) {
         let mut pause = LOOK_AFTER;
         loop {
             let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
@@ -197,8 +197,8 @@ impl Freezer<'_> {
     /// Thaws what the ledger says was frozen, by `session` alone or by anybody, the last first.
     ///
     /// # Errors
-    /// [`Error::StillFrozen`] names what could not be thawed; all the rest was. Any other [`Error`] is about the ledger itself.
-    pub fn thaw(&self, contents: &Contents, session: Option<u64>) -> Result<Thawed, Error> {
+    /// [`WorkloadError::StillFrozen`] names what could not be thawed; all the rest was. Any other [`WorkloadError`] is about the ledger itself.
+    pub fn thaw(&self, contents: &Contents, session: Option<u64>) -> Result<Thawed, WorkloadError> {
         let ours = |entry: &&Entry| session.is_none_or(|session| entry.session == session);
         let entries: Vec<&Entry> = contents.entries.iter().rev().filter(ours).collect();
         let mut thawed = Thawed { damaged: contents.damaged, ..Thawed::default() };
@@ -223,7 +223,7 @@ impl Freezer<'_> {
         match (failed.is_empty(), unnoted) {
             (true, None) => Ok(thawed),
             (true, Some(error)) => Err(error),
-            (false, _) => Err(Error::StillFrozen { thawed, failed }),
+            (false, _) => Err(WorkloadError::StillFrozen { thawed, failed }),
         }
     }
 
@@ -239,12 +239,12 @@ impl Freezer<'_> {
         }
     }
 
-    fn error(&self, what: &'static str, cgroup: &Path, error: io::Error) -> Error {
-        Error::from_io(what, &self.hierarchy.path().join(cgroup), error)
+    fn error(&self, what: &'static str, cgroup: &Path, error: io::Error) -> WorkloadError {
+        WorkloadError::from_io(what, &self.hierarchy.path().join(cgroup), error)
     }
 }
 
-fn called(unit: &Unit<'_>, order: &Order<'_>) -> String {
+fn called(unit: &FreezeUnit<'_>, order: &Order<'_>) -> String {
     match unit.containers[..] {
         [only] if only.cgroup == unit.cgroup => (order.name)(only),
         _ => format!("/{}", foreign::shown_path(unit.cgroup)),

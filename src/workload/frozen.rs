@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
-use super::error::Error;
+use super::error::WorkloadError;
 use super::ledger::{Entry, Ledger};
-use super::tree::{self, Node, Place};
-use super::{Settings, boot_id, open};
+use super::tree::{self, CgroupMount, CgroupNode};
+use super::{FreezeSettings, boot_id, open};
 use crate::container::{Container, Lookup, Places};
 use crate::decision::{Boottime, forward};
 use crate::sys::cgroup::Hierarchy;
@@ -63,19 +63,19 @@ impl fmt::Display for Lasting {
 /// not ours.
 ///
 /// # Errors
-/// [`Error`] when the ledger or the hierarchy cannot be read.
-pub fn frozen(settings: &Settings) -> Result<Vec<StillFrozen>, Error> {
+/// [`WorkloadError`] when the ledger or the hierarchy cannot be read.
+pub fn frozen(settings: &FreezeSettings) -> Result<Vec<StillFrozen>, WorkloadError> {
     let boot = boot_id(&settings.proc_root)?;
     let noted = Ledger::look(&settings.ledger, &boot)?.entries;
     if noted.is_empty() {
         return Ok(vec![]);
     }
-    let place = Place::find(&settings.proc_root, settings.cgroup.as_deref())?;
+    let place = CgroupMount::find(&settings.proc_root, settings.cgroup.as_deref())?;
     let hierarchy = open(&place)?;
     let places = Places::of(&settings.root);
     let mut lookup = Lookup::new(&places);
     let tree = tree::walk(&place.folder, lookup.tasks())?;
-    let frozen = tree.iter().flat_map(Node::containers).filter_map(|container| {
+    let frozen = tree.iter().flat_map(CgroupNode::containers).filter_map(|container| {
         let since = frozen_by_us(&hierarchy, &noted, &container.cgroup)?;
         Some(StillFrozen { name: lookup.metadata(container).name, container: container.clone(), since })
     });

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Thoroughness;
-use super::tree::Place;
+use super::tree::CgroupMount;
 use crate::container::exemption::{self, Duty};
 use crate::container::{Container, Engine, guest};
 use crate::sys::foreign;
@@ -16,16 +16,16 @@ const CAP_SYS_TIME: u32 = 25;
 
 /// A process that keeps the cgroup it runs in from being frozen, and all above.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keeper {
+pub struct ExemptProcess {
     /// Its cgroup, relative to the hierarchy.
     pub cgroup: PathBuf,
     /// The program.
     pub program: String,
-    what: What,
+    what: ExemptReason,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum ExemptReason {
     Daemon(Duty),
     /// Found by its name.
     Machine,
@@ -33,13 +33,13 @@ enum What {
     Guest,
 }
 
-impl Keeper {
+impl ExemptProcess {
     /// Whether it keeps this container from being frozen.
     #[must_use]
     pub fn is_in(&self, container: &Container) -> bool {
         let counts = match self.what {
-            What::Daemon(Duty::Network) => container.engine == Engine::Kubernetes,
-            What::Daemon(Duty::Clock) | What::Machine | What::Guest => true,
+            ExemptReason::Daemon(Duty::Network) => container.engine == Engine::Kubernetes,
+            ExemptReason::Daemon(Duty::Clock) | ExemptReason::Machine | ExemptReason::Guest => true,
         };
         counts && self.cgroup.starts_with(&container.cgroup)
     }
@@ -47,38 +47,43 @@ impl Keeper {
     /// Whether it is a virtual machine, which nothing above it may freeze either.
     #[must_use]
     pub fn is_machine(&self) -> bool {
-        matches!(self.what, What::Machine | What::Guest)
+        matches!(self.what, ExemptReason::Machine | ExemptReason::Guest)
     }
 }
 
 /// Finds the processes that must run on; among those that were found before, guests count on until all are looked at anew. A
 /// process that goes while we look is passed over.
 #[must_use]
-pub fn keepers(proc_root: &Path, place: &Place, before: &[Keeper], thoroughness: Thoroughness) -> Vec<Keeper> {
+pub fn keepers(
+    proc_root: &Path,
+    place: &CgroupMount,
+    before: &[ExemptProcess],
+    thoroughness: Thoroughness,
+) -> Vec<ExemptProcess> {
     let ours = foreign::text(&proc_root.join("self/uid_map")).unwrap_or_default();
     let Ok(processes) = fs::read_dir(proc_root) else { return vec![] };
     let keeper = |process: PathBuf| {
         process.file_name()?.to_str()?.parse::<u32>().ok()?;
         let comm = foreign::text(&process.join("comm")).ok()?.trim_end().to_owned();
         let keeper = |program: &str, what| {
-            Some(Keeper { cgroup: place.of_process(&process)?, program: program.to_owned(), what })
+            Some(ExemptProcess { cgroup: place.of_process(&process)?, program: program.to_owned(), what })
         };
         if guest::is_monitor(&comm) {
-            return keeper(&comm, What::Machine);
+            return keeper(&comm, ExemptReason::Machine);
         }
         if let Some((program, duty)) = exemption::program(&comm) {
-            return may_do(duty, &process, &ours).and_then(|()| keeper(program, What::Daemon(duty)));
+            return may_do(duty, &process, &ours).and_then(|()| keeper(program, ExemptReason::Daemon(duty)));
         }
         let has_run_a_guest =
             || foreign::text(&process.join("stat")).is_ok_and(|stat| guest::has_run_one(&comm, &stat));
         match thoroughness {
-            Thoroughness::Anew if has_run_a_guest() => keeper(&comm, What::Guest),
+            Thoroughness::Anew if has_run_a_guest() => keeper(&comm, ExemptReason::Guest),
             Thoroughness::Anew | Thoroughness::WhatIsNew => None,
         }
     };
     let remembered = before.iter().filter(|keeper| {
         thoroughness == Thoroughness::WhatIsNew
-            && keeper.what == What::Guest
+            && keeper.what == ExemptReason::Guest
             && place.folder.join(&keeper.cgroup).is_dir()
     });
     processes.flatten().filter_map(|entry| keeper(entry.path())).chain(remembered.cloned()).collect()
@@ -128,9 +133,9 @@ mod tests {
             fs::create_dir_all(self.0.path().join("tree").join(cgroup)).unwrap();
         }
 
-        fn keepers(&self, before: &[Keeper], thoroughness: Thoroughness) -> Vec<Keeper> {
+        fn keepers(&self, before: &[ExemptProcess], thoroughness: Thoroughness) -> Vec<ExemptProcess> {
             let folder = self.0.path().join("tree");
-            let place = Place { folder, prefix: PathBuf::new(), own: None, old_freezer: None };
+            let place = CgroupMount { folder, prefix: PathBuf::new(), own: None, old_freezer: None };
             let mut found = keepers(self.0.path(), &place, before, thoroughness);
             found.sort_by(|a, b| a.cgroup.cmp(&b.cgroup));
             found
@@ -141,7 +146,7 @@ mod tests {
         Container { engine, id: "x".to_owned(), cgroup: PathBuf::from(cgroup), inode: 1 }
     }
 
-    fn programs(keepers: &[Keeper]) -> Vec<&str> {
+    fn programs(keepers: &[ExemptProcess]) -> Vec<&str> {
         keepers.iter().map(|keeper| keeper.program.as_str()).collect()
     }
 
@@ -173,7 +178,7 @@ mod tests {
         assert_eq!(programs(&world.keepers(&[], Thoroughness::WhatIsNew)), ["qemu-system-x86"]);
         let found = world.keepers(&[], Thoroughness::Anew);
         assert_eq!(programs(&found), ["qemu-system-x86", "my-vmm"]);
-        assert!(found.iter().all(Keeper::is_machine) && found[1].is_in(&container(Engine::Docker, "docker/b")));
+        assert!(found.iter().all(ExemptProcess::is_machine) && found[1].is_in(&container(Engine::Docker, "docker/b")));
         assert_eq!(world.keepers(&found, Thoroughness::WhatIsNew), found);
         fs::write(world.0.path().join("11/stat"), stat(0)).unwrap();
         assert_eq!(programs(&world.keepers(&found, Thoroughness::Anew)), ["qemu-system-x86"]);

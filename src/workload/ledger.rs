@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::Error;
+use super::WorkloadError;
 use crate::decision::Boottime;
 use crate::sys::public;
 
@@ -72,47 +72,48 @@ impl Ledger {
     /// Opens it; none where nobody ever froze anything.
     ///
     /// # Errors
-    /// [`Error`] when it is there and cannot be opened.
-    pub fn open(path: &Path, boot: &str) -> Result<Option<Self>, Error> {
+    /// [`WorkloadError`] when it is there and cannot be opened.
+    pub fn open(path: &Path, boot: &str) -> Result<Option<Self>, WorkloadError> {
         match options().open(path) {
             Ok(file) => Ok(Some(Self { file, path: path.to_owned(), boot: boot.to_owned() })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::from_io("open", path, error)),
+            Err(error) => Err(WorkloadError::from_io("open", path, error)),
         }
     }
 
     /// What is still to be thawed, for whoever may read it and not write; nothing where nobody ever froze anything.
     ///
     /// # Errors
-    /// [`Error`] when it is there and cannot be read.
-    pub fn look(path: &Path, boot: &str) -> Result<Contents, Error> {
+    /// [`WorkloadError`] when it is there and cannot be read.
+    pub fn look(path: &Path, boot: &str) -> Result<Contents, WorkloadError> {
         let options = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).to_owned();
         match options.open(path) {
             Ok(file) => Self { file, path: path.to_owned(), boot: boot.to_owned() }.read(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Contents::default()),
-            Err(error) => Err(Error::from_io("open", path, error)),
+            Err(error) => Err(WorkloadError::from_io("open", path, error)),
         }
     }
 
     /// Opens it, or lays it there with the folder above it.
     ///
     /// # Errors
-    /// [`Error`] when it cannot be opened or made.
-    pub fn make(path: &Path, boot: &str) -> Result<Self, Error> {
+    /// [`WorkloadError`] when it cannot be opened or made.
+    pub fn make(path: &Path, boot: &str) -> Result<Self, WorkloadError> {
         if let Some(folder) = path.parent() {
-            public::folder(folder).map_err(|e| Error::from_io("make", folder, e))?;
+            public::folder(folder).map_err(|e| WorkloadError::from_io("make", folder, e))?;
         }
-        let file = options().create(true).mode(0o644).open(path).map_err(|e| Error::from_io("make", path, e))?;
+        let file =
+            options().create(true).mode(0o644).open(path).map_err(|e| WorkloadError::from_io("make", path, e))?;
         // `status` names what is frozen to everybody.
-        public::file(&file).map_err(|e| Error::from_io("make readable", path, e))?;
+        public::file(&file).map_err(|e| WorkloadError::from_io("make readable", path, e))?;
         Ok(Self { file, path: path.to_owned(), boot: boot.to_owned() })
     }
 
     /// Everything that this boot has frozen and not thawed.
     ///
     /// # Errors
-    /// [`Error`] when the file cannot be read.
-    pub fn read(&self) -> Result<Contents, Error> {
+    /// [`WorkloadError`] when the file cannot be read.
+    pub fn read(&self) -> Result<Contents, WorkloadError> {
         // Not from the file's position, which moves with what is written.
         let (mut bytes, mut part) = (vec![], vec![0; 1 << 16]);
         loop {
@@ -120,7 +121,7 @@ impl Ledger {
                 Ok(0) => break,
                 Ok(length) => bytes.extend(&part[..length]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::from_io("read", &self.path, error)),
+                Err(error) => return Err(WorkloadError::from_io("read", &self.path, error)),
             }
         }
         Ok(parse(&bytes, &self.boot))
@@ -129,35 +130,35 @@ impl Ledger {
     /// Notes what will be frozen; whoever calls this freezes only after it returned.
     ///
     /// # Errors
-    /// [`Error`] when the file cannot be written or synced: then nothing may be frozen.
-    pub fn note_frozen(&self, entries: &[Entry]) -> Result<(), Error> {
+    /// [`WorkloadError`] when the file cannot be written or synced: then nothing may be frozen.
+    pub fn note_frozen(&self, entries: &[Entry]) -> Result<(), WorkloadError> {
         self.append(entries, "freeze")
     }
 
     /// Notes what was thawed.
     ///
     /// # Errors
-    /// [`Error`] when the file cannot be written or synced: then it will be thawed again.
-    pub fn note_thawed(&self, entries: &[Entry]) -> Result<(), Error> {
+    /// [`WorkloadError`] when the file cannot be written or synced: then it will be thawed again.
+    pub fn note_thawed(&self, entries: &[Entry]) -> Result<(), WorkloadError> {
         self.append(entries, "thaw")
     }
 
-    fn append(&self, entries: &[Entry], verb: &str) -> Result<(), Error> {
+    fn append(&self, entries: &[Entry], verb: &str) -> Result<(), WorkloadError> {
         let mut file = &self.file;
         file.write_all(&lines(entries, verb, &self.boot))
             .and_then(|()| self.file.sync_data())
-            .map_err(|e| Error::from_io("write", &self.path, e))
+            .map_err(|e| WorkloadError::from_io("write", &self.path, e))
     }
 
     /// Cuts it back to nothing, if nothing is frozen and nobody who may freeze holds it.
     ///
     /// # Errors
-    /// [`Error`] when it cannot be read or cut.
-    pub fn tidy(self) -> Result<(), Error> {
-        match Held::take(self) {
+    /// [`WorkloadError`] when it cannot be read or cut.
+    pub fn tidy(self) -> Result<(), WorkloadError> {
+        match LockedLedger::take(self) {
             Ok(held) => held.tidy(),
             // The agent tidies up by itself.
-            Err(Error::Held(_)) => Ok(()),
+            Err(WorkloadError::Held(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -165,39 +166,40 @@ impl Ledger {
 
 /// The ledger as the agent sees it who freezes: one at a time, by a lock that ends with its process.
 #[derive(Debug)]
-pub struct Held {
+pub struct LockedLedger {
     ledger: Ledger,
     _lock: Flock<File>,
 }
 
-impl Held {
+impl LockedLedger {
     /// Takes the ledger for itself.
     ///
     /// # Errors
-    /// [`Error::Held`] when another agent has it.
-    pub fn take(ledger: Ledger) -> Result<Self, Error> {
+    /// [`WorkloadError::Held`] when another agent has it.
+    pub fn take(ledger: Ledger) -> Result<Self, WorkloadError> {
         let path = ledger.path.with_extension("lock");
-        let file = options().create(true).mode(0o600).open(&path).map_err(|e| Error::from_io("open", &path, e))?;
+        let file =
+            options().create(true).mode(0o600).open(&path).map_err(|e| WorkloadError::from_io("open", &path, e))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self { ledger, _lock: lock }),
-            Err((_, Errno::EWOULDBLOCK)) => Err(Error::Held(ledger.path)),
-            Err((_, errno)) => Err(Error::from_io("lock", &ledger.path, errno.into())),
+            Err((_, Errno::EWOULDBLOCK)) => Err(WorkloadError::Held(ledger.path)),
+            Err((_, errno)) => Err(WorkloadError::from_io("lock", &ledger.path, errno.into())),
         }
     }
 
     /// Cuts it back to nothing, if nothing is frozen.
     ///
     /// # Errors
-    /// [`Error`] when it cannot be read or cut.
-    pub fn tidy(&self) -> Result<(), Error> {
+    /// [`WorkloadError`] when it cannot be read or cut.
+    pub fn tidy(&self) -> Result<(), WorkloadError> {
         if !self.ledger.read()?.entries.is_empty() {
             return Ok(());
         }
-        self.ledger.file.set_len(0).map_err(|e| Error::from_io("cut", &self.ledger.path, e))
+        self.ledger.file.set_len(0).map_err(|e| WorkloadError::from_io("cut", &self.ledger.path, e))
     }
 }
 
-impl std::ops::Deref for Held {
+impl std::ops::Deref for LockedLedger {
     type Target = Ledger;
 
     fn deref(&self) -> &Ledger {
@@ -337,8 +339,8 @@ mod tests {
     #[test]
     fn one_agent_at_a_time_freezes_and_tidies_up_only_when_nothing_is_frozen() {
         let book = Book::new();
-        let held = Held::take(book.open()).unwrap();
-        assert!(matches!(Held::take(book.open()), Err(Error::Held(_))));
+        let held = LockedLedger::take(book.open()).unwrap();
+        assert!(matches!(LockedLedger::take(book.open()), Err(WorkloadError::Held(_))));
         let a = entry("docker/a", 1);
         held.note_frozen(std::slice::from_ref(&a)).unwrap();
         held.tidy().unwrap();

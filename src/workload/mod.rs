@@ -33,18 +33,18 @@ pub(crate) mod tree;
 mod waves;
 
 pub use crate::container::{Container, Engine};
-pub use error::Error;
 pub use error::Thawed;
+pub use error::WorkloadError;
 pub use exclusion::Exclusion;
 pub use frozen::{StillFrozen, frozen};
 pub use waves::{Thaw, Waves};
 
 use freezer::{Freezer, Order};
-use keepers::Keeper;
-use ledger::{Held, Ledger};
-use plan::{Grain, Rules, Unit};
-use thaw_guard::{Guard, Watch};
-use tree::{Node, Place};
+use keepers::ExemptProcess;
+use ledger::{Ledger, LockedLedger};
+use plan::{FreezeUnit, Grain, Rules};
+use thaw_guard::{Guard, GuardTask};
+use tree::{CgroupMount, CgroupNode};
 
 use crate::container::exemption::{self, Exemption, Rule};
 use crate::container::{Lookup, Metadata, Places};
@@ -54,7 +54,7 @@ use crate::sys::foreign;
 
 /// What to freeze, and where things are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct FreezeSettings {
     /// Whose containers are frozen.
     pub engines: Vec<Engine>,
     /// Containers that are not, whoever started them.
@@ -75,7 +75,7 @@ pub struct Settings {
 }
 
 /// Nobody's containers; whose is the configuration's to say.
-impl Default for Settings {
+impl Default for FreezeSettings {
     fn default() -> Self {
         Self {
             engines: vec![],
@@ -92,7 +92,7 @@ impl Default for Settings {
 
 /// A container, and whether it would be frozen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct ContainerStatus {
     /// What the tree shows.
     pub container: Container,
     /// Its name; none where the engine did not say.
@@ -115,37 +115,37 @@ pub enum Thoroughness {
 /// The containers of this host. It may be shared; freezing and thawing take turns.
 #[derive(Debug)]
 pub struct Workloads {
-    settings: Settings,
+    settings: FreezeSettings,
     /// What the start gate exempts, too.
     exempt: Vec<Rule>,
-    state: Mutex<State>,
+    state: Mutex<FreezerState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    ledger: Option<Held>,
+struct FreezerState {
+    ledger: Option<LockedLedger>,
     /// The guard, with the session whose entries it thaws.
     guard: Option<Guard>,
     session: u64,
     /// Where the hierarchy lies; looked for once, since a host may have thousands of mounts.
-    place: Option<Place>,
+    place: Option<CgroupMount>,
     /// Where the engines keep what they know, looked for when all containers are looked at anew.
     places: Option<Places>,
-    seen: Seen,
+    seen: ScanCache,
 }
 
 /// What was found out about the containers that were there when we last looked.
 #[derive(Debug, Default)]
-struct Seen {
+struct ScanCache {
     /// By the inode of the cgroup.
     metadata: HashMap<u64, Metadata>,
-    keepers: Vec<Keeper>,
+    keepers: Vec<ExemptProcess>,
 }
 
 impl Workloads {
     /// Touches nothing yet.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: FreezeSettings) -> Self {
         Self { settings, exempt: exemption::built_in(), state: Mutex::default() }
     }
 
@@ -153,8 +153,8 @@ impl Workloads {
     /// costs no more than the freeze. To be called now and then: what has changed since is found out while freezing.
     ///
     /// # Errors
-    /// [`Error`]: a freeze would fail as well.
-    pub fn prepare(&self, thoroughness: Thoroughness) -> Result<(), Error> {
+    /// [`WorkloadError`]: a freeze would fail as well.
+    pub fn prepare(&self, thoroughness: Thoroughness) -> Result<(), WorkloadError> {
         if self.settings.engines.is_empty() {
             return Ok(());
         }
@@ -176,8 +176,8 @@ impl Workloads {
     /// Every container of this host.
     ///
     /// # Errors
-    /// [`Error`] when there is no hierarchy, or it cannot be read.
-    pub fn known(&self) -> Result<Vec<Known>, Error> {
+    /// [`WorkloadError`] when there is no hierarchy, or it cannot be read.
+    pub fn known(&self) -> Result<Vec<ContainerStatus>, WorkloadError> {
         let mut state = self.state();
         let place = self.place(&mut state)?;
         let places = self.places(&mut state, Thoroughness::Anew);
@@ -185,7 +185,7 @@ impl Workloads {
         let tree = tree::walk(&place.folder, lookup.tasks())?;
         self.study(&mut state.seen, &place, &tree, (&mut lookup, Thoroughness::Anew));
         let hierarchy = open(&place)?;
-        let known = tree.iter().flat_map(Node::containers).map(|container| Known {
+        let known = tree.iter().flat_map(CgroupNode::containers).map(|container| ContainerStatus {
             name: state.seen.metadata.get(&container.inode).and_then(|metadata| metadata.name.clone()),
             runs_on: self.why_it_runs_on(&state.seen, &place, container),
             is_frozen: hierarchy.events(&container.cgroup).is_ok_and(|events| events.is_frozen().unwrap_or(false))
@@ -200,9 +200,9 @@ impl Workloads {
     /// come since. Where there is nothing to freeze, it costs a look at the tree of cgroups.
     ///
     /// # Errors
-    /// [`Error`] when there is no ledger, no guard or no hierarchy, or when not one could be frozen. Some may be frozen even
+    /// [`WorkloadError`] when there is no ledger, no guard or no hierarchy, or when not one could be frozen. Some may be frozen even
     /// then: [`Self::thaw`] knows.
-    pub fn freeze(&self, limit: Duration, until: Awake) -> Result<FreezeOutcome, Error> {
+    pub fn freeze(&self, limit: Duration, until: Awake) -> Result<FreezeOutcome, WorkloadError> {
         if self.settings.engines.is_empty() {
             return Ok(FreezeOutcome::default());
         }
@@ -220,8 +220,8 @@ impl Workloads {
         }
         self.stand_ready(&mut state, &place)?;
         self.arm(&mut state, &place, until)?;
-        let State { ledger: Some(ledger), session, seen, .. } = &*state else {
-            return Err(Error::Absent { what: "hold", path: self.settings.ledger.clone() });
+        let FreezerState { ledger: Some(ledger), session, seen, .. } = &*state else {
+            return Err(WorkloadError::Absent { what: "hold", path: self.settings.ledger.clone() });
         };
         let hierarchy = open(&place)?;
         let name = |container: &Container| name(seen, container);
@@ -232,8 +232,8 @@ impl Workloads {
     /// Whatever is frozen stays so for longer: the guard thaws a moment after `until`.
     ///
     /// # Errors
-    /// [`Error`] when there is no guard any more, and none can be posted: it has thawed what was frozen.
-    pub fn prolong(&self, until: Awake) -> Result<(), Error> {
+    /// [`WorkloadError`] when there is no guard any more, and none can be posted: it has thawed what was frozen.
+    pub fn prolong(&self, until: Awake) -> Result<(), WorkloadError> {
         let mut state = self.state();
         if state.guard.is_none() {
             return Ok(());
@@ -242,28 +242,30 @@ impl Workloads {
         self.arm(&mut state, &place, until)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FreezerState> {
         // Whoever panicked left the ledger whole; thawing must go on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self, state: &mut State) -> Result<Place, Error> {
+    fn place(&self, state: &mut FreezerState) -> Result<CgroupMount, WorkloadError> {
         let place = match &mut state.place {
             Some(place) => {
                 place.find_ourselves(&self.settings.proc_root)?;
                 place
             }
-            none => none.insert(Place::find(&self.settings.proc_root, self.settings.cgroup.as_deref())?),
+            none => none.insert(CgroupMount::find(&self.settings.proc_root, self.settings.cgroup.as_deref())?),
         };
         Ok(place.clone())
     }
 
-    fn wanted<'t>(&self, tree: &'t [Node]) -> impl Iterator<Item = &'t Container> {
-        tree.iter().flat_map(Node::containers).filter(|container| self.settings.engines.contains(&container.engine))
+    fn wanted<'t>(&self, tree: &'t [CgroupNode]) -> impl Iterator<Item = &'t Container> {
+        tree.iter()
+            .flat_map(CgroupNode::containers)
+            .filter(|container| self.settings.engines.contains(&container.engine))
     }
 
     /// Where the engines keep what they know; their configuration is read again when all is looked at anew.
-    fn places(&self, state: &mut State, thoroughness: Thoroughness) -> Places {
+    fn places(&self, state: &mut FreezerState, thoroughness: Thoroughness) -> Places {
         if thoroughness == Thoroughness::Anew {
             state.places = None;
         }
@@ -271,7 +273,13 @@ impl Workloads {
     }
 
     /// Finds out what has to be known of the containers: of those that are new, or of all; and because of what they run on.
-    fn study(&self, seen: &mut Seen, place: &Place, tree: &[Node], how: (&mut Lookup<'_>, Thoroughness)) {
+    fn study(
+        &self,
+        seen: &mut ScanCache,
+        place: &CgroupMount,
+        tree: &[CgroupNode],
+        how: (&mut Lookup<'_>, Thoroughness),
+    ) {
         let (lookup, thoroughness) = how;
         let there: Vec<&Container> = self.wanted(tree).collect();
         let inodes: HashSet<u64> = there.iter().map(|container| container.inode).collect();
@@ -286,7 +294,7 @@ impl Workloads {
         };
     }
 
-    fn plan<'t>(&self, seen: &Seen, place: &Place, tree: &'t [Node]) -> Vec<Unit<'t>> {
+    fn plan<'t>(&self, seen: &ScanCache, place: &CgroupMount, tree: &'t [CgroupNode]) -> Vec<FreezeUnit<'t>> {
         let runs_on = |container: &Container| self.why_it_runs_on(seen, place, container).is_some();
         let grain = if self.settings.waves.is_some() { Grain::Containers } else { Grain::Folders };
         let machines = seen.keepers.iter().filter(|keeper| keeper.is_machine()).map(|keeper| keeper.cgroup.as_path());
@@ -294,7 +302,7 @@ impl Workloads {
         plan::plan(tree, &Rules { engines: &self.settings.engines, spared: &spared, grain, runs_on: &runs_on })
     }
 
-    fn why_it_runs_on(&self, seen: &Seen, place: &Place, container: &Container) -> Option<String> {
+    fn why_it_runs_on(&self, seen: &ScanCache, place: &CgroupMount, container: &Container) -> Option<String> {
         if !self.settings.engines.contains(&container.engine) {
             return Some(format!("{} is not among freeze.engines", container.engine));
         }
@@ -317,33 +325,33 @@ impl Workloads {
     }
 
     /// The ledger held, the guard at its post.
-    fn stand_ready(&self, state: &mut State, place: &Place) -> Result<(), Error> {
+    fn stand_ready(&self, state: &mut FreezerState, place: &CgroupMount) -> Result<(), WorkloadError> {
         if state.ledger.is_none() {
             let boot = boot_id(&self.settings.proc_root)?;
-            state.ledger = Some(Held::take(Ledger::make(&self.settings.ledger, &boot)?)?);
+            state.ledger = Some(LockedLedger::take(Ledger::make(&self.settings.ledger, &boot)?)?);
         }
         if state.guard.is_none() {
             let session = crate::sys::random::number();
-            state.session = session.map_err(|e| Error::from_io("read", Path::new("getrandom(2)"), e))?;
+            state.session = session.map_err(|e| WorkloadError::from_io("read", Path::new("getrandom(2)"), e))?;
             state.guard = Some(Guard::post(&self.settings.guard, &self.watch(state.session, place))?);
         }
         Ok(())
     }
 
     /// The guard's time ends then; one that is gone is replaced.
-    fn arm(&self, state: &mut State, place: &Place, until: Awake) -> Result<(), Error> {
+    fn arm(&self, state: &mut FreezerState, place: &CgroupMount, until: Awake) -> Result<(), WorkloadError> {
         if state.guard.as_ref().is_some_and(|guard| guard.arm(until).is_ok()) {
             return Ok(());
         }
         // The same session: what is frozen already is the new guard's too.
         let guard = Guard::post(&self.settings.guard, &self.watch(state.session, place))?;
-        guard.arm(until).map_err(|source| Error::Guard { program: self.settings.guard.clone(), source })?;
+        guard.arm(until).map_err(|source| WorkloadError::Guard { program: self.settings.guard.clone(), source })?;
         state.guard = Some(guard);
         Ok(())
     }
 
-    fn watch(&self, session: u64, place: &Place) -> Watch {
-        Watch { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session }
+    fn watch(&self, session: u64, place: &CgroupMount) -> GuardTask {
+        GuardTask { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session }
     }
 }
 
@@ -351,7 +359,7 @@ impl Workloads {
 ///
 /// # Errors
 /// As [`Workloads::thaw`].
-pub fn replay(settings: &Settings) -> Result<Thawed, Error> {
+pub fn replay(settings: &FreezeSettings) -> Result<Thawed, WorkloadError> {
     let boot = boot_id(&settings.proc_root)?;
     let Some(ledger) = Ledger::open(&settings.ledger, &boot)? else { return Ok(Thawed::default()) };
     let thawed = thaw_by(&ledger, settings)?;
@@ -359,21 +367,21 @@ pub fn replay(settings: &Settings) -> Result<Thawed, Error> {
     Ok(thawed)
 }
 
-fn thaw_by(ledger: &Ledger, settings: &Settings) -> Result<Thawed, Error> {
+fn thaw_by(ledger: &Ledger, settings: &FreezeSettings) -> Result<Thawed, WorkloadError> {
     let contents = ledger.read()?;
     if contents.entries.is_empty() {
         return Ok(Thawed { damaged: contents.damaged, ..Thawed::default() });
     }
-    let place = Place::find(&settings.proc_root, settings.cgroup.as_deref())?;
+    let place = CgroupMount::find(&settings.proc_root, settings.cgroup.as_deref())?;
     Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None }.thaw(&contents, None)
 }
 
-fn open(place: &Place) -> Result<Hierarchy, Error> {
-    Hierarchy::open(&place.folder).map_err(|e| Error::from_io("open", &place.folder, e))
+fn open(place: &CgroupMount) -> Result<Hierarchy, WorkloadError> {
+    Hierarchy::open(&place.folder).map_err(|e| WorkloadError::from_io("open", &place.folder, e))
 }
 
 /// `web (docker 3f2a8c01d9e2)`
-fn name(seen: &Seen, container: &Container) -> String {
+fn name(seen: &ScanCache, container: &Container) -> String {
     let short = container.id.get(..12).unwrap_or(&container.id);
     match seen.metadata.get(&container.inode).and_then(|metadata| metadata.name.as_deref()) {
         Some(name) if name != container.id => foreign::shown(&format!("{name} ({} {short})", container.engine)),
@@ -382,8 +390,8 @@ fn name(seen: &Seen, container: &Container) -> String {
 }
 
 /// The id of this boot, as text.
-fn boot_id(proc_root: &Path) -> Result<String, Error> {
+fn boot_id(proc_root: &Path) -> Result<String, WorkloadError> {
     let path = proc_root.join("sys/kernel/random/boot_id");
-    let text = fs::read_to_string(&path).map_err(|e| Error::from_io("read", &path, e))?;
+    let text = fs::read_to_string(&path).map_err(|e| WorkloadError::from_io("read", &path, e))?;
     Ok(text.trim().to_owned())
 }

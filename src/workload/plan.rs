@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::tree::Node;
+use super::tree::CgroupNode;
 use crate::container::cgroup::may_be_frozen;
 use crate::container::{Container, Engine};
 
@@ -30,7 +30,7 @@ pub enum Grain {
 
 /// One cgroup to freeze.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unit<'a> {
+pub struct FreezeUnit<'a> {
     /// Relative to the hierarchy.
     pub cgroup: &'a Path,
     /// The containers in it.
@@ -39,7 +39,7 @@ pub struct Unit<'a> {
 
 /// Chooses the cgroups to freeze.
 #[must_use]
-pub fn plan<'a>(tree: &'a [Node], rules: &Rules<'_>) -> Vec<Unit<'a>> {
+pub fn plan<'a>(tree: &'a [CgroupNode], rules: &Rules<'_>) -> Vec<FreezeUnit<'a>> {
     let mut units = vec![];
     for node in tree {
         // An engine's own folder is frozen even while it is empty: a start in it waits.
@@ -54,7 +54,7 @@ pub fn plan<'a>(tree: &'a [Node], rules: &Rules<'_>) -> Vec<Unit<'a>> {
 
 impl Rules<'_> {
     /// Adds the parts of a node that cannot be frozen whole.
-    fn cover<'a>(&self, node: &'a Node, units: &mut Vec<Unit<'a>>) {
+    fn cover<'a>(&self, node: &'a CgroupNode, units: &mut Vec<FreezeUnit<'a>>) {
         for child in node.children() {
             match self.whole(child) {
                 // What holds no container is a monitor or the like, and stays.
@@ -65,10 +65,10 @@ impl Rules<'_> {
     }
 
     /// A node as one unit, where nothing in it has to run on.
-    fn whole<'a>(&self, node: &'a Node) -> Option<Unit<'a>> {
+    fn whole<'a>(&self, node: &'a CgroupNode) -> Option<FreezeUnit<'a>> {
         let is_wanted = match node {
-            Node::Container(container) => self.engines.contains(&container.engine),
-            Node::Folder { engine, .. } => self.grain == Grain::Folders && self.engines.contains(engine),
+            CgroupNode::Container(container) => self.engines.contains(&container.engine),
+            CgroupNode::Folder { engine, .. } => self.grain == Grain::Folders && self.engines.contains(engine),
         };
         let holds_a_spared_one = self.spared.iter().any(|spared| spared.starts_with(node.path()));
         if !is_wanted || holds_a_spared_one {
@@ -76,7 +76,7 @@ impl Rules<'_> {
         }
         let containers = node.containers();
         let runs_on = containers.iter().any(|container| (self.runs_on)(container));
-        (!runs_on).then_some(Unit { cgroup: node.path(), containers })
+        (!runs_on).then_some(FreezeUnit { cgroup: node.path(), containers })
     }
 }
 

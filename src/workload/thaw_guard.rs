@@ -20,7 +20,7 @@ use nix::sys::socket::{MsgFlags, send};
 use super::error::Thawed;
 use super::freezer::Freezer;
 use super::ledger::Ledger;
-use super::{Error, boot_id};
+use super::{WorkloadError, boot_id};
 use crate::decision::{Awake, nanos_u64};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::clock::monotonic_nanos;
@@ -37,7 +37,7 @@ type Word = [u8; 8];
 
 /// What a guard watches over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
+pub struct GuardTask {
     /// The ledger.
     pub ledger: PathBuf,
     /// The folder of the hierarchy.
@@ -58,9 +58,9 @@ impl Guard {
     /// Starts a guard and waits until it is ready.
     ///
     /// # Errors
-    /// [`Error::Guard`] when it cannot be started, or is not ready in time: then nothing may be frozen.
-    pub fn post(program: &Path, watch: &Watch) -> Result<Self, Error> {
-        let failed = |source| Error::Guard { program: program.to_owned(), source };
+    /// [`WorkloadError::Guard`] when it cannot be started, or is not ready in time: then nothing may be frozen.
+    pub fn post(program: &Path, watch: &GuardTask) -> Result<Self, WorkloadError> {
+        let failed = |source| WorkloadError::Guard { program: program.to_owned(), source };
         let (line, its_end) = UnixStream::pair().map_err(failed)?;
         let child = Command::new(program)
             .arg("thaw")
@@ -133,27 +133,29 @@ impl Drop for Guard {
 /// What the guard does: standard input is the line to the agent, and a byte on it says that it is ready.
 ///
 /// # Errors
-/// [`Error`] when it cannot begin, or could not thaw everything.
-pub fn keep(watch: &Watch) -> Result<(), Error> {
+/// [`WorkloadError`] when it cannot begin, or could not thaw everything.
+pub fn keep(watch: &GuardTask) -> Result<(), WorkloadError> {
     // A child leads no group yet, so this works; and if not, the guard is still one.
     let _ = nix::unistd::setsid();
     let _ = SigSet::all().thread_block();
-    let hierarchy = Hierarchy::open(&watch.folder).map_err(|error| Error::from_io("open", &watch.folder, error))?;
+    let hierarchy =
+        Hierarchy::open(&watch.folder).map_err(|error| WorkloadError::from_io("open", &watch.folder, error))?;
     let boot = boot_id(Path::new("/proc"))?;
     let ledger = Ledger::open(&watch.ledger, &boot)?;
-    let ledger = ledger.ok_or_else(|| Error::Absent { what: "guard", path: watch.ledger.clone() })?;
+    let ledger = ledger.ok_or_else(|| WorkloadError::Absent { what: "guard", path: watch.ledger.clone() })?;
     let freezer = Freezer { hierarchy: &hierarchy, ledger: &ledger, old_freezer: None };
-    nix::unistd::write(io::stdin(), b"\n").map_err(|e| Error::from_io("speak to", Path::new("the agent"), e.into()))?;
+    nix::unistd::write(io::stdin(), b"\n")
+        .map_err(|e| WorkloadError::from_io("speak to", Path::new("the agent"), e.into()))?;
     let mut armed_until = None;
     loop {
         match listen(armed_until) {
-            Heard::Until(Awake::NEVER) => armed_until = None,
-            Heard::Until(until) => armed_until = Some((until + GRACE).as_nanos()),
-            Heard::Nothing => {
+            GuardMessage::Until(Awake::NEVER) => armed_until = None,
+            GuardMessage::Until(until) => armed_until = Some((until + GRACE).as_nanos()),
+            GuardMessage::Nothing => {
                 armed_until = None;
                 say("the agent has left containers frozen for too long", &thaw_at_last(&freezer, watch.session));
             }
-            Heard::End => {
+            GuardMessage::End => {
                 let outcome = thaw_at_last(&freezer, watch.session);
                 say("the agent is gone", &outcome);
                 return outcome.map(|_| ());
@@ -162,7 +164,7 @@ pub fn keep(watch: &Watch) -> Result<(), Error> {
     }
 }
 
-enum Heard {
+enum GuardMessage {
     /// When to thaw.
     Until(Awake),
     /// The time is up.
@@ -171,21 +173,21 @@ enum Heard {
     End,
 }
 
-fn listen(until: Option<u64>) -> Heard {
+fn listen(until: Option<u64>) -> GuardMessage {
     let stdin = io::stdin();
     loop {
         if !readable_until(stdin.as_fd(), until) {
             if until.is_some_and(|until| monotonic_nanos() >= until) {
-                return Heard::Nothing;
+                return GuardMessage::Nothing;
             }
             continue;
         }
         // Words are written whole and read by whole words: none is ever cut.
         let mut words = [0; 32 * size_of::<Word>()];
         match nix::unistd::read(stdin.as_fd(), &mut words).map(|length| words[..length].as_chunks().0.last().copied()) {
-            Ok(Some(word)) => return Heard::Until(Awake::from_nanos(u64::from_ne_bytes(word))),
+            Ok(Some(word)) => return GuardMessage::Until(Awake::from_nanos(u64::from_ne_bytes(word))),
             Err(Errno::EINTR | Errno::EAGAIN) => {}
-            Ok(None) | Err(_) => return Heard::End,
+            Ok(None) | Err(_) => return GuardMessage::End,
         }
     }
 }
@@ -198,7 +200,7 @@ fn readable_until(fd: BorrowedFd<'_>, until: Option<u64>) -> bool {
     matches!(poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout), Ok(1..))
 }
 
-fn thaw_at_last(freezer: &Freezer<'_>, session: u64) -> Result<Thawed, Error> {
+fn thaw_at_last(freezer: &Freezer<'_>, session: u64) -> Result<Thawed, WorkloadError> {
     let thaw = || freezer.thaw(&freezer.ledger.read()?, Some(session));
     let mut outcome = thaw();
     for _ in 0..TRIES.0 {
@@ -212,7 +214,7 @@ fn thaw_at_last(freezer: &Freezer<'_>, session: u64) -> Result<Thawed, Error> {
 }
 
 /// Says what was done, if anything was; after it was done, since whoever reads it may not be listening.
-fn say(why: &str, outcome: &Result<Thawed, Error>) {
+fn say(why: &str, outcome: &Result<Thawed, WorkloadError>) {
     let what = match outcome {
         Ok(thawed) if thawed.thawed.is_empty() => return,
         Ok(thawed) => format!("thawed {} cgroup(s)", thawed.thawed.len()),

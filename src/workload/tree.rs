@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::Error;
-use crate::container::cgroup::{Kind, kind};
+use super::WorkloadError;
+use crate::container::cgroup::{CgroupKind, kind};
 use crate::container::{Container, Engine, Tasks};
 use crate::sys::foreign;
 
@@ -23,7 +23,7 @@ const EVENTS_MAX: u64 = 4096;
 
 /// Where the tree lies, and where we are in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct CgroupMount {
     /// The folder below which we look: the mount of the hierarchy, or a part of it.
     pub folder: PathBuf,
     /// The path of that folder in the hierarchy, as `/proc/PID/cgroup` would have it; empty for the whole.
@@ -34,15 +34,15 @@ pub struct Place {
     pub old_freezer: Option<PathBuf>,
 }
 
-impl Place {
+impl CgroupMount {
     /// Finds the hierarchy, or the part of it at `folder`.
     ///
     /// # Errors
-    /// [`Error::NoHierarchy`] when none is mounted: then no container can be frozen.
-    pub fn find(proc_root: &Path, folder: Option<&Path>) -> Result<Self, Error> {
+    /// [`WorkloadError::NoHierarchy`] when none is mounted: then no container can be frozen.
+    pub fn find(proc_root: &Path, folder: Option<&Path>) -> Result<Self, WorkloadError> {
         let mountinfo = proc_root.join("self/mountinfo");
         // Of thousands of mounts one may have a name that is no UTF-8.
-        let bytes = fs::read(&mountinfo).map_err(|e| Error::from_io("read", &mountinfo, e))?;
+        let bytes = fs::read(&mountinfo).map_err(|e| WorkloadError::from_io("read", &mountinfo, e))?;
         let text = String::from_utf8_lossy(&bytes);
         let mounts = mounts(&text, |filesystem| filesystem.starts_with("cgroup2 "));
         let is_freezer = |filesystem: &str| {
@@ -56,7 +56,7 @@ impl Place {
                 let prefix = mount.and_then(|mount| folder.strip_prefix(mount).ok()).map(Path::to_owned);
                 (folder.to_owned(), prefix.unwrap_or_default())
             }
-            None => (mounts.into_iter().next().ok_or(Error::NoHierarchy(mountinfo))?, PathBuf::new()),
+            None => (mounts.into_iter().next().ok_or(WorkloadError::NoHierarchy(mountinfo))?, PathBuf::new()),
         };
         let mut place = Self { folder, prefix, own: None, old_freezer };
         place.find_ourselves(proc_root)?;
@@ -66,10 +66,10 @@ impl Place {
     /// Looks where we are: somebody may have moved us since.
     ///
     /// # Errors
-    /// [`Error`] when that cannot be read.
-    pub fn find_ourselves(&mut self, proc_root: &Path) -> Result<(), Error> {
+    /// [`WorkloadError`] when that cannot be read.
+    pub fn find_ourselves(&mut self, proc_root: &Path) -> Result<(), WorkloadError> {
         let path = proc_root.join("self/cgroup");
-        let own = unified(&foreign::text(&path).map_err(|e| Error::from_io("read", &path, e))?);
+        let own = unified(&foreign::text(&path).map_err(|e| WorkloadError::from_io("read", &path, e))?);
         self.own = own.and_then(|own| own.strip_prefix(&self.prefix).ok().map(Path::to_owned));
         Ok(())
     }
@@ -112,7 +112,7 @@ fn unified(text: &str) -> Option<PathBuf> {
 
 /// A cgroup that we may freeze.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
+pub enum CgroupNode {
     /// A container.
     Container(Container),
     /// A folder of an engine's, safe to freeze as one.
@@ -122,11 +122,11 @@ pub enum Node {
         /// Relative to the hierarchy.
         path: PathBuf,
         /// What lies below.
-        children: Vec<Node>,
+        children: Vec<CgroupNode>,
     },
 }
 
-impl Node {
+impl CgroupNode {
     /// Its cgroup, relative to the hierarchy.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -164,11 +164,11 @@ impl Node {
 /// names alone say nothing.
 ///
 /// # Errors
-/// [`Error`] when the folder itself cannot be read; a cgroup that goes while we look is passed over.
-pub fn walk(folder: &Path, tasks: &Tasks) -> Result<Vec<Node>, Error> {
-    let root_uid = fs::metadata(folder).map_err(|e| Error::from_io("look at", folder, e))?.uid();
+/// [`WorkloadError`] when the folder itself cannot be read; a cgroup that goes while we look is passed over.
+pub fn walk(folder: &Path, tasks: &Tasks) -> Result<Vec<CgroupNode>, WorkloadError> {
+    let root_uid = fs::metadata(folder).map_err(|e| WorkloadError::from_io("look at", folder, e))?.uid();
     let walk = Walk { folder, tasks, root_uid, of_users: RefCell::default() };
-    walk.all().map_err(|e| Error::from_io("list", folder, e))
+    walk.all().map_err(|e| WorkloadError::from_io("list", folder, e))
 }
 
 struct Walk<'a> {
@@ -196,14 +196,14 @@ struct Below<'p> {
 }
 
 impl Walk<'_> {
-    fn all(&self) -> io::Result<Vec<Node>> {
+    fn all(&self) -> io::Result<Vec<CgroupNode>> {
         let mut found = vec![];
         self.below(Below { path: Path::new(""), within: None, owner: self.root_uid }, &mut found)?;
         Ok(found)
     }
 
     /// Adds what lies in a folder.
-    fn below(&self, folder: Below<'_>, found: &mut Vec<Node>) -> io::Result<()> {
+    fn below(&self, folder: Below<'_>, found: &mut Vec<CgroupNode>) -> io::Result<()> {
         for entry in fs::read_dir(self.folder.join(folder.path))? {
             let entry = entry?;
             if !entry.file_type()?.is_dir() {
@@ -221,40 +221,40 @@ impl Walk<'_> {
             let path = folder.path.join(entry.file_name());
             let into = |within| Below { path: &path, within, owner };
             match self.kind(&path, folder.within) {
-                Kind::Folder(engine) => {
+                CgroupKind::Folder(engine) => {
                     let mut children = vec![];
                     passed_over(self.below(into(Some(engine)), &mut children))?;
-                    found.push(Node::Folder { engine, path, children });
+                    found.push(CgroupNode::Folder { engine, path, children });
                 }
-                Kind::Container(..) if !self.is_believed(owner, &entry) => {}
-                Kind::Container(engine, id) => {
+                CgroupKind::Container(..) if !self.is_believed(owner, &entry) => {}
+                CgroupKind::Container(engine, id) => {
                     let inode = entry.ino();
-                    found.push(Node::Container(Container { engine, id, cgroup: path, inode }));
+                    found.push(CgroupNode::Container(Container { engine, id, cgroup: path, inode }));
                 }
-                Kind::Payload(_) | Kind::Other => self.go_down(&meta, into(None), found)?,
+                CgroupKind::Payload(_) | CgroupKind::Other => self.go_down(&meta, into(None), found)?,
             }
         }
         Ok(())
     }
 
     /// What a cgroup is by its name, by what lies beside it, and by what containerd says.
-    fn kind(&self, path: &Path, within: Option<Engine>) -> Kind {
+    fn kind(&self, path: &Path, within: Option<Engine>) -> CgroupKind {
         let by_name = kind(path, within);
         match &by_name {
-            Kind::Payload(machine) if self.folder.join(path).with_file_name("supervisor").is_dir() => {
-                Kind::Container(Engine::Nspawn, machine.clone())
+            CgroupKind::Payload(machine) if self.folder.join(path).with_file_name("supervisor").is_dir() => {
+                CgroupKind::Container(Engine::Nspawn, machine.clone())
             }
-            Kind::Payload(_) | Kind::Other => {
+            CgroupKind::Payload(_) | CgroupKind::Other => {
                 let mut parts = path.iter().rev().map(|part| part.to_str().unwrap_or_default());
                 let (Some(name), Some(above)) = (parts.next(), parts.next()) else { return by_name };
                 let engine = self.tasks.engine_of(above, name);
-                engine.map_or(by_name, |engine| Kind::Container(engine, name.to_owned()))
+                engine.map_or(by_name, |engine| CgroupKind::Container(engine, name.to_owned()))
             }
-            Kind::Folder(_) | Kind::Container(..) => by_name,
+            CgroupKind::Folder(_) | CgroupKind::Container(..) => by_name,
         }
     }
 
-    fn go_down(&self, meta: &fs::Metadata, folder: Below<'_>, found: &mut Vec<Node>) -> io::Result<()> {
+    fn go_down(&self, meta: &fs::Metadata, folder: Below<'_>, found: &mut Vec<CgroupNode>) -> io::Result<()> {
         // A folder without folders has two links (kernfs counts them), and most cgroups are such: one look spares the list.
         if meta.nlink() == 2 || folder.path.components().count() >= MAX_DEPTH {
             return Ok(());

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::error::Error;
 use super::error::Thawed;
+use super::error::WorkloadError;
 use super::freezer::Freezer;
-use super::ledger::{Contents, Held, Ledger};
-use super::{State, Workloads, boot_id, open};
+use super::ledger::{Contents, Ledger, LockedLedger};
+use super::{FreezerState, Workloads, boot_id, open};
 use crate::decision::Awake;
 use crate::sys::clock::monotonic_nanos;
 
@@ -24,9 +24,9 @@ pub struct Waves {
 #[derive(Debug, Default)]
 pub struct Thaw {
     thawed: Thawed,
-    failed: Vec<Error>,
+    failed: Vec<WorkloadError>,
     /// What the ledger could not be told.
-    unnoted: Option<Error>,
+    unnoted: Option<WorkloadError>,
     /// What has had its wave, by session and inode.
     tried: HashSet<(u64, u64)>,
 }
@@ -35,14 +35,14 @@ impl Thaw {
     /// What has come of it.
     ///
     /// # Errors
-    /// [`Error::StillFrozen`] names what could not be thawed; all the rest was. Any other [`Error`] says that the ledger could not be
+    /// [`WorkloadError::StillFrozen`] names what could not be thawed; all the rest was. Any other [`WorkloadError`] says that the ledger could not be
     /// written.
-    pub fn outcome(self) -> Result<Thawed, Error> {
+    pub fn outcome(self) -> Result<Thawed, WorkloadError> {
         let Self { thawed, failed, unnoted, .. } = self;
         match (failed.is_empty(), unnoted) {
             (true, None) => Ok(thawed),
             (true, Some(error)) => Err(error),
-            (false, _) => Err(Error::StillFrozen { thawed, failed }),
+            (false, _) => Err(WorkloadError::StillFrozen { thawed, failed }),
         }
     }
 
@@ -56,10 +56,10 @@ impl Thaw {
         (wave, left)
     }
 
-    fn count(&mut self, outcome: Result<Thawed, Error>) {
+    fn count(&mut self, outcome: Result<Thawed, WorkloadError>) {
         let (thawed, mut failed) = match outcome {
             Ok(thawed) => (thawed, vec![]),
-            Err(Error::StillFrozen { thawed, failed }) => (thawed, failed),
+            Err(WorkloadError::StillFrozen { thawed, failed }) => (thawed, failed),
             Err(error) => {
                 self.unnoted.get_or_insert(error);
                 return;
@@ -75,9 +75,9 @@ impl Workloads {
     /// Thaws everything that the ledger says was frozen by us, in the reverse order; in waves, if there are to be some.
     ///
     /// # Errors
-    /// [`Error::StillFrozen`] names what could not be thawed; all the rest was, and the guard tries it again at its time. Any other
-    /// [`Error`] says that the ledger could not be read or written.
-    pub fn thaw(&self) -> Result<Thawed, Error> {
+    /// [`WorkloadError::StillFrozen`] names what could not be thawed; all the rest was, and the guard tries it again at its time. Any other
+    /// [`WorkloadError`] says that the ledger could not be read or written.
+    pub fn thaw(&self) -> Result<Thawed, WorkloadError> {
         let mut thaw = Thaw::default();
         while let Some(pause) = self.thaw_wave(&mut thaw)? {
             crate::sys::nap(pause);
@@ -89,8 +89,8 @@ impl Workloads {
     /// too, and no longer.
     ///
     /// # Errors
-    /// [`Error`] when the ledger or the hierarchy could not be read: nothing was thawed. What else fails is in the thaw's outcome.
-    pub fn thaw_wave(&self, thaw: &mut Thaw) -> Result<Option<Duration>, Error> {
+    /// [`WorkloadError`] when the ledger or the hierarchy could not be read: nothing was thawed. What else fails is in the thaw's outcome.
+    pub fn thaw_wave(&self, thaw: &mut Thaw) -> Result<Option<Duration>, WorkloadError> {
         self.thaw_some(thaw, self.settings.waves)
     }
 
@@ -99,23 +99,23 @@ impl Workloads {
     ///
     /// # Errors
     /// As [`Self::thaw`].
-    pub fn thaw_at_once(&self) -> Result<Thawed, Error> {
+    pub fn thaw_at_once(&self) -> Result<Thawed, WorkloadError> {
         let mut thaw = Thaw::default();
         self.thaw_some(&mut thaw, None)?;
         thaw.outcome()
     }
 
-    fn thaw_some(&self, thaw: &mut Thaw, waves: Option<Waves>) -> Result<Option<Duration>, Error> {
+    fn thaw_some(&self, thaw: &mut Thaw, waves: Option<Waves>) -> Result<Option<Duration>, WorkloadError> {
         let mut state = self.state();
         if state.ledger.is_none() {
             let boot = boot_id(&self.settings.proc_root)?;
             let Some(ledger) = Ledger::open(&self.settings.ledger, &boot)? else { return Ok(None) };
-            state.ledger = Some(Held::take(ledger)?);
+            state.ledger = Some(LockedLedger::take(ledger)?);
         }
         let contents = state.ledger.as_ref().map(|ledger| ledger.read()).transpose()?.unwrap_or_default();
         let (wave, left) = thaw.next(contents, waves.map_or(usize::MAX, |waves| waves.size.max(1)));
         let place = if wave.entries.is_empty() { None } else { Some(self.place(&mut state)?) };
-        let State { ledger: Some(ledger), guard, .. } = &*state else { return Ok(None) };
+        let FreezerState { ledger: Some(ledger), guard, .. } = &*state else { return Ok(None) };
         if let Some(place) = place {
             let freezer = Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None };
             thaw.count(freezer.thaw(&wave, None));

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clockgate::decision::{Boottime, Cause, Epoch, Event, Notifier, Offset};
-use clockgate::publish::bus::client::{AgentClient, CallerTime, Error, NoticeKind, Outcome};
+use clockgate::publish::bus::client::{AgentClient, CallerTime, ClientError, NoticeKind, Outcome};
 use clockgate::publish::bus::{NAME, PATH, peer};
 use clockgate::reference::caller::registry::Callers;
 use clockgate::sys::clock::{boottime, realtime};
@@ -43,7 +43,7 @@ pub async fn without_a_bus_our_own_client_syncs_and_notifies() {
     agent.takes(Event::Sleeping(Notifier::Notify)).await;
     assert_eq!(call.await.unwrap().unwrap().gate, "shut");
     let call = with_client(socket.path(), |client| client.sync(Duration::from_millis(100))).await;
-    assert!(matches!(call, Err(Error::StillShut(_))), "{call:?}");
+    assert!(matches!(call, Err(ClientError::StillShut(_))), "{call:?}");
 }
 
 pub async fn a_caller_that_tells_the_time_is_asked_until_the_clock_is_proven_or_disrupted_again() {
@@ -81,7 +81,7 @@ pub async fn a_caller_that_tells_the_time_is_asked_until_the_clock_is_proven_or_
 
     let call = tell(Duration::from_millis(100));
     agent.takes(Event::Disrupted(Cause::Restore)).await;
-    assert!(matches!(call.await.unwrap(), Err(Error::StillShut(_))));
+    assert!(matches!(call.await.unwrap(), Err(ClientError::StillShut(_))));
 }
 
 pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
@@ -94,7 +94,7 @@ pub async fn a_time_with_an_announcement_or_from_another_moment_is_refused() {
         async move {
             let called =
                 with_client(path, move |client| client.notify_with_time(what, told, Duration::from_secs(5))).await;
-            let Err(Error::Refused(why)) = called else { panic!("{called:?}") };
+            let Err(ClientError::Refused(why)) = called else { panic!("{called:?}") };
             why
         }
     };
@@ -164,11 +164,11 @@ pub async fn the_socket_is_roots_alone_and_replaces_a_dead_one_but_never_a_livin
     let listener = peer::Listener::bind(&path, nowhere).unwrap();
     assert_eq!(mode(), 0o600);
     assert_eq!(std::fs::read_dir(socket.folder.path()).unwrap().count(), 1, "nothing else is left behind");
-    assert!(matches!(peer::Listener::bind(&path, nowhere), Err(peer::Error::InUse(_))));
+    assert!(matches!(peer::Listener::bind(&path, nowhere), Err(peer::PeerSocketError::InUse(_))));
     drop(listener);
     assert!(!path.exists());
     std::fs::write(&path, "precious").unwrap();
-    assert!(matches!(peer::Listener::bind(&path, nowhere), Err(peer::Error::NotASocket(_))));
+    assert!(matches!(peer::Listener::bind(&path, nowhere), Err(peer::PeerSocketError::NotASocket(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 
@@ -211,7 +211,7 @@ pub async fn silent_connections_make_room_and_those_that_wait_for_an_answer_do_n
         let until = boottime() + Duration::from_secs(20);
         loop {
             match AgentClient::connect(&path).and_then(|client| client.notify(NoticeKind::Resume, Duration::ZERO)) {
-                Err(Error::Stuck { .. }) if boottime() < until => {}
+                Err(ClientError::Stuck { .. }) if boottime() < until => {}
                 done => return done,
             }
         }

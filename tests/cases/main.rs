@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor,
-    FloorFile, Forgotten, FreezeOutcome, Kind, Leap, Machine, Measurement, Notifier, Offset, OrderId, Policy, Reading,
-    Realtime, Round, StepBy, StepError, Upstream, Voice,
+    FloorFile, Forgotten, FreezeOutcome, Leap, Machine, Measurement, Notifier, Offset, OrderId, Policy, Reading,
+    Realtime, ReferenceKind, Round, StepBy, StepError, Upstream, Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -226,7 +226,7 @@ impl World {
         let mut reading = Reading {
             source: source.to_owned(),
             voice: Voice::server(source),
-            kind: Kind::Ntp,
+            kind: ReferenceKind::Ntp,
             as_of,
             local: self.local(as_of),
             offset: Offset::from_nanos(nanos(offset)?),

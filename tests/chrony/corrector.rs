@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::daemon::{BusAddress, Corrector, DaemonSources};
-use clockgate::decision::{DaemonVerdict, Kind, Offset, Reading, StepBy, StepError};
+use clockgate::decision::{DaemonVerdict, Offset, Reading, ReferenceKind, StepBy, StepError};
 use clockgate::reference::Server;
 use clockgate::reference::ntp::default_servers::{self as defaults, ServersOrigin};
 use clockgate::sys::clock::{boottime, realtime};
@@ -58,7 +58,7 @@ fn the_whole_walk() -> Result<(), Failed> {
         assert_eq!(corrector.describe().await, None, "it knows nothing");
         let asked = boottime();
         let first = measured(&corrector, Duration::from_secs(10)).await?;
-        assert!(first.as_of >= asked && first.kind == Kind::Daemon && first.authenticated, "{first:?}");
+        assert!(first.as_of >= asked && first.kind == ReferenceKind::Daemon && first.authenticated, "{first:?}");
         assert!(first.offset.abs() < Duration::from_millis(50), "{first:?}");
         // The second rests on a sample that came after the first, which takes chronyd a moment.
         let hasty = corrector.measure(Duration::ZERO).await;

@@ -10,8 +10,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clockgate::daemon::chrony::protocol::Client;
-use clockgate::daemon::{BusAddress, Corrector, Settings};
+use clockgate::daemon::chrony::protocol::ChronyClient;
+use clockgate::daemon::{BusAddress, Corrector, CorrectorSettings};
 use clockgate::decision::Boottime;
 use clockgate::sys::clock::boottime;
 use clockgate::sys::step::SystemClock;
@@ -64,7 +64,7 @@ pub fn without_the_clock() -> Option<ExitCode> {
 pub fn as_another_user() -> Option<ExitCode> {
     let paths = std::env::var(AS_ANOTHER_USER).ok()?;
     let (socket, udp) = paths.split_once('|')?;
-    match Client::unix(Path::new(socket), soon()).tracking() {
+    match ChronyClient::unix(Path::new(socket), soon()).tracking() {
         Ok(tracking) => println!("tracking: {tracking:?}"),
         Err(error) => println!("tracking: {error}"),
     }
@@ -88,8 +88,13 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub fn corrector(socket: &Path, udp: Option<SocketAddr>, root: &Path, bus: BusAddress) -> Corrector {
-    let settings =
-        Settings { chrony_socket: socket.to_owned(), chrony_udp: udp, root: root.to_owned(), bus, set_ntp: false };
+    let settings = CorrectorSettings {
+        chrony_socket: socket.to_owned(),
+        chrony_udp: udp,
+        root: root.to_owned(),
+        bus,
+        set_ntp: false,
+    };
     Corrector::new(Arc::new(SystemClock::new()), settings)
 }
 
@@ -147,7 +152,7 @@ impl Daemon {
         let log = File::create(path("log"))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
         let daemon = Self { child, folder, port, udp };
-        let answers = || Client::unix(&daemon.socket(), soon()).tracking().is_ok();
+        let answers = || ChronyClient::unix(&daemon.socket(), soon()).tracking().is_ok();
         until("chronyd answers", Duration::from_secs(10), answers)
             .map_err(|e| format!("{:?}; its log: {}", e.message(), daemon.log()))?;
         Ok(daemon)
@@ -165,8 +170,8 @@ impl Daemon {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    pub fn ask(&self) -> Client {
-        Client::unix(&self.socket(), soon())
+    pub fn ask(&self) -> ChronyClient {
+        ChronyClient::unix(&self.socket(), soon())
     }
 
     /// A corrector for this daemon and no other.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clockgate::daemon::{BusAddress, Corrector};
-use clockgate::decision::{DaemonVerdict, Kind, Offset, StepBy, StepError};
+use clockgate::decision::{DaemonVerdict, Offset, ReferenceKind, StepBy, StepError};
 use clockgate::sys::clock::{boottime, realtime};
 use libtest_mimic::Failed;
 use tempfile::TempDir;
@@ -158,7 +158,7 @@ fn ntpd_rs_is_asked_itself() -> Result<(), Failed> {
         *is_fresh.lock().expect("no panic") = true;
         let fresh = corrector.measure(Duration::from_secs(5)).await;
         let reading = fresh.readings.first().ok_or_else(|| format!("{:?}", fresh.failures))?;
-        assert!(reading.authenticated && reading.kind == Kind::Daemon, "{reading:?}");
+        assert!(reading.authenticated && reading.kind == ReferenceKind::Daemon, "{reading:?}");
         assert_eq!(reading.offset, Offset::from_nanos(3_000_000));
         assert_eq!(host.ordered().len(), 2, "it is not made to begin anew twice");
         let stepped = corrector.step(StepBy::Daemon, Offset::from_secs(1), realtime(), boottime()).await;

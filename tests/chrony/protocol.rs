@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
-use clockgate::daemon::chrony::protocol::{Address, Authentication, Client, Error, Mode, Problem, Status};
+use clockgate::daemon::chrony::protocol::{
+    AuthMode, ChronyClient, ChronyError, Problem, SourceAddress, SourceMode, Status,
+};
 use clockgate::decision::Leap;
 use libtest_mimic::Failed;
 
@@ -27,11 +29,11 @@ pub const TRIALS: &[Test] = &[
     ("our_own_socket_is_gone_when_we_are", our_own_socket_is_gone_when_we_are),
 ];
 
-const LOOPBACK: Address = Address::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+const LOOPBACK: SourceAddress = SourceAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
-fn refused<T: std::fmt::Debug>(outcome: Result<T, Error>, status: Status) -> Result<(), Failed> {
+fn refused<T: std::fmt::Debug>(outcome: Result<T, ChronyError>, status: Status) -> Result<(), Failed> {
     match outcome {
-        Err(Error { problem: Problem::Refused(got), .. }) if got == status => Ok(()),
+        Err(ChronyError { problem: Problem::Refused(got), .. }) if got == status => Ok(()),
         other => Err(format!("{status:?} was expected, it is {other:?}").into()),
     }
 }
@@ -48,9 +50,9 @@ fn every_request_gets_its_answer() -> Result<(), Failed> {
     assert!(tracking.root_distance() < Duration::from_secs(1), "{tracking:?}");
     let sources = ask.sources()?;
     let [source] = &sources[..] else { return Err(format!("{sources:?}").into()) };
-    assert_eq!((source.address, source.mode, source.stratum), (LOOPBACK, Mode::Client, 2));
+    assert_eq!((source.address, source.mode, source.stratum), (LOOPBACK, SourceMode::Client, 2));
     assert!(source.reach != 0 && source.since_sample_secs.is_some());
-    assert_eq!(ask.authentication(source)?, Authentication::SymmetricKey);
+    assert_eq!(ask.authentication(source)?, AuthMode::SymmetricKey);
     assert_eq!(ask.name(LOOPBACK)?, "127.0.0.1");
     let data = ask.ntp_data(LOOPBACK)?;
     assert!(data.remote == LOOPBACK && data.port == server.port && data.valid >= 3, "{data:?}");
@@ -60,8 +62,8 @@ fn every_request_gets_its_answer() -> Result<(), Failed> {
     ask.burst(4, 8)?;
     assert_eq!(ask.activity()?.burst_online, 1);
     ask.reset_sources()?;
-    refused(ask.name(Address::Ip([127, 0, 0, 9].into())), Status::NoSuchSource)?;
-    refused(ask.ntp_data(Address::Ip([127, 0, 0, 9].into())), Status::NoSuchSource)
+    refused(ask.name(SourceAddress::Ip([127, 0, 0, 9].into())), Status::NoSuchSource)?;
+    refused(ask.ntp_data(SourceAddress::Ip([127, 0, 0, 9].into())), Status::NoSuchSource)
 }
 
 fn after_a_reset_chronyd_knows_nothing() -> Result<(), Failed> {
@@ -98,7 +100,7 @@ fn sources_say_how_they_are_authenticated() -> Result<(), Failed> {
     let mut ask = client.ask();
     let sources = ask.sources()?;
     let modes: Result<Vec<_>, _> = sources.iter().map(|s| ask.authentication(s)).collect();
-    assert_eq!(modes?, [Authentication::SymmetricKey, Authentication::None, Authentication::Nts { cookies: 0 }]);
+    assert_eq!(modes?, [AuthMode::SymmetricKey, AuthMode::None, AuthMode::Nts { cookies: 0 }]);
     Ok(())
 }
 
@@ -118,7 +120,7 @@ fn udp_reads_and_orders_nothing() -> Result<(), Failed> {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll 0 maxpoll 0 iburst"])?;
     client.synchronised()?;
-    let mut ask = Client::udp(client.udp, soon());
+    let mut ask = ChronyClient::udp(client.udp, soon());
     assert!(ask.tracking()?.synchronised().is_some());
     assert_eq!(ask.activity()?.unresolved, 0);
     let sources = ask.sources()?;
@@ -140,7 +142,7 @@ fn an_unknown_command_is_of_a_chronyd_too_old() -> Result<(), Failed> {
     let server = Daemon::server()?;
     // chronyd itself says what it says to a command that it does not know: the relay gives ours a number without a command.
     let old = Relay::before(&server, renumber(&[66, 67, 65]))?;
-    let mut ask = Client::unix(&old.socket(), soon());
+    let mut ask = ChronyClient::unix(&old.socket(), soon());
     ask.tracking()?;
     let error = ask.reset_sources().err().ok_or("reset of an old chronyd")?;
     assert!(error.is_too_old() && error.to_string().contains("older than the command"), "{error}");
@@ -149,8 +151,8 @@ fn an_unknown_command_is_of_a_chronyd_too_old() -> Result<(), Failed> {
 
 fn what_is_absent_is_told_apart() -> Result<(), Failed> {
     let mut daemon = Daemon::server()?;
-    let says = |ask: &mut Client| ask.tracking().err().map(|e| (e.is_absent(), e.to_string())).ok_or("an answer");
-    let (absent, error) = says(&mut Client::unix(Path::new("/nonexistent/chronyd.sock"), soon()))?;
+    let says = |ask: &mut ChronyClient| ask.tracking().err().map(|e| (e.is_absent(), e.to_string())).ok_or("an answer");
+    let (absent, error) = says(&mut ChronyClient::unix(Path::new("/nonexistent/chronyd.sock"), soon()))?;
     assert!(absent && error.contains("`tracking` at /nonexistent/chronyd.sock: no such socket"), "{error}");
     let mut held = daemon.ask();
     held.tracking()?;
@@ -160,7 +162,7 @@ fn what_is_absent_is_told_apart() -> Result<(), Failed> {
         let (absent, error) = says(ask)?;
         assert!(absent && error.contains("died and left its socket behind: start it again"), "{error}");
     }
-    let (absent, error) = says(&mut Client::udp(([127, 0, 0, 1], free_port()?).into(), soon()))?;
+    let (absent, error) = says(&mut ChronyClient::udp(([127, 0, 0, 1], free_port()?).into(), soon()))?;
     assert!(absent && error.contains("nothing listens"), "{error}");
     Ok(())
 }

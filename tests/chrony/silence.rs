@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use clockgate::daemon::chrony::protocol::{Client, Problem, Spare};
+use clockgate::daemon::chrony::protocol::{ChronyClient, Problem, Spare};
 use clockgate::sys::clock::boottime;
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
@@ -31,7 +31,7 @@ fn a_stopped_chronyd() -> Result<(), Failed> {
     // More questions than its queue holds: the kernel makes the later ones wait to be sent.
     for _ in 0..14 {
         let began = boottime();
-        let error = Client::unix(&daemon.socket(), began + Duration::from_millis(50)).tracking().err();
+        let error = ChronyClient::unix(&daemon.socket(), began + Duration::from_millis(50)).tracking().err();
         let took = boottime().since(began);
         assert!((Duration::from_millis(50)..Duration::from_millis(500)).contains(&took), "{took:?}");
         let error = error.ok_or("an answer of a stopped process")?;
@@ -44,7 +44,7 @@ fn a_late_answer_is_an_answer() -> Result<(), Failed> {
     let daemon = Daemon::server()?;
     let socket = daemon.socket();
     daemon.signal(Signal::SIGSTOP)?;
-    let asking = thread::spawn(move || Client::unix(&socket, soon()).tracking());
+    let asking = thread::spawn(move || ChronyClient::unix(&socket, soon()).tracking());
     let asked = || daemon.folder().read_dir().is_ok_and(|f| f.flatten().any(|e| is_ours(&e.path())));
     until("the question is asked", Duration::from_secs(1), asked)?;
     daemon.signal(Signal::SIGCONT)?;
@@ -59,7 +59,7 @@ fn is_ours(path: &Path) -> bool {
 fn a_connection_that_is_kept() -> Result<(), Failed> {
     let (mut daemon, next) = (Daemon::server()?, Daemon::server()?);
     let spare = Spare::default();
-    let ask = || Client::unix(&daemon.socket(), soon()).reusing(&spare).tracking();
+    let ask = || ChronyClient::unix(&daemon.socket(), soon()).reusing(&spare).tracking();
     let ours = || -> Result<Vec<PathBuf>, Failed> {
         Ok(daemon.folder().read_dir()?.flatten().map(|entry| entry.path()).filter(|path| is_ours(path)).collect())
     };
@@ -72,7 +72,7 @@ fn a_connection_that_is_kept() -> Result<(), Failed> {
     ask()?;
     assert_ne!(ours()?, kept, "chronyd cannot answer to a file that is gone");
     let socket = daemon.socket();
-    let ask = || Client::unix(&socket, soon()).reusing(&spare).tracking();
+    let ask = || ChronyClient::unix(&socket, soon()).reusing(&spare).tracking();
     daemon.killed()?;
     let error = ask().err().ok_or("a dead chronyd answered")?;
     assert!(matches!(error.problem, Problem::Abandoned), "{error}");
@@ -123,8 +123,8 @@ fn a_late_answer_to_the_last_question() -> Result<(), Failed> {
         }
         vec![last.clone(), done(request)]
     })?;
-    let mut ask = Client::unix(&folder.path().join("chronyd.sock"), soon());
-    let mut hasty = Client::unix(&folder.path().join("chronyd.sock"), boottime() + Duration::from_millis(30));
+    let mut ask = ChronyClient::unix(&folder.path().join("chronyd.sock"), soon());
+    let mut hasty = ChronyClient::unix(&folder.path().join("chronyd.sock"), boottime() + Duration::from_millis(30));
     assert!(hasty.reset_sources().is_err());
     ask.reset_sources()?;
     Ok(())
@@ -161,11 +161,11 @@ fn what_is_no_answer_is_ignored_and_named() -> Result<(), Failed> {
                 last
             }]
         })?;
-        let mut ask = Client::unix(&folder.path().join("chronyd.sock"), boottime() + Duration::from_millis(60));
+        let mut ask = ChronyClient::unix(&folder.path().join("chronyd.sock"), boottime() + Duration::from_millis(60));
         let error = ask.reset_sources().err().ok_or_else(|| format!("garbage was taken for an answer: {named}"))?;
         assert!(error.to_string().contains(named), "{error}");
     }
     let folder = stand_in(|_, request| vec![vec![0; 300], done(request)])?;
-    Client::unix(&folder.path().join("chronyd.sock"), soon()).reset_sources()?;
+    ChronyClient::unix(&folder.path().join("chronyd.sock"), soon()).reset_sources()?;
     Ok(())
 }

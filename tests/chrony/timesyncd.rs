@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clockgate::daemon::{BusAddress, Corrector, Settings};
-use clockgate::decision::{DaemonVerdict, Kind, Offset, StepBy, StepError};
+use clockgate::daemon::{BusAddress, Corrector, CorrectorSettings};
+use clockgate::decision::{DaemonVerdict, Offset, ReferenceKind, StepBy, StepError};
 use clockgate::sys::clock::{boottime, realtime};
 use clockgate::sys::step::SystemClock;
 use libtest_mimic::Failed;
@@ -60,7 +60,7 @@ impl PrivateBus {
     }
 
     fn corrector(&self, set_ntp: bool) -> Corrector {
-        let settings = Settings {
+        let settings = CorrectorSettings {
             chrony_socket: Path::new(NOBODY).to_owned(),
             chrony_udp: None,
             root: Path::new("/nonexistent").to_owned(),
@@ -209,7 +209,10 @@ fn timesyncd_is_measured() -> Result<(), Failed> {
         let corrector = bus.corrector(false);
         let described = corrector.describe().await.ok_or("no description")?;
         assert_eq!(described.source, "systemd-timesyncd (192.0.2.7)");
-        assert!(described.offset == Offset::from_nanos(50_000_000) && described.kind == Kind::Daemon, "{described:?}");
+        assert!(
+            described.offset == Offset::from_nanos(50_000_000) && described.kind == ReferenceKind::Daemon,
+            "{described:?}"
+        );
         assert!(boottime().since(described.as_of) >= Duration::from_millis(900), "an old answer is as of when it came");
         let told = corrector.servers().await;
         assert_eq!((told.daemon.as_deref(), told.others), (Some("systemd-timesyncd"), 0));

@@ -8,7 +8,7 @@ use clock_bound_client::{ClockBoundClient, ClockBoundNowResult, ClockStatus};
 use clock_bound_shm::common::{CLOCK_MONOTONIC, clock_gettime_safe};
 use clock_bound_shm::{ClockErrorBound, ShmWrite, ShmWriter};
 use clockgate::decision::{Boottime, Cause, Epoch, Gate, Snapshot, State};
-use clockgate::publish::clockbound::{self, ClockBoundPage, Error};
+use clockgate::publish::clockbound::{self, ClockBoundError, ClockBoundPage};
 use clockgate::sys::clock::boottime;
 use tempfile::TempDir;
 
@@ -205,7 +205,7 @@ fn a_page_that_a_daemon_refreshes_is_left_alone() {
     daemon_writes(&path);
     let before = std::fs::read(&path).unwrap();
     let refused = ClockBoundPage::open(&path, root.path());
-    assert!(matches!(refused, Err(Error::Foreign { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ClockBoundError::Foreign { .. })), "{refused:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -229,7 +229,7 @@ fn a_daemon_that_starts_later_gets_its_page() {
     daemon_writes(&path);
     let before = std::fs::read(&path).unwrap();
     let refused = page.publish(&proven(State::Synchronized));
-    assert!(matches!(refused, Err(Error::Foreign { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ClockBoundError::Foreign { .. })), "{refused:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -247,7 +247,7 @@ fn where_a_daemon_of_that_name_runs_nothing_is_written() {
     std::fs::create_dir_all(&process).unwrap();
     std::fs::write(process.join("comm"), "clockbound\n").unwrap();
     let refused = ClockBoundPage::open(&path, root.path());
-    assert!(matches!(refused, Err(Error::Daemon { pid: 4711, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ClockBoundError::Daemon { pid: 4711, .. })), "{refused:?}");
     assert!(!path.exists());
 }
 
@@ -263,6 +263,6 @@ fn everybody_may_read_the_page_and_a_link_in_its_place_is_not_followed() {
     std::fs::write(&elsewhere, "precious").unwrap();
     std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
     let refused = ClockBoundPage::open(&path, root.path());
-    assert!(matches!(refused, Err(Error::Io { what: "open", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ClockBoundError::Io { what: "open", .. })), "{refused:?}");
     assert_eq!(std::fs::read(&elsewhere).unwrap(), b"precious");
 }

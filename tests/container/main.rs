@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clockgate::container::{Metadata, exemption};
-use clockgate::workload::{Engine, Known, Settings, Workloads};
+use clockgate::workload::{ContainerStatus, Engine, FreezeSettings, Workloads};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The user namespace of the host.
@@ -32,13 +32,13 @@ fn known(case: &Path) -> Result<(), Failed> {
     let host = Host(root.path());
     host.copy(&case.join("host"), root.path())?;
     host.cgroups(&fs::read_to_string(case.join("cgroups.txt"))?)?;
-    let workloads = Workloads::new(Settings {
+    let workloads = Workloads::new(FreezeSettings {
         engines: Engine::ALL.to_vec(),
         ledger: root.path().join("ledger"),
         cgroup: Some(root.path().join("cgroup")),
         proc_root: root.path().join("proc"),
         root: root.path().to_owned(),
-        ..Settings::default()
+        ..FreezeSettings::default()
     });
     let mut lines: Vec<String> = workloads.known()?.iter().map(|known| host.line(known)).collect::<Result<_, _>>()?;
     lines.sort();
@@ -109,7 +109,7 @@ impl Host<'_> {
         fs::write(path, text)
     }
 
-    fn line(&self, known: &Known) -> Result<String, Failed> {
+    fn line(&self, known: &ContainerStatus) -> Result<String, Failed> {
         let (container, name) = (&known.container, known.name.as_deref().unwrap_or("-"));
         let id = &container.id;
         let is_long = id.len() == 64 && id.bytes().all(|byte| Some(&byte) == id.as_bytes().first());

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clockgate::decision::{Awake, FreezeOutcome};
-use clockgate::workload::{Engine, Settings, Workloads};
+use clockgate::workload::{Engine, FreezeSettings, Workloads};
 use libtest_mimic::Failed;
 
 use crate::support::{CLOCKGATE, expect, texts, until};
@@ -339,13 +339,13 @@ impl Drop for Host<'_> {
 
 /// A clockgate that sees the part of the hierarchy that has this name, and freezes containers of this engine.
 pub fn workloads(world: &World, engine: Engine, name: &str) -> Result<Workloads, Failed> {
-    Ok(Workloads::new(Settings {
+    Ok(Workloads::new(FreezeSettings {
         engines: vec![engine],
         exclude: vec!["*-excluded".parse()?],
         ledger: world.path(&format!("ledger-{name}")),
         guard: CLOCKGATE.into(),
         cgroup: Some(world.hierarchy()?.join(name)),
         root: world.inside("/"),
-        ..Settings::default()
+        ..FreezeSettings::default()
     }))
 }

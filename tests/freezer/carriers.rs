@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clockgate::decision::Awake;
-use clockgate::workload::{Settings, Waves, Workloads};
+use clockgate::workload::{FreezeSettings, Waves, Workloads};
 use libtest_mimic::{Failed, Trial};
 
 use crate::cgroups::{Cgroups, id};
@@ -91,8 +91,8 @@ impl Host {
         Ok(proc_root)
     }
 
-    fn settings(&self, routes: &str) -> Result<Settings, Failed> {
-        Ok(Settings { proc_root: self.proc_root(routes)?, ..self.world.settings() })
+    fn settings(&self, routes: &str) -> Result<FreezeSettings, Failed> {
+        Ok(FreezeSettings { proc_root: self.proc_root(routes)?, ..self.world.settings() })
     }
 
     fn workloads(&self) -> Result<Workloads, Failed> {
@@ -184,7 +184,7 @@ fn one_by_one() -> Outcome {
     host.carrier(&docker(3))?;
     host.plain(&docker(4))?;
     let waves = Some(Waves { size: 2, pause: Duration::ZERO });
-    let workloads = Workloads::new(Settings { waves, ..host.settings(DEFAULT_ROUTE)? });
+    let workloads = Workloads::new(FreezeSettings { waves, ..host.settings(DEFAULT_ROUTE)? });
     assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(4));
     let mut names = workloads.thaw_carriers()?;
     names.sort();

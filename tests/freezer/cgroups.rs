@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clockgate::workload::{Engine, Settings, Workloads};
+use clockgate::workload::{Engine, FreezeSettings, Workloads};
 use libtest_mimic::Failed;
 
 use crate::support::{CLOCKGATE, Ours, until};
@@ -117,14 +117,14 @@ impl Cgroups {
         fs::read_to_string(self.folder.join(path).join("cgroup.events")).unwrap_or_default().contains("frozen 1")
     }
 
-    pub fn settings(&self) -> Settings {
-        Settings {
+    pub fn settings(&self) -> FreezeSettings {
+        FreezeSettings {
             engines: Engine::ALL.to_vec(),
             ledger: self.ledger(),
             guard: CLOCKGATE.into(),
             cgroup: Some(self.folder.clone()),
             root: self.scratch.path().join("root"),
-            ..Settings::default()
+            ..FreezeSettings::default()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use clockgate::workload::{Engine, Settings, Workloads};
+use clockgate::workload::{Engine, FreezeSettings, Workloads};
 use libtest_mimic::Trial;
 
 use crate::Outcome;
@@ -78,13 +78,13 @@ fn found(mount: &str, other_mounts: &str) -> Outcome {
     let events = format!("{tree}/lxc.payload.web/cgroup.events");
     fs::write(events, "populated 1\nfrozen 1\n")?;
 
-    let workloads = Workloads::new(Settings {
+    let workloads = Workloads::new(FreezeSettings {
         engines: Engine::ALL.to_vec(),
         ledger: folder.path().join("ledger"),
         guard: CLOCKGATE.into(),
         proc_root,
         root: folder.path().to_owned(),
-        ..Settings::default()
+        ..FreezeSettings::default()
     });
     let known = workloads.known()?;
     let mut found: Vec<_> = known

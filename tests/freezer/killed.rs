@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clockgate::decision::Awake;
-use clockgate::workload::{Engine, Settings, Thoroughness, Workloads};
+use clockgate::workload::{Engine, FreezeSettings, Thoroughness, Workloads};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -41,14 +41,14 @@ pub fn agent(_role: &str) -> ExitCode {
     let (folder, ledger): (PathBuf, PathBuf) = (args.next().unwrap().into(), args.next().unwrap().into());
     let max = Duration::from_millis(args.next().unwrap().parse().unwrap());
     let proc_root = args.next();
-    let workloads = Workloads::new(Settings {
+    let workloads = Workloads::new(FreezeSettings {
         engines: Engine::ALL.to_vec(),
         proc_root: proc_root.as_deref().unwrap_or("/proc").into(),
         cgroup: Some(folder),
         ledger,
         guard: crate::support::CLOCKGATE.into(),
         root: "/nonexistent".into(),
-        ..Settings::default()
+        ..FreezeSettings::default()
     });
     workloads.thaw_at_once().unwrap();
     loop {

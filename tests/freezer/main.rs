@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use cgroups::{Cgroups, id};
 use clockgate::decision::{Awake, FreezeOutcome};
 use clockgate::sys::clock::monotonic_nanos;
-use clockgate::workload::{Engine, Error, Settings, Thoroughness, Waves, Workloads};
+use clockgate::workload::{Engine, FreezeSettings, Thoroughness, Waves, WorkloadError, Workloads};
 use libtest_mimic::{Arguments, Failed};
 use support::{needing, until};
 
@@ -171,7 +171,7 @@ fn exclusions() -> Outcome {
     support::copy_program("/bin/sleep".as_ref(), &keeper)?;
     world.run(&docker(4), Command::new(&keeper).arg("1000"))?;
     let exclude = ["vpn", "tier=infra"].map(|text| text.parse().unwrap()).to_vec();
-    let workloads = Workloads::new(Settings { exclude, ..world.settings() });
+    let workloads = Workloads::new(FreezeSettings { exclude, ..world.settings() });
 
     let known = workloads.known()?;
     let why = |n| known.iter().find(|known| known.container.id == id(n)).and_then(|known| known.runs_on.clone());
@@ -187,7 +187,7 @@ fn exclusions() -> Outcome {
     workloads.thaw()?;
     assert!(!world.is_frozen(&docker(5)) && !world.is_frozen(&scope));
 
-    let only = Workloads::new(Settings {
+    let only = Workloads::new(FreezeSettings {
         engines: vec![Engine::Podman],
         ledger: world.scratch.path().join("other"),
         ..world.settings()
@@ -253,7 +253,7 @@ fn waves() -> Outcome {
     }
     let pause = Duration::from_millis(30);
     let waves = Some(Waves { size: 3, pause });
-    let workloads = Workloads::new(Settings { waves, ..world.settings() });
+    let workloads = Workloads::new(FreezeSettings { waves, ..world.settings() });
     assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(7));
     assert!(!world.is_marked("docker"));
     let noted = fs::read_to_string(world.ledger())?;
@@ -270,15 +270,15 @@ fn without() -> Outcome {
     let mut world = Cgroups::new()?;
     let scope = format!("system.slice/docker-{}.scope", id(1));
     world.container(&scope)?;
-    let gone = Workloads::new(Settings { guard: "/no/such/program".into(), ..world.settings() });
-    assert!(matches!(gone.freeze(LIMIT, Awake::NEVER), Err(Error::Guard { .. })));
-    let false_one = Workloads::new(Settings {
+    let gone = Workloads::new(FreezeSettings { guard: "/no/such/program".into(), ..world.settings() });
+    assert!(matches!(gone.freeze(LIMIT, Awake::NEVER), Err(WorkloadError::Guard { .. })));
+    let false_one = Workloads::new(FreezeSettings {
         guard: "/bin/false".into(),
         ledger: world.scratch.path().join("second"),
         ..world.settings()
     });
-    assert!(matches!(false_one.freeze(LIMIT, Awake::NEVER), Err(Error::Guard { .. })));
-    let ledger = Workloads::new(Settings { ledger: "/proc/no/ledger".into(), ..world.settings() });
+    assert!(matches!(false_one.freeze(LIMIT, Awake::NEVER), Err(WorkloadError::Guard { .. })));
+    let ledger = Workloads::new(FreezeSettings { ledger: "/proc/no/ledger".into(), ..world.settings() });
     assert!(ledger.freeze(LIMIT, Awake::NEVER).is_err());
     assert!(!world.is_marked(&scope) && !world.is_frozen(&scope));
     Ok(())
@@ -290,8 +290,8 @@ fn one_agent() -> Outcome {
     world.container(&scope)?;
     let (first, second) = (world.workloads(), world.workloads());
     first.freeze(LIMIT, Awake::NEVER)?;
-    assert!(matches!(second.freeze(LIMIT, Awake::NEVER), Err(Error::Held(_))));
-    assert!(matches!(second.thaw_at_once(), Err(Error::Held(_))));
+    assert!(matches!(second.freeze(LIMIT, Awake::NEVER), Err(WorkloadError::Held(_))));
+    assert!(matches!(second.thaw_at_once(), Err(WorkloadError::Held(_))));
     assert!(world.is_frozen(&scope));
     first.thaw()?;
     drop(first);
@@ -306,7 +306,7 @@ fn nothing_to_freeze() -> Outcome {
     let excluded = format!("system.slice/docker-{}.scope", id(1));
     world.container(&excluded)?;
     let exclude = vec![format!("/{excluded}").parse()?];
-    let workloads = Workloads::new(Settings { exclude, ..world.settings() });
+    let workloads = Workloads::new(FreezeSettings { exclude, ..world.settings() });
     workloads.prepare(Thoroughness::Anew)?;
     assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, FreezeOutcome::default());
     workloads.thaw()?;
@@ -334,7 +334,7 @@ fn other_settings() -> Outcome {
     let mut world = Cgroups::new()?;
     let scope = format!("system.slice/docker-{}.scope", id(1));
     world.container(&scope)?;
-    let nobodys = Settings { engines: vec![], ..world.settings() };
+    let nobodys = FreezeSettings { engines: vec![], ..world.settings() };
     let mut workloads = Workloads::new(nobodys.clone());
     assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, FreezeOutcome::default());
     workloads.set(world.settings());

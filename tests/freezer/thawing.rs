@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clockgate::decision::{Awake, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::workload::{Error, Settings, Thaw, Waves, Workloads};
+use clockgate::workload::{FreezeSettings, Thaw, Waves, WorkloadError, Workloads};
 use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
 
@@ -73,7 +73,9 @@ fn in_a_mount_namespace() -> Outcome {
     let read_only = ReadOnly::new(&world.folder.join(scope(2)).join("cgroup.freeze"))?;
     let frozen = |world: &Cgroups| [1, 2, 3].map(|n| world.is_frozen(&scope(n)));
     for _ in 0..2 {
-        let Err(Error::StillFrozen { failed, .. }) = workloads.thaw() else { return Err("it was thawed".into()) };
+        let Err(WorkloadError::StillFrozen { failed, .. }) = workloads.thaw() else {
+            return Err("it was thawed".into());
+        };
         assert!(failed.len() == 1 && failed[0].to_string().contains(&id(2)), "{failed:?}");
         assert_eq!(frozen(&world), [false, true, false]);
         // Frozen it is, whoever may not write it: it is nothing that has not stopped.
@@ -92,7 +94,7 @@ fn between_waves() -> Outcome {
         world.container(&scope(n))?;
     }
     let pause = Duration::from_secs(4);
-    let workloads = Workloads::new(Settings { waves: Some(Waves { size: 1, pause }), ..world.settings() });
+    let workloads = Workloads::new(FreezeSettings { waves: Some(Waves { size: 1, pause }), ..world.settings() });
     assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
     let all = |world: &Cgroups| (1..=3).all(|n| world.is_frozen(&scope(n)));
     std::thread::scope(|threads| {
@@ -137,7 +139,7 @@ fn guard_and_waves() -> Outcome {
         world.container(&scope(n))?;
     }
     let pause = Duration::from_secs(600);
-    let workloads = Workloads::new(Settings { waves: Some(Waves { size: 1, pause }), ..world.settings() });
+    let workloads = Workloads::new(FreezeSettings { waves: Some(Waves { size: 1, pause }), ..world.settings() });
     let end = awake_in(Duration::from_millis(100));
     workloads.freeze(LIMIT, end)?;
     let mut thaw = Thaw::default();

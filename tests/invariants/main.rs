@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure,
-    Forgotten, FreezeOutcome, Gate, Kind, Leap, Machine, Measurement, Notifier, Offset, OrderId, Policy, Reading,
-    Realtime, Round, Samples, State, StepBy, StepError, Voice, forward,
+    Forgotten, FreezeOutcome, Gate, Leap, Machine, Measurement, Notifier, Offset, OrderId, Policy, Reading, Realtime,
+    ReferenceKind, Round, Samples, State, StepBy, StepError, Voice, forward,
 };
 use proptest::prelude::*;
 
@@ -95,7 +95,7 @@ fn reading(source: &str, now: &Clocks, offset_ms: i64, distance_ms: u64) -> Read
     Reading {
         source: source.to_owned(),
         voice: Voice::server(source),
-        kind: Kind::Ntp,
+        kind: ReferenceKind::Ntp,
         as_of: now.boot,
         local: now.real,
         offset: Offset::from_nanos(offset_ms * MS.cast_signed()),
@@ -134,7 +134,7 @@ fn measurement(answer: &Answer, way: StepBy, now: &Clocks) -> Measurement {
         // It speaks with one voice.
         m.readings.truncate(1);
         m.waiting.clear();
-        m.readings.iter_mut().for_each(|r| (r.kind, r.authenticated) = (Kind::Daemon, true));
+        m.readings.iter_mut().for_each(|r| (r.kind, r.authenticated) = (ReferenceKind::Daemon, true));
     }
     m
 }
@@ -472,7 +472,7 @@ impl World {
                         && r.offset.abs() <= self.policy.threshold.max(r.root_distance) + Duration::from_millis(9)
                 };
                 self.good += u32::from(m.readings.iter().any(good));
-                self.daemon_answered |= m.readings.iter().any(|r| r.kind == Kind::Daemon);
+                self.daemon_answered |= m.readings.iter().any(|r| r.kind == ReferenceKind::Daemon);
                 self.agreed = self.agreed.max(m.readings.len());
             }
             Event::Stepped(epoch, Ok(_)) if *epoch == self.machine.epoch() => self.good = 0,

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::cli::Error;
+use crate::cli::CliError;
 use crate::exit::Exit;
 use crate::explain::Scanner;
 use crate::sys::signals;
@@ -25,9 +25,9 @@ type Piece = (usize, Vec<u8>);
 ///
 /// # Errors
 /// [`Exit::NotFound`] and [`Exit::CannotExecute`], as a shell says it.
-pub fn run(line: &[OsString], scanners: &mut [Scanner<'_>; 2]) -> Result<i32, Error> {
+pub fn run(line: &[OsString], scanners: &mut [Scanner<'_>; 2]) -> Result<i32, CliError> {
     let [program, arguments @ ..] = line else {
-        return Err(Error::new(Exit::Usage, "no command was given"));
+        return Err(CliError::new(Exit::Usage, "no command was given"));
     };
     let reads_output = !std::io::stdout().is_terminal();
     let mut command = Command::new(program);
@@ -36,10 +36,10 @@ pub fn run(line: &[OsString], scanners: &mut [Scanner<'_>; 2]) -> Result<i32, Er
         command.stdout(Stdio::piped());
     }
     // The command gets the default action back, and ends by itself when nobody reads it.
-    signals::outlive_readers().map_err(|e| Error::caused(Exit::Bug, "cannot outlive a closed pipe", e))?;
+    signals::outlive_readers().map_err(|e| CliError::caused(Exit::Bug, "cannot outlive a closed pipe", e))?;
     let mut child = command.spawn().map_err(|error| {
         let exit = if error.kind() == ErrorKind::NotFound { Exit::NotFound } else { Exit::CannotExecute };
-        Error::caused(exit, format!("cannot execute {}", program.display()), error)
+        CliError::caused(exit, format!("cannot execute {}", program.display()), error)
     })?;
     let (sender, receiver) = sync_channel(16);
     if let Some(stdout) = child.stdout.take() {
@@ -50,7 +50,7 @@ pub fn run(line: &[OsString], scanners: &mut [Scanner<'_>; 2]) -> Result<i32, Er
     }
     drop(sender);
     let status = follow(&mut child, &receiver, scanners);
-    status.map(code).map_err(|error| Error::caused(Exit::Bug, "cannot wait for the command", error))
+    status.map(code).map_err(|error| CliError::caused(Exit::Bug, "cannot wait for the command", error))
 }
 
 fn follow(child: &mut Child, pieces: &Receiver<Piece>, scanners: &mut [Scanner<'_>; 2]) -> std::io::Result<ExitStatus> {

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 
 use super::read_all;
-use crate::cli::Error;
+use crate::cli::CliError;
 use crate::exit::Exit;
 use crate::explain::Scanner;
 
@@ -34,7 +34,7 @@ impl JournalArgs {
     ///
     /// # Errors
     /// There is no journalctl, or it failed; what it said is on standard error.
-    pub fn read(&self, scanner: &mut Scanner<'_>) -> Result<(), Error> {
+    pub fn read(&self, scanner: &mut Scanner<'_>) -> Result<(), CliError> {
         let mut command = Command::new("journalctl");
         command.args(["--no-pager", "--utc", "--all", "--output=short-iso"]);
         command.args(self.units.iter().map(|unit| format!("--unit={unit}")));
@@ -46,14 +46,14 @@ impl JournalArgs {
             } else {
                 "cannot read the journal: journalctl cannot be executed"
             };
-            Error::caused(Exit::Usage, what, error)
+            CliError::caused(Exit::Usage, what, error)
         })?;
         let read = child.stdout.take().map_or(Ok(()), |output| read_all(output, scanner, "the output of journalctl"));
-        let status = child.wait().map_err(|e| Error::caused(Exit::Bug, "cannot wait for journalctl", e))?;
+        let status = child.wait().map_err(|e| CliError::caused(Exit::Bug, "cannot wait for journalctl", e))?;
         read?;
         if status.success() {
             return Ok(());
         }
-        Err(Error::new(Exit::Usage, format!("cannot read the journal: journalctl failed ({status})")))
+        Err(CliError::new(Exit::Usage, format!("cannot read the journal: journalctl failed ({status})")))
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::no_agent;
-use crate::cli::Error;
+use crate::cli::CliError;
 use crate::decision::Boottime;
 use crate::disruption::vm::vsock::protocol::{ANSWER_MOST, AgentMessage, Request, TimeAnswer, greeted};
 use crate::exit::Exit;
@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Connects through the hypervisor's own socket: one line each way, then the guest (Firecracker, docs/vsock.md; Cloud
 /// Hypervisor does the same).
-pub(super) fn through(path: &Path, port: u32) -> Result<UnixStream, Error> {
+pub(super) fn through(path: &Path, port: u32) -> Result<UnixStream, CliError> {
     let broken = |e| no_agent(format!("cannot reach the guest through {}", path.display()), e);
     let mut stream = peer::connect(path, CONNECTS_WITHIN).map_err(broken)?;
     let until = boottime() + CONNECTS_WITHIN;
@@ -43,21 +43,21 @@ pub(super) fn through(path: &Path, port: u32) -> Result<UnixStream, Error> {
     if line.starts_with(b"OK ") {
         return Ok(stream);
     }
-    Err(Error::new(Exit::NoAgent, format!("nothing listens on port {port} of the guest behind {}", path.display())))
+    Err(CliError::new(Exit::NoAgent, format!("nothing listens on port {port} of the guest behind {}", path.display())))
 }
 
 /// The whole conversation, until the agent's answer.
 pub(super) fn converse(
     stream: UnixStream,
     request: Request,
-    time: impl Fn(u64) -> Result<TimeAnswer, Error>,
-) -> Result<Value, Error> {
+    time: impl Fn(u64) -> Result<TimeAnswer, CliError>,
+) -> Result<Value, CliError> {
     let broken = |e| no_agent("the guest's agent does not answer", e);
     // However much the guest says: it is not trusted to come to the point.
     let until = boottime() + request.wait.saturating_add(GRACE);
     stream.set_write_timeout(Some(GRACE)).map_err(broken)?;
     let mut agent = GuestAgent { stream, heard: vec![], until };
-    let unknown = |e| Error::caused(Exit::NoAgent, "the guest does not use the protocol of clockgate's agent", e);
+    let unknown = |e| CliError::caused(Exit::NoAgent, "the guest does not use the protocol of clockgate's agent", e);
     greeted(&agent.hears().map_err(broken)?).map_err(unknown)?;
     writeln!(agent.stream, "{request}").map_err(broken)?;
     loop {
@@ -65,7 +65,7 @@ pub(super) fn converse(
             AgentMessage::Time(nonce) => writeln!(agent.stream, "{}", time(nonce)?).map_err(broken)?,
             AgentMessage::Answer(answer) => return Ok(answer),
             AgentMessage::Refused(why) => {
-                return Err(Error::new(Exit::NoAgent, format!("the guest's agent refused: {why}")));
+                return Err(CliError::new(Exit::NoAgent, format!("the guest's agent refused: {why}")));
             }
         }
     }
@@ -190,7 +190,7 @@ mod tests {
         ] {
             let (host, guest) = UnixStream::pair().unwrap();
             let agent = agent(guest, lines);
-            let error = converse(host, RESTORED, |_| Err(Error::new(Exit::Bug, "not asked"))).unwrap_err();
+            let error = converse(host, RESTORED, |_| Err(CliError::new(Exit::Bug, "not asked"))).unwrap_err();
             assert!(error.to_string().contains(why) && error.exit == Exit::NoAgent, "{error}");
             agent.join().unwrap();
         }
@@ -234,7 +234,7 @@ mod tests {
     fn a_guests_words_reach_no_terminal_as_they_are() {
         let (host, guest) = UnixStream::pair().unwrap();
         let agent = agent(guest, &["clockgate 1", "refused \u{1b}[2J\u{9b}gone"]);
-        let error = converse(host, RESTORED, |_| Err(Error::new(Exit::Bug, "not asked"))).unwrap_err();
+        let error = converse(host, RESTORED, |_| Err(CliError::new(Exit::Bug, "not asked"))).unwrap_err();
         assert!(error.to_string().ends_with(r"refused: \u{1b}[2J\u{9b}gone"), "{error}");
         agent.join().unwrap();
         let said = plainly(json!({"why": "\u{1b}[2J", "steps": ["\r"]}));

@@ -8,11 +8,11 @@ use toml_edit::{Document, Item};
 
 use super::{CRI_1, CRI_2};
 use crate::container::Root;
-use crate::container::files::{self, Error};
+use crate::container::files::{self, FileError};
 
 /// Which containerd reads the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum ContainerdRelease {
     /// Up to 1.6: a plugin's section is that of the last file that has one, and a relative pattern is looked for in the working
     /// directory, which is `/` under systemd.
     V1_6,
@@ -36,8 +36,8 @@ pub struct File {
 /// The files in the order in which containerd reads them.
 ///
 /// # Errors
-/// [`Error`], where containerd would not start with them either.
-pub fn files(root: &Root, config: &Path, reading: Reading) -> Result<Vec<File>, Error> {
+/// [`FileError`], where containerd would not start with them either.
+pub fn files(root: &Root, config: &Path, reading: ContainerdRelease) -> Result<Vec<File>, FileError> {
     let mut read: Vec<File> = vec![];
     let mut ahead = std::collections::VecDeque::from([(config.to_owned(), None)]);
     while let Some((path, importer)) = ahead.pop_front() {
@@ -46,9 +46,9 @@ pub fn files(root: &Root, config: &Path, reading: Reading) -> Result<Vec<File>, 
         }
         let Some(text) = files::read(root, &path)? else {
             let Some(importer) = importer else { continue };
-            return Err(Error::refused(importer, format!("imports {}, which does not exist", path.display())));
+            return Err(FileError::refused(importer, format!("imports {}, which does not exist", path.display())));
         };
-        let value = parse(&text).map_err(|what| Error::refused(&path, what))?;
+        let value = parse(&text).map_err(|what| FileError::refused(&path, what))?;
         for import in value.get("imports").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             let found = resolve(root, &path, import, reading);
             ahead.extend(found.into_iter().map(|found| (found, Some(path.clone()))));
@@ -59,12 +59,12 @@ pub fn files(root: &Root, config: &Path, reading: Reading) -> Result<Vec<File>, 
 }
 
 /// `resolveImports`.
-fn resolve(root: &Root, importer: &Path, import: &str, reading: Reading) -> Vec<PathBuf> {
+fn resolve(root: &Root, importer: &Path, import: &str, reading: ContainerdRelease) -> Vec<PathBuf> {
     let is_pattern = import.contains('*');
     let beside = importer.parent().unwrap_or(Path::new("/"));
     let folder = match reading {
-        Reading::V1_6 if is_pattern => Path::new("/"),
-        Reading::V1_6 | Reading::V1_7 | Reading::V2_0 | Reading::V2_1 => beside,
+        ContainerdRelease::V1_6 if is_pattern => Path::new("/"),
+        ContainerdRelease::V1_6 | ContainerdRelease::V1_7 | ContainerdRelease::V2_0 | ContainerdRelease::V2_1 => beside,
     };
     let path = clean(&folder.join(import));
     if is_pattern { root.glob(&path) } else { vec![path] }
@@ -99,14 +99,14 @@ fn clean(path: &Path) -> PathBuf {
 
 /// By which containerd these files may be read: version 3 came with 2.0, and so did the plugin's newer name.
 #[must_use]
-pub fn readings(files: &[File]) -> &'static [Reading] {
+pub fn readings(files: &[File]) -> &'static [ContainerdRelease] {
     let version = files.first().and_then(|file| file.value.get("version")).and_then(Value::as_i64);
     let is_of_2 =
         |file: &File| plugins(&file.value).is_some_and(|plugins| plugins.keys().any(|name| name.contains(".cri.v1.")));
     if version > Some(2) || files.iter().any(is_of_2) {
-        &[Reading::V2_1, Reading::V2_0]
+        &[ContainerdRelease::V2_1, ContainerdRelease::V2_0]
     } else {
-        &[Reading::V2_1, Reading::V2_0, Reading::V1_7, Reading::V1_6]
+        &[ContainerdRelease::V2_1, ContainerdRelease::V2_0, ContainerdRelease::V1_7, ContainerdRelease::V1_6]
     }
 }
 
@@ -116,7 +116,7 @@ fn plugins(value: &Value) -> Option<&Map<String, Value>> {
 
 /// A way to start containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Runtime {
+pub struct ContainerdRuntime {
     /// As pods name it.
     pub name: String,
     /// Its table, below the plugin's.
@@ -141,26 +141,26 @@ pub struct Merged {
 impl Merged {
     /// The files, merged as `reading` does.
     #[must_use]
-    pub fn of(files: &[File], reading: Reading) -> Self {
+    pub fn of(files: &[File], reading: ContainerdRelease) -> Self {
         let mut merged = Value::Object(Map::new());
         for file in files {
             let mut value = file.value.clone();
             match reading {
-                Reading::V1_6 | Reading::V1_7 => {
+                ContainerdRelease::V1_6 | ContainerdRelease::V1_7 => {
                     for name in plugins(&value).into_iter().flat_map(Map::keys) {
                         merged["plugins"][name] = Value::Null;
                     }
                 }
-                Reading::V2_0 => {}
-                Reading::V2_1 if version_of(&value) < 3 => migrate(&mut value),
-                Reading::V2_1 => {}
+                ContainerdRelease::V2_0 => {}
+                ContainerdRelease::V2_1 if version_of(&value) < 3 => migrate(&mut value),
+                ContainerdRelease::V2_1 => {}
             }
             merge(&mut merged, value);
         }
         match reading {
-            Reading::V1_6 | Reading::V1_7 => return Self { value: merged, plugin: CRI_1 },
-            Reading::V2_0 if version_of(&merged) < 3 => migrate(&mut merged),
-            Reading::V2_0 | Reading::V2_1 => {}
+            ContainerdRelease::V1_6 | ContainerdRelease::V1_7 => return Self { value: merged, plugin: CRI_1 },
+            ContainerdRelease::V2_0 if version_of(&merged) < 3 => migrate(&mut merged),
+            ContainerdRelease::V2_0 | ContainerdRelease::V2_1 => {}
         }
         Self { value: merged, plugin: CRI_2 }
     }
@@ -200,10 +200,10 @@ impl Merged {
 
     /// All runtimes, the built-in `runc` with them.
     #[must_use]
-    pub fn runtimes(&self) -> Vec<Runtime> {
+    pub fn runtimes(&self) -> Vec<ContainerdRuntime> {
         let default = self.default_name();
         let containerd = self.section().get("containerd");
-        let runtime = |name: &str, keys: &[&str], table: &Value| Runtime {
+        let runtime = |name: &str, keys: &[&str], table: &Value| ContainerdRuntime {
             name: name.to_owned(),
             keys: keys.iter().map(|key| (*key).to_owned()).collect(),
             shim: text(table, &["runtime_type"]),
@@ -212,7 +212,7 @@ impl Merged {
             is_default: name == default,
         };
         let named = containerd.and_then(|containerd| containerd.get("runtimes")).and_then(Value::as_object);
-        let mut found: Vec<Runtime> = named
+        let mut found: Vec<ContainerdRuntime> = named
             .into_iter()
             .flatten()
             .map(|(name, table)| runtime(name, &["containerd", "runtimes", name], table))
@@ -335,7 +335,7 @@ default_runtime_name = ""
 runtimes.c = { runtime_type = "io.containerd.kata.v2" }
 "#;
 
-    fn merged(later: &str, reading: Reading) -> Vec<String> {
+    fn merged(later: &str, reading: ContainerdRelease) -> Vec<String> {
         let files = [("/e/config.toml", MAIN), ("/e/d/b.toml", NEWER), ("/e/later.toml", later)];
         let root = files.iter().fold(Root::new(Path::new("/nowhere")), |root, (path, text)| {
             root.with(Path::new(path), Some((*text).to_owned()))
@@ -350,19 +350,19 @@ runtimes.c = { runtime_type = "io.containerd.kata.v2" }
 
     #[test]
     fn each_version_merges_in_its_own_way() {
-        assert_eq!(merged(LATER, Reading::V2_1), ["*a/a", "b", "c", "runc"]);
+        assert_eq!(merged(LATER, ContainerdRelease::V2_1), ["*a/a", "b", "c", "runc"]);
         // Merged first, the older table of runtimes counts for nothing beside the newer one.
-        assert_eq!(merged(LATER, Reading::V2_0), ["b", "runc"]);
-        assert_eq!(merged(LATER, Reading::V1_7), ["c", "*runc"]);
-        assert_eq!(merged("", Reading::V1_6), ["*a/a", "runc"]);
+        assert_eq!(merged(LATER, ContainerdRelease::V2_0), ["b", "runc"]);
+        assert_eq!(merged(LATER, ContainerdRelease::V1_7), ["c", "*runc"]);
+        assert_eq!(merged("", ContainerdRelease::V1_6), ["*a/a", "runc"]);
     }
 
     #[test]
     fn a_relative_pattern_was_looked_for_elsewhere_up_to_1_6() {
         let root = Root::new(Path::new("/nowhere")).with(Path::new("/e/d/b.toml"), Some(String::new()));
         let resolve = |reading| resolve(&root, Path::new("/e/config.toml"), "./d/*.toml", reading);
-        assert_eq!(resolve(Reading::V1_7), [Path::new("/e/d/b.toml")]);
-        assert!(resolve(Reading::V1_6).is_empty());
+        assert_eq!(resolve(ContainerdRelease::V1_7), [Path::new("/e/d/b.toml")]);
+        assert!(resolve(ContainerdRelease::V1_6).is_empty());
         assert_eq!(
             patterns(&[File { path: "/e/c".into(), value: serde_json::json!({"imports": ["../x/*.toml", "y"]}) }]),
             [Path::new("/x/*.toml")]

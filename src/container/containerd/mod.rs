@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::Root;
 
 pub use layout::{Layout, Writer, layouts};
-pub use merged::{File, Merged, Reading, Runtime, files, patterns, readings};
+pub use merged::{ContainerdRelease, ContainerdRuntime, File, Merged, files, patterns, readings};
 
 /// The plugin for Kubernetes in containerd 1, and in a file of version 2.
 pub const CRI_1: &str = "io.containerd.grpc.v1.cri";
@@ -20,8 +20,8 @@ pub const CRI_2: &str = "io.containerd.cri.v1.runtime";
 #[must_use]
 pub fn states(root: &Root) -> Vec<PathBuf> {
     let configured = |layout: &Layout| {
-        let files = files(root, &layout.config, Reading::V2_1).ok()?;
-        Merged::of(&files, Reading::V2_1).folder("state")
+        let files = files(root, &layout.config, ContainerdRelease::V2_1).ok()?;
+        Merged::of(&files, ContainerdRelease::V2_1).folder("state")
     };
     let of = |layout: Layout| configured(&layout).into_iter().chain([layout.state]);
     layouts(root).into_iter().flat_map(of).map(|folder| root.at(&folder)).collect()

@@ -11,7 +11,7 @@ use crate::decision::{Authority, Boottime};
 use crate::sys::clock::{boottime, realtime};
 
 use super::UNITS;
-use super::authority::Said;
+use super::authority::AuthorityStatus;
 use super::process::process_lives;
 use super::saved_sources::{Memory, Remembered};
 use crate::daemon::unit::Units;
@@ -54,7 +54,7 @@ impl Authentication {
     }
 
     /// What chronyd says now is obeyed, and remembered; its day is that of the last proof, when the clock is right.
-    pub fn hear(&self, said: &Said, day: Day) -> Option<Authority> {
+    pub fn hear(&self, said: &AuthorityStatus, day: Day) -> Option<Authority> {
         let mut latest = self.latest();
         latest.heard = latest.heard.max(said.heard);
         let silent_for = latest.silence(said, boottime());
@@ -130,7 +130,7 @@ pub enum Day {
 }
 
 impl Latest {
-    fn silence(&mut self, said: &Said, now: Boottime) -> Option<Duration> {
+    fn silence(&mut self, said: &AuthorityStatus, now: Boottime) -> Option<Duration> {
         if said.is_reached || said.outranking.is_none() {
             self.first_asked = None;
             return None;
@@ -178,11 +178,11 @@ mod tests {
         Boottime::from_nanos(secs * 1_000_000_000)
     }
 
-    fn says(heard: Option<Boottime>, is_reached: bool) -> Said {
-        Said { outranking: Some(vec!["a".to_owned()]), vouches: true, heard, is_reached }
+    fn says(heard: Option<Boottime>, is_reached: bool) -> AuthorityStatus {
+        AuthorityStatus { outranking: Some(vec!["a".to_owned()]), vouches: true, heard, is_reached }
     }
 
-    fn silence(latest: &mut Latest, said: &Said, now: u64) -> Option<u64> {
+    fn silence(latest: &mut Latest, said: &AuthorityStatus, now: u64) -> Option<u64> {
         latest.heard = latest.heard.max(said.heard);
         latest.silence(said, at(now)).map(|silence| silence.as_secs())
     }

@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
-use super::protocol::{Address, Authentication, Client, Error, SelectData};
+use super::protocol::{AuthMode, ChronyClient, ChronyError, SelectData, SourceAddress};
 use crate::decision::{Boottime, nanos_u64};
 use crate::sys::clock::boottime;
 
 /// What chronyd says of authentication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct AuthorityStatus {
     /// The authenticated sources that outrank plain ones, by name; none where plain ones count.
     pub outranking: Option<Vec<String>>,
     /// Whether chronyd selects nothing unless an authenticated source agrees.
@@ -27,45 +27,45 @@ pub struct Said {
 /// Asks chronyd, over a connection that is open.
 ///
 /// # Errors
-/// [`Error`]; `Invalid` before 4.0, where keys are all there is and it does not tell.
-pub fn read(client: &mut Client) -> Result<Said, Error> {
+/// [`ChronyError`]; `Invalid` before 4.0, where keys are all there is and it does not tell.
+pub fn read(client: &mut ChronyClient) -> Result<AuthorityStatus, ChronyError> {
     let selected = client.select_data()?;
-    let Some(rank) = rank(&selected) else { return Ok(Said::default()) };
-    let mut said = Said { vouches: rank.vouches, ..Said::default() };
+    let Some(rank) = rank(&selected) else { return Ok(AuthorityStatus::default()) };
+    let mut said = AuthorityStatus { vouches: rank.vouches, ..AuthorityStatus::default() };
     let as_of = boottime();
     for source in client.sources()?.iter().filter(|s| rank.sources.contains(&s.address)) {
         said.is_reached |= source.reach != 0;
         said.heard = said.heard.max(source.since_sample_secs.map(|secs| before(as_of, secs)));
     }
     let names = rank.sources.iter().map(|&address| client.name(address).or_else(|_| Ok(in_words(address))));
-    said.outranking = Some(names.collect::<Result<_, Error>>()?);
+    said.outranking = Some(names.collect::<Result<_, ChronyError>>()?);
     Ok(said)
 }
 
 /// Whether what chronyd says is authenticated, whichever source it follows.
 ///
 /// # Errors
-/// [`Error`].
-pub fn vouches(client: &mut Client) -> Result<bool, Error> {
+/// [`ChronyError`].
+pub fn vouches(client: &mut ChronyClient) -> Result<bool, ChronyError> {
     Ok(ranked(client)?.is_some_and(|rank| rank.vouches))
 }
 
 /// The addresses of the authenticated sources that outrank the others; none where all count.
 ///
 /// # Errors
-/// [`Error`].
-pub fn outranking(client: &mut Client) -> Result<Option<Vec<Address>>, Error> {
+/// [`ChronyError`].
+pub fn outranking(client: &mut ChronyClient) -> Result<Option<Vec<SourceAddress>>, ChronyError> {
     Ok(ranked(client)?.map(|rank| rank.sources))
 }
 
 /// The sources by NTS that can ask nothing, for they have no keys, by name.
 ///
 /// # Errors
-/// [`Error`].
-pub fn without_keys(client: &mut Client) -> Result<Vec<String>, Error> {
+/// [`ChronyError`].
+pub fn without_keys(client: &mut ChronyClient) -> Result<Vec<String>, ChronyError> {
     let mut names = vec![];
     for source in client.sources()?.iter().filter(|source| source.reach == 0) {
-        if matches!(client.authentication(source), Ok(Authentication::Nts { cookies: 0 })) {
+        if matches!(client.authentication(source), Ok(AuthMode::Nts { cookies: 0 })) {
             names.push(client.name(source.address)?);
         }
     }
@@ -73,7 +73,7 @@ pub fn without_keys(client: &mut Client) -> Result<Vec<String>, Error> {
 }
 
 /// A chronyd that is too old to tell ranks nobody.
-fn ranked(client: &mut Client) -> Result<Option<Rank>, Error> {
+fn ranked(client: &mut ChronyClient) -> Result<Option<Rank>, ChronyError> {
     match client.select_data() {
         Ok(selected) => Ok(rank(&selected)),
         Err(error) if error.is_too_old() => Ok(None),
@@ -83,14 +83,14 @@ fn ranked(client: &mut Client) -> Result<Option<Rank>, Error> {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Rank {
-    sources: Vec<Address>,
+    sources: Vec<SourceAddress>,
     vouches: bool,
 }
 
 /// Who outranks whom; none where every source counts alike.
 fn rank(selected: &[SelectData]) -> Option<Rank> {
     // A reference clock has no address, and no authentication.
-    let configured = || selected.iter().filter(|s| s.address != Address::Unspecified && !s.configured.noselect);
+    let configured = || selected.iter().filter(|s| s.address != SourceAddress::Unspecified && !s.configured.noselect);
     let keyed: Vec<&SelectData> = configured().filter(|s| s.is_authenticated).collect();
     let mut plain = configured().filter(|s| !s.is_authenticated).peekable();
     let has_plain = plain.peek().is_some();
@@ -108,11 +108,11 @@ fn before(now: Boottime, secs: u32) -> Boottime {
     Boottime::from_nanos(now.as_nanos().saturating_sub(nanos_u64(age)))
 }
 
-fn in_words(address: Address) -> String {
+fn in_words(address: SourceAddress) -> String {
     match address {
-        Address::Ip(ip) => ip.to_string(),
-        Address::Unresolved(id) => format!("unresolved source {id}"),
-        Address::Unspecified => "a source without an address".to_owned(),
+        SourceAddress::Ip(ip) => ip.to_string(),
+        SourceAddress::Unresolved(id) => format!("unresolved source {id}"),
+        SourceAddress::Unspecified => "a source without an address".to_owned(),
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     const TRUSTED: SelectOptions = SelectOptions { trust: true, require: true, ..NONE };
 
     fn source(last: u8, is_authenticated: bool, configured: SelectOptions, effective: SelectOptions) -> SelectData {
-        SelectData { address: Address::Ip([192, 0, 2, last].into()), is_authenticated, configured, effective }
+        SelectData { address: SourceAddress::Ip([192, 0, 2, last].into()), is_authenticated, configured, effective }
     }
 
     fn outranks(selected: &[SelectData]) -> (bool, bool) {
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_reference_clock_is_neither() {
-        let clock = SelectData { address: Address::Unspecified, ..source(0, false, NONE, TRUSTED) };
+        let clock = SelectData { address: SourceAddress::Unspecified, ..source(0, false, NONE, TRUSTED) };
         assert_eq!(outranks(&[clock]), (false, false));
     }
 }

@@ -11,11 +11,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::protocol::Error;
+use super::protocol::ChronyError;
 use crate::sys::clock::boottime;
 
 use super::{Chronyd, LOOK, ORDER, UNITS};
-use crate::daemon::unit::{Unit, Units};
+use crate::daemon::unit::{SystemdUnit, Units};
 
 /// An exchange that comes to anything has ended by then, and so has the hand-over.
 const AFTER: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub struct Bursts {
     chronyd: Chronyd,
     units: Arc<Units>,
     /// The one that ran at the last proof.
-    unit: Arc<Mutex<Option<Unit>>>,
+    unit: Arc<Mutex<Option<SystemdUnit>>>,
     is_owed: Arc<AtomicBool>,
     is_watched: Arc<AtomicBool>,
 }
@@ -65,7 +65,7 @@ impl Bursts {
     }
 
     /// Somebody has told it to measure: if it ends within the next seconds, its unit is started again, once.
-    pub fn paid(&self, unit: Option<Unit>) {
+    pub fn paid(&self, unit: Option<SystemdUnit>) {
         self.is_owed.store(false, Ordering::Release);
         self.watch(unit);
     }
@@ -77,7 +77,7 @@ impl Bursts {
     }
 
     /// The unit that a burst could end; to be asked before the burst.
-    pub async fn unit(&self) -> Option<Unit> {
+    pub async fn unit(&self) -> Option<SystemdUnit> {
         if self.is_watched.load(Ordering::Acquire) {
             return None;
         }
@@ -85,7 +85,7 @@ impl Bursts {
         if known.is_some() { known } else { self.units.running(UNITS).await }
     }
 
-    fn known_unit(&self) -> MutexGuard<'_, Option<Unit>> {
+    fn known_unit(&self) -> MutexGuard<'_, Option<SystemdUnit>> {
         self.unit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,14 +98,14 @@ impl Bursts {
         }
     }
 
-    async fn pay_now(&self) -> Result<(), Error> {
+    async fn pay_now(&self) -> Result<(), ChronyError> {
         let chronyd = self.chronyd.clone();
         let told = spawn_blocking(move || chronyd.burst(ORDER)).await;
         // Without a thread of ours there is no other try.
         told.unwrap_or(Ok(())).inspect(|()| self.is_owed.store(false, Ordering::Release))
     }
 
-    fn watch(&self, unit: Option<Unit>) {
+    fn watch(&self, unit: Option<SystemdUnit>) {
         let Some(unit) = unit else { return };
         if self.is_watched.swap(true, Ordering::AcqRel) {
             return;
@@ -124,7 +124,7 @@ impl Bursts {
         });
     }
 
-    async fn start(&self, unit: &Unit) {
+    async fn start(&self, unit: &SystemdUnit) {
         let name = unit.name();
         match self.units.start(unit).await {
             Ok(()) => warn!(

@@ -16,17 +16,17 @@ use std::time::Duration;
 use tracing::debug;
 
 use crate::daemon::facts::Daemon;
-use crate::decision::{Boottime, Hint, Kind, Leap, Offset, Reading, Realtime, StepError, Voice, forward};
+use crate::decision::{Boottime, Hint, Leap, Offset, Reading, Realtime, ReferenceKind, StepError, Voice, forward};
 use crate::sys::clock::{boottime, realtime, standing};
 use crate::sys::step::{NOISE, SystemClock};
 
 pub use authentication::{Authentication, Day, Presence};
 pub use burst::Bursts;
-pub use new_sample::Heard;
+pub use new_sample::LastSample;
 
-use authority::Said;
+use authority::AuthorityStatus;
 use new_sample::{heard, sampled};
-use protocol::{Client, Error, Mode, Problem, SourceData, Spare, Status, Tracking};
+use protocol::{ChronyClient, ChronyError, Problem, SourceData, SourceMode, Spare, Status, Tracking};
 
 /// Its name in texts and readings.
 pub const NAME: &str = Daemon::Chrony.facts().name;
@@ -69,7 +69,7 @@ pub enum Forgot {
     /// It knows nothing any more.
     Done {
         /// What it says of authentication, where it does.
-        said: Option<Said>,
+        said: Option<AuthorityStatus>,
         /// What did not work all the same, in words.
         trouble: Option<String>,
     },
@@ -82,15 +82,15 @@ pub enum Forgot {
 }
 
 impl Chronyd {
-    pub(super) fn client(&self, patience: Duration) -> Client {
-        Client::unix(&self.socket, boottime() + patience).reusing(&self.spare)
+    pub(super) fn client(&self, patience: Duration) -> ChronyClient {
+        ChronyClient::unix(&self.socket, boottime() + patience).reusing(&self.spare)
     }
 
     /// Reads what it believes, by UDP where the socket is closed to us.
-    fn belief(&self) -> Result<Option<(Tracking, Leap)>, Error> {
+    fn belief(&self) -> Result<Option<(Tracking, Leap)>, ChronyError> {
         let over_socket = belief(&mut self.client(LOOK));
         match (over_socket, self.udp) {
-            (Err(error), Some(udp)) => belief(&mut Client::udp(udp, boottime() + LOOK)).map_err(|_| error),
+            (Err(error), Some(udp)) => belief(&mut ChronyClient::udp(udp, boottime() + LOOK)).map_err(|_| error),
             (outcome, _) => outcome,
         }
     }
@@ -117,7 +117,7 @@ impl Chronyd {
         if !unsure {
             return Forgot::Not(error.to_string());
         }
-        match self.udp.map(|udp| (udp, Client::udp(udp, boottime() + LOOK).tracking())) {
+        match self.udp.map(|udp| (udp, ChronyClient::udp(udp, boottime() + LOOK).tracking())) {
             Some((udp, Ok(_))) => Forgot::Not(format!(
                 "{error}. It answers on UDP {udp}, which is for reading only: it can neither be reset nor report whether its sources are authenticated"
             )),
@@ -129,16 +129,16 @@ impl Chronyd {
     /// What it says of authentication, without making it forget.
     ///
     /// # Errors
-    /// [`Error`]; `Invalid` before 4.0.
-    pub fn authority(&self) -> Result<Said, Error> {
+    /// [`ChronyError`]; `Invalid` before 4.0.
+    pub fn authority(&self) -> Result<AuthorityStatus, ChronyError> {
         authority::read(&mut self.client(LOOK))
     }
 
     /// Has it measure after a reset, within `patience`.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn burst(&self, patience: Duration) -> Result<(), Error> {
+    /// [`ChronyError`].
+    pub fn burst(&self, patience: Duration) -> Result<(), ChronyError> {
         stir(&mut self.client(patience), BURST)
     }
 
@@ -146,8 +146,8 @@ impl Chronyd {
     /// others. To be asked of a chronyd that forgot: it has no older ones then.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn hint(&self, since: Option<Boottime>) -> Result<Option<Hint>, Error> {
+    /// [`ChronyError`].
+    pub fn hint(&self, since: Option<Boottime>) -> Result<Option<Hint>, ChronyError> {
         let mut client = self.client(LOOK);
         let newest = |s: &SourceData| s.since_sample_secs;
         // Once it is sure, chronyd tells its samples as if what they ask for was corrected already; `tracking` has what is left of that.
@@ -189,8 +189,8 @@ impl Chronyd {
     /// Has it measure: in earnest when it knows nothing, once when it does.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn freshen(&self) -> Result<(), Error> {
+    /// [`ChronyError`].
+    pub fn freshen(&self) -> Result<(), ChronyError> {
         let mut client = self.client(ORDER);
         let synchronised = client.tracking()?.synchronised().is_some();
         let knows = belief(&mut client)?.is_some();
@@ -204,8 +204,8 @@ impl Chronyd {
     /// What it says, if that rests on a sample newer than `before`.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn look(&self, before: Option<Heard>) -> Result<Option<(Reading, Heard)>, Error> {
+    /// [`ChronyError`].
+    pub fn look(&self, before: Option<LastSample>) -> Result<Option<(Reading, LastSample)>, ChronyError> {
         let mut client = self.client(ORDER);
         let Some(heard) = heard(&mut client)?.filter(|heard| before.is_none_or(|before| heard.is_newer(&before)))
         else {
@@ -220,10 +220,10 @@ impl Chronyd {
     /// How often it asks the slowest of its reference clocks; none where it has none.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn slowest_clock(&self) -> Result<Option<Duration>, Error> {
+    /// [`ChronyError`].
+    pub fn slowest_clock(&self) -> Result<Option<Duration>, ChronyError> {
         let sources = self.client(LOOK).sources()?;
-        Ok(sources.iter().filter(|source| source.mode == Mode::RefClock).map(|source| source.poll).max())
+        Ok(sources.iter().filter(|source| source.mode == SourceMode::RefClock).map(|source| source.poll).max())
     }
 
     /// Which of its sources cannot ask for want of NTS keys, and why that may be, in words; none where that is not what is missing.
@@ -251,8 +251,8 @@ impl Chronyd {
     /// not begun anew: what is left of it can be too few samples, and the next come a minute apart.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn correction_or_burst(&self) -> Result<Option<Offset>, Error> {
+    /// [`ChronyError`].
+    pub fn correction_or_burst(&self) -> Result<Option<Offset>, ChronyError> {
         let offset = self.belief()?.map(|(tracking, _)| tracking.offset);
         if offset.is_none() {
             stir(&mut self.client(ORDER), BURST)?;
@@ -271,7 +271,7 @@ impl Chronyd {
         local: Realtime,
         as_of: Boottime,
     ) -> Result<Offset, StepError> {
-        let failed = |error: Error| StepError::Failed(error.to_string());
+        let failed = |error: ChronyError| StepError::Failed(error.to_string());
         let now = standing().real_minus_boot;
         let change = now - (local - Realtime::from_nanos(i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX)));
         if change.abs() > NOISE {
@@ -309,7 +309,7 @@ impl Chronyd {
     }
 }
 
-fn done(said: Result<Said, Error>) -> Forgot {
+fn done(said: Result<AuthorityStatus, ChronyError>) -> Forgot {
     match said {
         Ok(said) => Forgot::Done { said: Some(said), trouble: None },
         // Before 4.0 it does not say, and that is no trouble of this day.
@@ -325,7 +325,7 @@ fn done(said: Result<Said, Error>) -> Forgot {
 ///
 /// `tracking` alone goes on saying what it said, synchronised and all, when a sample contradicts the others so that chronyd can
 /// follow none ("Can't synchronise: no selectable sources"): that is how it stands after a pause that nobody noticed (seen with 4.3).
-fn belief(client: &mut Client) -> Result<Option<(Tracking, Leap)>, Error> {
+fn belief(client: &mut ChronyClient) -> Result<Option<(Tracking, Leap)>, ChronyError> {
     let tracking = client.tracking()?;
     let Some(leap) = tracking.synchronised() else { return Ok(None) };
     let follows = client.sources()?.iter().any(|source| source.selected);
@@ -333,7 +333,7 @@ fn belief(client: &mut Client) -> Result<Option<(Tracking, Leap)>, Error> {
 }
 
 /// Has every source polled quickly. Where somebody took some of them offline and left others, those stay as they are.
-fn stir(client: &mut Client, (good, total): (u32, u32)) -> Result<(), Error> {
+fn stir(client: &mut ChronyClient, (good, total): (u32, u32)) -> Result<(), ChronyError> {
     let activity = client.activity()?;
     if activity.online + activity.burst_online == 0 && activity.offline + activity.burst_offline > 0 {
         client.online()?;
@@ -349,7 +349,7 @@ fn reading(tracking: &Tracking, leap: Leap, (as_of, local): (Boottime, Realtime)
     Reading {
         source: NAME.to_owned(),
         voice: Voice::server(NAME),
-        kind: Kind::Daemon,
+        kind: ReferenceKind::Daemon,
         as_of,
         local,
         offset: tracking.offset,

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::protocol::{Address, Client, Error, Mode, SourceData};
+use super::protocol::{ChronyClient, ChronyError, SourceAddress, SourceData, SourceMode};
 use crate::decision::{Boottime, nanos_u64};
 use crate::sys::clock::boottime;
 
 /// What the source that chronyd follows has been heard saying, to tell a new sample from an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
-    source: Address,
+pub struct LastSample {
+    source: SourceAddress,
     /// Its good packets; reference clocks have none.
     valid: u32,
     /// When its newest sample was taken, at the earliest.
@@ -18,7 +18,7 @@ pub struct Heard {
     as_of: Boottime,
 }
 
-impl Heard {
+impl LastSample {
     /// Whether a sample came after `before` was taken.
     pub fn is_newer(&self, before: &Self) -> bool {
         (self.source == before.source && self.valid > before.valid) || self.newest > before.as_of
@@ -28,16 +28,16 @@ impl Heard {
 /// What the source that it follows now has been heard saying; none while it follows none.
 ///
 /// # Errors
-/// [`Error`].
-pub fn heard(client: &mut Client) -> Result<Option<Heard>, Error> {
+/// [`ChronyError`].
+pub fn heard(client: &mut ChronyClient) -> Result<Option<LastSample>, ChronyError> {
     let as_of = boottime();
     let Some(source) = client.sources()?.into_iter().find(|source| source.selected) else { return Ok(None) };
     let newest = sampled(&source, as_of);
     let valid = match source.mode {
-        Mode::RefClock => 0,
-        Mode::Client | Mode::Peer => client.ntp_data(source.address)?.valid,
+        SourceMode::RefClock => 0,
+        SourceMode::Client | SourceMode::Peer => client.ntp_data(source.address)?.valid,
     };
-    Ok(Some(Heard { source: source.address, valid, newest, as_of }))
+    Ok(Some(LastSample { source: source.address, valid, newest, as_of }))
 }
 
 /// When its newest sample was taken, at the earliest, as chronyd says at `as_of`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use super::protocol::{Address, Client, Error, Mode, Problem, SourceData};
+use super::protocol::{ChronyClient, ChronyError, Problem, SourceAddress, SourceData, SourceMode};
 use super::{Chronyd, LOOK, NAME};
 use crate::daemon::sources::{DaemonSources, name};
 use crate::decision::Boottime;
@@ -12,7 +12,7 @@ use crate::sys::clock::boottime;
 
 /// An NTP source as chronyd tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Source {
+struct ChronySource {
     /// The name it was configured with; before 4.0 nobody tells, and it is the address.
     host: String,
     /// The UDP port; none before the name is resolved.
@@ -25,11 +25,11 @@ impl Chronyd {
     /// Every source it has, over UDP where the socket is closed to us.
     ///
     /// # Errors
-    /// [`Error`], as the socket had it.
-    pub fn sources(&self) -> Result<DaemonSources, Error> {
+    /// [`ChronyError`], as the socket had it.
+    pub fn sources(&self) -> Result<DaemonSources, ChronyError> {
         let over_socket = read(&mut self.client(LOOK));
         match (over_socket, self.udp) {
-            (Err(error), Some(udp)) => read(&mut Client::udp(udp, until())).map_err(|_| error),
+            (Err(error), Some(udp)) => read(&mut ChronyClient::udp(udp, until())).map_err(|_| error),
             (outcome, _) => outcome,
         }
     }
@@ -39,33 +39,33 @@ fn until() -> Boottime {
     boottime() + LOOK
 }
 
-fn read(client: &mut Client) -> Result<DaemonSources, Error> {
+fn read(client: &mut ChronyClient) -> Result<DaemonSources, ChronyError> {
     let all = client.sources()?;
-    let others = all.iter().filter(|source| source.mode == Mode::RefClock).count();
+    let others = all.iter().filter(|source| source.mode == SourceMode::RefClock).count();
     let mut sources = vec![];
-    for source in all.iter().filter(|source| source.mode != Mode::RefClock) {
+    for source in all.iter().filter(|source| source.mode != SourceMode::RefClock) {
         sources.extend(told(client, source)?);
     }
     Ok(DaemonSources { daemon: Some(NAME.to_owned()), servers: grouped(sources), others, remark: None })
 }
 
 /// What chronyd tells of one source. Over UDP it tells the port to nobody, and then it is NTP's own.
-fn told(client: &mut Client, source: &SourceData) -> Result<Option<Source>, Error> {
+fn told(client: &mut ChronyClient, source: &SourceData) -> Result<Option<ChronySource>, ChronyError> {
     let name = unless_refused(client.name(source.address))?;
     let (ip, port) = match source.address {
-        Address::Ip(ip) => {
+        SourceAddress::Ip(ip) => {
             let data = unless_refused(client.ntp_data(source.address))?;
             (Some(ip), Some(data.map_or(NTP_PORT, |data| data.port)))
         }
-        Address::Unresolved(_) | Address::Unspecified => (None, None),
+        SourceAddress::Unresolved(_) | SourceAddress::Unspecified => (None, None),
     };
     let host = name.or_else(|| ip.map(|ip| ip.to_string()));
     // A link-local address is of no use without its interface, which chronyd does not tell.
     let ip = ip.filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
-    Ok(host.map(|host| Source { host, port, ip }))
+    Ok(host.map(|host| ChronySource { host, port, ip }))
 }
 
-fn unless_refused<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
+fn unless_refused<T>(outcome: Result<T, ChronyError>) -> Result<Option<T>, ChronyError> {
     match outcome {
         Ok(told) => Ok(Some(told)),
         Err(error) if matches!(error.problem, Problem::Refused(_)) => Ok(None),
@@ -75,11 +75,11 @@ fn unless_refused<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// Several sources of one name and port are those of a pool. In the order in which the names first appear, so that what did not
 /// change reads the same.
-fn grouped(sources: Vec<Source>) -> Vec<Server> {
+fn grouped(sources: Vec<ChronySource>) -> Vec<Server> {
     let mut groups: Vec<(String, Option<u16>, usize, BTreeSet<SocketAddr>)> = vec![];
     // Those whose port is known first: what is not resolved yet is counted for them.
     let (known, unknown): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source.port.is_some());
-    for Source { host, port, ip } in known.into_iter().chain(unknown) {
+    for ChronySource { host, port, ip } in known.into_iter().chain(unknown) {
         let socket = ip.map(|ip| SocketAddr::new(ip, port.unwrap_or(NTP_PORT)));
         match groups.iter_mut().find(|(h, p, ..)| h == host && (port.is_none() || p == port)) {
             Some((_, _, count, sockets)) => {
@@ -104,11 +104,11 @@ mod tests {
     use super::*;
     use crate::daemon::source_reports;
 
-    fn source(host: &str, port: Option<u16>, ip: Option<&str>) -> Source {
-        Source { host: host.to_owned(), port, ip: ip.map(|ip| ip.parse().unwrap()) }
+    fn source(host: &str, port: Option<u16>, ip: Option<&str>) -> ChronySource {
+        ChronySource { host: host.to_owned(), port, ip: ip.map(|ip| ip.parse().unwrap()) }
     }
 
-    fn described(sources: Vec<Source>) -> Vec<String> {
+    fn described(sources: Vec<ChronySource>) -> Vec<String> {
         source_reports::tests::described(&grouped(sources))
     }
 

@@ -1,6 +1,6 @@
 //! The daemon is found and made to forget; who cannot be made to keeps no slew under way.
 
-use super::{Corrector, Keeper, Known, join};
+use super::{Corrector, DaemonInCharge, ResetDaemonStatus, join};
 use crate::correction;
 use crate::daemon::chrony::{self, Day, Forgot, Presence};
 use crate::daemon::{program, timesyncd};
@@ -8,7 +8,7 @@ use crate::decision::{Authority, Forgotten};
 
 impl Corrector {
     /// Of whoever keeps the clock.
-    pub(super) async fn make_forget(&self) -> (Known, Forgotten) {
+    pub(super) async fn make_forget(&self) -> (ResetDaemonStatus, Forgotten) {
         // What is not known may be an authority, and is worth a wait.
         let patience = if self.authentication.plain_count() { chrony::LOOK } else { chrony::ORDER };
         let outcome = self.with_chronyd(move |chronyd| chronyd.forget(patience)).await;
@@ -20,13 +20,16 @@ impl Corrector {
                     Some(said) => self.authentication.hear(&said, Day::Doubtful),
                     None => self.authentication.recall(Presence::Lives).await,
                 };
-                (Known::of(Keeper::Chronyd, None), Forgotten { daemon, authority, trouble, ..Forgotten::default() })
+                (
+                    ResetDaemonStatus::of(DaemonInCharge::Chronyd, None),
+                    Forgotten { daemon, authority, trouble, ..Forgotten::default() },
+                )
             }
             Ok(Forgot::Silent(why)) => self.keep_waiting_for_chronyd(why).await,
             Ok(Forgot::Not(why)) | Err(why) => {
                 let authority = self.authentication.recall(Presence::Lives).await;
                 let trouble = join([Some(why.clone()), correction::kick(&self.clock).err()]);
-                let known = Known::of(Keeper::Chronyd, Some(why));
+                let known = ResetDaemonStatus::of(DaemonInCharge::Chronyd, Some(why));
                 (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
             }
             Ok(Forgot::Absent(why)) => self.forget_without_chronyd(why).await,
@@ -34,20 +37,20 @@ impl Corrector {
     }
 
     /// It is stopped or hangs: it is made to forget when it answers again, and until then it may have been reset.
-    async fn keep_waiting_for_chronyd(&self, why: String) -> (Known, Forgotten) {
+    async fn keep_waiting_for_chronyd(&self, why: String) -> (ResetDaemonStatus, Forgotten) {
         let authority = self.authentication.recall(Presence::Lives).await;
         self.bursts.owe();
         self.wait_for_chronyd(why, authority)
     }
 
-    fn wait_for_chronyd(&self, why: String, authority: Option<Authority>) -> (Known, Forgotten) {
+    fn wait_for_chronyd(&self, why: String, authority: Option<Authority>) -> (ResetDaemonStatus, Forgotten) {
         let trouble = join([Some(why.clone()), correction::kick(&self.clock).err()]);
-        let known = Known { is_awaited: true, ..Known::of(Keeper::Chronyd, Some(why)) };
+        let known = ResetDaemonStatus { is_awaited: true, ..ResetDaemonStatus::of(DaemonInCharge::Chronyd, Some(why)) };
         let daemon = Some(chrony::NAME.to_owned());
         (known, Forgotten { daemon, authority, trouble, ..Forgotten::default() })
     }
 
-    async fn forget_without_chronyd(&self, why: Option<String>) -> (Known, Forgotten) {
+    async fn forget_without_chronyd(&self, why: Option<String>) -> (ResetDaemonStatus, Forgotten) {
         let presence = self.authentication.presence().await;
         // Another daemon in its place: what chronyd said is set aside.
         let another = match presence {
@@ -66,7 +69,7 @@ impl Corrector {
             None => self.keeper_beside_chronyd().await,
         };
         match keeper {
-            Some(Keeper::Timesyncd) => {
+            Some(DaemonInCharge::Timesyncd) => {
                 let restarted = match &kicked {
                     Ok(()) => Ok(()),
                     Err(_) => {
@@ -76,28 +79,34 @@ impl Corrector {
                 let untrue = restarted.clone().err();
                 let trouble = join([kicked.err(), restarted.err()]);
                 let daemon = Some(timesyncd::NAME.to_owned());
-                (Known::of(Keeper::Timesyncd, untrue), Forgotten { daemon, trouble, ..Forgotten::default() })
+                (
+                    ResetDaemonStatus::of(DaemonInCharge::Timesyncd, untrue),
+                    Forgotten { daemon, trouble, ..Forgotten::default() },
+                )
             }
-            Some(Keeper::Another(keeping)) => {
+            Some(DaemonInCharge::Another(keeping)) => {
                 let daemon = Some(keeping.daemon.facts().name.to_owned());
                 let authority = keeping.authority.clone();
-                let known = Known { is_void: true, ..Known::of(Keeper::Another(keeping), None) };
+                let known = ResetDaemonStatus {
+                    is_void: true,
+                    ..ResetDaemonStatus::of(DaemonInCharge::Another(keeping), None)
+                };
                 (known, Forgotten { daemon, authority, trouble: kicked.err(), ..Forgotten::default() })
             }
-            Some(Keeper::Chronyd | Keeper::Nobody) | None => {
+            Some(DaemonInCharge::Chronyd | DaemonInCharge::Nobody) | None => {
                 correction::straighten_if(|| program::nobody_bends(&self.root.join("proc")));
                 let trouble = join([why, kicked.err()]);
-                let known = Known::of(Keeper::Nobody, Some("no time daemon runs here".to_owned()));
+                let known = ResetDaemonStatus::of(DaemonInCharge::Nobody, Some("no time daemon runs here".to_owned()));
                 (known, Forgotten { daemon: None, trouble, ..Forgotten::default() })
             }
         }
     }
 
     /// Who keeps the clock where chronyd does not.
-    async fn keeper_beside_chronyd(&self) -> Option<Keeper> {
+    async fn keeper_beside_chronyd(&self) -> Option<DaemonInCharge> {
         if self.timesyncd.runs().await {
-            return Some(Keeper::Timesyncd);
+            return Some(DaemonInCharge::Timesyncd);
         }
-        self.others.keeper().await.map(Keeper::Another)
+        self.others.keeper().await.map(DaemonInCharge::Another)
     }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use tokio::task::spawn_blocking;
 
 use super::Corrector;
-use crate::daemon::by_process::{self, Seen, Who};
+use crate::daemon::by_process::{self, RunningDaemon, Who};
 use crate::daemon::chrony::Chronyd;
-use crate::daemon::chrony::protocol::Error;
+use crate::daemon::chrony::protocol::ChronyError;
 use crate::daemon::conf::Listed;
 use crate::daemon::facts::Daemon;
 use crate::daemon::sources::DaemonSources;
@@ -39,7 +39,7 @@ impl Corrector {
     }
 
     /// Each daemon's own list, and that of its configuration where it tells none.
-    async fn servers_of_those_seen(&self, untold: Option<&Error>) -> DaemonSources {
+    async fn servers_of_those_seen(&self, untold: Option<&ChronyError>) -> DaemonSources {
         let root = self.root.clone();
         let look = move || {
             let seen = by_process::look(&root);
@@ -60,7 +60,12 @@ impl Corrector {
     }
 
     /// Whom one of them asks; none where it leaves the clock alone.
-    async fn list(&self, mut listed: Listed, seen: &Seen, untold: Option<&Error>) -> Option<DaemonSources> {
+    async fn list(
+        &self,
+        mut listed: Listed,
+        seen: &RunningDaemon,
+        untold: Option<&ChronyError>,
+    ) -> Option<DaemonSources> {
         let mut silence = None;
         // One that says itself that it has no source has none.
         let mut has_told = false;
@@ -127,7 +132,7 @@ fn joined(all: Vec<DaemonSources>) -> DaemonSources {
 }
 
 /// What there is to do about a chronyd that runs and cannot be asked; `configured` is its `bindcmdaddress`.
-fn elsewhere(socket: &Path, why: &Error, configured: Option<&str>) -> String {
+fn elsewhere(socket: &Path, why: &ChronyError, configured: Option<&str>) -> String {
     match configured {
         Some("/") => {
             "chronyd runs without a command socket (`bindcmdaddress /`): it can neither be queried nor reset; remove that line from its configuration"
@@ -150,12 +155,12 @@ mod tests {
 
     use super::*;
     use crate::daemon::process::tests::{Runs, root};
-    use crate::daemon::{BusAddress, Settings};
+    use crate::daemon::{BusAddress, CorrectorSettings};
     use crate::sys::step::SystemClock;
 
     /// What is seen where chronyd's usual socket is not there.
     async fn servers(root: &Path) -> DaemonSources {
-        let settings = Settings {
+        let settings = CorrectorSettings {
             chrony_socket: root.join("run/chrony/chronyd.sock"),
             chrony_udp: None,
             root: root.to_owned(),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Corrector, Keeper, unproven};
+use super::{Corrector, DaemonInCharge, unproven};
 use crate::correction;
 use crate::daemon::by_unit::{After, Keeping};
-use crate::daemon::chrony::{self, Chronyd, Day, Forgot, Heard};
+use crate::daemon::chrony::{self, Chronyd, Day, Forgot, LastSample};
 use crate::daemon::timesyncd;
 use crate::decision::{Boottime, Failure, Forgotten, Measurement, Offset, Reading, Voice};
 use crate::sys::clock::{boottime, realtime};
@@ -27,19 +27,19 @@ impl Corrector {
         let until = boottime() + deadline;
         self.make_chronyd_forget_after_all(until).await;
         let (keeper, untrue, heard) = self.known().as_ref().map_or_else(
-            || (Keeper::Nobody, Some("it was not reset".to_owned()), None),
+            || (DaemonInCharge::Nobody, Some("it was not reset".to_owned()), None),
             |known| (known.keeper.clone(), known.untrue.clone(), known.heard),
         );
         let (source, answer) = match (keeper, untrue) {
-            (Keeper::Chronyd, None) => (chrony::NAME, self.measure_by_chronyd(heard, until).await),
-            (Keeper::Timesyncd, None) => (timesyncd::NAME, self.measure_by_timesyncd(until).await),
-            (Keeper::Another(keeping), None) => {
+            (DaemonInCharge::Chronyd, None) => (chrony::NAME, self.measure_by_chronyd(heard, until).await),
+            (DaemonInCharge::Timesyncd, None) => (timesyncd::NAME, self.measure_by_timesyncd(until).await),
+            (DaemonInCharge::Another(keeping), None) => {
                 (keeping.daemon.facts().name, self.measure_by_another(&keeping, until).await)
             }
-            (Keeper::Another(keeping), Some(why)) => (keeping.daemon.facts().name, Err(unproven(&why))),
-            (Keeper::Chronyd, Some(why)) => (chrony::NAME, Err(unproven(&why))),
-            (Keeper::Timesyncd, Some(why)) => (timesyncd::NAME, Err(unproven(&why))),
-            (Keeper::Nobody, why) => ("time daemon", Err(why.unwrap_or_default())),
+            (DaemonInCharge::Another(keeping), Some(why)) => (keeping.daemon.facts().name, Err(unproven(&why))),
+            (DaemonInCharge::Chronyd, Some(why)) => (chrony::NAME, Err(unproven(&why))),
+            (DaemonInCharge::Timesyncd, Some(why)) => (timesyncd::NAME, Err(unproven(&why))),
+            (DaemonInCharge::Nobody, why) => ("time daemon", Err(why.unwrap_or_default())),
         };
         match answer {
             Ok(reading) => Measurement { readings: vec![reading], ..Measurement::default() },
@@ -58,8 +58,10 @@ impl Corrector {
 
     /// Like [`Corrector::forget`], and leaves chronyd the samples that it has taken since it forgot, where it did.
     pub async fn look(&self) -> Forgotten {
-        let is_true =
-            self.known().as_ref().is_some_and(|known| known.keeper == Keeper::Chronyd && known.untrue.is_none());
+        let is_true = self
+            .known()
+            .as_ref()
+            .is_some_and(|known| known.keeper == DaemonInCharge::Chronyd && known.untrue.is_none());
         if is_true && let Ok(Ok(said)) = self.with_chronyd(|chronyd| chronyd.authority()).await {
             let authority = self.authentication.hear(&said, Day::Doubtful);
             return Forgotten { daemon: Some(chrony::NAME.to_owned()), authority, ..Forgotten::default() };
@@ -96,7 +98,7 @@ impl Corrector {
         }
     }
 
-    async fn measure_by_chronyd(&self, before: Option<Heard>, until: Boottime) -> Result<Reading, String> {
+    async fn measure_by_chronyd(&self, before: Option<LastSample>, until: Boottime) -> Result<Reading, String> {
         let unit = self.bursts.unit().await;
         self.with_chronyd(Chronyd::freshen).await?.map_err(|e| e.to_string())?;
         self.bursts.paid(unit);

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::bus::{Address as BusAddress, Bus};
+use super::bus::{BusAddress, BusConnection};
 use super::by_unit::{After, Keeping, Others};
 use super::chrony::protocol::Spare;
-use super::chrony::{Authentication, Bursts, Chronyd, Day, Heard, Knowledge};
+use super::chrony::{Authentication, Bursts, Chronyd, Day, Knowledge, LastSample};
 use super::facts::Daemon;
 use super::timesyncd::{self, Timesyncd};
 use super::unit::Units;
@@ -25,7 +25,7 @@ use crate::sys::step::SystemClock;
 
 /// Where the daemons are to be found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct CorrectorSettings {
     /// chronyd's Unix socket.
     pub chrony_socket: PathBuf,
     /// chronyd's UDP port, to read where the socket is closed to us.
@@ -40,7 +40,7 @@ pub struct Settings {
 
 /// Who keeps the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Keeper {
+enum DaemonInCharge {
     Chronyd,
     Timesyncd,
     Another(Keeping),
@@ -49,8 +49,8 @@ enum Keeper {
 
 /// What is known of the keeper since it was made to forget.
 #[derive(Debug)]
-struct Known {
-    keeper: Keeper,
+struct ResetDaemonStatus {
+    keeper: DaemonInCharge,
     /// Why what it says proves nothing; none when it forgot.
     untrue: Option<String>,
     /// Whether it is expected to answer again, and is then made to forget.
@@ -58,7 +58,7 @@ struct Known {
     /// When the clock was last stepped since; what was measured before that is of another clock.
     stepped: Option<Boottime>,
     /// What chronyd had heard when it was last believed.
-    heard: Option<Heard>,
+    heard: Option<LastSample>,
     /// When another daemon had set the clock last when it was last believed.
     updated: Option<Realtime>,
     /// Whether another daemon goes by samples that may be of another clock.
@@ -78,23 +78,23 @@ pub struct Corrector {
     bursts: Bursts,
     root: PathBuf,
     set_ntp: bool,
-    known: Mutex<Option<Known>>,
+    known: Mutex<Option<ResetDaemonStatus>>,
 }
 
 impl Corrector {
     /// A corrector that has not looked for a daemon yet. Steps go through `clock`, so that whoever watches it knows them for ours.
     #[must_use]
-    pub fn new(clock: Arc<SystemClock>, settings: Settings) -> Self {
+    pub fn new(clock: Arc<SystemClock>, settings: CorrectorSettings) -> Self {
         let runtime = settings.root.join("run/systemd/timesync");
         let chronyd = Chronyd { socket: settings.chrony_socket, udp: settings.chrony_udp, spare: Spare::default() };
-        let units = Arc::new(Units::new(Bus::new(settings.bus.clone())));
+        let units = Arc::new(Units::new(BusConnection::new(settings.bus.clone())));
         Self {
             clock,
             authentication: Authentication::new(settings.root.clone(), units.clone()),
             bursts: Bursts::new(chronyd.clone(), units.clone()),
-            others: Others::new(settings.root.clone(), Bus::new(settings.bus.clone()), units),
+            others: Others::new(settings.root.clone(), BusConnection::new(settings.bus.clone()), units),
             chronyd,
-            timesyncd: Timesyncd::new(Bus::new(settings.bus), runtime),
+            timesyncd: Timesyncd::new(BusConnection::new(settings.bus), runtime),
             root: settings.root,
             set_ntp: settings.set_ntp,
             known: Mutex::new(None),
@@ -139,7 +139,7 @@ impl Corrector {
     /// no such sample. It costs a few questions to chronyd.
     pub async fn hint(&self) -> Option<Hint> {
         let stepped = match self.known().as_ref() {
-            Some(known) if known.keeper == Keeper::Chronyd && known.untrue.is_none() => known.stepped,
+            Some(known) if known.keeper == DaemonInCharge::Chronyd && known.untrue.is_none() => known.stepped,
             Some(_) | None => return None,
         };
         self.with_chronyd(move |chronyd| chronyd.hint(stepped)).await.ok()?.ok()?
@@ -156,7 +156,7 @@ impl Corrector {
         local: Realtime,
         as_of: Boottime,
     ) -> Result<Offset, StepError> {
-        let keeper = self.known().as_ref().map_or(Keeper::Nobody, |known| known.keeper.clone());
+        let keeper = self.known().as_ref().map_or(DaemonInCharge::Nobody, |known| known.keeper.clone());
         let outcome = self.step_by(way, keeper, offset, (local, as_of)).await;
         if outcome.is_ok()
             && let Some(known) = self.known().as_mut()
@@ -169,24 +169,26 @@ impl Corrector {
     async fn step_by(
         &self,
         way: StepBy,
-        keeper: Keeper,
+        keeper: DaemonInCharge,
         offset: Offset,
         (local, as_of): (Realtime, Boottime),
     ) -> Result<Offset, StepError> {
         match (way, keeper) {
             (StepBy::Own, _) => correction::step(&self.clock, offset, local, as_of),
-            (StepBy::Daemon, Keeper::Chronyd) => {
+            (StepBy::Daemon, DaemonInCharge::Chronyd) => {
                 let clock = Arc::clone(&self.clock);
                 let stepped = self.with_chronyd(move |chronyd| chronyd.step(&clock, offset, local, as_of)).await;
                 stepped.unwrap_or_else(|why| Err(StepError::Failed(why)))
             }
-            (StepBy::Daemon, Keeper::Timesyncd) => Err(StepError::Failed(format!(
+            (StepBy::Daemon, DaemonInCharge::Timesyncd) => Err(StepError::Failed(format!(
                 "the clock is off by {offset}, and {} slews what is less than 0.4 s and cannot be made to step; \
                  `correction: clockgate` steps at once",
                 timesyncd::NAME
             ))),
-            (StepBy::Daemon, Keeper::Another(keeping)) => Err(StepError::Failed(cannot_step(keeping.daemon, offset))),
-            (StepBy::Daemon, Keeper::Nobody) => Err(StepError::Failed(format!(
+            (StepBy::Daemon, DaemonInCharge::Another(keeping)) => {
+                Err(StepError::Failed(cannot_step(keeping.daemon, offset)))
+            }
+            (StepBy::Daemon, DaemonInCharge::Nobody) => Err(StepError::Failed(format!(
                 "the clock is off by {offset} and no time daemon runs here; `correction: clockgate` steps without one"
             ))),
         }
@@ -198,15 +200,15 @@ impl Corrector {
     /// In words; the clock is right all the same.
     pub async fn hand_over(&self) -> Result<(), String> {
         let since = realtime();
-        let keeper = self.known().as_mut().map_or(Keeper::Nobody, |known| {
+        let keeper = self.known().as_mut().map_or(DaemonInCharge::Nobody, |known| {
             known.since = since;
             known.keeper.clone()
         });
         match keeper {
-            Keeper::Chronyd => self.hand_over_to_chronyd().await,
+            DaemonInCharge::Chronyd => self.hand_over_to_chronyd().await,
             // Our step woke it: it measures by itself.
-            Keeper::Timesyncd => Ok(()),
-            Keeper::Another(keeping) => {
+            DaemonInCharge::Timesyncd => Ok(()),
+            DaemonInCharge::Another(keeping) => {
                 let is_stepped = self.known().as_ref().is_some_and(|known| known.stepped.is_some());
                 self.others.resume(&keeping, if is_stepped { After::Step } else { After::Nothing }).await?;
                 if let Some(known) = self.known().as_mut() {
@@ -214,16 +216,17 @@ impl Corrector {
                 }
                 Ok(())
             }
-            Keeper::Nobody if self.set_ntp => {
+            DaemonInCharge::Nobody if self.set_ntp => {
                 self.timesyncd.set_ntp().await.map_err(|e| format!("cannot start a time daemon: {e}"))
             }
-            Keeper::Nobody => Ok(()),
+            DaemonInCharge::Nobody => Ok(()),
         }
     }
 
     async fn hand_over_to_chronyd(&self) -> Result<(), String> {
         let unit = self.bursts.unit().await;
-        let is_of_this_clock = |known: &Known| known.stepped.is_none() && !known.is_awaited && known.untrue.is_none();
+        let is_of_this_clock =
+            |known: &ResetDaemonStatus| known.stepped.is_none() && !known.is_awaited && known.untrue.is_none();
         let is_kept = self.known().as_ref().is_some_and(is_of_this_clock);
         let knowledge = if is_kept { Knowledge::Kept } else { Knowledge::ThrownAway };
         let outcome = self.with_chronyd(move |chronyd| chronyd.hand_over(knowledge)).await?;
@@ -249,20 +252,20 @@ impl Corrector {
             return DaemonVerdict::Silent("the time daemon was not looked for yet".to_owned());
         };
         let offset = match keeper {
-            Keeper::Chronyd if untrue.is_some() => Err(unproven(&untrue.unwrap_or_default())),
-            Keeper::Chronyd => {
+            DaemonInCharge::Chronyd if untrue.is_some() => Err(unproven(&untrue.unwrap_or_default())),
+            DaemonInCharge::Chronyd => {
                 let asked = self.with_chronyd(Chronyd::correction_or_burst).await;
                 asked.and_then(|c| c.map_err(|e| e.to_string()))
             }
-            Keeper::Timesyncd => {
+            DaemonInCharge::Timesyncd => {
                 let message = self.timesyncd.message().await.map_err(|e| e.to_string());
                 message.map(|m| m.filter(|m| m.is_after(since)).and_then(|m| m.left()))
             }
-            Keeper::Another(keeping) => {
+            DaemonInCharge::Another(keeping) => {
                 let told = self.others.told(keeping.daemon).await;
                 told.map(|told| told.and_then(|told| told.claim_since(since).map(|claim| claim.offset)))
             }
-            Keeper::Nobody => Err("no time daemon runs here".to_owned()),
+            DaemonInCharge::Nobody => Err("no time daemon runs here".to_owned()),
         };
         match offset {
             Ok(None) => DaemonVerdict::NotYet,
@@ -281,7 +284,7 @@ impl Corrector {
         spawn_blocking(move || talk(&chronyd)).await.map_err(|e| format!("an internal thread failed: {e}"))
     }
 
-    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+    fn known(&self) -> MutexGuard<'_, Option<ResetDaemonStatus>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -292,9 +295,9 @@ impl Drop for Corrector {
     }
 }
 
-impl Known {
+impl ResetDaemonStatus {
     /// What is known of a keeper that was just made to forget, or why it was not.
-    fn of(keeper: Keeper, untrue: Option<String>) -> Self {
+    fn of(keeper: DaemonInCharge, untrue: Option<String>) -> Self {
         let (is_awaited, is_void) = (false, false);
         Self { keeper, untrue, is_awaited, stepped: None, heard: None, updated: None, is_void, since: realtime() }
     }

@@ -28,7 +28,7 @@ pub enum Operation {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ControlError {
     /// Nobody listens there, or the kernel said otherwise.
     #[error("cannot ask ntpd on {address}: {source}")]
     Socket {
@@ -63,22 +63,22 @@ pub enum Error {
 
 /// A conversation with one ntpd.
 #[derive(Debug)]
-pub struct Client {
+pub struct ControlClient {
     socket: UdpSocket,
     address: SocketAddr,
     sequence: u16,
     until: Boottime,
 }
 
-impl Client {
+impl ControlClient {
     /// Talks to the ntpd at `address`, until `until`.
     ///
     /// # Errors
-    /// [`Error::Socket`].
-    pub fn new(address: SocketAddr, until: Boottime) -> Result<Self, Error> {
+    /// [`ControlError::Socket`].
+    pub fn new(address: SocketAddr, until: Boottime) -> Result<Self, ControlError> {
         let here = SocketAddr::new(address.ip(), 0);
         let socket = UdpSocket::bind(here).and_then(|socket| socket.connect(address).map(|()| socket));
-        let socket = socket.map_err(|source| Error::Socket { address, source })?;
+        let socket = socket.map_err(|source| ControlError::Socket { address, source })?;
         // Where none can be drawn it begins with 0: the kernel hands over nobody else's datagrams to a connected socket.
         let sequence = random::number().ok().and_then(|number| u16::try_from(number & 0xffff).ok()).unwrap_or(0);
         Ok(Self { socket, address, sequence, until })
@@ -87,34 +87,34 @@ impl Client {
     /// Asks, and puts the fragments of the answer together.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn ask(&mut self, operation: Operation, association: u16) -> Result<Vec<u8>, Error> {
+    /// [`ControlError`].
+    pub fn ask(&mut self, operation: Operation, association: u16) -> Result<Vec<u8>, ControlError> {
         self.sequence = self.sequence.wrapping_add(1);
-        let question = Question { operation, association, sequence: self.sequence };
+        let question = ControlRequest { operation, association, sequence: self.sequence };
         let address = self.address;
-        self.socket.send(&question.encode()).map_err(|source| Error::Socket { address, source })?;
-        let mut answer = Answer::default();
+        self.socket.send(&question.encode()).map_err(|source| ControlError::Socket { address, source })?;
+        let mut answer = ControlResponse::default();
         while !answer.is_whole() {
             let bytes = self.receive()?;
             match answer.take(&bytes, question) {
                 Ok(()) => {}
-                Err(Rejected::Refused(code)) => return Err(Error::Refused { address, code }),
-                Err(Rejected::Malformed(what)) => return Err(Error::Malformed { address, what }),
+                Err(Rejected::Refused(code)) => return Err(ControlError::Refused { address, code }),
+                Err(Rejected::Malformed(what)) => return Err(ControlError::Malformed { address, what }),
                 Err(Rejected::NotMeant) => {}
             }
         }
         Ok(answer.whole())
     }
 
-    fn receive(&self) -> Result<Vec<u8>, Error> {
+    fn receive(&self) -> Result<Vec<u8>, ControlError> {
         let address = self.address;
         let failed = |source: io::Error| {
             let is_silence = matches!(source.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-            if is_silence { Error::Silent { address } } else { Error::Socket { address, source } }
+            if is_silence { ControlError::Silent { address } } else { ControlError::Socket { address, source } }
         };
         let left = self.until.since(boottime());
         if left.is_zero() {
-            return Err(Error::Silent { address });
+            return Err(ControlError::Silent { address });
         }
         // A timeout of nothing would be none.
         self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))).map_err(failed)?;
@@ -126,13 +126,13 @@ impl Client {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Question {
+struct ControlRequest {
     operation: Operation,
     association: u16,
     sequence: u16,
 }
 
-impl Question {
+impl ControlRequest {
     fn encode(self) -> [u8; HEADER] {
         let ([s1, s2], [a1, a2]) = (self.sequence.to_be_bytes(), self.association.to_be_bytes());
         // First byte, op code; sequence; status; association; offset; count.
@@ -159,13 +159,13 @@ enum Rejected {
 
 /// What has come of an answer: its fragments by their offset, and where it ends once that is known.
 #[derive(Debug, Default)]
-struct Answer {
+struct ControlResponse {
     fragments: Vec<(usize, Vec<u8>)>,
     end: Option<usize>,
 }
 
-impl Answer {
-    fn take(&mut self, bytes: &[u8], question: Question) -> Result<(), Rejected> {
+impl ControlResponse {
+    fn take(&mut self, bytes: &[u8], question: ControlRequest) -> Result<(), Rejected> {
         let word = |at: usize| bytes.get(at..at + 2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
         let short = Rejected::Malformed("it is shorter than its header");
         let (Some(&first), Some(&second)) = (bytes.first(), bytes.get(1)) else { return Err(short) };
@@ -213,7 +213,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const QUESTION: Question = Question { operation: Operation::ReadVariables, association: 7, sequence: 0x0102 };
+    const QUESTION: ControlRequest =
+        ControlRequest { operation: Operation::ReadVariables, association: 7, sequence: 0x0102 };
 
     fn fragment(second: u8, offset: u16, data: &[u8]) -> Vec<u8> {
         let ([o1, o2], [c1, c2]) = (offset.to_be_bytes(), u16::try_from(data.len()).unwrap().to_be_bytes());
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn fragments_are_put_together_whatever_their_order() {
-        let mut answer = Answer::default();
+        let mut answer = ControlResponse::default();
         answer.take(&fragment(0x82, 5, b"stratum=2"), QUESTION).unwrap();
         assert!(!answer.is_whole(), "its beginning is missing");
         answer.take(&fragment(0xa2, 0, b"leap="), QUESTION).unwrap();
@@ -241,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_answers_another_question_is_passed_over_and_an_error_is_said() {
-        let mut answer = Answer::default();
+        let mut answer = ControlResponse::default();
         let mut other = fragment(0x82, 0, b"x");
         other[3] = 9;
         assert_eq!(answer.take(&other, QUESTION), Err(Rejected::NotMeant));
@@ -258,7 +259,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_are_never_more_than_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let mut answer = Answer::default();
+            let mut answer = ControlResponse::default();
             let _ = answer.take(&bytes, QUESTION);
             let _ = answer.is_whole();
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use control::{Client, Error, Operation};
+use control::{ControlClient, ControlError, Operation};
 
 use super::source_reports::{Claim, Told, length, offset};
 use super::sources::name;
@@ -30,7 +30,7 @@ const AUTHENTICATED: u16 = 0x4000;
 /// # Errors
 /// In words.
 pub fn ask(address: SocketAddr) -> Result<Told, String> {
-    let mut client = Client::new(address, boottime() + PATIENCE).map_err(|error| error.to_string())?;
+    let mut client = ControlClient::new(address, boottime() + PATIENCE).map_err(|error| error.to_string())?;
     let answers = Answers::ask(&mut client).map_err(|error| error.to_string())?;
     Ok(answers.told(realtime()))
 }
@@ -44,7 +44,7 @@ struct Answers {
 }
 
 impl Answers {
-    fn ask(client: &mut Client) -> Result<Self, Error> {
+    fn ask(client: &mut ControlClient) -> Result<Self, ControlError> {
         let system = variables(&client.ask(Operation::ReadVariables, 0)?);
         let listed = client.ask(Operation::ReadStatus, 0)?;
         let mut associations = vec![];
@@ -52,7 +52,7 @@ impl Answers {
             match client.ask(Operation::ReadVariables, number) {
                 Ok(answer) => associations.push((status, variables(&answer))),
                 // One of a pool that was dropped between the two questions.
-                Err(Error::Refused { .. }) => {}
+                Err(ControlError::Refused { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -63,7 +63,7 @@ impl Answers {
         let mut told = Told { claim: claim(&self.system, now), ..Told::default() };
         let mut of_pools = vec![];
         for (status, variables) in &self.associations {
-            let Some(source) = Source::of(*status, variables) else { continue };
+            let Some(source) = NtpdSource::of(*status, variables) else { continue };
             let called = source.host.clone();
             match source.is {
                 Is::Nothing => continue,
@@ -100,7 +100,7 @@ impl Answers {
 }
 
 /// What one association stands for.
-struct Source {
+struct NtpdSource {
     host: String,
     is: Is,
     is_authenticated: bool,
@@ -119,7 +119,7 @@ enum Is {
     Server(SocketAddr),
 }
 
-impl Source {
+impl NtpdSource {
     fn of(status: u16, variables: &Variables) -> Option<Self> {
         /// Status bit: from a line of the configuration.
         const CONFIGURED: u16 = 0x8000;

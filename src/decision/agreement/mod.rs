@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::reading::{Kind, Leap, Reading, Voice};
+use super::reading::{Leap, Reading, ReferenceKind, Voice};
 use super::time::{Boottime, Offset, Realtime};
 
 /// What the references agree on.
@@ -296,7 +296,7 @@ impl<'q, 'a> Ballot<'q, 'a> {
         let newest = supporters.iter().map(|i| i.reading).max_by_key(|r| r.as_of);
         let (as_of, local) = newest.map_or((question.now, Realtime::default()), |r| (r.as_of, r.local));
         let operators: BTreeSet<&str> = supporters.iter().map(|i| i.voice.operator.as_str()).collect();
-        let repeats = supporters.iter().any(|i| i.reading.kind == Kind::Daemon);
+        let repeats = supporters.iter().any(|i| i.reading.kind == ReferenceKind::Daemon);
         let only = operators.first().filter(|_| operators.len() == 1 && !repeats);
         Agreement {
             offset: Offset::from_nanos(clamp_i64((best.low + best.high).div_euclid(2))),

@@ -1,7 +1,7 @@
 //! What several references say together, by example.
 
 use super::*;
-use crate::decision::reading::{Kind, Upstream};
+use crate::decision::reading::{ReferenceKind, Upstream};
 
 const NOW: Boottime = Boottime::from_nanos(1_000);
 
@@ -9,7 +9,7 @@ fn says(source: &str, offset_ms: i64, distance_ms: u64) -> Reading {
     Reading {
         source: source.to_owned(),
         voice: Voice::server(source),
-        kind: Kind::Ntp,
+        kind: ReferenceKind::Ntp,
         as_of: NOW,
         local: Realtime::from_secs(1_800_000_000),
         offset: Offset::from_nanos(offset_ms * 1_000_000),

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info};
 
-use crate::decision::{Boottime, Cause, Event, Gate, Kind, Offset, Reading, Snapshot, drift, forward};
+use crate::decision::{Boottime, Cause, Event, Gate, Offset, Reading, ReferenceKind, Snapshot, drift, forward};
 use crate::sys::clock::standing;
 use crate::sys::step::NOISE;
 
@@ -41,12 +41,16 @@ impl OutsideClock {
     /// A clock of that kind; `look` gives nothing when the clock does not answer this time.
     pub fn new(
         name: impl Into<String>,
-        kind: Kind,
+        kind: ReferenceKind,
         look: impl Fn() -> Option<Reading> + Send + Sync + 'static,
     ) -> Self {
         let (every, slack) = match kind {
-            Kind::Rtc => (COARSE_EVERY, Duration::ZERO),
-            Kind::Phc | Kind::VmClock | Kind::Ntp | Kind::Daemon | Kind::Told => (FINE_EVERY, FINE_SLACK),
+            ReferenceKind::Rtc => (COARSE_EVERY, Duration::ZERO),
+            ReferenceKind::Phc
+            | ReferenceKind::VmClock
+            | ReferenceKind::Ntp
+            | ReferenceKind::Daemon
+            | ReferenceKind::Told => (FINE_EVERY, FINE_SLACK),
         };
         Self { name: name.into(), every, slack, look: Arc::new(look) }
     }
@@ -118,7 +122,7 @@ impl Look {
         let ahead = Offset::from_nanos(reading.local.as_nanos()) + reading.offset - as_of;
         // A witness may be as wrong as it likes, as long as it stays so: what counts is how well it can be read.
         let distance =
-            if reading.kind == Kind::Rtc { reading.root_distance } else { reading.delay.unwrap_or_default() };
+            if reading.kind == ReferenceKind::Rtc { reading.root_distance } else { reading.delay.unwrap_or_default() };
         Self { ahead, offset: reading.offset, distance, as_of: reading.as_of, asleep, proven: false }
     }
 }
@@ -217,10 +221,10 @@ mod tests {
         stepped: i64,
         /// How long it slept.
         asleep: i64,
-        kind: Kind,
+        kind: ReferenceKind,
     }
 
-    const RUNNING: Fake = Fake { boot: 100_000, missed: 0, stepped: 0, asleep: 0, kind: Kind::Phc };
+    const RUNNING: Fake = Fake { boot: 100_000, missed: 0, stepped: 0, asleep: 0, kind: ReferenceKind::Phc };
 
     impl Fake {
         fn reading(self) -> Reading {
@@ -347,7 +351,7 @@ mod tests {
     #[test]
     fn the_rtc_shows_seconds() {
         let mut memory = LastComparison::new(Duration::ZERO);
-        let rtc = Fake { kind: Kind::Rtc, ..RUNNING };
+        let rtc = Fake { kind: ReferenceKind::Rtc, ..RUNNING };
         let published = proven(RUNNING.after(-10));
         assert_eq!(memory.compare(rtc.look(), &published), None);
         assert_eq!(memory.compare(Fake { missed: 900, ..rtc.after(2000) }.look(), &published), None);

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use crate::decision::{Cause, Event};
 use crate::disruption::{DisruptionSource, LastMark};
 use crate::sys::readable::readable;
-use crate::sys::vmclock::{Error, VmClock, VmClockPage};
+use crate::sys::vmclock::{VmClock, VmClockPage, VmClockPageError};
 
 /// Where nobody notifies us; a read costs about a microsecond.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -42,17 +42,17 @@ impl Marker {
 
 impl DisruptionSource for Marker {
     const NAME: &'static str = "vmclock";
-    type Error = Error;
+    type Error = VmClockPageError;
 
     /// Returns at once where there is no such device, or not for us.
-    async fn watch(&mut self, events: &Sender<Event>) -> Result<(), Error> {
+    async fn watch(&mut self, events: &Sender<Event>) -> Result<(), VmClockPageError> {
         let (mut watched, mut page) = match begin(&self.root) {
             Ok(begun) => begun,
-            Err(error @ Error::NotThere { .. }) if self.mark.is_unread() => {
+            Err(error @ VmClockPageError::NotThere { .. }) if self.mark.is_unread() => {
                 debug!("{error}; VMClock reports no disruptions");
                 return Ok(());
             }
-            Err(error @ Error::NotAllowed { .. }) if self.mark.is_unread() => {
+            Err(error @ VmClockPageError::NotAllowed { .. }) if self.mark.is_unread() => {
                 warn!(error = &error as &dyn std::error::Error, "VMClock marker not monitored");
                 return Ok(());
             }
@@ -73,14 +73,14 @@ impl DisruptionSource for Marker {
             }
             page = match watched.read() {
                 // What is written for longer than the driver waits is read when it is whole.
-                Err(Error::Busy) => continue,
+                Err(VmClockPageError::Busy) => continue,
                 page => page?,
             };
         }
     }
 }
 
-fn begin(root: &Path) -> Result<(Watched, VmClockPage), Error> {
+fn begin(root: &Path) -> Result<(Watched, VmClockPage), VmClockPageError> {
     let device = VmClock::open(root)?;
     let page = device.read()?;
     // Drivers before Linux 7.0 have no poll(2), and epoll(7) takes nothing that has none.
@@ -99,7 +99,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn read(&self) -> Result<VmClockPage, Error> {
+    fn read(&self) -> Result<VmClockPage, VmClockPageError> {
         self.notified.as_ref().map_or(&self.device, AsyncFd::get_ref).read()
     }
 
@@ -135,7 +135,7 @@ mod tests {
     use tokio::sync::mpsc::{Receiver, channel};
     use tokio::task::JoinHandle;
 
-    fn watched(root: &Path) -> (Receiver<Event>, JoinHandle<Result<(), Error>>) {
+    fn watched(root: &Path) -> (Receiver<Event>, JoinHandle<Result<(), VmClockPageError>>) {
         let (events, inbox) = channel(4);
         let mut marker = Marker::new(root.to_owned());
         (inbox, tokio::spawn(async move { marker.watch(&events).await }))
@@ -194,10 +194,10 @@ mod tests {
             sleep(LOOK_EVERY).await;
             std::fs::write(&device, [0; 4096]).unwrap();
         });
-        assert!(matches!(lost.0, Err(Error::Unknown { .. })), "{lost:?}");
+        assert!(matches!(lost.0, Err(VmClockPageError::Unknown { .. })), "{lost:?}");
         // Gone for a while, as a driver is that is loaded again.
         std::fs::remove_file(&device).unwrap();
-        assert!(matches!(marker.watch(&events).await, Err(Error::NotThere { .. })));
+        assert!(matches!(marker.watch(&events).await, Err(VmClockPageError::NotThere { .. })));
         FakePage { marker: 8, ..page }.write(root.path());
         let found = tokio::spawn(async move { marker.watch(&events).await });
         assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
@@ -226,6 +226,6 @@ mod tests {
         std::fs::create_dir_all(root.path().join("dev")).unwrap();
         std::fs::write(root.path().join(crate::sys::vmclock::DEVICE), [0; 4096]).unwrap();
         let (_inbox, source) = watched(root.path());
-        assert!(matches!(source.await.unwrap(), Err(Error::Unknown { .. })));
+        assert!(matches!(source.await.unwrap(), Err(VmClockPageError::Unknown { .. })));
     }
 }

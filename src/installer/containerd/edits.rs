@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Held, Keys, SHIMS, read};
+use super::{Keys, SHIMS, WrappedContainerd, read};
 use crate::container::Root;
-use crate::container::containerd::{self as engine, CRI_1, CRI_2, File, Merged, Reading, Writer};
-use crate::installer::{Change, Error, Host, toml};
+use crate::container::containerd::{self as engine, CRI_1, CRI_2, ContainerdRelease, File, Merged, Writer};
+use crate::installer::{Change, Host, InstallerError, toml};
 
 /// The names for a file of ours: the second one is read after those of vendors.
 const NAMES: [&str; 2] = ["99-clockgate.toml", "zz-clockgate.toml"];
@@ -25,19 +25,19 @@ fn has_our_name(path: &Path) -> bool {
 }
 
 /// The files as they would be.
-pub(super) struct Way {
+pub(super) struct ConfigEdits {
     /// As containerd would read them.
     read: BTreeMap<PathBuf, String>,
     /// As they are to be written, where somebody's program makes of them what containerd reads.
     written: BTreeMap<PathBuf, String>,
 }
 
-impl Way {
+impl ConfigEdits {
     fn of(texts: BTreeMap<PathBuf, String>) -> Self {
         Self { written: texts.clone(), read: texts }
     }
 
-    pub(super) fn changes(self, host: &Host) -> Result<Vec<Change>, Error> {
+    pub(super) fn changes(self, host: &Host) -> Result<Vec<Change>, InstallerError> {
         let change = |(path, text): (PathBuf, String)| {
             if has_our_name(&path) {
                 return Change::own_file(host, &path, text, 0o644);
@@ -49,20 +49,20 @@ impl Way {
     }
 }
 
-impl Held<'_> {
+impl WrappedContainerd<'_> {
     /// All of them, the best one first.
-    pub(super) fn ways(&self) -> Result<Vec<Result<Way, Error>>, Error> {
-        let files = read(&self.root, self.layout, Reading::V2_1)?;
+    pub(super) fn ways(&self) -> Result<Vec<Result<ConfigEdits, InstallerError>>, InstallerError> {
+        let files = read(&self.root, self.layout, ContainerdRelease::V2_1)?;
         let mut ways = vec![];
-        if !self.readings.contains(&Reading::V1_7) {
+        if !self.readings.contains(&ContainerdRelease::V1_7) {
             let patterns = engine::patterns(&files);
             let folders = patterns.iter().rev().filter_map(|pattern| pattern.parent());
             let places = folders.flat_map(|folder| NAMES.map(|name| folder.join(name)));
             let version = version(files.first());
-            ways.extend(places.map(|path| Ok(Way::of([(path, self.own_text(version)?)].into()))));
+            ways.extend(places.map(|path| Ok(ConfigEdits::of([(path, self.own_text(version)?)].into()))));
         }
         match &self.layout.writer {
-            Writer::Admin => ways.push(self.in_place(&|_| true).map(Way::of)),
+            Writer::Admin => ways.push(self.in_place(&|_| true).map(ConfigEdits::of)),
             Writer::Template(template) => ways.push(self.by_template(template)),
             Writer::Patches { folder, merged } => ways.push(self.by_patch(folder, merged)),
             Writer::Program { templates } => ways.push(Err(self.made_anew(templates))),
@@ -70,7 +70,7 @@ impl Held<'_> {
         Ok(ways)
     }
 
-    fn made_anew(&self, templates: &[PathBuf]) -> Error {
+    fn made_anew(&self, templates: &[PathBuf]) -> InstallerError {
         let template = templates.iter().find(|template| self.root.has(template));
         let from = template.map_or_else(|| "its own template".to_owned(), |template| template.display().to_string());
         let folder = self.layout.config.with_file_name("config-v3.toml.d");
@@ -83,9 +83,9 @@ impl Held<'_> {
     }
 
     /// A file of ours with all wrappers.
-    fn own_text(&self, version: i64) -> Result<String, Error> {
+    fn own_text(&self, version: i64) -> Result<String, InstallerError> {
         let plugin = if version > 2 { CRI_2 } else { CRI_1 };
-        let merged = Merged::of(&read(&self.root, self.layout, Reading::V2_1)?, Reading::V2_1);
+        let merged = Merged::of(&read(&self.root, self.layout, ContainerdRelease::V2_1)?, ContainerdRelease::V2_1);
         let mut text = format!("{HEADING}version = {version}\n");
         for runtime in merged.runtimes() {
             let Some(wrapped) = self.wrappers.get(&runtime.keys) else { continue };
@@ -101,7 +101,7 @@ impl Held<'_> {
     }
 
     /// The wrappers in those files in which the runtimes are named last, for each reading.
-    fn in_place(&self, is_writable: &dyn Fn(&Path) -> bool) -> Result<BTreeMap<PathBuf, String>, Error> {
+    fn in_place(&self, is_writable: &dyn Fn(&Path) -> bool) -> Result<BTreeMap<PathBuf, String>, InstallerError> {
         let mut root = self.root.clone();
         let mut texts = BTreeMap::new();
         for reading in self.readings {
@@ -125,7 +125,7 @@ impl Held<'_> {
                 let Some((path, text, with_it)) = tried.next() else {
                     let last = files.last().map_or(self.layout.config.as_path(), |file| &file.path);
                     let what = format!("overrides clockgate's `BinaryName` of the runtime `{}`", runtime.name);
-                    return Err(Error::refused(last, what));
+                    return Err(InstallerError::refused(last, what));
                 };
                 drop(tried);
                 root = with_it;
@@ -136,7 +136,7 @@ impl Held<'_> {
     }
 
     /// As `in_place`, in what the file is made from.
-    fn by_template(&self, template: &Path) -> Result<Way, Error> {
+    fn by_template(&self, template: &Path) -> Result<ConfigEdits, InstallerError> {
         let config = &self.layout.config;
         let read_as = self.in_place(&|path| path == config)?;
         let mut text = self.host.read(template)?.unwrap_or_default();
@@ -148,27 +148,30 @@ impl Held<'_> {
                 else {
                     continue;
                 };
-                text =
-                    wrap(&text, plugin, &runtime, &wrapped.wrapper).map_err(|what| Error::refused(template, what))?;
+                text = wrap(&text, plugin, &runtime, &wrapped.wrapper)
+                    .map_err(|what| InstallerError::refused(template, what))?;
             }
         }
-        Ok(Way { read: read_as, written: [(template.to_owned(), text)].into() })
+        Ok(ConfigEdits { read: read_as, written: [(template.to_owned(), text)].into() })
     }
 
     /// A file of ours that becomes part of `merged`.
-    fn by_patch(&self, folder: &Path, merged: &Path) -> Result<Way, Error> {
+    fn by_patch(&self, folder: &Path, merged: &Path) -> Result<ConfigEdits, InstallerError> {
         let read_as = self.in_place(&|path| path == merged)?;
         let ours = folder.join(NAMES[1]);
         if let Some(later) = self.root.glob(&folder.join("*.toml")).into_iter().find(|path| *path > ours) {
-            return Err(Error::refused(later, format!("is read after {}: give it an earlier name", ours.display())));
+            return Err(InstallerError::refused(
+                later,
+                format!("is read after {}: give it an earlier name", ours.display()),
+            ));
         }
-        let files = read(&self.root, self.layout, Reading::V2_1)?;
+        let files = read(&self.root, self.layout, ContainerdRelease::V2_1)?;
         let version = version(files.iter().find(|file| file.path == merged));
-        Ok(Way { read: read_as, written: [(ours, self.own_text(version)?)].into() })
+        Ok(ConfigEdits { read: read_as, written: [(ours, self.own_text(version)?)].into() })
     }
 
     /// That by each reading every start reaches its wrapper, and all else is as it was.
-    pub(super) fn verify(&self, way: &Way) -> Result<(), Error> {
+    pub(super) fn verify(&self, way: &ConfigEdits) -> Result<(), InstallerError> {
         let root = way.read.iter().fold(self.root.clone(), |root, (path, text)| root.with(path, Some(text.clone())));
         for reading in self.readings {
             let before = Merged::of(&read(&self.root, self.layout, *reading)?, *reading);
@@ -182,7 +185,7 @@ impl Held<'_> {
                 }) {
                     let last = files.iter().rev().find(|file| names(file, &old.keys));
                     let path = last.map_or(&self.layout.config, |file| &file.path);
-                    return Err(Error::refused(path, format!("overrides the runtime `{}`", old.name)));
+                    return Err(InstallerError::refused(path, format!("overrides the runtime `{}`", old.name)));
                 }
             }
             if self.rest(&before) != self.rest(&after) {
@@ -210,7 +213,7 @@ impl Held<'_> {
 }
 
 /// The text with the wrapper as the runtime's binary; one that no file names gets its shim with it, which the built-in one would lose.
-fn wrap(text: &str, plugin: &str, runtime: &engine::Runtime, wrapper: &str) -> Result<String, String> {
+fn wrap(text: &str, plugin: &str, runtime: &engine::ContainerdRuntime, wrapper: &str) -> Result<String, String> {
     let keys: Vec<&str> = ["plugins", plugin].into_iter().chain(runtime.keys.iter().map(String::as_str)).collect();
     let mut text = text.to_owned();
     if runtime.shim.is_empty() {
@@ -219,15 +222,15 @@ fn wrap(text: &str, plugin: &str, runtime: &engine::Runtime, wrapper: &str) -> R
     toml::put(&text, &[&keys[..], &["options", "BinaryName"]].concat(), wrapper)
 }
 
-fn runtime(files: &[File], reading: Reading, keys: &Keys) -> Option<engine::Runtime> {
+fn runtime(files: &[File], reading: ContainerdRelease, keys: &Keys) -> Option<engine::ContainerdRuntime> {
     Merged::of(files, reading).runtimes().into_iter().find(|runtime| runtime.keys == *keys)
 }
 
 /// Where a runtime's binary may be set, the best place first: where it is named last, where the plugin is, and the first file.
-fn places(files: &[File], reading: Reading, keys: &Keys) -> Vec<(PathBuf, &'static str)> {
+fn places(files: &[File], reading: ContainerdRelease, keys: &Keys) -> Vec<(PathBuf, &'static str)> {
     let plugins: &[&'static str] = match reading {
-        Reading::V1_6 | Reading::V1_7 => &[CRI_1],
-        Reading::V2_0 | Reading::V2_1 => &[CRI_2, CRI_1],
+        ContainerdRelease::V1_6 | ContainerdRelease::V1_7 => &[CRI_1],
+        ContainerdRelease::V2_0 | ContainerdRelease::V2_1 => &[CRI_2, CRI_1],
     };
     let all = files.iter().rev().flat_map(|file| plugins.iter().map(move |plugin| (file, *plugin)));
     let naming = all.clone().filter(|(file, plugin)| below(file, plugin, keys).is_some());

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::runtime::{Runtime, is_wrapper, program_of};
-use super::{Change, Error, Host, Plan};
+use super::runtime::{EngineRuntime, is_wrapper, program_of};
+use super::{Change, Host, InstallerError, Plan};
 use crate::container::Root;
-use crate::container::containerd::{self as engine, File, Layout, Merged, Reading, Writer};
+use crate::container::containerd::{self as engine, ContainerdRelease, File, Layout, Merged, Writer};
 
 /// The shims of containers that run keep the wrapper's path.
 pub const REMOVED: &str = "after a restart of containerd (`systemctl restart containerd`, or of what brings it along); containers that run \
@@ -24,12 +24,12 @@ pub const REMOVED: &str = "after a restart of containerd (`systemctl restart con
 const SHIMS: [&str; 2] = ["io.containerd.runc.v2", "io.containerd.runc.v1"];
 
 /// What has to be written.
-pub fn plan(host: &Host) -> Result<Plan, Error> {
+pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
     let layouts = engine::layouts(&host.files());
     let mut plan = Plan::default();
     let mut restarts = vec![];
     for layout in &layouts {
-        let held = match Held::of(host, layout) {
+        let held = match WrappedContainerd::of(host, layout) {
             // Docker's own containerd beside that of a distribution of Kubernetes has nothing to do with pods.
             Err(Failed::Disabled(_)) if layouts.len() > 1 => continue,
             held => held?,
@@ -46,17 +46,17 @@ pub fn plan(host: &Host) -> Result<Plan, Error> {
 /// Why a containerd is not held.
 enum Failed {
     /// It makes no pods.
-    Disabled(Error),
-    Other(Error),
+    Disabled(InstallerError),
+    Other(InstallerError),
 }
 
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
+impl From<InstallerError> for Failed {
+    fn from(error: InstallerError) -> Self {
         Self::Other(error)
     }
 }
 
-impl From<Failed> for Error {
+impl From<Failed> for InstallerError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::Disabled(error) | Failed::Other(error) => error,
@@ -68,12 +68,12 @@ impl From<Failed> for Error {
 type Keys = Vec<String>;
 
 /// A containerd, and the wrappers for its runtimes.
-struct Held<'a> {
+struct WrappedContainerd<'a> {
     host: &'a Host,
     layout: &'a Layout,
     /// With the file that containerd reads first, be it there or not.
     root: Root,
-    readings: &'static [Reading],
+    readings: &'static [ContainerdRelease],
     wrappers: BTreeMap<Keys, Wrapped>,
     notes: Vec<String>,
 }
@@ -85,41 +85,41 @@ struct Wrapped {
     program: PathBuf,
 }
 
-impl<'a> Held<'a> {
+impl<'a> WrappedContainerd<'a> {
     fn of(host: &'a Host, layout: &'a Layout) -> Result<Self, Failed> {
         let mut root = host.files();
         if !root.has(&layout.config) {
             if layout.writer != Writer::Admin {
                 let what = format!("does not exist yet: start {} once, which writes it", layout.name);
-                return Err(Error::refused(&layout.config, what).into());
+                return Err(InstallerError::refused(&layout.config, what).into());
             }
             root = root.with(&layout.config, Some("version = 2\n".to_owned()));
         }
         if let Some(made) = layout.made() {
             root = without_ours(host, root, layout, made)?;
         }
-        let files = read(&root, layout, Reading::V2_1)?;
+        let files = read(&root, layout, ContainerdRelease::V2_1)?;
         // What an install left that was forgotten says nothing of how the host was before.
         let root = files
             .iter()
             .filter(|file| edits::is_own(&root, &file.path))
             .fold(root.clone(), |root, file| root.with(&file.path, None));
-        let files = read(&root, layout, Reading::V2_1)?;
+        let files = read(&root, layout, ContainerdRelease::V2_1)?;
         let mut held =
             Self { host, layout, root, readings: engine::readings(&files), wrappers: BTreeMap::new(), notes: vec![] };
-        let merged = |reading: &Reading| Ok(Merged::of(&read(&held.root, layout, *reading)?, *reading));
-        let merged = held.readings.iter().map(merged).collect::<Result<Vec<_>, Error>>()?;
+        let merged = |reading: &ContainerdRelease| Ok(Merged::of(&read(&held.root, layout, *reading)?, *reading));
+        let merged = held.readings.iter().map(merged).collect::<Result<Vec<_>, InstallerError>>()?;
         if let Some(name) = merged.iter().find_map(Merged::disabled) {
             let what = format!(
                 "disables the plugin for Kubernetes, `{name}`; Docker's containers are held by the target docker"
             );
-            return Err(Failed::Disabled(Error::refused(&layout.config, what)));
+            return Err(Failed::Disabled(InstallerError::refused(&layout.config, what)));
         }
         let version = files.first().and_then(|file| file.value.get("version")).and_then(Value::as_i64);
         if !version.is_some_and(|version| (2..=4).contains(&version)) {
             let what = "has an unknown version: expected `version = 2`, 3 or 4 (`containerd config migrate` prints \
                         it as the newest that containerd knows)";
-            return Err(Error::refused(&layout.config, what).into());
+            return Err(InstallerError::refused(&layout.config, what).into());
         }
         for merged in &merged {
             held.wrap_all(merged)?;
@@ -128,7 +128,7 @@ impl<'a> Held<'a> {
     }
 
     /// A wrapper for each runtime that runs a binary; the default one has to.
-    fn wrap_all(&mut self, merged: &Merged) -> Result<(), Error> {
+    fn wrap_all(&mut self, merged: &Merged) -> Result<(), InstallerError> {
         let runtimes = merged.runtimes();
         if !runtimes.iter().any(|runtime| runtime.is_default) {
             let what = format!("has the default runtime `{}`, which is named nowhere", merged.default_name());
@@ -156,7 +156,7 @@ impl<'a> Held<'a> {
                 }
             };
             let folder = format!("{}/{name}", self.layout.name);
-            let (wrapper, links) = Runtime { folder, program: program.clone() }.wrap(self.host)?;
+            let (wrapper, links) = EngineRuntime { folder, program: program.clone() }.wrap(self.host)?;
             let wrapped = Wrapped { wrapper: wrapper.to_string_lossy().into_owned(), links, program };
             match self.wrappers.get(&runtime.keys) {
                 Some(known) if (&known.wrapper, &known.links) == (&wrapped.wrapper, &wrapped.links) => {}
@@ -174,7 +174,7 @@ impl<'a> Held<'a> {
     }
 
     /// What a runtime runs, or why it runs nothing that we could wrap.
-    fn program(&self, runtime: &engine::Runtime) -> Result<PathBuf, String> {
+    fn program(&self, runtime: &engine::ContainerdRuntime) -> Result<PathBuf, String> {
         let shim = if runtime.shim.is_empty() { SHIMS[0] } else { &runtime.shim };
         if !SHIMS.contains(&shim) {
             return Err(format!("its shim {shim} runs no binary that could be wrapped"));
@@ -194,12 +194,12 @@ impl<'a> Held<'a> {
             .ok_or_else(|| format!("its binary {} is not on this host", program.display()))
     }
 
-    fn refused(&self, what: impl Into<String>) -> Error {
-        Error::refused(&self.layout.config, what)
+    fn refused(&self, what: impl Into<String>) -> InstallerError {
+        InstallerError::refused(&self.layout.config, what)
     }
 
     /// The first way by which each start reaches its wrapper, and nothing else is another.
-    fn changes(&self) -> Result<Vec<Change>, Error> {
+    fn changes(&self) -> Result<Vec<Change>, InstallerError> {
         let mut refused = None;
         for way in self.ways()? {
             match way.and_then(|way| self.verify(&way).map(|()| way)) {
@@ -212,9 +212,9 @@ impl<'a> Held<'a> {
 }
 
 /// A file that was made since the install has our wrappers in it: it is looked at as if it had not.
-fn without_ours(host: &Host, root: Root, layout: &Layout, made: &Path) -> Result<Root, Error> {
-    let Some(mut text) = host.files().read(made).map_err(Error::io("read", made))? else { return Ok(root) };
-    for reading in [Reading::V2_1, Reading::V1_7] {
+fn without_ours(host: &Host, root: Root, layout: &Layout, made: &Path) -> Result<Root, InstallerError> {
+    let Some(mut text) = host.files().read(made).map_err(InstallerError::io("read", made))? else { return Ok(root) };
+    for reading in [ContainerdRelease::V2_1, ContainerdRelease::V1_7] {
         let ours =
             Merged::of(&read(&root, layout, reading)?, reading).runtimes().into_iter().map(|runtime| runtime.binary);
         for wrapper in ours.filter(|binary| is_wrapper(binary)) {
@@ -225,6 +225,6 @@ fn without_ours(host: &Host, root: Root, layout: &Layout, made: &Path) -> Result
 }
 
 /// The files as containerd reads them.
-fn read(root: &Root, layout: &Layout, reading: Reading) -> Result<Vec<File>, Error> {
+fn read(root: &Root, layout: &Layout, reading: ContainerdRelease) -> Result<Vec<File>, InstallerError> {
     Ok(engine::files(root, &layout.config, reading)?)
 }

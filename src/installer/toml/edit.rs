@@ -13,21 +13,21 @@ const BOM: char = '\u{feff}';
 pub fn put(text: &str, keys: &[&str], value: &str) -> Result<String, String> {
     let body = text.strip_prefix(BOM).unwrap_or(text);
     let document = Document::parse(body).map_err(|error| super::no_toml(&error))?;
-    let place = Place { body, root: document.as_table(), keys, value: Value::from(value).to_string() };
+    let place = KeyPath { body, root: document.as_table(), keys, value: Value::from(value).to_string() };
     let (at, new) = place.edit()?;
     let mut edited = body.to_owned();
     edited.replace_range(at, &new);
     Ok(if body.len() == text.len() { edited } else { format!("{BOM}{edited}") })
 }
 
-struct Place<'a> {
+struct KeyPath<'a> {
     body: &'a str,
     root: &'a Table,
     keys: &'a [&'a str],
     value: String,
 }
 
-impl Place<'_> {
+impl KeyPath<'_> {
     fn edit(&self) -> Result<(Range<usize>, String), String> {
         let mut table = self.root;
         // How many keys stand in the heading that this table belongs to, and that table.

@@ -10,7 +10,7 @@ use zbus::message::{Flags, Header};
 use zbus::names::UniqueName;
 use zbus::{Connection, Variant, fdo};
 
-use super::error::Error;
+use super::error::MethodError;
 use super::guests::{Answering, ConnectionActivity};
 use crate::sys::peer::Peer;
 
@@ -48,8 +48,13 @@ impl Door {
     /// Lets the caller of a method in, or says why not.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`].
-    pub(super) async fn admit(&self, action: &str, header: &Header<'_>, bus: &Connection) -> Result<Admitted, Error> {
+    /// [`MethodError::NotPermitted`].
+    pub(super) async fn admit(
+        &self,
+        action: &str,
+        header: &Header<'_>,
+        bus: &Connection,
+    ) -> Result<Admitted, MethodError> {
         match self {
             Self::Socket(peer, _, root) if is_ours(peer, root) => Ok(self.admitted(peer.uid)),
             Self::Socket(peer, ..) => Err(refused(peer.uid)),
@@ -69,8 +74,8 @@ impl Door {
     /// group, or in polkit's favour, is not enough.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`].
-    pub(super) async fn admit_root(&self, header: &Header<'_>, bus: &Connection) -> Result<Admitted, Error> {
+    /// [`MethodError::NotPermitted`].
+    pub(super) async fn admit_root(&self, header: &Header<'_>, bus: &Connection) -> Result<Admitted, MethodError> {
         let uid = match self {
             Self::Socket(peer, ..) => peer.uid,
             Self::SystemBus(_) => sender(header, bus).await?.1.uid,
@@ -78,22 +83,23 @@ impl Door {
         if is_root(uid) {
             return Ok(self.admitted(uid));
         }
-        Err(Error::NotPermitted(format!("uid {uid} is not root, and only root may supply a time")))
+        Err(MethodError::NotPermitted(format!("uid {uid} is not root, and only root may supply a time")))
     }
 }
 
 /// Who calls, by the word of the bus.
-async fn sender<'h>(header: &'h Header<'_>, bus: &Connection) -> Result<(&'h UniqueName<'h>, Peer), Error> {
-    let sender = header.sender().ok_or_else(|| Error::NotPermitted("the call names no sender".to_owned()))?;
+async fn sender<'h>(header: &'h Header<'_>, bus: &Connection) -> Result<(&'h UniqueName<'h>, Peer), MethodError> {
+    let sender = header.sender().ok_or_else(|| MethodError::NotPermitted("the call names no sender".to_owned()))?;
     let driver = fdo::DBusProxy::new(bus).await?;
     let credentials = driver.get_connection_credentials(sender.clone().into()).await.map_err(zbus::Error::from)?;
-    let uid =
-        credentials.unix_user_id().ok_or_else(|| Error::NotPermitted("the bus does not know the caller".to_owned()))?;
+    let uid = credentials
+        .unix_user_id()
+        .ok_or_else(|| MethodError::NotPermitted("the bus does not know the caller".to_owned()))?;
     Ok((sender, Peer { uid, gids: credentials.into_unix_group_ids().unwrap_or_default() }))
 }
 
 /// The user that calls by the bus, if it may.
-async fn by_bus(root: &Path, action: &str, header: &Header<'_>, bus: &Connection) -> Result<u32, Error> {
+async fn by_bus(root: &Path, action: &str, header: &Header<'_>, bus: &Connection) -> Result<u32, MethodError> {
     let (sender, peer) = sender(header, bus).await?;
     let uid = peer.uid;
     if is_ours(&peer, root) {
@@ -128,8 +134,10 @@ fn is_ours(peer: &Peer, root: &Path) -> bool {
     is_root(peer.uid) || group_id(root, GROUP).is_some_and(|gid| peer.gids.contains(&gid))
 }
 
-fn refused(uid: u32) -> Error {
-    Error::NotPermitted(format!("uid {uid} is neither root nor in the group {GROUP}, and polkit does not authorise it"))
+fn refused(uid: u32) -> MethodError {
+    MethodError::NotPermitted(format!(
+        "uid {uid} is neither root nor in the group {GROUP}, and polkit does not authorise it"
+    ))
 }
 
 /// A group's number from the host's group(5), without NSS, which a static binary cannot load.

@@ -38,7 +38,7 @@ pub struct Outcome {
 
 /// Why the agent did not do it.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ClientError {
     /// There is no agent.
     #[error("no agent answers on {}: start it (systemctl start clockgate), or `clockgate agent`", path.display())]
     NoAgent {
@@ -99,16 +99,16 @@ impl AgentClient {
     /// Connects to the agent's socket.
     ///
     /// # Errors
-    /// [`Error::NoAgent`], [`Error::NotPermitted`] or [`Error::Stuck`].
-    pub fn connect(path: &Path) -> Result<Self, Error> {
+    /// [`ClientError::NoAgent`], [`ClientError::NotPermitted`] or [`ClientError::Stuck`].
+    pub fn connect(path: &Path) -> Result<Self, ClientError> {
         let stream = connect(path, GREETED_WITHIN).map_err(|source| {
             if source.kind() == io::ErrorKind::PermissionDenied {
-                Error::NotPermitted(format!("cannot connect to {}", path.display()))
+                ClientError::NotPermitted(format!("cannot connect to {}", path.display()))
             } else {
-                Error::NoAgent { path: path.to_owned(), source }
+                ClientError::NoAgent { path: path.to_owned(), source }
             }
         })?;
-        let stuck = |source| Error::Stuck { path: path.to_owned(), source };
+        let stuck = |source| ClientError::Stuck { path: path.to_owned(), source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| stuck(Some(error.into())))?;
         let greeted = runtime.block_on(async {
@@ -128,8 +128,8 @@ impl AgentClient {
     /// Has the clock proven afresh, and waits until it is or `patience` ends.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn sync(&self, patience: Duration) -> Result<Outcome, Error> {
+    /// [`ClientError`]
+    pub fn sync(&self, patience: Duration) -> Result<Outcome, ClientError> {
         let limit = millis(patience).max(1);
         self.call(patience, self.agent.sync(limit))
     }
@@ -137,32 +137,37 @@ impl AgentClient {
     /// Says that the time of the clock is meant.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn accept(&self) -> Result<Outcome, Error> {
+    /// [`ClientError`]
+    pub fn accept(&self) -> Result<Outcome, ClientError> {
         self.call(Duration::ZERO, self.agent.accept())
     }
 
     /// Has the clock set by dead reckoning.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn reckon(&self, patience: Duration) -> Result<Outcome, Error> {
+    /// [`ClientError`]
+    pub fn reckon(&self, patience: Duration) -> Result<Outcome, ClientError> {
         self.call(patience, self.agent.reckon(millis(patience).max(1)))
     }
 
     /// Tells of a disruption, and waits for what follows from it, if `patience` is not zero.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn notify(&self, what: NoticeKind, patience: Duration) -> Result<Outcome, Error> {
+    /// [`ClientError`]
+    pub fn notify(&self, what: NoticeKind, patience: Duration) -> Result<Outcome, ClientError> {
         self.call(patience, self.agent.notify(what.name(), millis(patience)))
     }
 
     /// Tells of a disruption that is over, and what time it is; waits for what follows.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn notify_with_time(&self, what: NoticeKind, told: CallerTime, patience: Duration) -> Result<Outcome, Error> {
+    /// [`ClientError`]
+    pub fn notify_with_time(
+        &self,
+        what: NoticeKind,
+        told: CallerTime,
+        patience: Duration,
+    ) -> Result<Outcome, ClientError> {
         let time = (told.at.as_nanos(), told.as_of.as_nanos(), nanos_u64(told.bound));
         self.call(patience, self.agent.notify_with_time(what.name(), millis(patience).max(1), time))
     }
@@ -171,7 +176,7 @@ impl AgentClient {
         &self,
         patience: Duration,
         call: impl Future<Output = zbus::Result<(String, String, u64, i64, u64, String)>>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, ClientError> {
         let within = patience.saturating_add(GRACE);
         match self.runtime.block_on(async { timeout(within, call).await }) {
             Ok(Ok((state, gate, epoch, offset, bound, why))) => {
@@ -180,23 +185,23 @@ impl AgentClient {
                 Ok(Outcome { state, gate, epoch, offset_ns, bound_ns, why })
             }
             Ok(Err(error)) => Err(self.refusal(error)),
-            Err(_) => Err(Error::Stuck { path: self.path.clone(), source: None }),
+            Err(_) => Err(ClientError::Stuck { path: self.path.clone(), source: None }),
         }
     }
 
-    fn refusal(&self, error: zbus::Error) -> Error {
+    fn refusal(&self, error: zbus::Error) -> ClientError {
         let (name, sentence) = if let zbus::Error::MethodError(name, sentence, _) = &error {
             (name.as_str().strip_prefix("org.clockgate.Error."), sentence.clone().unwrap_or_default())
         } else {
             (None, String::new())
         };
         match name {
-            Some("NotPermitted") => Error::NotPermitted(sentence),
-            Some("InvalidArgument") => Error::Refused(sentence),
-            Some("TooOften") => Error::TooOften(sentence),
-            Some("StillShut") => Error::StillShut(format!("the clock is still not proven: {sentence}")),
-            Some("NotYetShut") => Error::StillShut(format!("the gate is still not shut: {sentence}")),
-            _ => Error::Stuck { path: self.path.clone(), source: Some(error) },
+            Some("NotPermitted") => ClientError::NotPermitted(sentence),
+            Some("InvalidArgument") => ClientError::Refused(sentence),
+            Some("TooOften") => ClientError::TooOften(sentence),
+            Some("StillShut") => ClientError::StillShut(format!("the clock is still not proven: {sentence}")),
+            Some("NotYetShut") => ClientError::StillShut(format!("the gate is still not shut: {sentence}")),
+            _ => ClientError::Stuck { path: self.path.clone(), source: Some(error) },
         }
     }
 }

@@ -3,7 +3,7 @@
 /// Why a method was not performed.
 #[derive(Debug, zbus::DBusError)]
 #[zbus(prefix = "org.clockgate.Error")]
-pub(super) enum Error {
+pub(super) enum MethodError {
     /// D-Bus itself failed.
     #[zbus(error)]
     Bus(zbus::Error),

@@ -14,7 +14,7 @@ const LINES_MAX: usize = 16;
 
 /// Why a client was sent away.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum HandshakeError {
     /// The socket broke, or the client left.
     #[error("the socket failed")]
     Socket(#[from] io::Error),
@@ -44,10 +44,10 @@ enum AuthStep {
 /// Lets a client authenticate itself as the user that the kernel says it is.
 ///
 /// # Errors
-/// [`Error`]; the connection is of no use then.
-pub async fn serve(stream: &UnixStream, uid: u32, guid: &str) -> Result<(), Error> {
+/// [`HandshakeError`]; the connection is of no use then.
+pub async fn serve(stream: &UnixStream, uid: u32, guid: &str) -> Result<(), HandshakeError> {
     if read_byte(stream).await? != 0 {
-        return Err(Error::Garbage("the first byte is not zero"));
+        return Err(HandshakeError::Garbage("the first byte is not zero"));
     }
     let mut step = AuthStep::Auth;
     for _ in 0..LINES_MAX {
@@ -62,7 +62,7 @@ pub async fn serve(stream: &UnixStream, uid: u32, guid: &str) -> Result<(), Erro
             AuthReply::Begin => return Ok(()),
         }
     }
-    Err(Error::Garbage("it does not finish the authentication"))
+    Err(HandshakeError::Garbage("it does not finish the authentication"))
 }
 
 fn answer(step: AuthStep, line: &str, uid: u32) -> (AuthStep, AuthReply) {
@@ -90,16 +90,16 @@ fn identified(name: &str, uid: u32) -> (AuthStep, AuthReply) {
 }
 
 /// Byte by byte, since what follows `BEGIN` is not ours to read.
-async fn read_line(stream: &UnixStream) -> Result<String, Error> {
+async fn read_line(stream: &UnixStream) -> Result<String, HandshakeError> {
     let mut line = vec![];
     while line.len() < LINE_MAX {
         line.push(read_byte(stream).await?);
         if let Some(text) = line.strip_suffix(b"\r\n") {
             let text = text.is_ascii().then(|| String::from_utf8_lossy(text).into_owned());
-            return text.ok_or(Error::Garbage("a line is not ASCII text"));
+            return text.ok_or(HandshakeError::Garbage("a line is not ASCII text"));
         }
     }
-    Err(Error::Garbage("a line does not end"))
+    Err(HandshakeError::Garbage("a line does not end"))
 }
 
 async fn read_byte(stream: &UnixStream) -> io::Result<u8> {

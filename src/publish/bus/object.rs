@@ -11,7 +11,7 @@ use zbus::{Connection, Variant, interface};
 
 use super::Face;
 use super::access::{Admitted, Door, NOTIFY_ACTION, SYNC_ACTION};
-use super::error::Error;
+use super::error::MethodError;
 use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
 use crate::disruption::notice::Notice;
 pub use crate::disruption::notice::NoticeKind;
@@ -43,7 +43,7 @@ impl BusObject {
         timeout_ms: u32,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
-    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+    ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit(SYNC_ACTION, &header, bus).await?;
         let until = Instant::now() + patience(timeout_ms);
         self.takes_turn(&caller, "sync").await?;
@@ -62,7 +62,7 @@ impl BusObject {
         wait_ms: u32,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
-    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+    ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit(NOTIFY_ACTION, &header, bus).await?;
         let what = named(what)?;
         self.takes_turn(&caller, what.name()).await?;
@@ -89,19 +89,19 @@ impl BusObject {
         time: (i64, u64, u64),
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
-    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+    ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit_root(&header, bus).await?;
         let what = named(what)?;
         if let Some(why) = what.refuses_time() {
-            return Err(Error::InvalidArgument(why));
+            return Err(MethodError::InvalidArgument(why));
         }
         let told = CallerTime {
             at: Realtime::from_nanos(time.0),
             as_of: Boottime::from_nanos(time.1),
             bound: Duration::from_nanos(time.2),
         };
-        let word =
-            AcceptedTime::take(told, &self.face.root).map_err(|error| Error::InvalidArgument(error.to_string()))?;
+        let word = AcceptedTime::take(told, &self.face.root)
+            .map_err(|error| MethodError::InvalidArgument(error.to_string()))?;
         let until = Instant::now() + patience(wait_ms);
         self.takes_turn(&caller, what.name()).await?;
         // On the line before the notice: the first measurement follows at once.
@@ -120,7 +120,7 @@ impl BusObject {
         &self,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
-    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+    ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit_root(&header, bus).await?;
         self.takes_turn(&caller, "accept").await?;
         Ok(answer_of(&self.tell(Event::Accepted, Instant::now() + TAKEN_WITHIN).await?))
@@ -135,7 +135,7 @@ impl BusObject {
         timeout_ms: u32,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] bus: &Connection,
-    ) -> Result<(String, String, u64, i64, u64, String), Error> {
+    ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit_root(&header, bus).await?;
         self.takes_turn(&caller, "reckon").await?;
         let until = Instant::now() + patience(timeout_ms);
@@ -234,36 +234,36 @@ impl BusObject {
     }
 
     /// Says who tells of what, when its turn has come.
-    async fn takes_turn(&self, caller: &Admitted, what: &str) -> Result<(), Error> {
+    async fn takes_turn(&self, caller: &Admitted, what: &str) -> Result<(), MethodError> {
         if self.face.rate.turn(Teller::User(caller.uid)).await {
             info!(uid = caller.uid, what, "notified by a caller");
             return Ok(());
         }
         debug!(uid = caller.uid, what, "too many notifications: refused");
-        Err(Error::TooOften(format!(
+        Err(MethodError::TooOften(format!(
             "uid {} has sent too many notifications in the last seconds; try again later",
             caller.uid
         )))
     }
 
-    async fn send(&self, event: Event) -> Result<tokio::sync::oneshot::Receiver<Snapshot>, Error> {
+    async fn send(&self, event: Event) -> Result<tokio::sync::oneshot::Receiver<Snapshot>, MethodError> {
         let (notice, answer) = Notice::new(event);
         match timeout(TAKEN_WITHIN, self.face.notices.send(notice)).await {
             Ok(Ok(())) => Ok(answer),
-            Ok(Err(_)) => Err(Error::NoAnswer("the agent is ending".to_owned())),
-            Err(_) => Err(Error::NoAnswer("the agent does not process notifications".to_owned())),
+            Ok(Err(_)) => Err(MethodError::NoAnswer("the agent is ending".to_owned())),
+            Err(_) => Err(MethodError::NoAnswer("the agent does not process notifications".to_owned())),
         }
     }
 
     /// Sends an event and waits until the agent has answered it.
-    async fn tell(&self, event: Event, until: Instant) -> Result<Snapshot, Error> {
+    async fn tell(&self, event: Event, until: Instant) -> Result<Snapshot, MethodError> {
         let begins = matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot));
         let answer = self.send(event).await?;
         match timeout_at(until, answer).await {
             Ok(Ok(snapshot)) => Ok(snapshot),
-            Ok(Err(_)) => Err(Error::NoAnswer("the agent ended before it answered".to_owned())),
-            Err(_) if begins => Err(Error::NotYetShut("the agent did not answer in time".to_owned())),
-            Err(_) => Err(Error::StillShut("the agent did not answer in time".to_owned())),
+            Ok(Err(_)) => Err(MethodError::NoAnswer("the agent ended before it answered".to_owned())),
+            Err(_) if begins => Err(MethodError::NotYetShut("the agent did not answer in time".to_owned())),
+            Err(_) => Err(MethodError::StillShut("the agent did not answer in time".to_owned())),
         }
     }
 
@@ -278,7 +278,7 @@ impl BusObject {
     }
 
     /// Waits until the clock is proven in the epoch of the answer or a later one, or the agent has given up.
-    async fn settled(&self, since: &Snapshot, until: Instant) -> Result<Snapshot, Error> {
+    async fn settled(&self, since: &Snapshot, until: Instant) -> Result<Snapshot, MethodError> {
         let mut snapshots = self.face.snapshots.clone();
         let done = |snapshot: &Snapshot| {
             snapshot.epoch >= since.epoch && (snapshot.gate == Gate::Proven || gave_up(snapshot.state))
@@ -286,16 +286,16 @@ impl BusObject {
         let waited = timeout_at(until, snapshots.wait_for(done)).await.map(|outcome| outcome.map(|s| s.clone()));
         match waited {
             Ok(Ok(snapshot)) => Ok(snapshot),
-            Ok(Err(_)) => Err(Error::NoAnswer("the agent ended meanwhile".to_owned())),
-            Err(_) => Err(Error::StillShut(self.now().why)),
+            Ok(Err(_)) => Err(MethodError::NoAnswer("the agent ended meanwhile".to_owned())),
+            Err(_) => Err(MethodError::StillShut(self.now().why)),
         }
     }
 }
 
-fn named(what: &str) -> Result<NoticeKind, Error> {
+fn named(what: &str) -> Result<NoticeKind, MethodError> {
     NoticeKind::named(what).ok_or_else(|| {
         let names = NoticeKind::ALL.map(NoticeKind::name).join(", ");
-        Error::InvalidArgument(format!("`{what}` is not one of {names}"))
+        MethodError::InvalidArgument(format!("`{what}` is not one of {names}"))
     })
 }
 

@@ -33,7 +33,7 @@ const LIVING_WITHIN: Duration = Duration::from_millis(200);
 
 /// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum PeerSocketError {
     /// Something else has the path.
     #[error("{} exists and is not a socket; remove it, or set bus.peer", .0.display())]
     NotASocket(PathBuf),
@@ -64,18 +64,18 @@ impl Listener {
     /// Takes the place of a dead agent's socket, never that of a living one, and opens it to the group of the host at `root`.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn bind(path: &Path, root: &Path) -> Result<Self, Error> {
+    /// [`PeerSocketError`]
+    pub fn bind(path: &Path, root: &Path) -> Result<Self, PeerSocketError> {
         let cannot = |what, path: &Path| {
             let path = path.to_owned();
-            move |source| Error::Cannot { what, path, source }
+            move |source| PeerSocketError::Cannot { what, path, source }
         };
         if let Some(folder) = path.parent() {
             public::folder(folder).map_err(cannot("create", folder))?;
         }
         match fs::symlink_metadata(path) {
-            Ok(meta) if !meta.file_type().is_socket() => return Err(Error::NotASocket(path.to_owned())),
-            Ok(_) if answers(path) => return Err(Error::InUse(path.to_owned())),
+            Ok(meta) if !meta.file_type().is_socket() => return Err(PeerSocketError::NotASocket(path.to_owned())),
+            Ok(_) if answers(path) => return Err(PeerSocketError::InUse(path.to_owned())),
             Ok(_) | Err(_) => {}
         }
         // Bound under a name of its own and moved: at no moment is there no socket, or one with the wrong mode.

@@ -59,7 +59,7 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// Why the page is not ours to write, or could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ClockBoundError {
     /// A ClockBound daemon runs on this host.
     #[error("a ClockBound daemon runs here (process {pid}) and {path} is its page: stop it, or leave `clockbound` off")]
     Daemon {
@@ -109,17 +109,17 @@ impl ClockBoundPage {
     /// for), or if the page has a record without our mark that is younger than ten seconds.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn open(path: &Path, root: &Path) -> Result<Self, Error> {
+    /// [`ClockBoundError`].
+    pub fn open(path: &Path, root: &Path) -> Result<Self, ClockBoundError> {
         if let Some(pid) = daemon(root) {
-            return Err(Error::Daemon { pid, path: path.into() });
+            return Err(ClockBoundError::Daemon { pid, path: path.into() });
         }
         let file = open_file(path)?;
         let mut page = Self { file, path: path.into(), generation: 0, epoch: Epoch::default() };
         let bytes = page.read()?;
         if is_page(&bytes) {
             if !is_ours(&bytes) && is_fresh(&bytes, clock::monotonic_coarse_nanos()) {
-                return Err(Error::Foreign { path: path.into() });
+                return Err(ClockBoundError::Foreign { path: path.into() });
             }
             page.generation = generation(&bytes);
         }
@@ -133,11 +133,11 @@ impl ClockBoundPage {
     /// `FreeRunning`.
     ///
     /// # Errors
-    /// [`Error::Foreign`] once somebody else has written the page, which is then theirs; [`Error::Io`].
-    pub fn publish(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+    /// [`ClockBoundError::Foreign`] once somebody else has written the page, which is then theirs; [`ClockBoundError::Io`].
+    pub fn publish(&mut self, snapshot: &Snapshot) -> Result<(), ClockBoundError> {
         let bytes = self.read()?;
         if !is_ours(&bytes) || generation(&bytes) != self.generation {
-            return Err(Error::Foreign { path: self.path.clone() });
+            return Err(ClockBoundError::Foreign { path: self.path.clone() });
         }
         self.epoch = snapshot.epoch;
         self.write_record(&record(snapshot, &RecordClocks::read()))
@@ -147,12 +147,12 @@ impl ClockBoundPage {
     ///
     /// # Errors
     /// As [`Self::publish`].
-    pub fn retire(mut self) -> Result<(), Error> {
+    pub fn retire(mut self) -> Result<(), ClockBoundError> {
         self.publish(&Snapshot { epoch: self.epoch, ..Snapshot::default() })
     }
 
     /// Makes a page of ours of whatever the file was. Readers take it once its generation is even and not zero.
-    fn lay_out(&mut self) -> Result<(), Error> {
+    fn lay_out(&mut self) -> Result<(), ClockBoundError> {
         if self.generation == 0 {
             let mut header = [0; RECORD_AT];
             header[..4].copy_from_slice(&MAGIC[0].to_ne_bytes());
@@ -164,7 +164,7 @@ impl ClockBoundPage {
         self.write_record(&record(&Snapshot::default(), &RecordClocks::read()))
     }
 
-    fn write_record(&mut self, record: &[u8; SIZE - RECORD_AT]) -> Result<(), Error> {
+    fn write_record(&mut self, record: &[u8; SIZE - RECORD_AT]) -> Result<(), ClockBoundError> {
         // A writer that died in between left the generation odd.
         self.set_generation(self.generation | 1)?;
         self.write(record, RECORD_AT)?;
@@ -173,7 +173,7 @@ impl ClockBoundPage {
     }
 
     /// One byte a call, see above: a reader meets the old number, an odd one or the new one.
-    fn set_generation(&mut self, generation: u16) -> Result<(), Error> {
+    fn set_generation(&mut self, generation: u16) -> Result<(), ClockBoundError> {
         let [low, high] = if cfg!(target_endian = "little") { [0, 1] } else { [1, 0] };
         let (old, new) = (self.generation.to_ne_bytes(), generation.to_ne_bytes());
         if old[high] != new[high] {
@@ -184,32 +184,32 @@ impl ClockBoundPage {
         Ok(())
     }
 
-    fn read(&self) -> Result<[u8; SIZE], Error> {
+    fn read(&self) -> Result<[u8; SIZE], ClockBoundError> {
         let mut bytes = [0; SIZE];
         self.file.read_exact_at(&mut bytes, 0).map_err(|source| self.io("read", source))?;
         Ok(bytes)
     }
 
-    fn write(&self, bytes: &[u8], at: usize) -> Result<(), Error> {
+    fn write(&self, bytes: &[u8], at: usize) -> Result<(), ClockBoundError> {
         self.file.write_all_at(bytes, at as u64).map_err(|source| self.io("write", source))
     }
 
-    fn io(&self, what: &'static str, source: io::Error) -> Error {
-        Error::Io { what, path: self.path.clone(), source }
+    fn io(&self, what: &'static str, source: io::Error) -> ClockBoundError {
+        ClockBoundError::Io { what, path: self.path.clone(), source }
     }
 }
 
 /// Says `Unknown` in the place of an agent that was killed; nothing to do where it left no page.
 ///
 /// # Errors
-/// [`Error`].
-pub fn shut(path: &Path, root: &Path) -> Result<(), Error> {
+/// [`ClockBoundError`].
+pub fn shut(path: &Path, root: &Path) -> Result<(), ClockBoundError> {
     if path.exists() { ClockBoundPage::open(path, root)?.retire() } else { Ok(()) }
 }
 
 /// Opens the file and makes it as long as a page, never shorter: clients have it mapped.
-fn open_file(path: &Path) -> Result<File, Error> {
-    let failed = |what| move |source| Error::Io { what, path: path.into(), source };
+fn open_file(path: &Path) -> Result<File, ClockBoundError> {
+    let failed = |what| move |source| ClockBoundError::Io { what, path: path.into(), source };
     if let Some(folder) = path.parent() {
         public::folder(folder).map_err(failed("make the folder of"))?;
     }
@@ -219,7 +219,7 @@ fn open_file(path: &Path) -> Result<File, Error> {
     let file = options.open(path).map_err(failed("open"))?;
     let metadata = file.metadata().map_err(failed("look at"))?;
     if !metadata.is_file() {
-        return Err(Error::NotAFile { path: path.into() });
+        return Err(ClockBoundError::NotAFile { path: path.into() });
     }
     if metadata.len() < SIZE as u64 {
         file.set_len(SIZE as u64).map_err(failed("lengthen"))?;

@@ -20,7 +20,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// Why the page cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {path}", path = path.display())]
-pub struct Error {
+pub struct GatePageError {
     what: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -44,8 +44,8 @@ impl GatePage {
     /// Opens the page in `directory`, or lays it there; shut, and with the epoch of the last agent of this boot.
     ///
     /// # Errors
-    /// [`Error`], also when another agent holds the page.
-    pub fn open(directory: &Path) -> Result<(Self, Epoch), Error> {
+    /// [`GatePageError`], also when another agent holds the page.
+    pub fn open(directory: &Path) -> Result<(Self, Epoch), GatePageError> {
         let mut page = Self::locked(directory)?;
         let epoch = page.adopt();
         Ok((page, epoch))
@@ -54,8 +54,8 @@ impl GatePage {
     /// Publishes the snapshot: a gate that shuts is shut before anything else is written, one that opens is opened last.
     ///
     /// # Errors
-    /// [`Error`] where the page was taken away and cannot be made anew.
-    pub fn publish(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+    /// [`GatePageError`] where the page was taken away and cannot be made anew.
+    pub fn publish(&mut self, snapshot: &Snapshot) -> Result<(), GatePageError> {
         self.last.clone_from(snapshot);
         self.mend()?;
         let word = snapshot.gate as u32;
@@ -76,7 +76,7 @@ impl GatePage {
     ///
     /// # Errors
     /// As [`GatePage::publish`].
-    pub fn alive(&mut self, until: Boottime) -> Result<(), Error> {
+    pub fn alive(&mut self, until: Boottime) -> Result<(), GatePageError> {
         self.alive_until = until;
         if self.mend()? {
             return self.publish(&self.last.clone());
@@ -89,7 +89,7 @@ impl GatePage {
     ///
     /// # Errors
     /// As [`GatePage::publish`].
-    pub fn end(&mut self, why: &str) -> Result<(), Error> {
+    pub fn end(&mut self, why: &str) -> Result<(), GatePageError> {
         self.alive_until = boottime();
         let (valid_until, deadline) = (Boottime::default(), Boottime::default());
         let last = Snapshot {
@@ -104,11 +104,15 @@ impl GatePage {
     }
 
     /// Opens or lays the page as the only one who writes it, and leaves it as it is.
-    fn locked(directory: &Path) -> Result<Self, Error> {
+    fn locked(directory: &Path) -> Result<Self, GatePageError> {
         // The lock is on a file of its own beside the folder: a container, which may open the page, could hold a lock on it.
         let lock_path = directory.with_extension("lock");
-        public::folder(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
-        let lock = lock(&lock_path).map_err(|source| Error {
+        public::folder(directory).map_err(|source| GatePageError {
+            what: "make",
+            path: directory.to_owned(),
+            source,
+        })?;
+        let lock = lock(&lock_path).map_err(|source| GatePageError {
             what: "lock (is another agent running?)",
             path: lock_path,
             source,
@@ -116,7 +120,7 @@ impl GatePage {
         let path = directory.join(FILE);
         let file = lay(&path)?;
         let mapping =
-            WritableMapping::new(&file).map_err(|source| Error { what: "map", path: path.clone(), source })?;
+            WritableMapping::new(&file).map_err(|source| GatePageError { what: "map", path: path.clone(), source })?;
         let (boot_id, last, alive_until) = (boot_id().unwrap_or_default(), Snapshot::default(), Boottime::default());
         Ok(Self { path, file, mapping, sequence: 0, boot_id, last, alive_until, _lock: lock })
     }
@@ -146,17 +150,21 @@ impl GatePage {
     }
 
     /// Whether somebody had cut the page short or taken it away; then there is a whole one again, shut.
-    fn mend(&mut self) -> Result<bool, Error> {
+    fn mend(&mut self) -> Result<bool, GatePageError> {
         let found = self.file.metadata();
         if found.is_ok_and(|found| found.len() >= LEN as u64 && found.nlink() > 0) {
             return Ok(false);
         }
         // Behind the end of a file that was cut short there is nothing to store into: the kernel would end us (SIGBUS).
         if let Some(directory) = self.path.parent() {
-            public::folder(directory).map_err(|source| Error { what: "make", path: directory.to_owned(), source })?;
+            public::folder(directory).map_err(|source| GatePageError {
+                what: "make",
+                path: directory.to_owned(),
+                source,
+            })?;
         }
         self.file = lay(&self.path)?;
-        self.mapping = WritableMapping::new(&self.file).map_err(|source| Error {
+        self.mapping = WritableMapping::new(&self.file).map_err(|source| GatePageError {
             what: "map",
             path: self.path.clone(),
             source,
@@ -224,8 +232,8 @@ impl GatePage {
 /// Shuts the gate of an agent that is gone, unless its own last words are there; nothing to do where it left no page.
 ///
 /// # Errors
-/// [`Error`], also when an agent is alive after all: its gate is its own.
-pub fn shut(directory: &Path, why: &str) -> Result<(), Error> {
+/// [`GatePageError`], also when an agent is alive after all: its gate is its own.
+pub fn shut(directory: &Path, why: &str) -> Result<(), GatePageError> {
     if !directory.join(FILE).exists() {
         return Ok(());
     }
@@ -240,15 +248,15 @@ pub fn shut(directory: &Path, why: &str) -> Result<(), Error> {
 /// The last words of an agent that could not start.
 ///
 /// # Errors
-/// [`Error`], also when another agent is alive: the page is its own.
-pub fn last_words(directory: &Path, why: &str) -> Result<(), Error> {
+/// [`GatePageError`], also when another agent is alive: the page is its own.
+pub fn last_words(directory: &Path, why: &str) -> Result<(), GatePageError> {
     let (mut page, _) = GatePage::open(directory)?;
     page.end(why)
 }
 
 /// The page as a file that has its memory: on a full /run, storing into a hole would end us, and everybody who reads it (SIGBUS).
-fn lay(path: &Path) -> Result<File, Error> {
-    let failed = |what| move |source| Error { what, path: path.to_owned(), source };
+fn lay(path: &Path) -> Result<File, GatePageError> {
+    let failed = |what| move |source| GatePageError { what, path: path.to_owned(), source };
     let file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Cause, Epoch, Kind, Leap, Offset, Reading, Realtime, Snapshot, Voice, drift, forward};
+use crate::decision::{
+    Boottime, Cause, Epoch, Leap, Offset, Reading, Realtime, ReferenceKind, Snapshot, Voice, drift, forward,
+};
 use crate::sys::clock::{boottime, standing};
 use crate::sys::vmclock::VmClock;
 
@@ -30,7 +32,7 @@ pub struct CallerTime {
 
 /// Why a time is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum CallerTimeError {
     /// It is vouched for at a moment to come.
     #[error("the timestamp of that time is in the future")]
     Early,
@@ -58,15 +60,15 @@ impl AcceptedTime {
     /// Takes a time that has just arrived.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn take(told: CallerTime, root: &Path) -> Result<Self, Error> {
+    /// [`CallerTimeError`]
+    pub fn take(told: CallerTime, root: &Path) -> Result<Self, CallerTimeError> {
         let now = boottime();
         if told.as_of > now {
-            return Err(Error::Early);
+            return Err(CallerTimeError::Early);
         }
         let age = now.since(told.as_of);
         if age > ARRIVES_WITHIN {
-            return Err(Error::Late(age));
+            return Err(CallerTimeError::Late(age));
         }
         Ok(Self { told, root: root.to_owned(), mark: mark(root), epoch: Epoch::default(), bent: None })
     }
@@ -94,7 +96,7 @@ impl AcceptedTime {
         Ok(Reading {
             source: SOURCE.to_owned(),
             voice: Voice::server(SOURCE),
-            kind: Kind::Told,
+            kind: ReferenceKind::Told,
             as_of,
             local,
             offset,
@@ -169,7 +171,7 @@ mod tests {
         assert!((soon.offset - Offset::from_secs(3600)).abs() < Duration::from_millis(20), "{soon:?}");
         // A tenth of a second on the way, at a rate that nobody knew: a hundredth more.
         assert!(soon.root_distance >= Duration::from_millis(30), "{soon:?}");
-        assert!(!soon.authenticated && first.kind == Kind::Told);
+        assert!(!soon.authenticated && first.kind == ReferenceKind::Told);
         // A minute ago, at the same unknown rate for a tenth of a second: older by a minute at 500 ppm.
         word.told.as_of = Boottime::from_nanos(word.told.as_of.as_nanos() - 60_000_000_000);
         word.told.at = word.told.at + Offset::from_secs(-60);
@@ -209,8 +211,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let now = told(0, Duration::ZERO);
         let take = |as_of| AcceptedTime::take(CallerTime { as_of, ..now }, root.path()).err();
-        assert_eq!(take(now.as_of + Duration::from_secs(60)), Some(Error::Early));
-        let Some(Error::Late(age)) = take(Boottime::from_nanos(0)) else { panic!("taken") };
+        assert_eq!(take(now.as_of + Duration::from_secs(60)), Some(CallerTimeError::Early));
+        let Some(CallerTimeError::Late(age)) = take(Boottime::from_nanos(0)) else { panic!("taken") };
         assert!(age > ARRIVES_WITHIN);
     }
 }

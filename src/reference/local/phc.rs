@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::bracket::undisturbed;
-use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice};
+use crate::decision::{Leap, Offset, Reading, Realtime, ReferenceKind, Voice};
 use crate::reference::BUILT;
 use crate::sys::adjtimex;
 use crate::sys::ptp::{Bracket, Device, Ptp};
@@ -50,7 +50,7 @@ const KNOWN: [(&str, Scale, Duration); 6] = [
 
 /// Why there is no reading.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum PhcError {
     /// The device cannot be opened.
     #[error("cannot open {}", path.display())]
     Unopened {
@@ -135,32 +135,33 @@ impl Phc {
     /// The clock's time against the system's.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn measure(&self) -> Result<Reading, Error> {
-        let device = Device::open(&self.path).map_err(|source| Error::Unopened { path: self.path.clone(), source })?;
+    /// [`PhcError`]
+    pub fn measure(&self) -> Result<Reading, PhcError> {
+        let device =
+            Device::open(&self.path).map_err(|source| PhcError::Unopened { path: self.path.clone(), source })?;
         let tai_offset = adjtimex::read().map_or(0, |clock| clock.tai_offset_secs);
         self.ask(&device, tai_offset)
     }
 
-    fn ask(&self, device: &impl Ptp, tai_offset_secs: i32) -> Result<Reading, Error> {
+    fn ask(&self, device: &impl Ptp, tai_offset_secs: i32) -> Result<Reading, PhcError> {
         let name = || self.name.clone();
         let leap_seconds = match self.scale {
             Scale::Utc => 0,
-            Scale::Tai if tai_offset_secs == 0 => return Err(Error::NoLeapSeconds { name: name() }),
+            Scale::Tai if tai_offset_secs == 0 => return Err(PhcError::NoLeapSeconds { name: name() }),
             Scale::Tai => i64::from(tai_offset_secs),
         };
-        let (moment, bracket) = undisturbed(|| tightest(device)).ok_or_else(|| Error::Disturbed { name: name() })?;
-        let bracket = bracket.map_err(|source| Error::Silent { name: name(), source })?;
+        let (moment, bracket) = undisturbed(|| tightest(device)).ok_or_else(|| PhcError::Disturbed { name: name() })?;
+        let bracket = bracket.map_err(|source| PhcError::Silent { name: name(), source })?;
         let width = Duration::from_nanos(bracket.after.saturating_sub(bracket.before).unsigned_abs());
         let middle = bracket.before.saturating_add(bracket.after.saturating_sub(bracket.before) / 2);
         let truth = Realtime::from_nanos(bracket.device) + Offset::from_secs(-leap_seconds);
         if truth < BUILT {
-            return Err(Error::Implausible { name: name(), secs: truth.as_secs() });
+            return Err(PhcError::Implausible { name: name(), secs: truth.as_secs() });
         }
         Ok(Reading {
             source: self.name.clone(),
             voice: Voice::hypervisor(),
-            kind: Kind::Phc,
+            kind: ReferenceKind::Phc,
             as_of: moment.as_of,
             local: moment.local,
             offset: truth - Realtime::from_nanos(middle),
@@ -278,10 +279,10 @@ mod tests {
             let reading = phc.ask(&clock, 0).unwrap();
             assert_eq!(reading.offset, Offset::from_secs(20), "{clock:?}");
             assert_eq!(reading.root_distance, Duration::from_nanos(width / 2) + ROUNDING + keeper, "{clock:?}");
-            assert_eq!((reading.kind, reading.delay), (Kind::Phc, Some(Duration::from_nanos(width))));
+            assert_eq!((reading.kind, reading.delay), (ReferenceKind::Phc, Some(Duration::from_nanos(width))));
         }
         let silent = FakeClock { precise: false, extended: false, plain: false, ahead: 0 };
-        assert!(matches!(phc.ask(&silent, 0), Err(Error::Silent { .. })));
+        assert!(matches!(phc.ask(&silent, 0), Err(PhcError::Silent { .. })));
     }
 
     #[test]
@@ -297,7 +298,7 @@ mod tests {
     fn atomic_time_is_utc_only_where_the_leap_seconds_are_known() {
         let (_root, phc) = phc("Virtio PTP type 1/variant 0");
         let atomic = FakeClock { ahead: 37_000_000_000, ..ALL };
-        assert!(matches!(phc.ask(&atomic, 0), Err(Error::NoLeapSeconds { .. })));
+        assert!(matches!(phc.ask(&atomic, 0), Err(PhcError::NoLeapSeconds { .. })));
         assert_eq!(phc.ask(&atomic, 37).unwrap().offset, Offset::ZERO);
     }
 
@@ -305,7 +306,7 @@ mod tests {
     fn a_clock_that_counts_from_its_own_beginning_tells_no_time() {
         let (_root, phc) = phc("hyperv");
         let young = FakeClock { ahead: -realtime().as_nanos() + 5_000_000_000, ..ALL };
-        assert!(matches!(phc.ask(&young, 0), Err(Error::Implausible { .. })));
-        assert!(matches!(phc.measure(), Err(Error::Unopened { .. })));
+        assert!(matches!(phc.ask(&young, 0), Err(PhcError::Implausible { .. })));
+        assert!(matches!(phc.measure(), Err(PhcError::Unopened { .. })));
     }
 }

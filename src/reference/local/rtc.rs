@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::bracket::undisturbed;
-use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice};
+use crate::decision::{Leap, Offset, Reading, Realtime, ReferenceKind, Voice};
 use crate::reference::BUILT;
 use crate::sys::zone;
 
@@ -29,7 +29,7 @@ const LATEST: Realtime = Realtime::from_secs(BUILT.as_secs() + 50 * 365 * 86_400
 
 /// Why there is no reading.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum RtcError {
     /// This machine has none.
     #[error("this machine has no RTC")]
     NotThere,
@@ -85,31 +85,31 @@ pub enum Worth {
 /// The clock's time against the system's, as the machine says that it is kept.
 ///
 /// # Errors
-/// [`Error`]
-pub fn evidence(root: &Path) -> Result<Reading, Error> {
+/// [`RtcError`]
+pub fn evidence(root: &Path) -> Result<Reading, RtcError> {
     read(root, keeps(root))
 }
 
 /// The clock's time against the system's.
 ///
 /// # Errors
-/// [`Error`]
-pub fn read(root: &Path, keeps: Keeps) -> Result<Reading, Error> {
-    let path = find(root).ok_or(Error::NotThere)?.join("since_epoch");
-    let (moment, text) = undisturbed(|| fs::read_to_string(&path)).ok_or(Error::Disturbed)?;
-    let text = text.map_err(|source| Error::Unreadable { path: path.clone(), source })?;
+/// [`RtcError`]
+pub fn read(root: &Path, keeps: Keeps) -> Result<Reading, RtcError> {
+    let path = find(root).ok_or(RtcError::NotThere)?.join("since_epoch");
+    let (moment, text) = undisturbed(|| fs::read_to_string(&path)).ok_or(RtcError::Disturbed)?;
+    let text = text.map_err(|source| RtcError::Unreadable { path: path.clone(), source })?;
     let Ok(secs) = text.trim().parse() else {
-        return Err(Error::NoNumber { path, text: text.trim().to_owned() });
+        return Err(RtcError::NoNumber { path, text: text.trim().to_owned() });
     };
     let shown = in_utc(Realtime::from_secs(secs), keeps);
     if shown < BUILT || shown > LATEST {
-        return Err(Error::Implausible { path, secs });
+        return Err(RtcError::Implausible { path, secs });
     }
     let half_way = Offset::from_nanos(i64::try_from(moment.took.as_nanos() / 2).unwrap_or(i64::MAX));
     Ok(Reading {
         source: "rtc".to_owned(),
         voice: Voice::server("rtc"),
-        kind: Kind::Rtc,
+        kind: ReferenceKind::Rtc,
         as_of: moment.as_of,
         local: moment.local,
         offset: (shown + HALF_A_SECOND) - (moment.local + half_way),
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn an_rtc_that_went_on_says_how_much_is_missing() {
         let reading = evidence(fake(60).path()).unwrap();
-        assert!(within(&reading, 60) && reading.kind == Kind::Rtc, "{reading:?}");
+        assert!(within(&reading, 60) && reading.kind == ReferenceKind::Rtc, "{reading:?}");
         assert!(within(&evidence(fake(-3).path()).unwrap(), -3));
     }
 
@@ -211,17 +211,17 @@ mod tests {
     #[test]
     fn no_rtc_a_dead_battery_and_nonsense_are_told_apart() {
         let root = tempfile::tempdir().unwrap();
-        assert!(matches!(evidence(root.path()), Err(Error::NotThere)));
+        assert!(matches!(evidence(root.path()), Err(RtcError::NotThere)));
         for secs in [0, 946_684_800, 4_102_444_800 * 2] {
             set(root.path(), "rtc0", secs);
-            assert!(matches!(evidence(root.path()), Err(Error::Implausible { .. })), "{secs}");
+            assert!(matches!(evidence(root.path()), Err(RtcError::Implausible { .. })), "{secs}");
         }
         fs::write(root.path().join(CLASS).join("rtc0/since_epoch"), "never\n").unwrap();
-        assert!(matches!(evidence(root.path()), Err(Error::NoNumber { .. })));
+        assert!(matches!(evidence(root.path()), Err(RtcError::NoNumber { .. })));
         // The kernel answers EINVAL for an invalid time; a folder in the file's place is an error as well.
         fs::remove_file(root.path().join(CLASS).join("rtc0/since_epoch")).unwrap();
         fs::create_dir(root.path().join(CLASS).join("rtc0/since_epoch")).unwrap();
-        assert!(matches!(evidence(root.path()), Err(Error::Unreadable { .. })));
+        assert!(matches!(evidence(root.path()), Err(RtcError::Unreadable { .. })));
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
         let at = |nanos| Reading {
             source: "rtc".to_owned(),
             voice: Voice::server("rtc"),
-            kind: Kind::Rtc,
+            kind: ReferenceKind::Rtc,
             as_of: Boottime::from_nanos(1),
             local: BUILT,
             offset: Offset::from_nanos(nanos),

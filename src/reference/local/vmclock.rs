@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::bracket::undisturbed;
-use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice, drift};
+use crate::decision::{Leap, Offset, Reading, Realtime, ReferenceKind, Voice, drift};
 use crate::reference::BUILT;
 use crate::sys::clock::realtime;
 use crate::sys::counter;
@@ -30,10 +30,10 @@ const UNTOLD_PPM: u32 = 500;
 
 /// Why there is no reading.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum VmClockError {
     /// The page cannot be read.
     #[error("cannot read the time of VMClock")]
-    Page(#[from] vmclock::Error),
+    Page(#[from] vmclock::VmClockPageError),
     /// A page that tells of disruptions alone.
     #[error("VMClock has no time")]
     NoTime,
@@ -59,33 +59,33 @@ pub enum Error {
 /// The hypervisor's time against the system's.
 ///
 /// # Errors
-/// [`Error`]
-pub fn measure(root: &Path) -> Result<Reading, Error> {
+/// [`VmClockError`]
+pub fn measure(root: &Path) -> Result<Reading, VmClockError> {
     let device = VmClock::open(root)?;
     if device.read()?.time.is_none_or(|time| Some(time.counter_id) != counter::ID) {
-        return Err(Error::NoTime);
+        return Err(VmClockError::NoTime);
     }
     let trusted = fs::read_to_string(root.join(CLOCKSOURCES)).unwrap_or_default();
     if !trusted.split_whitespace().any(|source| source == counter::CLOCKSOURCE) {
-        return Err(Error::BadCounter);
+        return Err(VmClockError::BadCounter);
     }
     // The sequence lock spans the counter as well: a page written in between may belong to another counter.
     let ask = || {
         let page = device.read()?;
         let (before, counted, after) = (realtime(), counter::read(), realtime());
         if device.read()?.sequence != page.sequence {
-            return Err(Error::Disturbed);
+            return Err(VmClockError::Disturbed);
         }
-        Ok((told(&page.time.ok_or(Error::NoTime)?, counted)?, before, after))
+        Ok((told(&page.time.ok_or(VmClockError::NoTime)?, counted)?, before, after))
     };
-    let (moment, answer) = undisturbed(ask).ok_or(Error::Disturbed)?;
+    let (moment, answer) = undisturbed(ask).ok_or(VmClockError::Disturbed)?;
     let (told, before, after) = answer?;
     let width = (after - before).abs();
     let middle = before + Offset::from_nanos((after - before).as_nanos() / 2);
     Ok(Reading {
         source: "vmclock0".to_owned(),
         voice: Voice::hypervisor(),
-        kind: Kind::VmClock,
+        kind: ReferenceKind::VmClock,
         as_of: moment.as_of,
         local: moment.local,
         offset: told.truth - middle,
@@ -107,8 +107,8 @@ struct PageTime {
 }
 
 /// The time at which the counter stood so.
-fn told(time: &CounterTime, counted: u64) -> Result<PageTime, Error> {
-    let not_usable = |what, value| Err(Error::NotUsable { what, value });
+fn told(time: &CounterTime, counted: u64) -> Result<PageTime, VmClockError> {
+    let not_usable = |what, value| Err(VmClockError::NotUsable { what, value });
     if !matches!(time.status, SYNCHRONIZED | FREE_RUNNING) {
         return not_usable("a clock of status", time.status);
     }
@@ -126,14 +126,14 @@ fn told(time: &CounterTime, counted: u64) -> Result<PageTime, Error> {
     };
     let elapsed = counted.wrapping_sub(time.counter_value);
     let frac = scaled(elapsed, time.period, time.period_shift).checked_add(time.frac.into());
-    let frac = frac.ok_or(Error::Implausible)?;
+    let frac = frac.ok_or(VmClockError::Implausible)?;
     // The upper half is whole seconds, the lower one 2^-64 of a second.
     let whole = (frac >> 64).checked_add(time.secs.into()).and_then(|secs| i64::try_from(secs).ok());
-    let whole = whole.ok_or(Error::Implausible)? - leap_seconds;
+    let whole = whole.ok_or(VmClockError::Implausible)? - leap_seconds;
     let nanos = ((frac & u128::from(u64::MAX)) * 1_000_000_000) >> 64;
     let truth = Realtime::from_secs(whole) + Offset::from_nanos(i64::try_from(nanos).unwrap_or(0));
     if truth < BUILT {
-        return Err(Error::Implausible);
+        return Err(VmClockError::Implausible);
     }
     let since = i64::try_from(time.secs).map_or(0, |secs| whole + leap_seconds - secs);
     let since = Duration::from_secs(since.unsigned_abs());
@@ -194,7 +194,7 @@ pub(in crate::reference) mod tests {
     #[test]
     fn atomic_time_is_turned_into_utc_by_the_pages_own_leap_seconds() {
         let atomic = CounterTime { time_type: TAI, ..gigahertz() };
-        assert!(matches!(told(&atomic, 5_000_000_000), Err(Error::NotUsable { .. })));
+        assert!(matches!(told(&atomic, 5_000_000_000), Err(VmClockError::NotUsable { .. })));
         let atomic = CounterTime { tai_offset_secs: Some(37), ..atomic };
         assert_eq!(told(&atomic, 5_000_000_000).unwrap().truth, at(-36_750_000_000));
     }
@@ -223,13 +223,13 @@ pub(in crate::reference) mod tests {
     #[test]
     fn no_page_a_page_without_time_and_a_bad_counter_are_told_apart() {
         let root = tempfile::tempdir().unwrap();
-        assert!(matches!(measure(root.path()), Err(Error::Page(vmclock::Error::NotThere { .. }))));
+        assert!(matches!(measure(root.path()), Err(VmClockError::Page(vmclock::VmClockPageError::NotThere { .. }))));
         FakePage::new(1).write(root.path());
-        assert!(matches!(measure(root.path()), Err(Error::NoTime)));
+        assert!(matches!(measure(root.path()), Err(VmClockError::NoTime)));
         let Some(id) = counter::ID else { return };
         let time = Some(CounterTime { counter_id: id, ..gigahertz() });
         FakePage { time, ..FakePage::new(1) }.write(root.path());
-        assert!(matches!(measure(root.path()), Err(Error::BadCounter)));
+        assert!(matches!(measure(root.path()), Err(VmClockError::BadCounter)));
     }
 
     /// A page and a clock source as a hypervisor would have them; none where the counter cannot be read.
@@ -259,6 +259,6 @@ pub(in crate::reference) mod tests {
         let reading = measure(root.path()).unwrap();
         // The real counter is not exactly 1 GHz, and this machine may be busy: a second is near enough.
         assert!(reading.offset.abs() < Duration::from_secs(1), "{reading:?}");
-        assert_eq!(reading.kind, Kind::VmClock);
+        assert_eq!(reading.kind, ReferenceKind::VmClock);
     }
 }

@@ -58,7 +58,7 @@ pub struct Reply {
 
 /// Why a packet is no answer, or no good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum PacketError {
     /// Too short for NTP.
     #[error("a packet of {0} bytes, which is too short for NTP")]
     Short(usize),
@@ -91,7 +91,7 @@ pub enum Error {
     Distance(Duration),
 }
 
-impl Error {
+impl PacketError {
     /// Whether the packet carries an answer to our question, so that nothing better is to be waited for.
     #[must_use]
     pub const fn is_answer(&self) -> bool {
@@ -121,27 +121,27 @@ pub fn request(nonce: Nonce) -> [u8; PACKET_LEN] {
 /// The origin is checked before the contents, so that nobody who has not seen the question can make us drop a server.
 ///
 /// # Errors
-/// [`Error`], which says what was wrong.
-pub fn parse(packet: &[u8], asked: &[Nonce]) -> Result<Reply, Error> {
+/// [`PacketError`], which says what was wrong.
+pub fn parse(packet: &[u8], asked: &[Nonce]) -> Result<Reply, PacketError> {
     let Some((packet, _extensions)) = packet.split_first_chunk::<PACKET_LEN>() else {
-        return Err(Error::Short(packet.len()));
+        return Err(PacketError::Short(packet.len()));
     };
     let (leap, version, mode) = (packet[0] >> 6, packet[0] >> 3 & 7, packet[0] & 7);
     if mode != MODE_SERVER {
-        return Err(Error::Mode(mode));
+        return Err(PacketError::Mode(mode));
     }
     if !(OLDEST_VERSION..=VERSION).contains(&version) {
-        return Err(Error::Version(version));
+        return Err(PacketError::Version(version));
     }
     let nonce = Nonce(u64_at(packet, 24));
     if !asked.contains(&nonce) {
-        return Err(Error::Origin);
+        return Err(PacketError::Origin);
     }
     let reference_id = [packet[12], packet[13], packet[14], packet[15]];
     if packet[1] == 0
         && let Some(kiss) = Kiss::from_code(reference_id, power_of_two(packet[2].cast_signed()))
     {
-        return Err(Error::Kiss(kiss));
+        return Err(PacketError::Kiss(kiss));
     }
     let reply = Reply {
         nonce,
@@ -158,33 +158,33 @@ pub fn parse(packet: &[u8], asked: &[Nonce]) -> Result<Reply, Error> {
     check(&reply).map(|()| reply)
 }
 
-fn leap_of(indicator: u8) -> Result<Leap, Error> {
+fn leap_of(indicator: u8) -> Result<Leap, PacketError> {
     match indicator {
         0 => Ok(Leap::None),
         1 => Ok(Leap::Insert),
         2 => Ok(Leap::Delete),
         _ => {
             debug_assert_eq!(indicator, LEAP_UNSYNCHRONISED);
-            Err(Error::Unsynchronised)
+            Err(PacketError::Unsynchronised)
         }
     }
 }
 
-fn check(reply: &Reply) -> Result<(), Error> {
+fn check(reply: &Reply) -> Result<(), PacketError> {
     if !(1..=MAX_STRATUM).contains(&reply.stratum) {
-        return Err(Error::Stratum(reply.stratum));
+        return Err(PacketError::Stratum(reply.stratum));
     }
     if reply.receive.0 == 0 {
-        return Err(Error::NoTimestamp("receive"));
+        return Err(PacketError::NoTimestamp("receive"));
     }
     if reply.transmit.0 == 0 {
-        return Err(Error::NoTimestamp("transmit"));
+        return Err(PacketError::NoTimestamp("transmit"));
     }
     if reply.transmit.since(reply.receive).is_none() {
-        return Err(Error::Backward);
+        return Err(PacketError::Backward);
     }
     let distance = (reply.root_delay / 2).saturating_add(reply.root_dispersion).saturating_add(reply.precision);
-    if distance > MAX_DISTANCE { Err(Error::Distance(distance)) } else { Ok(()) }
+    if distance > MAX_DISTANCE { Err(PacketError::Distance(distance)) } else { Ok(()) }
 }
 
 /// `2^exponent` seconds, rounded up to nanoseconds; what is larger than any allowed distance is only that.
@@ -220,7 +220,7 @@ mod tests {
 
     const NONCE: Nonce = Nonce(0x1122_3344_5566_7788);
 
-    fn heard(answer: &FakeAnswer) -> Result<Reply, Error> {
+    fn heard(answer: &FakeAnswer) -> Result<Reply, PacketError> {
         parse(&answer.bytes(), &[NONCE])
     }
 
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_answer_is_read_field_by_field() -> Result<(), Error> {
+    fn a_good_answer_is_read_field_by_field() -> Result<(), PacketError> {
         let reply = heard(&FakeAnswer {
             leap: 1,
             stratum: 2,
@@ -260,34 +260,34 @@ mod tests {
     fn each_fault_is_named() {
         let kiss = |code: &[u8; 4]| FakeAnswer { leap: 3, stratum: 0, reference_id: *code, ..good() };
         for (answer, error) in [
-            (FakeAnswer { mode: 3, ..good() }, Error::Mode(3)),
-            (FakeAnswer { mode: 5, ..good() }, Error::Mode(5)),
-            (FakeAnswer { version: 2, ..good() }, Error::Version(2)),
-            (FakeAnswer { version: 5, ..good() }, Error::Version(5)),
-            (FakeAnswer { origin: NONCE.0 + 1, ..good() }, Error::Origin),
-            (FakeAnswer { origin: 0, ..good() }, Error::Origin),
-            (FakeAnswer { leap: 3, ..good() }, Error::Unsynchronised),
-            (FakeAnswer { leap: 3, stratum: 0, reference_id: [0; 4], ..good() }, Error::Unsynchronised),
-            (FakeAnswer { stratum: 0, reference_id: [0; 4], ..good() }, Error::Stratum(0)),
-            (FakeAnswer { stratum: 16, ..good() }, Error::Stratum(16)),
-            (FakeAnswer { stratum: 255, ..good() }, Error::Stratum(255)),
-            (FakeAnswer { receive: 0, ..good() }, Error::NoTimestamp("receive")),
-            (FakeAnswer { transmit: 0, ..good() }, Error::NoTimestamp("transmit")),
-            (FakeAnswer { receive: 9 << 32, transmit: 8 << 32, ..good() }, Error::Backward),
-            (kiss(b"RATE"), Error::Kiss(Kiss::Rate { poll: Duration::from_secs(64) })),
-            (kiss(b"DENY"), Error::Kiss(Kiss::Deny)),
-            (kiss(b"RSTR"), Error::Kiss(Kiss::Restricted)),
-            (kiss(b"INIT"), Error::Kiss(Kiss::Other(*b"INIT"))),
+            (FakeAnswer { mode: 3, ..good() }, PacketError::Mode(3)),
+            (FakeAnswer { mode: 5, ..good() }, PacketError::Mode(5)),
+            (FakeAnswer { version: 2, ..good() }, PacketError::Version(2)),
+            (FakeAnswer { version: 5, ..good() }, PacketError::Version(5)),
+            (FakeAnswer { origin: NONCE.0 + 1, ..good() }, PacketError::Origin),
+            (FakeAnswer { origin: 0, ..good() }, PacketError::Origin),
+            (FakeAnswer { leap: 3, ..good() }, PacketError::Unsynchronised),
+            (FakeAnswer { leap: 3, stratum: 0, reference_id: [0; 4], ..good() }, PacketError::Unsynchronised),
+            (FakeAnswer { stratum: 0, reference_id: [0; 4], ..good() }, PacketError::Stratum(0)),
+            (FakeAnswer { stratum: 16, ..good() }, PacketError::Stratum(16)),
+            (FakeAnswer { stratum: 255, ..good() }, PacketError::Stratum(255)),
+            (FakeAnswer { receive: 0, ..good() }, PacketError::NoTimestamp("receive")),
+            (FakeAnswer { transmit: 0, ..good() }, PacketError::NoTimestamp("transmit")),
+            (FakeAnswer { receive: 9 << 32, transmit: 8 << 32, ..good() }, PacketError::Backward),
+            (kiss(b"RATE"), PacketError::Kiss(Kiss::Rate { poll: Duration::from_secs(64) })),
+            (kiss(b"DENY"), PacketError::Kiss(Kiss::Deny)),
+            (kiss(b"RSTR"), PacketError::Kiss(Kiss::Restricted)),
+            (kiss(b"INIT"), PacketError::Kiss(Kiss::Other(*b"INIT"))),
         ] {
             assert_eq!(heard(&answer), Err(error), "{error}");
         }
-        assert_eq!(parse(&good().bytes()[..47], &[NONCE]), Err(Error::Short(47)));
+        assert_eq!(parse(&good().bytes()[..47], &[NONCE]), Err(PacketError::Short(47)));
     }
 
     #[test]
     fn a_kiss_of_death_from_who_has_not_seen_the_question_is_nobodys() {
         let forged = FakeAnswer { stratum: 0, reference_id: *b"DENY", origin: 1, ..good() };
-        assert_eq!(heard(&forged), Err(Error::Origin));
+        assert_eq!(heard(&forged), Err(PacketError::Origin));
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
             FakeAnswer { precision: 2, ..good() },
             FakeAnswer { precision: 127, ..good() },
         ] {
-            assert!(matches!(heard(&worse), Err(Error::Distance(_))), "{worse:?}");
+            assert!(matches!(heard(&worse), Err(PacketError::Distance(_))), "{worse:?}");
         }
         assert!(heard(&FakeAnswer { precision: -128, ..good() }).is_ok());
     }
@@ -312,8 +312,8 @@ mod tests {
             assert_eq!((reply.root_delay, reply.root_dispersion), (Duration::ZERO, Duration::ZERO));
         }
         for large in [u32::MAX, 0xfffe_ffff, 0x8000_0000] {
-            assert!(matches!(heard(&FakeAnswer { root_delay: large, ..good() }), Err(Error::Distance(_))));
-            assert!(matches!(heard(&FakeAnswer { root_dispersion: large, ..good() }), Err(Error::Distance(_))));
+            assert!(matches!(heard(&FakeAnswer { root_delay: large, ..good() }), Err(PacketError::Distance(_))));
+            assert!(matches!(heard(&FakeAnswer { root_dispersion: large, ..good() }), Err(PacketError::Distance(_))));
         }
     }
 
@@ -322,7 +322,7 @@ mod tests {
         let second = Nonce(5);
         let reply = parse(&FakeAnswer::to(&request(second)).bytes(), &[NONCE, second]);
         assert_eq!(reply.map(|r| r.nonce), Ok(second));
-        assert_eq!(parse(&good().bytes(), &[second]), Err(Error::Origin));
+        assert_eq!(parse(&good().bytes(), &[second]), Err(PacketError::Origin));
     }
 
     proptest! {
@@ -340,14 +340,14 @@ mod tests {
                     prop_assert!(reply.transmit.since(reply.receive).is_some());
                     prop_assert!(reply.root_delay / 2 + reply.root_dispersion + reply.precision <= MAX_DISTANCE);
                 }
-                Err(error) => prop_assert_ne!(error, Error::Origin),
+                Err(error) => prop_assert_ne!(error, PacketError::Origin),
             }
         }
 
         #[test]
         fn one_bit_of_the_origin_turned_makes_it_no_answer(bit in 0..64_u32, nonce: u64) {
             let forged = FakeAnswer { origin: nonce ^ 1 << bit, ..FakeAnswer::to(&request(Nonce(nonce))) };
-            prop_assert_eq!(parse(&forged.bytes(), &[Nonce(nonce)]), Err(Error::Origin));
+            prop_assert_eq!(parse(&forged.bytes(), &[Nonce(nonce)]), Err(PacketError::Origin));
         }
 
         #[test]

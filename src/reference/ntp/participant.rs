@@ -2,9 +2,9 @@
 
 use nix::errno::Errno;
 
-use super::conversation::{Answer, Conversation, Error};
+use super::conversation::{Answer, Conversation, ExchangeError};
 use super::server_pool::InvitedServer;
-use crate::decision::{AwaitedSource, Boottime, Failure, Kind, Reading, Upstream};
+use crate::decision::{AwaitedSource, Boottime, Failure, Reading, ReferenceKind, Upstream};
 use crate::error_chain::in_full;
 use crate::reference::BUILT;
 
@@ -40,7 +40,7 @@ pub enum ServerOutcome {
     /// After its time.
     Late(Answer),
     /// Something else than the time.
-    Failure(Error),
+    Failure(ExchangeError),
 }
 
 impl Participant {
@@ -126,7 +126,7 @@ impl Participant {
     }
 
     /// Nothing more is expected of it.
-    pub fn fail(&mut self, error: &Error) {
+    pub fn fail(&mut self, error: &ExchangeError) {
         self.conversation = None;
         let why = in_full(error);
         let needs_road = self.target.is_the_daemons && is_no_road(error);
@@ -151,7 +151,7 @@ impl Participant {
         Reading {
             source: self.target.label.clone(),
             voice: self.target.voice.clone(),
-            kind: Kind::Ntp,
+            kind: ReferenceKind::Ntp,
             as_of: answer.as_of,
             local: answer.local,
             offset: answer.sample.offset,
@@ -167,8 +167,8 @@ impl Participant {
 }
 
 /// Whether it was the kernel or a router that would not let us through, and not the server.
-fn is_no_road(error: &Error) -> bool {
-    let Error::Unreachable(source) = error else { return false };
+fn is_no_road(error: &ExchangeError) -> bool {
+    let ExchangeError::Unreachable(source) = error else { return false };
     let code = source.raw_os_error().map(Errno::from_raw);
     matches!(code, Some(Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EPERM | Errno::EACCES))
 }

@@ -12,7 +12,7 @@ const STACK: usize = 256 * 1024;
 
 /// Why a name has no address.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ResolverError {
     /// The look-up failed, or the name has no address.
     #[error("cannot resolve `{host}` by /etc/hosts and the name servers of /etc/resolv.conf")]
     Unresolved {
@@ -37,20 +37,20 @@ pub enum Error {
 /// No thread; then `done` is not called.
 pub fn look_up(
     name: ServerName,
-    done: impl FnOnce(Result<Vec<SocketAddr>, Error>) + Send + 'static,
-) -> Result<(), Error> {
+    done: impl FnOnce(Result<Vec<SocketAddr>, ResolverError>) + Send + 'static,
+) -> Result<(), ResolverError> {
     static BUILT_IN: Once = Once::new();
     BUILT_IN.call_once(nss::without_modules);
     let host = name.host().to_owned();
     let work = move || done(addresses(&name));
     match std::thread::Builder::new().name("resolver".to_owned()).stack_size(STACK).spawn(work) {
         Ok(_detached) => Ok(()),
-        Err(source) => Err(Error::NoThread { host, source }),
+        Err(source) => Err(ResolverError::NoThread { host, source }),
     }
 }
 
-fn addresses(name: &ServerName) -> Result<Vec<SocketAddr>, Error> {
-    let unresolved = |source| Error::Unresolved { host: name.host().to_owned(), source };
+fn addresses(name: &ServerName) -> Result<Vec<SocketAddr>, ResolverError> {
+    let unresolved = |source| ResolverError::Unresolved { host: name.host().to_owned(), source };
     let found: Vec<SocketAddr> = (name.host(), name.port()).to_socket_addrs().map_err(unresolved)?.collect();
     if found.is_empty() {
         return Err(unresolved(io::Error::new(io::ErrorKind::NotFound, "it has no address")));
@@ -86,7 +86,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    fn found(text: &str) -> Result<Vec<SocketAddr>, Error> {
+    fn found(text: &str) -> Result<Vec<SocketAddr>, ResolverError> {
         let (tell, told) = mpsc::channel();
         look_up(text.parse().unwrap(), move |outcome| tell.send(outcome).unwrap())?;
         told.recv_timeout(Duration::from_secs(60)).unwrap()

@@ -50,7 +50,7 @@ impl ServerName {
 
 /// Why a text names no server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum ServerNameError {
     /// There is no host in it.
     #[error("no host in `{0}`")]
     NoHost(String),
@@ -82,14 +82,16 @@ pub enum Error {
 }
 
 impl FromStr for ServerName {
-    type Err = Error;
+    type Err = ServerNameError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, ServerNameError> {
         let text = text.trim();
         let (host, port) = split(text)?;
         let port = match port {
             None => NTP_PORT,
-            Some(digits) => port_of(digits).ok_or(Error::Port { text: text.to_owned(), port: digits.to_owned() })?,
+            Some(digits) => {
+                port_of(digits).ok_or(ServerNameError::Port { text: text.to_owned(), port: digits.to_owned() })?
+            }
         };
         check(text, host)?;
         Ok(Self { host: host.to_owned(), port })
@@ -97,16 +99,16 @@ impl FromStr for ServerName {
 }
 
 /// Splits the port off, if there is one.
-fn split(text: &str) -> Result<(&str, Option<&str>), Error> {
+fn split(text: &str) -> Result<(&str, Option<&str>), ServerNameError> {
     if let Some(rest) = text.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or_else(|| Error::Bracket(text.to_owned()))?;
+        let (host, after) = rest.split_once(']').ok_or_else(|| ServerNameError::Bracket(text.to_owned()))?;
         if !host.contains(':') {
-            return Err(Error::NoAddress(host.to_owned()));
+            return Err(ServerNameError::NoAddress(host.to_owned()));
         }
         return match after.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),
             None if after.is_empty() => Ok((host, None)),
-            None => Err(Error::Bracket(text.to_owned())),
+            None => Err(ServerNameError::Bracket(text.to_owned())),
         };
     }
     match text.split_once(':') {
@@ -122,19 +124,19 @@ fn port_of(digits: &str) -> Option<u16> {
     digits.parse().ok().filter(|port| plain && *port != 0)
 }
 
-fn check(text: &str, host: &str) -> Result<(), Error> {
+fn check(text: &str, host: &str) -> Result<(), ServerNameError> {
     if host.is_empty() {
-        return Err(Error::NoHost(text.to_owned()));
+        return Err(ServerNameError::NoHost(text.to_owned()));
     }
     if host.contains(':') {
         // A link-local address can name its interface: fe80::1%eth0 (RFC 4007 section 11).
         let (address, _interface) = host.split_once('%').unwrap_or((host, ""));
-        return address.parse::<Ipv6Addr>().map(drop).map_err(|_| Error::NoAddress(host.to_owned()));
+        return address.parse::<Ipv6Addr>().map(drop).map_err(|_| ServerNameError::NoAddress(host.to_owned()));
     }
     let bad = |c: &char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
     match host.chars().find(bad) {
-        Some(character) => Err(Error::Character { text: text.to_owned(), character }),
-        None if host.chars().count() > LONGEST_NAME => Err(Error::Long(host.chars().count())),
+        Some(character) => Err(ServerNameError::Character { text: text.to_owned(), character }),
+        None if host.chars().count() > LONGEST_NAME => Err(ServerNameError::Long(host.chars().count())),
         None => Ok(()),
     }
 }
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parsed(text: &str) -> Result<(String, u16), Error> {
+    fn parsed(text: &str) -> Result<(String, u16), ServerNameError> {
         text.parse::<ServerName>().map(|name| (name.host, name.port))
     }
 
@@ -195,7 +197,7 @@ mod tests {
             let said = text.parse::<ServerName>().map_err(|e| e.to_string());
             assert!(said.as_ref().is_err_and(|said| said.contains(words)), "{text}: {said:?}");
         }
-        assert_eq!("a".repeat(254).parse::<ServerName>(), Err(Error::Long(254)));
+        assert_eq!("a".repeat(254).parse::<ServerName>(), Err(ServerNameError::Long(254)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
 
 use super::*;
-use crate::decision::{AwaitedSource, Boottime, Failure, Gate, Kind, Offset, Policy, Reading, Voice};
+use crate::decision::{AwaitedSource, Boottime, Failure, Gate, Offset, Policy, Reading, ReferenceKind, Voice};
 use crate::reference::caller::pending_answer::caller;
 use crate::reference::ntp::fake;
 use crate::reference::ntp::server_name::ServerName;
@@ -94,7 +94,7 @@ fn a_reading_names_its_source_and_carries_what_the_server_said() {
     let measured = known(&[&server]).measure(LONG);
     let reading = measured.readings.first().unwrap();
     assert_eq!(reading.source, server.address.to_string());
-    assert_eq!((reading.kind, reading.stratum, reading.authenticated), (Kind::Ntp, Some(1), false));
+    assert_eq!((reading.kind, reading.stratum, reading.authenticated), (ReferenceKind::Ntp, Some(1), false));
     assert!((reading.offset - Offset::from_secs(60)).abs() <= reading.root_distance, "{reading:?}");
     assert!(reading.as_of > Boottime::default() && reading.delay.is_some());
 }
@@ -310,7 +310,8 @@ fn a_caller_is_asked_beside_the_servers_and_waited_for_like_one() {
     let question = Question { callers: vec![answering, hanging_up], ..LONG.into() };
     let reports = reports(&known(&[&server]), question, |measured| {
         if let Some((answers, hangs_up)) = ends.take() {
-            let told = Reading { source: "a caller".to_owned(), kind: Kind::Told, ..measured.readings[0].clone() };
+            let told =
+                Reading { source: "a caller".to_owned(), kind: ReferenceKind::Told, ..measured.readings[0].clone() };
             answers.give(Ok(told));
             drop(hangs_up);
         }

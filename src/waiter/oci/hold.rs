@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::settings::{NoAgent, Settings};
+use super::settings::{OciNoAgent, OciSettings};
 use crate::decision::{Boottime, Gate};
 use crate::sys::clock::boottime;
 use crate::sys::nap;
@@ -35,7 +35,7 @@ pub enum Released {
 }
 
 /// The container that is held.
-pub trait Held {
+pub trait HeldContainer {
     /// Whether a shut gate is nothing to it; asked once, before the first sleep.
     fn is_exempt(&mut self) -> bool;
     /// It is still held, and why; told before every sleep.
@@ -46,11 +46,15 @@ pub trait Held {
 ///
 /// # Errors
 /// [`Refused`] when `patience` is over.
-pub fn hold(settings: &Settings, patience: Option<Duration>, held: &mut dyn Held) -> Result<Released, Refused> {
+pub fn hold(
+    settings: &OciSettings,
+    patience: Option<Duration>,
+    held: &mut dyn HeldContainer,
+) -> Result<Released, Refused> {
     let since = boottime();
     let kernel = kernel(&settings.page);
     let mut watch =
-        Watch { settings, lookout: Lookout::new(settings.page.clone()), kernel: &kernel, alone_since: None };
+        GateWatch { settings, lookout: Lookout::new(settings.page.clone()), kernel: &kernel, alone_since: None };
     let mut is_asked = false;
     loop {
         let now = boottime();
@@ -73,8 +77,8 @@ pub fn hold(settings: &Settings, patience: Option<Duration>, held: &mut dyn Held
 }
 
 /// What we look for, and since when nobody keeps a gate.
-struct Watch<'a> {
-    settings: &'a Settings,
+struct GateWatch<'a> {
+    settings: &'a OciSettings,
     lookout: Lookout,
     kernel: &'a Options,
     alone_since: Option<Boottime>,
@@ -88,7 +92,7 @@ struct Shut {
     again: Duration,
 }
 
-impl Watch<'_> {
+impl GateWatch<'_> {
     fn look(&mut self, now: Boottime) -> Result<Ground, Shut> {
         let sight = match self.lookout.look() {
             Ok(sight) => sight,
@@ -112,9 +116,9 @@ impl Watch<'_> {
         let waited = now.since(*self.alone_since.get_or_insert(now));
         let shut = |why: String, again| Err(Shut { why, sight: None, again });
         match self.settings.no_agent {
-            NoAgent::Open => Ok(Ground::NoAgent),
-            NoAgent::Hold => shut(format!("{absence} (no-agent = hold)"), LOOK_FOR_AGENT_EVERY),
-            NoAgent::Kernel => match Alone::new(self.kernel).look() {
+            OciNoAgent::Open => Ok(Ground::NoAgent),
+            OciNoAgent::Hold => shut(format!("{absence} (no-agent = hold)"), LOOK_FOR_AGENT_EVERY),
+            OciNoAgent::Kernel => match Alone::new(self.kernel).look() {
                 Ok(ground) => Ok(ground),
                 Err(why) if waited >= self.settings.no_agent_wait => {
                     Ok(Ground::TimedOut { why: format!("{absence}, and {why}") })
@@ -151,8 +155,13 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    fn settings(no_agent: NoAgent) -> Settings {
-        Settings { page: PathBuf::from("/nowhere"), no_agent, no_agent_wait: Duration::ZERO, ..Settings::default() }
+    fn settings(no_agent: OciNoAgent) -> OciSettings {
+        OciSettings {
+            page: PathBuf::from("/nowhere"),
+            no_agent,
+            no_agent_wait: Duration::ZERO,
+            ..OciSettings::default()
+        }
     }
 
     #[derive(Default)]
@@ -162,7 +171,7 @@ mod tests {
         waits: u32,
     }
 
-    impl Held for Container {
+    impl HeldContainer for Container {
         fn is_exempt(&mut self) -> bool {
             self.asked += 1;
             self.exempt
@@ -178,21 +187,21 @@ mod tests {
     fn without_an_agent_the_policy_lets_go_or_holds() {
         let patience = Some(Duration::from_millis(20));
         let hold = |no_agent| hold(&settings(no_agent), patience, &mut Container::default());
-        assert_eq!(hold(NoAgent::Open), Ok(Released::On(Ground::NoAgent)));
-        let let_go = hold(NoAgent::Kernel);
+        assert_eq!(hold(OciNoAgent::Open), Ok(Released::On(Ground::NoAgent)));
+        let let_go = hold(OciNoAgent::Kernel);
         assert!(matches!(let_go, Ok(Released::On(Ground::Kernel { .. } | Ground::TimedOut { .. }))), "{let_go:?}");
         assert!(
-            hold(NoAgent::Hold).is_err_and(|refused| refused.why.contains("no agent") && !refused.waited.is_zero())
+            hold(OciNoAgent::Hold).is_err_and(|refused| refused.why.contains("no agent") && !refused.waited.is_zero())
         );
     }
 
     #[test]
     fn who_is_exempt_is_asked_once_and_not_held() {
         let mut container = Container { exempt: true, ..Container::default() };
-        assert_eq!(hold(&settings(NoAgent::Hold), None, &mut container), Ok(Released::Exempt));
+        assert_eq!(hold(&settings(OciNoAgent::Hold), None, &mut container), Ok(Released::Exempt));
         assert_eq!((container.asked, container.waits), (1, 0));
         let mut container = Container::default();
-        assert!(hold(&settings(NoAgent::Hold), Some(Duration::from_millis(250)), &mut container).is_err());
+        assert!(hold(&settings(OciNoAgent::Hold), Some(Duration::from_millis(250)), &mut container).is_err());
         assert_eq!(container.asked, 1, "waited {} times", container.waits);
         assert!(container.waits >= 1);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Error, Settings, Start, survive_the_answer};
+use super::{OciError, OciSettings, Start, survive_the_answer};
 use crate::container::{Caller, Metadata, unused};
 
 /// A state has some kilobytes; whoever sends more is no runtime.
@@ -16,7 +16,7 @@ const SIZE_MAX: u64 = 1 << 20;
 /// The container's state, as the runtime writes it to the hook's standard input (OCI runtime specification, "State").
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct State {
+struct ContainerState {
     id: String,
     bundle: PathBuf,
     annotations: BTreeMap<String, String>,
@@ -25,16 +25,16 @@ struct State {
 /// Holds the container whose state comes on `input`.
 ///
 /// # Errors
-/// [`Error::Refused`]: its text and a code that is not zero make the runtime give up.
-pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), Error> {
+/// [`OciError::Refused`]: its text and a code that is not zero make the runtime give up.
+pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), OciError> {
     let mut bytes = vec![];
     // A state that nobody can read holds its container all the same; it only cannot be exempt.
     let _ = input.take(SIZE_MAX).read_to_end(&mut bytes);
-    let state: State = serde_json::from_slice(&bytes).unwrap_or_default();
+    let state: ContainerState = serde_json::from_slice(&bytes).unwrap_or_default();
     let metadata = || Metadata::of_bundle(&state.bundle).with(state.annotations.clone());
     let caller = Caller::named_in(&Metadata::default().with(state.annotations.clone())).unwrap_or(Caller::Other);
     unused::came_by_hook(caller);
-    Start::new("start", &state.id, caller, &metadata, &Settings::of(Path::new(argv0)))
+    Start::new("start", &state.id, caller, &metadata, &OciSettings::of(Path::new(argv0)))
         .hold()
         .inspect_err(|_| survive_the_answer())
 }

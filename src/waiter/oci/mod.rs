@@ -26,10 +26,10 @@ use crate::waiter::Ground;
 
 pub use call::Call;
 pub use hook::hook;
-pub use settings::{FILE, Settings};
+pub use settings::{FILE, OciSettings};
 pub use waiting::{Waiting, waiting};
 
-use hold::{Held, Refused, Released};
+use hold::{HeldContainer, Refused, Released};
 use log::Grave;
 
 /// How often the log is told again that a container is still held.
@@ -37,7 +37,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(60);
 
 /// Why no container was made.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum OciError {
     /// The gate was shut for longer than the engine can be made to wait.
     #[error("refusing to {what} {subject}: after {waited} s {why}", waited = waited.as_secs())]
     Refused {
@@ -52,17 +52,17 @@ pub enum Error {
     },
     /// There is nothing to become.
     #[error("no container runtime")]
-    Runtime(#[source] runtime::Error),
+    Runtime(#[source] runtime::RuntimeError),
 }
 
-impl Error {
+impl OciError {
     /// How the process ends.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Refused { .. } => Exit::StillShut,
-            Self::Runtime(runtime::Error::Absent { .. }) => Exit::NotFound,
-            Self::Runtime(runtime::Error::Exec { .. }) => Exit::CannotExecute,
+            Self::Runtime(runtime::RuntimeError::Absent { .. }) => Exit::NotFound,
+            Self::Runtime(runtime::RuntimeError::Exec { .. }) => Exit::CannotExecute,
         }
     }
 }
@@ -70,8 +70,8 @@ impl Error {
 /// Does what the runtime was called for: waits at the gate where that is a container's start, and becomes the real one.
 ///
 /// # Errors
-/// [`Error`]; there is no other way to return.
-pub fn run(argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, Error> {
+/// [`OciError`]; there is no other way to return.
+pub fn run(argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, OciError> {
     let call = Call::parse(&args);
     hold_and_become(&call, argv0, args).inspect_err(|error| {
         survive_the_answer();
@@ -84,9 +84,9 @@ fn survive_the_answer() {
     let _ = signals::outlive_readers();
 }
 
-fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, Error> {
+fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, OciError> {
     // Settings are looked for under the name we were called by, and only where they can matter.
-    let settings = Settings::of(Path::new(argv0));
+    let settings = OciSettings::of(Path::new(argv0));
     if let Some(what) = &call.start {
         let bundle = call.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
         unused::came_by(call.caller(), &bundle);
@@ -94,9 +94,9 @@ fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<In
     }
     let runtime = match settings.runtime {
         Some(runtime) => runtime,
-        None => runtime::find(argv0).map_err(Error::Runtime)?,
+        None => runtime::find(argv0).map_err(OciError::Runtime)?,
     };
-    runtime::become_it(runtime, args).map_err(Error::Runtime)
+    runtime::become_it(runtime, args).map_err(OciError::Runtime)
 }
 
 /// A container about to start, and what was found out about it.
@@ -109,7 +109,7 @@ struct Start<'a> {
     metadata: Metadata,
     exempt_by: Option<String>,
     told: Option<Duration>,
-    settings: &'a Settings,
+    settings: &'a OciSettings,
 }
 
 impl<'a> Start<'a> {
@@ -118,12 +118,12 @@ impl<'a> Start<'a> {
         id: &'a str,
         caller: Caller,
         look_up: &'a dyn Fn() -> Metadata,
-        settings: &'a Settings,
+        settings: &'a OciSettings,
     ) -> Self {
         Self { what, id, caller, look_up, metadata: Metadata::default(), exempt_by: None, told: None, settings }
     }
 
-    fn hold(mut self) -> Result<(), Error> {
+    fn hold(mut self) -> Result<(), OciError> {
         match hold::hold(self.settings, self.settings.patience(self.caller), &mut self) {
             Ok(Released::Exempt) => {
                 let rule = self.exempt_by.as_deref().unwrap_or_default();
@@ -134,7 +134,7 @@ impl<'a> Start<'a> {
             Ok(Released::On(ground @ Ground::Proven(_))) => self.log(Grave::Info, &format!("released: {ground}")),
             Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("released: {ground}")),
             Err(Refused { waited, why }) => {
-                let refused = Error::Refused { what: self.what.to_owned(), subject: self.subject(), waited, why };
+                let refused = OciError::Refused { what: self.what.to_owned(), subject: self.subject(), waited, why };
                 self.log(Grave::Warning, &refused.to_string());
                 return Err(refused);
             }
@@ -153,7 +153,7 @@ impl<'a> Start<'a> {
     }
 }
 
-impl Held for Start<'_> {
+impl HeldContainer for Start<'_> {
     fn is_exempt(&mut self) -> bool {
         self.metadata = (self.look_up)();
         self.caller = Caller::named_in(&self.metadata).unwrap_or(self.caller);

@@ -17,7 +17,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Why there is no runtime to become.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum RuntimeError {
     /// None of its name.
     #[error("there is no runtime `{name}`, neither beside {wrapper} nor in PATH", wrapper = wrapper.display())]
     Absent {
@@ -40,8 +40,8 @@ pub enum Error {
 /// one in PATH. By any other name than a wrapper's (`clockgate oci`) it is runc, else crun.
 ///
 /// # Errors
-/// [`Error::Absent`].
-pub fn find(argv0: &OsStr) -> Result<PathBuf, Error> {
+/// [`RuntimeError::Absent`].
+pub fn find(argv0: &OsStr) -> Result<PathBuf, RuntimeError> {
     let wrapper = Path::new(argv0);
     let called = wrapper.file_name().unwrap_or_default().as_bytes();
     let name = called.strip_prefix(PREFIX).unwrap_or(called);
@@ -60,7 +60,7 @@ pub fn find(argv0: &OsStr) -> Result<PathBuf, Error> {
             && fs::metadata(file)
                 .is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0 && Some((meta.dev(), meta.ino())) != ours)
     });
-    found.ok_or_else(|| Error::Absent {
+    found.ok_or_else(|| RuntimeError::Absent {
         name: names.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join("` or `"),
         wrapper: wrapper.to_owned(),
     })
@@ -69,12 +69,12 @@ pub fn find(argv0: &OsStr) -> Result<PathBuf, Error> {
 /// Becomes the runtime: the same process, environment, descriptors and working directory, and the arguments as they came.
 ///
 /// # Errors
-/// [`Error::Exec`]; there is no other way to return.
-pub fn become_it(runtime: PathBuf, args: Vec<OsString>) -> Result<Infallible, Error> {
+/// [`RuntimeError::Exec`]; there is no other way to return.
+pub fn become_it(runtime: PathBuf, args: Vec<OsString>) -> Result<Infallible, RuntimeError> {
     // An argument came to us through execve(2), so it holds no zero byte.
     let words = std::iter::once(runtime.clone().into_os_string()).chain(args);
     let words: Vec<CString> = words.filter_map(|word| CString::new(word.into_vec()).ok()).collect();
-    let failed = |source| Error::Exec { runtime: runtime.clone(), source };
+    let failed = |source| RuntimeError::Exec { runtime: runtime.clone(), source };
     let file = words.first().ok_or_else(|| failed(Errno::ENOENT))?;
     execv(file, &words).map_err(failed)
 }

@@ -18,7 +18,7 @@ const SIZE_MAX: u64 = 1 << 16;
 
 /// What a wrapper or a hook does where there is no agent to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoAgent {
+pub enum OciNoAgent {
     /// Let go once the kernel's maximum error is within the threshold, or when `no-agent-wait` is over.
     Kernel,
     /// Let go at once.
@@ -29,13 +29,13 @@ pub enum NoAgent {
 
 /// How starts are held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct OciSettings {
     /// The folder of the gate page.
     pub page: PathBuf,
     /// The real runtime, where its name and PATH do not find it.
     pub runtime: Option<PathBuf>,
     /// What to do without an agent.
-    pub no_agent: NoAgent,
+    pub no_agent: OciNoAgent,
     /// How long to wait for the kernel's word without an agent.
     pub no_agent_wait: Duration,
     /// How long Docker's containers are held; none is for ever.
@@ -48,12 +48,12 @@ pub struct Settings {
     pub syslog: PathBuf,
 }
 
-impl Default for Settings {
+impl Default for OciSettings {
     fn default() -> Self {
         Self {
             page: PathBuf::from(page::DIRECTORY),
             runtime: None,
-            no_agent: NoAgent::Kernel,
+            no_agent: OciNoAgent::Kernel,
             no_agent_wait: Duration::from_secs(30),
             // Docker never tries a refused start again; podman holds its lock meanwhile, and a kubelet gives up after two minutes.
             docker: None,
@@ -64,7 +64,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl OciSettings {
     /// The settings for the wrapper that was called as `argv0`: the host's, and over them those of `argv0` with `.conf` behind it.
     #[must_use]
     pub fn of(argv0: &Path) -> Self {
@@ -110,9 +110,9 @@ impl Settings {
             "syslog" => self.syslog = absolute(value)?,
             "no-agent" => {
                 self.no_agent = match value {
-                    "kernel" => NoAgent::Kernel,
-                    "open" => NoAgent::Open,
-                    "hold" => NoAgent::Hold,
+                    "kernel" => OciNoAgent::Kernel,
+                    "open" => OciNoAgent::Open,
+                    "hold" => OciNoAgent::Hold,
                     _ => return Err(format!("expected kernel, open or hold for no-agent, found `{value}`")),
                 }
             }
@@ -149,11 +149,11 @@ fn patience(value: &str) -> Result<Option<Duration>, String> {
 mod tests {
     use super::*;
 
-    fn take(text: &str) -> (Settings, Vec<String>) {
+    fn take(text: &str) -> (OciSettings, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("oci.conf");
         std::fs::write(&file, text).unwrap();
-        let mut settings = Settings::default();
+        let mut settings = OciSettings::default();
         let passed_over = settings.take_file(&file);
         (settings, passed_over.iter().map(|line| line.replace(&format!("{}:", file.display()), "")).collect())
     }
@@ -164,7 +164,7 @@ mod tests {
             "# a comment\npage=/p\n\nno-agent = hold # for ever\nno-agent-wait = 5s\nmax-wait = 10s\n\
              max-wait.docker = 2min\nruntime = bin/runc\nnonsense\ncolour = blue\nmax-wait.docker = soon\nsyslog = /log\n",
         );
-        assert_eq!((settings.page, settings.no_agent), (PathBuf::from("/p"), NoAgent::Hold));
+        assert_eq!((settings.page, settings.no_agent), (PathBuf::from("/p"), OciNoAgent::Hold));
         assert_eq!((settings.no_agent_wait, settings.others), (Duration::from_secs(5), Some(Duration::from_secs(10))));
         assert_eq!((settings.docker, settings.runtime), (Some(Duration::from_secs(120)), None));
         assert_eq!(settings.syslog, PathBuf::from("/log"));
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn docker_waits_for_ever_and_the_others_for_a_minute() {
-        let settings = Settings::default();
+        let settings = OciSettings::default();
         assert_eq!(settings.patience(Caller::Docker), None);
         for engine in [Caller::Podman, Caller::Crio, Caller::Kubernetes, Caller::Containerd, Caller::Other] {
             assert_eq!(settings.patience(engine), Some(Duration::from_secs(60)));
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn no_file_a_folder_and_random_bytes_are_survived() {
         let folder = tempfile::tempdir().unwrap();
-        let mut settings = Settings::default();
+        let mut settings = OciSettings::default();
         assert!(settings.take_file(&folder.path().join("none")).is_empty());
         assert!(settings.take_file(folder.path()).is_empty());
         let fifo = folder.path().join("fifo");
@@ -202,6 +202,6 @@ mod tests {
         let file = folder.path().join("bytes");
         std::fs::write(&file, (0..=255).cycle().take(100_000).collect::<Vec<u8>>()).unwrap();
         assert!(!settings.take_file(&file).is_empty());
-        assert_eq!(settings, Settings::default());
+        assert_eq!(settings, OciSettings::default());
     }
 }

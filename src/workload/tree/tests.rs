@@ -22,7 +22,7 @@ fn the_whole_hierarchy_is_found_and_not_a_part_of_it_that_is_mounted_elsewhere()
     let found = mounts(MOUNTINFO, |filesystem| filesystem.starts_with("cgroup2 "));
     assert_eq!(found, [Path::new("/sys/fs/cgroup/unified"), Path::new("/srv/a b/cgroup")]);
     let proc_root = proc_root("9:name=systemd:/x\n0::/system.slice/clockgate.service\n");
-    let place = Place::find(proc_root.path(), None).unwrap();
+    let place = CgroupMount::find(proc_root.path(), None).unwrap();
     assert_eq!(place.own.as_deref(), Some(Path::new("system.slice/clockgate.service")));
     assert_eq!(place.old_freezer.as_deref(), Some(Path::new("/sys/fs/cgroup/freezer")));
     assert_eq!((place.folder.to_str(), place.prefix.to_str()), (Some("/sys/fs/cgroup/unified"), Some("")));
@@ -31,7 +31,7 @@ fn the_whole_hierarchy_is_found_and_not_a_part_of_it_that_is_mounted_elsewhere()
 #[test]
 fn in_a_part_of_the_hierarchy_paths_are_relative_to_the_part() {
     let proc_root = proc_root("0::/test/a/b\n");
-    let at = |folder: &str| Place::find(proc_root.path(), Some(Path::new(folder))).unwrap();
+    let at = |folder: &str| CgroupMount::find(proc_root.path(), Some(Path::new(folder))).unwrap();
     let place = at("/sys/fs/cgroup/unified/test");
     assert_eq!(place.prefix, Path::new("test"));
     assert_eq!(place.own.as_deref(), Some(Path::new("a/b")));
@@ -43,7 +43,7 @@ fn in_a_part_of_the_hierarchy_paths_are_relative_to_the_part() {
 fn without_a_hierarchy_nothing_can_be_frozen_and_that_is_said() {
     let proc_root = proc_root("9:name=systemd:/x\n");
     fs::write(proc_root.path().join("self/mountinfo"), "24 1 0:22 / /sys rw - sysfs sysfs rw\n").unwrap();
-    assert!(matches!(Place::find(proc_root.path(), None), Err(Error::NoHierarchy(_))));
+    assert!(matches!(CgroupMount::find(proc_root.path(), None), Err(WorkloadError::NoHierarchy(_))));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn names_in_a_user_s_own_tree_count_where_processes_run_in_them_and_not_without_
         return;
     }
     users(3, 0).unwrap();
-    let count = || walk(&tree, &Tasks::default()).unwrap().iter().flat_map(Node::containers).count();
+    let count = || walk(&tree, &Tasks::default()).unwrap().iter().flat_map(CgroupNode::containers).count();
     assert_eq!(count(), 2, "root's, and the user's that runs");
     (4..MOST_OF_A_USER + 50).for_each(|n| users(n, 1).unwrap());
     assert_eq!(count(), 1 + MOST_OF_A_USER);
@@ -96,7 +96,7 @@ fn a_user_s_tree_is_looked_at_up_to_an_end_whatever_it_is_full_of() {
 
 fn found(tree: &Path, tasks: &Tasks) -> Vec<(Engine, String)> {
     let nodes = walk(tree, tasks).unwrap();
-    nodes.iter().flat_map(Node::containers).map(|found| (found.engine, found.id.clone())).collect()
+    nodes.iter().flat_map(CgroupNode::containers).map(|found| (found.engine, found.id.clone())).collect()
 }
 
 #[test]

@@ -10,12 +10,12 @@ use crate::decision::Boottime;
 use crate::sys::clock::boottime;
 use crate::sys::random;
 
-use super::error::{Error, Problem};
-use super::reports::{Activity, Authentication, Mode, NtpData, SourceData, Tracking};
+use super::error::{ChronyError, Problem};
+use super::reports::{Activity, AuthMode, NtpData, SourceData, SourceMode, Tracking};
 use super::select::SelectData;
 use super::socket::Socket;
 use super::status::Status;
-use super::wire::{Address, Command, Fields, Malformed, REPLY_MAX, decode, encode};
+use super::wire::{Command, Malformed, REPLY_MAX, ReplyFields, SourceAddress, decode, encode};
 
 /// chronyc's own patience. chronyd is one thread that answers within 20 µs unless it is stopped or looks up a name.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -25,8 +25,8 @@ const SOURCES_MAX: u32 = 1024;
 
 /// A conversation with one chronyd that ends at its deadline, answered or not.
 #[derive(Debug)]
-pub struct Client {
-    place: Place,
+pub struct ChronyClient {
+    place: CommandAddress,
     deadline: Boottime,
     socket: Option<Socket>,
     sequence: u32,
@@ -52,25 +52,25 @@ impl Spare {
 }
 
 #[derive(Debug)]
-enum Place {
+enum CommandAddress {
     Unix(PathBuf),
     Udp(SocketAddr),
 }
 
-impl Client {
+impl ChronyClient {
     /// Over the Unix socket: everything, for root and chronyd's own user. Connects with the first request.
     #[must_use]
     pub fn unix(socket: &Path, deadline: Boottime) -> Self {
-        Self::new(Place::Unix(socket.to_owned()), deadline)
+        Self::new(CommandAddress::Unix(socket.to_owned()), deadline)
     }
 
     /// Over UDP: `tracking`, `activity`, `sources` and their names, for everybody on this host.
     #[must_use]
     pub fn udp(address: SocketAddr, deadline: Boottime) -> Self {
-        Self::new(Place::Udp(address), deadline)
+        Self::new(CommandAddress::Udp(address), deadline)
     }
 
-    fn new(place: Place, deadline: Boottime) -> Self {
+    fn new(place: CommandAddress, deadline: Boottime) -> Self {
         Self { place, deadline, socket: None, sequence: 0, spare: None, was_answered: false, is_reused: false }
     }
 
@@ -86,32 +86,32 @@ impl Client {
     /// What chronyd believes of the clock.
     ///
     /// # Errors
-    /// [`Error`]; so for all below.
-    pub fn tracking(&mut self) -> Result<Tracking, Error> {
+    /// [`ChronyError`]; so for all below.
+    pub fn tracking(&mut self) -> Result<Tracking, ChronyError> {
         self.ask(Command::Tracking, &[], Tracking::parse)
     }
 
     /// Every source; one that goes away meanwhile is left out.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn sources(&mut self) -> Result<Vec<SourceData>, Error> {
+    /// [`ChronyError`].
+    pub fn sources(&mut self) -> Result<Vec<SourceData>, ChronyError> {
         let count = self.source_count()?;
         let each = (0..count).map(|i| self.ask(Command::SourceData, &i.to_be_bytes(), SourceData::parse));
         each.filter_map(unless_gone).collect()
     }
 
-    /// How every source is selected, in the order of [`Client::sources`]; one that goes away meanwhile is left out.
+    /// How every source is selected, in the order of [`ChronyClient::sources`]; one that goes away meanwhile is left out.
     ///
     /// # Errors
-    /// [`Error`]; `Invalid` before 4.0, `Unauthorised` over UDP.
-    pub fn select_data(&mut self) -> Result<Vec<SelectData>, Error> {
+    /// [`ChronyError`]; `Invalid` before 4.0, `Unauthorised` over UDP.
+    pub fn select_data(&mut self) -> Result<Vec<SelectData>, ChronyError> {
         let count = self.source_count()?;
         let each = (0..count).map(|i| self.ask(Command::SelectData, &i.to_be_bytes(), SelectData::parse));
         each.filter_map(unless_gone).collect()
     }
 
-    fn source_count(&mut self) -> Result<u32, Error> {
+    fn source_count(&mut self) -> Result<u32, ChronyError> {
         self.ask(Command::SourceCount, &[], |reply| {
             let count = reply.u32(28, "number of sources")?;
             if count > SOURCES_MAX { Err(Malformed::value("number of sources", count)) } else { Ok(count) }
@@ -121,59 +121,61 @@ impl Client {
     /// How a source is authenticated; reference clocks are not.
     ///
     /// # Errors
-    /// [`Error`]; `Invalid` before 4.0, `Unauthorised` over UDP.
-    pub fn authentication(&mut self, source: &SourceData) -> Result<Authentication, Error> {
+    /// [`ChronyError`]; `Invalid` before 4.0, `Unauthorised` over UDP.
+    pub fn authentication(&mut self, source: &SourceData) -> Result<AuthMode, ChronyError> {
         match source.mode {
-            Mode::RefClock => Ok(Authentication::None),
-            Mode::Client | Mode::Peer => self.ask(Command::AuthData, &source.address.encode(), Authentication::parse),
+            SourceMode::RefClock => Ok(AuthMode::None),
+            SourceMode::Client | SourceMode::Peer => {
+                self.ask(Command::AuthData, &source.address.encode(), AuthMode::parse)
+            }
         }
     }
 
     /// The name that a source was configured with; that of a pool for each of the pool's.
     ///
     /// # Errors
-    /// [`Error`]; `Invalid` before 4.0.
-    pub fn name(&mut self, source: Address) -> Result<String, Error> {
+    /// [`ChronyError`]; `Invalid` before 4.0.
+    pub fn name(&mut self, source: SourceAddress) -> Result<String, ChronyError> {
         self.ask(Command::SourceName, &source.encode(), |reply| reply.text::<256>(28, "source name"))
     }
 
     /// A source's port, and how often it was heard.
     ///
     /// # Errors
-    /// [`Error`]; `Unauthorised` over UDP.
-    pub fn ntp_data(&mut self, source: Address) -> Result<NtpData, Error> {
+    /// [`ChronyError`]; `Unauthorised` over UDP.
+    pub fn ntp_data(&mut self, source: SourceAddress) -> Result<NtpData, ChronyError> {
         self.ask(Command::NtpData, &source.encode(), NtpData::parse)
     }
 
     /// How many sources are in which state.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn activity(&mut self) -> Result<Activity, Error> {
+    /// [`ChronyError`].
+    pub fn activity(&mut self) -> Result<Activity, ChronyError> {
         self.ask(Command::Activity, &[], Activity::parse)
     }
 
     /// Makes chronyd forget every sample and any slew in progress; until it has measured again it says that it is not synchronised.
     ///
     /// # Errors
-    /// [`Error`]; `Invalid` before 4.0.
-    pub fn reset_sources(&mut self) -> Result<(), Error> {
+    /// [`ChronyError`]; `Invalid` before 4.0.
+    pub fn reset_sources(&mut self) -> Result<(), ChronyError> {
         self.order(Command::ResetSources, &[])
     }
 
     /// Polls every source again.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn online(&mut self) -> Result<(), Error> {
+    /// [`ChronyError`].
+    pub fn online(&mut self) -> Result<(), ChronyError> {
         self.order(Command::Online, &every_source())
     }
 
     /// Polls every source quickly until `good` answers of at most `total`; a burst under way goes on as it is.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn burst(&mut self, good: u32, total: u32) -> Result<(), Error> {
+    /// [`ChronyError`].
+    pub fn burst(&mut self, good: u32, total: u32) -> Result<(), ChronyError> {
         let mut body = every_source();
         body.extend(good.to_be_bytes());
         body.extend(total.to_be_bytes());
@@ -183,13 +185,13 @@ impl Client {
     /// Steps the clock by what chronyd believes just now, which is nothing after a reset.
     ///
     /// # Errors
-    /// [`Error`]; `Failed` where chronyd may not set the clock, and then what it says afterwards is untrue until it has
+    /// [`ChronyError`]; `Failed` where chronyd may not set the clock, and then what it says afterwards is untrue until it has
     /// measured again (4.3: offset zero, synchronised).
-    pub fn makestep(&mut self) -> Result<(), Error> {
+    pub fn makestep(&mut self) -> Result<(), ChronyError> {
         self.order(Command::Makestep, &[])
     }
 
-    fn order(&mut self, command: Command, body: &[u8]) -> Result<(), Error> {
+    fn order(&mut self, command: Command, body: &[u8]) -> Result<(), ChronyError> {
         self.ask(command, body, |_| Ok(()))
     }
 
@@ -197,16 +199,21 @@ impl Client {
         &mut self,
         command: Command,
         body: &[u8],
-        parse: impl FnOnce(&Fields<'_>) -> Result<T, Malformed>,
-    ) -> Result<T, Error> {
+        parse: impl FnOnce(&ReplyFields<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, ChronyError> {
         let mut buffer = [0; REPLY_MAX];
         self.exchange(command, body, &mut buffer)
             .and_then(|reply| parse(&reply).map_err(Problem::Malformed))
-            .map_err(|problem| Error { command: command.name(), socket: self.place(), problem })
+            .map_err(|problem| ChronyError { command: command.name(), socket: self.place(), problem })
     }
 
     /// Sends until a reply to this very request comes. What else comes is ignored: a late reply to the last request, garbage.
-    fn exchange<'a>(&mut self, command: Command, body: &[u8], buffer: &'a mut [u8]) -> Result<Fields<'a>, Problem> {
+    fn exchange<'a>(
+        &mut self,
+        command: Command,
+        body: &[u8],
+        buffer: &'a mut [u8],
+    ) -> Result<ReplyFields<'a>, Problem> {
         self.sequence = random::number().map_err(Problem::Io)? as u32;
         let began = boottime();
         let mut ignored = None;
@@ -259,21 +266,21 @@ impl Client {
     fn connected(&mut self) -> Result<&Socket, Problem> {
         let socket = match (self.socket.take(), &self.place) {
             (Some(socket), _) => socket,
-            (None, Place::Unix(path)) => Socket::unix(path)?,
-            (None, Place::Udp(address)) => Socket::udp(*address)?,
+            (None, CommandAddress::Unix(path)) => Socket::unix(path)?,
+            (None, CommandAddress::Udp(address)) => Socket::udp(*address)?,
         };
         Ok(self.socket.insert(socket))
     }
 
     fn place(&self) -> String {
         match &self.place {
-            Place::Unix(path) => path.display().to_string(),
-            Place::Udp(address) => format!("UDP {address}"),
+            CommandAddress::Unix(path) => path.display().to_string(),
+            CommandAddress::Udp(address) => format!("UDP {address}"),
         }
     }
 }
 
-impl Drop for Client {
+impl Drop for ChronyClient {
     fn drop(&mut self) {
         if let (true, Some(spare), Some(socket)) = (self.was_answered, &self.spare, self.socket.take()) {
             spare.put(socket);
@@ -282,17 +289,17 @@ impl Drop for Client {
 }
 
 /// Decoded a second time, since a borrow that is returned from a loop cannot be given back in it.
-fn reply<'a>(packet: &'a [u8], command: Command, sequence: u32) -> Result<Fields<'a>, Problem> {
+fn reply<'a>(packet: &'a [u8], command: Command, sequence: u32) -> Result<ReplyFields<'a>, Problem> {
     decode(packet, command, sequence).map(|(_, fields)| fields).map_err(Problem::Malformed)
 }
 
 /// No mask and no address: every source.
 fn every_source() -> Vec<u8> {
-    [Address::Unspecified.encode(), Address::Unspecified.encode()].concat()
+    [SourceAddress::Unspecified.encode(), SourceAddress::Unspecified.encode()].concat()
 }
 
-fn unless_gone<T>(outcome: Result<T, Error>) -> Option<Result<T, Error>> {
-    let gone = |e: &Error| matches!(e.problem, Problem::Refused(Status::NoSuchSource));
+fn unless_gone<T>(outcome: Result<T, ChronyError>) -> Option<Result<T, ChronyError>> {
+    let gone = |e: &ChronyError| matches!(e.problem, Problem::Refused(Status::NoSuchSource));
     match outcome {
         Err(error) if gone(&error) => None,
         outcome => Some(outcome),

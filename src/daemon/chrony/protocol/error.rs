@@ -10,7 +10,7 @@ use super::wire::Malformed;
 /// A request that did not get the answer it wanted.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot ask chronyd for `{command}` at {socket}: {problem}")]
-pub struct Error {
+pub struct ChronyError {
     /// What was asked, in chronyc's words.
     pub command: &'static str,
     /// Where.
@@ -65,7 +65,7 @@ fn heard(ignored: Option<&Malformed>) -> String {
     ignored.map_or_else(String::new, |why| format!(", only a packet that does not answer it ({why})"))
 }
 
-impl Error {
+impl ChronyError {
     /// Whether chronyd answered that it does not know the command.
     #[must_use]
     pub fn is_too_old(&self) -> bool {

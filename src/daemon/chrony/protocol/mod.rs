@@ -11,9 +11,9 @@ mod socket;
 mod status;
 mod wire;
 
-pub use client::{Client, Spare};
-pub use error::{Error, Problem};
-pub use reports::{Activity, Authentication, Mode, NtpData, SourceData, Tracking};
+pub use client::{ChronyClient, Spare};
+pub use error::{ChronyError, Problem};
+pub use reports::{Activity, AuthMode, NtpData, SourceData, SourceMode, Tracking};
 pub use select::{SelectData, SelectOptions};
 pub use status::Status;
-pub use wire::{Address, Command, Malformed};
+pub use wire::{Command, Malformed, SourceAddress};

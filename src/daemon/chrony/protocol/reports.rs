@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::decision::{Leap, Offset};
 
-use super::wire::{Address, Fields, Malformed};
+use super::wire::{Malformed, ReplyFields, SourceAddress};
 
 /// What chronyd believes of the system clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    pub(super) fn parse(reply: &Fields<'_>) -> Result<Self, Malformed> {
+    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             stratum: reply.u16(52, "stratum")?,
             leap: match reply.u16(54, "leap status")? {
@@ -53,7 +53,7 @@ impl Tracking {
 
 /// What a source is to chronyd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum SourceMode {
     /// A server that is asked.
     Client,
     /// A symmetric association.
@@ -66,7 +66,7 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceData {
     /// Its address.
-    pub address: Address,
+    pub address: SourceAddress,
     /// How often it is asked.
     pub poll: Duration,
     /// Its stratum, 0 before its first answer.
@@ -74,7 +74,7 @@ pub struct SourceData {
     /// Whether it is the one that chronyd follows.
     pub selected: bool,
     /// What it is.
-    pub mode: Mode,
+    pub mode: SourceMode,
     /// One bit for each of the last eight polls; the lowest is the last one.
     pub reach: u16,
     /// Age of the last sample, whole seconds; none before the first one (chronyd says 2^32 − 1 then).
@@ -86,7 +86,7 @@ pub struct SourceData {
 }
 
 impl SourceData {
-    pub(super) fn parse(reply: &Fields<'_>) -> Result<Self, Malformed> {
+    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         let since = reply.u32(60, "time since the last sample")?;
         Ok(Self {
             address: reply.address(28, "source address")?,
@@ -95,9 +95,9 @@ impl SourceData {
             // RPY_SD_ST_SELECTED; the others say why not.
             selected: reply.u16(52, "source state")? == 0,
             mode: match reply.u16(54, "source mode")? {
-                0 => Mode::Client,
-                1 => Mode::Peer,
-                2 => Mode::RefClock,
+                0 => SourceMode::Client,
+                1 => SourceMode::Peer,
+                2 => SourceMode::RefClock,
                 other => return Err(Malformed::value("source mode", other)),
             },
             reach: reply.u16(58, "reachability")?,
@@ -120,7 +120,7 @@ fn poll(exponent: u16) -> Duration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NtpData {
     /// Where it is.
-    pub remote: Address,
+    pub remote: SourceAddress,
     /// Its UDP port; nothing else in the protocol tells it.
     pub port: u16,
     /// The last packet's offset: reference minus local.
@@ -130,7 +130,7 @@ pub struct NtpData {
 }
 
 impl NtpData {
-    pub(super) fn parse(reply: &Fields<'_>) -> Result<Self, Malformed> {
+    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             remote: reply.address(28, "remote address")?,
             port: reply.u16(68, "remote port")?,
@@ -142,7 +142,7 @@ impl NtpData {
 
 /// How a source proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Authentication {
+pub enum AuthMode {
     /// Not at all.
     None,
     /// A shared key.
@@ -154,8 +154,8 @@ pub enum Authentication {
     },
 }
 
-impl Authentication {
-    pub(super) fn parse(reply: &Fields<'_>) -> Result<Self, Malformed> {
+impl AuthMode {
+    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         match reply.u16(28, "authentication mode")? {
             0 => Ok(Self::None),
             1 => Ok(Self::SymmetricKey),
@@ -181,7 +181,7 @@ pub struct Activity {
 }
 
 impl Activity {
-    pub(super) fn parse(reply: &Fields<'_>) -> Result<Self, Malformed> {
+    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             online: reply.u32(28, "online sources")?,
             offline: reply.u32(32, "offline sources")?,
@@ -217,7 +217,11 @@ mod tests {
         digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
     }
 
-    fn parsed<T>(hex: &str, command: Command, parse: fn(&Fields<'_>) -> Result<T, Malformed>) -> Result<T, Malformed> {
+    fn parsed<T>(
+        hex: &str,
+        command: Command,
+        parse: fn(&ReplyFields<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
         let packet = bytes(hex);
         let sequence = u32::from_be_bytes([packet[16], packet[17], packet[18], packet[19]]);
         decode(&packet, command, sequence).and_then(|(_, fields)| parse(&fields))
@@ -244,8 +248,8 @@ mod tests {
     #[test]
     fn a_source_tells_its_address_mode_and_reach() -> Result<(), Malformed> {
         let source = parsed(SOURCE_DATA, Command::SourceData, SourceData::parse)?;
-        assert_eq!(source.address, Address::Ip([127, 0, 0, 1].into()));
-        assert_eq!((source.mode, source.reach, source.stratum), (Mode::Client, 0xff, 2));
+        assert_eq!(source.address, SourceAddress::Ip([127, 0, 0, 1].into()));
+        assert_eq!((source.mode, source.reach, source.stratum), (SourceMode::Client, 0xff, 2));
         assert!(source.selected);
         assert_eq!(source.since_sample_secs, Some(1));
         Ok(())
@@ -254,7 +258,7 @@ mod tests {
     #[test]
     fn ntpdata_tells_the_port_in_its_old_length_and_in_that_of_4_6() -> Result<(), Malformed> {
         let old = parsed(NTP_DATA, Command::NtpData, NtpData::parse)?;
-        assert_eq!((old.remote, old.port, old.valid), (Address::Ip([127, 0, 0, 1].into()), 11_123, 29));
+        assert_eq!((old.remote, old.port, old.valid), (SourceAddress::Ip([127, 0, 0, 1].into()), 11_123, 29));
         // 4.6 appends twenty bytes and calls the reply 26 (made from the capture: there was no 4.6 to capture from).
         let mut longer = NTP_DATA.replacen("00390010", "0039001a", 1);
         longer.push_str(&"00".repeat(20));
@@ -264,9 +268,9 @@ mod tests {
 
     #[test]
     fn a_key_is_an_authentication_and_an_unknown_mode_is_not_taken_for_none() -> Result<(), Malformed> {
-        assert_eq!(parsed(AUTH_DATA, Command::AuthData, Authentication::parse)?, Authentication::SymmetricKey);
+        assert_eq!(parsed(AUTH_DATA, Command::AuthData, AuthMode::parse)?, AuthMode::SymmetricKey);
         let later = AUTH_DATA.replacen("00010003000000010100", "00070003000000010100", 1);
-        let refused = parsed(&later, Command::AuthData, Authentication::parse).map_err(|e| e.to_string());
+        let refused = parsed(&later, Command::AuthData, AuthMode::parse).map_err(|e| e.to_string());
         assert_eq!(refused, Err("authentication mode is 7".to_owned()));
         Ok(())
     }
@@ -297,7 +301,7 @@ mod tests {
             packet.extend(&body);
             let (_, fields) = decode(&packet, Command::ResetSources, 0x5d12_3ee0).expect("the header is good");
             drop((Tracking::parse(&fields), SourceData::parse(&fields), NtpData::parse(&fields)));
-            drop((Authentication::parse(&fields), Activity::parse(&fields), fields.text::<256>(28, "name")));
+            drop((AuthMode::parse(&fields), Activity::parse(&fields), fields.text::<256>(28, "name")));
         }
     }
 }

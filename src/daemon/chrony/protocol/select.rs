@@ -1,13 +1,13 @@
 //! `chronyc selectdata`: which sources may be selected, by configuration and in effect (chrony's candm.h, RPY_SelectData;
 //! checked against 4.3). What `authselectmode` is can be told from the difference alone.
 
-use super::wire::{Address, Fields, Malformed};
+use super::wire::{Malformed, ReplyFields, SourceAddress};
 
 /// How a source is selected, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SelectData {
     /// Its address; unspecified for a reference clock.
-    pub address: Address,
+    pub address: SourceAddress,
     /// Whether chronyd authenticates it, by key or NTS.
     pub is_authenticated: bool,
     /// The options of its line in the configuration.
@@ -35,7 +35,7 @@ impl SelectOptions {
 }
 
 impl SelectData {
-    pub(super) fn parse(reply: &Fields<'_>) -> Result<Self, Malformed> {
+    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             address: reply.address(32, "source address")?,
             is_authenticated: reply.byte(53, "authentication")? != 0,
@@ -66,10 +66,10 @@ mod tests {
     #[test]
     fn in_the_mode_mix_a_key_makes_a_source_trusted_and_required() {
         let trusted = SelectOptions { trust: true, require: true, noselect: false };
-        let (address, configured) = (Address::Ip([127, 0, 0, 1].into()), SelectOptions::default());
+        let (address, configured) = (SourceAddress::Ip([127, 0, 0, 1].into()), SelectOptions::default());
         let keyed = SelectData { address, is_authenticated: true, configured, effective: trusted };
         assert_eq!(parsed(KEYED), Ok(keyed));
-        let address = Address::Ip([127, 0, 0, 2].into());
+        let address = SourceAddress::Ip([127, 0, 0, 2].into());
         assert_eq!(
             parsed(PLAIN),
             Ok(SelectData { address, is_authenticated: false, configured, effective: configured })

@@ -129,8 +129,8 @@ pub fn encode(command: Command, sequence: u32, attempt: u16, body: &[u8]) -> [u8
 ///
 /// # Errors
 /// [`Malformed`] when it is something else: a late reply to an earlier request, or garbage.
-pub fn decode(packet: &[u8], command: Command, sequence: u32) -> Result<(Status, Fields<'_>), Malformed> {
-    let fields = Fields(packet);
+pub fn decode(packet: &[u8], command: Command, sequence: u32) -> Result<(Status, ReplyFields<'_>), Malformed> {
+    let fields = ReplyFields(packet);
     let expect = |field, got: u32, wanted: u32| if got == wanted { Ok(()) } else { Err(Malformed::value(field, got)) };
     expect("the protocol version", fields.byte(0, "the protocol version")?.into(), VERSION.into())?;
     expect("the packet type", fields.byte(1, "the packet type")?.into(), REPLY.into())?;
@@ -147,9 +147,9 @@ pub fn decode(packet: &[u8], command: Command, sequence: u32) -> Result<(Status,
 
 /// The fields of a reply, by their place in the packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a>(&'a [u8]);
+pub struct ReplyFields<'a>(&'a [u8]);
 
-impl Fields<'_> {
+impl ReplyFields<'_> {
     fn bytes<const N: usize>(&self, at: usize, field: &'static str) -> Result<[u8; N], Malformed> {
         let short = Malformed::Short { field, len: self.0.len() };
         self.0.get(at..at + N).and_then(|b| b.try_into().ok()).ok_or(short)
@@ -174,8 +174,8 @@ impl Fields<'_> {
         String::from_utf8(bytes[..end].to_vec()).map_err(|_| Malformed::value(field, "not text"))
     }
 
-    pub(super) fn address(&self, at: usize, field: &'static str) -> Result<Address, Malformed> {
-        self.bytes(at, field).and_then(|bytes| Address::decode(&bytes, field))
+    pub(super) fn address(&self, at: usize, field: &'static str) -> Result<SourceAddress, Malformed> {
+        self.bytes(at, field).and_then(|bytes| SourceAddress::decode(&bytes, field))
     }
 
     /// Seconds that cannot be negative.
@@ -210,7 +210,7 @@ fn nanos(secs: f64) -> i64 {
 
 /// A source's address, as chronyd names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
+pub enum SourceAddress {
     /// None: every source where a command takes one.
     Unspecified,
     /// An address; a reference clock's is its four letters.
@@ -219,7 +219,7 @@ pub enum Address {
     Unresolved(u32),
 }
 
-impl Address {
+impl SourceAddress {
     pub(super) const LEN: usize = 20;
 
     /// Sixteen bytes of address, the family (0 none, 1 IPv4, 2 IPv6, 3 unresolved), two bytes of nothing.
@@ -245,7 +245,7 @@ impl Address {
     }
 
     fn decode(bytes: &[u8; Self::LEN], field: &'static str) -> Result<Self, Malformed> {
-        let fields = Fields(bytes);
+        let fields = ReplyFields(bytes);
         match fields.u16(16, field)? {
             0 => Ok(Self::Unspecified),
             1 => Ok(Self::Ip(IpAddr::V4(Ipv4Addr::from(fields.bytes::<4>(0, field)?)))),
@@ -298,8 +298,8 @@ mod tests {
     #[test]
     fn a_slow_clock_is_a_positive_offset_whichever_way_chronyd_counts() -> Result<(), Malformed> {
         let half = to_float(0.5).to_be_bytes();
-        assert_eq!(Fields(&half).offset_slow(0, "current correction")?, Offset::from_nanos(500_000_000));
-        assert_eq!(Fields(&half).offset_fast(0, "latest measurement")?, Offset::from_nanos(-500_000_000));
+        assert_eq!(ReplyFields(&half).offset_slow(0, "current correction")?, Offset::from_nanos(500_000_000));
+        assert_eq!(ReplyFields(&half).offset_fast(0, "latest measurement")?, Offset::from_nanos(-500_000_000));
         Ok(())
     }
 
@@ -310,12 +310,12 @@ mod tests {
         assert_eq!((&packet[12..20], &packet[20..28], packet[28]), (&[0; 8][..], &[9; 8][..], 0));
     }
 
-    fn ip() -> impl Strategy<Value = Address> {
+    fn ip() -> impl Strategy<Value = SourceAddress> {
         prop_oneof![
-            Just(Address::Unspecified),
-            any::<[u8; 4]>().prop_map(|b| Address::Ip(b.into())),
-            any::<[u8; 16]>().prop_map(|b| Address::Ip(b.into())),
-            any::<u32>().prop_map(Address::Unresolved),
+            Just(SourceAddress::Unspecified),
+            any::<[u8; 4]>().prop_map(|b| SourceAddress::Ip(b.into())),
+            any::<[u8; 16]>().prop_map(|b| SourceAddress::Ip(b.into())),
+            any::<u32>().prop_map(SourceAddress::Unresolved),
         ]
     }
 
@@ -334,7 +334,7 @@ mod tests {
 
         #[test]
         fn an_address_goes_there_and_back(address in ip()) {
-            prop_assert_eq!(Address::decode(&address.encode(), "address"), Ok(address));
+            prop_assert_eq!(SourceAddress::decode(&address.encode(), "address"), Ok(address));
         }
 
         #[test]

@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::protocol;
-use crate::decision::{Kind, Leap, Offset, Reading, Realtime, Voice, drift};
+use crate::decision::{Leap, Offset, Reading, Realtime, ReferenceKind, Voice, drift};
 use crate::sys::clock::{boottime, standing};
 use crate::sys::foreign::shown;
 use crate::sys::random;
@@ -22,7 +22,7 @@ const BENT_PPM: u32 = 100_000;
 
 /// What can go wrong on the line.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum VsockError {
     #[error("the connection failed")]
     Broken(#[from] io::Error),
     #[error("the hypervisor closed the connection")]
@@ -32,7 +32,7 @@ pub enum Error {
     #[error("the hypervisor sends a line that is too long")]
     TooLong,
     #[error(transparent)]
-    NotUnderstood(#[from] protocol::Error),
+    NotUnderstood(#[from] protocol::NoticeError),
     #[error("the answer belongs to another question")]
     Misplaced,
     #[error("the system clock was moved while the hypervisor was asked")]
@@ -57,10 +57,10 @@ impl HypervisorConnection {
     }
 
     /// Says a line.
-    pub async fn say(&mut self, line: &str) -> Result<(), Error> {
+    pub async fn say(&mut self, line: &str) -> Result<(), VsockError> {
         let mut left = format!("{line}\n").into_bytes();
         while !left.is_empty() {
-            timeout(SAYS_WITHIN, self.stream.writable()).await.map_err(|_| Error::Silent)??;
+            timeout(SAYS_WITHIN, self.stream.writable()).await.map_err(|_| VsockError::Silent)??;
             match self.stream.try_write(&left) {
                 Ok(written) => drop(left.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -71,7 +71,7 @@ impl HypervisorConnection {
     }
 
     /// Hears a line.
-    pub async fn hear(&mut self, within: Duration) -> Result<String, Error> {
+    pub async fn hear(&mut self, within: Duration) -> Result<String, VsockError> {
         let until = Instant::now() + within;
         loop {
             if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
@@ -80,12 +80,12 @@ impl HypervisorConnection {
                 return Ok(shown(String::from_utf8_lossy(&line).trim_end()));
             }
             if self.heard.len() > protocol::LINE_MOST {
-                return Err(Error::TooLong);
+                return Err(VsockError::TooLong);
             }
-            timeout_at(until, self.stream.readable()).await.map_err(|_| Error::Silent)??;
+            timeout_at(until, self.stream.readable()).await.map_err(|_| VsockError::Silent)??;
             let mut buffer = [0; protocol::LINE_MOST];
             match self.stream.try_read(&mut buffer) {
-                Ok(0) => return Err(Error::HungUp),
+                Ok(0) => return Err(VsockError::HungUp),
                 Ok(read) => self.heard.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
@@ -94,7 +94,7 @@ impl HypervisorConnection {
     }
 
     /// Asks for the time. The answer was true at some moment between the question and its arrival here.
-    pub async fn ask(&mut self) -> Result<Reading, Error> {
+    pub async fn ask(&mut self) -> Result<Reading, VsockError> {
         let nonce = random::number()?;
         // An answer that came too late for its own question is not for this one.
         self.heard.clear();
@@ -107,14 +107,14 @@ impl HypervisorConnection {
                 break told;
             }
             if boottime().since(as_of) > SAYS_WITHIN {
-                return Err(Error::Misplaced);
+                return Err(VsockError::Misplaced);
             }
         };
         let took = boottime().since(as_of);
         let after = standing();
         let moved = (after.real_minus_boot - before.real_minus_boot).abs() > NOISE;
         if moved || after.boot_minus_mono.abs_diff(before.boot_minus_mono) > NOISE {
-            return Err(Error::Disturbed);
+            return Err(VsockError::Disturbed);
         }
         let since_boot = i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX);
         let local = Realtime::from_nanos(since_boot) + before.real_minus_boot;
@@ -122,7 +122,7 @@ impl HypervisorConnection {
         Ok(Reading {
             source: SOURCE.to_owned(),
             voice: Voice::hypervisor(),
-            kind: Kind::Told,
+            kind: ReferenceKind::Told,
             as_of,
             local,
             offset: told.at - (local + half),

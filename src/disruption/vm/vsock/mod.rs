@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
-use self::connection::{Error, HypervisorConnection, SAYS_WITHIN, SOURCE};
+use self::connection::{HypervisorConnection, SAYS_WITHIN, SOURCE, VsockError};
 use self::protocol::Request;
 use crate::decision::{AtDeadline, Event, Gate, Snapshot, State, Voice};
 use crate::disruption::notice::Notice;
@@ -142,7 +142,7 @@ async fn listen_to(stream: UnixStream, desk: Desk) {
 }
 
 /// One conversation, from the greeting to the answer.
-async fn converse(line: &mut HypervisorConnection, desk: &Desk) -> Result<(), Error> {
+async fn converse(line: &mut HypervisorConnection, desk: &Desk) -> Result<(), VsockError> {
     line.say(&protocol::greeting()).await?;
     let request = Request::parse(&line.hear(SAYS_WITHIN).await?)?;
     info!(what = request.what.name(), tells_time = request.tells_time, "notified by the hypervisor");
@@ -155,11 +155,11 @@ async fn converse(line: &mut HypervisorConnection, desk: &Desk) -> Result<(), Er
             snapshot = &mut outcome => break snapshot?,
             question = asked(&mut on_the_line) => {
                 let answered = line.ask().await;
-                let lost = matches!(answered, Err(Error::Broken(_) | Error::HungUp));
+                let lost = matches!(answered, Err(VsockError::Broken(_) | VsockError::HungUp));
                 // Whoever asked may not have waited.
                 let _ = question.send(answered.map_err(|error| error.to_string()));
                 if lost {
-                    return Err(Error::HungUp);
+                    return Err(VsockError::HungUp);
                 }
             }
         }
@@ -177,12 +177,12 @@ async fn asked(on_the_line: &mut Option<CallerRegistration>) -> TimeRequest {
 }
 
 /// Tells the agent and waits for what the hypervisor waits for.
-async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, Error> {
+async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, VsockError> {
     if !desk.rate.turn(Teller::Hypervisor).await {
-        return Err(Error::TooOften);
+        return Err(VsockError::TooOften);
     }
     let (notice, answer) = Notice::new(request.what.event());
-    desk.notices.send(notice).await.map_err(|_| Error::Ending)?;
+    desk.notices.send(notice).await.map_err(|_| VsockError::Ending)?;
     let until = Instant::now() + request.wait;
     let waits = !request.wait.is_zero();
     if !waits && request.what.begins() {
@@ -191,7 +191,7 @@ async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, Error> {
     let taken = timeout_at(if waits { until } else { Instant::now() + TAKEN_WITHIN }, answer).await;
     let told = match taken {
         Ok(Ok(snapshot)) => snapshot,
-        Ok(Err(_)) => return Err(Error::Ending),
+        Ok(Err(_)) => return Err(VsockError::Ending),
         Err(_) => return Ok(desk.published.borrow().clone()),
     };
     if !waits || request.what.begins() {
@@ -203,7 +203,7 @@ async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, Error> {
     let waited = timeout_at(until, published.wait_for(settled)).await.map(|outcome| outcome.map(|now| now.clone()));
     match waited {
         Ok(Ok(snapshot)) => Ok(snapshot),
-        Ok(Err(_)) => Err(Error::Ending),
+        Ok(Err(_)) => Err(VsockError::Ending),
         // Still shut is an answer.
         Err(_) => Ok(published.borrow().clone()),
     }

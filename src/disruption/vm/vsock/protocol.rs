@@ -20,7 +20,7 @@ const WAIT_MOST: Duration = Duration::from_secs(3600);
 
 /// A line that is none of ours.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum NoticeError {
     /// It begins with another word.
     #[error("expected `{1}`, found `{0}`")]
     Unexpected(String, &'static str),
@@ -41,11 +41,11 @@ pub fn greeting() -> String {
 /// Checks the agent's first line.
 ///
 /// # Errors
-/// [`Error`]
-pub fn greeted(line: &str) -> Result<(), Error> {
+/// [`NoticeError`]
+pub fn greeted(line: &str) -> Result<(), NoticeError> {
     match rest_of(line, "clockgate")? {
         version if version.split(' ').next() == Some(&VERSION.to_string()) => Ok(()),
-        version => Err(Error::Version(version.to_owned())),
+        version => Err(NoticeError::Version(version.to_owned())),
     }
 }
 
@@ -64,10 +64,10 @@ impl Request {
     /// Reads the line. Settings of a later version are passed over.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn parse(line: &str) -> Result<Self, Error> {
+    /// [`NoticeError`]
+    pub fn parse(line: &str) -> Result<Self, NoticeError> {
         let mut words = rest_of(line, "notify")?.split(' ').filter(|word| !word.is_empty());
-        let bad = |part| Error::Part(part, line.to_owned());
+        let bad = |part| NoticeError::Part(part, line.to_owned());
         let what = words.next().and_then(NoticeKind::named).ok_or_else(|| bad("notice"))?;
         let mut request = Self { what, wait: Duration::ZERO, tells_time: false };
         for word in words {
@@ -115,10 +115,10 @@ impl TimeAnswer {
     /// Reads the line.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn parse(line: &str) -> Result<Self, Error> {
+    /// [`NoticeError`]
+    pub fn parse(line: &str) -> Result<Self, NoticeError> {
         let mut words = rest_of(line, "time")?.split(' ');
-        let bad = |part| Error::Part(part, line.to_owned());
+        let bad = |part| NoticeError::Part(part, line.to_owned());
         let nonce = words.next().and_then(|word| u64::from_str_radix(word, 16).ok()).ok_or_else(|| bad("number"))?;
         let at = words.next().and_then(|word| word.parse().ok()).ok_or_else(|| bad("time"))?;
         let bound = words.next().and_then(|word| word.parse().ok()).ok_or_else(|| bad("bound"))?;
@@ -168,9 +168,9 @@ impl AgentMessage {
     /// Reads the line.
     ///
     /// # Errors
-    /// [`Error`]
-    pub fn parse(line: &str) -> Result<Self, Error> {
-        let bad = |part| Error::Part(part, line.to_owned());
+    /// [`NoticeError`]
+    pub fn parse(line: &str) -> Result<Self, NoticeError> {
+        let bad = |part| NoticeError::Part(part, line.to_owned());
         match line.split_once(' ') {
             Some(("time", nonce)) => {
                 let nonce = u64::from_str_radix(nonce.trim(), 16);
@@ -178,14 +178,14 @@ impl AgentMessage {
             }
             Some(("answer", json)) => serde_json::from_str(json).map(Self::Answer).map_err(|_| bad("JSON")),
             Some(("refused", why)) => Ok(Self::Refused(why.to_owned())),
-            _ => Err(Error::Unexpected(line.to_owned(), "answer")),
+            _ => Err(NoticeError::Unexpected(line.to_owned(), "answer")),
         }
     }
 }
 
-fn rest_of<'a>(line: &'a str, word: &'static str) -> Result<&'a str, Error> {
+fn rest_of<'a>(line: &'a str, word: &'static str) -> Result<&'a str, NoticeError> {
     let (first, rest) = line.trim_end().split_once(' ').unwrap_or((line, ""));
-    if first == word { Ok(rest) } else { Err(Error::Unexpected(line.to_owned(), word)) }
+    if first == word { Ok(rest) } else { Err(NoticeError::Unexpected(line.to_owned(), word)) }
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub struct Answer {
 
 /// Why a server gave no good answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ExchangeError {
     /// No socket, no randomness, no timer.
     #[error("cannot ask: {what} failed")]
     Local {
@@ -50,7 +50,7 @@ pub enum Error {
     Unreachable(#[source] io::Error),
     /// It answered, and the answer is none to reckon with.
     #[error(transparent)]
-    Refused(packet::Error),
+    Refused(packet::PacketError),
     /// Nothing came.
     #[error("no answer within {} ms ({questions} question(s) sent)", waited.as_millis())]
     Silent {
@@ -67,7 +67,7 @@ pub enum Error {
         /// How many.
         packets: usize,
         /// What was wrong with the last one.
-        last: packet::Error,
+        last: packet::PacketError,
     },
     /// The machine slept between question and answer, and the exchange says nothing.
     #[error("the machine slept between question and answer")]
@@ -82,7 +82,7 @@ pub struct Conversation {
     /// Questions due so far, those that were passed over included.
     turns: usize,
     noise: usize,
-    last_noise: Option<packet::Error>,
+    last_noise: Option<packet::PacketError>,
 }
 
 /// The clocks as a question left.
@@ -97,21 +97,21 @@ struct SentQuestion {
 
 impl Conversation {
     /// A socket connected to the server hears nobody else, and hears of ICMP errors; the kernel picks a random port (RFC 9109).
-    pub fn open(server: SocketAddr) -> Result<Self, Error> {
-        let local = |what| move |source| Error::Local { what, source };
+    pub fn open(server: SocketAddr) -> Result<Self, ExchangeError> {
+        let local = |what| move |source| ExchangeError::Local { what, source };
         let any = match server {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
         let socket = UdpSocket::bind(any).map_err(local("bind(2)"))?;
         socket.set_nonblocking(true).map_err(local("fcntl(2)"))?;
-        socket.connect(server).map_err(Error::Unreachable)?;
+        socket.connect(server).map_err(ExchangeError::Unreachable)?;
         Ok(Self { socket, asked: vec![], turns: 0, noise: 0, last_noise: None })
     }
 
     /// Asks, once more or for the first time, under a nonce of its own.
-    pub fn ask(&mut self) -> Result<(), Error> {
-        let nonce = Nonce(random::number().map_err(|source| Error::Local { what: "getrandom(2)", source })?);
+    pub fn ask(&mut self) -> Result<(), ExchangeError> {
+        let nonce = Nonce(random::number().map_err(|source| ExchangeError::Local { what: "getrandom(2)", source })?);
         let packet = packet::request(nonce);
         self.turns += 1;
         self.asked.push((nonce, SentQuestion::now()));
@@ -120,7 +120,7 @@ impl Conversation {
             // A full queue is a lost packet: it is asked again.
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => Ok(()),
-            Err(error) => Err(Error::Unreachable(error)),
+            Err(error) => Err(ExchangeError::Unreachable(error)),
         }
     }
 
@@ -140,20 +140,20 @@ impl Conversation {
     }
 
     /// Reads what has come, until something ends the conversation or nothing is left.
-    pub fn hear(&mut self, pivot: Realtime) -> Option<Result<Answer, Error>> {
+    pub fn hear(&mut self, pivot: Realtime) -> Option<Result<Answer, ExchangeError>> {
         let mut packet = [0; BUFFER_LEN];
         loop {
             let length = match self.socket.recv(&mut packet) {
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Some(Err(Error::Unreachable(error))),
+                Err(error) => return Some(Err(ExchangeError::Unreachable(error))),
             };
             let came = monotonic_raw_nanos();
             let nonces: Vec<Nonce> = self.asked.iter().map(|(nonce, _)| *nonce).collect();
             match packet::parse(packet.get(..length).unwrap_or_default(), &nonces) {
                 Ok(reply) => return Some(self.answer(reply, came, pivot)),
-                Err(error) if error.is_answer() => return Some(Err(Error::Refused(error))),
+                Err(error) if error.is_answer() => return Some(Err(ExchangeError::Refused(error))),
                 Err(error) => {
                     self.noise += 1;
                     self.last_noise = Some(error);
@@ -162,12 +162,12 @@ impl Conversation {
         }
     }
 
-    fn answer(&self, reply: Reply, came: u64, pivot: Realtime) -> Result<Answer, Error> {
+    fn answer(&self, reply: Reply, came: u64, pivot: Realtime) -> Result<Answer, ExchangeError> {
         let Some((_, question)) = self.asked.iter().find(|(nonce, _)| *nonce == reply.nonce) else {
-            return Err(Error::Refused(packet::Error::Origin));
+            return Err(ExchangeError::Refused(packet::PacketError::Origin));
         };
         if standing().boot_minus_mono.saturating_sub(question.asleep) > NOISE {
-            return Err(Error::Slept);
+            return Err(ExchangeError::Slept);
         }
         let took = Duration::from_nanos(came.saturating_sub(question.raw));
         let sent = Sent { local: question.real, elapsed: took, uncertainty: question.width };
@@ -176,10 +176,10 @@ impl Conversation {
     }
 
     /// What to say when the time has come.
-    pub fn in_vain(&self, waited: Duration) -> Error {
+    pub fn in_vain(&self, waited: Duration) -> ExchangeError {
         match self.last_noise {
-            Some(last) => Error::Noise { waited, packets: self.noise, last },
-            None => Error::Silent { waited, questions: self.asked.len() },
+            Some(last) => ExchangeError::Noise { waited, packets: self.noise, last },
+            None => ExchangeError::Silent { waited, questions: self.asked.len() },
         }
     }
 }

@@ -14,11 +14,11 @@ const PIVOT: Realtime = Realtime::from_secs(1_793_491_200);
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(5);
 
-fn ask_one(server: &FakeServer, timeout: Duration) -> Result<Answer, Error> {
+fn ask_one(server: &FakeServer, timeout: Duration) -> Result<Answer, ExchangeError> {
     ask_at(server.address, timeout)
 }
 
-fn ask_at(server: SocketAddr, timeout: Duration) -> Result<Answer, Error> {
+fn ask_at(server: SocketAddr, timeout: Duration) -> Result<Answer, ExchangeError> {
     let began = boottime();
     let mut conversation = Conversation::open(server)?;
     conversation.ask()?;
@@ -64,7 +64,7 @@ fn ipv6_is_asked_as_ipv4_is() {
 fn a_silent_server_is_asked_again_and_given_up_at_the_timeout() {
     let server = FakeServer::start("127.0.0.1", |_| vec![]);
     let (outcome, took) = timed(|| ask_one(&server, Duration::from_millis(1200)));
-    assert!(matches!(outcome, Err(Error::Silent { questions: 3, .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(ExchangeError::Silent { questions: 3, .. })), "{outcome:?}");
     assert!(took >= Duration::from_millis(1200), "{took:?}");
     assert_eq!(server.heard(), 3);
 }
@@ -107,7 +107,7 @@ fn an_answer_after_the_timeout_is_none() {
     });
     let (outcome, took) = timed(|| ask_one(&server, SHORT));
     drop(release);
-    assert!(matches!(outcome, Err(Error::Silent { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(ExchangeError::Silent { .. })), "{outcome:?}");
     assert!(took < LONG, "{took:?}");
 }
 
@@ -143,14 +143,17 @@ fn when_only_noise_came_the_failure_says_what_it_was() {
         vec![vec![1; 20], fake::FakeAnswer { origin: 4, ..fake::FakeAnswer::to(question) }.bytes()]
     });
     let outcome = ask_one(&server, SHORT);
-    assert!(matches!(outcome, Err(Error::Noise { packets: 2, last: packet::Error::Origin, .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Err(ExchangeError::Noise { packets: 2, last: packet::PacketError::Origin, .. })),
+        "{outcome:?}"
+    );
     let said = outcome.map_err(|e| e.to_string());
     assert!(said.as_ref().is_err_and(|s| s.contains("2 other packet(s)") && s.contains("was not asked")), "{said:?}");
 }
 
 #[test]
 fn a_refusal_by_the_server_ends_the_waiting_at_once() {
-    let rate = packet::Error::Kiss(Kiss::Rate { poll: Duration::from_secs(64) });
+    let rate = packet::PacketError::Kiss(Kiss::Rate { poll: Duration::from_secs(64) });
     let refusal = |change: fn(&mut fake::FakeAnswer)| {
         let server = FakeServer::start("127.0.0.1", move |question| {
             let mut answer = fake::FakeAnswer::ahead(question, Offset::ZERO);
@@ -160,16 +163,16 @@ fn a_refusal_by_the_server_ends_the_waiting_at_once() {
         let (outcome, took) = timed(|| ask_one(&server, LONG));
         assert!(took < LONG, "{took:?}");
         match outcome {
-            Err(Error::Refused(error)) => error,
+            Err(ExchangeError::Refused(error)) => error,
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(refusal(|a| a.leap = 3), packet::Error::Unsynchronised);
-    assert_eq!(refusal(|a| a.stratum = 16), packet::Error::Stratum(16));
+    assert_eq!(refusal(|a| a.leap = 3), packet::PacketError::Unsynchronised);
+    assert_eq!(refusal(|a| a.stratum = 16), packet::PacketError::Stratum(16));
     assert_eq!(refusal(|a| (a.stratum, a.reference_id) = (0, *b"RATE")), rate);
-    assert_eq!(refusal(|a| (a.stratum, a.reference_id) = (0, *b"DENY")), packet::Error::Kiss(Kiss::Deny));
-    assert_eq!(refusal(|a| a.transmit = 0), packet::Error::NoTimestamp("transmit"));
-    assert!(matches!(refusal(|a| a.root_dispersion = 4 << 16), packet::Error::Distance(_)));
+    assert_eq!(refusal(|a| (a.stratum, a.reference_id) = (0, *b"DENY")), packet::PacketError::Kiss(Kiss::Deny));
+    assert_eq!(refusal(|a| a.transmit = 0), packet::PacketError::NoTimestamp("transmit"));
+    assert!(matches!(refusal(|a| a.root_dispersion = 4 << 16), packet::PacketError::Distance(_)));
 }
 
 #[test]
@@ -178,7 +181,10 @@ fn nobody_at_the_port_is_heard_of_at_once() {
     let address = server.address;
     drop(server);
     let (outcome, took) = timed(|| ask_at(address, LONG));
-    assert!(matches!(&outcome, Err(Error::Unreachable(e)) if e.kind() == ErrorKind::ConnectionRefused), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Err(ExchangeError::Unreachable(e)) if e.kind() == ErrorKind::ConnectionRefused),
+        "{outcome:?}"
+    );
     assert!(took < LONG, "{took:?}");
 }
 
