@@ -27,6 +27,7 @@ mod servers;
 mod status;
 mod sync;
 mod thaw;
+mod values;
 mod vm;
 mod wait;
 

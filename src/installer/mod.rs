@@ -26,21 +26,21 @@ pub use podman::hook as podman_hook;
 pub use record::{Standing, apply, drift, forget, is_unused, standing, undo};
 
 /// Whatever starts containers, or sends the machine to sleep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// dockerd: the default runtime in daemon.json
+    /// dockerd.
     Docker,
-    /// podman: the wrapper in front of crun and runc, in a drop-in of containers.conf
+    /// podman, by its runtimes.
     Podman,
-    /// podman: an OCI hook, for every runtime
+    /// podman, by a hook.
     PodmanHook,
-    /// containerd for Kubernetes: the wrapper as the binary of its runtimes, in config.toml
+    /// containerd.
     Containerd,
-    /// CRI-O: the wrapper as the path of its runtimes, in a drop-in of crio.conf
+    /// CRI-O, by its runtimes.
     Crio,
-    /// CRI-O: an OCI hook, for every runtime
+    /// CRI-O, by a hook.
     CrioHook,
-    /// systemd: notify the agent before suspend and after resume
+    /// systemd.
     SystemdSleep,
 }
 
@@ -144,6 +144,20 @@ impl Target {
         Self::CrioHook,
         Self::SystemdSleep,
     ];
+
+    /// What it is, and what is changed for it.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Docker => "dockerd: the default runtime in daemon.json",
+            Self::Podman => "podman: the wrapper in front of crun and runc, in a drop-in of containers.conf",
+            Self::PodmanHook => "podman: an OCI hook, for every runtime",
+            Self::Containerd => "containerd for Kubernetes: the wrapper as the binary of its runtimes, in config.toml",
+            Self::Crio => "CRI-O: the wrapper as the path of its runtimes, in a drop-in of crio.conf",
+            Self::CrioHook => "CRI-O: an OCI hook, for every runtime",
+            Self::SystemdSleep => "systemd: notify the agent before suspend and after resume",
+        }
+    }
 
     /// As it is typed.
     #[must_use]

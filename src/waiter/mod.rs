@@ -23,7 +23,7 @@ use observation::{Lookout, Sight};
 use without_agent::Alone;
 
 /// What to do when the deadline has come and the gate is shut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTimeout {
     /// Continue, and print a warning.
     Open,
@@ -32,7 +32,7 @@ pub enum OnTimeout {
 }
 
 /// What to do where there is no gate page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAgent {
     /// Ask NTP servers until they prove the clock.
     Measure,
