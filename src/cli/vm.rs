@@ -1,9 +1,6 @@
 //! `clockgate vm`: the hypervisor's side of the vsock port. It tells a guest's agent what happens to the guest, and what time
 //! it is while the guest proves its clock.
 
-mod conversation;
-
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -16,15 +13,15 @@ use crate::cli::notify::sentence;
 use crate::cli::{CliError, moment, tell};
 use crate::decision::{Boottime, Gate, Realtime, forward};
 use crate::disruption::notice::NoticeKind;
+use crate::disruption::vm::vsock::host::{GuestError, converse, through};
 use crate::disruption::vm::vsock::protocol::{PORT, Request, TimeAnswer};
 use crate::duration;
+use crate::error_chain;
 use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::publish::bus::client::Outcome;
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::{adjtimex, nap, vsock};
-
-use conversation::{converse, plainly, through};
 
 /// Between two attempts to reach a guest.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -95,7 +92,7 @@ impl Notify {
         }
         let stream = self.reach(began + wait)?;
         let request = Request { what, wait, tells_time: self.time.is_some() };
-        let answer = plainly(converse(stream, request, |nonce| told.answer(nonce))?);
+        let answer = converse(stream, request, |nonce| told.answer(nonce)).map_err(not_answered)??;
         let outcome = outcome(&answer);
         if self.json {
             tell(json!({"version": 2, "notified": what.name(), "agent": answer}));
@@ -116,9 +113,10 @@ impl Notify {
     fn reach(&self, until: Boottime) -> Result<UnixStream, CliError> {
         loop {
             let connected = match (&self.uds, self.cid.unwrap_or_default()) {
-                (Some(path), _) => through(path, self.port),
-                (None, cid) => vsock::connect(cid, self.port)
-                    .map_err(|e| no_agent(format!("cannot reach port {} of guest {cid}", self.port), e)),
+                (Some(path), _) => through(path, self.port).map_err(not_answered),
+                (None, cid) => vsock::connect(cid, self.port).map_err(|e| {
+                    CliError::caused(Exit::NoAgent, format!("cannot reach port {} of guest {cid}", self.port), e)
+                }),
             };
             if connected.is_ok() || boottime() + AGAIN_AFTER >= until {
                 return connected;
@@ -128,8 +126,8 @@ impl Notify {
     }
 }
 
-fn no_agent(message: impl Into<String>, error: io::Error) -> CliError {
-    CliError::caused(Exit::NoAgent, message, error)
+fn not_answered(error: GuestError) -> CliError {
+    CliError::new(Exit::NoAgent, error_chain::in_full(&error))
 }
 
 fn outcome(answer: &Value) -> Outcome {

@@ -3,6 +3,7 @@
 //! takes; so a machine without a network has one reference.
 
 mod connection;
+pub mod host;
 pub mod protocol;
 
 use std::future::pending;

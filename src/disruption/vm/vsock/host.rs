@@ -1,18 +1,15 @@
-//! What is said with a guest's agent, which is not trusted: each conversation ends at a moment of CLOCK_BOOTTIME, and what is heard is
-//! escaped.
+//! The host's side of the port: a conversation with a guest's agent, which is not trusted. It ends at a moment of CLOCK_BOOTTIME, and
+//! what is heard is escaped.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::no_agent;
-use crate::cli::CliError;
+use super::protocol::{ANSWER_MOST, AgentMessage, NoticeError, Request, TimeAnswer, greeted};
 use crate::decision::Boottime;
-use crate::disruption::vm::vsock::protocol::{ANSWER_MOST, AgentMessage, Request, TimeAnswer, greeted};
-use crate::exit::Exit;
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
 use crate::sys::peer;
@@ -24,10 +21,33 @@ const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a read may wait before the clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Why a guest's agent gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// The hypervisor's socket refuses, or breaks.
+    #[error("cannot reach the guest through {}", .0.display())]
+    Socket(PathBuf, #[source] io::Error),
+    /// The hypervisor says that no agent listens.
+    #[error("nothing listens on port {0} of the guest behind {path}", path = .1.display())]
+    NotListening(u32, PathBuf),
+    /// The connection ended, or its time did.
+    #[error("the guest's agent does not answer")]
+    Silent(#[from] io::Error),
+    /// It speaks, but not like an agent.
+    #[error("the guest does not use the protocol of clockgate's agent")]
+    Protocol(#[from] NoticeError),
+    /// It refused, and said why.
+    #[error("the guest's agent refused: {0}")]
+    Refused(String),
+}
+
 /// Connects through the hypervisor's own socket: one line each way, then the guest (Firecracker, docs/vsock.md; Cloud
 /// Hypervisor does the same).
-pub(super) fn through(path: &Path, port: u32) -> Result<UnixStream, CliError> {
-    let broken = |e| no_agent(format!("cannot reach the guest through {}", path.display()), e);
+///
+/// # Errors
+/// [`GuestError::Socket`] and [`GuestError::NotListening`].
+pub fn through(path: &Path, port: u32) -> Result<UnixStream, GuestError> {
+    let broken = |error| GuestError::Socket(path.to_owned(), error);
     let mut stream = peer::connect(path, CONNECTS_WITHIN).map_err(broken)?;
     let until = boottime() + CONNECTS_WITHIN;
     stream.set_write_timeout(Some(CONNECTS_WITHIN)).map_err(broken)?;
@@ -43,30 +63,32 @@ pub(super) fn through(path: &Path, port: u32) -> Result<UnixStream, CliError> {
     if line.starts_with(b"OK ") {
         return Ok(stream);
     }
-    Err(CliError::new(Exit::NoAgent, format!("nothing listens on port {port} of the guest behind {}", path.display())))
+    Err(GuestError::NotListening(port, path.to_owned()))
 }
 
-/// The whole conversation, until the agent's answer.
-pub(super) fn converse(
+/// The whole conversation, until the agent's answer; or why `time` could not say what time it is.
+///
+/// # Errors
+/// [`GuestError`], but for those of [`through`].
+pub fn converse<E>(
     stream: UnixStream,
     request: Request,
-    time: impl Fn(u64) -> Result<TimeAnswer, CliError>,
-) -> Result<Value, CliError> {
-    let broken = |e| no_agent("the guest's agent does not answer", e);
+    time: impl Fn(u64) -> Result<TimeAnswer, E>,
+) -> Result<Result<Value, E>, GuestError> {
     // However much the guest says: it is not trusted to come to the point.
     let until = boottime() + request.wait.saturating_add(GRACE);
-    stream.set_write_timeout(Some(GRACE)).map_err(broken)?;
+    stream.set_write_timeout(Some(GRACE))?;
     let mut agent = GuestAgent { stream, heard: vec![], until };
-    let unknown = |e| CliError::caused(Exit::NoAgent, "the guest does not use the protocol of clockgate's agent", e);
-    greeted(&agent.hears().map_err(broken)?).map_err(unknown)?;
-    writeln!(agent.stream, "{request}").map_err(broken)?;
+    greeted(&agent.hears()?)?;
+    writeln!(agent.stream, "{request}")?;
     loop {
-        match AgentMessage::parse(&agent.hears().map_err(broken)?).map_err(unknown)? {
-            AgentMessage::Time(nonce) => writeln!(agent.stream, "{}", time(nonce)?).map_err(broken)?,
-            AgentMessage::Answer(answer) => return Ok(answer),
-            AgentMessage::Refused(why) => {
-                return Err(CliError::new(Exit::NoAgent, format!("the guest's agent refused: {why}")));
-            }
+        match AgentMessage::parse(&agent.hears()?)? {
+            AgentMessage::Time(nonce) => match time(nonce) {
+                Ok(answer) => writeln!(agent.stream, "{answer}")?,
+                Err(error) => return Ok(Err(error)),
+            },
+            AgentMessage::Answer(answer) => return Ok(Ok(plainly(answer))),
+            AgentMessage::Refused(why) => return Err(GuestError::Refused(why)),
         }
     }
 }
@@ -126,7 +148,7 @@ fn some_of(stream: &mut UnixStream, most: usize, until: Boottime) -> io::Result<
 }
 
 /// The guest's answer as it can be shown: its strings were escaped once for JSON, and no more.
-pub(super) fn plainly(answer: Value) -> Value {
+fn plainly(answer: Value) -> Value {
     match answer {
         Value::String(text) => Value::String(shown(&text)),
         Value::Array(values) => Value::Array(values.into_iter().map(plainly).collect()),
@@ -140,7 +162,6 @@ pub(super) fn plainly(answer: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::vm::outcome;
     use crate::decision::Realtime;
     use crate::disruption::notice::NoticeKind;
     use crate::sys::nap;
@@ -172,10 +193,9 @@ mod tests {
         let (host, guest) = UnixStream::pair().unwrap();
         let agent = agent(guest, &["clockgate 1", "time 2a", "time 2b", r#"answer {"gate":"open","epoch":3}"#]);
         let answer = converse(host, RESTORED, |nonce| {
-            Ok(TimeAnswer { nonce, at: Realtime::from_nanos(5), bound: Duration::ZERO })
+            Ok::<_, ()>(TimeAnswer { nonce, at: Realtime::from_nanos(5), bound: Duration::ZERO })
         });
-        let answer = outcome(&answer.unwrap());
-        assert_eq!((answer.gate.as_str(), answer.epoch, answer.bound_ns), ("open", 3, None));
+        assert_eq!(answer.unwrap(), Ok(json!({"gate": "open", "epoch": 3})));
         let heard = ["notify post-restore wait=5000 time=yes", "time 2a 5 0", "time 2b 5 0", ""];
         assert_eq!(agent.join().unwrap(), heard);
     }
@@ -190,8 +210,8 @@ mod tests {
         ] {
             let (host, guest) = UnixStream::pair().unwrap();
             let agent = agent(guest, lines);
-            let error = converse(host, RESTORED, |_| Err(CliError::new(Exit::Bug, "not asked"))).unwrap_err();
-            assert!(error.to_string().contains(why) && error.exit == Exit::NoAgent, "{error}");
+            let error = converse(host, RESTORED, |_| Err(())).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
             agent.join().unwrap();
         }
     }
@@ -234,7 +254,7 @@ mod tests {
     fn a_guests_words_reach_no_terminal_as_they_are() {
         let (host, guest) = UnixStream::pair().unwrap();
         let agent = agent(guest, &["clockgate 1", "refused \u{1b}[2J\u{9b}gone"]);
-        let error = converse(host, RESTORED, |_| Err(CliError::new(Exit::Bug, "not asked"))).unwrap_err();
+        let error = converse(host, RESTORED, |_| Err(())).unwrap_err();
         assert!(error.to_string().ends_with(r"refused: \u{1b}[2J\u{9b}gone"), "{error}");
         agent.join().unwrap();
         let said = plainly(json!({"why": "\u{1b}[2J", "steps": ["\r"]}));
@@ -262,7 +282,7 @@ mod tests {
                     assert_eq!(GuestAgent { stream, heard: vec![], until }.hears().unwrap(), "clockgate 1");
                     assert!(is_there);
                 }
-                Err(error) => assert!(!is_there && error.exit == Exit::NoAgent, "{error}"),
+                Err(error) => assert!(!is_there && matches!(error, GuestError::NotListening(9123, _)), "{error}"),
             }
             assert_eq!(answers.join().unwrap(), "CONNECT 9123\n");
         }
