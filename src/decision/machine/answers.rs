@@ -12,7 +12,8 @@ use super::super::state::State;
 use super::super::time::{Clocks, Round};
 use super::super::trouble::{Class, Trouble};
 use super::attempt::{Busy, Deadline, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
-use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine, Step};
+use super::questions::Step;
+use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine};
 
 /// Steps that may follow one another without a wait: more, and somebody else is setting the clock as well.
 const MAX_CONSECUTIVE_STEPS: u32 = 4;
@@ -274,7 +275,7 @@ impl Machine {
             && self.reason.trouble.class == Class::Unreachable
             && self.attempt.failures >= CARRIERS_AFTER_FAILURES
             && now.boot.since(self.since) >= CARRIERS_AFTER;
-        if is_due { self.ice.thaws_carriers(now.boot).map(Action::ThawCarriers) } else { None }
+        if is_due { self.freezing.thaws_carriers(now.boot).map(Action::ThawCarriers) } else { None }
     }
 
     pub(super) fn daemon_says(&mut self, verdict: DaemonVerdict, now: &Clocks) -> Vec<Action> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::time::{Awake, Boottime, Clocks, Differences, drift};
+use super::super::time::{Awake, Boottime, Clocks};
 use super::super::trouble::Trouble;
 
 /// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one: as
@@ -155,57 +155,5 @@ impl Reason {
         if !self.trouble.is_wrong() || is_over {
             *self = Self { trouble, is_hearsay: false, unanswered: 0 };
         }
-    }
-}
-
-/// A proof: an agreement under the threshold, and how long it lasts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Proof {
-    pub(super) bound: Duration,
-    pub(super) as_of: Boottime,
-    /// How the clocks stood to one another when it was made: whoever reads the page judges by them.
-    pub(super) differences: Differences,
-    pub(super) drift_ppm: u32,
-    pub(super) valid_until: Boottime,
-    pub(super) remeasure: Boottime,
-    /// Whether two references or an authenticated one stand behind it, or another one has confirmed it since.
-    pub(super) is_supported: bool,
-}
-
-impl Proof {
-    pub(super) fn bound_at(&self, now: Boottime) -> Duration {
-        self.bound.saturating_add(drift(now.since(self.as_of), self.drift_ppm))
-    }
-}
-
-/// A measurement with the gate open, because something may have gone unseen: once a minute at most, for whoever can fill the
-/// kernel's log could order any number of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SecondLook {
-    /// When it is due.
-    pub(super) due: Boottime,
-    /// No other one is due before.
-    not_before: Boottime,
-}
-
-const SECOND_LOOK_EVERY: Duration = Duration::from_secs(60);
-
-impl Default for SecondLook {
-    fn default() -> Self {
-        Self { due: Boottime::NEVER, not_before: Boottime::default() }
-    }
-}
-
-impl SecondLook {
-    pub(super) fn order(&mut self, now: Boottime) {
-        if self.due == Boottime::NEVER {
-            self.due = self.not_before.max(now);
-            self.not_before = self.due + SECOND_LOOK_EVERY;
-        }
-    }
-
-    /// It is made, or something has happened that is measured after anyway.
-    pub(super) fn done(&mut self) {
-        self.due = Boottime::NEVER;
     }
 }

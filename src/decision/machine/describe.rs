@@ -1,22 +1,102 @@
-//! The machine in words, for the page, the log and whoever asks at three in the morning.
+//! The machine as others see it: what is published of it, and in words for the page, the log and a person at three in the morning.
 
 use super::super::action::StepBy;
 use super::super::agreement::ExchangeState;
 use super::super::event::Cause;
-use super::super::evidence::ClockContradiction;
+use super::super::evidence::{ClockContradiction, Evidence};
 use super::super::policy::AtDeadline;
+use super::super::published::Snapshot;
 use super::super::state::State;
+use super::super::time::{Boottime, Epoch, Round};
+use super::super::trouble::Trouble;
 use super::Machine;
 
 impl Machine {
+    /// Whether what runs is to be frozen when the time comes.
+    #[must_use]
+    pub const fn freezes(&self) -> bool {
+        self.policy.freeze.is_some()
+    }
+
+    /// Whether anything of ours may be frozen, being frozen or being thawed.
+    #[must_use]
+    pub const fn may_be_frozen(&self) -> bool {
+        self.freezing.may_be_frozen()
+    }
+
+    /// The state.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The round of questions that was asked last.
+    #[must_use]
+    pub const fn round(&self) -> Round {
+        self.round
+    }
+
+    /// What stood between the state and a proof at the last attempt.
+    #[must_use]
+    pub const fn trouble(&self) -> &Trouble {
+        &self.reason.trouble
+    }
+
+    /// What is known without asking: kept for whoever comes after this machine in the same boot.
+    #[must_use]
+    pub const fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The daemon that was found when this epoch began.
+    #[must_use]
+    pub fn daemon(&self) -> Option<&str> {
+        self.daemon.as_deref()
+    }
+
+    /// The references that the last agreement left out.
+    #[must_use]
+    pub fn falsetickers(&self) -> &[String] {
+        &self.falsetickers
+    }
+
+    /// What is published of the machine.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            state: self.state.code(),
+            gate: self.state.gate(),
+            epoch: self.epoch,
+            cause: self.cause,
+            since: self.since,
+            offset: self.latest.map(|l| l.0),
+            bound: self.latest.map(|l| l.1),
+            as_of: self.latest.map_or(Boottime::default(), |l| l.2),
+            threshold: self.policy.threshold,
+            valid_until: self.proof.map_or(Boottime::default(), |p| p.valid_until),
+            deadline: self.published_deadline(),
+            differences: self.proof.map_or_else(Default::default, |p| p.differences),
+            leap_second: self.leap_second,
+            max_drift_ppm: self.proof.map_or(self.policy.max_drift_ppm, |p| p.drift_ppm),
+            is_supported: self.proof.is_some_and(|p| p.is_supported),
+            why: self.why(),
+        }
+    }
+
     pub(super) fn why(&self) -> String {
         match self.state {
             State::Unknown => "nothing was measured yet".to_owned(),
             State::Suspended if self.cause == Cause::Snapshot => "a snapshot is being taken".to_owned(),
             State::Suspended => "the machine is going to sleep".to_owned(),
             State::Disrupted if self.attempt.ended == 0 => format!("{}: measuring", self.cause),
-            State::Disrupted if !self.ice.carriers().is_empty() => {
-                let carriers = self.ice.carriers().join(", ");
+            State::Disrupted if !self.freezing.carriers().is_empty() => {
+                let carriers = self.freezing.carriers().join(", ");
                 format!("{}: {}; thawed to carry the network: {carriers}", self.cause, self.reason.trouble)
             }
             State::Disrupted => format!("{}: {}", self.cause, self.reason.trouble),

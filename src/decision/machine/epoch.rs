@@ -32,7 +32,7 @@ impl Machine {
         self.state = State::Suspended;
         self.deadline.pause(now);
         self.asleep_until = now.boot + self.policy.sleep_deadline;
-        self.ice.before_sleep(self.epoch, self.policy.freeze, now)
+        self.freezing.before_sleep(self.epoch, self.policy.freeze, now)
     }
 
     /// What we knew is void: shut, and find out. The first exchange overlaps the daemon's forgetting.
@@ -83,7 +83,7 @@ impl Machine {
         if is_anew {
             self.reason = Reason::unknown();
         }
-        self.ice.begin_epoch(is_anew.then_some(self.policy.freeze).flatten(), now);
+        self.freezing.begin_epoch(is_anew.then_some(self.policy.freeze).flatten(), now);
     }
 
     /// What a disruption does to what is known without asking.

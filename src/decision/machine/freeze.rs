@@ -64,7 +64,7 @@ struct Carriers {
 
 /// What is known of the freezing.
 #[derive(Clone, Debug)]
-pub(super) struct Ice {
+pub(super) struct Freezing {
     phase: Phase,
     /// How many freezes and thaws were ordered.
     orders: u32,
@@ -76,7 +76,7 @@ pub(super) struct Ice {
     spent: bool,
 }
 
-impl Ice {
+impl Freezing {
     pub(super) const fn new() -> Self {
         Self { phase: Phase::Thawed, orders: 0, guarded: Awake::NEVER, kept: None, spent: false }
     }

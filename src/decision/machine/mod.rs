@@ -1,5 +1,6 @@
-//! The machine: what happened goes in, what is to be done comes out. Here is which state answers which event; what an answer to
-//! a question means is in `answers.rs`, what begins and ends an epoch in `epoch.rs`, what happens when time passes in `time.rs`.
+//! The machine: what happened goes in, what is to be done comes out. Here is which state answers which event. What an answer to a
+//! question means is in `answers.rs`, what is asked and stepped in `questions.rs`, what begins and ends an epoch in `epoch.rs`, what
+//! happens when time passes in `timing.rs`.
 
 mod answers;
 mod attempt;
@@ -7,24 +8,24 @@ mod describe;
 mod epoch;
 mod freeze;
 mod proof;
+mod questions;
 mod timing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::attempt::{Attempt, Busy, Deadline, LOST_AFTER, Proof, Purpose, Reason, SecondLook};
-use self::freeze::Ice;
+use self::attempt::{Attempt, Deadline, Reason};
+use self::freeze::Freezing;
+use self::proof::{Proof, SecondLook};
 use super::action::{Action, StepBy};
-use super::event::{Authority, Cause, Event, Notifier, StepError};
+use super::event::{Authority, Cause, Event, Notifier};
 use super::evidence::Evidence;
 use super::exchange::Exchange;
 use super::leap::LeapSecond;
 use super::policy::Policy;
-use super::published::Snapshot;
 use super::reading::Leap;
 use super::state::State;
-use super::time::{Boottime, Clocks, Epoch, Offset, Realtime, Round};
-use super::trouble::Trouble;
+use super::time::{Boottime, Clocks, Epoch, Offset, Round};
 
 /// When the daemon is asked whether it agrees: chronyd needs 4.2 s for three samples.
 const DAEMON_ASKED_AFTER: Duration = Duration::from_secs(6);
@@ -32,14 +33,6 @@ const DAEMON_ASKED_TIMES: u32 = 10;
 
 /// What was measured last: offset, bound, and when.
 type LatestMeasurement = (Offset, Duration, Boottime);
-
-/// A step to be made: an offset, and the moment and local time that it is true for.
-#[derive(Clone, Copy, Debug)]
-struct Step {
-    offset: Offset,
-    as_of: Boottime,
-    local: Realtime,
-}
 
 /// The pure machine. Time comes in as an argument; nothing is read and nothing is done here.
 #[derive(Clone, Debug)]
@@ -87,7 +80,7 @@ pub struct Machine {
     /// When it may be said again that somebody sets the clock all the time.
     say_sets: Boottime,
     second_look: SecondLook,
-    ice: Ice,
+    freezing: Freezing,
     /// Until when a sleep that was announced is believed.
     asleep_until: Boottime,
     /// The clocks at the last event.
@@ -131,7 +124,7 @@ impl Machine {
             sets: VecDeque::new(),
             say_sets: Boottime::default(),
             second_look: SecondLook::default(),
-            ice: Ice::new(),
+            freezing: Freezing::new(),
             asleep_until: Boottime::default(),
             clocks: Clocks::default(),
         }
@@ -144,87 +137,10 @@ impl Machine {
         self
     }
 
-    /// Whether what runs is to be frozen when the time comes.
-    #[must_use]
-    pub const fn freezes(&self) -> bool {
-        self.policy.freeze.is_some()
-    }
-
-    /// Whether anything of ours may be frozen, being frozen or being thawed.
-    #[must_use]
-    pub const fn may_be_frozen(&self) -> bool {
-        self.ice.may_be_frozen()
-    }
-
-    /// The state.
-    #[must_use]
-    pub const fn state(&self) -> State {
-        self.state
-    }
-
-    /// The epoch.
-    #[must_use]
-    pub const fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// The round of questions that was asked last.
-    #[must_use]
-    pub const fn round(&self) -> Round {
-        self.round
-    }
-
-    /// What stood between the state and a proof at the last attempt.
-    #[must_use]
-    pub const fn trouble(&self) -> &Trouble {
-        &self.reason.trouble
-    }
-
-    /// What is known without asking: kept for whoever comes after this machine in the same boot.
-    #[must_use]
-    pub const fn evidence(&self) -> &Evidence {
-        &self.evidence
-    }
-
-    /// The daemon that was found when this epoch began.
-    #[must_use]
-    pub fn daemon(&self) -> Option<&str> {
-        self.daemon.as_deref()
-    }
-
-    /// The references that the last agreement left out.
-    #[must_use]
-    pub fn falsetickers(&self) -> &[String] {
-        &self.falsetickers
-    }
-
     /// Takes new rules (configuration reloaded); they apply from the next answer on.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
         self.heed_the_operator();
-    }
-
-    /// What is published of the machine.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            state: self.state.code(),
-            gate: self.state.gate(),
-            epoch: self.epoch,
-            cause: self.cause,
-            since: self.since,
-            offset: self.latest.map(|l| l.0),
-            bound: self.latest.map(|l| l.1),
-            as_of: self.latest.map_or(Boottime::default(), |l| l.2),
-            threshold: self.policy.threshold,
-            valid_until: self.proof.map_or(Boottime::default(), |p| p.valid_until),
-            deadline: self.published_deadline(),
-            differences: self.proof.map_or_else(Default::default, |p| p.differences),
-            leap_second: self.leap_second,
-            max_drift_ppm: self.proof.map_or(self.policy.max_drift_ppm, |p| p.drift_ppm),
-            is_supported: self.proof.is_some_and(|p| p.is_supported),
-            why: self.why(),
-        }
     }
 
     /// Takes one event and says what is to be done about it.
@@ -232,7 +148,7 @@ impl Machine {
         self.clocks = now;
         let mut actions = self.walk(event, &now);
         self.expect_leap_second(&now);
-        actions.extend(self.ice.settle(self.state, self.epoch, &now));
+        actions.extend(self.freezing.settle(self.state, self.epoch, &now));
         actions
     }
 
@@ -289,14 +205,14 @@ impl Machine {
             (State::Suspended, Event::Accepted | Event::Reckon) => vec![],
             (_, Event::Accepted) => self.accept(now),
             (_, Event::Reckon) => self.reckon_by_order(now),
-            (_, Event::Frozen(order, _)) => self.ice.frozen(order),
+            (_, Event::Frozen(order, _)) => self.freezing.frozen(order),
             (_, Event::Thawed(order, outcome)) => {
-                self.ice.thawed(order, outcome, now.boot);
+                self.freezing.thawed(order, outcome, now.boot);
                 vec![]
             }
             (_, Event::CarriersThawed(order, Ok(names))) => {
                 // The road may be open now.
-                if self.ice.carriers_run(order, names) { self.try_again(now) } else { vec![] }
+                if self.freezing.carriers_run(order, names) { self.try_again(now) } else { vec![] }
             }
             (_, Event::CarriersThawed(_, Err(_)) | Event::SourceLost(_)) => vec![],
             (_, Event::Unseen(_)) => {
@@ -307,62 +223,7 @@ impl Machine {
                 self.kernel_leap = leap;
                 vec![]
             }
-            (state, Event::Alarm) => self.on_alarm(state, now),
-        }
-    }
-
-    /// Asks everybody once more.
-    fn measure(&mut self, now: &Clocks) -> Vec<Action> {
-        self.round = self.round.next();
-        self.exchange.ask();
-        self.attempt.busy = self.asking(now);
-        vec![Action::Measure(self.epoch, self.round, self.way.unwrap_or(StepBy::Own))]
-    }
-
-    fn asking(&self, now: &Clocks) -> Busy {
-        Busy::Asking(now.boot + LOST_AFTER + self.only_source.unwrap_or_default())
-    }
-
-    /// Moves the clock; what runs is frozen first, if it is to be.
-    fn order_step(&mut self, purpose: Purpose, step: Step, now: &Clocks) -> Vec<Action> {
-        self.attempt.busy = Busy::Stepping(now.boot, purpose);
-        let way = match purpose {
-            Purpose::Offset => self.way.unwrap_or(StepBy::Own),
-            // The daemon knows of neither.
-            Purpose::Floor | Purpose::Reckoning => StepBy::Own,
-        };
-        let Step { offset, as_of, local } = step;
-        let step = Action::Step { epoch: self.epoch, way, offset, as_of, local };
-        self.ice.before_step(step, self.epoch, self.policy.freeze, now)
-    }
-
-    fn stepped(&mut self, outcome: Result<Offset, StepError>, now: &Clocks) -> Vec<Action> {
-        let Busy::Stepping(_, purpose) = self.attempt.busy else { return vec![] };
-        self.attempt.busy = Busy::No;
-        match outcome {
-            Ok(by) => {
-                self.exchange.stepped(now.boot, by);
-                match purpose {
-                    Purpose::Offset => self.verify(now),
-                    // Asked anew: whoever needs a time that is about right may answer now.
-                    Purpose::Floor => self.ask_anew(now),
-                    Purpose::Reckoning => {
-                        let mut actions = vec![Action::ResyncDaemon(self.epoch)];
-                        actions
-                            .extend(self.open_unproven("set by dead reckoning, which proves nothing".to_owned(), now));
-                        actions
-                    }
-                }
-            }
-            Err(StepError::Superseded { .. }) => self.ask_anew(now),
-            Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) if purpose == Purpose::Floor => {
-                let known =
-                    self.contradiction(now).map_or(self.reason.trouble.to_string(), |found| self.what_helps(&found));
-                self.answered(Trouble::wrong(format!("{known}; cannot set it to that time: {error}")), false, now)
-            }
-            Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) => {
-                self.answered(Trouble::wrong(error.to_string()), false, now)
-            }
+            (_, Event::Alarm) => self.on_alarm(now),
         }
     }
 }

@@ -1,4 +1,6 @@
-//! A proof, and what it teaches.
+//! A proof, how long it lasts, and what it teaches.
+
+use std::time::Duration;
 
 use super::super::action::{Action, StepBy};
 use super::super::agreement::Agreement;
@@ -7,9 +9,61 @@ use super::super::exchange::lasting;
 use super::super::guard::RECKONING_SLACK;
 use super::super::reckoning::Reckoning;
 use super::super::state::State;
-use super::super::time::{Boottime, Clocks, Differences};
-use super::attempt::{Attempt, Deadline, Proof, RETRY_FIRST, Reason};
+use super::super::time::{Boottime, Clocks, Differences, drift};
+use super::attempt::{Attempt, Deadline, RETRY_FIRST, Reason};
 use super::{DAEMON_ASKED_AFTER, Machine};
+
+/// A proof: an agreement under the threshold, and how long it lasts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof {
+    pub(super) bound: Duration,
+    pub(super) as_of: Boottime,
+    /// How the clocks stood to one another when it was made: whoever reads the page judges by them.
+    pub(super) differences: Differences,
+    pub(super) drift_ppm: u32,
+    pub(super) valid_until: Boottime,
+    pub(super) remeasure: Boottime,
+    /// Whether two references or an authenticated one stand behind it, or another one has confirmed it since.
+    pub(super) is_supported: bool,
+}
+
+impl Proof {
+    pub(super) fn bound_at(&self, now: Boottime) -> Duration {
+        self.bound.saturating_add(drift(now.since(self.as_of), self.drift_ppm))
+    }
+}
+
+/// A measurement with the gate open, because something may have gone unseen: once a minute at most, for whoever can fill the
+/// kernel's log could order any number of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SecondLook {
+    /// When it is due.
+    pub(super) due: Boottime,
+    /// No other one is due before.
+    not_before: Boottime,
+}
+
+const SECOND_LOOK_EVERY: Duration = Duration::from_secs(60);
+
+impl Default for SecondLook {
+    fn default() -> Self {
+        Self { due: Boottime::NEVER, not_before: Boottime::default() }
+    }
+}
+
+impl SecondLook {
+    pub(super) fn order(&mut self, now: Boottime) {
+        if self.due == Boottime::NEVER {
+            self.due = self.not_before.max(now);
+            self.not_before = self.due + SECOND_LOOK_EVERY;
+        }
+    }
+
+    /// It is made, or something has happened that is measured after anyway.
+    pub(super) fn done(&mut self) {
+        self.due = Boottime::NEVER;
+    }
+}
 
 impl Machine {
     /// A second, fresh exchange is under the threshold: open.

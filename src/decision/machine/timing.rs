@@ -10,37 +10,56 @@ use super::super::policy::{AtDeadline, Correction};
 use super::super::state::State;
 use super::super::time::{Boottime, Clocks, Offset};
 use super::super::trouble::{Class, Trouble};
+use super::Machine;
 use super::attempt::{Attempt, Busy, Deadline, Purpose};
-use super::{Machine, Step};
+use super::questions::Step;
 
 /// How often a gate that stands other than on a proof says so.
-const REMIND_EVERY: Duration = Duration::from_secs(60);
+const REMIND_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a state waits for: each has one moment, which is an alarm and decides what the alarm does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// A sleep or a snapshot is over, though nobody said so.
+    WakeUp,
+    /// Patience ends.
+    Deadline,
+    /// A gate that is not open on a proof is logged again.
+    Reminder,
+    /// The proof ends, or a leap second was not made.
+    Expiry,
+    /// The daemon is asked whether it agrees.
+    DaemonsVerdict,
+    /// An open gate is measured again.
+    Remeasurement,
+    /// The next attempt at a proof, or an answer that was lost.
+    Attempt,
+}
 
 impl Machine {
     /// When [`super::super::Event::Alarm`] is due; [`Boottime::NEVER`] when nothing is waited for.
     #[must_use]
     pub fn alarm(&self) -> Boottime {
-        self.walk_alarm().min(self.ice.alarm(&self.clocks))
+        let first = self.waits_for().into_iter().map(|(_, at)| at).min();
+        first.unwrap_or(Boottime::NEVER).min(self.freezing.alarm(&self.clocks))
     }
 
-    fn walk_alarm(&self) -> Boottime {
+    /// What the state waits for, and until when; what comes first is done first where several are due.
+    fn waits_for(&self) -> Vec<(Due, Boottime)> {
+        let attempt = (Due::Attempt, self.attempt.alarm());
         match self.state {
-            State::Unknown => Boottime::NEVER,
-            State::Suspended => self.asleep_until,
+            State::Unknown => vec![],
+            State::Suspended => vec![(Due::WakeUp, self.asleep_until)],
+            State::Disrupted | State::Settling if self.attempt.ended == 0 => vec![attempt],
             State::Disrupted | State::Settling => {
-                let deadline =
-                    if self.attempt.ended > 0 { self.deadline.on_boottime(&self.clocks) } else { Boottime::NEVER };
-                self.attempt.alarm().min(deadline)
+                vec![(Due::Deadline, self.deadline.on_boottime(&self.clocks)), attempt]
             }
-            State::GaveUp(_) => self.attempt.alarm().min(self.deadline.on_boottime(&self.clocks)),
+            State::GaveUp(_) => vec![(Due::Reminder, self.deadline.on_boottime(&self.clocks)), attempt],
             State::Synchronized | State::FreeRunning => {
                 let valid_until = self.proof.map_or(Boottime::NEVER, |p| p.valid_until);
-                let next = match self.attempt.busy {
-                    Busy::No => self.remeasure(),
-                    Busy::Asking(_) | Busy::Stepping(..) => self.attempt.alarm(),
-                };
                 let missed = self.leap_second.map_or(Boottime::NEVER, leap::missed_at);
-                valid_until.min(next).min(self.ask_daemon).min(missed)
+                let next = if self.attempt.is_idle() { (Due::Remeasurement, self.remeasure()) } else { attempt };
+                vec![(Due::Expiry, valid_until.min(missed)), (Due::DaemonsVerdict, self.ask_daemon), next]
             }
         }
     }
@@ -60,45 +79,30 @@ impl Machine {
         }
     }
 
-    pub(super) fn on_alarm(&mut self, state: State, now: &Clocks) -> Vec<Action> {
-        match state {
-            State::Unknown => vec![],
+    pub(super) fn on_alarm(&mut self, now: &Clocks) -> Vec<Action> {
+        let due = self.waits_for().into_iter().find(|(_, at)| now.boot >= *at);
+        match due.map(|(due, _)| due) {
+            None => vec![],
             // An image taken frozen may wake up a year later, and nobody may say so.
-            State::Suspended if now.boot >= self.asleep_until && self.cause == Cause::Snapshot => {
-                self.disrupt(Cause::Restore, now)
-            }
-            State::Suspended if now.boot >= self.asleep_until => {
-                self.disrupt(Cause::Resume { slept: Duration::ZERO }, now)
-            }
-            State::Disrupted | State::Settling if self.attempt.ended > 0 && self.deadline.has_passed(now) => {
-                self.give_up(now)
-            }
-            State::GaveUp(_) if self.deadline.has_passed(now) => {
-                self.deadline = Deadline::after(REMIND_EVERY, now);
+            Some(Due::WakeUp) if self.cause == Cause::Snapshot => self.disrupt(Cause::Restore, now),
+            Some(Due::WakeUp) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),
+            Some(Due::Deadline) => self.give_up(now),
+            Some(Due::Reminder) => {
+                self.deadline = Deadline::after(REMIND_INTERVAL, now);
                 let mut actions = vec![Action::Warn(self.why())];
                 actions.extend(self.look_again(now));
                 actions
             }
-            State::Synchronized | State::FreeRunning
-                if self.proof.is_none_or(|p| now.boot >= p.valid_until)
-                    || self.leap_second.is_some_and(|leap| now.boot >= leap::missed_at(leap)) =>
-            {
-                self.disrupt(Cause::Expired, now)
-            }
-            State::Synchronized | State::FreeRunning if now.boot >= self.ask_daemon => {
+            Some(Due::Expiry) => self.disrupt(Cause::Expired, now),
+            Some(Due::DaemonsVerdict) => {
                 self.ask_daemon = Boottime::NEVER;
                 vec![Action::AskDaemon(self.epoch)]
             }
-            State::Synchronized | State::FreeRunning if self.attempt.is_idle() && now.boot >= self.remeasure() => {
+            Some(Due::Remeasurement) => {
                 self.second_look.done();
                 self.ask_anew(now)
             }
-            State::Suspended
-            | State::Disrupted
-            | State::Settling
-            | State::GaveUp(_)
-            | State::Synchronized
-            | State::FreeRunning => self.look_again(now),
+            Some(Due::Attempt) => self.look_again(now),
         }
     }
 
@@ -130,7 +134,7 @@ impl Machine {
         }
         self.state = State::GaveUp(self.policy.at_deadline(self.reason.trouble.class));
         self.attempt.confirming = false;
-        self.deadline = Deadline::after(REMIND_EVERY, now);
+        self.deadline = Deadline::after(REMIND_INTERVAL, now);
         // From here on less and less often, and not at once.
         self.attempt.failures = self.attempt.failures.min(1);
         vec![Action::Warn(self.why())]
@@ -147,7 +151,7 @@ impl Machine {
         self.attempt = Attempt { failures: 1, order: Some(order), ..Attempt::new() };
         self.attempt.retry = now.boot + super::attempt::RETRY_SHUT;
         self.state = State::GaveUp(AtDeadline::Open);
-        self.deadline = Deadline::after(REMIND_EVERY, now);
+        self.deadline = Deadline::after(REMIND_INTERVAL, now);
         vec![Action::Warn(self.why())]
     }
 

@@ -1,0 +1,73 @@
+//! Questions and steps: what is ordered in an attempt, and what comes of a step.
+
+use super::super::action::{Action, StepBy};
+use super::super::event::StepError;
+use super::super::time::{Boottime, Clocks, Offset, Realtime};
+use super::super::trouble::Trouble;
+use super::Machine;
+use super::attempt::{Busy, LOST_AFTER, Purpose};
+
+/// A step to be made: an offset, and the moment and local time that it is true for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) offset: Offset,
+    pub(super) as_of: Boottime,
+    pub(super) local: Realtime,
+}
+
+impl Machine {
+    /// Asks everybody once more.
+    pub(super) fn measure(&mut self, now: &Clocks) -> Vec<Action> {
+        self.round = self.round.next();
+        self.exchange.ask();
+        self.attempt.busy = self.asking(now);
+        vec![Action::Measure(self.epoch, self.round, self.way.unwrap_or(StepBy::Own))]
+    }
+
+    pub(super) fn asking(&self, now: &Clocks) -> Busy {
+        Busy::Asking(now.boot + LOST_AFTER + self.only_source.unwrap_or_default())
+    }
+
+    /// Moves the clock; what runs is frozen first, if it is to be.
+    pub(super) fn order_step(&mut self, purpose: Purpose, step: Step, now: &Clocks) -> Vec<Action> {
+        self.attempt.busy = Busy::Stepping(now.boot, purpose);
+        let way = match purpose {
+            Purpose::Offset => self.way.unwrap_or(StepBy::Own),
+            // The daemon knows of neither.
+            Purpose::Floor | Purpose::Reckoning => StepBy::Own,
+        };
+        let Step { offset, as_of, local } = step;
+        let step = Action::Step { epoch: self.epoch, way, offset, as_of, local };
+        self.freezing.before_step(step, self.epoch, self.policy.freeze, now)
+    }
+
+    pub(super) fn stepped(&mut self, outcome: Result<Offset, StepError>, now: &Clocks) -> Vec<Action> {
+        let Busy::Stepping(_, purpose) = self.attempt.busy else { return vec![] };
+        self.attempt.busy = Busy::No;
+        match outcome {
+            Ok(by) => {
+                self.exchange.stepped(now.boot, by);
+                match purpose {
+                    Purpose::Offset => self.verify(now),
+                    // Asked anew: whoever needs a time that is about right may answer now.
+                    Purpose::Floor => self.ask_anew(now),
+                    Purpose::Reckoning => {
+                        let mut actions = vec![Action::ResyncDaemon(self.epoch)];
+                        actions
+                            .extend(self.open_unproven("set by dead reckoning, which proves nothing".to_owned(), now));
+                        actions
+                    }
+                }
+            }
+            Err(StepError::Superseded { .. }) => self.ask_anew(now),
+            Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) if purpose == Purpose::Floor => {
+                let known =
+                    self.contradiction(now).map_or(self.reason.trouble.to_string(), |found| self.what_helps(&found));
+                self.answered(Trouble::wrong(format!("{known}; cannot set it to that time: {error}")), false, now)
+            }
+            Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) => {
+                self.answered(Trouble::wrong(error.to_string()), false, now)
+            }
+        }
+    }
+}
