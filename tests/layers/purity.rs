@@ -1,0 +1,69 @@
+//! What a room may use: no I/O where things are decided, no runtime in a waiter, no unsafe code outside of `sys`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::tree::Tree;
+
+/// The decision does no I/O; the waiter, and what it asks, have no async runtime; clap's types are the command line's.
+pub fn words(tree: &Tree) -> Vec<String> {
+    let io = ["std::io", "std::fs", "std::net", "std::env", "tokio", "zbus", "nix::", "libc::", "tracing::", "async "];
+    let forbidden: &[(&str, &[&str])] = &[
+        ("decision", &io),
+        ("explain", &io),
+        ("waiter", &["tokio", "zbus", "async "]),
+        ("container", &["tokio", "zbus", "async "]),
+    ];
+    let mut wrong = vec![];
+    for source in tree.ours() {
+        let words = forbidden.iter().filter(|(room, _)| *room == source.room()).flat_map(|(_, words)| *words);
+        let code: String = source.lines().flat_map(|line| [line, "\n"]).collect();
+        wrong.extend(words.filter(|word| code.contains(**word)).map(|word| format!("{} uses {word}", source.path)));
+        if !["cli", "main"].contains(&source.room()) && code.contains("clap::") {
+            wrong.push(format!("{} uses clap", source.path));
+        }
+    }
+    wrong
+}
+
+/// Unsafe code stands in `sys` alone, of the program and of the page's crate.
+pub fn unsafe_code(tree: &Tree) -> Vec<String> {
+    let is_unsafe = |text: &str| ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| text.contains(word));
+    let is_in_sys = |path: &str| path.starts_with("sys/") || path.starts_with("page/sys/") || path == "page/sys.rs";
+    let strays = tree.0.iter().filter(|source| is_unsafe(&source.text) && !is_in_sys(&source.path));
+    strays.map(|source| source.path.clone()).collect()
+}
+
+/// What the decision takes from the page's crate, and what that stands on: types that know no file and no clock.
+const PURE_IN_THE_PAGE: [&str; 7] = ["agent", "gate", "judge", "layout", "leap", "text", "time"];
+
+/// What the decision takes from the page's crate does no I/O.
+pub fn page(tree: &Tree) -> Vec<String> {
+    let mut wrong = vec![];
+    for name in PURE_IN_THE_PAGE {
+        let path = format!("page/{name}.rs");
+        let Some(source) = tree.0.iter().find(|source| source.path == path) else {
+            wrong.push(format!("there is no {path}"));
+            continue;
+        };
+        let words = ["std::io", "std::fs", "std::net", "std::env", "libc::", "use crate::sys", "crate::page"];
+        let found = words.into_iter().filter(|word| source.code().contains(word));
+        wrong.extend(found.map(|word| format!("{path} uses {word}")));
+    }
+    for source in tree.ours().filter(|source| source.room() == "decision") {
+        let taken = source.code().split("clockgate_page::").skip(1);
+        let is_pure =
+            |taken: &&str| ["time", "layout", "Gate", "LeapSecond"].iter().any(|name| taken.starts_with(name));
+        let strays = taken.filter(|taken| !is_pure(taken));
+        wrong.extend(strays.map(|taken| format!("{} takes {}", source.path, taken.lines().next().unwrap_or_default())));
+    }
+    wrong
+}
+
+/// The names below `[dependencies]` of the page's crate.
+pub fn dependencies_of_the_page() -> Vec<String> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/clockgate-page/Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let table = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    table.lines().filter_map(|line| line.split_once(" =")).map(|(name, _)| name.to_owned()).collect()
+}
