@@ -1,18 +1,17 @@
 //! What a container sees of the gate, and what it can do to it: a real agent, whose page's folder is mounted read-only into an
 //! image made from nothing, by users without any privilege.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use clockgate::decision::{Gate, Offset};
+use clockgate::decision::Gate;
 use clockgate::page::Page;
 use libtest_mimic::Failed;
 
-use crate::support::liar::Liar;
+use crate::support::liar::{Liar, Manner};
 use crate::support::{CLOCKGATE, Ours, expect, texts, until};
 use crate::world::{Dockerd, SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
@@ -68,7 +67,7 @@ fn all(world: &World, _: &Wrapper, name: &str) -> Done {
         let sleeps_on = || fs::read_to_string(world.inside(&format!("/proc/{pid}/wchan"))).unwrap_or_default();
         until("it sleeps at the page", SOON, || sleeps_on().contains("futex"))?;
     }
-    let truth = agent.open()?;
+    agent.open()?;
     for (engine, name) in &held {
         let code = engine().args(["wait", name]).output()?;
         let said = engine().args(["logs", name]).output()?;
@@ -95,7 +94,6 @@ fn all(world: &World, _: &Wrapper, name: &str) -> Done {
         assert!(came.len() == 7 && came.values().all(is_denied), "{user:?}: {came:?}");
     }
     agent.is_as_it_was()?;
-    drop(truth);
     Ok(())
 }
 
@@ -121,20 +119,21 @@ struct Agent<'a> {
     folder: PathBuf,
     /// As the engines' host counts.
     pid: String,
-    server: SocketAddr,
-    silent: RefCell<Option<UdpSocket>>,
+    /// Silent until the gate may open.
+    server: Liar,
     _process: Ours,
 }
 
 impl<'a> Agent<'a> {
     fn start(world: &'a World, name: &str) -> Result<Self, Failed> {
         let folder = world.path(&format!("{name}-agent"));
-        let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let server = silent.local_addr()?;
+        // It keeps its port from the beginning: one that is given back may be another's by the time it is wanted again.
+        let server = Liar::that((Ipv4Addr::LOCALHOST, 0).into(), Manner::default().silent())?;
+        let address = server.address();
         fs::create_dir_all(folder.join("etc/clockgate"))?;
         let at = folder.display();
         let config = format!(
-            "servers: ['{server}']\ncorrection: none\nat-deadline: {{unreachable: hold}}\nfreeze: {{engines: []}}\npage: {at}/public\n\
+            "servers: ['{address}']\ncorrection: none\nat-deadline: {{unreachable: hold}}\nfreeze: {{engines: []}}\npage: {at}/public\n\
              bus: {{system: false, peer: {at}/bus}}\nchrony: {{socket: {at}/no, udp: none}}\n"
         );
         fs::write(folder.join("etc/clockgate/config.yaml"), config)?;
@@ -144,7 +143,7 @@ impl<'a> Agent<'a> {
         let process = Ours(agent.stderr(log).spawn()?);
         until("the page", SOON, || folder.join("public/gate").exists() && folder.join("bus").exists())?;
         let pid = fs::read_to_string(folder.join("pid"))?.trim().to_owned();
-        Ok(Self { world, folder, pid, server, silent: RefCell::new(Some(silent)), _process: process })
+        Ok(Self { world, folder, pid, server, _process: process })
     }
 
     /// The page's folder as everybody mounts it, and what the programs of this test need.
@@ -169,10 +168,8 @@ impl<'a> Agent<'a> {
     }
 
     /// From now on somebody answers.
-    fn open(&self) -> Result<Liar, Failed> {
-        drop(self.silent.take());
-        let truth = Liar::start(self.server, Offset::ZERO)?;
-        done(self.world.command(CLOCKGATE).arg("sync").arg("--root").arg(&self.folder))?;
-        Ok(truth)
+    fn open(&self) -> Done {
+        self.server.change(|manner| *manner = Manner::default());
+        done(self.world.command(CLOCKGATE).arg("sync").arg("--root").arg(&self.folder))
     }
 }
