@@ -30,7 +30,7 @@ use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
 use crate::publish::proof_file::ProofFile;
-use crate::publish::unit::{self, Watchdog};
+use crate::publish::sd_notify::{self, Watchdog};
 use crate::reference::ServerName;
 use crate::reference::local::{phc, vmclock};
 use crate::sys::adjtimex;
@@ -104,13 +104,13 @@ pub async fn run(
         error!(error = &error as &dyn std::error::Error, "cannot thaw everything that an earlier agent froze");
     }
     let callers = corridor.performer.callers();
-    tokio::spawn(unit::tell_status(seen.clone(), not_in_force));
+    tokio::spawn(sd_notify::tell_status(seen.clone(), not_in_force));
     let face = Face { snapshots: seen, notices, callers, rate: Rate::default(), root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
     tokio::pin!(shutdown);
     let ended = async {
         corridor.take(Event::Started)?;
-        unit::ready();
+        sd_notify::ready();
         loop {
             // In this order: what voids a proof is heard before what would make one.
             tokio::select! {
@@ -130,7 +130,7 @@ pub async fn run(
         }
     }
     .await;
-    unit::stopping();
+    sd_notify::stopping();
     corridor.leave(&ended).await;
     ended
 }

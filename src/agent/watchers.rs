@@ -50,7 +50,7 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
         watchers.spawn(bus::system::serve(None, face.clone()));
     }
     // The gate works without anybody who could talk to the agent, so it is kept all the same.
-    match bus::peer::Listener::bind(&config.bus.peer, &config.root) {
+    match bus::peer_socket::Listener::bind(&config.bus.peer, &config.root) {
         Ok(listener) => drop(watchers.spawn(listen(listener, face.clone()))),
         Err(error) => {
             error!(error = &error as &dyn Error, "cannot open the agent's socket: notifications are not received")
@@ -81,7 +81,7 @@ fn witnesses(root: &Path) -> Vec<OutsideClock> {
     witnesses
 }
 
-async fn listen(listener: bus::peer::Listener, face: Face) {
+async fn listen(listener: bus::peer_socket::Listener, face: Face) {
     if let Err(error) = listener.serve(face).await {
         error!(%error, "the agent's socket has failed: notifications are no longer received");
     }

@@ -7,7 +7,7 @@ use clap::ArgGroup;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
-use crate::cli::{CliError, moment, tell};
+use crate::cli::{CliError, tell, time_value};
 use crate::config::Config;
 use crate::decision::{Boottime, Realtime};
 use crate::duration;
@@ -28,7 +28,7 @@ pub struct NotifyArgs {
     timeout: Duration,
     /// Supply the time at the start of this command, and wait (resume, post-restore; root): 2026-11-24T12:00:00.25Z, or
     /// @1795521600.25 as `date +@%s.%N` prints it
-    #[arg(long, value_name = "T", value_parser = moment::parse, requires = "bound")]
+    #[arg(long, value_name = "T", value_parser = time_value::parse, requires = "bound")]
     time: Option<Realtime>,
     /// The bound of that time, including the delay until this command started
     #[arg(long, value_name = "B", value_parser = duration::parse, requires = "time")]

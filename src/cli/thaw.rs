@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::sys::foreign::shown_path;
 use crate::sys::output;
+use crate::workload::cgroup_tree::CgroupMount;
 use crate::workload::thaw_guard::{self, GuardTask};
-use crate::workload::tree::CgroupMount;
 use crate::workload::{self, FreezeSettings, Thawed, ledger};
 
 #[derive(Debug, clap::Args)]

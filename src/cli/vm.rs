@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
 use crate::cli::notify::sentence;
-use crate::cli::{CliError, moment, tell};
+use crate::cli::{CliError, tell, time_value};
 use crate::decision::{Boottime, Gate, Realtime, forward};
 use crate::disruption::notice::NoticeKind;
 use crate::disruption::vm::vsock::host::{GuestError, converse, through};
@@ -155,7 +155,7 @@ impl FromStr for When {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "now" { Ok(Self::Now) } else { moment::parse(text).map(Self::At) }
+        if text == "now" { Ok(Self::Now) } else { time_value::parse(text).map(Self::At) }
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::raw::{Value, YamlNode};
 use super::value::KeyValue;
+use super::yaml::{Value, YamlNode};
 use super::{Config, Fault, Loaded, Origin};
 use crate::reference::ServerName;
 

@@ -12,13 +12,13 @@ use crate::decision::Policy;
 use crate::reference::ServerName;
 use crate::workload::{self, Exclusion, Waves};
 
+mod drop_ins;
 pub mod floor;
-mod fragments;
 pub mod keys;
 pub mod patterns;
 pub mod print;
-mod raw;
 mod value;
+mod yaml;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,7 +288,7 @@ pub fn load(root: &Path) -> Result<Loaded, ConfigError> {
         let what = "is not a directory".to_owned();
         return Err(ConfigError { faults: vec![Fault { file: root.to_owned(), line: None, key: None, what }] });
     }
-    let (files, faults) = fragments::find(root);
+    let (files, faults) = drop_ins::find(root);
     read_all(files, faults)
 }
 
@@ -303,14 +303,14 @@ pub fn load_file(file: &Path) -> Result<Loaded, ConfigError> {
 fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, ConfigError> {
     let mut loaded = Loaded::default();
     for file in files {
-        let text = match fragments::read(&file) {
+        let text = match drop_ins::read(&file) {
             Ok(text) => text,
             Err(what) => {
                 faults.push(Fault { file, line: None, key: None, what });
                 continue;
             }
         };
-        match raw::parse(&text) {
+        match yaml::parse(&text) {
             Ok(node) => keys::take(node, &file, &mut loaded, &mut faults),
             Err(syntax) => {
                 let line = (syntax.line > 0).then_some(syntax.line);

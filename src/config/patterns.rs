@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::raw::{self, Value, YamlNode};
-use super::{ConfigError, Fault, fragments};
+use super::yaml::{self, Value, YamlNode};
+use super::{ConfigError, Fault, drop_ins};
 use crate::duration;
 use crate::explain::{Direction, EMBEDDED, Expression, Format, Otherwise, Pattern, Proves};
 
@@ -29,7 +29,7 @@ pub fn load(root: &Path) -> Result<Vec<Pattern>, ConfigError> {
     files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
     files.sort();
     for file in files {
-        match fragments::read(&file) {
+        match drop_ins::read(&file) {
             Ok(text) => take(&file, &text, true, &mut patterns, &mut faults),
             Err(what) => faults.push(Fault { file, line: None, key: None, what }),
         }
@@ -45,7 +45,7 @@ fn take(file: &Path, text: &str, compile: bool, patterns: &mut Vec<Pattern>, fau
         let line = (line > 0).then_some(line);
         faults.push(Fault { file: file.to_owned(), line, key: key.map(str::to_owned), what });
     };
-    let entries = match raw::parse(text) {
+    let entries = match yaml::parse(text) {
         Ok(YamlNode { value: Value::List(entries), .. }) => entries,
         Ok(YamlNode { value: Value::Map(keys), .. }) if keys.is_empty() => vec![],
         Ok(node) => {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::raw::Value;
+use super::yaml::Value;
 use crate::container::Engine;
 use crate::decision::{AtDeadline, Correction};
 use crate::duration;

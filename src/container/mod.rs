@@ -12,6 +12,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+pub mod awaiting_start;
 mod caller;
 pub mod cgroup;
 pub mod containerd;
@@ -29,7 +30,6 @@ mod root;
 mod tasks;
 mod toml;
 mod unit;
-pub mod unused;
 
 pub use caller::Caller;
 pub use lookup::Lookup;

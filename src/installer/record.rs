@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Host, InstallerError, Plan, Target};
-use crate::container::unused;
+use crate::container::awaiting_start;
 
 const FOLDER: &str = "/var/lib/clockgate/hooks";
 
@@ -101,7 +101,7 @@ pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), InstallerEr
 
 /// Until the wrapper takes the file away.
 fn await_a_start(host: &Host, target: Target) -> Result<(), InstallerError> {
-    let file = unused::file(target.name());
+    let file = awaiting_start::file(target.name());
     match target {
         Target::SystemdSleep => Ok(()),
         Target::Docker | Target::Podman | Target::PodmanHook | Target::Containerd | Target::Crio | Target::CrioHook => {
@@ -113,7 +113,7 @@ fn await_a_start(host: &Host, target: Target) -> Result<(), InstallerError> {
 /// Whether an installed target has started nothing since.
 #[must_use]
 pub fn is_unused(host: &Host, target: Target) -> bool {
-    host.at(unused::file(target.name())).exists()
+    host.at(awaiting_start::file(target.name())).exists()
 }
 
 fn make(host: &Host, record: &Record) -> Result<(), InstallerError> {
@@ -187,7 +187,7 @@ fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), InstallerError> {
 /// # Errors
 /// [`InstallerError::File`].
 pub fn forget(host: &Host, target: Target) -> Result<(), InstallerError> {
-    for path in [file(target), unused::file(target.name())] {
+    for path in [file(target), awaiting_start::file(target.name())] {
         remove(&host.at(&path)).map_err(InstallerError::io("remove", path))?;
     }
     let _ = fs::remove_dir(host.at(FOLDER));

@@ -5,4 +5,4 @@ pub mod clockbound;
 pub mod gate_page;
 pub mod last_good;
 pub mod proof_file;
-pub mod unit;
+pub mod sd_notify;

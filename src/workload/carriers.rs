@@ -6,12 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use super::cgroup_tree::{self, CgroupMount, CgroupNode};
 use super::error::WorkloadError;
 use super::freezer::{self, Freezer};
 use super::ledger::{Contents, Entry};
 use super::network::{self, Network};
 use super::plan::{self, Grain, Rules};
-use super::tree::{self, CgroupMount, CgroupNode};
 use super::{FreezerState, Thoroughness, Workloads, name, open};
 use crate::container::{Container, Engine, Lookup, Tasks};
 use crate::decision::nanos_u64;
@@ -61,7 +61,7 @@ impl Workloads {
         let hierarchy = open(&place)?;
         let places = self.places(&mut state, Thoroughness::WhatIsNew);
         let mut lookup = Lookup::new(&places);
-        let tree = tree::walk(&place.folder, lookup.tasks())?;
+        let tree = cgroup_tree::walk(&place.folder, lookup.tasks())?;
         let FreezerState { ledger: Some(ledger), session, seen, .. } = &mut *state else { return Ok(vec![]) };
         let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
         let road = Road { workloads: self, place: &place, tasks: lookup.tasks(), freezer, session: *session };
@@ -130,7 +130,7 @@ impl Road<'_> {
         let spared: Vec<&Path> = self.place.own.as_deref().into_iter().collect();
         let rules = Rules { engines: &Engine::ALL, spared: &spared, grain: Grain::Folders, runs_on: &runs_on };
         for _ in 0..LOOKS_MAX {
-            let tree = tree::walk(&self.place.folder, self.tasks)?;
+            let tree = cgroup_tree::walk(&self.place.folder, self.tasks)?;
             let mut others = plan::plan(&tree, &rules);
             others.retain(|unit| unit.cgroup != mark.cgroup && unit.cgroup.starts_with(&mark.cgroup));
             let new = self.freezer.hold(&others, (self.session, mark.since))?;

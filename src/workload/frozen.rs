@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
+use super::cgroup_tree::{self, CgroupMount, CgroupNode};
 use super::error::WorkloadError;
 use super::ledger::{Entry, Ledger};
-use super::tree::{self, CgroupMount, CgroupNode};
 use super::{FreezeSettings, boot_id, open};
 use crate::container::{Container, Lookup, Places};
 use crate::decision::{Boottime, forward};
@@ -74,7 +74,7 @@ pub fn frozen(settings: &FreezeSettings) -> Result<Vec<StillFrozen>, WorkloadErr
     let hierarchy = open(&place)?;
     let places = Places::of(&settings.root);
     let mut lookup = Lookup::new(&places);
-    let tree = tree::walk(&place.folder, lookup.tasks())?;
+    let tree = cgroup_tree::walk(&place.folder, lookup.tasks())?;
     let frozen = tree.iter().flat_map(CgroupNode::containers).filter_map(|container| {
         let since = frozen_by_us(&hierarchy, &noted, &container.cgroup)?;
         Some(StillFrozen { name: lookup.metadata(container).name, container: container.clone(), since })

@@ -26,7 +26,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::WorkloadError;
 use crate::decision::Boottime;
-use crate::sys::public;
+use crate::sys::public_files;
 
 /// Where it lies unless told otherwise.
 pub const PATH: &str = "/run/clockgate/ledger";
@@ -100,12 +100,12 @@ impl Ledger {
     /// [`WorkloadError`] when it cannot be opened or made.
     pub fn make(path: &Path, boot: &str) -> Result<Self, WorkloadError> {
         if let Some(folder) = path.parent() {
-            public::folder(folder).map_err(|e| WorkloadError::from_io("make", folder, e))?;
+            public_files::folder(folder).map_err(|e| WorkloadError::from_io("make", folder, e))?;
         }
         let file =
             options().create(true).mode(0o644).open(path).map_err(|e| WorkloadError::from_io("make", path, e))?;
         // `status` names what is frozen to everybody.
-        public::file(&file).map_err(|e| WorkloadError::from_io("make readable", path, e))?;
+        public_files::file(&file).map_err(|e| WorkloadError::from_io("make readable", path, e))?;
         Ok(Self { file, path: path.to_owned(), boot: boot.to_owned() })
     }
 

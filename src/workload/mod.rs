@@ -19,17 +19,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod carriers;
+pub(crate) mod cgroup_tree;
 mod error;
 mod exclusion;
+mod exempt_processes;
 mod freezer;
 mod frozen;
-mod keepers;
 pub(crate) mod ledger;
 mod network;
 mod plan;
 mod reload;
 pub(crate) mod thaw_guard;
-pub(crate) mod tree;
 mod waves;
 
 pub use crate::container::{Container, Engine};
@@ -39,12 +39,12 @@ pub use exclusion::Exclusion;
 pub use frozen::{StillFrozen, frozen};
 pub use waves::{Thaw, Waves};
 
+use cgroup_tree::{CgroupMount, CgroupNode};
+use exempt_processes::ExemptProcess;
 use freezer::{Freezer, Order};
-use keepers::ExemptProcess;
 use ledger::{Ledger, LockedLedger};
 use plan::{FreezeUnit, Grain, Rules};
 use thaw_guard::{Guard, GuardTask};
-use tree::{CgroupMount, CgroupNode};
 
 use crate::container::exemption::{self, Exemption, Rule};
 use crate::container::{Lookup, Metadata, Places};
@@ -162,7 +162,7 @@ impl Workloads {
         let place = self.place(&mut state)?;
         let places = self.places(&mut state, thoroughness);
         let mut lookup = Lookup::new(&places);
-        let tree = tree::walk(&place.folder, lookup.tasks())?;
+        let tree = cgroup_tree::walk(&place.folder, lookup.tasks())?;
         self.study(&mut state.seen, &place, &tree, (&mut lookup, thoroughness));
         if !self.plan(&state.seen, &place, &tree).is_empty() {
             return self.stand_ready(&mut state, &place);
@@ -182,7 +182,7 @@ impl Workloads {
         let place = self.place(&mut state)?;
         let places = self.places(&mut state, Thoroughness::Anew);
         let mut lookup = Lookup::new(&places);
-        let tree = tree::walk(&place.folder, lookup.tasks())?;
+        let tree = cgroup_tree::walk(&place.folder, lookup.tasks())?;
         self.study(&mut state.seen, &place, &tree, (&mut lookup, Thoroughness::Anew));
         let hierarchy = open(&place)?;
         let known = tree.iter().flat_map(CgroupNode::containers).map(|container| ContainerStatus {
@@ -210,7 +210,7 @@ impl Workloads {
         let place = self.place(&mut state)?;
         let places = self.places(&mut state, Thoroughness::WhatIsNew);
         let mut lookup = Lookup::new(&places);
-        let tree = tree::walk(&place.folder, lookup.tasks())?;
+        let tree = cgroup_tree::walk(&place.folder, lookup.tasks())?;
         if !self.wanted(&tree).all(|container| state.seen.metadata.contains_key(&container.inode)) {
             self.study(&mut state.seen, &place, &tree, (&mut lookup, Thoroughness::WhatIsNew));
         }
@@ -290,7 +290,7 @@ impl Workloads {
         seen.keepers = if there.is_empty() {
             vec![]
         } else {
-            keepers::keepers(&self.settings.proc_root, place, &seen.keepers, thoroughness)
+            exempt_processes::keepers(&self.settings.proc_root, place, &seen.keepers, thoroughness)
         };
     }
 

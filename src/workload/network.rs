@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::keepers::{CAP_NET_ADMIN, capabilities};
+use super::exempt_processes::{CAP_NET_ADMIN, capabilities};
 use crate::sys::foreign;
 
 /// RTF_UP and RTF_REJECT of linux/route.h. The routes of an interface that is down are not in the tables at all.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::tree::CgroupNode;
+use super::cgroup_tree::CgroupNode;
 use crate::container::cgroup::may_be_frozen;
 use crate::container::{Container, Engine};
 
@@ -107,7 +107,7 @@ mod tests {
         }
 
         fn plan(&self) -> Vec<(String, usize)> {
-            let tree = super::super::tree::walk(self.folder.path(), &Tasks::default()).unwrap();
+            let tree = super::super::cgroup_tree::walk(self.folder.path(), &Tasks::default()).unwrap();
             let rules = Rules {
                 engines: &self.engines,
                 spared: &self.spared.iter().map(Path::new).collect::<Vec<_>>(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clockgate::decision::{Epoch, Event, Gate, Offset, Snapshot, State};
 use clockgate::disruption::notice::Notice;
 use clockgate::disruption::notice_rate::Rate;
-use clockgate::publish::bus::{Face, NAME, PATH, peer, system};
+use clockgate::publish::bus::{Face, NAME, PATH, peer_socket, system};
 use clockgate::reference::caller::registry::Callers;
 use futures_core::Stream as _;
 use tokio::sync::{mpsc, watch};
@@ -76,7 +76,7 @@ impl Agent {
     }
 
     pub fn on_socket(&self, path: &Path) -> JoinHandle<()> {
-        let listener = peer::Listener::bind(path, &self.face.root).unwrap();
+        let listener = peer_socket::Listener::bind(path, &self.face.root).unwrap();
         let face = self.face.clone();
         tokio::spawn(async move { listener.serve(face).await.unwrap() })
     }

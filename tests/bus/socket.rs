@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clockgate::decision::{Boottime, Cause, Epoch, Event, Notifier, Offset};
 use clockgate::publish::bus::client::{AgentClient, CallerTime, ClientError, NoticeKind, Outcome};
-use clockgate::publish::bus::{NAME, PATH, peer};
+use clockgate::publish::bus::{NAME, PATH, peer_socket};
 use clockgate::reference::caller::registry::Callers;
 use clockgate::sys::clock::{boottime, realtime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -153,22 +153,22 @@ pub async fn the_socket_is_roots_alone_and_replaces_a_dead_one_but_never_a_livin
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let root = tempfile::tempdir().unwrap();
     let mode = || std::fs::symlink_metadata(&path).unwrap().mode() & 0o777;
-    drop(peer::Listener::bind(&path, root.path()).unwrap());
+    drop(peer_socket::Listener::bind(&path, root.path()).unwrap());
     // A group of the host at this root, whatever groups the machine has that the test runs on; it is our own, to be given away to.
     std::fs::create_dir(root.path().join("etc")).unwrap();
     std::fs::write(root.path().join("etc/group"), format!("clockgate:x:{}:\n", nix::unistd::getegid())).unwrap();
-    let listener = peer::Listener::bind(&path, root.path()).unwrap();
+    let listener = peer_socket::Listener::bind(&path, root.path()).unwrap();
     assert_eq!(mode(), 0o660);
     drop(listener);
     let nowhere = Path::new("/nowhere");
-    let listener = peer::Listener::bind(&path, nowhere).unwrap();
+    let listener = peer_socket::Listener::bind(&path, nowhere).unwrap();
     assert_eq!(mode(), 0o600);
     assert_eq!(std::fs::read_dir(socket.folder.path()).unwrap().count(), 1, "nothing else is left behind");
-    assert!(matches!(peer::Listener::bind(&path, nowhere), Err(peer::PeerSocketError::InUse(_))));
+    assert!(matches!(peer_socket::Listener::bind(&path, nowhere), Err(peer_socket::PeerSocketError::InUse(_))));
     drop(listener);
     assert!(!path.exists());
     std::fs::write(&path, "precious").unwrap();
-    assert!(matches!(peer::Listener::bind(&path, nowhere), Err(peer::PeerSocketError::NotASocket(_))));
+    assert!(matches!(peer_socket::Listener::bind(&path, nowhere), Err(peer_socket::PeerSocketError::NotASocket(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 

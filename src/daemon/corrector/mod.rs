@@ -1,8 +1,8 @@
 //! Makes the clock right, by our hands or the daemon's.
 
-mod forgetting;
-mod list;
 mod measuring;
+mod reset;
+mod source_list;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

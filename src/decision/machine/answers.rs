@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::action::{Action, StepBy};
 use super::super::agreement::{Agreement, Disagreement, ExchangeState};
 use super::super::event::{Cause, DaemonVerdict};
-use super::super::guard::{Conclusion, judge, plan, too_vague};
+use super::super::plausibility::{Conclusion, judge, plan, too_vague};
 use super::super::policy::{AtDeadline, Correction};
 use super::super::reading::Measurement;
 use super::super::state::State;

@@ -6,7 +6,7 @@ use super::super::action::{Action, StepBy};
 use super::super::agreement::Agreement;
 use super::super::evidence::Evidence;
 use super::super::exchange::lasting;
-use super::super::guard::RECKONING_SLACK;
+use super::super::plausibility::RECKONING_SLACK;
 use super::super::reckoning::Reckoning;
 use super::super::state::State;
 use super::super::time::{Boottime, Clocks, Differences, drift};

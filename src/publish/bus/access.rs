@@ -10,9 +10,9 @@ use zbus::message::{Flags, Header};
 use zbus::names::UniqueName;
 use zbus::{Connection, Variant, fdo};
 
+use super::connection_limits::{Answering, ConnectionActivity};
 use super::error::MethodError;
-use super::guests::{Answering, ConnectionActivity};
-use crate::sys::peer::Peer;
+use crate::sys::unix_peer::Peer;
 
 /// polkit's names of what the methods do (usr/share/polkit-1/actions/org.clockgate.policy).
 pub(super) const SYNC_ACTION: &str = "org.clockgate.sync";

@@ -12,7 +12,7 @@ use zbus::proxy::CacheProperties;
 pub use super::object::NoticeKind;
 use crate::decision::nanos_u64;
 pub use crate::reference::caller::caller_time::CallerTime;
-use crate::sys::peer::connect;
+use crate::sys::unix_peer::connect;
 
 /// How long the agent may take to greet us.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);

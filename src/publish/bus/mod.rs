@@ -13,11 +13,11 @@ use crate::reference::caller::registry::Callers;
 
 mod access;
 pub mod client;
+mod connection_limits;
 mod error;
-mod guests;
 mod handshake;
 mod object;
-pub mod peer;
+pub mod peer_socket;
 pub mod system;
 mod transport;
 

@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 
-use super::guests::ConnectionActivity;
+use super::connection_limits::ConnectionActivity;
 
 /// No message that means anything to us is longer. The header says how long a message is, and memory is taken for it at once.
 const MESSAGE_MOST: u64 = 64 * 1024;

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Epoch, Snapshot};
-use crate::sys::{clock, foreign, public};
+use crate::sys::{clock, foreign, public_files};
 
 mod record;
 
@@ -211,7 +211,7 @@ pub fn shut(path: &Path, root: &Path) -> Result<(), ClockBoundError> {
 fn open_file(path: &Path) -> Result<File, ClockBoundError> {
     let failed = |what| move |source| ClockBoundError::Io { what, path: path.into(), source };
     if let Some(folder) = path.parent() {
-        public::folder(folder).map_err(failed("make the folder of"))?;
+        public_files::folder(folder).map_err(failed("make the folder of"))?;
     }
     // The folder may be another user's, so no link is followed and no pipe waited for.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -224,7 +224,7 @@ fn open_file(path: &Path) -> Result<File, ClockBoundError> {
     if metadata.len() < SIZE as u64 {
         file.set_len(SIZE as u64).map_err(failed("lengthen"))?;
         // Whatever our umask is: it is there to be read by everybody.
-        public::file(&file).map_err(failed("make readable"))?;
+        public_files::file(&file).map_err(failed("make readable"))?;
     }
     Ok(file)
 }

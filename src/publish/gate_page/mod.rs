@@ -12,7 +12,7 @@ use crate::page::sys::futex;
 use crate::page::sys::mapping::{LEN, WritableMapping};
 use crate::page::{ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
 use crate::sys::clock::boottime;
-use crate::sys::public;
+use crate::sys::public_files;
 
 /// An agent that starts says that it lives before that.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -107,7 +107,7 @@ impl GatePage {
     fn locked(directory: &Path) -> Result<Self, GatePageError> {
         // The lock is on a file of its own beside the folder: a container, which may open the page, could hold a lock on it.
         let lock_path = directory.with_extension("lock");
-        public::folder(directory).map_err(|source| GatePageError {
+        public_files::folder(directory).map_err(|source| GatePageError {
             what: "make",
             path: directory.to_owned(),
             source,
@@ -157,7 +157,7 @@ impl GatePage {
         }
         // Behind the end of a file that was cut short there is nothing to store into: the kernel would end us (SIGBUS).
         if let Some(directory) = self.path.parent() {
-            public::folder(directory).map_err(|source| GatePageError {
+            public_files::folder(directory).map_err(|source| GatePageError {
                 what: "make",
                 path: directory.to_owned(),
                 source,
@@ -272,7 +272,7 @@ fn lay(path: &Path) -> Result<File, GatePageError> {
         return Err(failed("use")(source));
     }
     // Readers are everybody, whatever the umask.
-    public::file(&file).map_err(failed("make readable"))?;
+    public_files::file(&file).map_err(failed("make readable"))?;
     if found.len() != LEN as u64 {
         file.set_len(LEN as u64).map_err(failed("lay"))?;
     }

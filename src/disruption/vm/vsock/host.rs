@@ -12,7 +12,7 @@ use super::protocol::{ANSWER_MOST, AgentMessage, NoticeError, Request, TimeAnswe
 use crate::decision::Boottime;
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
-use crate::sys::peer;
+use crate::sys::unix_peer;
 
 /// What the guest's agent takes longer than its own time before we stop listening.
 const GRACE: Duration = Duration::from_secs(6);
@@ -48,7 +48,7 @@ pub enum GuestError {
 /// [`GuestError::Socket`] and [`GuestError::NotListening`].
 pub fn through(path: &Path, port: u32) -> Result<UnixStream, GuestError> {
     let broken = |error| GuestError::Socket(path.to_owned(), error);
-    let mut stream = peer::connect(path, CONNECTS_WITHIN).map_err(broken)?;
+    let mut stream = unix_peer::connect(path, CONNECTS_WITHIN).map_err(broken)?;
     let until = boottime() + CONNECTS_WITHIN;
     stream.set_write_timeout(Some(CONNECTS_WITHIN)).map_err(broken)?;
     writeln!(stream, "CONNECT {port}").map_err(broken)?;

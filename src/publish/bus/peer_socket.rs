@@ -17,13 +17,13 @@ use tracing::{debug, warn};
 use zbus::{Guid, connection};
 
 use super::access::{Door, GROUP, group_id};
-use super::guests::{ConnectionActivity, Guest, Guests};
+use super::connection_limits::{ConnectionActivity, Guest, Guests};
 use super::object::BusObject;
 use super::transport::Authenticated;
 use super::{Face, PATH, handshake, say_changes};
 use crate::sys::clock::boottime;
-use crate::sys::peer::{connect, credentials};
-use crate::sys::{public, random};
+use crate::sys::unix_peer::{connect, credentials};
+use crate::sys::{public_files, random};
 
 /// A client of ours needs less than a millisecond.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ impl Listener {
             move |source| PeerSocketError::Cannot { what, path, source }
         };
         if let Some(folder) = path.parent() {
-            public::folder(folder).map_err(cannot("create", folder))?;
+            public_files::folder(folder).map_err(cannot("create", folder))?;
         }
         match fs::symlink_metadata(path) {
             Ok(meta) if !meta.file_type().is_socket() => return Err(PeerSocketError::NotASocket(path.to_owned())),

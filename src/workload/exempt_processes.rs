@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Thoroughness;
-use super::tree::CgroupMount;
+use super::cgroup_tree::CgroupMount;
 use crate::container::exemption::{self, Duty};
 use crate::container::{Container, Engine, guest};
 use crate::sys::foreign;
