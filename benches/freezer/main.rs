@@ -17,6 +17,8 @@ use clockgate::workload::{Engine, FreezeSettings, Thoroughness, Workloads};
 
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 use report::{Result, Table, median};
 

@@ -21,6 +21,8 @@ mod daemons;
 mod lab;
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 #[path = "../walk/world.rs"]
 #[allow(dead_code, reason = "another bench uses the rest")]
 mod world;

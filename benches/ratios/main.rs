@@ -12,6 +12,8 @@ use clockgate::publish::gate_page::GatePage;
 mod lab;
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 #[allow(dead_code, reason = "another bench uses the rest")]
 mod daemons;

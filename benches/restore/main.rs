@@ -27,6 +27,8 @@ mod qmp;
 mod report;
 #[path = "../report/guest.rs"]
 mod report_guest;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 use lab::guest::Guest;
 use lab::world::World;

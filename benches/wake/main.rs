@@ -15,6 +15,8 @@ mod report;
 #[path = "../report/guest.rs"]
 mod report_guest;
 mod rounds;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 mod watch;
 
 use lab::Outcome;

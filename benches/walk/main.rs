@@ -19,6 +19,8 @@ mod report_guest;
 #[path = "../wake/rounds.rs"]
 #[allow(dead_code, reason = "another bench uses the rest")]
 mod rounds;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 #[path = "../wake/watch.rs"]
 mod watch;
 mod world;

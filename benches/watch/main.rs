@@ -11,6 +11,8 @@ use clockgate::sys::vmclock::VmClock;
 
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 use report::Table;
 

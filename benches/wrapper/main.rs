@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use clockgate::publish::gate_page::GatePage;
 
-#[path = "../../tests/support/laboratory.rs"]
-mod laboratory;
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 use report::{Result, Table, in_turn, met, millis, proven};
+use support::laboratory;
 
 const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
 /// What it may add (issue "Every container on the host").

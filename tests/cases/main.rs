@@ -5,8 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
-#[path = "../support/folders.rs"]
-mod folders;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,6 +18,7 @@ use clockgate::decision::{
     Realtime, ReferenceKind, Round, StepBy, StepError, Upstream, Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::folders;
 
 /// What the clock says at boot in every case: 2027-01-15 08:00:00 UTC.
 const LOCAL_AT_BOOT: i64 = 1_800_000_000;

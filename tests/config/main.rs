@@ -3,8 +3,8 @@
 //! came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../support/folders.rs"]
-mod folders;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +12,7 @@ use std::process::{Command, Output};
 
 use clockgate::config::{self, Config, Loaded};
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::folders;
 
 fn main() {
     let mut trials: Vec<Trial> = folders::of("config")

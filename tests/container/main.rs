@@ -4,8 +4,8 @@
 //! Rust; `BLESS=1` writes what came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../support/folders.rs"]
-mod folders;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clockgate::container::{Metadata, exemption};
 use clockgate::workload::{ContainerStatus, Engine, FreezeSettings, Workloads};
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::folders;
 
 /// The user namespace of the host.
 const HOST_MAP: &str = "0 0 4294967295\n";

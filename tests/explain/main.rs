@@ -6,8 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
-#[path = "../support/folders.rs"]
-mod folders;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -19,6 +19,7 @@ use clockgate::config::patterns;
 use clockgate::decision::{Offset, Realtime};
 use clockgate::explain::{Literals, Match, Now, Proves, Scanner, Then, World, judge, text};
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::folders;
 
 type Outcome = Result<(), Failed>;
 

@@ -3,8 +3,8 @@
 //! to leave every file as it was, to the byte. A case needs no Rust; `BLESS=1` writes what came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../support/folders.rs"]
-mod folders;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::folders;
 
 type Done = Result<(), Failed>;
 

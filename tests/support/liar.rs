@@ -1,5 +1,4 @@
 //! NTP servers that are what a test tells them to be: far, wrong, vague, silent, strict, two-faced.
-#![allow(dead_code, reason = "every test target uses its own part of it")]
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,7 +9,6 @@ use std::time::Duration;
 
 use clockgate::decision::{Boottime, Offset, Realtime};
 
-#[path = "liar/desk.rs"]
 mod desk;
 
 /// How a server behaves; `Default` is an honest one of stratum 2 next door.

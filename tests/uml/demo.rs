@@ -8,6 +8,8 @@ use clockgate::decision::{Boottime, Offset};
 mod lab;
 #[path = "scenarios/night.rs"]
 mod night;
+#[path = "../support/mod.rs"]
+mod support;
 
 use lab::guest::Guest;
 use lab::stage::Begins;

@@ -10,6 +10,8 @@ use libtest_mimic::{Arguments, Trial};
 
 mod lab;
 mod scenarios;
+#[path = "../support/mod.rs"]
+mod support;
 
 use lab::guest::Guest;
 use lab::stage::Begins;

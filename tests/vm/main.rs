@@ -16,6 +16,8 @@ mod lab;
 mod machine;
 mod qmp;
 mod scenarios;
+#[path = "../support/mod.rs"]
+mod support;
 mod timeline;
 mod tls;
 mod witnesses;

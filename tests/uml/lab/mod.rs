@@ -10,15 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::sys::clock;
-use libtest_mimic::Failed;
 
 pub mod guest;
 pub mod inside;
 pub mod killer;
-#[path = "../../support/laboratory.rs"]
-pub mod laboratory;
-#[path = "../../support/liar.rs"]
-pub mod liar;
 pub mod looks;
 pub mod namespace;
 pub mod podman;
@@ -32,20 +27,8 @@ pub mod wire;
 pub mod work;
 pub mod world;
 
-pub use laboratory::folder;
-
-/// How everything here ends: well, or with a text that says what went wrong.
-pub type Outcome<T = ()> = Result<T, Failed>;
-
-/// Fails with a text.
-pub fn fail<T>(text: impl Into<String>) -> Outcome<T> {
-    Err(Failed::from(text.into()))
-}
-
-/// Fails with `text` unless `fact` holds.
-pub fn ensure(fact: bool, text: impl Into<String>) -> Outcome {
-    if fact { Ok(()) } else { fail(text) }
-}
+pub use crate::support::laboratory::{self, folder};
+pub use crate::support::{Outcome, ensure, fail, liar, until_answered as until};
 
 /// What keeps the laboratory from running on this machine, if anything does.
 pub fn missing() -> Option<String> {
@@ -59,20 +42,6 @@ pub fn missing() -> Option<String> {
         return Some("needs /usr/bin/linux.uml: run tests/setup".into());
     }
     laboratory::missing(&["guest", "chrony", "engines", "libraries", "hands", "trixie", "daemons"])
-}
-
-/// Asks until the answer is there, or fails after `within` saying what was waited for.
-pub fn until<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Outcome<Option<T>>) -> Outcome<T> {
-    let deadline = clock::boottime() + within;
-    loop {
-        if let Some(answer) = ask()? {
-            return Ok(answer);
-        }
-        if clock::boottime() >= deadline {
-            return fail(format!("waited {within:?} in vain: {what}"));
-        }
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
 }
 
 /// Lets time go by, where the time itself is what is tested: a sleep, a silence.
