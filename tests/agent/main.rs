@@ -16,9 +16,7 @@ use clockgate::page::{Page, View};
 use libtest_mimic::{Arguments, Failed};
 use nix::sys::signal::{Signal, kill};
 use support::liar::Liar;
-use support::{Ours, clockgate, expect, lacks_program, needing, texts, until};
-
-type Outcome = Result<(), Failed>;
+use support::{Ours, Outcome, clockgate, expect, lacks_program, needing, texts, until};
 
 /// Far more than anything here takes.
 const SOON: Duration = Duration::from_secs(15);

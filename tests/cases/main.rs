@@ -18,7 +18,7 @@ use clockgate::decision::{
     Realtime, ReferenceKind, Round, StepBy, StepError, Upstream, Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::folders;
+use support::{Outcome, folders};
 
 /// What the clock says at boot in every case: 2027-01-15 08:00:00 UTC.
 const LOCAL_AT_BOOT: i64 = 1_800_000_000;
@@ -31,7 +31,7 @@ fn main() -> std::process::ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
 
-fn case(folder: &Path) -> Result<(), Failed> {
+fn case(folder: &Path) -> Outcome {
     let config = folder.join("config.yaml");
     let policy = if config.exists() { configured(&config)? } else { Policy::default() };
     let events = std::fs::read_to_string(folder.join("events.txt"))?;

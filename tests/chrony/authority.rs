@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use libtest_mimic::Failed;
-
 use crate::Test;
 use crate::corrector::measured;
 use crate::lab::{Daemon, block_on};
+use crate::support::Outcome;
 
 pub const TRIALS: &[Test] = &[
     ("authenticated_sources_outrank_plain_ones_unless_chronyd_ignores_authentication", each_mode),
@@ -35,7 +34,7 @@ fn keyed() -> Option<Vec<String>> {
     Some(vec!["127.0.0.1".to_owned()])
 }
 
-fn each_mode() -> Result<(), Failed> {
+fn each_mode() -> Outcome {
     let server = Daemon::server()?;
     for (mode, outranks) in MODES {
         let lines = [mode, &format!("server {{server}} {POLL} key 1"), &format!("server 127.0.0.2 port 9 {POLL}")];
@@ -52,7 +51,7 @@ fn each_mode() -> Result<(), Failed> {
     Ok(())
 }
 
-fn each_mode_blocked() -> Result<(), Failed> {
+fn each_mode_blocked() -> Outcome {
     let server = Daemon::server()?;
     for (mode, outranks) in MODES {
         let lines = [mode, &format!("server 127.0.0.2 port 9 {POLL} key 1"), &format!("server {{server}} {POLL}")];
@@ -66,14 +65,14 @@ fn each_mode_blocked() -> Result<(), Failed> {
     Ok(())
 }
 
-fn unresolved_nts() -> Result<(), Failed> {
+fn unresolved_nts() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server time.invalid iburst nts", &format!("server {{server}} {POLL}")])?;
     assert_eq!(outranking(&client), Some(vec!["time.invalid".to_owned()]));
     Ok(())
 }
 
-fn one_kind() -> Result<(), Failed> {
+fn one_kind() -> Outcome {
     let server = Daemon::server()?;
     let plain = format!("server {{server}} {POLL}");
     assert_eq!(outranking(&Daemon::client(&server, &[&plain])?), None);

@@ -12,7 +12,7 @@ use zbus::interface;
 
 use crate::Test;
 use crate::lab::{Daemon, block_on, corrector};
-use crate::support::until;
+use crate::support::{Outcome, until};
 use crate::timesyncd::PrivateBus;
 
 pub const TRIALS: &[Test] = &[
@@ -39,7 +39,7 @@ fn idle() -> Result<(Daemon, Daemon), Failed> {
     Ok((server, client))
 }
 
-fn nobody_hands_over() -> Result<(), Failed> {
+fn nobody_hands_over() -> Outcome {
     let (_server, client) = idle()?;
     let corrector = client.corrector();
     block_on(async {
@@ -55,7 +55,7 @@ fn nobody_hands_over() -> Result<(), Failed> {
     })
 }
 
-fn who_made_it_forget_goes_away() -> Result<(), Failed> {
+fn who_made_it_forget_goes_away() -> Outcome {
     let (_server, client) = idle()?;
     let corrector = client.corrector();
     block_on(corrector.forget());
@@ -91,7 +91,7 @@ impl Unit {
     }
 }
 
-fn quits_by_our_burst() -> Result<(), Failed> {
+fn quits_by_our_burst() -> Outcome {
     let bus = PrivateBus::start()?;
     let server = Daemon::server()?;
     // An hour off, where no change of more than 1,000 s is taken from the first sample on; offline until it is told to measure.
@@ -122,7 +122,7 @@ fn quits_by_our_burst() -> Result<(), Failed> {
     })
 }
 
-fn the_newest_sample_is_a_hint() -> Result<(), Failed> {
+fn the_newest_sample_is_a_hint() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll -2 maxpoll 0 iburst offset 30"])?;
     client.synchronised()?;

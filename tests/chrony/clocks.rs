@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::Test;
 use crate::corrector::measured;
 use crate::lab::{Daemon, block_on};
+use crate::support::Outcome;
 
 pub const TRIALS: &[Test] = &[
     ("a_reference_clock_alone_is_made_to_forget_only_where_its_samples_are_void", made_to_forget_where_it_has_to),
@@ -81,7 +82,7 @@ fn sample() -> [u8; 40] {
     bytes
 }
 
-fn made_to_forget_where_it_has_to() -> Result<(), Failed> {
+fn made_to_forget_where_it_has_to() -> Outcome {
     let receiver = Receiver::new()?;
     let client = receiver.client()?;
     let knows = || client.ask().tracking().is_ok_and(|tracking| tracking.synchronised().is_some());
@@ -101,7 +102,7 @@ fn made_to_forget_where_it_has_to() -> Result<(), Failed> {
     })
 }
 
-fn waited_for() -> Result<(), Failed> {
+fn waited_for() -> Outcome {
     let folder = tempfile::tempdir()?;
     let line = |poll: i8| format!("refclock SOCK {} refid T{poll} poll {poll}", folder.path().join("clock").display());
     let patience = |lines: &[&str]| Ok::<_, Failed>(block_on(Daemon::start(lines, 0)?.corrector().four_polls()));

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use crate::Test;
 use crate::lab::{Daemon, block_on, corrector};
 use crate::relay::{Relay, renumber};
-use crate::support::until;
+use crate::support::{Outcome, until};
 
 pub const TRIALS: &[Test] = &[
     ("the_whole_walk_with_a_chronyd_that_is_right", the_whole_walk),
@@ -41,7 +41,7 @@ pub async fn measured(corrector: &Corrector, patience: Duration) -> Result<Readi
     measurement.readings.first().cloned().ok_or_else(|| format!("{:?}", measurement.failures).into())
 }
 
-fn the_whole_walk() -> Result<(), Failed> {
+fn the_whole_walk() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll -2 maxpoll 0 iburst key 1"])?;
     client.synchronised()?;
@@ -76,7 +76,7 @@ fn the_whole_walk() -> Result<(), Failed> {
 }
 
 /// At boot both start together: chronyd is at its first four samples when it is made to forget, and polls once a minute after.
-fn disrupted_in_a_burst() -> Result<(), Failed> {
+fn disrupted_in_a_burst() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} iburst"])?;
     client.synchronised()?;
@@ -96,7 +96,7 @@ fn disrupted_in_a_burst() -> Result<(), Failed> {
     })
 }
 
-fn sources_that_are_offline_are_taken_online() -> Result<(), Failed> {
+fn sources_that_are_offline_are_taken_online() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll -2 maxpoll 0 iburst offline"])?;
     let corrector = client.corrector();
@@ -118,7 +118,7 @@ fn described(sources: &DaemonSources) -> Vec<String> {
 }
 
 /// A name of this machine's own stands for every other: no test asks DNS.
-fn servers_are_told() -> Result<(), Failed> {
+fn servers_are_told() -> Outcome {
     let server = Daemon::server()?;
     let port = server.port;
     let lines = [
@@ -153,7 +153,7 @@ fn servers_are_told() -> Result<(), Failed> {
     Ok(())
 }
 
-fn servers_are_read_again() -> Result<(), Failed> {
+fn servers_are_read_again() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server 127.0.0.2"])?;
     let corrector = client.corrector();
@@ -166,7 +166,7 @@ fn servers_are_read_again() -> Result<(), Failed> {
 }
 
 /// The socket clock of chrony.conf(5) needs no hardware and no shared memory.
-fn reference_clocks_are_counted() -> Result<(), Failed> {
+fn reference_clocks_are_counted() -> Outcome {
     let server = Daemon::server()?;
     let folder = tempfile::tempdir()?;
     let clock = format!("refclock SOCK {} refid TEST", folder.path().join("clock.sock").display());
@@ -180,7 +180,7 @@ fn reference_clocks_are_counted() -> Result<(), Failed> {
 }
 
 /// It runs where its process is in `/proc`, and its configuration says where it listens.
-fn a_chronyd_whose_socket_is_elsewhere() -> Result<(), Failed> {
+fn a_chronyd_whose_socket_is_elsewhere() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server 127.0.0.2 port 1123", "pool name.invalid"])?;
     let root = tempfile::tempdir()?;
@@ -208,7 +208,7 @@ fn a_chronyd_whose_socket_is_elsewhere() -> Result<(), Failed> {
     client.signal(Signal::SIGCONT)
 }
 
-fn a_chronyd_too_old_to_forget() -> Result<(), Failed> {
+fn a_chronyd_too_old_to_forget() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll 0 maxpoll 0 iburst key 1"])?;
     client.synchronised()?;
@@ -228,7 +228,7 @@ fn a_chronyd_too_old_to_forget() -> Result<(), Failed> {
     })
 }
 
-fn a_chronyd_that_hangs() -> Result<(), Failed> {
+fn a_chronyd_that_hangs() -> Outcome {
     let daemon = Daemon::server()?;
     let corrector = daemon.corrector();
     daemon.signal(Signal::SIGSTOP)?;
@@ -245,7 +245,7 @@ fn a_chronyd_that_hangs() -> Result<(), Failed> {
     daemon.signal(Signal::SIGCONT)
 }
 
-fn a_chronyd_that_dies_on_the_way() -> Result<(), Failed> {
+fn a_chronyd_that_dies_on_the_way() -> Outcome {
     let mut daemon = Daemon::server()?;
     let corrector = daemon.corrector();
     block_on(async {
@@ -263,7 +263,7 @@ fn a_chronyd_that_dies_on_the_way() -> Result<(), Failed> {
     })
 }
 
-fn without_any_daemon() -> Result<(), Failed> {
+fn without_any_daemon() -> Outcome {
     let corrector = corrector(Path::new("/nonexistent/sock"), None, Path::new("/nonexistent"), BusAddress::Nowhere);
     block_on(async {
         let forgotten = corrector.forget().await;

@@ -13,7 +13,7 @@ use crate::Test;
 use crate::corrector::measured;
 use crate::lab::{Daemon, block_on, corrector, free_port};
 use crate::relay::{Relay, boast};
-use crate::support::until;
+use crate::support::{Outcome, until};
 
 pub const TRIALS: &[Test] = &[
     ("a_chronyd_that_may_not_step_is_named_and_made_to_forget_its_lie", a_chronyd_that_may_not_step),
@@ -39,7 +39,7 @@ fn near_thirty(offset: Offset) -> bool {
     (offset - THIRTY).abs() < NEAR
 }
 
-fn a_chronyd_that_may_not_step() -> Result<(), Failed> {
+fn a_chronyd_that_may_not_step() -> Outcome {
     let (_server, client) = thirty_seconds_behind()?;
     let corrector = client.corrector();
     block_on(async {
@@ -58,7 +58,7 @@ fn a_chronyd_that_may_not_step() -> Result<(), Failed> {
     })
 }
 
-fn a_step_that_was_said_and_not_made() -> Result<(), Failed> {
+fn a_step_that_was_said_and_not_made() -> Outcome {
     let (_server, client) = thirty_seconds_behind()?;
     let boaster = Relay::before(&client, boast())?;
     let corrector = corrector(&boaster.socket(), None, Path::new("/nonexistent"), BusAddress::Nowhere);
@@ -74,7 +74,7 @@ fn a_step_that_was_said_and_not_made() -> Result<(), Failed> {
     })
 }
 
-fn a_daemon_that_means_another_step() -> Result<(), Failed> {
+fn a_daemon_that_means_another_step() -> Outcome {
     let (_server, client) = thirty_seconds_behind()?;
     let corrector = client.corrector();
     block_on(async {
@@ -91,7 +91,7 @@ fn a_daemon_that_means_another_step() -> Result<(), Failed> {
 }
 
 /// What a pause of the machine looks like to its chronyd, between two samples: the server is suddenly ahead.
-fn a_sample_that_contradicts() -> Result<(), Failed> {
+fn a_sample_that_contradicts() -> Outcome {
     let truth = Daemon::server()?;
     let line = "server {server} minpoll -2 maxpoll 0 iburst";
     let before = Daemon::between(&truth, &[line], free_port()?)?;
@@ -120,7 +120,7 @@ fn a_sample_that_contradicts() -> Result<(), Failed> {
     })
 }
 
-fn a_daemon_that_forgot_meanwhile() -> Result<(), Failed> {
+fn a_daemon_that_forgot_meanwhile() -> Outcome {
     let (_server, client) = thirty_seconds_behind()?;
     let corrector = client.corrector();
     block_on(async {

@@ -20,7 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::{self, laboratory, until};
+use crate::support::{self, Outcome, laboratory, until};
 
 const CAP_SYS_TIME: u32 = 25;
 const WITHOUT_THE_CLOCK: &str = "CLOCKGATE_TEST_WITHOUT_THE_CLOCK";
@@ -184,7 +184,7 @@ impl Daemon {
     }
 
     /// Gives it an order by chronyc.
-    pub fn chronyc(&self, order: &[&str]) -> Result<(), Failed> {
+    pub fn chronyc(&self, order: &[&str]) -> Outcome {
         let output = Command::new(chronyd().with_file_name("../bin/chronyc"))
             .arg("-h")
             .arg(self.socket())
@@ -194,17 +194,17 @@ impl Daemon {
         if output.status.success() { Ok(()) } else { Err(said.into()) }
     }
 
-    pub fn synchronised(&self) -> Result<(), Failed> {
+    pub fn synchronised(&self) -> Outcome {
         let knows = || self.ask().tracking().is_ok_and(|t| t.synchronised().is_some());
         until("chronyd is synchronised", Duration::from_secs(15), knows)
     }
 
-    pub fn signal(&self, signal: Signal) -> Result<(), Failed> {
+    pub fn signal(&self, signal: Signal) -> Outcome {
         Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
     }
 
     /// Ends it as a crash does: the socket stays behind.
-    pub fn killed(&mut self) -> Result<(), Failed> {
+    pub fn killed(&mut self) -> Outcome {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())

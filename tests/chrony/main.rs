@@ -21,7 +21,8 @@ mod timesyncd;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
+use support::Outcome;
 
 fn main() -> ExitCode {
     if let Some(outcome) = lab::as_another_user() {
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 /// A test: its name is a sentence.
-type Test = (&'static str, fn() -> Result<(), Failed>);
+type Test = (&'static str, fn() -> Outcome);
 
 fn trial(&(name, test): &Test) -> Trial {
     support::needing(lab::lacks(), name, test)

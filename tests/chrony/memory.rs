@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::Test;
 use crate::corrector::measured;
 use crate::lab::{Daemon, block_on, corrector};
+use crate::support::Outcome;
 
 pub const TRIALS: &[Test] = &[
     ("a_chronyd_that_is_stopped_at_a_disruption_keeps_its_authority_and_proves_when_it_goes_on", stopped),
@@ -57,11 +58,11 @@ impl Host {
         Ok(host)
     }
 
-    fn becomes(&self, machine_id: &str) -> Result<(), Failed> {
+    fn becomes(&self, machine_id: &str) -> Outcome {
         Ok(fs::write(self.root.path().join("etc/machine-id"), format!("{machine_id}\n"))?)
     }
 
-    fn runs(&self, daemon: &Daemon) -> Result<(), Failed> {
+    fn runs(&self, daemon: &Daemon) -> Outcome {
         drop(fs::remove_file(self.socket()));
         symlink(daemon.socket(), self.socket())?;
         symlink(format!("/proc/{}", daemon.pid()), self.root.path().join(format!("proc/{}", daemon.pid())))?;
@@ -94,7 +95,7 @@ pub fn is_remembered(forgotten: &Forgotten, source: &str) -> bool {
         && forgotten.authority.as_ref().is_some_and(|a| a.sources == [source])
 }
 
-fn stopped() -> Result<(), Failed> {
+fn stopped() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &[KEYED])?;
     client.synchronised()?;
@@ -118,7 +119,7 @@ fn stopped() -> Result<(), Failed> {
     })
 }
 
-fn restarting() -> Result<(), Failed> {
+fn restarting() -> Outcome {
     let server = Daemon::server()?;
     let mut client = Daemon::client(&server, &[KEYED])?;
     let host = Host::with(&client)?;
@@ -136,7 +137,7 @@ fn restarting() -> Result<(), Failed> {
     Ok(())
 }
 
-fn gone() -> Result<(), Failed> {
+fn gone() -> Outcome {
     let server = Daemon::server()?;
     let mut client = Daemon::client(&server, &[KEYED])?;
     let host = Host::with(&client)?;
@@ -153,7 +154,7 @@ fn gone() -> Result<(), Failed> {
     Ok(())
 }
 
-fn keys_taken_out() -> Result<(), Failed> {
+fn keys_taken_out() -> Outcome {
     let server = Daemon::server()?;
     let host = Host::with(&Daemon::client(&server, &[KEYED])?)?;
     assert!(host.memory().exists());
@@ -166,7 +167,7 @@ fn keys_taken_out() -> Result<(), Failed> {
     Ok(())
 }
 
-fn golden_image() -> Result<(), Failed> {
+fn golden_image() -> Outcome {
     let server = Daemon::server()?;
     let mut client = Daemon::client(&server, &[KEYED])?;
     let host = Host::with(&client)?;
@@ -178,7 +179,7 @@ fn golden_image() -> Result<(), Failed> {
     Ok(())
 }
 
-fn replaced_by_timesyncd() -> Result<(), Failed> {
+fn replaced_by_timesyncd() -> Outcome {
     let server = Daemon::server()?;
     let mut client = Daemon::client(&server, &[KEYED])?;
     let host = Host::with(&client)?;
@@ -191,7 +192,7 @@ fn replaced_by_timesyncd() -> Result<(), Failed> {
     Ok(())
 }
 
-fn not_wanted() -> Result<(), Failed> {
+fn not_wanted() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &[KEYED])?;
     let host = Host::with(&client)?;
@@ -207,7 +208,7 @@ fn not_wanted() -> Result<(), Failed> {
     Ok(())
 }
 
-fn never_assumed() -> Result<(), Failed> {
+fn never_assumed() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &[PLAIN])?;
     let host = Host::with(&client)?;

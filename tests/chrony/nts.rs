@@ -17,7 +17,7 @@ use crate::corrector::measured;
 use crate::lab::{Daemon, block_on, free_port};
 use crate::memory::{Host, is_remembered};
 use crate::support::liar::Liar;
-use crate::support::until;
+use crate::support::{Outcome, until};
 
 pub const TRIALS: &[Test] = &[
     ("a_source_by_nts_outranks_plain_ones_unless_chronyd_ignores_authentication", each_mode),
@@ -73,7 +73,7 @@ impl Server {
 }
 
 /// One that is its own authority, for the name `localhost`.
-fn certificate(folder: &Path, [from, to]: [&str; 2]) -> Result<(), Failed> {
+fn certificate(folder: &Path, [from, to]: [&str; 2]) -> Outcome {
     fs::write(folder.join("index"), "")?;
     let rules = "[ca]\ndefault_ca = ours\n[ours]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\n\
                  default_md = sha256\npolicy = any\ncopy_extensions = copy\n[any]\ncommonName = supplied\n";
@@ -93,7 +93,7 @@ fn certificate(folder: &Path, [from, to]: [&str; 2]) -> Result<(), Failed> {
     Ok(())
 }
 
-fn each_mode() -> Result<(), Failed> {
+fn each_mode() -> Outcome {
     let server = Server::with_certificate(NOW)?;
     for (mode, outranks) in [("", true), ("authselectmode require", true), ("authselectmode ignore", false)] {
         let client = server.client(&[mode, &format!("server 127.0.0.2 port 9 {POLL}")])?;
@@ -108,7 +108,7 @@ fn each_mode() -> Result<(), Failed> {
     Ok(())
 }
 
-fn against_liars() -> Result<(), Failed> {
+fn against_liars() -> Outcome {
     let server = Server::with_certificate(NOW)?;
     let liar = |host| Liar::start(SocketAddr::from(([127, 0, 0, host], 0)), Offset::from_secs(100));
     let liars = [liar(4)?, liar(5)?];
@@ -126,7 +126,7 @@ fn against_liars() -> Result<(), Failed> {
     })
 }
 
-fn outlives_silence() -> Result<(), Failed> {
+fn outlives_silence() -> Outcome {
     let server = Server::with_certificate(NOW)?;
     let client = server.client(&[&format!("server 127.0.0.2 port 9 {POLL}")])?;
     client.synchronised()?;
@@ -138,7 +138,7 @@ fn outlives_silence() -> Result<(), Failed> {
     Ok(())
 }
 
-fn not_valid_yet() -> Result<(), Failed> {
+fn not_valid_yet() -> Outcome {
     let server = Server::with_certificate(LATER)?;
     let client = server.client(&[])?;
     until("chronyd has tried", PATIENCE, || client.log().contains("not yet valid"))?;
@@ -153,7 +153,7 @@ fn not_valid_yet() -> Result<(), Failed> {
     })
 }
 
-fn without_the_check() -> Result<(), Failed> {
+fn without_the_check() -> Outcome {
     let server = Server::with_certificate(LATER)?;
     let client = server.client(&["nocerttimecheck 1"])?;
     client.synchronised()?;

@@ -17,6 +17,7 @@ use zbus::interface;
 
 use crate::Test;
 use crate::lab::{block_on, corrector};
+use crate::support::Outcome;
 use crate::timesyncd::PrivateBus;
 
 pub const TRIALS: &[Test] = &[
@@ -87,7 +88,7 @@ impl Host {
         Ok(connection)
     }
 
-    fn runs(&self, comm: &str, unit: &str) -> Result<(), Failed> {
+    fn runs(&self, comm: &str, unit: &str) -> Outcome {
         let folder = self.root.path().join("proc/77");
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("comm"), format!("{comm}\n"))?;
@@ -96,7 +97,7 @@ impl Host {
         Ok(fs::write(folder.join("cgroup"), format!("0::/system.slice/{unit}\n"))?)
     }
 
-    fn has_ended(&self, state: &'static str) -> Result<(), Failed> {
+    fn has_ended(&self, state: &'static str) -> Outcome {
         *self.state.lock().expect("no panic") = state;
         Ok(fs::remove_dir_all(self.root.path().join("proc/77"))?)
     }
@@ -115,7 +116,7 @@ impl Host {
 const NTP_EPOCH_SECS: u64 = 2_208_988_800;
 
 /// Answers every question until the test ends: one source by NTS, 3 ms off, last heard now or an hour ago.
-fn observed(path: &Path, is_fresh: Arc<Mutex<bool>>) -> Result<(), Failed> {
+fn observed(path: &Path, is_fresh: Arc<Mutex<bool>>) -> Outcome {
     fs::create_dir_all(path.parent().ok_or("no folder")?)?;
     let listener = UnixListener::bind(path)?;
     std::thread::spawn(move || {
@@ -135,7 +136,7 @@ fn observed(path: &Path, is_fresh: Arc<Mutex<bool>>) -> Result<(), Failed> {
     Ok(())
 }
 
-fn ntpd_rs_is_asked_itself() -> Result<(), Failed> {
+fn ntpd_rs_is_asked_itself() -> Outcome {
     let host = Host::new()?;
     let is_fresh = Arc::new(Mutex::new(false));
     observed(&host.root.path().join("run/ntpd-rs/observe"), is_fresh.clone())?;
@@ -174,7 +175,7 @@ fn ntpd_rs_is_asked_itself() -> Result<(), Failed> {
     })
 }
 
-fn one_that_has_quit_is_started() -> Result<(), Failed> {
+fn one_that_has_quit_is_started() -> Outcome {
     let host = Host::new()?;
     host.runs("ntpd", "ntpsec.service")?;
     block_on(async {
@@ -241,7 +242,7 @@ impl Manager {
     }
 }
 
-fn connman_is_told_again() -> Result<(), Failed> {
+fn connman_is_told_again() -> Outcome {
     let host = Host::new()?;
     host.runs("connmand", "connman.service")?;
     block_on(async {

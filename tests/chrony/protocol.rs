@@ -9,12 +9,11 @@ use clockgate::daemon::chrony::protocol::{
     AuthMode, ChronyClient, ChronyError, Problem, SourceAddress, SourceMode, Status,
 };
 use clockgate::decision::Leap;
-use libtest_mimic::Failed;
 
 use crate::Test;
 use crate::lab::{Daemon, free_port, soon};
 use crate::relay::{Relay, renumber};
-use crate::support::until;
+use crate::support::{Outcome, until};
 
 pub const TRIALS: &[Test] = &[
     ("every_request_gets_its_answer", every_request_gets_its_answer),
@@ -31,14 +30,14 @@ pub const TRIALS: &[Test] = &[
 
 const LOOPBACK: SourceAddress = SourceAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
-fn refused<T: std::fmt::Debug>(outcome: Result<T, ChronyError>, status: Status) -> Result<(), Failed> {
+fn refused<T: std::fmt::Debug>(outcome: Result<T, ChronyError>, status: Status) -> Outcome {
     match outcome {
         Err(ChronyError { problem: Problem::Refused(got), .. }) if got == status => Ok(()),
         other => Err(format!("{status:?} was expected, it is {other:?}").into()),
     }
 }
 
-fn every_request_gets_its_answer() -> Result<(), Failed> {
+fn every_request_gets_its_answer() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll 0 maxpoll 0 iburst key 1 offset 30"])?;
     client.synchronised()?;
@@ -66,7 +65,7 @@ fn every_request_gets_its_answer() -> Result<(), Failed> {
     refused(ask.ntp_data(SourceAddress::Ip([127, 0, 0, 9].into())), Status::NoSuchSource)
 }
 
-fn after_a_reset_chronyd_knows_nothing() -> Result<(), Failed> {
+fn after_a_reset_chronyd_knows_nothing() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll -2 maxpoll 0 iburst"])?;
     client.synchronised()?;
@@ -80,7 +79,7 @@ fn after_a_reset_chronyd_knows_nothing() -> Result<(), Failed> {
     Ok(())
 }
 
-fn makestep_fails_and_leaves_it_lying() -> Result<(), Failed> {
+fn makestep_fails_and_leaves_it_lying() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll 4 maxpoll 4 iburst offset 30"])?;
     client.synchronised()?;
@@ -93,7 +92,7 @@ fn makestep_fails_and_leaves_it_lying() -> Result<(), Failed> {
     Ok(())
 }
 
-fn sources_say_how_they_are_authenticated() -> Result<(), Failed> {
+fn sources_say_how_they_are_authenticated() -> Outcome {
     let server = Daemon::server()?;
     let lines = ["server {server} key 1", "server 127.0.0.2 port 9", "server 127.0.0.3 port 9 nts"];
     let client = Daemon::client(&server, &lines)?;
@@ -104,7 +103,7 @@ fn sources_say_how_they_are_authenticated() -> Result<(), Failed> {
     Ok(())
 }
 
-fn a_chronyd_without_sources_answers() -> Result<(), Failed> {
+fn a_chronyd_without_sources_answers() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &[])?;
     let mut ask = client.ask();
@@ -116,7 +115,7 @@ fn a_chronyd_without_sources_answers() -> Result<(), Failed> {
     Ok(())
 }
 
-fn udp_reads_and_orders_nothing() -> Result<(), Failed> {
+fn udp_reads_and_orders_nothing() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll 0 maxpoll 0 iburst"])?;
     client.synchronised()?;
@@ -138,7 +137,7 @@ fn udp_reads_and_orders_nothing() -> Result<(), Failed> {
     Ok(())
 }
 
-fn an_unknown_command_is_of_a_chronyd_too_old() -> Result<(), Failed> {
+fn an_unknown_command_is_of_a_chronyd_too_old() -> Outcome {
     let server = Daemon::server()?;
     // chronyd itself says what it says to a command that it does not know: the relay gives ours a number without a command.
     let old = Relay::before(&server, renumber(&[66, 67, 65]))?;
@@ -149,7 +148,7 @@ fn an_unknown_command_is_of_a_chronyd_too_old() -> Result<(), Failed> {
     refused(ask.name(LOOPBACK), Status::Invalid)
 }
 
-fn what_is_absent_is_told_apart() -> Result<(), Failed> {
+fn what_is_absent_is_told_apart() -> Outcome {
     let mut daemon = Daemon::server()?;
     let says = |ask: &mut ChronyClient| ask.tracking().err().map(|e| (e.is_absent(), e.to_string())).ok_or("an answer");
     let (absent, error) = says(&mut ChronyClient::unix(Path::new("/nonexistent/chronyd.sock"), soon()))?;
@@ -167,7 +166,7 @@ fn what_is_absent_is_told_apart() -> Result<(), Failed> {
     Ok(())
 }
 
-fn another_user_is_told_to_be_root() -> Result<(), Failed> {
+fn another_user_is_told_to_be_root() -> Outcome {
     let server = Daemon::server()?;
     let client = Daemon::client(&server, &["server {server} minpoll 0 maxpoll 0 iburst"])?;
     client.synchronised()?;
@@ -183,7 +182,7 @@ fn another_user_is_told_to_be_root() -> Result<(), Failed> {
     Ok(())
 }
 
-fn our_own_socket_is_gone_when_we_are() -> Result<(), Failed> {
+fn our_own_socket_is_gone_when_we_are() -> Outcome {
     let server = Daemon::server()?;
     let ours = || {
         let entries = fs::read_dir(server.folder()).into_iter().flatten().flatten();

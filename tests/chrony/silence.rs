@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::Test;
 use crate::lab::{Daemon, soon};
-use crate::support::until;
+use crate::support::{Outcome, until};
 
 pub const TRIALS: &[Test] = &[
     ("a_stopped_chronyd_is_waited_for_until_the_deadline_and_no_longer", a_stopped_chronyd),
@@ -25,7 +25,7 @@ pub const TRIALS: &[Test] = &[
     ("what_is_no_answer_is_ignored_and_named", what_is_no_answer_is_ignored_and_named),
 ];
 
-fn a_stopped_chronyd() -> Result<(), Failed> {
+fn a_stopped_chronyd() -> Outcome {
     let daemon = Daemon::server()?;
     daemon.signal(Signal::SIGSTOP)?;
     // More questions than its queue holds: the kernel makes the later ones wait to be sent.
@@ -40,7 +40,7 @@ fn a_stopped_chronyd() -> Result<(), Failed> {
     daemon.signal(Signal::SIGCONT)
 }
 
-fn a_late_answer_is_an_answer() -> Result<(), Failed> {
+fn a_late_answer_is_an_answer() -> Outcome {
     let daemon = Daemon::server()?;
     let socket = daemon.socket();
     daemon.signal(Signal::SIGSTOP)?;
@@ -56,7 +56,7 @@ fn is_ours(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("clockgate-"))
 }
 
-fn a_connection_that_is_kept() -> Result<(), Failed> {
+fn a_connection_that_is_kept() -> Outcome {
     let (mut daemon, next) = (Daemon::server()?, Daemon::server()?);
     let spare = Spare::default();
     let ask = || ChronyClient::unix(&daemon.socket(), soon()).reusing(&spare).tracking();
@@ -111,7 +111,7 @@ fn done(request: &[u8]) -> Vec<u8> {
     reply
 }
 
-fn a_late_answer_to_the_last_question() -> Result<(), Failed> {
+fn a_late_answer_to_the_last_question() -> Outcome {
     // Silent to the first question; to the second it gives the first one's refusal, then the second one's answer.
     let last = std::sync::Mutex::new(vec![]);
     let folder = stand_in(move |_, request| {
@@ -130,7 +130,7 @@ fn a_late_answer_to_the_last_question() -> Result<(), Failed> {
     Ok(())
 }
 
-fn a_chronyd_dead_between_two_questions() -> Result<(), Failed> {
+fn a_chronyd_dead_between_two_questions() -> Outcome {
     let mut daemon = Daemon::server()?;
     let mut ask = daemon.ask();
     ask.reset_sources()?;
@@ -140,7 +140,7 @@ fn a_chronyd_dead_between_two_questions() -> Result<(), Failed> {
     Ok(())
 }
 
-fn what_is_no_answer_is_ignored_and_named() -> Result<(), Failed> {
+fn what_is_no_answer_is_ignored_and_named() -> Outcome {
     type Garble = fn(&mut Vec<u8>);
     let garbage: [(&str, Garble); 7] = [
         ("the protocol version is 5", |reply| reply[0] = 5),

@@ -20,6 +20,7 @@ use zbus::interface;
 
 use crate::Test;
 use crate::lab::block_on;
+use crate::support::Outcome;
 
 pub const TRIALS: &[Test] = &[
     ("timesyncd_is_restarted_where_we_may_not_set_the_clock", timesyncd_is_restarted),
@@ -180,7 +181,7 @@ fn asked(played: &Shared) -> Vec<String> {
     played.lock().expect("no panic").asked.clone()
 }
 
-fn timesyncd_is_restarted() -> Result<(), Failed> {
+fn timesyncd_is_restarted() -> Outcome {
     let bus = PrivateBus::start()?;
     block_on(async {
         let played = playing(None);
@@ -200,7 +201,7 @@ fn timesyncd_is_restarted() -> Result<(), Failed> {
     })
 }
 
-fn timesyncd_is_measured() -> Result<(), Failed> {
+fn timesyncd_is_measured() -> Outcome {
     let bus = PrivateBus::start()?;
     block_on(async {
         let stale = now_us() - 1_000_000;
@@ -233,7 +234,7 @@ fn timesyncd_is_measured() -> Result<(), Failed> {
     })
 }
 
-fn timesyncd_agrees_or_not() -> Result<(), Failed> {
+fn timesyncd_agrees_or_not() -> Outcome {
     let bus = PrivateBus::start()?;
     block_on(async {
         let played = playing(Some((now_us(), 0)));
@@ -256,7 +257,7 @@ fn timesyncd_agrees_or_not() -> Result<(), Failed> {
     })
 }
 
-fn timesyncd_that_has_heard_nobody() -> Result<(), Failed> {
+fn timesyncd_that_has_heard_nobody() -> Outcome {
     let bus = PrivateBus::start()?;
     block_on(async {
         let _daemon = stand_in(&bus, ALL, &playing(None)).await?;
@@ -268,7 +269,7 @@ fn timesyncd_that_has_heard_nobody() -> Result<(), Failed> {
     })
 }
 
-fn a_daemon_is_started_by_set_ntp() -> Result<(), Failed> {
+fn a_daemon_is_started_by_set_ntp() -> Outcome {
     let bus = PrivateBus::start()?;
     block_on(async {
         let played = playing(None);
@@ -284,7 +285,7 @@ fn a_daemon_is_started_by_set_ntp() -> Result<(), Failed> {
     })
 }
 
-fn a_bus_that_hangs_or_is_not_there() -> Result<(), Failed> {
+fn a_bus_that_hangs_or_is_not_there() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("bus");
     // Accepts in its backlog and never says a word.

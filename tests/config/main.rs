@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use clockgate::config::{self, Config, Loaded};
-use libtest_mimic::{Arguments, Failed, Trial};
-use support::folders;
+use libtest_mimic::{Arguments, Trial};
+use support::{Outcome, folders};
 
 fn main() {
     let mut trials: Vec<Trial> = folders::of("config")
@@ -28,7 +28,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn faults_are_as_expected(folder: &Path) -> Result<(), Failed> {
+fn faults_are_as_expected(folder: &Path) -> Outcome {
     let file = folder.join("config.yaml");
     let outcome = if file.exists() { config::load_file(&file) } else { config::load(folder) };
     let text = match outcome {
@@ -58,7 +58,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn check_exits_as_documented() -> Result<(), Failed> {
+fn check_exits_as_documented() -> Outcome {
     let folder = tempfile::tempdir()?;
     let (good, bad) = (folder.path().join("good.yaml"), folder.path().join("bad.yaml"));
     fs::write(&good, "threshold: 50ms\n")?;
@@ -93,7 +93,7 @@ fn check_exits_as_documented() -> Result<(), Failed> {
     Ok(())
 }
 
-fn sample_passes_check() -> Result<(), Failed> {
+fn sample_passes_check() -> Outcome {
     let folder = tempfile::tempdir()?;
     fs::create_dir_all(folder.path().join("etc/clockgate"))?;
     let file = folder.path().join("etc/clockgate/config.yaml");
@@ -114,7 +114,7 @@ fn sample_passes_check() -> Result<(), Failed> {
     Ok(())
 }
 
-fn show_names_origins() -> Result<(), Failed> {
+fn show_names_origins() -> Outcome {
     let folder = tempfile::tempdir()?;
     let etc = folder.path().join("etc/clockgate");
     fs::create_dir_all(etc.join("config.d"))?;

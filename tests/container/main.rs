@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clockgate::container::{Metadata, exemption};
 use clockgate::workload::{ContainerStatus, Engine, FreezeSettings, Workloads};
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::folders;
+use support::{Outcome, folders};
 
 /// The user namespace of the host.
 const HOST_MAP: &str = "0 0 4294967295\n";
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), folders::of("container").into_iter().map(trial).collect()).exit_code()
 }
 
-fn known(case: &Path) -> Result<(), Failed> {
+fn known(case: &Path) -> Outcome {
     let root = tempfile::tempdir()?;
     let host = Host(root.path());
     host.copy(&case.join("host"), root.path())?;
@@ -65,7 +65,7 @@ impl Host<'_> {
         parts.concat()
     }
 
-    fn copy(&self, from: &Path, to: &Path) -> Result<(), Failed> {
+    fn copy(&self, from: &Path, to: &Path) -> Outcome {
         for entry in fs::read_dir(from).into_iter().flatten() {
             let entry = entry?;
             let to = to.join(self.full(&entry.file_name().to_string_lossy()));
@@ -82,7 +82,7 @@ impl Host<'_> {
     }
 
     /// Makes each line's cgroup, and behind a colon the process that runs in it: its name, and what it may or did.
-    fn cgroups(&self, text: &str) -> Result<(), Failed> {
+    fn cgroups(&self, text: &str) -> Outcome {
         self.put("proc/self/mountinfo", "30 24 0:26 / /nowhere rw - cgroup2 cgroup2 rw\n")?;
         self.put("proc/self/cgroup", "0::/system.slice/clockgate.service\n")?;
         self.put("proc/self/uid_map", HOST_MAP)?;

@@ -13,13 +13,14 @@ use clockgate::daemon::facts::DAEMONS;
 use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, State};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
+use support::Outcome;
 
 #[path = "../../examples/states.rs"]
 #[allow(dead_code, reason = "an example has a main of its own")]
 mod states;
-
-type Outcome = Result<(), Failed>;
+#[path = "../support/mod.rs"]
+mod support;
 
 fn main() -> ExitCode {
     let trials = vec![

@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use clockgate::decision::Awake;
 use clockgate::workload::Engine;
-use libtest_mimic::Failed;
 
 use crate::frozen::workloads;
 
-use crate::support::{expect, laboratory, texts, until};
+use crate::support::{Outcome, expect, laboratory, texts, until};
 use crate::world::{Dockerd, SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, shut};
-
-type Done = Result<(), Failed>;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[
@@ -26,7 +23,7 @@ pub const TRIALS: &[Trial] = &[
 /// Says that it runs, and ends when it is told to.
 const TICKS: &str = "trap 'exit 0' TERM; while :; do echo tick; sleep 0.1; done";
 
-fn docker(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn docker(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let config = world.path(&format!("{runtime}.json"));
     let program = wrapper.program.display().to_string();
     let of_ours = serde_json::json!({ "runtimes": { runtime: { "path": program } }, "default-runtime": runtime,
@@ -66,7 +63,7 @@ fn docker(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     dockerd.stop()
 }
 
-fn live_restore(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn live_restore(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&proven())?;
     let mut dockerd = Dockerd::new(world, "live", &["--live-restore"])?;
     dockerd.start()?;
@@ -102,14 +99,14 @@ fn by(world: &World, runtime: &str, args: &[&str]) -> Command {
 }
 
 /// `podman run --restart POLICY`
-fn run(world: &World, runtime: &str, policy: &str, name: &str, script: &str) -> Done {
+fn run(world: &World, runtime: &str, policy: &str, name: &str, script: &str) -> Outcome {
     let flags = ["run", "--detach", "--network", "none", "--cgroup-parent", &world.cgroup, "--log-driver", "k8s-file"];
     let what = ["--restart", policy, "--name", name, "bb", "sh", "-c", script];
     done(&mut by(world, runtime, &[&flags[..], &what].concat()))
 }
 
 /// One that ends by itself and was started again, by conmon's last command; then the gate is shut.
-fn run_ending(world: &World, wrapper: &Wrapper, runtime: &str, policy: &str) -> Done {
+fn run_ending(world: &World, wrapper: &Wrapper, runtime: &str, policy: &str) -> Outcome {
     wrapper.publish(&proven())?;
     run(world, runtime, policy, runtime, "echo tick; sleep 1; exit 1")?;
     until("it was started again", SOON, || ticks(world, runtime, runtime) >= 2)?;
@@ -121,7 +118,7 @@ fn ticks(world: &World, runtime: &str, name: &str) -> usize {
     by(world, runtime, &["logs", name]).output().map_or(0, |output| texts(&output).0.lines().count())
 }
 
-fn refused(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn refused(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     // Not `always`, since another trial starts all of those.
     run_ending(world, wrapper, runtime, "on-failure")?;
     wrapper.wait_until_said(2, "refusing to create container")?;
@@ -131,7 +128,7 @@ fn refused(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     done(&mut by(world, runtime, &["rm", "--force", "--time", "0", runtime]))
 }
 
-fn podman(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn podman(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let podman = |args: &[&str]| by(world, runtime, args);
     let ticks = |name: &str| ticks(world, runtime, name);
     run_ending(world, wrapper, runtime, "always")?;

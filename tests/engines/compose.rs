@@ -1,12 +1,8 @@
 //! Docker's compose plugin: two services at the gate, and the file that we ship as an example.
 
-use libtest_mimic::Failed;
-
-use crate::support::{CLOCKGATE, expect, texts, until};
+use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, shut};
-
-type Done = Result<(), Failed>;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[("both_services_of_a_compose_file_are_held_and_let_go", "", two_services)];
@@ -14,7 +10,7 @@ pub const TRIALS: &[Trial] = &[("both_services_of_a_compose_file_are_held_and_le
 /// In a world where nobody else has the host's own page.
 pub const UNIFIED: &[Trial] = &[("the_compose_file_of_the_examples_does_what_it_says", "", example)];
 
-fn two_services(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn two_services(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let file = world.path(&format!("{runtime}.json"));
     let service = |name: &str| serde_json::json!({ "image": "bb", "runtime": runtime, "network_mode": "none", "command": ["echo", name] });
     let services = serde_json::json!({ "services": { "web": service("web"), "db": service("db") } });
@@ -40,7 +36,7 @@ fn two_services(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
 
 /// As it stands in examples/, with the host's program and page where it looks for them. What is added is what this machine lacks: an
 /// image from a registry, for which the host's own Python stands in, and a network.
-fn example(world: &World, _: &Wrapper, project: &str) -> Done {
+fn example(world: &World, _: &Wrapper, project: &str) -> Outcome {
     let gate = Wrapper::of_the_host(world)?;
     gate.publish(&shut())?;
     std::os::unix::fs::symlink(CLOCKGATE, world.inside("/usr/bin/clockgate"))?;

@@ -1,12 +1,8 @@
 //! containerd without Docker: the way of nerdctl and, by the namespace, of a kubelet.
 
-use libtest_mimic::Failed;
-
-use crate::support::{expect, texts};
+use crate::support::{Outcome, expect, texts};
 use crate::world::{Trial, Waiting, World};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
-
-type Done = Result<(), Failed>;
 
 /// Each trial, its wrapper's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[
@@ -27,7 +23,7 @@ fn run(world: &World, wrapper: &Wrapper, id: &str, flags: &[&str]) -> std::proce
     world.ctr(&all.concat())
 }
 
-fn hold(world: &World, wrapper: &Wrapper, id: &str) -> Done {
+fn hold(world: &World, wrapper: &Wrapper, id: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let mut run = Waiting::spawn(&mut run(world, wrapper, id, &[]))?;
     wrapper.wait_until_said(1, "kubernetes: container ")?;
@@ -38,7 +34,7 @@ fn hold(world: &World, wrapper: &Wrapper, id: &str) -> Done {
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)
 }
 
-fn refuse(world: &World, wrapper: &Wrapper, id: &str) -> Done {
+fn refuse(world: &World, wrapper: &Wrapper, id: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let output = run(world, wrapper, id, &[]).output()?;
     let said = format!(
@@ -52,7 +48,7 @@ fn refuse(world: &World, wrapper: &Wrapper, id: &str) -> Done {
     expect(output.status.success(), &output)
 }
 
-fn exempt(world: &World, wrapper: &Wrapper, id: &str) -> Done {
+fn exempt(world: &World, wrapper: &Wrapper, id: &str) -> Outcome {
     wrapper.publish(&shut())?;
     for (annotation, said) in [
         ("io.kubernetes.cri.sandbox-name=calico-node-x7k2p", "exempt by pod:calico-node-*"),

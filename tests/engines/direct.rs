@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 
-use crate::support::{CLOCKGATE, expect, texts, until};
+use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
 use crate::world::{SOON, Waiting};
 use crate::wrapper::{Wrapper, proven, shut};
 
-type Done = Result<(), Failed>;
-
 /// A trial's name, the settings of its wrapper, and what is tried in a folder of its own.
-pub type Trial = (&'static str, &'static str, fn(&Path, &Wrapper) -> Done);
+pub type Trial = (&'static str, &'static str, fn(&Path, &Wrapper) -> Outcome);
 
 /// All of them.
 pub const TRIALS: &[Trial] = &[
@@ -42,7 +40,7 @@ fn runtime(folder: &Path) -> Result<std::path::PathBuf, Failed> {
     Ok(file)
 }
 
-fn identical(folder: &Path, wrapper: &Wrapper) -> Done {
+fn identical(folder: &Path, wrapper: &Wrapper) -> Outcome {
     wrapper.publish(&proven())?;
     let runtime = runtime(folder)?;
     let args = ["--root", "/r", "--log=", "create", "--bundle", "/b b", "", "an id"];
@@ -59,7 +57,7 @@ fn identical(folder: &Path, wrapper: &Wrapper) -> Done {
     if bare == wrapped { Ok(()) } else { Err(format!("bare:\n{bare}\nwrapped:\n{wrapped}").into()) }
 }
 
-fn passes(folder: &Path, wrapper: &Wrapper) -> Done {
+fn passes(folder: &Path, wrapper: &Wrapper) -> Outcome {
     wrapper.publish(&shut())?;
     runtime(folder)?;
     for args in [
@@ -81,7 +79,7 @@ fn passes(folder: &Path, wrapper: &Wrapper) -> Done {
     Ok(())
 }
 
-fn dead_agent(folder: &Path, wrapper: &Wrapper) -> Done {
+fn dead_agent(folder: &Path, wrapper: &Wrapper) -> Outcome {
     wrapper.publish(&shut())?;
     runtime(folder)?;
     let mut command = Command::new(&wrapper.program);
@@ -94,7 +92,7 @@ fn dead_agent(folder: &Path, wrapper: &Wrapper) -> Done {
     wrapper.wait_until_said(1, "released: no agent; the clock was not checked")
 }
 
-fn missing(folder: &Path, wrapper: &Wrapper) -> Done {
+fn missing(folder: &Path, wrapper: &Wrapper) -> Outcome {
     wrapper.publish(&proven())?;
     let log = folder.join("log.json");
     let mut command = Command::new(&wrapper.program);
@@ -109,7 +107,7 @@ fn missing(folder: &Path, wrapper: &Wrapper) -> Done {
     Ok(())
 }
 
-fn verb(folder: &Path, _: &Wrapper) -> Done {
+fn verb(folder: &Path, _: &Wrapper) -> Outcome {
     // By this name it stands for the first runtime in PATH.
     let file = folder.join("runc");
     std::fs::rename(runtime(folder)?, &file)?;
@@ -119,7 +117,7 @@ fn verb(folder: &Path, _: &Wrapper) -> Done {
     expect(output.status.code() == Some(7) && texts(&output).0.starts_with(&said), &output)
 }
 
-fn listed(folder: &Path, wrapper: &Wrapper) -> Done {
+fn listed(folder: &Path, wrapper: &Wrapper) -> Outcome {
     wrapper.publish(&shut())?;
     runtime(folder)?;
     std::fs::write(folder.join("config.json"), r#"{"process": {"args": ["/bin/web"]}}"#)?;
@@ -146,7 +144,7 @@ fn listed(folder: &Path, wrapper: &Wrapper) -> Done {
     Ok(())
 }
 
-fn broken(folder: &Path, wrapper: &Wrapper) -> Done {
+fn broken(folder: &Path, wrapper: &Wrapper) -> Outcome {
     wrapper.publish(&proven())?;
     runtime(folder)?;
     let output = Command::new(&wrapper.program).args(["create", "x"]).stdin(std::process::Stdio::null()).output()?;

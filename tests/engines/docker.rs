@@ -2,13 +2,9 @@
 
 use std::time::Instant;
 
-use libtest_mimic::Failed;
-
-use crate::support::{expect, texts, until};
+use crate::support::{Outcome, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
-
-type Done = Result<(), Failed>;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[
@@ -27,7 +23,7 @@ fn with<'a>(verb: &[&'a str], runtime: &'a str, rest: &[&'a str]) -> Vec<&'a str
     [verb, &["--runtime", runtime, "--network", "none"], rest].concat()
 }
 
-fn run(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn run(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let mut run = Waiting::spawn(&mut world.docker(&with(
         &["run", "--rm", "--name", "held"],
@@ -50,7 +46,7 @@ fn run(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     wrapper.wait_until_said(1, "released: the clock is proven right to ±2.000 ms")
 }
 
-fn start(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn start(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     // To create one is no start.
     let create = world.docker(&with(&["create", "--name", runtime], runtime, &["bb", "echo", "hello"])).output()?;
@@ -63,7 +59,7 @@ fn start(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)
 }
 
-fn restart(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn restart(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&proven())?;
     let args = ["--restart", "always", "--name", runtime, "bb", "sh", "-c", "echo hello; cat /go"];
     let run = world.docker(&with(&["run", "--detach"], runtime, &args)).output()?;
@@ -80,7 +76,7 @@ fn restart(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     expect(remove.status.success(), &remove)
 }
 
-fn refuse(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn refuse(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let output = world.docker(&with(&["run", "--name", runtime], runtime, &["bb", "true"])).output()?;
     let id = texts(&world.docker(&["inspect", "--format", "{{.Id}}", runtime]).output()?).0;
@@ -100,7 +96,7 @@ fn refuse(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     expect(output.status.success(), &output)
 }
 
-fn pass(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn pass(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&proven())?;
     let run =
         world.docker(&with(&["run", "--detach", "--name", runtime], runtime, &["bb", "sleep", "1000"])).output()?;
@@ -125,7 +121,7 @@ fn pass(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     Ok(())
 }
 
-fn exempt(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn exempt(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let label = ["--label", "clockgate.exempt=true", "bb", "echo", "label"];
     let rule = ["bb", "/bin/chronyd", "rule"];
@@ -137,7 +133,7 @@ fn exempt(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     Ok(())
 }
 
-fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let output = world.docker(&with(&["run", "--rm"], runtime, &["bb", "echo", "hello"])).output()?;
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
     wrapper.wait_until_said(1, "released: ")?;
@@ -145,7 +141,7 @@ fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     Ok(())
 }
 
-fn other_version(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn other_version(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let page = wrapper.public.join("gate");
     let mut bytes = std::fs::read(&page)?;

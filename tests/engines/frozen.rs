@@ -11,11 +11,9 @@ use clockgate::decision::{Awake, FreezeOutcome};
 use clockgate::workload::{Engine, FreezeSettings, Workloads};
 use libtest_mimic::Failed;
 
-use crate::support::{CLOCKGATE, expect, texts, until};
+use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven};
-
-type Done = Result<(), Failed>;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[
@@ -40,32 +38,32 @@ const HANGS: Duration = Duration::from_secs(1);
 /// Says that it runs, and that it was told to end.
 const TICKS: &str = "trap 'echo term; exit 5' TERM; while :; do echo tick; sleep 0.1; done";
 
-fn docker(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn docker(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&proven())?;
     let host = Host::new(world, Engine::Docker, runtime)?;
     as_a_folder(&host)?;
     one_by_one(&host)
 }
 
-fn podman(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn podman(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&proven())?;
     let host = Host::new(world, Engine::Podman, runtime)?;
     as_a_folder(&host)?;
     one_by_one(&host)
 }
 
-fn docker_s_vpn(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn docker_s_vpn(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&proven())?;
     vpn(&Host::new(world, Engine::Docker, runtime)?)
 }
 
-fn podman_s_vpn(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn podman_s_vpn(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&proven())?;
     vpn(&Host::new(world, Engine::Podman, runtime)?)
 }
 
 /// The host's network and the right to change it take both options; everybody here is root with the engine's usual capabilities.
-fn vpn(host: &Host<'_>) -> Done {
+fn vpn(host: &Host<'_>) -> Outcome {
     host.run("vpn", &["--network", "host", "--cap-add", "NET_ADMIN"])?;
     host.run("host", &["--network", "host"])?;
     host.run("admin", &["--cap-add", "NET_ADMIN"])?;
@@ -94,7 +92,7 @@ fn vpn(host: &Host<'_>) -> Done {
 }
 
 /// The engine's folder is frozen, as everywhere but with systemd's driver; who starts in it waits.
-fn as_a_folder(host: &Host<'_>) -> Done {
+fn as_a_folder(host: &Host<'_>) -> Outcome {
     let names = ["exec", "stop", "kill", "term", "pause", "paused", "unpause"];
     for name in names {
         host.run(name, &[])?;
@@ -172,7 +170,7 @@ fn as_a_folder(host: &Host<'_>) -> Done {
 }
 
 /// With somebody in the folder who has to run on, the others are frozen one by one.
-fn one_by_one(host: &Host<'_>) -> Done {
+fn one_by_one(host: &Host<'_>) -> Outcome {
     // Podman keeps labels to itself.
     let kind = if host.is_podman() { "--annotation" } else { "--label" };
     host.run("exempt", &[kind, "clockgate.exempt=true"])?;
@@ -263,7 +261,7 @@ impl<'a> Host<'a> {
         self.command(&["exec", &self.name(name), "echo", "in"])
     }
 
-    fn make(&self, verb: &[&str], name: &str, flags: &[&str]) -> Done {
+    fn make(&self, verb: &[&str], name: &str, flags: &[&str]) -> Outcome {
         let folder = self.folder.file_name().unwrap_or_default().display();
         let (full, parent) = (self.name(name), format!("{}/{}/{folder}", self.world.cgroup, self.runtime));
         // Podman's own limit of processes takes a controller that cgroup2 lacks on a host with the others of version 1.
@@ -280,7 +278,7 @@ impl<'a> Host<'a> {
         Ok(())
     }
 
-    fn run(&self, name: &str, flags: &[&str]) -> Done {
+    fn run(&self, name: &str, flags: &[&str]) -> Outcome {
         self.make(&["run", "--detach"], name, flags)
     }
 
@@ -297,7 +295,7 @@ impl<'a> Host<'a> {
         (!self.is_podman()).then(|| self.ticks(name))
     }
 
-    fn runs(&self, name: &str) -> Done {
+    fn runs(&self, name: &str) -> Outcome {
         let before = self.ticks(name);
         until("it runs", SOON, || self.ticks(name) > before)
     }

@@ -12,11 +12,9 @@ use clockgate::page::Page;
 use libtest_mimic::Failed;
 
 use crate::support::liar::{Liar, Manner};
-use crate::support::{CLOCKGATE, Ours, expect, texts, until};
+use crate::support::{CLOCKGATE, Ours, Outcome, expect, texts, until};
 use crate::world::{Dockerd, SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
-
-type Done = Result<(), Failed>;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[("a_container_reads_the_page_waits_at_it_and_can_do_nothing_to_it", "", all)];
@@ -32,7 +30,7 @@ const MAPPED: &[&str] = &["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65
 /// An engine's command line without a word yet, and what its `run` needs.
 type Engine<'a> = (&'a dyn Fn() -> Command, &'a [&'a str]);
 
-fn all(world: &World, _: &Wrapper, name: &str) -> Done {
+fn all(world: &World, _: &Wrapper, name: &str) -> Outcome {
     let agent = Agent::start(world, name)?;
     let remapped = remapped_docker(world)?;
     let image = world.make_empty_image()?;
@@ -157,7 +155,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Proven in the same epoch, and alive.
-    fn is_as_it_was(&self) -> Done {
+    fn is_as_it_was(&self) -> Outcome {
         let view = Page::open(&self.folder.join("public"))?.read();
         let lives = self.world.inside(&format!("/proc/{}", self.pid)).exists();
         if lives && view.gate == Gate::Proven && view.epoch == 2 {

@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use libtest_mimic::Failed;
 
-use crate::support::{CLOCKGATE, expect, laboratory, texts, until};
+use crate::support::{CLOCKGATE, Outcome, expect, laboratory, texts, until};
 use crate::world::{Dockerd, NODE, SOON, Trial, Waiting, World, done};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
-
-type Done = Result<(), Failed>;
 
 /// One trial: it changes the host that all the others are on, for those who name no runtime.
 pub const TRIALS: &[Trial] = &[("engines_take_up_what_is_installed_and_are_as_before_when_it_is_removed", "", all)];
 
-fn all(world: &World, _: &Wrapper, name: &str) -> Done {
+fn all(world: &World, _: &Wrapper, name: &str) -> Outcome {
     let gate = Wrapper::of_the_host(world)?;
     docker(world, &gate, name)?;
     docker_as_people_have_it(world)?;
@@ -23,7 +21,7 @@ fn all(world: &World, _: &Wrapper, name: &str) -> Done {
     containerd(world, &gate)
 }
 
-fn hooks(world: &World, args: &[&str]) -> Done {
+fn hooks(world: &World, args: &[&str]) -> Outcome {
     done(world.command(CLOCKGATE).arg("hooks").args(args))
 }
 
@@ -35,7 +33,7 @@ fn is_unused(world: &World, target: &str) -> Result<bool, Failed> {
 }
 
 /// A start without any flag of ours: held at the host's gate, and let go.
-fn held_and_let_go(gate: &Wrapper, run: &mut std::process::Command) -> Done {
+fn held_and_let_go(gate: &Wrapper, run: &mut std::process::Command) -> Outcome {
     let said = held(gate, run)?;
     if said == "hello\n" { Ok(()) } else { Err(format!("said {said}").into()) }
 }
@@ -53,7 +51,7 @@ fn held(gate: &Wrapper, run: &mut std::process::Command) -> Result<String, Faile
     Ok(texts(&output).0)
 }
 
-fn docker(world: &World, gate: &Wrapper, name: &str) -> Done {
+fn docker(world: &World, gate: &Wrapper, name: &str) -> Outcome {
     let file = world.inside("/etc/docker/daemon.json");
     let before = std::fs::read(&file)?;
     let info = || world.docker(&["info", "--format", "{{.DefaultRuntime}}"]).output().map(|output| texts(&output).0);
@@ -86,7 +84,7 @@ fn docker(world: &World, gate: &Wrapper, name: &str) -> Done {
 }
 
 /// What dockerd accepts and merges, `hooks install` takes: a second dockerd, started as its unit says, has our runtime for its default.
-fn docker_as_people_have_it(world: &World) -> Done {
+fn docker_as_people_have_it(world: &World) -> Outcome {
     let before = std::fs::read(world.inside("/etc/docker/daemon.json"))?;
     std::fs::create_dir_all(world.inside("/etc/systemd/system"))?;
     let other = world.path("node.json").display().to_string();
@@ -128,7 +126,7 @@ fn docker_as_people_have_it(world: &World) -> Done {
 }
 
 /// A dockerd with another folder and another user keeps its containers in DATA-ROOT/UID.GID, and `remove` finds them there.
-fn strands_nobody(world: &World) -> Done {
+fn strands_nobody(world: &World) -> Outcome {
     for file in ["/etc/subuid", "/etc/subgid"] {
         std::fs::write(world.inside(file), "nobody:100000:65536\nnogroup:100000:65536\n")?;
     }
@@ -153,7 +151,7 @@ fn strands_nobody(world: &World) -> Done {
 /// A name, the text of the file, flags, and the default runtime that is expected.
 type Layout<'a> = (&'a str, &'a str, &'a [&'a str], &'a str);
 
-fn is_taken_up(world: &World, program: &str, (name, text, flags, default): Layout) -> Done {
+fn is_taken_up(world: &World, program: &str, (name, text, flags, default): Layout) -> Outcome {
     let file = match flags {
         ["--config-file", file] => PathBuf::from(file),
         _ => world.inside("/etc/docker/daemon.json"),
@@ -173,7 +171,7 @@ fn is_taken_up(world: &World, program: &str, (name, text, flags, default): Layou
 }
 
 /// A vendor's file that is read late, behind a link; and a folder for hooks that is not the usual one.
-fn podman_as_people_have_it(world: &World, gate: &Wrapper) -> Done {
+fn podman_as_people_have_it(world: &World, gate: &Wrapper) -> Outcome {
     let folder = world.inside("/etc/containers/containers.conf.d");
     std::fs::create_dir_all(&folder)?;
     std::fs::write(world.inside("/etc/vendor.conf"), "[engine.runtimes]\nrunc = [\"/usr/bin/runc\"]\n")?;
@@ -193,7 +191,7 @@ fn podman_as_people_have_it(world: &World, gate: &Wrapper) -> Done {
     Ok(std::fs::remove_file(elsewhere)?)
 }
 
-fn podman(world: &World, gate: &Wrapper, name: &str) -> Done {
+fn podman(world: &World, gate: &Wrapper, name: &str) -> Outcome {
     let file = world.inside("/etc/containers/containers.conf.d/99-clockgate.conf");
     let flags = ["--network", "none", "--cgroup-parent", &world.cgroup];
     let run = [&["run", "--rm"], &flags[..], &["bb", "echo", "hello"]].concat();
@@ -223,7 +221,7 @@ fn podman(world: &World, gate: &Wrapper, name: &str) -> Done {
     expect(output.status.success(), &output)
 }
 
-fn podman_hook(world: &World, gate: &Wrapper) -> Done {
+fn podman_hook(world: &World, gate: &Wrapper) -> Outcome {
     let run = ["run", "--rm", "--network", "none", "--cgroup-parent", &world.cgroup, "bb", "echo", "hello"];
     hooks(world, &["install", "podman-hook"])?;
     assert!(is_unused(world, "podman-hook")?);
@@ -235,7 +233,7 @@ fn podman_hook(world: &World, gate: &Wrapper) -> Done {
 }
 
 /// containerd with its half for Kubernetes, by the file that a node would have and a kubelet of a few calls.
-fn containerd(world: &World, gate: &Wrapper) -> Done {
+fn containerd(world: &World, gate: &Wrapper) -> Outcome {
     let file = world.inside("/etc/containerd/config.toml");
     std::fs::create_dir_all(world.inside("/etc/containerd"))?;
     std::fs::write(&file, NODE)?;

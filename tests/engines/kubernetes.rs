@@ -7,18 +7,16 @@ use clockgate::workload::Engine;
 use libtest_mimic::Failed;
 
 use crate::frozen::workloads;
-use crate::support::{expect, texts, until};
+use crate::support::{Outcome, expect, texts, until};
 use crate::world::{NODE, SOON, Trial, Waiting, World, done};
 use crate::wrapper::Wrapper;
-
-type Done = Result<(), Failed>;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[("what_a_kubelet_sees_of_a_freeze", "", freeze)];
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn freeze(world: &World, _: &Wrapper, name: &str) -> Done {
+fn freeze(world: &World, _: &Wrapper, name: &str) -> Outcome {
     let (config, state) = (world.path("node.toml"), world.path("node"));
     std::fs::write(&config, NODE)?;
     world.start_kubernetes_containerd(&config, &state)?;

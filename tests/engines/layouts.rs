@@ -7,11 +7,9 @@ use std::path::Path;
 use libtest_mimic::Failed;
 use toml_edit::{DocumentMut, Item};
 
-use crate::support::{CLOCKGATE, expect, laboratory, texts};
+use crate::support::{CLOCKGATE, Outcome, expect, laboratory, texts};
 use crate::world::{Trial, World, done};
 use crate::wrapper::Wrapper;
-
-type Done = Result<(), Failed>;
 
 /// One trial, since each containerd takes a second.
 pub const TRIALS: &[Trial] = &[("every_containerd_merges_an_installed_layout_to_our_wrapper", "", all)];
@@ -38,7 +36,7 @@ const LAYOUTS: &[(&str, &[&str])] = &[
     ("57-containerd-written-on-windows", FIRST),
 ];
 
-fn all(world: &World, _: &Wrapper, _: &str) -> Done {
+fn all(world: &World, _: &Wrapper, _: &str) -> Outcome {
     for (case, versions) in LAYOUTS {
         let host = world.path("layouts").join(case);
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/install").join(case).join("host");

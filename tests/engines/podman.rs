@@ -5,11 +5,9 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 
-use crate::support::{CLOCKGATE, expect, texts};
+use crate::support::{CLOCKGATE, Outcome, expect, texts};
 use crate::world::{Trial, Waiting, World};
 use crate::wrapper::{Wrapper, proven, refusal, shut};
-
-type Done = Result<(), Failed>;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[
@@ -33,7 +31,7 @@ fn flags<'a>(world: &'a World, verb: &'a str, rest: &[&'a str]) -> Vec<&'a str> 
     [&[verb, "--network", "none", "--cgroup-parent", &world.cgroup], rest].concat()
 }
 
-fn run_and_start(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn run_and_start(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let args = flags(world, "run", &["--name", runtime, "bb", "echo", "hello"]);
     let mut run = Waiting::spawn(&mut podman(world, runtime, &args))?;
@@ -55,7 +53,7 @@ fn run_and_start(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
 
 /// By a name of ours podman hands the runtime no log, and shows what conmon heard on standard error; under the name of a runtime that
 /// it knows it reads the log. The user sees the same.
-fn refuse(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn refuse(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let known = wrapper.program.parent().ok_or("folder")?.join("crun");
     std::os::unix::fs::symlink(&wrapper.program, &known)?;
@@ -77,7 +75,7 @@ fn refuse(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     expect(output.status.success(), &output)
 }
 
-fn pass(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn pass(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&proven())?;
     let args = flags(world, "run", &["--detach", "--name", runtime, "bb", "sleep", "1000"]);
     let run = podman(world, runtime, &args).output()?;
@@ -99,7 +97,7 @@ fn pass(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     Ok(())
 }
 
-fn exempt(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn exempt(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     for (args, said) in [
         (&["--annotation", "clockgate.exempt=true", "bb", "true"][..], "exempt by clockgate.exempt=true"),
@@ -114,7 +112,7 @@ fn exempt(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     Ok(())
 }
 
-fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let args = flags(world, "run", &["--rm", "bb", "echo", "hello"]);
     let output = podman(world, runtime, &args).output()?;
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
@@ -137,7 +135,7 @@ fn with_hook(world: &World, hooks: &std::path::Path, rest: &[&str]) -> std::proc
     world.podman(&[&["--hooks-dir", folder.as_str(), "--runtime", "plain"], rest].concat())
 }
 
-fn hook(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn hook(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let hooks = hooks(world, wrapper, runtime)?;
     wrapper.publish(&shut())?;
     let args = flags(world, "run", &["--name", runtime, "bb", "echo", "hello"]);
@@ -155,7 +153,7 @@ fn hook(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     expect(output.status.success() && texts(&output).0 == "hello\n", &output)
 }
 
-fn hook_refuses(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn hook_refuses(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let hooks = hooks(world, wrapper, runtime)?;
     wrapper.publish(&shut())?;
     let output =
@@ -167,7 +165,7 @@ fn hook_refuses(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
     expect(output.status.code() == Some(126) && whole, &output)
 }
 
-fn hook_exempts(world: &World, wrapper: &Wrapper, runtime: &str) -> Done {
+fn hook_exempts(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let hooks = hooks(world, wrapper, runtime)?;
     wrapper.publish(&shut())?;
     let args = flags(world, "run", &["--rm", "--annotation", "clockgate.exempt=true", "bb", "echo", "hello"]);

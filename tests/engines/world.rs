@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 
-use crate::support::{self, Ours, harmless, laboratory, until};
+use crate::support::{self, Ours, Outcome, harmless, laboratory, until};
 use crate::wrapper::Wrapper;
 
 pub const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
@@ -18,7 +18,7 @@ pub const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
 pub const SOON: Duration = Duration::from_secs(60);
 
 /// A trial's name, the settings of its wrapper, and what is tried; the last argument is the name of its runtime.
-pub type Trial = (&'static str, &'static str, fn(&World, &Wrapper, &str) -> Result<(), Failed>);
+pub type Trial = (&'static str, &'static str, fn(&World, &Wrapper, &str) -> Outcome);
 
 /// A node's configuration of containerd, as a machine allows where root is not all of root.
 pub const NODE: &str = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"] # a node's\n  restrict_oom_score_adj = true\n  \
@@ -136,7 +136,7 @@ impl World {
     }
 
     /// As `make install` puts it.
-    fn install_wrapper(&self) -> Result<(), Failed> {
+    fn install_wrapper(&self) -> Outcome {
         let folder = self.inside("/usr/lib/clockgate");
         fs::create_dir_all(&folder)?;
         for (name, to) in
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// An image's whole content: busybox, its links, and a daemon that keeps no time.
-    fn make_image(&self) -> Result<(), Failed> {
+    fn make_image(&self) -> Outcome {
         let bin = self.path("image/bin");
         fs::create_dir_all(&bin)?;
         fs::copy(laboratory::folder().join("engines/bin/busybox"), bin.join("busybox"))?;
@@ -178,7 +178,7 @@ impl World {
     }
 
     /// Starts dockerd with these runtimes and waits until it answers.
-    pub fn start_docker(&self, runtimes: &BTreeMap<String, PathBuf>) -> Result<(), Failed> {
+    pub fn start_docker(&self, runtimes: &BTreeMap<String, PathBuf>) -> Outcome {
         let runtimes: serde_json::Map<_, _> =
             runtimes.iter().map(|(name, path)| (name.clone(), serde_json::json!({ "path": path }))).collect();
         let config = serde_json::json!({ "runtimes": runtimes, "cgroup-parent": self.cgroup });
@@ -193,7 +193,7 @@ impl World {
     }
 
     /// Has dockerd read its file again, as `systemctl reload docker` does.
-    pub fn reload_docker(&self) -> Result<(), Failed> {
+    pub fn reload_docker(&self) -> Outcome {
         done(self.command("sh").args(["-c", "kill -HUP $(cat /run/docker.pid)"]))
     }
 
@@ -229,7 +229,7 @@ impl World {
     }
 
     /// Starts a containerd as a node has it, with a pause image that was made here.
-    pub fn start_kubernetes_containerd(&self, config: &Path, state: &Path) -> Result<(), Failed> {
+    pub fn start_kubernetes_containerd(&self, config: &Path, state: &Path) -> Outcome {
         let name = state.file_name().unwrap_or_default().display();
         let (root, socket) = (self.path(&format!("node-{name}")), state.join("containerd.sock"));
         let log = fs::File::create(root.with_extension("log"))?;
@@ -251,7 +251,7 @@ impl World {
     }
 
     /// Configures podman and makes its image. Each of `runtimes` is a name and its program; `plain` is a runtime that nobody wraps.
-    pub fn start_podman(&self, runtimes: &BTreeMap<String, PathBuf>) -> Result<(), Failed> {
+    pub fn start_podman(&self, runtimes: &BTreeMap<String, PathBuf>) -> Outcome {
         let containers = self.inside("/etc/containers");
         fs::create_dir_all(&containers)?;
         fs::write(containers.join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
@@ -275,7 +275,7 @@ impl World {
 }
 
 /// Runs to a good end.
-pub fn done(command: &mut Command) -> Result<(), Failed> {
+pub fn done(command: &mut Command) -> Outcome {
     let output = command.output()?;
     support::expect(output.status.success(), &output)
 }
@@ -361,7 +361,7 @@ impl<'a> Dockerd<'a> {
     }
 
     /// Begins to start it; it answers when it has started whoever has a restart policy.
-    pub fn spawn(&mut self) -> Result<(), Failed> {
+    pub fn spawn(&mut self) -> Outcome {
         let log = fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
         let mut dockerd = self.world.daemon(&self.program);
         for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
@@ -373,7 +373,7 @@ impl<'a> Dockerd<'a> {
     }
 
     /// Starts it and waits until it answers.
-    pub fn start(&mut self) -> Result<(), Failed> {
+    pub fn start(&mut self) -> Outcome {
         self.spawn()?;
         until("a second dockerd answers", SOON, || {
             self.docker(&["info"]).output().is_ok_and(|output| output.status.success())
@@ -381,7 +381,7 @@ impl<'a> Dockerd<'a> {
     }
 
     /// Stops it as an init system does: its containers are stopped, too.
-    pub fn stop(&mut self) -> Result<(), Failed> {
+    pub fn stop(&mut self) -> Outcome {
         let Some(mut process) = self.process.take() else { return Ok(()) };
         done(self.world.command("sh").args(["-c", "kill $(cat \"$1\")", "sh"]).arg(self.folder.join("pid")))?;
         until("a second dockerd ends", SOON, || matches!(process.0.try_wait(), Ok(Some(_))))
@@ -408,7 +408,7 @@ impl Waiting {
         Ok(Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)))
     }
 
-    pub fn is_held(&mut self) -> Result<(), Failed> {
+    pub fn is_held(&mut self) -> Outcome {
         match self.0.as_mut().ok_or("ended")?.try_wait()? {
             None => Ok(()),
             Some(status) => Err(format!("was not held: {status:?}").into()),

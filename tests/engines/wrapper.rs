@@ -11,7 +11,7 @@ use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
-use crate::support::until;
+use crate::support::{Outcome, until};
 use crate::world::{OCI, SOON, World};
 
 pub struct Wrapper {
@@ -50,7 +50,7 @@ impl Wrapper {
     }
 
     /// An agent that says so.
-    pub fn publish(&self, snapshot: &Snapshot) -> Result<(), Failed> {
+    pub fn publish(&self, snapshot: &Snapshot) -> Outcome {
         let mut page = self.page.lock().map_err(|_| "page")?;
         if page.is_none() {
             let mut laid = GatePage::open(&self.public)?.0;
@@ -62,7 +62,7 @@ impl Wrapper {
     }
 
     /// The agent ends; its page stays.
-    pub fn lose_agent(&self) -> Result<(), Failed> {
+    pub fn lose_agent(&self) -> Outcome {
         if let Some(mut page) = self.page.lock().map_err(|_| "page")?.take() {
             page.end("it was stopped")?;
         }
@@ -81,7 +81,7 @@ impl Wrapper {
     }
 
     /// Waits until the log has it so many times.
-    pub fn wait_until_said(&self, times: usize, text: &str) -> Result<(), Failed> {
+    pub fn wait_until_said(&self, times: usize, text: &str) -> Outcome {
         until(text, SOON, || self.said().matches(text).count() >= times)
             .map_err(|_| format!("`{text}` was not said, but: {}", self.said()).into())
     }

@@ -19,9 +19,7 @@ use clockgate::config::patterns;
 use clockgate::decision::{Offset, Realtime};
 use clockgate::explain::{Literals, Match, Now, Proves, Scanner, Then, World, judge, text};
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::folders;
-
-type Outcome = Result<(), Failed>;
+use support::{Outcome, folders};
 
 fn main() -> std::process::ExitCode {
     let folders = folders::of("explain").into_iter().filter(|folder| folder.join("message").exists());

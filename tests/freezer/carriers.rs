@@ -13,8 +13,8 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::cgroups::{Cgroups, id};
 use crate::killed::{Agent, MOMENTS, Moments, THAWED_WITHIN};
-use crate::support::{expect, lacks_root, needing, until};
-use crate::{LIMIT, Outcome, report};
+use crate::support::{Outcome, expect, lacks_root, needing, until};
+use crate::{LIMIT, report};
 
 /// CAP_NET_ADMIN of linux/capability.h.
 const CAP_NET_ADMIN: u32 = 12;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clockgate::workload::{Engine, FreezeSettings, Workloads};
 use libtest_mimic::Failed;
 
-use crate::support::{CLOCKGATE, Ours, until};
+use crate::support::{CLOCKGATE, Ours, Outcome, until};
 
 /// The beginning of the folder's name; the process id and a number follow.
 const NAME: &str = "clockgate-test-";
@@ -67,18 +67,18 @@ impl Cgroups {
     }
 
     /// Makes a cgroup with a process in it that does nothing.
-    pub fn container(&mut self, path: &str) -> Result<(), Failed> {
+    pub fn container(&mut self, path: &str) -> Outcome {
         self.run(path, Command::new("sleep").arg("1000"))
     }
 
     /// Makes a cgroup, if it is not there yet, and runs a program in it.
-    pub fn run(&mut self, path: &str, command: &mut Command) -> Result<(), Failed> {
+    pub fn run(&mut self, path: &str, command: &mut Command) -> Outcome {
         let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_owned();
         self.run_as(path, command, &name)
     }
 
     /// The same, for a program that becomes another.
-    pub fn run_as(&mut self, path: &str, command: &mut Command, name: &OsStr) -> Result<(), Failed> {
+    pub fn run_as(&mut self, path: &str, command: &mut Command, name: &OsStr) -> Outcome {
         fs::create_dir_all(self.folder.join(path))?;
         let process = Ours::spawn(command)?;
         // A program has its name a moment after whoever started it goes on.
@@ -92,7 +92,7 @@ impl Cgroups {
     }
 
     /// Ends the processes of a cgroup and removes it.
-    pub fn remove(&mut self, path: &str) -> Result<(), Failed> {
+    pub fn remove(&mut self, path: &str) -> Outcome {
         let folder = self.folder.join(path);
         fs::write(folder.join("cgroup.kill"), "1")?;
         self.processes.retain_mut(|process| !matches!(process.0.try_wait(), Ok(Some(_))));
@@ -103,7 +103,7 @@ impl Cgroups {
     }
 
     /// What a user does by `docker pause`, or takes back.
-    pub fn mark(&self, path: &str, mark: &str) -> Result<(), Failed> {
+    pub fn mark(&self, path: &str, mark: &str) -> Outcome {
         Ok(fs::write(self.folder.join(path).join("cgroup.freeze"), mark)?)
     }
 
@@ -137,7 +137,7 @@ impl Cgroups {
     }
 
     /// Lays a file below the root in which the engines keep theirs.
-    pub fn lay(&self, path: &str, text: &str) -> Result<(), Failed> {
+    pub fn lay(&self, path: &str, text: &str) -> Outcome {
         let path = self.scratch.path().join("root").join(path);
         fs::create_dir_all(path.parent().ok_or("no folder")?)?;
         Ok(fs::write(path, text)?)

@@ -5,9 +5,8 @@ use std::fs;
 use clockgate::workload::{Engine, FreezeSettings, Workloads};
 use libtest_mimic::Trial;
 
-use crate::Outcome;
 use crate::cgroups::id;
-use crate::support::CLOCKGATE;
+use crate::support::{CLOCKGATE, Outcome};
 
 pub fn trials() -> Vec<Trial> {
     vec![

@@ -12,9 +12,9 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::LIMIT;
 use crate::cgroups::{Cgroups, id};
-use crate::support::{CLOCKGATE, Ours, copy_program, expect, harmless, needing, texts, until};
-use crate::{LIMIT, Outcome};
+use crate::support::{CLOCKGATE, Ours, Outcome, copy_program, expect, harmless, needing, texts, until};
 
 /// The first argument of an agent of ours; the folder, the ledger and the longest freeze in milliseconds follow, and where it
 /// thaws what carries the network first, its `/proc`.

@@ -20,11 +20,9 @@ use std::time::{Duration, Instant};
 use cgroups::{Cgroups, id};
 use clockgate::decision::{Awake, FreezeOutcome};
 use clockgate::sys::clock::monotonic_nanos;
-use clockgate::workload::{Engine, FreezeSettings, Thoroughness, Waves, WorkloadError, Workloads};
-use libtest_mimic::{Arguments, Failed};
-use support::{needing, until};
-
-type Outcome = Result<(), Failed>;
+use clockgate::workload::{Engine, WorkloadError, FreezeSettings, Thoroughness, Waves, Workloads};
+use libtest_mimic::Arguments;
+use support::{Outcome, needing, until};
 
 /// Far more than any freeze here takes, on a busy machine too.
 const LIMIT: Duration = Duration::from_secs(10);

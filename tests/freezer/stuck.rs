@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use clockgate::decision::Awake;
 use libtest_mimic::{Failed, Trial};
 
+use crate::LIMIT;
 use crate::cgroups::{Cgroups, id};
-use crate::support::{Ours, needing, until};
-use crate::{LIMIT, Outcome};
+use crate::support::{Ours, Outcome, needing, until};
 
 const OLD_FREEZER: &str = "/sys/fs/cgroup/freezer/cgroup.procs";
 const OLD_ROOT: &str = "/sys/fs/cgroup/freezer";

@@ -12,8 +12,8 @@ use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroups::{Cgroups, id};
-use crate::support::{needing, texts, until};
-use crate::{LIMIT, Outcome, awake_in, report};
+use crate::support::{Outcome, needing, texts, until};
+use crate::{LIMIT, awake_in, report};
 
 pub fn trials(lacks: &Option<String>) -> Vec<Trial> {
     let trial = |name: &str, test: fn() -> Outcome| needing(lacks.clone(), name, test);

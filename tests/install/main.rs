@@ -13,9 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::folders;
-
-type Done = Result<(), Failed>;
+use support::{Outcome, folders};
 
 /// Programs that every host has.
 const PROGRAMS: [&str; 5] =
@@ -130,7 +128,7 @@ impl Host {
         tree
     }
 
-    fn is_as(&self, tree: &BTreeMap<PathBuf, (u32, Vec<u8>)>) -> Done {
+    fn is_as(&self, tree: &BTreeMap<PathBuf, (u32, Vec<u8>)>) -> Outcome {
         let now = self.tree();
         let paths: std::collections::BTreeSet<_> = now.keys().chain(tree.keys()).collect();
         let changed: Vec<_> = paths.into_iter().filter(|path| now.get(*path) != tree.get(*path)).collect();
@@ -157,7 +155,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn install_and_remove(folder: &Path) -> Done {
+fn install_and_remove(folder: &Path) -> Outcome {
     let host = Host::new();
     copy(&folder.join("host"), host.0.path());
     for program in fs::read_to_string(folder.join("absent.txt")).unwrap_or_default().lines() {
@@ -189,7 +187,7 @@ fn install_and_remove(folder: &Path) -> Done {
     host.is_as(&before)
 }
 
-fn changed_since() -> Done {
+fn changed_since() -> Outcome {
     let before = "{\n    \"debug\": true\n}\n";
     let host = Host::with(&[("etc/docker/daemon.json", before)]);
     host.says(0, &["install", "docker"])?;
@@ -232,7 +230,7 @@ fn changed_since() -> Done {
     Ok(())
 }
 
-fn no_longer_held() -> Done {
+fn no_longer_held() -> Outcome {
     let main = "version = 3\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n";
     let nvidia = "[plugins.\"io.containerd.cri.v1.runtime\".containerd]\n  default_runtime_name = \"nvidia\"\n\
                   [plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.nvidia]\n  runtime_type = \"io.containerd.runc.v2\"\n\
@@ -283,7 +281,7 @@ fn no_longer_held() -> Done {
     Ok(())
 }
 
-fn made_since() -> Done {
+fn made_since() -> Outcome {
     for (case, made, wrapped) in [
         (
             "93-k0s",
@@ -313,7 +311,7 @@ fn made_since() -> Done {
     Ok(())
 }
 
-fn forgotten() -> Done {
+fn forgotten() -> Outcome {
     let host = Host::new();
     let before = host.tree();
     host.says(0, &["install", "podman-hook"])?;
@@ -331,7 +329,7 @@ fn forgotten() -> Done {
     host.is_as(&before)
 }
 
-fn orphans() -> Done {
+fn orphans() -> Outcome {
     let host = Host::with(&[
         ("etc/docker/daemon.json", "{\"data-root\": \"/srv/docker\"}\n"),
         ("srv/docker/containers/ab/hostconfig.json", "{\"Runtime\": \"runc\"}"),
@@ -359,7 +357,7 @@ fn orphans() -> Done {
     Ok(())
 }
 
-fn any_order() -> Done {
+fn any_order() -> Outcome {
     for order in [["crio-hook", "podman-hook"], ["podman-hook", "crio-hook"]] {
         let host = Host::new();
         let before = host.tree();
@@ -371,7 +369,7 @@ fn any_order() -> Done {
     Ok(())
 }
 
-fn links_stay() -> Done {
+fn links_stay() -> Outcome {
     let host = Host::with(&[(
         "etc/docker/daemon.json",
         r#"{"default-runtime": "k", "runtimes": {"k": {"path": "/opt/kata"}}}"#,
@@ -393,7 +391,7 @@ fn links_stay() -> Done {
     host.is_as(&before)
 }
 
-fn half_way() -> Done {
+fn half_way() -> Outcome {
     // The folder for the last file is a file.
     let host = Host::with(&[("usr/share/containers", "")]);
     host.put("etc/containers/containers.conf.d/10-a.conf", "", 0o644);
@@ -403,7 +401,7 @@ fn half_way() -> Done {
     host.is_as(&before)
 }
 
-fn no_wrapper() -> Done {
+fn no_wrapper() -> Outcome {
     let host = Host::new();
     fs::remove_file(host.at("usr/lib/clockgate/clockgate-oci"))?;
     let before = host.tree();
@@ -413,14 +411,14 @@ fn no_wrapper() -> Done {
     host.is_as(&before)
 }
 
-fn modes() -> Done {
+fn modes() -> Outcome {
     let host = Host::new();
     host.put("etc/docker/daemon.json", "{}", 0o640);
     if nix::unistd::geteuid().is_root() {
         std::os::unix::fs::chown(host.at("etc/docker/daemon.json"), Some(0), Some(7))?;
     }
     let before = fs::metadata(host.at("etc/docker/daemon.json"))?;
-    let same = |host: &Host| -> Done {
+    let same = |host: &Host| -> Outcome {
         let now = fs::metadata(host.at("etc/docker/daemon.json"))?;
         assert_eq!((now.mode(), now.uid(), now.gid()), (before.mode(), before.uid(), before.gid()));
         Ok(())
@@ -431,7 +429,7 @@ fn modes() -> Done {
     same(&host)
 }
 
-fn list() -> Done {
+fn list() -> Outcome {
     let host = Host::with(&[("etc/clockgate/oci.conf", "max-wait = 10s\ncolour = blue\n")]);
     host.says(0, &["install", "docker"])?;
     let said = host.says(0, &["list"])?;
@@ -470,7 +468,7 @@ fn list() -> Done {
     Ok(())
 }
 
-fn json() -> Done {
+fn json() -> Outcome {
     let host = Host::new();
     let parse = |text: String| serde_json::from_str::<serde_json::Value>(&text);
     let done = parse(host.says(0, &["install", "docker", "--json"])?)?;

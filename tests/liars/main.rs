@@ -12,9 +12,7 @@ use clockgate::sys::clock::boottime;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use support::liar::{Answer, Liar, Manner};
-use support::{clockgate, expect, texts};
-
-type Outcome = Result<(), Failed>;
+use support::{Outcome, clockgate, expect, texts};
 
 const FAR: Duration = Duration::from_millis(150);
 

@@ -16,12 +16,10 @@ use clockgate::reference::{References, ServerName};
 use clockgate::sys::clock::boottime;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use support::{CLOCKGATE, Ours, clockgate, expect, harmless, laboratory, needing, texts};
+use support::{CLOCKGATE, Ours, Outcome, clockgate, expect, harmless, laboratory, needing, texts};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SERVES: &str = "local stratum 3\nallow";
-
-type Outcome = Result<(), Failed>;
 
 fn main() {
     let arguments = Arguments::from_args();

@@ -18,9 +18,7 @@ use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use support::liar::Liar;
-use support::{CLOCKGATE, Ours, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
-
-type Done = Result<(), Failed>;
+use support::{CLOCKGATE, Ours, Outcome, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
 
 fn main() -> std::process::ExitCode {
     let plain = [
@@ -115,19 +113,19 @@ fn run_at(snapshot: &Snapshot, args: &[&str]) -> Result<Output, Failed> {
     Ok(waiter("run", folder.path(), args).output()?)
 }
 
-fn an_open_gate() -> Done {
+fn an_open_gate() -> Outcome {
     let output = run_at(&proven(), &["--", "echo", "through"])?;
     expect(output.status.success() && output.stdout == b"through\n" && output.stderr.is_empty(), &output)
 }
 
-fn a_shut_gate() -> Done {
+fn a_shut_gate() -> Outcome {
     let output = run_at(&shut(), &["--max-wait", "50ms", "--", "echo", "through"])?;
     let (stdout, stderr) = texts(&output);
     let said = stderr.contains("still shut") && stderr.contains("resume: measuring");
     expect(output.status.code() == Some(75) && stdout.is_empty() && said, &output)
 }
 
-fn woken() -> Done {
+fn woken() -> Outcome {
     let (folder, mut page) = page(&shut())?;
     let mut child = waiter("run", folder.path(), ["--", "true"]).stderr(Stdio::piped()).spawn()?;
     // It has said why it waits, so it is about to sleep on the word, or sleeps.
@@ -138,7 +136,7 @@ fn woken() -> Done {
     expect(output.status.success(), &output)
 }
 
-fn on_timeout_open() -> Done {
+fn on_timeout_open() -> Outcome {
     let output = run_at(&shut(), &["--max-wait", "50ms", "--on-timeout", "open", "--", "echo", "through"])?;
     expect(
         output.stdout == b"through\n" && texts(&output).1.contains("deadline has passed while the gate was shut"),
@@ -146,7 +144,7 @@ fn on_timeout_open() -> Done {
     )
 }
 
-fn unproven() -> Done {
+fn unproven() -> Outcome {
     let open = Snapshot { gate: Gate::Unproven, why: "opened without a proof: no reference".into(), ..shut() };
     let taken = run_at(&open, &["--", "echo", "through"])?;
     expect(taken.stdout == b"through\n" && texts(&taken).1.contains("without a proof"), &taken)?;
@@ -154,12 +152,12 @@ fn unproven() -> Done {
     expect(refused.status.code() == Some(75) && refused.stdout.is_empty(), &refused)
 }
 
-fn expired() -> Done {
+fn expired() -> Outcome {
     let output = run_at(&Snapshot { valid_until: boottime(), ..proven() }, &["--max-wait", "50ms", "--", "true"])?;
     expect(output.status.code() == Some(75) && texts(&output).1.contains("expired"), &output)
 }
 
-fn foreign_pages() -> Done {
+fn foreign_pages() -> Outcome {
     let (folder, page) = page(&proven())?;
     drop(page);
     let path = folder.path().join("public/gate");
@@ -184,7 +182,7 @@ fn foreign_pages() -> Done {
     Ok(())
 }
 
-fn without_a_page() -> Done {
+fn without_a_page() -> Outcome {
     let folder = tempfile::tempdir()?;
     let run = |args: &[&str]| waiter("run", folder.path(), args).output();
     let open = run(&["--no-agent", "open", "--", "echo", "through"])?;
@@ -199,7 +197,7 @@ fn without_a_page() -> Done {
     expect(kernel.status.code() == Some(75) && texts(&kernel).1.contains("--require-proof"), &kernel)
 }
 
-fn servers_without_a_page() -> Done {
+fn servers_without_a_page() -> Outcome {
     let folder = tempfile::tempdir()?;
     let right = Liar::start(([127, 0, 0, 1], 0).into(), Offset::ZERO)?;
     let name = right.address().to_string();
@@ -212,7 +210,7 @@ fn servers_without_a_page() -> Done {
     expect(held.status.code() == Some(75) && held.stdout.is_empty() && texts(&held).1.contains("s behind, ±"), &held)
 }
 
-fn an_agent_comes() -> Done {
+fn an_agent_comes() -> Outcome {
     let folder = tempfile::tempdir()?;
     let args = ["--no-agent", "measure", "--server", "127.0.0.1:9", "--", "true"];
     let mut child = waiter("run", folder.path(), args).stderr(Stdio::piped()).spawn()?;
@@ -224,7 +222,7 @@ fn an_agent_comes() -> Done {
     expect(output.status.success(), &output)
 }
 
-fn signals_while_waiting() -> Done {
+fn signals_while_waiting() -> Outcome {
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         let (folder, _page) = page(&shut())?;
         let waiter = waiter("run", folder.path(), ["--", "true"]);
@@ -241,7 +239,7 @@ fn signals_while_waiting() -> Done {
     Ok(())
 }
 
-fn ignored_int() -> Done {
+fn ignored_int() -> Outcome {
     let (folder, mut page) = page(&shut())?;
     let script = format!(
         "trap '' INT; exec {CLOCKGATE} run --page {}/public -- grep SigIgn /proc/self/status",
@@ -258,7 +256,7 @@ fn ignored_int() -> Done {
     expect(mask.is_some_and(|mask| mask.is_ok_and(|mask| mask & 2 != 0)), &output)
 }
 
-fn everything_as_it_was() -> Done {
+fn everything_as_it_was() -> Outcome {
     let show = r#"cat /proc/self/status | grep -E '^Sig(Ign|Cgt|Blk)'; env | grep ^ODD; env | sort | grep -v ^_= | cksum; pwd; echo "$0" "$@"; readlink /proc/self/fd/*; true"#;
     let (folder, _page) = page(&proven())?;
     let inherited = |command: &mut Command| -> Result<String, Failed> {
@@ -285,7 +283,7 @@ fn everything_as_it_was() -> Done {
     if same(&bare) == same(&gated) { Ok(()) } else { Err(format!("bare:\n{bare}\ngated:\n{gated}").into()) }
 }
 
-fn cannot_execute() -> Done {
+fn cannot_execute() -> Outcome {
     let missing = run_at(&proven(), &["--", "no-such-command-anywhere"])?;
     expect(missing.status.code() == Some(127) && texts(&missing).1.contains("no-such-command-anywhere"), &missing)?;
     let folder = run_at(&proven(), &["--", "/etc"])?;
@@ -295,14 +293,14 @@ fn cannot_execute() -> Done {
 }
 
 /// Standard output and standard error that are full, closed, or read by nobody.
-fn output_that_fails() -> Done {
+fn output_that_fails() -> Outcome {
     let broken: [fn() -> std::io::Result<Stdio>; 2] = [
         || Ok(std::fs::File::create("/dev/full")?.into()),
         // The end that would be read from is dropped here.
         || Ok(std::io::pipe()?.1.into()),
     ];
     let (folder, mut page) = page(&proven())?;
-    let ends = |verb: &str, args: &[&str], stdout: Stdio, stderr: Stdio, code: i32| -> Done {
+    let ends = |verb: &str, args: &[&str], stdout: Stdio, stderr: Stdio, code: i32| -> Outcome {
         let output = waiter(verb, folder.path(), args).stdout(stdout).stderr(stderr).output()?;
         if output.status.code() == Some(code) {
             return Ok(());
@@ -332,7 +330,7 @@ fn output_that_fails() -> Done {
     expect(full.status.code() == Some(70) && texts(&full).1.contains("cannot write to standard output"), &full)
 }
 
-fn progress_lines() -> Done {
+fn progress_lines() -> Outcome {
     let (folder, _page) =
         page(&Snapshot { offset: Some(Offset::from_secs(3600)), bound: Some(Duration::from_secs(3601)), ..shut() })?;
     let text = waiter("wait", folder.path(), ["--max-wait", "50ms"]).output()?;
@@ -346,7 +344,7 @@ fn progress_lines() -> Done {
     expect(line["version"] == 2 && line["offset_ns"] == 3_600_000_000_000_i64, &json)
 }
 
-fn status() -> Done {
+fn status() -> Outcome {
     let (folder, mut page) = page(&proven())?;
     let text = waiter("status", folder.path(), [""; 0]).output()?;
     expect(text.status.success() && texts(&text).0.contains("Gate: open"), &text)?;
@@ -357,7 +355,7 @@ fn status() -> Done {
     expect(json.status.code() == Some(1) && told, &json)
 }
 
-fn live_line() -> Done {
+fn live_line() -> Outcome {
     let (folder, _page) = page(&shut())?;
     let run = format!("{CLOCKGATE} run --page {}/public --max-wait 50ms -- true", folder.path().display());
     let output = Command::new("script").args(["-qec", &run, "/dev/null"]).stdin(Stdio::null()).output()?;
@@ -378,7 +376,7 @@ fn live_line() -> Done {
 }
 
 /// The static binary alone in a root of its own: no /proc, no /dev, no libraries, read-only, no capabilities, as nobody.
-fn pid_1() -> Done {
+fn pid_1() -> Outcome {
     let (folder, mut page) = page(&shut())?;
     let root = folder.path().join("root");
     for inside in ["gate", "bin"] {

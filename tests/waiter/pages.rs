@@ -10,11 +10,11 @@ use clockgate::page::at;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
-use super::support::{CLOCKGATE, expect, texts, until};
-use super::{Done, page, proven, run_at, shut, waiter};
+use super::support::{CLOCKGATE, Outcome, expect, texts, until};
+use super::{page, proven, run_at, shut, waiter};
 
 /// What the clocks would show, had somebody moved them after this proof was made.
-pub fn moved_clocks() -> Done {
+pub fn moved_clocks() -> Outcome {
     let hour = Duration::from_secs(3601);
     let now = standing();
     let shift = |by: i64| Offset::from_secs(by);
@@ -39,7 +39,7 @@ pub fn moved_clocks() -> Done {
     expect(output.stdout == b"through\n", &output)
 }
 
-pub fn gone_agents() -> Done {
+pub fn gone_agents() -> Outcome {
     let (folder, mut page) = page(&shut())?;
     page.end("it was stopped")?;
     let run = |args: &[&str]| waiter("run", folder.path(), args).output();
@@ -61,7 +61,7 @@ pub fn gone_agents() -> Done {
 }
 
 /// Nothing but silence says that it was killed, and after a sleep of the machine every agent is silent for a moment.
-pub fn silent_agents() -> Done {
+pub fn silent_agents() -> Outcome {
     let (folder, mut page) = page(&shut())?;
     page.alive(boottime())?;
     let began = boottime();
@@ -81,7 +81,7 @@ pub fn silent_agents() -> Done {
     expect(output.status.success(), &output)
 }
 
-pub fn strange_pages() -> Done {
+pub fn strange_pages() -> Outcome {
     let folder = tempfile::tempdir()?;
     let public = folder.path().join("public");
     std::fs::create_dir(&public)?;
@@ -94,7 +94,7 @@ pub fn strange_pages() -> Done {
     expect(directory.status.code() == Some(69) && texts(&directory).1.contains("not a regular file"), &directory)
 }
 
-pub fn page_made_anew() -> Done {
+pub fn page_made_anew() -> Outcome {
     let waiting = |folder: &Path| -> Result<std::process::Child, Failed> {
         let mut child = waiter("run", folder, ["--no-agent", "fail", "--", "true"]).stderr(Stdio::piped()).spawn()?;
         child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut [0; 1])?;
@@ -125,7 +125,7 @@ pub fn page_made_anew() -> Done {
     expect(output.status.success(), &output)
 }
 
-pub fn time_namespaces() -> Done {
+pub fn time_namespaces() -> Outcome {
     let (folder, mut page) = page(&proven())?;
     let inside = |shift: &[&str], args: &[&str]| {
         let mut command = Command::new("unshare");
@@ -162,7 +162,7 @@ pub fn time_namespaces() -> Done {
 }
 
 /// A tmpfs that is full: a page that was never written has no memory to be had.
-pub fn full_run() -> Done {
+pub fn full_run() -> Outcome {
     let folder = tempfile::tempdir()?;
     let script = r#"set -e
 mount -t tmpfs -o size=64k tmpfs "$1"
