@@ -20,7 +20,8 @@ mod report;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use report::{Result, Table, median};
+use report::{Table, median};
+use support::Outcome;
 
 const CLOCKGATE: &str = env!("CARGO_BIN_EXE_clockgate");
 const LIMIT: Duration = Duration::from_secs(60);
@@ -29,7 +30,7 @@ const COUNTS: [usize; 4] = [1, 100, 1_000, 10_000];
 const SETTLE: Duration = Duration::from_millis(30);
 const GOAL: f64 = 1.2;
 
-fn main() -> Result {
+fn main() -> Outcome {
     let Some(mount) = mount() else {
         eprintln!("skipped: freezing: cgroup2 is not mounted");
         return Ok(());
@@ -81,7 +82,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn compare(&self, layout: Layout, count: usize, table: &mut Table) -> Result {
+    fn compare(&self, layout: Layout, count: usize, table: &mut Table) -> Outcome {
         let containers = layout.containers(count);
         for (container, sleeper) in containers.iter().zip(&self.sleepers) {
             fs::create_dir_all(self.host.join(container))?;
@@ -133,7 +134,7 @@ impl Bench {
         Ok(())
     }
 
-    fn start_sleepers(&mut self, count: usize) -> Result {
+    fn start_sleepers(&mut self, count: usize) -> Outcome {
         let program = sleeper(self.scratch.path())?;
         while self.sleepers.len() < count {
             let child = Command::new(&program).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
@@ -157,7 +158,7 @@ impl Drop for Bench {
 }
 
 /// Writes the mark everywhere and waits until the kernel says the same everywhere.
-fn bare(cgroups: &[PathBuf], mark: &str) -> Result<Duration> {
+fn bare(cgroups: &[PathBuf], mark: &str) -> Outcome<Duration> {
     let started = Instant::now();
     for cgroup in cgroups {
         File::options().write(true).open(cgroup.join("cgroup.freeze"))?.write_all(mark.as_bytes())?;
@@ -166,7 +167,7 @@ fn bare(cgroups: &[PathBuf], mark: &str) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
-fn await_all(cgroups: &[PathBuf], wanted: &str) -> Result {
+fn await_all(cgroups: &[PathBuf], wanted: &str) -> Outcome {
     for cgroup in cgroups {
         let events = File::open(cgroup.join("cgroup.events"))?;
         let mut bytes = [0; 64];
@@ -199,7 +200,7 @@ fn mount() -> Option<PathBuf> {
 }
 
 /// The smallest program that our own compiler makes, which does nothing for ever.
-fn sleeper(folder: &Path) -> Result<PathBuf> {
+fn sleeper(folder: &Path) -> Outcome<PathBuf> {
     let (source, program) = (folder.join("sleeper.rs"), folder.join("sleeper"));
     if program.exists() {
         return Ok(program);

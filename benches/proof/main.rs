@@ -2,7 +2,7 @@
 //! make here: the walk's exchanges, daemon and page, beside two bare round trips. Its table goes to docs/performance.md.
 #![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
@@ -21,6 +21,8 @@ mod daemons;
 mod lab;
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../report/guest.rs"]
+mod report_guest;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 #[path = "../walk/world.rs"]
@@ -29,7 +31,8 @@ mod world;
 
 use daemons::{Correction, Daemons};
 use lab::world::World;
-use report::{Result, Table, median, met, millis};
+use report::{Table, median, met, millis};
+use support::Outcome;
 use world::{ALL, DISTANCES, Servers};
 
 /// How often each is done.
@@ -41,21 +44,11 @@ const AT_REST: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
-    let entered = match lab::missing() {
-        Some(missing) => Err(missing.into()),
-        None => lab::namespace::enter().map_err(|failed| failed.message().unwrap_or_default().into()),
-    };
-    match entered.and_then(|()| measure()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("the bench failed: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    report_guest::run(lab::missing(), measure)
 }
 
-fn measure() -> Result {
-    let world = World::new().map_err(|failed| failed.message().unwrap_or_default().to_owned())?;
+fn measure() -> Outcome {
+    let world = World::new()?;
     let folder = tempfile::tempdir()?;
     let columns = ["servers", "there and back", "two bare round trips", "to the open gate", "at the latest", "goal"];
     let mut table = Table::new(&columns);
@@ -69,8 +62,8 @@ fn measure() -> Result {
     table.write("proof")
 }
 
-fn row(table: &mut Table, folder: &Path, world: &World, servers: Servers, distance: Duration) -> Result {
-    let all = servers.start(world, distance).map_err(|failed| failed.message().unwrap_or_default().to_owned())?;
+fn row(table: &mut Table, folder: &Path, world: &World, servers: Servers, distance: Duration) -> Outcome {
+    let all = servers.start(world, distance)?;
     let bare = bare::here(all.last().ok_or("no server")?.address())?;
     let daemons = Daemons::beside(folder, all, Correction::Clockgate)?;
     let agent = AgentClient::connect(&daemons.peer())?;
@@ -95,9 +88,4 @@ fn row(table: &mut Table, folder: &Path, world: &World, servers: Servers, distan
     let far = format!("{} ms", distance.as_millis());
     table.row(&[&servers.name, &far, &millis(bare), &millis(middle), &millis(latest), &goal]);
     Ok(())
-}
-
-/// The program.
-fn clockgate() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_clockgate"))
 }

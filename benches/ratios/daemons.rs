@@ -1,10 +1,10 @@
 //! chronyd and the agent side by side, as on a host, on loopback and with their hands off this machine's clock.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use clockgate::daemon::chrony::protocol::ChronyClient;
@@ -12,10 +12,9 @@ use clockgate::decision::{Gate, Offset};
 use clockgate::page::Page;
 use clockgate::sys::clock::boottime;
 
-use crate::clockgate;
 use crate::lab::folder as lab;
 use crate::lab::liar::Liar;
-use crate::report::{Result, until};
+use crate::support::{CLOCKGATE, Ours, Outcome, harmless, until};
 
 /// Who steps the clock, if that has to be: here nobody can.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +36,7 @@ pub struct Daemons {
 
 impl Daemons {
     /// Starts them in `folder`, beside one server that tells the truth.
-    pub fn start(folder: &Path) -> Result<Self> {
+    pub fn start(folder: &Path) -> Outcome<Self> {
         let up = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
         if !up.success() {
             return Err("cannot bring up the loopback of this namespace".into());
@@ -47,7 +46,7 @@ impl Daemons {
     }
 
     /// Starts them in `folder`; chronyd is synchronised and the agent's gate open on a proof when this returns.
-    pub fn beside(folder: &Path, servers: Vec<Liar>, correction: Correction) -> Result<Self> {
+    pub fn beside(folder: &Path, servers: Vec<Liar>, correction: Correction) -> Outcome<Self> {
         // chronyd makes no socket in a folder that others may enter.
         fs::DirBuilder::new().mode(0o700).create(folder)?;
         let addresses: Vec<SocketAddr> = servers.iter().map(Liar::address).collect();
@@ -93,37 +92,7 @@ impl Daemons {
     }
 }
 
-/// A process of ours.
-pub struct Ours(Child);
-
-impl Ours {
-    fn start(command: &mut Command, log: &Path) -> Result<Self> {
-        let log = File::create(log)?;
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
-        Ok(Self(child.map_err(|e| format!("cannot start {command:?}: {e}"))?))
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A program that cannot set the clock, whatever it tries.
-fn harmless(program: impl AsRef<Path>) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]).arg(program.as_ref());
-    command
-}
-
-fn start_bus(folder: &Path) -> Result<Ours> {
+fn start_bus(folder: &Path) -> Outcome<Ours> {
     // The agent is root, as everybody is here: what a system bus allows to whom is not what is measured.
     let config = format!(
         "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\" \
@@ -136,7 +105,7 @@ fn start_bus(folder: &Path) -> Result<Ours> {
     fs::write(&path, config)?;
     let mut command = Command::new("dbus-daemon");
     command.arg(format!("--config-file={}", path.display())).args(["--nofork", "--nopidfile"]);
-    let bus = Ours::start(&mut command, &folder.join("bus.log"))?;
+    let bus = Ours::logged(&mut command, &folder.join("bus.log"))?;
     until("the bus listens", Duration::from_secs(10), || folder.join("bus").exists())?;
     Ok(bus)
 }
@@ -145,7 +114,7 @@ fn bus_address(folder: &Path) -> String {
     format!("unix:path={}", folder.join("bus").display())
 }
 
-fn start_chronyd(folder: &Path, servers: &[SocketAddr]) -> Result<Ours> {
+fn start_chronyd(folder: &Path, servers: &[SocketAddr]) -> Outcome<Ours> {
     let path = |name: &str| folder.join(name).display().to_string();
     let sources: String = servers.iter().map(|s| format!("server {} port {} iburst\n", s.ip(), s.port())).collect();
     // Debian's file, but for the servers and the places.
@@ -160,10 +129,10 @@ fn start_chronyd(folder: &Path, servers: &[SocketAddr]) -> Result<Ours> {
     fs::write(path("chrony.conf"), config)?;
     let mut command = harmless(lab().join("chrony/usr/sbin/chronyd"));
     command.args(["-x", "-d", "-u", "root", "-f"]).arg(path("chrony.conf"));
-    Ours::start(&mut command, &folder.join("chronyd.log"))
+    Ours::logged(&mut command, &folder.join("chronyd.log"))
 }
 
-fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction) -> Result<Ours> {
+fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction) -> Outcome<Ours> {
     let root = folder.join("root");
     fs::create_dir_all(root.join("etc/clockgate"))?;
     let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
@@ -181,10 +150,10 @@ fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction) ->
         folder.join("chronyd.sock").display(),
     );
     fs::write(root.join("etc/clockgate/config.yaml"), config)?;
-    let mut command = harmless(clockgate());
+    let mut command = harmless(CLOCKGATE);
     command.args(["agent", "--root"]).arg(root);
     // As its unit has it: WatchdogSec=2min.
     command.env("DBUS_SYSTEM_BUS_ADDRESS", bus_address(folder)).env("WATCHDOG_USEC", "120000000");
     command.env_remove("WATCHDOG_PID");
-    Ours::start(&mut command, &folder.join("agent.log"))
+    Ours::logged(&mut command, &folder.join("agent.log"))
 }

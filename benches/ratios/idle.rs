@@ -10,7 +10,8 @@ use clockgate::decision::Boottime;
 
 use crate::daemons::Daemons;
 use crate::report::machine::value;
-use crate::report::{Result, Table, met, until};
+use crate::report::{Table, met};
+use crate::support::{Outcome, until};
 
 /// Long enough for a proof to be renewed once, two minutes after the last.
 const WATCHED: Duration = Duration::from_secs(135);
@@ -40,8 +41,8 @@ struct Look {
 
 impl<'a> Idle<'a> {
     /// Begins to watch, once the agent has settled: the thread of its first question has ended.
-    pub fn watch(daemons: &'a Daemons) -> Result<Self> {
-        let (agent, chronyd, folder) = (daemons.agent.pid(), daemons.chronyd.pid(), daemons.public());
+    pub fn watch(daemons: &'a Daemons) -> Outcome<Self> {
+        let (agent, chronyd, folder) = (daemons.agent.0.id(), daemons.chronyd.0.id(), daemons.public());
         until("the agent is idle", Duration::from_secs(60), || Wakings::of(agent).threads().len() == 1)?;
         let (over, ended) = channel();
         let began = Instant::now();
@@ -58,9 +59,9 @@ impl<'a> Idle<'a> {
     }
 
     /// The table, once there is enough of it.
-    pub fn report(self) -> Result<Table> {
+    pub fn report(self) -> Outcome<Table> {
         std::thread::sleep(WATCHED.saturating_sub(self.began.elapsed()));
-        let (agent, chronyd) = (memory(self.daemons.agent.pid())?, memory(self.daemons.chronyd.pid())?);
+        let (agent, chronyd) = (memory(self.daemons.agent.0.id())?, memory(self.daemons.chronyd.0.id())?);
         self.over.send(())?;
         let looks = self.watcher.join().map_err(|_| "the watcher panicked")?;
         let mut table = Table::new(&["what", "the agent", "chronyd", "goal"]);
@@ -89,7 +90,7 @@ const MEMORY: [(&str, &str); 3] = [
     ("Pss:", "the same, what is shared counted in parts"),
 ];
 
-fn memory(pid: u32) -> Result<String> {
+fn memory(pid: u32) -> Outcome<String> {
     read_to_string(format!("/proc/{pid}/smaps_rollup")).map_err(|e| format!("process {pid} cannot be seen: {e}").into())
 }
 

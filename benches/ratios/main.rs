@@ -2,7 +2,7 @@
 //! the wake-ups of an idle agent. Its tables go to docs/performance.md.
 #![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clockgate::decision::Boottime;
@@ -12,6 +12,8 @@ use clockgate::publish::gate_page::GatePage;
 mod lab;
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../report/guest.rs"]
+mod report_guest;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -23,27 +25,18 @@ mod released;
 
 use daemons::Daemons;
 use idle::Idle;
-use report::{Result, Table, proven};
+use report::{Table, proven};
+use support::Outcome;
 
 fn main() -> ExitCode {
     // As one of its own waiters: a bare futex, nothing around it.
     if let Some(path) = std::env::args_os().skip_while(|arg| arg != released::BARE).nth(1) {
         return released::bare_waiter(Path::new(&path));
     }
-    let done = match lab::missing() {
-        Some(missing) => Err(missing.into()),
-        None => lab::namespace::enter().map_err(|failed| failed.message().unwrap_or_default().into()),
-    };
-    match done.and_then(|()| measure()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("the bench failed: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    report_guest::run(lab::missing(), measure)
 }
 
-fn measure() -> Result {
+fn measure() -> Outcome {
     report::write("machine", &report::machine::describe())?;
     let folder = tempfile::tempdir()?;
     let daemons = Daemons::start(&folder.path().join("idle"))?;
@@ -57,9 +50,4 @@ fn measure() -> Result {
     released::measure(folder.path(), &mut page, &mut table)?;
     table.write("ratios")?;
     idle.report()?.write("idle")
-}
-
-/// The program.
-fn clockgate() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_clockgate"))
 }

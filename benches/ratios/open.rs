@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::clockgate;
 use crate::daemons::Daemons;
-use crate::report::{Result, Table, in_turn, met, millis, ratio};
+use crate::report::{Table, in_turn, met, millis, ratio};
+use crate::support::{CLOCKGATE, Outcome};
 
 /// What one `run` may cost beside another exec.
 const ALLOWANCE: Duration = Duration::from_micros(300);
 
-pub fn measure(folder: &Path, daemons: &Daemons, table: &mut Table) -> Result {
+pub fn measure(folder: &Path, daemons: &Daemons, table: &mut Table) -> Outcome {
     let empty = empty_program(folder)?;
     let empty = [empty.to_str().ok_or("a path that is no text")?];
     let public = folder.join("public");
     let gated = |command: &[&str]| {
-        let mut run = Command::new(clockgate());
+        let mut run = Command::new(CLOCKGATE);
         run.args(["run", "--page"]).arg(&public).arg("--").args(command);
         timed(run)
     };
@@ -42,7 +42,7 @@ pub fn measure(folder: &Path, daemons: &Daemons, table: &mut Table) -> Result {
     Ok(())
 }
 
-fn timed(mut command: Command) -> Result<Duration> {
+fn timed(mut command: Command) -> Outcome<Duration> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let started = Instant::now();
     let status = command.status()?;
@@ -51,7 +51,7 @@ fn timed(mut command: Command) -> Result<Duration> {
 }
 
 /// The smallest program that our own compiler makes: static, and at once at its end.
-fn empty_program(folder: &Path) -> Result<PathBuf> {
+fn empty_program(folder: &Path) -> Outcome<PathBuf> {
     let (source, program) = (folder.join("empty.rs"), folder.join("empty"));
     std::fs::write(&source, "fn main() {}")?;
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

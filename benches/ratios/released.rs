@@ -12,9 +12,9 @@ use clockgate::page::sys::futex;
 use clockgate::page::sys::mapping::{LEN, Mapping, WritableMapping};
 use clockgate::publish::gate_page::GatePage;
 
-use crate::clockgate;
 use crate::report::machine::value;
-use crate::report::{Result, Table, in_turn, proven, until};
+use crate::report::{Table, in_turn, proven};
+use crate::support::{CLOCKGATE, Outcome, until};
 
 /// The argument that makes this program a bare waiter.
 pub const BARE: &str = "bare-waiter";
@@ -24,7 +24,7 @@ const ROUNDS: [(usize, usize); 3] = [(1, 200), (100, 15), (10_000, 3)];
 /// Ten thousand processes on two busy cores.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-pub fn measure(folder: &Path, page: &mut GatePage, table: &mut Table) -> Result {
+pub fn measure(folder: &Path, page: &mut GatePage, table: &mut Table) -> Outcome {
     let public = folder.join("public");
     let bare_path = folder.join("bare");
     let file = File::options().read(true).write(true).create(true).truncate(true).open(&bare_path)?;
@@ -33,7 +33,7 @@ pub fn measure(folder: &Path, page: &mut GatePage, table: &mut Table) -> Result 
     let this = std::env::current_exe()?;
     let log = folder.join("waiters");
     let at_the_gate = || {
-        let mut wait = Command::new(clockgate());
+        let mut wait = Command::new(CLOCKGATE);
         wait.args(["run", "--max-wait", "infinity", "--page"]).arg(&public).args(["--", "/bin/true"]);
         wait
     };
@@ -65,7 +65,9 @@ pub fn measure(folder: &Path, page: &mut GatePage, table: &mut Table) -> Result 
         match in_turn(rounds, &mut gate, futex) {
             Ok((a, b)) => table.compare(&what, a, b, 1.3),
             // A machine that allows fewer processes is no reason to measure nothing.
-            Err(error) => table.row(&[&what, &"-", &"-", &"-", &format!("not measured: {error}")]),
+            Err(error) => {
+                table.row(&[&what, &"-", &"-", &"-", &format!("not measured: {}", error.message().unwrap_or_default())])
+            }
         }
     }
     let ratio = own as f64 / own_bare as f64;
@@ -79,7 +81,7 @@ fn kib(number: u64) -> String {
 
 /// What `run` comes to without clockgate: map, sleep on the word, execute.
 pub fn bare_waiter(path: &Path) -> ExitCode {
-    let wait = || -> Result {
+    let wait = || -> Outcome {
         let mapping = Mapping::new(&File::open(path)?)?;
         eprintln!("waiting");
         while mapping.load_u32(0) == 0 {
@@ -88,7 +90,7 @@ pub fn bare_waiter(path: &Path) -> ExitCode {
         Err(Command::new("/bin/true").exec().into())
     };
     if let Err(error) = wait() {
-        eprintln!("{error}");
+        eprintln!("{}", error.message().unwrap_or_default());
     }
     ExitCode::FAILURE
 }
@@ -98,7 +100,7 @@ struct Waiters(Vec<Child>);
 
 impl Waiters {
     /// Starts so many, and returns when every one of them sleeps.
-    fn start(count: usize, log: &PathBuf, command: impl Fn() -> Command) -> Result<Self> {
+    fn start(count: usize, log: &PathBuf, command: impl Fn() -> Command) -> Outcome<Self> {
         // One file for all of them: a pipe each would need as many descriptors, and one pipe a reader that is woken each time.
         File::create(log)?;
         let to = File::options().append(true).open(log)?;
@@ -117,7 +119,7 @@ impl Waiters {
     }
 
     /// Lets them go; how long until the last one has ended.
-    fn ended_after(mut self, let_go: impl FnOnce()) -> Result<Duration> {
+    fn ended_after(mut self, let_go: impl FnOnce()) -> Outcome<Duration> {
         let started = Instant::now();
         let_go();
         for child in &mut self.0 {

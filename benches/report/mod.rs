@@ -1,18 +1,17 @@
 //! What the benches share: times and their medians, tables, and docs/performance.md, of which each bench writes the sections
 //! that it measured, between their markers.
-#![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
 #![allow(dead_code, reason = "each bench uses its own part of it")]
 
 use std::fmt::{Display, Write as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clockgate::decision::{Epoch, Gate, Snapshot};
 use clockgate::sys::clock::{boottime, standing};
 
-pub mod machine;
+use crate::support::Outcome;
 
-pub type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub mod machine;
 
 /// A table of Markdown.
 #[derive(Debug)]
@@ -43,13 +42,13 @@ impl Table {
     }
 
     /// Puts it in its place in docs/performance.md.
-    pub fn write(self, section: &str) -> Result {
+    pub fn write(self, section: &str) -> Outcome {
         write(section, &self.text)
     }
 }
 
 /// Replaces what stands between the markers of `section`.
-pub fn write(section: &str, text: &str) -> Result {
+pub fn write(section: &str, text: &str) -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
     let old = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let (begin, end) = (format!("<!-- {section}: made by make bench -->\n"), format!("<!-- end of {section} -->"));
@@ -62,9 +61,9 @@ pub fn write(section: &str, text: &str) -> Result {
 /// The medians of `rounds` of each, taken in turn, so that a machine that is busy for a while is busy for both.
 pub fn in_turn(
     rounds: usize,
-    mut a: impl FnMut() -> Result<Duration>,
-    mut b: impl FnMut() -> Result<Duration>,
-) -> Result<(Duration, Duration)> {
+    mut a: impl FnMut() -> Outcome<Duration>,
+    mut b: impl FnMut() -> Outcome<Duration>,
+) -> Outcome<(Duration, Duration)> {
     let (mut all_a, mut all_b) = (vec![], vec![]);
     for _ in 0..rounds {
         all_a.push(a()?);
@@ -90,18 +89,6 @@ pub fn millis(duration: Duration) -> String {
 
 pub fn met(is_met: bool) -> &'static str {
     if is_met { "met" } else { "**not met**" }
-}
-
-/// Waits for a condition, and fails when it has not come after `limit`.
-pub fn until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) -> Result {
-    let started = Instant::now();
-    while !condition() {
-        if started.elapsed() > limit {
-            return Err(format!("{what}: not after {limit:?}").into());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(())
 }
 
 /// A gate that is open on a proof.

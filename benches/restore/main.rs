@@ -157,7 +157,7 @@ fn measure() -> Outcome {
             [Event::Stopped, Event::Loaded, Event::Elsewhere, Event::Slept].map(cell);
         table.row(&[&name, &stopped, &loaded, &elsewhere, &slept, &said]);
     }
-    table.write("restore").map_err(|e| e.to_string().into())
+    table.write("restore")
 }
 
 fn side_by_side<T: Send>(all: impl Iterator<Item = impl FnOnce() -> Outcome<T> + Send>) -> Outcome<Vec<T>> {

@@ -15,10 +15,11 @@ mod report;
 mod support;
 
 use report::Table;
+use support::Outcome;
 
 const LOOKS: u32 = 500;
 
-fn main() -> report::Result {
+fn main() -> Outcome {
     let mut table = Table::new(&["a look at", "costs", "of one processor", "every"]);
     let root = Path::new("/");
     for clock in phc::find(root) {

@@ -13,14 +13,14 @@ mod report;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use report::{Result, Table, in_turn, met, millis, proven};
-use support::laboratory;
+use report::{Table, in_turn, met, millis, proven};
+use support::{Outcome, laboratory};
 
 const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
 /// What it may add (issue "Every container on the host").
 const GOAL: Duration = Duration::from_millis(2);
 
-fn main() -> Result {
+fn main() -> Outcome {
     if let Some(lacks) = laboratory::missing(&["engines"]) {
         return Err(lacks.into());
     }
@@ -31,7 +31,7 @@ fn main() -> Result {
     let wrapper = wrap(folder.path(), &runc)?;
     let bundle = bundle(folder.path(), &runc)?;
     let mut table = Table::new(&["what", "with the wrapper", "without", "it adds", "goal"]);
-    let mut row = |what: &str, rounds: usize, run: &mut dyn FnMut(&Path) -> Result<Duration>| -> Result {
+    let mut row = |what: &str, rounds: usize, run: &mut dyn FnMut(&Path) -> Outcome<Duration>| -> Outcome {
         let run = std::cell::RefCell::new(run);
         let (a, b) = in_turn(rounds, || run.borrow_mut()(&wrapper), || run.borrow_mut()(&runc))?;
         let added = a.saturating_sub(b);
@@ -51,7 +51,7 @@ fn lab() -> PathBuf {
 }
 
 /// As an installed one: by its name beside the runtime's.
-fn wrap(folder: &Path, runc: &Path) -> Result<PathBuf> {
+fn wrap(folder: &Path, runc: &Path) -> Outcome<PathBuf> {
     let wrapper = folder.join("clockgate-runc");
     std::os::unix::fs::symlink(OCI, &wrapper)?;
     std::os::unix::fs::symlink(std::fs::canonicalize(runc)?, folder.join("runc"))?;
@@ -60,7 +60,7 @@ fn wrap(folder: &Path, runc: &Path) -> Result<PathBuf> {
 }
 
 /// A container that does nothing, from busybox alone.
-fn bundle(folder: &Path, runc: &Path) -> Result<PathBuf> {
+fn bundle(folder: &Path, runc: &Path) -> Outcome<PathBuf> {
     let bundle = folder.join("bundle");
     std::fs::create_dir_all(bundle.join("rootfs/bin"))?;
     std::fs::copy(lab().join("bin/busybox"), bundle.join("rootfs/bin/true"))?;
@@ -78,7 +78,7 @@ fn bundle(folder: &Path, runc: &Path) -> Result<PathBuf> {
 }
 
 /// From the call of `create` until `start` has returned; the rest of its life is not timed.
-fn start(runc: &Path, bundle: &Path) -> Result<Duration> {
+fn start(runc: &Path, bundle: &Path) -> Outcome<Duration> {
     let name = format!("clockgate-bench-{}", std::process::id());
     let call = |args: &[&str]| {
         let mut call = Command::new(runc);
@@ -89,7 +89,7 @@ fn start(runc: &Path, bundle: &Path) -> Result<Duration> {
     Ok(took)
 }
 
-fn timed(command: &mut Command) -> Result<Duration> {
+fn timed(command: &mut Command) -> Outcome<Duration> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let started = Instant::now();
     let status = command.status()?;

@@ -1,6 +1,9 @@
 //! ClockBound's page, read back by ClockBound's own client and fought over with ClockBound's own writer.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +13,7 @@ use clock_bound_shm::{ClockErrorBound, ShmWrite, ShmWriter};
 use clockgate::decision::{Boottime, Cause, Epoch, Gate, Snapshot, State};
 use clockgate::publish::clockbound::{self, ClockBoundError, ClockBoundPage};
 use clockgate::sys::clock::boottime;
+use support::until;
 use tempfile::TempDir;
 
 const BOUND: Duration = Duration::from_millis(3);
@@ -116,11 +120,8 @@ fn without_a_wake_up_synchronized_becomes_free_running_with_a_growing_bound_and_
 
 /// The client's grace is five seconds; ten are a fault.
 fn await_status(client: &mut ClockBoundClient, wanted: ClockStatus) {
-    let deadline = boottime() + Duration::from_secs(10);
-    while client.now().unwrap().clock_status != wanted {
-        assert!(boottime() < deadline, "still {:?}", client.now());
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
+    let is_so = || client.now().unwrap().clock_status == wanted;
+    until(&format!("{wanted:?}"), Duration::from_secs(10), is_so).unwrap();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond,
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Trial};
-use support::Outcome;
+use support::{Ours, Outcome, until};
 
 #[path = "../../examples/states.rs"]
 #[allow(dead_code, reason = "an example has a main of its own")]
@@ -380,16 +380,13 @@ fn refuses() -> Outcome {
 fn is_woken() -> Outcome {
     let reader = Reader::new();
     let mut page = reader.page();
-    let mut waiting = reader.command().args(["--wait", "60"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut waiting = Ours::spawn(reader.command().args(["--wait", "60"]).stdout(Stdio::null()))?;
     // It sleeps in futex(2) before the gate opens; the kernel names the call it sleeps in.
-    let deadline = boottime() + Duration::from_secs(20);
-    let asleep = || fs::read_to_string(format!("/proc/{}/syscall", waiting.id())).unwrap_or_default();
+    let asleep = || fs::read_to_string(format!("/proc/{}/syscall", waiting.0.id())).unwrap_or_default();
     let number = format!("{} ", libc::SYS_futex);
-    while boottime() < deadline && !asleep().starts_with(&number) {
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
+    until("the reader sleeps", Duration::from_secs(20), || asleep().starts_with(&number))?;
     page.publish(&proven()).unwrap();
-    assert_eq!(waiting.wait().unwrap().code(), Some(0));
+    assert_eq!(waiting.0.wait().unwrap().code(), Some(0));
 
     page.publish(&Snapshot::default()).unwrap();
     let given_up = reader.command().args(["--wait", "0.2"]).output().unwrap();

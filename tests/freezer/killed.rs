@@ -74,7 +74,7 @@ impl Agent {
 
     pub fn start_with(world: &Cgroups, max: Duration, proc_root: Option<&Path>) -> Result<Self, Failed> {
         let this = std::env::current_exe()?;
-        let mut command = harmless(this.to_str().ok_or("path")?);
+        let mut command = harmless(this);
         command.arg(ROLE).arg(&world.folder).arg(world.ledger()).arg(max.as_millis().to_string());
         command.args(proc_root);
         let mut process = Ours(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);

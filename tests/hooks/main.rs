@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clockgate::sys::{clock::boottime, nap};
+use support::until;
 
 /// A folder with hooks that call fakes, and what those were called with.
 struct Fakes {
@@ -96,10 +99,7 @@ fn libvirts_hook_finds_the_guest_in_the_xml() {
     assert!(fakes.run("libvirt-qemu", &["guest", "prepare", "begin", "-"], xml).is_empty());
     // It ends at once, and says it in the background.
     fakes.run("libvirt-qemu", &["guest", "started", "begin", "-"], xml);
-    let deadline = boottime() + Duration::from_secs(20);
-    while fakes.called().is_empty() && boottime() < deadline {
-        nap(Duration::from_millis(5));
-    }
+    until("the hook calls", Duration::from_secs(20), || !fakes.called().is_empty()).unwrap();
     assert_eq!(fakes.called(), ["clockgate vm notify post-restore --cid 7 --time now"]);
 }
 

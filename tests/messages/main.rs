@@ -161,11 +161,7 @@ impl Unanswered {
         agent.args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", env!("CARGO_BIN_EXE_clockgate")]);
         let agent = agent.arg("agent").arg("--root").arg(root.path()).stderr(Stdio::null()).spawn().unwrap();
         let unanswered = Self { root, agent };
-        let deadline = boottime() + Duration::from_secs(20);
-        while !unanswered.bus().exists() {
-            assert!(boottime() < deadline, "the agent does not start");
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+        support::until("the agent starts", Duration::from_secs(20), || unanswered.bus().exists()).unwrap();
         unanswered
     }
 

@@ -16,7 +16,7 @@ use clockgate::reference::{References, ServerName};
 use clockgate::sys::clock::boottime;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use support::{CLOCKGATE, Ours, Outcome, clockgate, expect, harmless, laboratory, needing, texts};
+use support::{CLOCKGATE, Ours, Outcome, clockgate, expect, harmless, laboratory, needing, texts, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SERVES: &str = "local stratum 3\nallow";
@@ -57,7 +57,7 @@ fn one_behind_two_addresses() -> Outcome {
     let server = Chronyd::start(SERVES)?;
     server.measured("127.0.0.1")?;
     // chronyd may set its local reference anew between the two answers: tried until it has not.
-    let measured = until(|| {
+    let measured = until_some("an answer", PATIENCE, || {
         let references = References::new(vec![server.at("127.0.0.1").ok()?, server.at("[::1]").ok()?]);
         let measured = references.measure(PATIENCE);
         let [one, other] = &measured.readings[..] else { return None };
@@ -71,7 +71,7 @@ fn one_behind_two_addresses() -> Outcome {
 
 fn without_a_reference() -> Outcome {
     let server = Chronyd::start("allow")?;
-    let measured = until(|| {
+    let measured = until_some("an answer", PATIENCE, || {
         let measured = References::new(vec![server.at("127.0.0.1").ok()?]).measure(PATIENCE);
         measured.failures.iter().any(|f| f.why.contains("not synchronised")).then_some(measured)
     })?;
@@ -81,7 +81,7 @@ fn without_a_reference() -> Outcome {
 fn that_may_not_answer() -> Outcome {
     let server = Chronyd::start("local stratum 3\nallow 192.0.2.0/24")?;
     // It opens its port, so that no ICMP error comes, and drops the question.
-    let measured = until(|| {
+    let measured = until_some("an answer", PATIENCE, || {
         let measured = References::new(vec![server.at("127.0.0.1").ok()?]).measure(Duration::from_millis(400));
         measured.failures.iter().any(|f| f.why.contains("no answer within 400 ms")).then_some(measured)
     })?;
@@ -92,7 +92,7 @@ fn with_a_guard_time() -> Outcome {
     // It drops what comes within 2 s of the question before (chrony.conf(5), ratelimit).
     let server = Chronyd::start("local stratum 3\nallow\nratelimit interval 1 burst 1 leak 4")?;
     let name = server.at("127.0.0.1")?;
-    let references = until(|| {
+    let references = until_some("an answer", PATIENCE, || {
         let references = References::new(vec![name.clone()]);
         (!references.measure(PATIENCE).readings.is_empty()).then_some(references)
     })?;
@@ -158,7 +158,7 @@ fn the_daemons_claim() -> Outcome {
         truth.port
     ))?;
     let config = format!("servers: ['127.0.0.1:{}']\nchrony: {{udp: '127.0.0.1:{commands}'}}\n", truth.port);
-    let (output, json) = until(|| {
+    let (output, json) = until_some("an answer", PATIENCE, || {
         let output = measure_in(&[("etc/clockgate/config.yaml", &config)], &["--json"]).ok()?;
         let json: Value = serde_json::from_slice(&output.stdout).ok()?;
         (json["references"][1]["source"] == "chronyd").then_some((output, json))
@@ -192,7 +192,7 @@ impl Chronyd {
         let own = format!("port {port}\nbindaddress 127.0.0.1\nbindaddress ::1\ncmdport 0\nbindcmdaddress /\n");
         fs::write(&file, format!("{own}pidfile {}\n{config}\n", pid.display()))?;
         let log = fs::File::create(folder.path().join("log"))?;
-        let mut command = harmless(chronyd().to_str().ok_or("a path that is no text")?);
+        let mut command = harmless(chronyd());
         command.args(["-x", "-d", "-U", "-u", &user()?, "-f"]).arg(&file).stdout(Stdio::null()).stderr(log);
         Ok(Self { _process: Ours::spawn(&mut command)?, _folder: folder, port })
     }
@@ -206,7 +206,7 @@ impl Chronyd {
         // Each attempt knows nothing of the one before: manners would have it wait.
         let name = self.at(host)?;
         let measured = || References::new(vec![name.clone()]).measure(Duration::from_secs(1));
-        until(|| Some(measured()).filter(|m| !m.readings.is_empty()))
+        until_some("an answer", PATIENCE, || Some(measured()).filter(|m| !m.readings.is_empty()))
     }
 }
 
@@ -251,16 +251,6 @@ fn measure_in(files: &[(&str, &str)], arguments: &[&str]) -> Result<Output, Fail
 /// A port that was free a moment ago.
 fn free_port() -> Result<u16, Failed> {
     Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// Tries until something comes of it; each try waits by itself.
-fn until<T>(attempt: impl Fn() -> Option<T>) -> Result<T, Failed> {
-    let mut found = None;
-    support::until("an answer", PATIENCE, || {
-        found = attempt();
-        found.is_some()
-    })?;
-    found.ok_or_else(|| "nothing came of it".into())
 }
 
 fn check(holds: bool, seen: &impl Debug) -> Outcome {

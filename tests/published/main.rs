@@ -188,11 +188,7 @@ impl Agent {
         let mut command = support::clockgate();
         let process = command.args(["agent", "--root", host.path()]).stderr(Stdio::null()).spawn().unwrap();
         let agent = Self { host, process, _server: server };
-        let deadline = boottime() + Duration::from_secs(30);
-        while !agent.bus().exists() {
-            assert!(boottime() < deadline, "the agent does not start");
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+        support::until("the agent starts", Duration::from_secs(30), || agent.bus().exists()).unwrap();
         agent
     }
 

@@ -1,5 +1,7 @@
 //! Programs that a test runs: without the right to set the clock, and no longer than the test.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -14,12 +16,12 @@ pub fn clockgate() -> Command {
 }
 
 /// Any program without that privilege.
-pub fn harmless(program: &str) -> Command {
+pub fn harmless(program: impl AsRef<OsStr>) -> Command {
     if !nix::unistd::geteuid().is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--", program]);
+    command.args(["--bounding-set=-sys_time", "--inh-caps=-sys_time", "--"]).arg(program);
     command
 }
 
@@ -30,6 +32,12 @@ pub struct Ours(pub Child);
 impl Ours {
     pub fn spawn(command: &mut Command) -> Outcome<Self> {
         Ok(Self(command.stdin(Stdio::null()).spawn()?))
+    }
+
+    /// What it says goes to the end of this file.
+    pub fn logged(command: &mut Command, log: &Path) -> Outcome<Self> {
+        let log = File::options().create(true).append(true).open(log)?;
+        Self::spawn(command.stdout(log.try_clone()?).stderr(log))
     }
 
     pub fn pid(&self) -> nix::unistd::Pid {
