@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clockgate::decision::Boottime;
-use clockgate::publish::gate_page::GatePage;
 
 #[path = "../../tests/uml/lab/mod.rs"]
 mod lab;
@@ -25,8 +24,9 @@ mod released;
 
 use daemons::Daemons;
 use idle::Idle;
-use report::{Table, proven};
+use report::Table;
 use support::Outcome;
+use support::gate_page::{proven, publish};
 
 fn main() -> ExitCode {
     // As one of its own waiters: a bare futex, nothing around it.
@@ -41,9 +41,8 @@ fn measure() -> Outcome {
     let folder = tempfile::tempdir()?;
     let daemons = Daemons::start(&folder.path().join("idle"))?;
     let mut table = Table::new(&["what", "clockgate", "beside it", "ratio", "goal"]);
-    let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
+    let mut page = publish(folder.path(), &proven())?;
     page.alive(Boottime::NEVER)?;
-    page.publish(&proven())?;
     open::measure(folder.path(), &daemons, &mut table)?;
     // The others go on for longer than it has to be watched, and it is not asked for anything meanwhile.
     let idle = Idle::watch(&daemons)?;

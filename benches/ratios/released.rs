@@ -13,7 +13,8 @@ use clockgate::page::sys::mapping::{LEN, Mapping, WritableMapping};
 use clockgate::publish::gate_page::GatePage;
 
 use crate::report::machine::value;
-use crate::report::{Table, in_turn, proven};
+use crate::report::{Table, in_turn};
+use crate::support::gate_page::proven;
 use crate::support::{CLOCKGATE, Outcome, until};
 
 /// The argument that makes this program a bare waiter.

@@ -6,9 +6,6 @@ use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use clockgate::decision::{Epoch, Gate, Snapshot};
-use clockgate::sys::clock::{boottime, standing};
-
 use crate::support::Outcome;
 
 pub mod machine;
@@ -89,18 +86,4 @@ pub fn millis(duration: Duration) -> String {
 
 pub fn met(is_met: bool) -> &'static str {
     if is_met { "met" } else { "**not met**" }
-}
-
-/// A gate that is open on a proof.
-pub fn proven() -> Snapshot {
-    Snapshot {
-        state: 4,
-        gate: Gate::Proven,
-        epoch: Epoch::new(1),
-        bound: Some(Duration::from_millis(2)),
-        threshold: Duration::from_millis(200),
-        valid_until: boottime() + Duration::from_secs(3600),
-        differences: standing(),
-        ..Snapshot::default()
-    }
 }

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use clockgate::publish::gate_page::GatePage;
-
 #[path = "../report/mod.rs"]
 mod report;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use report::{Table, in_turn, met, millis, proven};
+use report::{Table, in_turn, met, millis};
+use support::gate_page::{proven, publish};
 use support::{Outcome, laboratory};
 
 const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
@@ -25,8 +24,7 @@ fn main() -> Outcome {
         return Err(lacks.into());
     }
     let folder = tempfile::tempdir()?;
-    let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
-    page.publish(&proven())?;
+    let _page = publish(folder.path(), &proven())?;
     let runc = lab().join("usr/sbin/runc");
     let wrapper = wrap(folder.path(), &runc)?;
     let bundle = bundle(folder.path(), &runc)?;

@@ -10,10 +10,9 @@ use std::time::Duration;
 use clock_bound_client::{ClockBoundClient, ClockBoundNowResult, ClockStatus};
 use clock_bound_shm::common::{CLOCK_MONOTONIC, clock_gettime_safe};
 use clock_bound_shm::{ClockErrorBound, ShmWrite, ShmWriter};
-use clockgate::decision::{Boottime, Cause, Epoch, Gate, Snapshot, State};
-use clockgate::publish::clockbound::{self, ClockBoundError, ClockBoundPage};
-use clockgate::sys::clock::boottime;
-use support::until;
+use clockgate::decision::{Boottime, Cause, Gate, Snapshot, State};
+use clockgate::publish::clockbound::{self, ClockBoundPage, ClockBoundError};
+use support::{gate_page, until};
 use tempfile::TempDir;
 
 const BOUND: Duration = Duration::from_millis(3);
@@ -26,17 +25,14 @@ fn root() -> (TempDir, std::path::PathBuf) {
 }
 
 fn proven(state: State) -> Snapshot {
-    let now = boottime();
+    let bound = Some(BOUND);
     Snapshot {
         state: state.code(),
         gate: state.gate(),
-        epoch: Epoch::new(3),
         cause: Cause::Restore,
-        bound: Some(BOUND),
-        as_of: now,
-        valid_until: now + Duration::from_secs(300),
+        bound,
         max_drift_ppm: 500,
-        ..Snapshot::default()
+        ..gate_page::proven()
     }
 }
 

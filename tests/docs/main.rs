@@ -10,11 +10,11 @@ use std::time::Duration;
 use clockgate::config::Config;
 use clockgate::config::keys::KEYS;
 use clockgate::daemon::facts::DAEMONS;
-use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, State};
+use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Trial};
-use support::{Ours, Outcome, until};
+use support::{Ours, Outcome, gate_page, until};
 
 #[path = "../../examples/states.rs"]
 #[allow(dead_code, reason = "an example has a main of its own")]
@@ -268,21 +268,13 @@ impl Reader {
 }
 
 fn proven() -> Snapshot {
-    let now = boottime();
     Snapshot {
-        state: State::Synchronized.code(),
-        gate: Gate::Proven,
         epoch: Epoch::new(7),
         cause: Cause::Restore,
-        since: now,
         offset: Some(Offset::from_nanos(-1_500_000)),
         bound: Some(Duration::from_millis(3)),
-        as_of: now,
-        threshold: Duration::from_millis(200),
-        valid_until: now + Duration::from_secs(300),
-        differences: standing(),
         max_drift_ppm: 500,
-        ..Snapshot::default()
+        ..gate_page::proven()
     }
 }
 

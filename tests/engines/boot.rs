@@ -8,9 +8,10 @@ use clockgate::workload::Engine;
 
 use crate::frozen::workloads;
 
+use crate::support::gate_page::{proven, shut};
 use crate::support::{Outcome, expect, laboratory, texts, until};
 use crate::world::{Dockerd, SOON, Trial, Waiting, World, done};
-use crate::wrapper::{Wrapper, proven, shut};
+use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[

@@ -1,8 +1,9 @@
 //! Docker's compose plugin: two services at the gate, and the file that we ship as an example.
 
+use crate::support::gate_page::{proven, shut};
 use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World, done};
-use crate::wrapper::{Wrapper, proven, shut};
+use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[("both_services_of_a_compose_file_are_held_and_let_go", "", two_services)];

@@ -1,8 +1,9 @@
 //! containerd without Docker: the way of nerdctl and, by the namespace, of a kubelet.
 
+use crate::support::gate_page::{proven, shut};
 use crate::support::{Outcome, expect, texts};
 use crate::world::{Trial, Waiting, World};
-use crate::wrapper::{Wrapper, proven, refusal, shut};
+use crate::wrapper::{Wrapper, refusal};
 
 /// Each trial, its wrapper's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 
+use crate::support::gate_page::{proven, shut};
 use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
 use crate::world::{SOON, Waiting};
-use crate::wrapper::{Wrapper, proven, shut};
+use crate::wrapper::Wrapper;
 
 /// A trial's name, the settings of its wrapper, and what is tried in a folder of its own.
 pub type Trial = (&'static str, &'static str, fn(&Path, &Wrapper) -> Outcome);

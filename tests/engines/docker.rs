@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use crate::support::gate_page::{proven, shut};
 use crate::support::{Outcome, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World};
-use crate::wrapper::{Wrapper, proven, refusal, shut};
+use crate::wrapper::{Wrapper, refusal};
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[

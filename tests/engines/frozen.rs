@@ -11,9 +11,10 @@ use clockgate::decision::{Awake, FreezeOutcome};
 use clockgate::workload::{Engine, FreezeSettings, Workloads};
 use libtest_mimic::Failed;
 
+use crate::support::gate_page::proven;
 use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World, done};
-use crate::wrapper::{Wrapper, proven};
+use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[

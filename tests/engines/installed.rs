@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use libtest_mimic::Failed;
 
+use crate::support::gate_page::{proven, shut};
 use crate::support::{CLOCKGATE, Outcome, expect, laboratory, texts, until};
 use crate::world::{Dockerd, NODE, SOON, Trial, Waiting, World, done};
-use crate::wrapper::{Wrapper, proven, refusal, shut};
+use crate::wrapper::{Wrapper, refusal};
 
 /// One trial: it changes the host that all the others are on, for those who name no runtime.
 pub const TRIALS: &[Trial] = &[("engines_take_up_what_is_installed_and_are_as_before_when_it_is_removed", "", all)];

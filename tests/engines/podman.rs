@@ -5,9 +5,10 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 
+use crate::support::gate_page::{proven, shut};
 use crate::support::{CLOCKGATE, Outcome, expect, texts};
 use crate::world::{Trial, Waiting, World};
-use crate::wrapper::{Wrapper, proven, refusal, shut};
+use crate::wrapper::{Wrapper, refusal};
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[

@@ -4,11 +4,9 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
 
-use clockgate::decision::{Boottime, Cause, Epoch, Gate, Snapshot};
+use clockgate::decision::{Boottime, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
 use crate::support::{Outcome, until};
@@ -92,29 +90,4 @@ pub fn refusal(text: &str) -> String {
     let Some((before, after)) = text.split_once(": after ") else { return text.to_owned() };
     let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
     format!("{before}: after N{}", &after[digits..])
-}
-
-pub fn proven() -> Snapshot {
-    Snapshot {
-        state: 4,
-        gate: Gate::Proven,
-        epoch: Epoch::new(1),
-        bound: Some(Duration::from_millis(2)),
-        threshold: Duration::from_millis(200),
-        valid_until: boottime() + Duration::from_secs(3600),
-        differences: standing(),
-        ..Snapshot::default()
-    }
-}
-
-pub fn shut() -> Snapshot {
-    Snapshot {
-        state: 2,
-        gate: Gate::Shut,
-        epoch: Epoch::new(2),
-        cause: Cause::Requested,
-        since: boottime(),
-        why: "resume: measuring".to_owned(),
-        ..Snapshot::default()
-    }
 }

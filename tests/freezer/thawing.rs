@@ -1,18 +1,16 @@
 //! What cannot be thawed, what is thawed in waves, when the guard thaws, and what `clockgate status` says of it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clockgate::decision::{Awake, Snapshot};
-use clockgate::publish::gate_page::GatePage;
-use clockgate::workload::{FreezeSettings, Thaw, Waves, WorkloadError, Workloads};
+use clockgate::workload::{WorkloadError, FreezeSettings, Thaw, Waves, Workloads};
 use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroups::{Cgroups, id};
-use crate::support::{Outcome, needing, texts, until};
+use crate::support::{Outcome, gate_page, needing, texts, until};
 use crate::{LIMIT, awake_in, report};
 
 pub fn trials(lacks: &Option<String>) -> Vec<Trial> {
@@ -160,10 +158,10 @@ fn status() -> Outcome {
     }
     world.mark(&docker(2), "1")?;
     world.lay(&format!("var/lib/docker/containers/{}/config.v2.json", id(1)), r#"{"Name": "/web"}"#)?;
-    let page = world.scratch.path().join("run/public");
-    fs::create_dir_all(&page)?;
-    let (mut gate, _) = GatePage::open(&page)?;
-    gate.publish(&Snapshot::default())?;
+    // Beside the ledger, as an agent's is.
+    let run = world.scratch.path().join("run");
+    let page = gate_page::public(&run);
+    let _gate = gate_page::publish(&run, &Snapshot::default())?;
     let said = |more: &[&str]| -> Result<String, Failed> {
         let mut command = crate::support::clockgate();
         command.arg("status").arg("--page").arg(&page).arg("--cgroup").arg(&world.folder);

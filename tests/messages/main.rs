@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use clockgate::decision::{Gate, Offset, Snapshot};
-use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::{boottime, standing};
+use clockgate::decision::{AtDeadline, Gate, Snapshot, State};
+use support::gate_page;
 
 /// Who is asked there answers nobody.
 const NOBODY: &str = "127.0.0.1:1";
@@ -34,22 +33,9 @@ fn line(arguments: &[&str]) -> Output {
 /// `run` at a page that says so.
 fn run(gate: Gate, why: &str, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    let directory = folder.path().join("public");
-    let (mut page, _) = GatePage::open(&directory).unwrap();
-    let now = boottime();
-    let said = Snapshot {
-        state: 6,
-        gate,
-        why: why.into(),
-        since: now,
-        as_of: now,
-        valid_until: now + Duration::from_secs(300),
-        offset: Some(Offset::ZERO),
-        bound: Some(Duration::ZERO),
-        threshold: Duration::from_millis(200),
-        ..Snapshot::default()
-    };
-    page.publish(&Snapshot { differences: standing(), ..said }).unwrap();
+    let said = Snapshot { state: State::GaveUp(AtDeadline::Hold).code(), gate, why: why.into(), ..gate_page::proven() };
+    let _page = gate_page::publish(folder.path(), &said).unwrap();
+    let directory = gate_page::public(folder.path());
     clockgate(&[&["run", "--page", directory.to_str().unwrap(), "--max-wait", "20ms"], arguments].concat())
 }
 

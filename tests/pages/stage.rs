@@ -6,12 +6,11 @@ use std::net::UdpSocket;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
-use clockgate::decision::{Cause, Epoch, Gate, Offset, Snapshot, State};
-use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::{boottime, realtime, standing};
+use clockgate::sys::clock::realtime;
 use nix::unistd::geteuid;
+
+use crate::support::gate_page::{proven, publish};
 
 const NOBODY: u32 = 65_534;
 /// Seconds from NTP's beginning to 1970 (RFC 5905, figure 4).
@@ -77,7 +76,7 @@ impl Stage {
             std::os::unix::fs::symlink(Path::new("/bin").join(name), stage.at("bin").join(name)).unwrap();
         }
         stage.host();
-        GatePage::open(&stage.at("public")).unwrap().0.publish(&open()).unwrap();
+        publish(stage.folder.path(), &proven()).unwrap();
         stage.answer();
         stage
     }
@@ -172,24 +171,5 @@ fn give(path: &Path) {
     chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     if path.is_dir() {
         fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
-    }
-}
-
-fn open() -> Snapshot {
-    let now = boottime();
-    Snapshot {
-        state: State::Synchronized.code(),
-        gate: Gate::Proven,
-        epoch: Epoch::new(1),
-        cause: Cause::Started,
-        since: now,
-        offset: Some(Offset::from_nanos(0)),
-        bound: Some(Duration::from_millis(1)),
-        as_of: now,
-        threshold: Duration::from_millis(200),
-        valid_until: now + Duration::from_secs(300),
-        differences: standing(),
-        max_drift_ppm: 500,
-        ..Snapshot::default()
     }
 }

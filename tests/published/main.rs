@@ -15,12 +15,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use clockgate::container::{Caller, Container, Engine};
-use clockgate::decision::{Gate, Offset, Snapshot};
+use clockgate::decision::{Offset, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::{boottime, standing};
+use clockgate::sys::clock::boottime;
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
 use serde_json::{Value, json};
+use support::gate_page::{self, proven, shut};
 use support::liar::{Liar, Manner};
 
 /// The field types of one verb, by their paths.
@@ -133,28 +134,12 @@ impl Host {
     }
 
     /// A gate page that says so; it lives as long as its writer.
-    fn page(&self, gate: Gate, offset: Option<Offset>) -> GatePage {
-        let (mut page, _) = GatePage::open(&self.directory()).unwrap();
-        let now = boottime();
-        let said = Snapshot {
-            state: 4,
-            gate,
-            why: if gate == Gate::Proven { String::new() } else { "resume: measuring".to_owned() },
-            since: now,
-            as_of: now,
-            valid_until: now + Duration::from_secs(300),
-            offset,
-            bound: offset.map(|_| Duration::from_millis(1)),
-            threshold: Duration::from_millis(200),
-            differences: standing(),
-            ..Snapshot::default()
-        };
-        page.publish(&said).unwrap();
-        page
+    fn page(&self, says: &Snapshot) -> GatePage {
+        gate_page::publish(self.root.path(), says).unwrap()
     }
 
     fn directory(&self) -> PathBuf {
-        self.root.path().join("public")
+        gate_page::public(self.root.path())
     }
 }
 
@@ -213,10 +198,10 @@ fn status() {
     let host = Host::new(&[]);
     let page = host.directory();
     let says = || clockgate(&["status", "--json", "--root", host.path(), "--page", page.to_str().unwrap()]);
-    let proven = host.page(Gate::Proven, Some(Offset::ZERO));
+    let open_page = host.page(&proven());
     let mut open = says();
-    drop(proven);
-    let _shut = host.page(Gate::Shut, None);
+    drop(open_page);
+    let _shut = host.page(&shut());
     let shut = says();
     // Nothing waits or is frozen on this host on a test's account.
     let held = waiting().json();
@@ -238,7 +223,8 @@ fn wait_and_run() {
         command.args(["wait", "--json", "--max-wait", "50ms", "--page"]).arg(host.directory());
         command.output().unwrap()
     };
-    let shut = wait(&host.page(Gate::Shut, Some(Offset::ZERO)));
+    let measured = Snapshot { offset: Some(Offset::ZERO), bound: Some(Duration::ZERO), ..shut() };
+    let shut = wait(&host.page(&measured));
     let line = String::from_utf8(shut.stderr).unwrap();
     let waiting: Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
     let mut command = Command::new(support::CLOCKGATE);
@@ -250,7 +236,7 @@ fn wait_and_run() {
     endless.kill().unwrap();
     endless.wait().unwrap();
     holds("wait and run, while they wait", &[waiting, serde_json::from_str(&line).unwrap()]);
-    let open = wait(&host.page(Gate::Proven, Some(Offset::ZERO)));
+    let open = wait(&host.page(&proven()));
     holds("wait and run, at the end", &[serde_json::from_slice(&open.stdout).unwrap()]);
 }
 

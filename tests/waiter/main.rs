@@ -12,11 +12,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use clockgate::decision::{Cause, Epoch, Gate, Offset, Snapshot};
+use clockgate::decision::{Gate, Offset, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::{boottime, standing};
+use clockgate::sys::clock::boottime;
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
+use support::gate_page::{self, shut};
 use support::liar::Liar;
 use support::{CLOCKGATE, Ours, Outcome, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
 
@@ -71,33 +72,16 @@ fn main() -> std::process::ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
+/// A proof on a clock that drifts.
 fn proven() -> Snapshot {
-    Snapshot {
-        state: 4,
-        gate: Gate::Proven,
-        epoch: Epoch::new(3),
-        cause: Cause::Restore,
-        offset: Some(Offset::from_nanos(1_000_000)),
-        bound: Some(Duration::from_millis(2)),
-        as_of: boottime(),
-        threshold: Duration::from_millis(200),
-        valid_until: boottime() + Duration::from_secs(300),
-        differences: standing(),
-        max_drift_ppm: 500,
-        ..Snapshot::default()
-    }
-}
-
-fn shut() -> Snapshot {
-    Snapshot { state: 2, gate: Gate::Shut, why: "resume: measuring".into(), since: boottime(), ..Snapshot::default() }
+    Snapshot { max_drift_ppm: 500, ..gate_page::proven() }
 }
 
 /// A page in a folder of its own, published by this process.
 fn page(snapshot: &Snapshot) -> Result<(tempfile::TempDir, GatePage), Failed> {
     let folder = tempfile::tempdir()?;
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))?;
-    let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
-    page.publish(snapshot)?;
+    let page = gate_page::publish(folder.path(), snapshot)?;
     Ok((folder, page))
 }
 
@@ -216,8 +200,7 @@ fn an_agent_comes() -> Outcome {
     let mut child = waiter("run", folder.path(), args).stderr(Stdio::piped()).spawn()?;
     let mut first = [0; 1];
     child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
-    let (mut page, _) = GatePage::open(&folder.path().join("public"))?;
-    page.publish(&proven())?;
+    let _page = gate_page::publish(folder.path(), &proven())?;
     let output = child.wait_with_output()?;
     expect(output.status.success(), &output)
 }
