@@ -1,7 +1,7 @@
 //! chronyd and the agent side by side, as on a host, on loopback and with their hands off this machine's clock.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,7 +41,7 @@ impl Daemons {
         if !up.success() {
             return Err("cannot bring up the loopback of this namespace".into());
         }
-        let server = Liar::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Offset::ZERO)?;
+        let server = Liar::here(Offset::ZERO)?;
         Self::beside(folder, vec![server], Correction::None)
     }
 

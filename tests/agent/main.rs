@@ -4,7 +4,6 @@
 mod support;
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -107,10 +106,6 @@ impl Host {
     }
 }
 
-fn server(lie: Offset) -> Result<Liar, Failed> {
-    Ok(Liar::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), lie)?)
-}
-
 fn proven(view: &View) -> bool {
     view.gate == Gate::Proven
 }
@@ -125,7 +120,7 @@ fn ended(agent: &mut Ours) -> Result<Option<i32>, Failed> {
 }
 
 fn opens_and_shuts() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none")?;
     let mut agent = host.agent()?;
     let view = host.gate("the gate is proven", proven)?;
@@ -146,7 +141,7 @@ fn opens_and_shuts() -> Outcome {
 }
 
 fn below_a_root() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let root = tempfile::tempdir()?;
     let config = root.path().join("etc/clockgate/config.yaml");
     fs::create_dir_all(config.parent().ok_or("no folder")?)?;
@@ -194,7 +189,7 @@ fn measured() -> Outcome {
             "your clock is 1 h 0 min 1 s ahead; `sudo clockgate sync` sets it right",
         ),
     ] {
-        let liar = server(lie)?;
+        let liar = Liar::here(lie)?;
         let mut measure = clockgate();
         let output = measure.args(["measure", "--server", &liar.address().to_string()]).output()?;
         let text = texts(&output).0;
@@ -205,7 +200,7 @@ fn measured() -> Outcome {
 }
 
 fn warned_at_once() -> Outcome {
-    let liar = server(Offset::from_secs(-7200))?;
+    let liar = Liar::here(Offset::from_secs(-7200))?;
     let host = Host::new(&[&liar], "correction: none\ndeadline: 10min")?;
     let _agent = host.agent()?;
     until("the refusal is a warning", SOON, || host.log().contains("WARN one reference alone says"))?;
@@ -214,7 +209,7 @@ fn warned_at_once() -> Outcome {
 }
 
 fn killed() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none")?;
     let mut agent = host.agent()?;
     host.gate("the gate is proven", proven)?;
@@ -233,7 +228,7 @@ fn killed() -> Outcome {
 
 /// The kernel refuses an alarm after some time: what ends the loop ends it in the same way as a person does.
 fn broken_loop() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none")?;
     let agent = host.clockgate("agent");
     let log = fs::File::create(host.0.path().join("log"))?;
@@ -263,14 +258,14 @@ fn colours() -> Outcome {
 }
 
 fn too_few_references() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none\nmin-references: 2")?;
     let _agent = host.agent()?;
     until("it is said", SOON, || host.log().contains("min-references is 2, servers names 1"))
 }
 
 fn second_agent() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none")?;
     let _first = host.agent()?;
     host.gate("the gate is proven", proven)?;
@@ -281,7 +276,7 @@ fn second_agent() -> Outcome {
 }
 
 fn without_the_privilege() -> Outcome {
-    let liar = server(Offset::from_secs(5))?;
+    let liar = Liar::here(Offset::from_secs(5))?;
     let host = Host::new(&[&liar], "")?;
     let _agent = host.agent()?;
     host.gate("the gate says why it is shut", |view| view.gate == Gate::Shut && view.why.contains("CAP_SYS_TIME"))?;
@@ -289,7 +284,7 @@ fn without_the_privilege() -> Outcome {
 }
 
 fn wrong_configuration() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none\ntreshold: 5s")?;
     let refused = host.clockgate("agent").output()?;
     let said = texts(&refused).1;
@@ -339,7 +334,7 @@ impl Manager {
 }
 
 fn reload() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none")?;
     let manager = Manager::new(&host)?;
     let log = fs::File::create(host.0.path().join("log"))?;
@@ -363,7 +358,7 @@ fn reload() -> Outcome {
 }
 
 fn few_descriptors() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none")?;
     for limit in [4, 6, 8, 10, 12, 16, 24] {
         let mut limited = Command::new("prlimit");
@@ -385,7 +380,7 @@ fn few_descriptors() -> Outcome {
 }
 
 fn broken_log() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let full = || Ok::<_, Failed>(Stdio::from(fs::File::create("/dev/full")?));
     let unread = || Ok::<_, Failed>(Stdio::from(std::io::pipe()?.1));
     for log in [full()?, unread()?] {
@@ -399,7 +394,7 @@ fn broken_log() -> Outcome {
 }
 
 fn sync_of_a_right_clock() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "")?;
     let output = host.clockgate("sync").output()?;
     expect(output.status.success() && texts(&output).0.starts_with("proven: the clock is "), &output)?;
@@ -409,7 +404,7 @@ fn sync_of_a_right_clock() -> Outcome {
 }
 
 fn sync_without_the_privilege() -> Outcome {
-    let liar = server(Offset::from_secs(5))?;
+    let liar = Liar::here(Offset::from_secs(5))?;
     let host = Host::new(&[], "")?;
     let output = host.clockgate("sync").arg("--server").arg(liar.address().to_string()).output()?;
     expect(output.status.code() == Some(77) && texts(&output).1.contains("CAP_SYS_TIME"), &output)
@@ -422,7 +417,7 @@ fn sync_in_vain() -> Outcome {
 }
 
 fn sync_by_the_agent() -> Outcome {
-    let truth = server(Offset::ZERO)?;
+    let truth = Liar::here(Offset::ZERO)?;
     let host = Host::new(&[&truth], "correction: none")?;
     let _agent = host.agent()?;
     host.gate("the gate is proven", proven)?;
@@ -435,7 +430,7 @@ fn sync_by_the_agent() -> Outcome {
 
 fn dry_runs() -> Outcome {
     let dry = |lie: Offset| -> Result<Output, Failed> {
-        let liar = server(lie)?;
+        let liar = Liar::here(lie)?;
         Ok(Host::new(&[&liar], "")?.clockgate("sync").arg("--dry-run").output()?)
     };
     for (lie, said, code) in [

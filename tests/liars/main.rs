@@ -3,7 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Output;
 use std::time::Duration;
 
@@ -30,10 +29,6 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn server(manner: Manner) -> Result<Liar, Failed> {
-    Ok(Liar::that(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), manner)?)
-}
-
 fn measure(servers: &[&Liar]) -> Result<(Output, Value), Failed> {
     let mut command = clockgate();
     command.args(["measure", "--json"]).env_remove("CLOCKGATE_SERVERS");
@@ -54,7 +49,7 @@ fn within(value: &Value, wanted: Offset, by: Duration) -> Result<bool, Failed> {
 }
 
 fn far() -> Outcome {
-    let far = server(Manner::far(FAR))?;
+    let far = Liar::here_as(Manner::far(FAR))?;
     let (output, json) = measure(&[&far])?;
     let only = &json["references"][0];
     expect(within(&only["delay_ns"], Offset::from_nanos(150_000_000), Duration::from_millis(50))?, &output)?;
@@ -63,21 +58,21 @@ fn far() -> Outcome {
 }
 
 fn twice() -> Outcome {
-    let twice = server(Manner { answer: Answer::TimeTwice, ..Manner::default() })?;
+    let twice = Liar::here_as(Manner { answer: Answer::TimeTwice, ..Manner::default() })?;
     let (output, json) = measure(&[&twice])?;
     expect(json["references"].as_array().is_some_and(|all| all.len() == 1), &output)?;
     expect(json["agreement"]["supporters"] == 1, &output)
 }
 
 fn kiss() -> Outcome {
-    let strict = server(Manner { answer: Answer::Kiss { code: *b"RATE", poll: 3 }, ..Manner::default() })?;
+    let strict = Liar::here_as(Manner { answer: Answer::Kiss { code: *b"RATE", poll: 3 }, ..Manner::default() })?;
     let (output, json) = measure(&[&strict])?;
     expect(output.status.code() == Some(75) && json["agreement"].is_null(), &output)?;
     expect(json["failures"][0]["why"].as_str().is_some_and(|why| why.contains("RATE")), &output)
 }
 
 fn guard() -> Outcome {
-    let strict = server(Manner { guard: Duration::from_secs(3600), ..Manner::default() })?;
+    let strict = Liar::here_as(Manner { guard: Duration::from_secs(3600), ..Manner::default() })?;
     let (first, heard) = measure(&[&strict])?;
     expect(heard["agreement"]["supporters"] == 1, &first)?;
     let (second, unheard) = measure(&[&strict])?;
@@ -88,14 +83,14 @@ fn guard() -> Outcome {
 
 fn vague() -> Outcome {
     // 0.9 s, in units of 2^-16 s.
-    let vague = server(Manner { root_dispersion: 58_982, ..Manner::default() })?;
+    let vague = Liar::here_as(Manner { root_dispersion: 58_982, ..Manner::default() })?;
     let (output, json) = measure(&[&vague])?;
     expect(nanos(&json["references"][0]["bound_ns"])? >= 899_000_000, &output)
 }
 
 fn near_liar() -> Outcome {
-    let near = server(Manner::far(Duration::from_millis(2)).off(Offset::from_secs(30 * 86_400)))?;
-    let others = [server(Manner::far(FAR))?, server(Manner::far(FAR))?, server(Manner::far(FAR))?];
+    let near = Liar::here_as(Manner::far(Duration::from_millis(2)).off(Offset::from_secs(30 * 86_400)))?;
+    let others = [Liar::here_as(Manner::far(FAR))?, Liar::here_as(Manner::far(FAR))?, Liar::here_as(Manner::far(FAR))?];
     let (output, json) = measure(&[&near, &others[0], &others[1], &others[2]])?;
     expect(json["agreement"]["supporters"] == 3, &output)?;
     expect(within(&json["agreement"]["offset_ns"], Offset::ZERO, Duration::from_millis(100))?, &output)
@@ -107,8 +102,8 @@ fn twin() -> Outcome {
         reference_time: Some(clockgate::sys::clock::realtime() + Offset::from_nanos(-20_123_456_789)),
         ..Manner::default()
     };
-    let honest = server(Manner { round_trip: FAR, ..copied.clone() })?;
-    let twin = server(copied.off(Offset::from_secs(700)))?;
+    let honest = Liar::here_as(Manner { round_trip: FAR, ..copied.clone() })?;
+    let twin = Liar::here_as(copied.off(Offset::from_secs(700)))?;
     let (output, json) = measure(&[&honest, &twin])?;
     // One against one: nobody is believed, and the honest one is not gone.
     expect(json["agreement"].is_null(), &output)?;
@@ -117,7 +112,7 @@ fn twin() -> Outcome {
 }
 
 fn lossy() -> Outcome {
-    let lossy = server(Manner { loses_each: 2, ..Manner::default() })?;
+    let lossy = Liar::here_as(Manner { loses_each: 2, ..Manner::default() })?;
     let from = boottime();
     let mut heard = 0;
     for _ in 0..4 {

@@ -2,19 +2,17 @@
 //! stand for engines, and a user who has no right to anything else.
 
 use std::fs;
-use std::net::UdpSocket;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use clockgate::sys::clock::realtime;
+use clockgate::decision::Offset;
 use nix::unistd::geteuid;
 
 use crate::support::gate_page::{proven, publish};
+use crate::support::liar::Liar;
 
 const NOBODY: u32 = 65_534;
-/// Seconds from NTP's beginning to 1970 (RFC 5905, figure 4).
-const NTP_EPOCH: u64 = 2_208_988_800;
 
 /// The program, with each verb kept to the stage. A verb that is not here is not run.
 const CLOCKGATE: &str = r#"#!/bin/sh
@@ -54,12 +52,13 @@ echo 'Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (
 /// Where examples run.
 pub struct Stage {
     folder: tempfile::TempDir,
-    server: UdpSocket,
+    /// An NTP server that is right.
+    server: Liar,
 }
 
 impl Stage {
     pub fn new() -> Self {
-        let stage = Self { folder: tempfile::tempdir().unwrap(), server: UdpSocket::bind(("127.0.0.1", 0)).unwrap() };
+        let stage = Self { folder: tempfile::tempdir().unwrap(), server: Liar::here(Offset::ZERO).unwrap() };
         fs::set_permissions(stage.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_clockgate"));
         fs::copy(program, stage.at("real")).unwrap();
@@ -77,7 +76,6 @@ impl Stage {
         }
         stage.host();
         publish(stage.folder.path(), &proven()).unwrap();
-        stage.answer();
         stage
     }
 
@@ -112,29 +110,6 @@ impl Stage {
         }
     }
 
-    /// An NTP server that is right, for as long as the stage stands.
-    fn answer(&self) {
-        let server = self.server.try_clone().unwrap();
-        std::thread::spawn(move || {
-            let mut question = [0; 512];
-            while let Ok((_, from)) = server.recv_from(&mut question) {
-                let now = realtime().as_nanos();
-                let seconds = (u64::try_from(now / 1_000_000_000).unwrap() + NTP_EPOCH) & 0xffff_ffff;
-                let fraction = (u64::try_from(now % 1_000_000_000).unwrap() << 32) / 1_000_000_000;
-                let stamp = (seconds << 32 | fraction).to_be_bytes();
-                // Version 4, a server's answer, stratum 1, a precision of a microsecond; root delay and dispersion are 0.
-                let mut answer = [0; 48];
-                answer[..4].copy_from_slice(&[0x24, 1, 3, 236]);
-                answer[12..16].copy_from_slice(b"TEST");
-                answer[16..24].copy_from_slice(&stamp);
-                answer[24..32].copy_from_slice(&question[40..48]);
-                answer[32..40].copy_from_slice(&stamp);
-                answer[40..48].copy_from_slice(&stamp);
-                let _ = server.send_to(&answer, from);
-            }
-        });
-    }
-
     /// Runs the lines of an example as a user without rights, with nothing in the PATH but what is on the stage.
     pub fn run(&self, script: &str) -> Output {
         let script = script
@@ -151,7 +126,7 @@ impl Stage {
             command
         };
         command.env_clear().env("PATH", self.at("bin")).env("STAGE", self.folder.path()).env("REAL", self.at("real"));
-        command.env("SERVER", self.server.local_addr().unwrap().to_string()).current_dir("/");
+        command.env("SERVER", self.server.address().to_string()).current_dir("/");
         // `setpriv` itself is no part of the stage.
         if geteuid().is_root() {
             let path = std::env::var("PATH").unwrap_or_default();

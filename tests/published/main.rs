@@ -7,7 +7,6 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
 use serde_json::{Value, json};
 use support::gate_page::{self, proven, shut};
-use support::liar::{Liar, Manner};
+use support::liar::Liar;
 
 /// The field types of one verb, by their paths.
 type Fields = BTreeMap<String, String>;
@@ -150,7 +149,7 @@ fn waiting() -> Waiting {
 
 /// A server that has this machine's own time.
 fn server() -> (Liar, String) {
-    let server = Liar::that(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Manner::default()).unwrap();
+    let server = Liar::here(Offset::ZERO).unwrap();
     let address = server.address().to_string();
     (server, address)
 }
@@ -244,8 +243,7 @@ fn wait_and_run() {
 fn measure() {
     let (_server, address) = server();
     let answered = clockgate(&["measure", "--json", "--server", &address, "--server", CLOSED]);
-    let far =
-        Liar::that(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Manner::default().off(Offset::from_secs(9))).unwrap();
+    let far = Liar::here(Offset::from_secs(9)).unwrap();
     let split = clockgate(&["measure", "--json", "--server", &address, "--server", &far.address().to_string()]);
     let (_second, third) = server();
     let all = ["--server", &address, "--server", &third, "--server", &far.address().to_string()];

@@ -1,7 +1,7 @@
 //! NTP servers that are what a test tells them to be: far, wrong, vague, silent, strict, two-faced.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -111,6 +111,22 @@ struct Told {
 }
 
 impl Liar {
+    /// Serves the host's time plus `lie` on a port of its own of the loopback.
+    ///
+    /// # Errors
+    /// What bind(2) said.
+    pub fn here(lie: Offset) -> io::Result<Self> {
+        Self::here_as(Manner::default().off(lie))
+    }
+
+    /// The same in this manner.
+    ///
+    /// # Errors
+    /// What bind(2) said.
+    pub fn here_as(manner: Manner) -> io::Result<Self> {
+        Self::that((Ipv4Addr::LOCALHOST, 0).into(), manner)
+    }
+
     /// Serves the host's time plus `lie`, and says that it is as good as any.
     ///
     /// # Errors

@@ -183,11 +183,11 @@ fn without_a_page() -> Outcome {
 
 fn servers_without_a_page() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let right = Liar::start(([127, 0, 0, 1], 0).into(), Offset::ZERO)?;
+    let right = Liar::here(Offset::ZERO)?;
     let name = right.address().to_string();
     let through = waiter("run", folder.path(), ["--server", &name, "--", "echo", "through"]).output()?;
     expect(through.stdout == b"through\n" && texts(&through).1.contains("says that the clock is off by"), &through)?;
-    let wrong = Liar::start(([127, 0, 0, 1], 0).into(), Offset::from_secs(7))?;
+    let wrong = Liar::here(Offset::from_secs(7))?;
     let name = wrong.address().to_string();
     let held =
         waiter("run", folder.path(), ["--server", &name, "--max-wait", "10ms", "--", "echo", "through"]).output()?;
