@@ -7,16 +7,15 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use clockgate::decision::{AtDeadline, Gate, Snapshot, State};
-use support::gate_page;
+use support::agent::Agent;
+use support::host::HostFolder;
+use support::{gate_page, vsock_guest};
 
 /// Who is asked there answers nobody.
 const NOBODY: &str = "127.0.0.1:1";
@@ -41,11 +40,8 @@ fn run(gate: Gate, why: &str, arguments: &[&str]) -> Output {
 
 /// `config check` of a host with this file.
 fn configured(file: &str, text: &str) -> Output {
-    let root = tempfile::tempdir().unwrap();
-    let path = root.path().join("etc/clockgate").join(file);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-    clockgate(&["config", "check", "--root", root.path().to_str().unwrap()])
+    let host = HostFolder::new(&[(&format!("etc/clockgate/{file}"), text)]).unwrap();
+    clockgate(&["config", "check", "--root", host.path().to_str().unwrap()])
 }
 
 fn sync() -> Output {
@@ -130,61 +126,25 @@ fn the_manual_lists_these_messages_and_no_others() {
     assert_eq!(listed, tested);
 }
 
-/// An agent that nobody answers, which keeps its gate shut; ended with what is dropped.
-struct Unanswered {
-    root: tempfile::TempDir,
-    agent: Child,
-}
+/// An agent that nobody answers, which keeps its gate shut.
+struct Unanswered(Agent);
 
 impl Unanswered {
     fn start() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("etc/clockgate")).unwrap();
-        let config = format!("servers: ['{NOBODY}']\ncorrection: none\ndeadline: 1h\n");
-        fs::write(root.path().join("etc/clockgate/config.yaml"), config).unwrap();
-        // Without the right to set the clock, whatever the test has.
-        let mut agent = Command::new("setpriv");
-        agent.args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", env!("CARGO_BIN_EXE_clockgate")]);
-        let agent = agent.arg("agent").arg("--root").arg(root.path()).stderr(Stdio::null()).spawn().unwrap();
-        let unanswered = Self { root, agent };
-        support::until("the agent starts", Duration::from_secs(20), || unanswered.bus().exists()).unwrap();
-        unanswered
-    }
-
-    fn bus(&self) -> PathBuf {
-        self.root.path().join("run/clockgate/bus")
+        Self(Agent::start(&format!("servers: ['{NOBODY}']\ncorrection: none\ndeadline: 1h\n")).unwrap())
     }
 
     fn told(&self, arguments: &[&str]) -> Output {
-        clockgate(&[arguments, &["--bus", self.bus().to_str().unwrap()]].concat())
-    }
-}
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        let _ = self.agent.kill();
-        let _ = self.agent.wait();
+        clockgate(&[arguments, &["--bus", self.0.bus().to_str().unwrap()]].concat())
     }
 }
 
 /// A guest whose agent says that it is still shut, at the other end of a hypervisor's socket.
 fn guest_that_stays_shut() -> Output {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("v.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let guest = std::thread::spawn(move || {
-        let mut stream = BufReader::new(listener.accept().unwrap().0);
-        let mut line = String::new();
-        stream.read_line(&mut line).unwrap();
-        stream.get_mut().write_all(b"OK 1\nclockgate 1\n").unwrap();
-        stream.read_line(&mut line).unwrap();
-        let answer = r#"{"version":1,"state":"Disrupted","gate":"shut","epoch":2,"why":"restore: measuring"}"#;
-        stream.get_mut().write_all(format!("answer {answer}\n").as_bytes()).unwrap();
-    });
-    let output =
-        clockgate(&["vm", "notify", "post-restore", "--wait", "--timeout", "20s", "--uds", path.to_str().unwrap()]);
-    guest.join().unwrap();
-    output
+    let answer = r#"{"version":1,"state":"Disrupted","gate":"shut","epoch":2,"why":"restore: measuring"}"#;
+    let notify = ["vm", "notify", "post-restore", "--wait", "--timeout", "20s", "--uds"];
+    let tell = |socket: &Path| clockgate(&[&notify[..], &[socket.to_str().unwrap()]].concat());
+    vsock_guest::answering(answer, tell).unwrap()
 }
 
 /// What else ends with 75, of those who talk to an agent or clean up after one.

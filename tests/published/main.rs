@@ -6,11 +6,9 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clockgate::container::{Caller, Container, Engine};
@@ -20,8 +18,11 @@ use clockgate::sys::clock::boottime;
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
 use serde_json::{Value, json};
+use support::agent::Agent;
 use support::gate_page::{self, proven, shut};
+use support::host::HostFolder;
 use support::liar::Liar;
+use support::vsock_guest;
 
 /// The field types of one verb, by their paths.
 type Fields = BTreeMap<String, String>;
@@ -109,23 +110,15 @@ fn clockgate(arguments: &[&str]) -> Value {
     said.unwrap()
 }
 
-struct Host {
-    root: tempfile::TempDir,
-}
+struct Host(HostFolder);
 
 impl Host {
     fn new(files: &[(&str, &str)]) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        for (file, text) in files {
-            let path = root.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        Self { root }
+        Self(HostFolder::new(files).unwrap())
     }
 
     fn path(&self) -> &str {
-        self.root.path().to_str().unwrap()
+        self.0.path().to_str().unwrap()
     }
 
     fn says(&self, arguments: &[&str]) -> Value {
@@ -134,11 +127,11 @@ impl Host {
 
     /// A gate page that says so; it lives as long as its writer.
     fn page(&self, says: &Snapshot) -> GatePage {
-        gate_page::publish(self.root.path(), says).unwrap()
+        gate_page::publish(self.0.path(), says).unwrap()
     }
 
     fn directory(&self) -> PathBuf {
-        gate_page::public(self.root.path())
+        gate_page::public(self.0.path())
     }
 }
 
@@ -157,38 +150,21 @@ fn server() -> (Liar, String) {
 /// Nobody answers there.
 const CLOSED: &str = "127.0.0.1:1";
 
-/// An agent without the right to set the clock; ended with what is dropped.
-struct Agent {
-    host: Host,
-    process: Child,
+/// An agent that a server answers.
+struct Answered {
+    agent: Agent,
     _server: Liar,
 }
 
-impl Agent {
+impl Answered {
     fn start() -> Self {
         let (server, address) = server();
-        let config = format!("servers: ['{address}']\ncorrection: none\n");
-        let host = Host::new(&[("etc/clockgate/config.yaml", &config)]);
-        let mut command = support::clockgate();
-        let process = command.args(["agent", "--root", host.path()]).stderr(Stdio::null()).spawn().unwrap();
-        let agent = Self { host, process, _server: server };
-        support::until("the agent starts", Duration::from_secs(30), || agent.bus().exists()).unwrap();
-        agent
-    }
-
-    fn bus(&self) -> PathBuf {
-        self.host.root.path().join("run/clockgate/bus")
+        let agent = Agent::start(&format!("servers: ['{address}']\ncorrection: none\n")).unwrap();
+        Self { agent, _server: server }
     }
 
     fn says(&self, arguments: &[&str]) -> Value {
-        clockgate(&[arguments, &["--json", "--bus", self.bus().to_str().unwrap()]].concat())
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        clockgate(&[arguments, &["--json", "--bus", self.agent.bus().to_str().unwrap()]].concat())
     }
 }
 
@@ -229,7 +205,7 @@ fn wait_and_run() {
     let mut command = Command::new(support::CLOCKGATE);
     let endless =
         command.args(["wait", "--json", "--max-wait", "infinity", "--no-agent", "measure", "--server", CLOSED]);
-    let mut endless = endless.arg("--page").arg(host.root.path()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut endless = endless.arg("--page").arg(host.0.path()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(endless.stderr.take().unwrap()).read_line(&mut line).unwrap();
     endless.kill().unwrap();
@@ -258,8 +234,9 @@ fn sync() {
     let planned = host.says(&["sync", "--dry-run", "--server", &address]);
     let proven = host.says(&["sync", "--server", &address]);
     let failed = host.says(&["sync", "--dry-run", "--timeout", "200ms", "--server", CLOSED]);
-    let agent = Agent::start();
-    let by_the_agent = agent.host.says(&["sync"]);
+    let answered = Answered::start();
+    let root = answered.agent.host.path().to_str().unwrap();
+    let by_the_agent = clockgate(&["sync", "--json", "--root", root]);
     // A test steps nothing, and reckons nothing.
     let mut stepped = proven.clone();
     stepped["reckoned"] = json!(true);
@@ -269,7 +246,7 @@ fn sync() {
 
 #[test]
 fn notify_and_accept() {
-    let agent = Agent::start();
+    let agent = Answered::start();
     let at_once = agent.says(&["notify", "suspend"]);
     let proven = agent.says(&["notify", "resume", "--wait"]);
     holds("notify", &[at_once, proven]);
@@ -284,25 +261,13 @@ fn notify_and_accept() {
 
 #[test]
 fn vm_notify() {
-    let says = |answer: &'static str| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("v.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        let guest = std::thread::spawn(move || {
-            let mut stream = BufReader::new(listener.accept().unwrap().0);
-            let mut line = String::new();
-            stream.read_line(&mut line).unwrap();
-            stream.get_mut().write_all(b"OK 1\nclockgate 1\n").unwrap();
-            stream.read_line(&mut line).unwrap();
-            stream.get_mut().write_all(answer.as_bytes()).unwrap();
-        });
-        let said = clockgate(&["vm", "notify", "resume", "--json", "--uds", path.to_str().unwrap()]);
-        guest.join().unwrap();
-        said
+    let says = |answer: &str| {
+        let notify = ["vm", "notify", "resume", "--json", "--uds"];
+        let tell = |socket: &Path| clockgate(&[&notify[..], &[socket.to_str().unwrap()]].concat());
+        vsock_guest::answering(answer, tell).unwrap()
     };
-    let measured =
-        concat!(r#"answer {"state":"Synchronized","gate":"open","epoch":2,"offset_ns":1,"bound_ns":2,"why":""}"#, "\n");
-    let nothing = concat!(r#"answer {"state":"Disrupted","gate":"shut","epoch":2,"why":"resume"}"#, "\n");
+    let measured = r#"{"state":"Synchronized","gate":"open","epoch":2,"offset_ns":1,"bound_ns":2,"why":""}"#;
+    let nothing = r#"{"state":"Disrupted","gate":"shut","epoch":2,"why":"resume"}"#;
     holds("vm notify", &[says(measured), says(nothing)]);
 }
 
@@ -333,14 +298,12 @@ fn hooks() {
         ("etc/clockgate/oci.conf", "colour = red\n"),
     ]);
     for program in ["usr/bin/clockgate-oci", "usr/bin/runc"] {
-        let program = host.root.path().join(program);
-        fs::write(&program, "#!/bin/sh\n").unwrap();
-        fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        host.0.put_program(program, "#!/bin/sh\n").unwrap();
     }
     let installed = host.says(&["hooks", "install", "docker", "--oci", "/usr/bin/clockgate-oci"]);
     let mut listed = host.says(&["hooks", "list"]);
     listed["held"] = json!([waiting().json()]);
-    fs::write(host.root.path().join("etc/docker/daemon.json"), "{}\n").unwrap();
+    fs::write(host.0.at("etc/docker/daemon.json"), "{}\n").unwrap();
     let edited = host.says(&["hooks", "list"]);
     let mut noted = installed.clone();
     noted["targets"][0]["notes"] = json!(["a note"]);

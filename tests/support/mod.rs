@@ -1,13 +1,16 @@
 //! What the test targets and the benches share, one purpose a file; what concerns a guest is in `tests/uml/lab`.
 #![allow(dead_code, unused_imports, reason = "every target uses its own part of it")]
 
+pub mod agent;
 pub mod folders;
 pub mod gate_page;
+pub mod host;
 pub mod laboratory;
 pub mod liar;
 pub mod outcome;
 pub mod process;
 pub mod requirement;
+pub mod vsock_guest;
 pub mod wait;
 
 pub use outcome::{Outcome, ensure, expect, fail, texts};

@@ -1,0 +1,36 @@
+//! The agent as a process on a host that is a folder.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::host::HostFolder;
+use super::outcome::Outcome;
+use super::process::{Ours, clockgate};
+use super::wait::until;
+
+/// Where an agent's configuration lies.
+pub const CONFIG: &str = "etc/clockgate/config.yaml";
+
+/// An agent without the right to set the clock; ended with what is dropped.
+#[derive(Debug)]
+pub struct Agent {
+    pub host: HostFolder,
+    _process: Ours,
+}
+
+impl Agent {
+    /// Starts it with this configuration, and waits until it can be asked.
+    pub fn start(config: &str) -> Outcome<Self> {
+        let host = HostFolder::new(&[(CONFIG, config)])?;
+        let process = Ours::spawn(clockgate().args(["agent", "--root"]).arg(host.path()).stderr(Stdio::null()))?;
+        let agent = Self { host, _process: process };
+        until("the agent starts", Duration::from_secs(30), || agent.bus().exists())?;
+        Ok(agent)
+    }
+
+    /// Where it is asked.
+    pub fn bus(&self) -> PathBuf {
+        self.host.at("run/clockgate/bus")
+    }
+}
