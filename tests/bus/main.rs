@@ -14,6 +14,10 @@ mod object;
 mod sleep;
 mod socket;
 mod strangers;
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::{lacks_program, lacks_root, needing};
 
 macro_rules! scenes {
     ($($module:ident needs $needs:expr => $($scene:ident),+ $(,)?;)+) => {
@@ -72,28 +76,12 @@ fn main() {
 
 const ROOT: &str = "root";
 
-/// A scene that lacks a program or a privilege is skipped aloud; in CI it fails.
 fn scene(name: &str, needs: &[&str], play: fn()) -> Trial {
-    let lacks = needs.iter().find(|need| !is_here(need));
-    if let Some(lacks) = lacks {
-        eprintln!("skipped: {name}: it needs {lacks}");
-    }
-    let skip = lacks.is_some() && std::env::var("CI").as_deref() != Ok("true");
-    Trial::test(name, move || {
+    let lacks = |need: &&str| if *need == ROOT { lacks_root() } else { lacks_program(need) };
+    needing(needs.iter().find_map(lacks), name, move || {
         play();
         Ok(())
     })
-    .with_ignored_flag(skip)
-}
-
-fn is_here(need: &str) -> bool {
-    if need == ROOT {
-        return nix::unistd::geteuid().is_root();
-    }
-    let mut folders =
-        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    folders.push("/usr/bin".into());
-    folders.iter().any(|folder| folder.join(need).exists())
 }
 
 fn run(scene: impl Future<Output = ()>) {

@@ -14,6 +14,7 @@ use zbus::{OwnedVariant, connection};
 use crate::agent::{Agent, NOBODY, Socket, caller, run, text};
 use crate::daemon::Bus;
 use crate::soon;
+use crate::support::{CLOCKGATE, copy_program};
 
 /// polkit's answer to one question.
 struct Polkit {
@@ -106,7 +107,7 @@ pub async fn a_stranger_on_the_socket_is_turned_away_and_told_with_77() {
     let _served = agent.on_socket(&socket.path());
     // Where it lies, the built binary may be out of a stranger's reach.
     let binary = socket.folder.path().join("clockgate");
-    copy_program(&binary);
+    copy_program(CLOCKGATE.as_ref(), &binary).unwrap();
     let notify = |bus: PathBuf, stranger: bool| {
         let mut command = Command::new(if stranger { "setpriv".into() } else { binary.clone() });
         if stranger {
@@ -162,7 +163,7 @@ pub async fn as_a_member() {
     let meta = std::fs::symlink_metadata(socket.path()).unwrap();
     assert_eq!((meta.mode() & 0o777, meta.gid().to_string().as_str()), (0o660, GID));
     let binary = socket.folder.path().join("clockgate");
-    copy_program(&binary);
+    copy_program(CLOCKGATE.as_ref(), &binary).unwrap();
     for groups in [["--regid=65534", "--groups=4711"], ["--regid=4711", "--clear-groups"]] {
         let mut command = Command::new("setpriv");
         command.arg("--reuid=65534").args(groups).arg(&binary).args(["notify", "post-restore", "--bus"]);
@@ -179,11 +180,4 @@ pub async fn as_a_member() {
         assert!(text(&refused.stderr).contains("only root may supply a time"), "{}", text(&refused.stderr));
         assert!(agent.notices.try_recv().is_err());
     }
-}
-
-/// Copies the program by another process: a descriptor of ours, open for writing, would be in every child that other tests
-/// fork meanwhile, and the kernel executes no file that is being written (ETXTBSY).
-fn copy_program(to: &Path) {
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_clockgate")).arg(to).status().unwrap();
-    assert!(copied.success());
 }

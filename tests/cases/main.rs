@@ -18,6 +18,7 @@ use clockgate::decision::{
     Realtime, ReferenceKind, Round, StepBy, StepError, Upstream, Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::expected::is_as_written;
 use support::{Outcome, folders};
 
 /// What the clock says at boot in every case: 2027-01-15 08:00:00 UTC.
@@ -35,7 +36,6 @@ fn case(folder: &Path) -> Outcome {
     let config = folder.join("config.yaml");
     let policy = if config.exists() { configured(&config)? } else { Policy::default() };
     let events = std::fs::read_to_string(folder.join("events.txt"))?;
-    let path = folder.join("expected.txt");
     let machine = Machine::new(policy.clone(), Epoch::default());
     let mut world = World { machine, policy, moved: Offset::ZERO, asleep: Duration::ZERO, orders: vec![] };
     let mut became = String::new();
@@ -43,16 +43,7 @@ fn case(folder: &Path) -> Outcome {
         let told = world.tell(line).map_err(|why| format!("{}: {line}: {why}", folder.display()))?;
         writeln!(became, "{line}\n    {told}")?;
     }
-    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
-        std::fs::write(&path, &became)?;
-    }
-    let expected = std::fs::read_to_string(&path)?;
-    let differs = expected.lines().zip(became.lines()).find(|(a, b)| a != b);
-    match differs {
-        Some((want, got)) => Err(format!("wanted  {want}\ngot     {got}").into()),
-        None if expected.lines().count() != became.lines().count() => Err("a different number of lines".into()),
-        None => Ok(()),
-    }
+    is_as_written(&folder.join("expected.txt"), &became)
 }
 
 fn configured(file: &Path) -> Result<Policy, Failed> {

@@ -1,5 +1,5 @@
 //! Faults of the configuration as folders: `tests/config/NN-name/` holds a `config.yaml`, or a tree with `etc`, `run` and
-//! `usr/lib`, and `expected.txt`: every fault, with the folder's name taken out. A case needs no Rust; `BLESS=1` writes what
+//! `usr/lib`, and `expected.txt`: every fault, with the folder's name taken out. A case needs no Rust; `CLOCKGATE_BLESS=1` writes what
 //! came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,6 +12,7 @@ use std::process::{Command, Output};
 
 use clockgate::config::{self, Config, Loaded};
 use libtest_mimic::{Arguments, Trial};
+use support::expected::is_as_written;
 use support::{Outcome, folders};
 
 fn main() {
@@ -42,12 +43,7 @@ fn faults_are_as_expected(folder: &Path) -> Outcome {
             text
         }
     };
-    let expected = folder.join("expected.txt");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&expected, &text)?;
-    }
-    let wanted = fs::read_to_string(&expected)?;
-    if text == wanted { Ok(()) } else { Err(format!("expected:\n{wanted}\nfound:\n{text}").into()) }
+    is_as_written(&folder.join("expected.txt"), &text)
 }
 
 fn clockgate(args: &[&str]) -> Output {

@@ -1,7 +1,7 @@
 //! What is known of containers on hosts that are folders: `tests/container/NN-name/` has the engines' files in `host/`, the cgroups and
 //! what runs in them in `cgroups.txt`, and in `expected.txt` which containers there are, what they are called, and which of them are
 //! frozen and held. In names and texts `ID-x` stands for 64 times that digit, and `ROOT` for the host's folder. A new layout needs no
-//! Rust; `BLESS=1` writes what came out, to be read before it is committed.
+//! Rust; `CLOCKGATE_BLESS=1` writes what came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../support/mod.rs"]
@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clockgate::container::{Metadata, exemption};
 use clockgate::workload::{ContainerStatus, Engine, FreezeSettings, Workloads};
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::expected::is_as_written;
 use support::{Outcome, folders};
 
 /// The user namespace of the host.
@@ -44,12 +45,7 @@ fn known(case: &Path) -> Outcome {
     let mut lines: Vec<String> = workloads.known()?.iter().map(|known| host.line(known)).collect::<Result<_, _>>()?;
     lines.sort();
     let found: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let expected = case.join("expected.txt");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&expected, &found)?;
-    }
-    let wanted = fs::read_to_string(&expected)?;
-    if found == wanted { Ok(()) } else { Err(format!("expected:\n{wanted}\nfound:\n{found}").into()) }
+    is_as_written(&case.join("expected.txt"), &found)
 }
 
 struct Host<'a>(&'a Path);

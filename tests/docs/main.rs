@@ -14,7 +14,8 @@ use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond,
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Trial};
-use support::{Ours, Outcome, gate_page, until};
+use support::expected::is_as_written;
+use support::{Ours, Outcome, gate_page, lacks_program, needing, until};
 
 #[path = "../../examples/states.rs"]
 #[allow(dead_code, reason = "an example has a main of its own")]
@@ -33,22 +34,12 @@ fn main() -> ExitCode {
         Trial::test("each_time_daemon_has_its_row_of_facts_in_the_documentation", the_daemons),
         Trial::test("the_drawing_of_the_states_is_what_the_machine_does", the_states),
         Trial::test("what_the_readme_shows_of_explain_is_what_it_prints", explained),
-        needs("mandoc", "the_manual_pages_are_without_fault", lint),
-        needs("python3", "the_reader_in_python_reads_what_the_agent_writes", reads),
-        needs("python3", "the_reader_in_python_takes_no_page_that_it_should_not", refuses),
-        needs("python3", "the_reader_in_python_is_woken_when_the_gate_opens", is_woken),
+        needing(lacks_program("mandoc"), "the_manual_pages_are_without_fault", lint),
+        needing(lacks_program("python3"), "the_reader_in_python_reads_what_the_agent_writes", reads),
+        needing(lacks_program("python3"), "the_reader_in_python_takes_no_page_that_it_should_not", refuses),
+        needing(lacks_program("python3"), "the_reader_in_python_is_woken_when_the_gate_opens", is_woken),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
-}
-
-/// A trial that is skipped aloud without the program, and fails without it where nothing may be skipped.
-fn needs(program: &'static str, name: &'static str, trial: fn() -> Outcome) -> Trial {
-    if Command::new(program).arg("--version").output().is_ok() {
-        return Trial::test(name, trial);
-    }
-    let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    eprintln!("skipped: {name}: there is no {program}");
-    Trial::test(name, move || Err(format!("there is no {program}").into())).with_ignored_flag(!strict)
 }
 
 fn file(path: &str) -> String {
@@ -163,18 +154,10 @@ fn the_states() -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/states.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once("```mermaid\n").unwrap();
-    let (drawn, after) = rest.split_once("```").unwrap();
+    let (_, after) = rest.split_once("```").unwrap();
     let drawing = states::drawing();
     assert!(drawing.lines().count() > 20, "{drawing}");
-    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
-        fs::write(&path, format!("{before}```mermaid\n{drawing}```{after}")).unwrap();
-        return Ok(());
-    }
-    if drawn == drawing {
-        Ok(())
-    } else {
-        Err(format!("docs/states.md has\n{drawn}and the machine does\n{drawing}").into())
-    }
+    is_as_written(&path, &format!("{before}```mermaid\n{drawing}```{after}"))
 }
 
 fn the_page() -> Outcome {

@@ -19,6 +19,7 @@ use clockgate::config::patterns;
 use clockgate::decision::{Offset, Realtime};
 use clockgate::explain::{Literals, Match, Now, Proves, Scanner, Then, World, judge, text};
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::expected::is_as_written;
 use support::{Outcome, folders};
 
 fn main() -> std::process::ExitCode {
@@ -93,12 +94,7 @@ fn case(folder: &Path) -> Outcome {
         ids(&explained.matches).join(" "),
         text(&explained, known.zone_secs)
     );
-    let path = folder.join("verdict");
-    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
-        std::fs::write(&path, &became)?;
-    }
-    let expected = std::fs::read_to_string(&path)?;
-    if expected == became { Ok(()) } else { Err(format!("wanted\n{expected}got\n{became}").into()) }
+    is_as_written(&folder.join("verdict"), &became)
 }
 
 fn seconds(text: &str) -> Result<Offset, Failed> {

@@ -1,6 +1,6 @@
 //! `clockgate hooks` on hosts that are folders: `tests/install/NN-name/` has the host's files in `host/`, in `absent.txt` programs
 //! that it has not, what is to be installed in `targets.txt`, and in `expected.txt` what `install` says. Whatever it says, `remove` has
-//! to leave every file as it was, to the byte. A case needs no Rust; `BLESS=1` writes what came out, to be read before it is committed.
+//! to leave every file as it was, to the byte. A case needs no Rust; `CLOCKGATE_BLESS=1` writes what came out, to be read before it is committed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../support/mod.rs"]
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use support::expected::is_as_written;
 use support::{Outcome, folders};
 
 /// Programs that every host has.
@@ -170,14 +171,7 @@ fn install_and_remove(folder: &Path) -> Outcome {
     let done = host.hooks(&install);
     assert_eq!(all(&tried).replace("would be installed", "installed"), all(&done));
     let text = format!("{}exit {}\n", all(&done), done.status.code().unwrap_or(-1));
-    let expected = folder.join("expected.txt");
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&expected, &text)?;
-    }
-    let wanted = fs::read_to_string(&expected)?;
-    if text != wanted {
-        return Err(format!("expected:\n{wanted}\nfound:\n{text}").into());
-    }
+    is_as_written(&folder.join("expected.txt"), &text)?;
     if done.status.success() {
         let installed = host.tree();
         assert!(host.says(0, &install)?.contains("is installed already"));
