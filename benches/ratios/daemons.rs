@@ -14,6 +14,7 @@ use clockgate::sys::clock::boottime;
 
 use crate::lab::folder as lab;
 use crate::lab::liar::Liar;
+use crate::support::private_bus::PrivateBus;
 use crate::support::{CLOCKGATE, Ours, Outcome, harmless, until};
 
 /// Who steps the clock, if that has to be: here nobody can.
@@ -30,7 +31,7 @@ pub struct Daemons {
     folder: PathBuf,
     pub agent: Ours,
     pub chronyd: Ours,
-    _bus: Ours,
+    _bus: PrivateBus,
     _servers: Vec<Liar>,
 }
 
@@ -50,9 +51,9 @@ impl Daemons {
         // chronyd makes no socket in a folder that others may enter.
         fs::DirBuilder::new().mode(0o700).create(folder)?;
         let addresses: Vec<SocketAddr> = servers.iter().map(Liar::address).collect();
-        let bus = start_bus(folder)?;
+        let bus = PrivateBus::start()?;
         let chronyd = start_chronyd(folder, &addresses)?;
-        let agent = start_agent(folder, &addresses, correction)?;
+        let agent = start_agent(folder, &addresses, correction, &bus)?;
         let daemons = Self { folder: folder.to_owned(), agent, chronyd, _bus: bus, _servers: servers };
         let soon = || boottime() + Duration::from_secs(2);
         until("chronyd is synchronised", Duration::from_secs(30), || {
@@ -92,28 +93,6 @@ impl Daemons {
     }
 }
 
-fn start_bus(folder: &Path) -> Outcome<Ours> {
-    // The agent is root, as everybody is here: what a system bus allows to whom is not what is measured.
-    let config = format!(
-        "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\" \
-         \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig><listen>{}</listen>\
-         <auth>EXTERNAL</auth><policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>\
-         <allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy></busconfig>",
-        bus_address(folder)
-    );
-    let path = folder.join("bus.conf");
-    fs::write(&path, config)?;
-    let mut command = Command::new("dbus-daemon");
-    command.arg(format!("--config-file={}", path.display())).args(["--nofork", "--nopidfile"]);
-    let bus = Ours::logged(&mut command, &folder.join("bus.log"))?;
-    until("the bus listens", Duration::from_secs(10), || folder.join("bus").exists())?;
-    Ok(bus)
-}
-
-fn bus_address(folder: &Path) -> String {
-    format!("unix:path={}", folder.join("bus").display())
-}
-
 fn start_chronyd(folder: &Path, servers: &[SocketAddr]) -> Outcome<Ours> {
     let path = |name: &str| folder.join(name).display().to_string();
     let sources: String = servers.iter().map(|s| format!("server {} port {} iburst\n", s.ip(), s.port())).collect();
@@ -132,7 +111,7 @@ fn start_chronyd(folder: &Path, servers: &[SocketAddr]) -> Outcome<Ours> {
     Ours::logged(&mut command, &folder.join("chronyd.log"))
 }
 
-fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction) -> Outcome<Ours> {
+fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction, bus: &PrivateBus) -> Outcome<Ours> {
     let root = folder.join("root");
     fs::create_dir_all(root.join("etc/clockgate"))?;
     let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
@@ -153,7 +132,7 @@ fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction) ->
     let mut command = harmless(CLOCKGATE);
     command.args(["agent", "--root"]).arg(root);
     // As its unit has it: WatchdogSec=2min.
-    command.env("DBUS_SYSTEM_BUS_ADDRESS", bus_address(folder)).env("WATCHDOG_USEC", "120000000");
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", bus.address()).env("WATCHDOG_USEC", "120000000");
     command.env_remove("WATCHDOG_PID");
     Ours::logged(&mut command, &folder.join("agent.log"))
 }

@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedVariant, Proxy, connection};
 
-use crate::daemon::Bus;
 use crate::soon;
+use crate::support::private_bus::PrivateBus;
 
 pub const PROVEN: u32 = State::Synchronized.code();
 pub const DISRUPTED: u32 = State::Disrupted.code();
@@ -71,7 +71,7 @@ impl Agent {
         });
     }
 
-    pub fn on_bus(&self, bus: &Bus) -> JoinHandle<()> {
+    pub fn on_bus(&self, bus: &PrivateBus) -> JoinHandle<()> {
         tokio::spawn(system::serve(Some(bus.address()), self.face.clone()))
     }
 
@@ -83,7 +83,7 @@ impl Agent {
 }
 
 /// A caller on the bus that waits for the agent's name.
-pub async fn caller(bus: &Bus) -> Proxy<'static> {
+pub async fn caller(bus: &PrivateBus) -> Proxy<'static> {
     let bus = connection::Builder::address(bus.address().as_str()).build().await.unwrap();
     let driver = zbus::fdo::DBusProxy::new(&bus).await.unwrap();
     let rule = MatchRule::builder()

@@ -33,7 +33,7 @@ fn main() {
         return run(strangers::as_a_member());
     }
     let scenes = scenes! {
-        sleep needs ["dbus-daemon"] =>
+        sleep needs ["dbus-daemon", "setpriv"] =>
             the_machine_sleeps_only_after_the_answer_and_the_next_sleep_is_held_again,
             a_second_announcement_without_a_wake_up_between_is_announced_too,
             a_wake_up_without_a_sleep_is_passed_on_and_leaves_an_inhibitor,
@@ -49,7 +49,7 @@ fn main() {
             a_refused_inhibitor_is_asked_for_again_and_sleep_is_announced_all_the_same,
             nobody_but_logind_can_announce_a_sleep,
             when_nobody_listens_any_more_the_inhibitor_is_let_go;
-        object needs ["dbus-daemon"] =>
+        object needs ["dbus-daemon", "setpriv"] =>
             the_properties_are_those_of_the_snapshot,
             what_changes_is_said_in_one_signal_and_nothing_else_is,
             sync_answers_when_the_clock_is_proven_again,

@@ -10,7 +10,7 @@ use clockgate::publish::bus::{NAME, PATH};
 use zbus::connection;
 
 use crate::agent::{Agent, DISRUPTED, PROVEN, caller, changed, changes, next};
-use crate::daemon::Bus;
+use crate::daemon::system_bus;
 use crate::soon;
 use crate::support::expected::is_as_written;
 
@@ -30,7 +30,7 @@ const XML_HEAD: &str = r#"<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Objec
 type Told = (String, String, u64, i64, u64, String);
 
 pub async fn the_properties_are_those_of_the_snapshot() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let agent = Agent::new();
     let _served = agent.on_bus(&bus);
     let object = caller(&bus).await;
@@ -43,7 +43,7 @@ pub async fn the_properties_are_those_of_the_snapshot() {
 }
 
 pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let agent = Agent::new();
     let _served = agent.on_bus(&bus);
     let object = caller(&bus).await;
@@ -93,7 +93,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
 }
 
 pub async fn sync_answers_when_the_clock_is_proven_again() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut agent = Agent::new();
     let _served = agent.on_bus(&bus);
     let object = caller(&bus).await;
@@ -106,7 +106,7 @@ pub async fn sync_answers_when_the_clock_is_proven_again() {
 }
 
 pub async fn sync_answers_when_the_agent_gives_up_and_errs_when_the_callers_time_ends() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut agent = Agent::new();
     let _served = agent.on_bus(&bus);
     let object = caller(&bus).await;
@@ -126,7 +126,7 @@ pub async fn sync_answers_when_the_agent_gives_up_and_errs_when_the_callers_time
 }
 
 pub async fn notify_passes_each_event_and_waits_as_it_is_told() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut agent = Agent::new();
     let _served = agent.on_bus(&bus);
     let object = caller(&bus).await;
@@ -157,7 +157,7 @@ pub async fn notify_passes_each_event_and_waits_as_it_is_told() {
 }
 
 pub async fn the_introspection_is_the_interface_file_that_we_ship() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let agent = Agent::new();
     let _served = agent.on_bus(&bus);
     let object = caller(&bus).await;
@@ -171,14 +171,14 @@ pub async fn the_introspection_is_the_interface_file_that_we_ship() {
 }
 
 pub async fn a_bus_that_dies_is_joined_again_and_a_name_that_is_taken_waited_for() {
-    let mut bus = Bus::start();
+    let mut bus = system_bus();
     let agent = Agent::new();
     let other = connection::Builder::address(bus.address().as_str()).name(NAME).build().await.unwrap();
     let _served = agent.on_bus(&bus);
     let _object = caller(&bus).await;
     other.close().await.unwrap();
     bus.kill();
-    bus.restart();
+    bus.restart().unwrap();
     let object = caller(&bus).await;
     assert_eq!(object.get_property::<u64>("Epoch").await.unwrap(), 3);
 }

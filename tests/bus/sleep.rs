@@ -9,8 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::daemon::Bus;
+use crate::daemon::system_bus;
 use crate::logind::Logind;
+use crate::support::private_bus::PrivateBus;
 use crate::{nothing_within, soon};
 
 pub const SLEEPING: Event = Event::Sleeping(Notifier::Logind);
@@ -24,7 +25,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(bus: &Bus) -> Self {
+    fn start(bus: &PrivateBus) -> Self {
         let (sender, notices) = mpsc::channel(4);
         let watch = tokio::spawn(logind::watch(Some(bus.address()), sender));
         Self { notices, watch }
@@ -42,7 +43,7 @@ fn answer(question: oneshot::Sender<Snapshot>) {
 }
 
 pub async fn the_machine_sleeps_only_after_the_answer_and_the_next_sleep_is_held_again() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     for _ in 0..3 {
@@ -61,7 +62,7 @@ pub async fn the_machine_sleeps_only_after_the_answer_and_the_next_sleep_is_held
 }
 
 pub async fn a_second_announcement_without_a_wake_up_between_is_announced_too() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let mut inhibitor = soon(logind.given()).await;
@@ -82,7 +83,7 @@ pub async fn a_second_announcement_without_a_wake_up_between_is_announced_too() 
 }
 
 pub async fn a_wake_up_without_a_sleep_is_passed_on_and_leaves_an_inhibitor() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let mut first = soon(logind.given()).await;
@@ -94,7 +95,7 @@ pub async fn a_wake_up_without_a_sleep_is_passed_on_and_leaves_an_inhibitor() {
 }
 
 pub async fn a_wake_up_before_the_answer_ends_the_wait() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let mut first = soon(logind.given()).await;
@@ -112,7 +113,7 @@ pub async fn a_wake_up_before_the_answer_ends_the_wait() {
 }
 
 pub async fn without_an_answer_the_inhibitor_is_let_go_before_logind_loses_patience() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let patience = Duration::from_millis(1600);
     let mut logind = Logind::start_as(&bus.address(), patience, false).await;
     let mut agent = Agent::start(&bus);
@@ -127,7 +128,7 @@ pub async fn without_an_answer_the_inhibitor_is_let_go_before_logind_loses_patie
 }
 
 pub async fn an_agent_that_drops_the_question_does_not_hold_the_sleep_back() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let mut inhibitor = soon(logind.given()).await;
@@ -137,7 +138,7 @@ pub async fn an_agent_that_drops_the_question_does_not_hold_the_sleep_back() {
 }
 
 pub async fn an_agent_that_starts_during_a_sleep_is_told_of_it() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start_as(&bus.address(), Duration::from_secs(5), true).await;
     let mut agent = Agent::start(&bus);
     answer(agent.told(SLEEPING).await);
@@ -148,14 +149,14 @@ pub async fn an_agent_that_starts_during_a_sleep_is_told_of_it() {
 }
 
 pub async fn a_bus_that_dies_is_said_once_and_found_again() {
-    let mut bus = Bus::start();
+    let mut bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let mut inhibitor = soon(logind.given()).await;
     bus.kill();
     agent.told(LOST).await;
     soon(inhibitor.released()).await;
-    bus.restart();
+    bus.restart().unwrap();
     let mut logind = Logind::start(&bus.address()).await;
     let mut inhibitor = soon(logind.given()).await;
     assert!(agent.notices.try_recv().is_err(), "the loss was said twice");
@@ -165,7 +166,7 @@ pub async fn a_bus_that_dies_is_said_once_and_found_again() {
 }
 
 pub async fn a_wake_up_that_was_missed_while_the_bus_was_away_is_made_up_for() {
-    let mut bus = Bus::start();
+    let mut bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let mut inhibitor = soon(logind.given()).await;
@@ -174,24 +175,24 @@ pub async fn a_wake_up_that_was_missed_while_the_bus_was_away_is_made_up_for() {
     soon(inhibitor.released()).await;
     bus.kill();
     agent.told(LOST).await;
-    bus.restart();
+    bus.restart().unwrap();
     let mut logind = Logind::start(&bus.address()).await;
     assert!(soon(logind.given()).await.is_held());
     agent.told(WOKEN).await;
 }
 
 pub async fn a_bus_that_is_not_there_at_first_is_waited_for() {
-    let mut bus = Bus::start();
+    let mut bus = system_bus();
     bus.kill();
     let mut agent = Agent::start(&bus);
     agent.told(LOST).await;
-    bus.restart();
+    bus.restart().unwrap();
     let mut logind = Logind::start(&bus.address()).await;
     assert!(soon(logind.given()).await.is_held());
 }
 
 pub async fn a_logind_that_leaves_and_comes_back_gives_a_new_inhibitor() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let mut first = soon(logind.given()).await;
@@ -208,7 +209,7 @@ pub async fn a_logind_that_leaves_and_comes_back_gives_a_new_inhibitor() {
 }
 
 pub async fn a_logind_that_comes_back_and_cannot_be_asked_may_have_seen_a_sleep() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     soon(logind.given()).await;
@@ -227,7 +228,7 @@ pub async fn a_logind_that_comes_back_and_cannot_be_asked_may_have_seen_a_sleep(
 }
 
 pub async fn a_refused_inhibitor_is_asked_for_again_and_sleep_is_announced_all_the_same() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let mut first = soon(logind.given()).await;
@@ -247,7 +248,7 @@ pub async fn a_refused_inhibitor_is_asked_for_again_and_sleep_is_announced_all_t
 }
 
 pub async fn nobody_but_logind_can_announce_a_sleep() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let mut agent = Agent::start(&bus);
     let inhibitor = soon(logind.given()).await;
@@ -268,7 +269,7 @@ pub async fn nobody_but_logind_can_announce_a_sleep() {
 }
 
 pub async fn when_nobody_listens_any_more_the_inhibitor_is_let_go() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut logind = Logind::start(&bus.address()).await;
     let agent = Agent::start(&bus);
     let mut inhibitor = soon(logind.given()).await;

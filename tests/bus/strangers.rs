@@ -12,8 +12,9 @@ use zbus::message::Header;
 use zbus::{OwnedVariant, connection};
 
 use crate::agent::{Agent, NOBODY, Socket, caller, run, text};
-use crate::daemon::Bus;
+use crate::daemon::system_bus;
 use crate::soon;
+use crate::support::private_bus::PrivateBus;
 use crate::support::{CLOCKGATE, copy_program};
 
 /// polkit's answer to one question.
@@ -38,14 +39,14 @@ impl Polkit {
     }
 }
 
-async fn busctl_as_nobody(bus: &Bus, args: &[&str]) -> Output {
+async fn busctl_as_nobody(bus: &PrivateBus, args: &[&str]) -> Output {
     let mut command = Command::new("setpriv");
     command.args(NOBODY).args(["busctl", "--timeout=20"]).arg(format!("--address={}", bus.address())).args(args);
     run(command).await
 }
 
 pub async fn on_the_bus_everybody_reads_and_strangers_act_only_by_polkit() {
-    let bus = Bus::start();
+    let bus = system_bus();
     let mut agent = Agent::new();
     let _served = agent.on_bus(&bus);
     drop(caller(&bus).await);

@@ -12,8 +12,8 @@ use zbus::interface;
 
 use crate::Test;
 use crate::lab::{Daemon, block_on, corrector};
+use crate::support::private_bus::PrivateBus;
 use crate::support::{Outcome, until};
-use crate::timesyncd::PrivateBus;
 
 pub const TRIALS: &[Test] = &[
     ("a_chronyd_that_nobody_hands_the_clock_measures_again_by_itself", nobody_hands_over),
@@ -99,14 +99,13 @@ fn quits_by_our_burst() -> Outcome {
     let systemd = Systemd::default();
     block_on(async {
         let unit = Unit { log: client.folder().join("log") };
-        let connection = Builder::address(bus.address.as_str())
+        let connection = Builder::address(bus.address().as_str())
             .serve_at("/org/freedesktop/systemd1", systemd.clone())
             .serve_at("/org/freedesktop/systemd1/unit/chrony_2eservice", unit)
             .build()
             .await?;
         connection.request_name("org.freedesktop.systemd1").await?;
-        let corrector =
-            corrector(&client.socket(), None, Path::new("/nonexistent"), BusAddress::At(bus.address.clone()));
+        let corrector = corrector(&client.socket(), None, Path::new("/nonexistent"), BusAddress::At(bus.address()));
         corrector.forget().await;
         // Asked for its measurement, it measures, and quits.
         let measurement = corrector.measure(Duration::from_secs(15)).await;

@@ -18,7 +18,7 @@ use zbus::interface;
 use crate::Test;
 use crate::lab::{block_on, corrector};
 use crate::support::Outcome;
-use crate::timesyncd::PrivateBus;
+use crate::support::private_bus::PrivateBus;
 
 pub const TRIALS: &[Test] = &[
     ("ntpd_rs_is_asked_itself_and_with_nts_alone_outranks_plain_answers", ntpd_rs_is_asked_itself),
@@ -79,7 +79,7 @@ impl Host {
 
     /// With systemd on its bus, and this unit.
     async fn systemd(&self, path: &str) -> Result<Connection, Failed> {
-        let connection = Builder::address(self.bus.address.as_str())
+        let connection = Builder::address(self.bus.address().as_str())
             .serve_at("/org/freedesktop/systemd1", Systemd(self.ordered.clone()))
             .serve_at(format!("/org/freedesktop/systemd1/unit/{path}"), Unit(self.state.clone()))
             .build()
@@ -103,7 +103,7 @@ impl Host {
     }
 
     fn corrector(&self) -> Corrector {
-        let bus = BusAddress::At(self.bus.address.clone());
+        let bus = BusAddress::At(self.bus.address());
         corrector(Path::new("/nonexistent/chronyd.sock"), None, self.root.path(), bus)
     }
 
@@ -246,7 +246,7 @@ fn connman_is_told_again() -> Outcome {
     let host = Host::new()?;
     host.runs("connmand", "connman.service")?;
     block_on(async {
-        let builder = Builder::address(host.bus.address.as_str());
+        let builder = Builder::address(host.bus.address().as_str());
         let connection = builder.serve_at("/", Clock(host.ordered.clone())).serve_at("/", Manager).build().await?;
         connection.request_name("net.connman").await?;
         let corrector = host.corrector();

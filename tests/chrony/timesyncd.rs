@@ -2,10 +2,8 @@
 //! tested in a guest with a kernel of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,13 +12,13 @@ use clockgate::decision::{DaemonVerdict, Offset, ReferenceKind, StepBy, StepErro
 use clockgate::sys::clock::{boottime, realtime};
 use clockgate::sys::step::SystemClock;
 use libtest_mimic::Failed;
-use tempfile::TempDir;
 use zbus::connection::{Builder, Connection};
 use zbus::interface;
 
 use crate::Test;
 use crate::lab::block_on;
 use crate::support::Outcome;
+use crate::support::private_bus::PrivateBus;
 
 pub const TRIALS: &[Test] = &[
     ("timesyncd_is_restarted_where_we_may_not_set_the_clock", timesyncd_is_restarted),
@@ -33,50 +31,15 @@ pub const TRIALS: &[Test] = &[
 
 const NOBODY: &str = "/nonexistent/chronyd.sock";
 
-/// A dbus-daemon of our own, which lets anybody own any name.
-pub struct PrivateBus {
-    child: Child,
-    _folder: TempDir,
-    pub address: String,
-}
-
-impl PrivateBus {
-    pub fn start() -> Result<Self, Failed> {
-        let folder = tempfile::tempdir()?;
-        let conf = folder.path().join("bus.conf");
-        let address = format!("unix:path={}", folder.path().join("bus").display());
-        let xml = format!(
-            "<busconfig><type>custom</type><listen>{address}</listen><auth>EXTERNAL</auth><policy context=\"default\">\
-             <allow send_destination=\"*\"/><allow receive_sender=\"*\"/><allow own=\"*\"/><allow user=\"*\"/></policy></busconfig>"
-        );
-        fs::write(&conf, xml)?;
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "dbus-daemon", "--nofork", "--nopidfile", "--print-address"]);
-        command.arg("--config-file").arg(&conf).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut bus = Self { child: command.spawn()?, _folder: folder, address };
-        // It prints its address once it listens.
-        let stdout = bus.child.stdout.take().ok_or("no stdout")?;
-        BufReader::new(stdout).read_line(&mut String::new())?;
-        Ok(bus)
-    }
-
-    fn corrector(&self, set_ntp: bool) -> Corrector {
-        let settings = CorrectorSettings {
-            chrony_socket: Path::new(NOBODY).to_owned(),
-            chrony_udp: None,
-            root: Path::new("/nonexistent").to_owned(),
-            bus: BusAddress::At(self.address.clone()),
-            set_ntp,
-        };
-        Corrector::new(Arc::new(SystemClock::new()), settings)
-    }
-}
-
-impl Drop for PrivateBus {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+fn corrector(bus: &PrivateBus, set_ntp: bool) -> Corrector {
+    let settings = CorrectorSettings {
+        chrony_socket: Path::new(NOBODY).to_owned(),
+        chrony_udp: None,
+        root: Path::new("/nonexistent").to_owned(),
+        bus: BusAddress::At(bus.address()),
+        set_ntp,
+    };
+    Corrector::new(Arc::new(SystemClock::new()), settings)
 }
 
 /// What the stand-in does: the offset of its next answer, and what was asked of it.
@@ -160,7 +123,7 @@ impl Timedate {
 }
 
 async fn stand_in(bus: &PrivateBus, names: &[&str], played: &Shared) -> Result<Connection, Failed> {
-    let builder = Builder::address(bus.address.as_str())
+    let builder = Builder::address(bus.address().as_str())
         .serve_at("/org/freedesktop/timesync1", Timesync(Arc::clone(played)))
         .serve_at("/org/freedesktop/systemd1", Systemd(Arc::clone(played)))
         .serve_at("/org/freedesktop/timedate1", Timedate(Arc::clone(played)));
@@ -186,7 +149,7 @@ fn timesyncd_is_restarted() -> Outcome {
     block_on(async {
         let played = playing(None);
         let _daemon = stand_in(&bus, ALL, &played).await?;
-        let forgotten = bus.corrector(false).forget().await;
+        let forgotten = corrector(&bus, false).forget().await;
         assert_eq!(forgotten.daemon.as_deref(), Some("systemd-timesyncd"));
         assert_eq!(asked(&played), ["restart systemd-timesyncd.service replace"]);
         let trouble = forgotten.trouble.unwrap_or_default();
@@ -194,7 +157,7 @@ fn timesyncd_is_restarted() -> Outcome {
         // Without systemd on the bus it cannot be restarted, and that is said too.
         let bus = PrivateBus::start()?;
         let _daemon = stand_in(&bus, &ALL[..1], &played).await?;
-        let forgotten = bus.corrector(false).forget().await;
+        let forgotten = corrector(&bus, false).forget().await;
         let trouble = forgotten.trouble.unwrap_or_default();
         assert!(trouble.contains("cannot restart systemd-timesyncd"), "{trouble}");
         Ok(())
@@ -207,7 +170,7 @@ fn timesyncd_is_measured() -> Outcome {
         let stale = now_us() - 1_000_000;
         let played = playing(Some((stale, 50_000)));
         let _daemon = stand_in(&bus, ALL, &played).await?;
-        let corrector = bus.corrector(false);
+        let corrector = corrector(&bus, false);
         let described = corrector.describe().await.ok_or("no description")?;
         assert_eq!(described.source, "systemd-timesyncd (192.0.2.7)");
         assert!(
@@ -239,7 +202,7 @@ fn timesyncd_agrees_or_not() -> Outcome {
     block_on(async {
         let played = playing(Some((now_us(), 0)));
         let _daemon = stand_in(&bus, ALL, &played).await?;
-        let corrector = bus.corrector(false);
+        let corrector = corrector(&bus, false);
         corrector.forget().await;
         let threshold = Duration::from_millis(200);
         corrector.hand_over().await?;
@@ -261,7 +224,7 @@ fn timesyncd_that_has_heard_nobody() -> Outcome {
     let bus = PrivateBus::start()?;
     block_on(async {
         let _daemon = stand_in(&bus, ALL, &playing(None)).await?;
-        let corrector = bus.corrector(false);
+        let corrector = corrector(&bus, false);
         assert_eq!(corrector.describe().await, None);
         corrector.forget().await;
         assert_eq!(corrector.ask(Duration::from_secs(1)).await, DaemonVerdict::NotYet);
@@ -275,7 +238,7 @@ fn a_daemon_is_started_by_set_ntp() -> Outcome {
         let played = playing(None);
         let _timedated = stand_in(&bus, &ALL[1..], &played).await?;
         for set_ntp in [false, true] {
-            let corrector = bus.corrector(set_ntp);
+            let corrector = corrector(&bus, set_ntp);
             assert_eq!(corrector.forget().await.daemon, None);
             corrector.hand_over().await?;
             assert_eq!(asked(&played).len(), usize::from(set_ntp));

@@ -9,6 +9,7 @@ pub mod host;
 pub mod laboratory;
 pub mod liar;
 pub mod outcome;
+pub mod private_bus;
 pub mod process;
 pub mod requirement;
 pub mod vsock_guest;
