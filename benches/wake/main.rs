@@ -68,7 +68,7 @@ fn tables(guest: &Guest, world: &World) -> Outcome {
 
     let mut table = Table::new(&["what", "rounds", "clock right", "work released", "at the latest", "goal"]);
     let goal = |rounds: &[Round]| format!("under {} ms: {}", GOAL.as_millis(), met(go(rounds) < GOAL));
-    row(&mut table, "clockgate, somebody sets the clock", &set, &goal(&set));
+    row(&mut table, "clockgate, another program sets the clock", &set, &goal(&set));
     row(&mut table, "clockgate, asleep through logind", &woken, &goal(&woken));
     row(&mut table, SCRIPT, &script, &faster(&set, &script));
     row(&mut table, "the same, chronyd with `minpoll 0`", &eager, &faster(&set, &eager));
@@ -108,7 +108,7 @@ fn times(ours: &[Round], theirs: &[Round]) -> f64 {
 }
 
 fn parts(told: &[Round]) -> Outcome<Table> {
-    let mut table = Table::new(&["part of the walk", "over after", "what it is"]);
+    let mut table = Table::new(&["part", "over after", "what it is"]);
     for (name, what, mark) in PARTS {
         let ends = told.iter().map(|round| round.end_of(mark)).collect::<Outcome<Vec<_>>>()?;
         table.row(&[&name, &millis(median(&ends)), &what]);

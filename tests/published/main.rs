@@ -12,9 +12,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clockgate::container::{Caller, Container, Engine};
-use clockgate::decision::{Offset, Snapshot};
+use clockgate::decision::{Clocks, Evidence, Gate, Offset, Reckoning, Snapshot};
 use clockgate::publish::gate_page::GatePage;
-use clockgate::sys::clock::boottime;
+use clockgate::publish::proof_file::ProofFile;
+use clockgate::sys::clock::{boottime, standing};
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
 use serde_json::{Value, json};
@@ -309,6 +310,21 @@ fn hooks() {
     noted["targets"][0]["notes"] = json!(["a note"]);
     holds("hooks install and hooks remove", &[installed, noted]);
     holds("hooks list", &[listed, edited]);
+}
+
+#[test]
+fn the_file_of_the_last_proof() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |evidence: &Evidence| -> Value {
+        let mut file = ProofFile::beside(&folder.path().join("public"));
+        file.note(evidence).unwrap();
+        serde_json::from_str(&fs::read_to_string(file.path()).unwrap()).unwrap()
+    };
+    let at = Clocks { boot: boottime(), ..Clocks::default() };
+    let proof = Reckoning { at, truth: at.real, width: Duration::from_millis(3), sleeps: 0 };
+    let none = Evidence::default();
+    let proven = Evidence { last: Some(proof), anchor: Some(proof), ..Evidence::default() };
+    holds("/run/clockgate/proof.json", &[written(&none), written(&proven)]);
 }
 
 #[test]

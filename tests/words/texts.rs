@@ -7,8 +7,10 @@ use std::process::Command;
 /// What a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// To be looked up in: help, manual pages, errors, log lines, comments of the configuration.
+    /// To be looked up in: help, manual pages, comments of the configuration.
     Reference,
+    /// Errors and log lines.
+    Message,
     /// To be read through.
     Prose,
 }
@@ -16,7 +18,7 @@ pub enum Kind {
 /// One text.
 #[derive(Debug)]
 pub struct Text {
-    /// What the list of debts calls it.
+    /// What the list of breaches calls it.
     pub name: String,
     pub kind: Kind,
     pub paragraphs: Vec<String>,
@@ -29,10 +31,10 @@ fn root() -> &'static Path {
 /// Every text.
 pub fn all() -> Vec<Text> {
     let mut all = vec![];
-    for file in ["README.md", "CONTRIBUTING.md"] {
+    for file in ["README.md", "CONTRIBUTING.md", "SECURITY.md"] {
         all.push(markdown(file));
     }
-    for file in files("docs", "md") {
+    for file in ["docs", "docs/decisions"].into_iter().flat_map(|folder| files(folder, "md")) {
         all.push(markdown(&file));
     }
     for section in ["1", "5", "7", "8"] {
@@ -64,7 +66,7 @@ fn paragraphs(text: &str) -> Vec<String> {
     text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|p| !p.is_empty()).collect()
 }
 
-/// Without code, tables and drawings.
+/// Without code and drawings; each cell of a table is a paragraph.
 fn markdown(file: &str) -> Text {
     let text = fs::read_to_string(root().join(file)).unwrap();
     let mut is_code = false;
@@ -72,7 +74,9 @@ fn markdown(file: &str) -> Text {
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
             is_code = !is_code;
-        } else if !is_code && !line.starts_with("    ") && !line.starts_with('|') && !line.starts_with("<!--") {
+        } else if line.starts_with('|') && !is_code {
+            kept.push_str(&line.replace('|', "\n\n"));
+        } else if !is_code && !line.starts_with("    ") && !line.starts_with("<!--") {
             // An entry of a list is a paragraph of its own.
             kept.push_str(if line.trim_start().starts_with("- ") { "\n\n" } else { "\n" });
             kept.push_str(line);
@@ -95,7 +99,7 @@ fn manual(file: &str) -> Text {
         }
         let mut words = line.split(' ');
         match words.next() {
-            Some(".Pp" | ".It" | ".Sh" | ".Ss" | ".Bl" | ".El" | ".Bd" | ".Ed") => kept.push_str("\n\n"),
+            Some(".Pp" | ".It" | ".Sh" | ".Ss" | ".Bl" | ".El" | ".Bd" | ".Ed" | ".Dl") => kept.push_str("\n\n"),
             Some(request) if request.starts_with('.') => {
                 let rest =
                     words.filter(|w| w.len() > 2 || !w.starts_with(char::is_uppercase)).collect::<Vec<_>>().join(" ");
@@ -147,7 +151,7 @@ fn literals() -> Vec<Text> {
             let said: Vec<String> = strings(code).into_iter().filter(|s| s.split_whitespace().count() > 2).collect();
             if !said.is_empty() {
                 let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-                found.push(Text { name, kind: Kind::Reference, paragraphs: said });
+                found.push(Text { name, kind: Kind::Message, paragraphs: said });
             }
         }
     }
