@@ -37,7 +37,7 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
         );
     }
     if let (true, Ok(port), Ok(peer)) =
-        (config.vsock.enabled, u32::try_from(config.vsock.port), u32::try_from(config.vsock.peer))
+        (config.vsock.enabled, u32::try_from(config.vsock.port), u32::try_from(config.vsock.peer_cid))
     {
         let at = Port { port, peer };
         let Face { snapshots, notices, callers, rate, .. } = face.clone();
@@ -50,7 +50,7 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
         watchers.spawn(bus::system::serve(None, face.clone()));
     }
     // The gate works without anybody who could talk to the agent, so it is kept all the same.
-    match bus::peer_socket::Listener::bind(&config.bus.peer, &config.root) {
+    match bus::peer_socket::Listener::bind(&config.bus.socket, &config.root) {
         Ok(listener) => drop(watchers.spawn(listen(listener, face.clone()))),
         Err(error) => {
             error!(error = &error as &dyn Error, "cannot open the agent's socket: notifications are not received")

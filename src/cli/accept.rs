@@ -11,7 +11,7 @@ use crate::publish::bus::client::AgentClient;
 
 #[derive(Debug, clap::Args)]
 pub struct AcceptArgs {
-    /// The agent's socket [default: bus.peer of the configuration]
+    /// The agent's socket [default: bus.socket of the configuration]
     #[arg(long, value_name = "PATH")]
     bus: Option<PathBuf>,
     /// Print JSON

@@ -33,7 +33,7 @@ pub struct NotifyArgs {
     /// The bound of that time, including the delay until this command started
     #[arg(long, value_name = "B", value_parser = duration::parse, requires = "time")]
     bound: Option<Duration>,
-    /// The agent's socket [default: bus.peer of the configuration]
+    /// The agent's socket [default: bus.socket of the configuration]
     #[arg(long, value_name = "PATH")]
     bus: Option<PathBuf>,
     /// Print JSON
@@ -74,7 +74,7 @@ impl NotifyArgs {
 /// The agent's socket: where we are told, or where the configuration says.
 pub(super) fn socket(told: Option<PathBuf>) -> PathBuf {
     // A hook's word must come through whatever is wrong with the configuration; the agent says what that is.
-    told.unwrap_or_else(|| Config::load(Path::new("/")).unwrap_or_default().bus.peer)
+    told.unwrap_or_else(|| Config::load(Path::new("/")).unwrap_or_default().bus.socket)
 }
 
 /// What the agent answered, for people.

@@ -100,7 +100,7 @@ impl SyncArgs {
     }
 
     fn by_the_agent(&self, config: &Config) -> Result<Exit, CliError> {
-        let agent = AgentClient::connect(&config.bus.peer)?;
+        let agent = AgentClient::connect(&config.bus.socket)?;
         let patience = config.policy.deadline;
         let outcome = if self.reckoned { agent.reckon(patience)? } else { agent.sync(patience)? };
         let is_proven = outcome.gate == Gate::Proven.to_string();

@@ -71,7 +71,7 @@ pub static KEYS: [Key; 34] = [
         place: |c| KeyValue::Duration(&mut c.policy.max_forward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
-        name: "max-step.unsupported",
+        name: "max-step.unexplained",
         does: "The largest step forward that one reference alone may cause when nothing else explains it.",
         place: |c| KeyValue::Duration(&mut c.policy.max_unsupported, Duration::ZERO, YEAR.saturating_mul(100)),
     },
@@ -110,7 +110,7 @@ pub static KEYS: [Key; 34] = [
         place: |c| KeyValue::Switch(&mut c.policy.undo_foreign_steps),
     },
     Key {
-        name: "sleep-deadline",
+        name: "suspend-timeout",
         does: "How long the gate stays shut for a suspend that was announced and does not happen.",
         place: |c| KeyValue::Duration(&mut c.policy.sleep_deadline, SEC.saturating_mul(5), HOUR),
     },
@@ -148,9 +148,9 @@ pub static KEYS: [Key; 34] = [
         place: |c| KeyValue::Switch(&mut c.bus.system),
     },
     Key {
-        name: "bus.peer",
+        name: "bus.socket",
         does: "The socket that serves the same object without a bus; the command line uses it.",
-        place: |c| KeyValue::Socket(&mut c.bus.peer),
+        place: |c| KeyValue::Socket(&mut c.bus.socket),
     },
     Key {
         name: "clockbound.enabled",
@@ -186,10 +186,10 @@ pub static KEYS: [Key; 34] = [
         place: |c| KeyValue::Count(&mut c.vsock.port, 1, 4_294_967_294),
     },
     Key {
-        name: "vsock.peer",
+        name: "vsock.peer-cid",
         does: "The vsock address (CID) that may connect. 2: the hypervisor. 3: the parent instance of a Nitro \
                enclave. 1: any program of this machine itself, for tests only.",
-        place: |c| KeyValue::Count(&mut c.vsock.peer, 1, 4_294_967_294),
+        place: |c| KeyValue::Count(&mut c.vsock.peer_cid, 1, 4_294_967_294),
     },
     Key {
         name: "freeze.engines",
@@ -229,15 +229,21 @@ pub static KEYS: [Key; 34] = [
 ];
 
 /// Keys of earlier versions, and what they are called today.
-const RENAMED: [(&str, &str); 2] =
-    [("at-deadline.nobody-to-ask", "at-deadline.unreachable"), ("at-deadline.asked-and-wrong", "at-deadline.wrong")];
+const RENAMED: [(&str, &str); 6] = [
+    ("at-deadline.nobody-to-ask", "at-deadline.unreachable"),
+    ("at-deadline.asked-and-wrong", "at-deadline.wrong"),
+    ("sleep-deadline", "suspend-timeout"),
+    ("bus.peer", "bus.socket"),
+    ("vsock.peer", "vsock.peer-cid"),
+    ("max-step.unsupported", "max-step.unexplained"),
+];
 
 type Two = fn(&Config) -> (Duration, Duration);
 
 /// Pairs of keys of which the first may not exceed the second.
 const ORDERED: [(&str, &str, Two); 2] = [
     ("remeasure.min", "remeasure.max", |c| (c.policy.remeasure_min, c.policy.remeasure_max)),
-    ("max-step.unsupported", "max-step.forward", |c| (c.policy.max_unsupported, c.policy.max_forward)),
+    ("max-step.unexplained", "max-step.forward", |c| (c.policy.max_unsupported, c.policy.max_forward)),
 ];
 
 /// Takes the keys of one file over what earlier files said.

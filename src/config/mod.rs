@@ -53,7 +53,7 @@ pub struct BusConfig {
     /// Whether on the system bus.
     pub system: bool,
     /// The socket for those who come without a bus.
-    pub peer: PathBuf,
+    pub socket: PathBuf,
 }
 
 /// ClockBound's page.
@@ -82,7 +82,7 @@ pub struct Vsock {
     /// On which port (vsock(7)).
     pub port: usize,
     /// Whose word counts there: a machine's number; 2 is the hypervisor's in all its guests (VMADDR_CID_HOST).
-    pub peer: usize,
+    pub peer_cid: usize,
 }
 
 /// What may be asked of timedated.
@@ -122,14 +122,14 @@ impl Default for Config {
             servers: vec![],
             measure_timeout: Duration::from_secs(5),
             page: PathBuf::from("/run/clockgate/public"),
-            bus: BusConfig { system: true, peer: PathBuf::from("/run/clockgate/bus") },
+            bus: BusConfig { system: true, socket: PathBuf::from("/run/clockgate/bus") },
             clockbound: ClockBound { enabled: false, path: PathBuf::from("/run/clockbound/shm0") },
             chrony: Chrony {
                 socket: PathBuf::from("/run/chrony/chronyd.sock"),
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
-            timesyncd: TimesyncdConfig { set_ntp: false },
-            vsock: Vsock { enabled: false, port: 9123, peer: 2 },
+            timesyncd: Timesyncd { set_ntp: false },
+            vsock: Vsock { enabled: false, port: 9123, peer_cid: 2 },
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
                 exclude: vec![],
@@ -238,7 +238,7 @@ impl Config {
             }
         };
         place(&mut self.page);
-        place(&mut self.bus.peer);
+        place(&mut self.bus.socket);
         place(&mut self.clockbound.path);
         if !origins.contains_key("chrony.socket") {
             place(&mut self.chrony.socket);

@@ -131,7 +131,7 @@ pub(super) fn too_vague(distance: Duration) -> String {
 ///
 /// Two references that agree, or an authenticated one, are believed from the release of this program on. One plain reference is,
 /// as far as the evidence reaches: what reckoning from the last supported proof expects; a year forward at the first proof since
-/// boot, after a restore, or where the RTC says the same; otherwise `max-step.unsupported`, in sum.
+/// boot, after a restore, or where the RTC says the same; otherwise `max-step.unexplained`, in sum.
 ///
 /// # Errors
 /// [`StepRefusal`], which says what would have to be true.

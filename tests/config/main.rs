@@ -99,7 +99,7 @@ fn sample_passes_check() -> Outcome {
     // Below another root what is published and served lies in there.
     let below = Config::load(folder.path())?;
     assert_eq!(below.page, folder.path().join("run/clockgate/public"));
-    assert_eq!(below.bus.peer, folder.path().join("run/clockgate/bus"));
+    assert_eq!(below.bus.socket, folder.path().join("run/clockgate/bus"));
     assert_eq!(below.policy.freeze, Some(below.freeze.max));
     // The sample names a port; where nobody does, the host's chronyd is not asked, and where the file is wrong, nothing else is said.
     fs::write(&file, "deadline: 40s\n")?;

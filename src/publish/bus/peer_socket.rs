@@ -35,7 +35,7 @@ const LIVING_WITHIN: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub enum PeerSocketError {
     /// Something else has the path.
-    #[error("{} exists and is not a socket; remove it, or set bus.peer", .0.display())]
+    #[error("{} exists and is not a socket; remove it, or set bus.socket", .0.display())]
     NotASocket(PathBuf),
     /// Another agent has it.
     #[error("another agent answers on {}", .0.display())]

@@ -75,7 +75,7 @@ fn by_a_hypervisor(guest: &Guest, _world: &World) -> Outcome {
     ensure(stranger.code == 69 && !gate::read(guest)?.is_proven(), format!("{stranger:?}"))?;
     guest.sh("systemctl stop clockgate")?;
 
-    gate::start_with(guest, &format!("{ALONE}vsock: {{enabled: true, peer: 1}}\n"))?;
+    gate::start_with(guest, &format!("{ALONE}vsock: {{enabled: true, peer-cid: 1}}\n"))?;
     let before = shut(guest)?;
     tell(guest, call, 0)?;
     let after = gate::read(guest)?;
