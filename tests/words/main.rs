@@ -187,13 +187,19 @@ fn every_kind_of_text_is_read() {
     let texts = texts::all();
     let daemons = texts.iter().find(|text| text.name == "docs/daemons.md").unwrap();
     assert!(daemons.paragraphs.iter().any(|cell| cell == "its command socket"), "the cells of tables");
+    let sync = texts.iter().find(|text| text.name == "clockgate sync --help").unwrap();
+    let option =
+        "Set the clock by dead reckoning from the last proof in this boot, if no reference answers; no proof (root)";
+    assert!(sync.paragraphs.iter().any(|line| line == option), "lines that go on: {sync:#?}");
     for name in [
         "README.md",
         "SECURITY.md",
         "docs/threat-model.md",
         "docs/decisions/0001",
         "docs/man/clockgate.8",
+        "clockgate --help",
         "clockgate sync --help",
+        "clockgate hooks install --help",
         "clockgate config sample",
         "src/agent",
     ] {

@@ -42,7 +42,7 @@ pub fn all() -> Vec<Text> {
             all.push(manual(&file));
         }
     }
-    all.extend(help());
+    all.extend(help(&[]));
     let sample = program(&["config", "sample"]);
     let comments =
         sample.lines().filter_map(|line| line.trim_start().strip_prefix("# ")).collect::<Vec<_>>().join("\n");
@@ -116,20 +116,23 @@ fn program(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The help of the program and of every verb.
-fn help() -> Vec<Text> {
-    let main = program(&["--help"]);
-    let verbs = main.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let verbs: Vec<&str> =
-        verbs.filter(|l| !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next()).collect();
-    let of = |verb: &str| {
-        let text = program(&[verb, "--help"]);
-        // The options and what they do stand in columns, two blanks apart.
-        let lines = text.lines().map(|line| line.rsplit("   ").next().unwrap_or_default().trim().to_owned() + "\n\n");
-        let name = format!("clockgate {verb} --help");
-        Text { name, kind: Kind::Reference, paragraphs: paragraphs(&lines.collect::<String>()) }
-    };
-    verbs.into_iter().filter(|verb| *verb != "help").map(of).collect()
+/// The help of these verbs, none for the program itself, and of all verbs below them.
+fn help(verbs: &[&str]) -> Vec<Text> {
+    let text = program(&[verbs, &["--help"]].concat());
+    let below = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let below = below.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    // An option and what it does are columns, three blanks apart; a line that is indented further goes on with the one above.
+    let mut lines = String::new();
+    for line in text.lines() {
+        let words = line.trim_start();
+        let goes_on = line.len() - words.len() >= 10 && !words.starts_with('-');
+        lines.push_str(if goes_on { " " } else { "\n\n" });
+        lines.push_str(words.rsplit("   ").next().unwrap_or_default());
+    }
+    let name = ["clockgate", verbs.join(" ").as_str(), "--help"].join(" ").replace("  ", " ");
+    let mut found = vec![Text { name, kind: Kind::Reference, paragraphs: paragraphs(&lines) }];
+    found.extend(below.filter(|verb| *verb != "help").flat_map(|verb| help(&[verbs, &[verb]].concat())));
+    found
 }
 
 /// The literals of log lines and errors in the program's source.
