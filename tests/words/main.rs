@@ -33,6 +33,7 @@ const TERMS: &[&str] = &[
     "gate",
     "gate page",
     "guard",
+    "hold",
     "ledger",
     "notify",
     "offset",
@@ -42,6 +43,7 @@ const TERMS: &[&str] = &[
     "root distance",
     "slew",
     "step",
+    "supported proof",
     "threshold",
     "voice",
     "waiter",
@@ -180,6 +182,19 @@ fn a_term_without_an_entry_is_found() {
         breaches.len()
     };
     assert_eq!((count(""), count("**gate** is\n"), count("**gate** is\n\n**epoch** is\n")), (2, 1, 0));
+}
+
+/// The terms that have an entry.
+fn entries(explained: &str) -> Vec<String> {
+    let term = |line: &str| Some(line.strip_prefix("**")?.split_once("**")?.0.to_lowercase());
+    explained.lines().filter_map(term).collect()
+}
+
+#[test]
+fn the_glossary_has_these_terms_and_no_others_in_their_order() {
+    let explained = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/glossary.md")).unwrap();
+    assert_eq!(entries(&explained), TERMS);
+    assert_eq!(entries("**gate** is\n\n**Gate page** is\nno **epoch**\n"), ["gate", "gate page"]);
 }
 
 #[test]
