@@ -47,6 +47,7 @@ impl Performer {
             | Event::Thawed(..)
             | Event::CarriersThawed(..)
             | Event::Hinted(..)
+            | Event::Dated(..)
             | Event::Accepted
             | Event::Reckon
             | Event::SourceLost(_)

@@ -84,6 +84,7 @@ pub(super) fn event(event: &Event) {
             "no reference can be reached: thawed the containers that carry the network; the clock may be wrong"
         ),
         Event::CarriersThawed(order, Err(why)) => warn!(epoch = order.epoch.get(), "cannot thaw the containers that carry the network: {why}"),
+        Event::Dated(epoch, date) => debug!(epoch = epoch.get(), "no reference answers; {date}"),
         Event::Unseen(source) => debug!(source, "a restore may have been missed: measuring the clock again"),
         Event::Thawed(order, Err(why)) => error!(epoch = order.epoch.get(), "cannot thaw; trying again: {why}"),
         Event::Measured(..)

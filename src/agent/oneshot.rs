@@ -129,6 +129,7 @@ impl OneshotOutcome {
             | Event::CarriersThawed(..)
             | Event::NetworkChanged
             | Event::Hinted(..)
+            | Event::Dated(..)
             | Event::Accepted
             | Event::Reckon
             | Event::SourceLost(_)

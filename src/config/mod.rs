@@ -128,7 +128,7 @@ impl Default for Config {
                 socket: PathBuf::from("/run/chrony/chronyd.sock"),
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
-            timesyncd: Timesyncd { set_ntp: false },
+            timesyncd: TimesyncdConfig { set_ntp: false },
             vsock: Vsock { enabled: false, port: 9123, peer_cid: 2 },
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],

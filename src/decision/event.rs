@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::action::OrderId;
 use super::evidence::{Fix, Hint};
+use super::http_date::HttpDate;
 use super::reading::{Leap, Measurement};
 use super::time::{Epoch, Offset, Round};
 
@@ -176,6 +177,8 @@ pub enum Event {
     Measured(Epoch, Round, Measurement),
     /// Nobody has answered us, and the daemon has heard something since it forgot.
     Hinted(Epoch, Hint),
+    /// No reference has answered, and an HTTP server's `Date` says something of the clock.
+    Dated(Epoch, HttpDate),
     /// The clock was stepped by so much, or was not.
     Stepped(Epoch, Result<Offset, StepError>),
     /// The daemon forgot again and was told to measure.

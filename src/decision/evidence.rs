@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::floor::Floor;
+use super::http_date::HttpDate;
 use super::reckoning::{Reckoning, zone_shift};
 use super::time::{Boottime, Clocks, Offset, Realtime, drift, forward};
 
@@ -48,6 +49,8 @@ pub struct Evidence {
     pub rtc: Option<Fix>,
     /// What the daemon has seen since it forgot in this epoch.
     pub hint: Option<Hint>,
+    /// What an HTTP server's `Date` said in this epoch, where no reference answered.
+    pub http_date: Option<HttpDate>,
 }
 
 /// Who knows better than the clock.
@@ -61,6 +64,8 @@ pub enum Witness {
     Rtc,
     /// The time daemon, by a sample taken since it forgot.
     Daemon(String),
+    /// An HTTP server's `Date`, by its URL.
+    HttpDate(String),
 }
 
 /// Evidence that says that the clock is wrong.
@@ -80,6 +85,7 @@ impl Evidence {
             .or_else(|| self.by_reckoning(now, threshold))
             .or_else(|| self.by_rtc(now))
             .or_else(|| self.by_daemon(threshold))
+            .or_else(|| self.by_http_date(now, threshold))
     }
 
     /// The offset that dead reckoning expects, and how far that may be from the truth; nothing where nothing was proven.
@@ -136,6 +142,14 @@ impl Evidence {
         (offset.abs() > slack).then_some(ClockContradiction { witness: Witness::Rtc, offset })
     }
 
+    fn by_http_date(&self, now: &Clocks, threshold: Duration) -> Option<ClockContradiction> {
+        let date = self.http_date.as_ref()?;
+        // Whatever moved the clock since then began another epoch, and this is forgotten with the old one.
+        let width = date.width_at(now.boot, 500).saturating_add(threshold);
+        let witness = || Witness::HttpDate(date.source.clone());
+        (date.offset.abs() > width).then(|| ClockContradiction { witness: witness(), offset: date.offset })
+    }
+
     fn by_daemon(&self, threshold: Duration) -> Option<ClockContradiction> {
         let hint = self.hint.as_ref()?;
         (hint.offset.abs() > hint.width.saturating_add(threshold))
@@ -153,6 +167,7 @@ impl fmt::Display for ClockContradiction {
             Witness::Daemon(source) => {
                 write!(f, "the clock is {off} by {source}, which the time daemon has received since")?
             }
+            Witness::HttpDate(url) => write!(f, "the clock is {off} by the Date of {url}")?,
         }
         match zone_shift(self.offset) {
             Some(_) => f.write_str(" (whole quarter hours: perhaps it was set to the time of another zone)"),

@@ -8,6 +8,7 @@ mod event;
 mod evidence;
 mod exchange;
 mod floor;
+mod http_date;
 mod leap;
 mod machine;
 mod plausibility;
@@ -24,6 +25,7 @@ pub use agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agre
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, StepError};
 pub use evidence::{ClockContradiction, Evidence, Fix, Hint, Witness};
 pub use floor::{Floor, FloorFile};
+pub use http_date::{DatePlan, DateRefusal, HttpDate, PeerCheck, SERVERS_OWN_ERROR};
 pub use leap::LeapSecond;
 pub use machine::Machine;
 pub use plausibility::{Conclusion, StepRefusal, judge, plan};

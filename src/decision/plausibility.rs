@@ -8,7 +8,7 @@ use super::evidence::Evidence;
 use super::policy::Policy;
 use super::reading::Leap;
 use super::reckoning::zone_shift;
-use super::time::{Clocks, Offset, Realtime, drift, forward, size_in_words};
+use super::time::{Boottime, Clocks, Offset, Realtime, drift, forward, size_in_words};
 
 /// How far the offset that a step undoes may lie from what dead reckoning expects.
 pub(super) const RECKONING_SLACK: Duration = Duration::from_secs(1);
@@ -151,9 +151,37 @@ pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Poli
     if asked.is_supported() {
         return Ok(());
     }
+    let claim = LoneClaim {
+        truth,
+        as_of: asked.as_of,
+        local: asked.local,
+        agrees_with_the_clock: asked.agrees_with_the_clock(),
+    };
+    may_ask_alone(&claim, evidence, now, policy)
+}
+
+/// A time that one plain voice names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoneClaim {
+    pub(super) truth: Realtime,
+    /// When it was that time.
+    pub(super) as_of: Boottime,
+    /// What the system clock said then.
+    pub(super) local: Realtime,
+    pub(super) agrees_with_the_clock: bool,
+}
+
+/// Judges what one plain voice asks for: as much as the evidence explains.
+pub(super) fn may_ask_alone(
+    claim: &LoneClaim,
+    evidence: &Evidence,
+    now: &Clocks,
+    policy: &Policy,
+) -> Result<(), StepRefusal> {
+    let truth = claim.truth;
     let change = match &evidence.anchor {
         Some(anchor) => {
-            let reckoned = anchor.reckon_at(asked.as_of, now);
+            let reckoned = anchor.reckon_at(claim.as_of, now);
             let change = truth - reckoned.time;
             if change.abs() <= reckoned.width.saturating_add(RECKONING_SLACK) {
                 return Ok(());
@@ -167,18 +195,18 @@ pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Poli
             change
         }
         // A clock below the floor is wrong by the difference at least.
-        None => truth - asked.local.max(policy.floor.highest()),
+        None => truth - claim.local.max(policy.floor.highest()),
     };
     if change.is_backward() {
         let limit = policy.max_backward;
         return if change.abs() <= limit { Ok(()) } else { Err(StepRefusal::Backward { change, limit }) };
     }
-    let rtc_agrees = evidence.rtc_agrees(truth, asked.as_of, policy.max_drift_ppm);
+    let rtc_agrees = evidence.rtc_agrees(truth, claim.as_of, policy.max_drift_ppm);
     let is_first = evidence.anchor.is_none();
     let limit = if is_first || rtc_agrees { policy.max_forward } else { policy.max_unsupported };
     if change.abs() <= limit {
         Ok(())
-    } else if evidence.is_lower_bound() && asked.agrees_with_the_clock() {
+    } else if evidence.is_lower_bound() && claim.agrees_with_the_clock {
         Err(StepRefusal::Unwitnessed(change))
     } else {
         Err(StepRefusal::Forward { change, limit })
@@ -198,7 +226,6 @@ mod tests {
     use crate::decision::evidence::Fix;
     use crate::decision::floor::{Floor, FloorFile};
     use crate::decision::reckoning::Reckoning;
-    use crate::decision::time::Boottime;
     use std::collections::BTreeSet;
 
     const NOON: i64 = 1_800_014_400;

@@ -2,6 +2,7 @@
 
 pub mod caller;
 mod exchange;
+pub mod http;
 mod joining;
 pub mod local;
 pub mod ntp;

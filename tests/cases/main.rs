@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor,
-    FloorFile, Forgotten, FreezeOutcome, Leap, Machine, Measurement, Notifier, Offset, OrderId, Policy, Reading,
-    Realtime, ReferenceKind, Round, StepBy, StepError, Upstream, Voice,
+    FloorFile, Forgotten, FreezeOutcome, HttpDate, ReferenceKind, Leap, Machine, Measurement, Notifier, Offset, OrderId,
+    PeerCheck, Policy, Reading, Realtime, Round, StepBy, StepError, Upstream, Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::expected::is_as_written;
@@ -162,6 +162,7 @@ impl World {
             "alarm" => Event::Alarm,
             "accepted" => Event::Accepted,
             "reckon" => Event::Reckon,
+            "dated" => Event::Dated(epoch, self.http_date(rest, now)?),
             "forgotten" => Event::Forgotten(epoch, self.forgotten(rest, now)?),
             "measured" => Event::Measured(epoch, self.machine.round(), self.measurement(rest, now)?),
             // To the question before the one that is under way.
@@ -242,6 +243,21 @@ impl World {
             }
         }
         Ok(reading)
+    }
+
+    /// `+3600s±100ms`: what the Date of an https server says, and half the width of what was measured.
+    fn http_date(&self, text: &str, now: Boottime) -> Result<HttpDate, String> {
+        let (offset, measured) = text.split_once('±').ok_or("offset±measured is wanted")?;
+        Ok(HttpDate {
+            source: "https://sts.example".to_owned(),
+            peer: PeerCheck::Verified,
+            as_of: now,
+            local: self.local(now),
+            offset: Offset::from_nanos(nanos(offset)?),
+            measured: Duration::from_nanos(nanos(measured)?.unsigned_abs()),
+            delay: Duration::from_millis(20),
+            answers: 4,
+        })
     }
 
     /// `chronyd authenticated rtc=-40s`: the daemon, whether its sources are, and how far the RTC is ahead of the clock; `alone`:

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure,
-    Forgotten, FreezeOutcome, Gate, Leap, Machine, Measurement, Notifier, Offset, OrderId, Policy, Reading, Realtime,
-    ReferenceKind, Round, Samples, State, StepBy, StepError, Voice, forward,
+    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event,
+    Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate, ReferenceKind, Leap, Machine, Measurement, Notifier, Offset,
+    OrderId, PeerCheck, Policy, Reading, Realtime, Round, Samples, State, StepBy, StepError, Voice, forward,
 };
 use proptest::prelude::*;
 
@@ -28,6 +28,8 @@ enum Happening {
     /// An operator's word.
     Accepted,
     Reckon,
+    /// An HTTP server's `Date` says that the clock is so many milliseconds off.
+    Dated(i64),
     /// The oldest open question is overtaken by the others.
     Overtaken,
     /// An answer to a question of an older epoch.
@@ -85,9 +87,23 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => (0..200_000_u64).prop_map(Happening::Pass),
         8 => answer().prop_map(Happening::Answer),
         1 => prop_oneof![Just(Happening::Accepted), Just(Happening::Reckon)],
+        2 => prop_oneof![Just(0_i64), -7_200_000..7_200_000_i64].prop_map(Happening::Dated),
         1 => Just(Happening::Overtaken),
         2 => answer().prop_map(Happening::Stale),
     ]
+}
+
+fn http_date(now: &Clocks, offset_ms: i64) -> HttpDate {
+    HttpDate {
+        source: "https://sts.example".to_owned(),
+        peer: PeerCheck::Verified,
+        as_of: now.boot,
+        local: now.real,
+        offset: Offset::from_nanos(offset_ms * MS.cast_signed()),
+        measured: Duration::from_millis(1),
+        delay: Duration::from_millis(1),
+        answers: 6,
+    }
 }
 
 /// What a server says of a clock that stands so at `now`.
@@ -336,6 +352,10 @@ impl World {
                 assert!(!self.outranked || self.daemon_answered, "a plain voice over an authenticated one");
             }
         }
+        if matches!(event, Event::Dated(..)) {
+            assert!(!is_new_proof && after.is_supported == before.is_supported, "a Date is no voice");
+            assert!(actions.iter().all(|a| !matches!(a, Action::Step { .. })), "a Date steps nothing by itself");
+        }
         if is_new_proof && matches!(event, Event::Measured(..)) {
             self.judge_proof();
         }
@@ -527,6 +547,12 @@ impl World {
                 if !self.open.is_empty() {
                     self.open.rotate_left(1);
                 }
+            }
+            Happening::Dated(offset_ms) => {
+                let evidence = self.machine.evidence().clone();
+                self.take(Event::Dated(self.machine.epoch(), http_date(&self.clocks(), offset_ms)));
+                let after = Evidence { http_date: evidence.http_date.clone(), ..self.machine.evidence().clone() };
+                assert_eq!(after, evidence, "what was proven is not touched by a Date");
             }
             Happening::Accepted => self.take(Event::Accepted),
             Happening::Reckon => self.take(Event::Reckon),

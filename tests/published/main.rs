@@ -12,10 +12,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clockgate::container::{Caller, Container, Engine};
-use clockgate::decision::{Clocks, Evidence, Gate, Offset, Reckoning, Snapshot};
+use clockgate::decision::{Clocks, Evidence, Offset, Reckoning, Snapshot};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::publish::proof_file::ProofFile;
-use clockgate::sys::clock::{boottime, standing};
+use clockgate::sys::clock::boottime;
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::evidence::Witness;
 use super::super::time::{Awake, Boottime, Clocks};
 use super::super::trouble::Trouble;
 
@@ -131,6 +132,8 @@ pub(super) struct Reason {
     pub(super) trouble: Trouble,
     /// Whether one plain voice alone said that the clock is wrong, and nothing else supports it.
     pub(super) is_hearsay: bool,
+    /// Whose evidence it is, where no reference says it.
+    pub(super) witness: Option<Witness>,
     /// Exchanges since then that nobody answered.
     unanswered: u32,
 }
@@ -140,12 +143,22 @@ const HEARSAY_LASTS: u32 = 3;
 
 impl Reason {
     pub(super) fn unknown() -> Self {
-        Self { trouble: Trouble::unreachable(String::new()), is_hearsay: false, unanswered: 0 }
+        Self { trouble: Trouble::unreachable(String::new()), is_hearsay: false, witness: None, unanswered: 0 }
     }
 
     /// An answer came, and this is what it means.
     pub(super) fn answered(&mut self, trouble: Trouble, is_hearsay: bool) {
-        *self = Self { trouble, is_hearsay, unanswered: 0 };
+        *self = Self { trouble, is_hearsay, witness: None, unanswered: 0 };
+    }
+
+    /// No reference says it, and evidence does.
+    pub(super) fn shown(&mut self, trouble: Trouble, witness: Witness) {
+        *self = Self { trouble, is_hearsay: false, witness: Some(witness), unanswered: 0 };
+    }
+
+    /// Whether an HTTP server's `Date` alone says so.
+    pub(super) const fn is_by_date(&self) -> bool {
+        matches!(self.witness, Some(Witness::HttpDate(_)))
     }
 
     /// Nobody answered.
@@ -153,7 +166,7 @@ impl Reason {
         self.unanswered += 1;
         let is_over = self.is_hearsay && self.unanswered >= HEARSAY_LASTS;
         if !self.trouble.is_wrong() || is_over {
-            *self = Self { trouble, is_hearsay: false, unanswered: 0 };
+            *self = Self { trouble, is_hearsay: false, witness: None, unanswered: 0 };
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::action::StepBy;
 use super::super::agreement::ExchangeState;
 use super::super::event::Cause;
-use super::super::evidence::{ClockContradiction, Evidence};
+use super::super::evidence::{ClockContradiction, Evidence, Witness};
 use super::super::policy::AtDeadline;
 use super::super::published::Snapshot;
 use super::super::state::State;
@@ -118,6 +118,12 @@ impl Machine {
     /// What the evidence says, and the verbs that help.
     pub(super) fn what_helps(&self, found: &ClockContradiction) -> String {
         let undo = if self.evidence.last.is_some() { "`clockgate sync --reckoned` sets it by reckoning, " } else { "" };
+        if let Witness::HttpDate(_) = found.witness {
+            return format!(
+                "{found}, and no reference answers; `clockgate sync --http` with that URL sets it, `clockgate accept` accepts \
+                 this time (as root)"
+            );
+        }
         format!(
             "{found}, and {}; {undo}`clockgate accept` (as root) accepts this time and opens the gate without a proof",
             self.reason.trouble

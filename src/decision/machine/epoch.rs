@@ -90,6 +90,7 @@ impl Machine {
     fn remember(&mut self, cause: Cause) {
         self.evidence.rtc = None;
         self.evidence.hint = None;
+        self.evidence.http_date = None;
         match cause {
             Cause::Resume { slept } if !slept.is_zero() => {
                 for known in [&mut self.evidence.last, &mut self.evidence.anchor].into_iter().flatten() {
@@ -253,7 +254,7 @@ impl Machine {
         self.floor_is_off = true;
         self.heed_the_operator();
         (self.evidence.last, self.evidence.anchor) = (None, None);
-        (self.evidence.rtc, self.evidence.hint) = (None, None);
+        (self.evidence.rtc, self.evidence.hint, self.evidence.http_date) = (None, None, None);
         let mut actions = self.disrupt(Cause::Requested, now);
         // It is asked again later: who means it knows what is said.
         actions.retain(|action| !matches!(action, Action::Measure(..)));

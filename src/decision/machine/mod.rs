@@ -186,6 +186,7 @@ impl Machine {
                 self.evidence.hint = Some(hint);
                 vec![]
             }
+            (state, Event::Dated(epoch, date)) if epoch == self.epoch => self.dated(state, date, now),
             // The second exchange is under way meanwhile.
             (_, Event::HandedOver(..)) => vec![],
             // An answer from an older epoch, or to a question that an event overtook, changes nothing.
@@ -194,6 +195,7 @@ impl Machine {
                 Event::Forgotten(..)
                 | Event::Measured(..)
                 | Event::Hinted(..)
+                | Event::Dated(..)
                 | Event::Stepped(..)
                 | Event::DaemonAsked(..),
             ) => vec![],

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::super::action::{Action, StepBy};
 use super::super::event::Cause;
-use super::super::evidence::ClockContradiction;
+use super::super::evidence::{ClockContradiction, Witness};
+use super::super::http_date::HttpDate;
 use super::super::leap;
 use super::super::policy::{AtDeadline, Correction};
 use super::super::state::State;
 use super::super::time::{Boottime, Clocks, Offset};
 use super::super::trouble::{Class, Trouble};
 use super::Machine;
-use super::attempt::{Attempt, Busy, Deadline, Purpose};
+use super::attempt::{Attempt, Busy, Deadline, Purpose, Reason};
 use super::questions::Step;
 
 /// How often a gate that stands other than on a proof says so.
@@ -129,7 +130,7 @@ impl Machine {
         if let Some(found) = self.contradiction(now) {
             let text = self.what_helps(&found);
             if !self.reason.trouble.is_wrong() {
-                self.reason.answered(Trouble::wrong(text), false);
+                self.reason.shown(Trouble::wrong(text), found.witness);
             }
         }
         self.state = State::GaveUp(self.policy.at_deadline(self.reason.trouble.class));
@@ -145,9 +146,45 @@ impl Machine {
         self.evidence.contradicts(now, &self.policy.floor, self.policy.threshold)
     }
 
+    /// An HTTP server's `Date`: it proves nothing, so it opens no gate on a proof. Where it says that the clock is wrong, a gate that
+    /// is open without a proof is shut, and patience begins anew; where it no longer says so, what it said is forgotten.
+    pub(super) fn dated(&mut self, state: State, date: HttpDate, now: &Clocks) -> Vec<Action> {
+        self.evidence.http_date = Some(date);
+        let contradiction = self.contradiction(now);
+        let is_over = contradiction.is_none() && self.reason.is_by_date();
+        if is_over {
+            self.reason = Reason::unknown();
+        }
+        match (state, contradiction) {
+            (State::GaveUp(AtDeadline::Open), Some(found)) if matches!(found.witness, Witness::HttpDate(_)) => {
+                self.reason.shown(Trouble::wrong(self.what_helps(&found)), found.witness);
+                self.deadline = Deadline::after(self.policy.deadline, now);
+                (self.attempt.confirming, self.attempt.order) = (false, None);
+                self.state = State::Disrupted;
+                vec![]
+            }
+            // The deadline has passed already, and is applied anew.
+            (State::GaveUp(AtDeadline::Hold), None) if is_over => {
+                self.deadline = Deadline::after(Duration::ZERO, now);
+                self.state = State::Disrupted;
+                vec![]
+            }
+            (
+                State::Unknown
+                | State::Suspended
+                | State::Disrupted
+                | State::Settling
+                | State::Synchronized
+                | State::FreeRunning
+                | State::GaveUp(AtDeadline::Open | AtDeadline::Hold),
+                _,
+            ) => vec![],
+        }
+    }
+
     /// Open, but on no proof: by an operator's word.
     pub(super) fn open_unproven(&mut self, order: String, now: &Clocks) -> Vec<Action> {
-        self.reason = super::attempt::Reason::unknown();
+        self.reason = Reason::unknown();
         self.attempt = Attempt { failures: 1, order: Some(order), ..Attempt::new() };
         self.attempt.retry = now.boot + super::attempt::RETRY_SHUT;
         self.state = State::GaveUp(AtDeadline::Open);

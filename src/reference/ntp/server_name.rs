@@ -23,6 +23,11 @@ impl ServerName {
         Self { host: address.to_string(), port }
     }
 
+    /// The same host at another port.
+    pub(in crate::reference) fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
     /// Whether it stands for other machines at each look-up, as every name below pool.ntp.org does.
     #[must_use]
     pub fn is_pool(&self) -> bool {

@@ -1,0 +1,253 @@
+//! TLS with a clock that may be wrong. A certificate is verified, chain and name, at the time that its server says it is: never by our
+//! clock, never with verification off, never at a time that has certainly passed.
+//!
+//! The handshake comes before the answer, so it is verified at the earliest time from the floor on at which the whole chain holds, and
+//! what is asked then is verified once more, at the time received. Whoever has an old key and an old certificate of the server could
+//! answer with a time within its life; the floor is what bounds that.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
+use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::decision::Realtime;
+
+/// A chain has four certificates or five, and each can begin later than the one before.
+const MOST_BEGINNINGS: usize = 10;
+
+/// Why a server's certificate is not believed, or nobody's could be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file with the certificates of authorities cannot be used.
+    #[error("cannot read certificate authorities from {}: {why}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The host is no name that a certificate can have.
+    #[error("`{0}` is no name that a certificate can have")]
+    Name(String),
+    /// rustls refused.
+    #[error("the certificate is not valid for this server at the time received: {}", in_words(.0))]
+    Certificate(rustls::Error),
+    /// rustls cannot be set up.
+    #[error("cannot set up TLS")]
+    Setup(#[source] rustls::Error),
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug)]
+pub struct TrustedAuthorities(Arc<RootCertStore>);
+
+impl TrustedAuthorities {
+    /// Those of `ca_file` alone; else those that SSL_CERT_FILE and SSL_CERT_DIR name, else the system's; else, in a root that has none
+    /// (an image `FROM scratch`), those of Mozilla that are built in.
+    ///
+    /// # Errors
+    /// [`Error::CaFile`] for a file that was named and holds none.
+    pub fn load(ca_file: Option<&Path>) -> Result<Self, Error> {
+        let mut store = RootCertStore::empty();
+        let found = match ca_file {
+            Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
+            None => rustls_native_certs::load_native_certs(),
+        };
+        let (added, _ignored) = store.add_parsable_certificates(found.certs);
+        let named = ca_file.map(Path::to_owned).or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
+        match named {
+            Some(path) if added == 0 => {
+                let first = found.errors.first().map(ToString::to_string);
+                let why = first.unwrap_or_else(|| "no certificate in it".to_owned());
+                return Err(Error::CaFile { path, why });
+            }
+            None if added == 0 => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(_) | None => {}
+        }
+        Ok(Self(Arc::new(store)))
+    }
+}
+
+/// A client that verifies at the time received.
+#[derive(Debug)]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+    verifier: Arc<AtTimeReceived>,
+    name: ServerName<'static>,
+}
+
+impl TlsClient {
+    /// A client for one host that believes nobody about a time before `floor`.
+    ///
+    /// # Errors
+    /// [`Error::Name`], [`Error::Setup`].
+    pub fn new(host: &str, authorities: &TrustedAuthorities, floor: Realtime) -> Result<Self, Error> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Name(host.to_owned()))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let inner = WebPkiServerVerifier::builder_with_provider(authorities.0.clone(), provider.clone())
+            .build()
+            .map_err(|error| Error::Setup(rustls::Error::General(error.to_string())))?;
+        let floor = unix(floor);
+        let verifier = Arc::new(AtTimeReceived { inner, floor, presented: Mutex::default() });
+        let mut config = ClientConfig::builder_with_details(provider, Arc::new(NoClock(floor)))
+            .with_safe_default_protocol_versions()
+            .map_err(Error::Setup)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier.clone())
+            .with_no_client_auth();
+        // Who is resumed shows no certificate.
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config), verifier, name })
+    }
+
+    /// A connection that has not begun.
+    ///
+    /// # Errors
+    /// [`Error::Setup`].
+    pub fn connect(&self) -> Result<ClientConnection, Error> {
+        ClientConnection::new(self.config.clone(), self.name.clone()).map_err(Error::Setup)
+    }
+
+    /// Verifies the chain that the last handshake showed, and the name, at the time that the server said.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`].
+    pub fn verify_at(&self, received: Realtime) -> Result<(), Error> {
+        let presented = self.verifier.presented.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = presented.as_deref().unwrap_or_default();
+        let [leaf, intermediates @ ..] = chain else {
+            return Err(Error::Certificate(rustls::Error::NoCertificatesPresented));
+        };
+        let at = unix(received).max(self.verifier.floor);
+        self.verifier
+            .inner
+            .verify_server_cert(leaf, intermediates, &self.name, &[], at)
+            .map(drop)
+            .map_err(Error::Certificate)
+    }
+}
+
+/// A verifier that keeps the chain it was shown, and whose clock is the certificate's own.
+#[derive(Debug)]
+struct AtTimeReceived {
+    inner: Arc<WebPkiServerVerifier>,
+    /// A time that has certainly passed.
+    floor: UnixTime,
+    /// The chain of the last handshake, the server's own certificate first.
+    presented: Mutex<Option<Vec<CertificateDer<'static>>>>,
+}
+
+impl ServerCertVerifier for AtTimeReceived {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = from_the_floor_on(self.floor, |at| {
+            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at)
+        })?;
+        let chain = std::iter::once(end_entity).chain(intermediates).map(|der| der.clone().into_owned()).collect();
+        *self.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Verifies at the floor, and where a certificate of the chain begins later, at that beginning.
+fn from_the_floor_on(
+    floor: UnixTime,
+    verify: impl Fn(UnixTime) -> Result<ServerCertVerified, rustls::Error>,
+) -> Result<ServerCertVerified, rustls::Error> {
+    let mut at = floor;
+    for _ in 0..MOST_BEGINNINGS {
+        match verify(at) {
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }))
+                if not_before > at =>
+            {
+                at = not_before;
+            }
+            outcome => return outcome,
+        }
+    }
+    verify(at)
+}
+
+/// The time of a machine whose clock is in doubt; rustls asks for it, and nothing here goes by it.
+#[derive(Debug)]
+struct NoClock(UnixTime);
+
+impl TimeProvider for NoClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(self.0)
+    }
+}
+
+fn unix(time: Realtime) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(time.as_secs()).unwrap_or_default()))
+}
+
+fn at(time: UnixTime) -> String {
+    i64::try_from(time.as_secs())
+        .map_or_else(|_| "a time far away".to_owned(), |secs| Realtime::from_secs(secs).minute())
+}
+
+/// What is wrong with it, and what to do.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls' errors are many, and have words of their own")]
+fn in_words(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(certificate) = error else { return error.to_string() };
+    match certificate {
+        CertificateError::ExpiredContext { time, not_after } => {
+            format!("it expired at {}, and it cannot be earlier than {}", at(*not_after), at(*time))
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            format!("it begins at {}, and the server says that it is {}", at(*not_before), at(*time))
+        }
+        // The second: by an authority of the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "no authority that is trusted here has signed it; name yours with `--ca-file FILE`, `ca-file` in the \
+             configuration or SSL_CERT_FILE"
+                .to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name: a proxy or portal on the way, or a wrong URL".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Whether a failed handshake failed by the certificate; then in our words.
+#[must_use]
+pub fn certificate_error(error: &std::io::Error) -> Option<Error> {
+    let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    matches!(tls, rustls::Error::InvalidCertificate(_)).then(|| Error::Certificate(tls.clone()))
+}
