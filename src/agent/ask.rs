@@ -5,17 +5,29 @@ use std::ops::ControlFlow;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::default_servers::{DefaultServers, names};
-use super::perform::Performer;
-use crate::decision::{AwaitedSource, Cause, Epoch, Event, Failure, Measurement, Round};
+use super::perform::{ActionSettings, Performer};
+use crate::decision::{AwaitedSource, Cause, Epoch, Event, Failure, HttpDate, Measurement, Round};
+use crate::error_chain::in_full;
+use crate::reference::http;
 use crate::reference::{PendingAnswer, Question, Server, caller};
 use crate::sys::clock::boottime;
 
 /// A link that comes up brings thirty addresses in half a second, which are told at once and a second later: one refresh of names and
 /// of servers is enough for them.
 const NETWORK_SETTLES: Duration = Duration::from_millis(1200);
+
+/// The first `Date` that a configured web server has for us; who has none is named.
+fn first_date(rules: &ActionSettings) -> Option<HttpDate> {
+    let question =
+        rules.http_question().inspect_err(|error| info!("cannot ask http-references: {}", in_full(error))).ok()?;
+    rules.http_references.iter().find_map(|url| {
+        let measured = http::measure(url, &question);
+        measured.inspect_err(|error| info!(source = %url, "no Date: {}", in_full(error))).ok()
+    })
+}
 
 impl Performer {
     /// What an event means for whom we ask, and for what is known of them.
@@ -79,14 +91,33 @@ impl Performer {
             let measurement = Measurement { failures: vec![failure], ..Measurement::default() };
             let _ = self.events.send(Event::Measured(epoch, round, measurement)).await;
         }
-        // The daemon may have a road that we have not.
-        if !heard.unwrap_or(false)
-            && let Some(hint) = self.corrector.hint().await
-        {
-            let _ = self.events.send(Event::Hinted(epoch, hint)).await;
+        // The daemon may have a road that we have not, and so may the web.
+        if !heard.unwrap_or(false) {
+            if let Some(hint) = self.corrector.hint().await {
+                let _ = self.events.send(Event::Hinted(epoch, hint)).await;
+            }
+            self.ask_the_web(epoch);
         }
         // For the next time: the daemon may have others by now.
         self.find_servers().await;
+    }
+
+    /// Asks the web servers that were configured for their `Date`, in the background: one that answers is enough. It takes seconds, so
+    /// there is no second question beside one that is under way.
+    fn ask_the_web(&self, epoch: Epoch) {
+        if self.rules.http_references.is_empty() {
+            return;
+        }
+        let Ok(turn) = self.web.clone().try_lock_owned() else { return };
+        let hands = self.clone();
+        tokio::spawn(async move {
+            let rules = hands.rules.clone();
+            let asked = tokio::task::spawn_blocking(move || first_date(&rules)).await;
+            if let Ok(Some(date)) = asked {
+                let _ = hands.events.send(Event::Dated(epoch, date)).await;
+            }
+            drop(turn);
+        });
     }
 
     /// Asks every reference once, until nobody is waited for.

@@ -40,7 +40,7 @@ use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 use crate::workload::Thoroughness;
 
-pub use oneshot::{Goal, OneshotOutcome, measure, once};
+pub use oneshot::{Goal, OneshotOutcome, measure, once, step_once};
 use perform::Performer;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.

@@ -8,7 +8,9 @@ use tokio::sync::mpsc;
 use super::{AgentError, Performer, event_log};
 use crate::config::Config;
 use crate::daemon::Corrector;
-use crate::decision::{Epoch, Event, Failure, Machine, Measurement, Offset, Policy, Snapshot, State, StepError};
+use crate::decision::{
+    Epoch, Event, Failure, HttpDate, Machine, Measurement, Offset, Policy, Snapshot, State, StepBy, StepError,
+};
 use crate::disruption::clock_set::ClockSet;
 use crate::publish::proof_file::ProofFile;
 use crate::sys::clock::clocks;
@@ -101,6 +103,20 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentEr
         actions.into_iter().for_each(|action| performer.start(action, machine.state().gate()));
         alarm.get_ref().set(machine.alarm()).map_err(AgentError::Alarm)?;
     }
+}
+
+/// Steps the clock once by the `Date` of a web server: the daemon is made to forget before it and told after it. Says by how much, and
+/// why the daemon could not be told.
+///
+/// # Errors
+/// [`StepError`].
+pub async fn step_once(config: &Config, date: &HttpDate) -> Result<(Offset, Option<String>), StepError> {
+    let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
+    let forgotten = corrector.forget().await;
+    let moved = corrector.step(StepBy::Own, date.offset, date.local, date.as_of).await;
+    // Whoever was made to forget measures again, whatever became of the step.
+    let told = corrector.hand_over().await;
+    Ok((moved?, forgotten.trouble.or(told.err())))
 }
 
 /// Asks every reference once, and leaves it at that.

@@ -14,10 +14,11 @@ use super::default_servers::DefaultServers;
 use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{
-    Action, Awake, Correction, Event, Fix, Forgotten, FreezeOutcome, Gate, OrderId, Samples, StepBy,
+    Action, Awake, Correction, Event, Fix, Floor, Forgotten, FreezeOutcome, Gate, OrderId, Samples, StepBy,
 };
 use crate::error_chain::in_full;
 use crate::reference::caller::registry::Callers;
+use crate::reference::http::{self, HttpQuestion, HttpUrl, TrustedAuthorities};
 use crate::reference::local::rtc;
 use crate::reference::{MEMORY_FILE, References, Server, ServerName};
 use crate::workload::{self, Thaw, Thoroughness, Workloads};
@@ -48,6 +49,8 @@ pub struct Performer {
     pub(super) default_servers: Arc<std::sync::Mutex<DefaultServers>>,
     /// Held while that is being found out; nobody who knows somebody to ask waits for it.
     pub(super) finding: Arc<Mutex<()>>,
+    /// Held while web servers are asked.
+    pub(super) web: Arc<Mutex<()>>,
     /// The refresh that a change of the network asks for.
     pub(super) refreshing: Gathered,
     /// What the RTC turned out to be worth at the last proof in this boot; none before that.
@@ -61,6 +64,9 @@ pub(super) struct ActionSettings {
     daemon_timeout: Duration,
     /// Empty: ask those of the daemon, or the default ones.
     pub(super) servers: Vec<ServerName>,
+    pub(super) http_references: Vec<HttpUrl>,
+    ca_file: Option<PathBuf>,
+    floor: Floor,
     pub(super) root: PathBuf,
 }
 
@@ -71,8 +77,19 @@ impl From<&Config> for ActionSettings {
             measure_timeout: config.measure_timeout.min(config.policy.deadline),
             daemon_timeout: config.policy.deadline.min(DAEMON_WITHIN),
             servers: config.servers.clone(),
+            http_references: config.http_references.clone(),
+            ca_file: config.ca_file.clone(),
+            floor: config.policy.floor.clone(),
             root: config.root.clone(),
         }
+    }
+}
+
+impl ActionSettings {
+    /// How a web server's `Date` is asked for.
+    pub(super) fn http_question(&self) -> Result<HttpQuestion, http::TlsError> {
+        let authorities = TrustedAuthorities::load(self.ca_file.as_deref())?;
+        Ok(HttpQuestion { timeout: self.measure_timeout, authorities, floor: self.floor.clone() })
     }
 }
 
@@ -95,6 +112,7 @@ impl Performer {
             asked: Arc::default(),
             default_servers: Arc::default(),
             finding: Arc::default(),
+            web: Arc::default(),
             refreshing: Gathered::default(),
             rtc_worth: Arc::new(std::sync::Mutex::new(None)),
         }

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cli::http::{self, AuthorityOptions};
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
 use crate::cli::{CliError, print, runtime};
 use crate::daemon::{Corrector, DaemonSources};
-use crate::decision::{Agreement, Disagreement, Leap, Measurement, Reading, bound_in_words};
+use crate::decision::{
+    Agreement, Disagreement, Failure, HttpDate, Leap, Measurement, PeerCheck, Reading, bound_in_words,
+};
 use crate::exit::Exit;
+use crate::reference::http::HttpUrl;
 use crate::reference::ntp::default_servers as defaults;
 use crate::reference::{Question, References, Server, ServerName};
 use crate::sys::adjtimex::{self, KernelClock};
@@ -20,6 +24,9 @@ use crate::sys::step::SystemClock;
 
 /// The version of what `--json` prints; raised when a field changes its meaning or goes.
 const JSON_VERSION: u32 = 2;
+
+/// A web server is asked several times, and its name and certificate take a while.
+const HTTP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What to do then.
 const NOBODY: &str = "check the network and UDP port 123, or name another server with `--server HOST`";
@@ -30,6 +37,12 @@ pub struct MeasureArgs {
     /// time daemon, of this cloud, or a public pool: the first that exist)
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
+    /// Ask this web server for its Date too, which is exact to a second at best; repeatable (default: `http-references`
+    /// of the configuration, if no NTP server answers)
+    #[arg(long = "http", value_name = "URL")]
+    http: Vec<HttpUrl>,
+    #[command(flatten)]
+    authorities: AuthorityOptions,
     /// How long to wait for the answers (default: `measure-timeout` of the configuration)
     #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse)]
     timeout: Option<Duration>,
@@ -39,14 +52,18 @@ pub struct MeasureArgs {
 }
 
 impl MeasureArgs {
-    /// Performs the verb: 0 when an NTP server answered. The daemon's and the kernel's claims are printed and count for
-    /// nothing: they stand for hours after a restore.
+    /// Performs the verb: 0 when an NTP server answered, or a web server. The daemon's and the kernel's claims are printed and count
+    /// for nothing: they stand for hours after a restore.
     pub fn run(self) -> Result<Exit, CliError> {
         let config = super::load(Path::new("/"))?;
+        let timeout = self.timeout.unwrap_or(config.measure_timeout);
+        // Before anything is waited for: a file of authorities that is none is said at once.
+        let question = || self.authorities.question(&config, timeout.max(HTTP_PATIENCE));
+        let named_question = if self.http.is_empty() { None } else { Some(question()?) };
         let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
         let (claim, of_the_daemon) =
             runtime()?.block_on(async { (corrector.describe().await, corrector.servers().await) });
-        let (servers, asked) = match named(self.servers, of_the_environment()?, config.servers) {
+        let (servers, asked) = match named(self.servers, of_the_environment()?, config.servers.clone()) {
             Some((named, by)) => (named.into_iter().map(Server::from).collect(), by),
             None => {
                 let DaemonSources { servers, others, remark, .. } = of_the_daemon;
@@ -54,7 +71,6 @@ impl MeasureArgs {
                 (servers, remark.map_or_else(|| origin.to_string(), |remark| format!("{origin} ({remark})")))
             }
         };
-        let timeout = self.timeout.unwrap_or(config.measure_timeout);
         // Where the daemon told an address, no name is waited for.
         let waits = servers.iter().any(|server| server.addresses.is_empty() && server.name.address().is_none());
         let references = References::new(servers);
@@ -62,13 +78,23 @@ impl MeasureArgs {
             references.resolve(timeout);
         }
         let measurement = references.measure(Question { hardware: Some("/".into()), ..timeout.into() });
+        let urls = match self.http {
+            ref named if !named.is_empty() => named.as_slice(),
+            _ if measurement.readings.is_empty() => config.http_references.as_slice(),
+            _ => &[],
+        };
+        let question = match named_question {
+            None if !urls.is_empty() => Some(question()?),
+            named => named,
+        };
+        let (dates, undated) = question.map(|question| http::ask(urls, &question)).unwrap_or_default();
         let drift_ppm = config.policy.max_drift_ppm.max(measurement.rate_ppm);
         let agreement = measurement.agreement(&config.policy, boottime());
         let threshold = config.policy.threshold;
-        let report =
-            Report { asked, measurement, claim, agreement, drift_ppm, threshold, kernel: adjtimex::read().ok() };
+        let kernel = adjtimex::read().ok();
+        let report = Report { asked, measurement, claim, agreement, dates, undated, drift_ppm, threshold, kernel };
         print(&if self.json { format!("{:#}\n", report.json()) } else { report.table() })?;
-        if report.measurement.readings.is_empty() {
+        if report.measurement.readings.is_empty() && report.dates.is_empty() {
             return Err(CliError::still_shut("no reference answered", NOBODY));
         }
         Ok(Exit::Ok)
@@ -96,6 +122,10 @@ struct Report {
     /// What the time daemon says of the clock.
     claim: Option<Reading>,
     agreement: Result<Agreement, Disagreement>,
+    /// What web servers said.
+    dates: Vec<HttpDate>,
+    /// Web servers that said nothing of the time.
+    undated: Vec<Failure>,
     drift_ppm: u32,
     threshold: Duration,
     kernel: Option<KernelClock>,
@@ -104,7 +134,9 @@ struct Report {
 impl Report {
     fn table(&self) -> String {
         let head = ["SOURCE", "OFFSET", "BOUND", "STRATUM", "DELAY", "AUTHENTICATED"].map(str::to_owned);
-        let rows: Vec<[String; 6]> = std::iter::once(head).chain(self.all().map(|r| self.row(r))).collect();
+        let readings = self.all().map(|reading| self.row(reading));
+        let dates = self.dates.iter().map(|date| self.row_of(date));
+        let rows: Vec<[String; 6]> = std::iter::once(head).chain(readings).chain(dates).collect();
         let mut widths = [0; 6];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -117,7 +149,7 @@ impl Report {
             text.push_str(line.join("  ").trim_end());
             text.push('\n');
         }
-        for failure in &self.measurement.failures {
+        for failure in self.measurement.failures.iter().chain(&self.undated) {
             line(&mut text, &format!("{}: {}", failure.source, failure.why));
         }
         line(&mut text, &format!("asked: {}", self.asked));
@@ -128,7 +160,57 @@ impl Report {
         if let Some(verdict) = self.verdict() {
             line(&mut text, &verdict);
         }
+        for said in self.by_the_web() {
+            line(&mut text, &said);
+        }
         text
+    }
+
+    /// What web servers say, each in a sentence: beside an agreement of references whether it goes together with it, and by itself
+    /// where there is none.
+    fn by_the_web(&self) -> Vec<String> {
+        let now = boottime();
+        let sentence = |date: &HttpDate| {
+            let url = &date.source;
+            let width = date.width_at(now, self.drift_ppm);
+            let how = http::exactness(date, now, self.drift_ppm);
+            let beside = self
+                .agreement
+                .as_ref()
+                .map(|agreed| (date.offset - agreed.offset).abs() <= width + agreed.root_distance);
+            let is_right = date.offset.abs() <= width;
+            match (beside, is_right) {
+                (Ok(true), _) => format!("the Date of {url} agrees with the references ({how})"),
+                (Ok(false), _) => format!(
+                    "the Date of {url} contradicts the references: by it your clock is {} ({how})",
+                    date.offset.in_words()
+                ),
+                (Err(_), true) => format!(
+                    "by the Date of {url} your clock may be right: wrong by at most {} ({how}); it proves nothing",
+                    bound_in_words(date.bound_at(now, self.drift_ppm))
+                ),
+                (Err(_), false) => format!(
+                    "by the Date of {url} your clock is {} ({how}); `sudo clockgate sync --http {url}` sets it that far",
+                    date.offset.in_words()
+                ),
+            }
+        };
+        self.dates.iter().map(sentence).collect()
+    }
+
+    fn row_of(&self, date: &HttpDate) -> [String; 6] {
+        [
+            date.source.clone(),
+            date.offset.to_string(),
+            seconds(date.bound_at(boottime(), self.drift_ppm)),
+            "-".to_owned(),
+            seconds(date.delay),
+            match date.peer {
+                PeerCheck::Verified => "certificate",
+                PeerCheck::Unverified => "no",
+            }
+            .to_owned(),
+        ]
     }
 
     /// The readings, and the daemon's claim after them.
@@ -190,12 +272,14 @@ impl Report {
             .measurement
             .failures
             .iter()
+            .chain(&self.undated)
             .map(|failure| json!({ "source": failure.source, "why": failure.why }))
             .collect();
         json!({
             "version": JSON_VERSION,
             "servers_from": self.asked,
             "references": readings,
+            "http": self.dates.iter().map(|date| http::json_of(date, boottime(), self.drift_ppm)).collect::<Vec<_>>(),
             "failures": failures,
             "agreement": self.agreement.as_ref().ok().map(agreement_json),
             "disagreement": self.agreement.as_ref().err().map(ToString::to_string),

@@ -17,6 +17,7 @@ mod config;
 mod explain;
 mod gate_options;
 mod hooks;
+mod http;
 mod log;
 mod measure;
 mod notify;

@@ -6,23 +6,37 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::agent::{self, Goal, OneshotOutcome};
+use crate::cli::http::{self, AuthorityOptions};
 use crate::cli::servers::of_the_environment;
 use crate::cli::{CliError, tell};
 use crate::config::Config;
-use crate::decision::{Conclusion, Failure, Gate, Offset, bound_in_words, nanos_u64, plan};
+use crate::decision::{
+    Conclusion, DatePlan, Failure, Gate, HttpDate, Offset, StepError, bound_in_words, nanos_u64, plan,
+};
 use crate::exit::Exit;
 use crate::publish::bus::client::AgentClient;
 use crate::publish::proof_file::ProofFile;
 use crate::reference::ServerName;
+use crate::reference::http::HttpUrl;
 use crate::sys::clock::{boottime, clocks};
 use crate::sys::time_namespace;
 use crate::waiter::is_kept;
+
+/// How long a web server has to answer the first time.
+const HTTP_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub struct SyncArgs {
     /// Ask only this server; repeatable, and two that agree allow a larger step than one
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     servers: Vec<ServerName>,
+
+    /// Set the clock by the Date of this web server, where NTP is blocked: exact to a second at best, and no proof (root)
+    #[arg(long, value_name = "URL", conflicts_with_all = ["servers", "reckoned"])]
+    http: Option<HttpUrl>,
+
+    #[command(flatten)]
+    authorities: AuthorityOptions,
 
     /// Set the clock by dead reckoning from the last proof in this boot, if no reference answers; no proof (root)
     #[arg(long, conflicts_with_all = ["servers", "dry_run"])]
@@ -55,6 +69,9 @@ impl SyncArgs {
         }
         if let Some(timeout) = self.timeout {
             config.policy.deadline = timeout;
+        }
+        if let Some(url) = &self.http {
+            return self.by_date(url, &config);
         }
         if self.dry_run {
             return self.dry(&config);
@@ -97,6 +114,59 @@ impl SyncArgs {
             ));
         }
         Ok(exit)
+    }
+
+    /// A coarse step that proves nothing. An agent that runs sees it as it sees any step by somebody else: it shuts its gate and measures.
+    fn by_date(&self, url: &HttpUrl, config: &Config) -> Result<Exit, CliError> {
+        require_the_hosts_clocks()?;
+        let patience = self.timeout.unwrap_or(HTTP_PATIENCE);
+        let question = self.authorities.question(config, patience)?;
+        let (dates, failures) = http::ask(std::slice::from_ref(url), &question);
+        let Some(date) = dates.first() else {
+            self.say_failed("no web server said what time it is", &failures);
+            let why: Vec<String> = failures.iter().map(|f| format!("{}: {}", f.source, f.why)).collect();
+            return Err(CliError::still_shut(format!("the clock is not set: {}", why.join("; ")), http::ASK_ANOTHER));
+        };
+        let drift_ppm = config.policy.max_drift_ppm;
+        let known = ProofFile::beside(&config.page).read();
+        let (verdict, exit) = match date.plan(&known, &clocks(), &config.policy) {
+            DatePlan::Keep => ("the clock is as right as a Date can tell".to_owned(), Exit::Ok),
+            DatePlan::Step if self.dry_run => (format!("the clock would be stepped by {}", date.offset), Exit::Ok),
+            DatePlan::Step => return self.step_by_date(date, config),
+            DatePlan::Refused(refusal) => (format!("the step is refused: {refusal}"), Exit::StillShut),
+        };
+        self.say_date(date, drift_ppm, (&[], &verdict));
+        if exit == Exit::Ok { Ok(exit) } else { Err(CliError::new(exit, verdict)) }
+    }
+
+    fn step_by_date(&self, date: &HttpDate, config: &Config) -> Result<Exit, CliError> {
+        let stepped = super::runtime()?.block_on(agent::step_once(config, date));
+        let (moved, trouble) = stepped.map_err(|error| match error {
+            StepError::NotPermitted(why) => CliError::new(Exit::NotPermitted, format!("{why}; run it as root")),
+            StepError::Superseded { .. } | StepError::Failed(_) => {
+                CliError::still_shut(format!("the clock is not set: {error}"), "try it again")
+            }
+        })?;
+        let beside =
+            trouble.map_or_else(String::new, |why| format!("; cannot notify the time daemon of the step: {why}"));
+        let verdict = format!("stepped by {moved}, coarsely and not proven{beside}");
+        self.say_date(date, config.policy.max_drift_ppm, (&[moved], &verdict));
+        Ok(Exit::Ok)
+    }
+
+    fn say_date(&self, date: &HttpDate, drift_ppm: u32, (steps, verdict): (&[Offset], &str)) {
+        let now = boottime();
+        if self.json {
+            let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
+            let http = http::json_of(date, now, drift_ppm);
+            let dry_run = self.dry_run;
+            tell(json!({
+                "version": 2, "proven": false, "dry_run": dry_run, "http": http, "steps_ns": steps, "verdict": verdict,
+            }));
+        } else {
+            let how = http::exactness(date, now, drift_ppm);
+            tell(format!("{}: the clock was {} ({how}): {verdict}", date.source, date.offset.in_words()));
+        }
     }
 
     fn by_the_agent(&self, config: &Config) -> Result<Exit, CliError> {

@@ -40,7 +40,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 34] = [
+pub static KEYS: [Key; 36] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by at most this.",
@@ -136,6 +136,20 @@ pub static KEYS: [Key; 34] = [
                three times its largest recent delay, at least 300 ms, or 1 s if it never answered. A server that \
                misses that three times in a row is no longer waited for. Never longer than the deadline.",
         place: |c| KeyValue::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
+    },
+    Key {
+        name: "http-references",
+        does: "URLs of web servers whose Date is asked for where no NTP server answers, for hosts where NTP is \
+               blocked. Its bound is 1 s and more, so it never opens the gate and never counts as a reference. It \
+               can show that the clock is wrong, and then the gate stays shut. Name the servers that the workloads \
+               talk to; https is verified, plain http is not.",
+        place: |c| KeyValue::HttpUrls(&mut c.http_references),
+    },
+    Key {
+        name: "ca-file",
+        does: "A file with the certificate authorities that https servers are verified by, in PEM. none: those of \
+               SSL_CERT_FILE, else the system's, else built-in ones.",
+        place: |c| KeyValue::OptionalPath(&mut c.ca_file),
     },
     Key {
         name: "page",

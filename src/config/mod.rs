@@ -10,6 +10,7 @@ use crate::container::Engine;
 use crate::daemon::{BusAddress, CorrectorSettings};
 use crate::decision::Policy;
 use crate::reference::ServerName;
+use crate::reference::http::HttpUrl;
 use crate::workload::{self, Exclusion, Waves};
 
 mod drop_ins;
@@ -27,6 +28,10 @@ pub struct Config {
     pub policy: Policy,
     /// The NTP servers to ask; those of the daemon, the cloud or the pool when empty.
     pub servers: Vec<ServerName>,
+    /// The web servers whose `Date` is asked for where no NTP server answers.
+    pub http_references: Vec<HttpUrl>,
+    /// The authorities that they are verified by; none for the system's.
+    pub ca_file: Option<PathBuf>,
     /// How long one exchange with all servers may take.
     pub measure_timeout: Duration,
     /// The folder of the gate page.
@@ -120,6 +125,8 @@ impl Default for Config {
         Self {
             policy: Policy::default(),
             servers: vec![],
+            http_references: vec![],
+            ca_file: None,
             measure_timeout: Duration::from_secs(5),
             page: PathBuf::from("/run/clockgate/public"),
             bus: BusConfig { system: true, socket: PathBuf::from("/run/clockgate/bus") },

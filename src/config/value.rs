@@ -9,12 +9,15 @@ use crate::container::Engine;
 use crate::decision::{AtDeadline, Correction};
 use crate::duration;
 use crate::reference::ServerName;
+use crate::reference::http::HttpUrl;
 use crate::workload::Exclusion;
 
 /// `sun_path` of unix(7) less its closing zero.
 const SOCKET_PATH_MAX: usize = 107;
 /// More servers than this tell no better time, and cost a packet each at every measurement.
 const SERVERS_MAX: usize = 32;
+/// One is enough, and each takes seconds.
+const HTTP_URLS_MAX: usize = 8;
 /// Each pattern is compared with each container.
 const PATTERNS_MAX: usize = 256;
 
@@ -42,6 +45,10 @@ pub enum KeyValue<'a> {
     Address(&'a mut Option<SocketAddr>),
     /// The servers.
     Servers(&'a mut Vec<ServerName>),
+    /// The web servers.
+    HttpUrls(&'a mut Vec<HttpUrl>),
+    /// A path from the root, or `none`.
+    OptionalPath(&'a mut Option<PathBuf>),
     /// The engines whose containers are frozen.
     Engines(&'a mut Vec<Engine>),
     /// Which containers are not.
@@ -70,6 +77,8 @@ impl KeyValue<'_> {
             Self::Socket(place) => *place = socket(value).map_err(whole)?,
             Self::Address(place) => *place = address(value).map_err(whole)?,
             Self::Servers(place) => *place = list(value, SERVERS_MAX, "[ntp.example, 192.0.2.1:123]", server)?,
+            Self::HttpUrls(place) => *place = list(value, HTTP_URLS_MAX, "[https://sts.amazonaws.com]", http_url)?,
+            Self::OptionalPath(place) => *place = optional_path(value).map_err(whole)?,
             Self::Engines(place) => *place = list(value, Engine::ALL.len(), "[docker, podman]", engine)?,
             Self::Patterns(place) => *place = list(value, PATTERNS_MAX, "[vpn, example.tier=infra]", pattern)?,
         }
@@ -89,6 +98,10 @@ impl KeyValue<'_> {
             Self::Path(place) | Self::Socket(place) => quoted(&place.to_string_lossy()),
             Self::Address(place) => place.map_or_else(|| NO_ADDRESS.to_owned(), |a| quoted(&a.to_string())),
             Self::Servers(place) => listed(place),
+            Self::HttpUrls(place) => listed(place),
+            Self::OptionalPath(place) => {
+                place.as_ref().map_or_else(|| NO_ADDRESS.to_owned(), |path| quoted(&path.to_string_lossy()))
+            }
             Self::Engines(place) => listed(place),
             Self::Patterns(place) => listed(place),
         }
@@ -109,6 +122,8 @@ impl KeyValue<'_> {
             Self::Servers(_) => {
                 format!("a list of at most {SERVERS_MAX} names or addresses, each with or without a port")
             }
+            Self::HttpUrls(_) => format!("a list of at most {HTTP_URLS_MAX} URLs, https:// or http://"),
+            Self::OptionalPath(_) => format!("a path from the root, or {NO_ADDRESS}"),
             Self::Engines(_) => format!("a list of {}", engine_names()),
             Self::Patterns(_) => format!("a list of at most {PATTERNS_MAX} patterns"),
         }
@@ -162,6 +177,19 @@ fn path(value: &Value) -> Result<PathBuf, String> {
         return Ok(PathBuf::from(text));
     }
     Err(unfit(value, "an absolute path, as in /run/clockgate"))
+}
+
+fn optional_path(value: &Value) -> Result<Option<PathBuf>, String> {
+    match value {
+        Value::Text(text) if text == NO_ADDRESS => Ok(None),
+        Value::Nothing
+        | Value::Switch(_)
+        | Value::Number(_)
+        | Value::Odd(_)
+        | Value::Text(_)
+        | Value::List(_)
+        | Value::Map(_) => path(value).map(Some).map_err(|why| format!("{why}, or `{NO_ADDRESS}`")),
+    }
 }
 
 fn socket(value: &Value) -> Result<PathBuf, String> {
@@ -231,6 +259,11 @@ fn pattern(value: &Value) -> Result<Exclusion, String> {
 fn server(value: &Value) -> Result<ServerName, String> {
     let Value::Text(text) = value else { return Err(unfit(value, "a server's name or address")) };
     text.parse().map_err(|why: crate::reference::ServerNameError| why.to_string())
+}
+
+fn http_url(value: &Value) -> Result<HttpUrl, String> {
+    let Value::Text(text) = value else { return Err(unfit(value, "a URL, as in https://sts.amazonaws.com")) };
+    text.parse().map_err(|why: crate::reference::http::HttpUrlError| crate::error_chain::in_full(&why))
 }
 
 fn listed<T: std::fmt::Display>(items: &[T]) -> String {

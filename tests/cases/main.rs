@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor,
-    FloorFile, Forgotten, FreezeOutcome, HttpDate, ReferenceKind, Leap, Machine, Measurement, Notifier, Offset, OrderId,
-    PeerCheck, Policy, Reading, Realtime, Round, StepBy, StepError, Upstream, Voice,
+    FloorFile, Forgotten, FreezeOutcome, HttpDate, Leap, Machine, Measurement, Notifier, Offset, OrderId, PeerCheck,
+    Policy, Reading, Realtime, ReferenceKind, Round, StepBy, StepError, Upstream, Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::expected::is_as_written;

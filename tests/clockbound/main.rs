@@ -11,7 +11,7 @@ use clock_bound_client::{ClockBoundClient, ClockBoundNowResult, ClockStatus};
 use clock_bound_shm::common::{CLOCK_MONOTONIC, clock_gettime_safe};
 use clock_bound_shm::{ClockErrorBound, ShmWrite, ShmWriter};
 use clockgate::decision::{Boottime, Cause, Gate, Snapshot, State};
-use clockgate::publish::clockbound::{self, ClockBoundPage, ClockBoundError};
+use clockgate::publish::clockbound::{self, ClockBoundError, ClockBoundPage};
 use support::{gate_page, until};
 use tempfile::TempDir;
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use cgroups::{Cgroups, id};
 use clockgate::decision::{Awake, FreezeOutcome};
 use clockgate::sys::clock::monotonic_nanos;
-use clockgate::workload::{Engine, WorkloadError, FreezeSettings, Thoroughness, Waves, Workloads};
+use clockgate::workload::{Engine, FreezeSettings, Thoroughness, Waves, WorkloadError, Workloads};
 use libtest_mimic::Arguments;
 use support::{Outcome, needing, until};
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clockgate::decision::{Awake, Snapshot};
-use clockgate::workload::{WorkloadError, FreezeSettings, Thaw, Waves, Workloads};
+use clockgate::workload::{FreezeSettings, Thaw, Waves, WorkloadError, Workloads};
 use libtest_mimic::{Failed, Trial};
 use nix::sched::{CloneFlags, unshare};
 

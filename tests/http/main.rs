@@ -2,13 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot make its server has failed")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod site;
 
+use std::fs;
+use std::process::Output;
 use std::time::Duration;
 
-use clockgate::decision::{HttpDate, PeerCheck};
+use clockgate::decision::{Gate, HttpDate, PeerCheck};
+use clockgate::page::{Page, View};
 use clockgate::reference::http::{HttpQuestion, measure};
+use serde_json::Value;
 use site::{Authority, Life, Manner, Site, Vice, question, self_signed};
+use support::{Ours, clockgate, until};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
@@ -182,4 +190,118 @@ fn nobody_there_is_said_in_words() {
         let said = measure(&url.parse().unwrap(), &asks).unwrap_err().to_string();
         assert!(said.contains(words), "{url}: {said}");
     }
+}
+
+fn says(arguments: &[&str]) -> Output {
+    clockgate().args(arguments).env_remove("CLOCKGATE_SERVERS").env_remove("SSL_CERT_FILE").output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Nobody answers NTP there.
+const NOBODY: &[&str] = &["--server", "127.0.0.1:1"];
+
+#[test]
+fn measure_prints_dates_beside_references_and_says_which_way_and_that_it_proves_nothing() {
+    let authority = Authority::new();
+    let site = Site::start(Manner { ahead: HOUR, ..Manner::default() }, Some(authority.signs(fresh(HOUR))));
+    let url = format!("https://localhost:{}", site.port);
+    let file = authority.file();
+    let line = [&["measure", "--http", &url, "--ca-file", file.to_str().unwrap()], NOBODY].concat();
+    let table = says(&line);
+    let text = stdout(&table);
+    assert_eq!(table.status.code(), Some(0), "{table:?}");
+    assert!(text.contains("1 h 0 min 0 s behind") || text.contains("59 min 59 s behind"), "{text}");
+    assert!(text.contains(&format!("`sudo clockgate sync --http {url}`")), "{text}");
+    assert!(text.contains("certificate verified at the time received"), "{text}");
+    let json: Value = serde_json::from_slice(&says(&[&line[..], &["--json"]].concat()).stdout).unwrap();
+    assert_eq!(json["http"][0]["verified"], true);
+    assert!(json["http"][0]["bound_ns"].as_u64() > Some(3_600_000_000_000), "{json}");
+    assert!(json["references"].as_array().unwrap().is_empty() && json["agreement"].is_null(), "{json}");
+    // Without its authority, and by the environment.
+    let refused = says(&[&["measure", "--http", &url], NOBODY].concat());
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    assert!(stdout(&refused).contains("no authority that is trusted here"), "{refused:?}");
+    let mut named = clockgate();
+    named.args(["measure", "--http", &url]).args(NOBODY).env("SSL_CERT_FILE", &file);
+    assert_eq!(named.output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn sync_by_a_date_says_that_it_is_coarse_and_keeps_its_hands_off_a_clock_that_may_be_right() {
+    let wrong = Site::start(Manner { ahead: HOUR, ..Manner::default() }, None);
+    let root = tempfile::tempdir().unwrap();
+    let sync = |site: &Site, more: &[&str]| {
+        let url = format!("http://127.0.0.1:{}", site.port);
+        says(&[&["sync", "--root", root.path().to_str().unwrap(), "--http", &url], more].concat())
+    };
+    let planned = sync(&wrong, &["--dry-run"]);
+    assert!(stdout(&planned).contains("the clock would be stepped by +3"), "{planned:?}");
+    assert_eq!(planned.status.code(), Some(0));
+    // A test has no right to set a clock.
+    let refused = sync(&wrong, &[]);
+    assert_eq!(refused.status.code(), Some(77), "{refused:?}");
+    let right = Site::start(Manner::default(), None);
+    let kept = sync(&right, &[]);
+    assert!(stdout(&kept).contains("as right as a Date can tell") && kept.status.code() == Some(0), "{kept:?}");
+    // One plain voice may not take the clock back by an hour.
+    let back = Site::start(Manner { ahead: -HOUR, ..Manner::default() }, None);
+    let refused = sync(&back, &[]);
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("https"), "{refused:?}");
+}
+
+/// An agent whose NTP server is silent and whose web server is this.
+struct Host {
+    root: tempfile::TempDir,
+    _agent: Ours,
+}
+
+impl Host {
+    fn with(site: &Site) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/clockgate")).unwrap();
+        let config = format!(
+            "servers: ['127.0.0.1:1']\nhttp-references: ['http://127.0.0.1:{}']\ncorrection: none\ndeadline: 2s\n\
+             measure-timeout: 1s\nbus: {{system: false}}\nfreeze: {{engines: []}}\n",
+            site.port
+        );
+        fs::write(root.path().join("etc/clockgate/config.yaml"), config).unwrap();
+        let mut command = clockgate();
+        command.arg("agent").arg("--root").arg(root.path()).env_remove("CLOCKGATE_SERVERS");
+        let log = fs::File::create(root.path().join("log")).unwrap();
+        let agent = Ours::spawn(command.stderr(log)).unwrap();
+        Self { root, _agent: agent }
+    }
+
+    fn becomes(&self, what: &str, wanted: impl Fn(&View) -> bool) {
+        let folder = self.root.path().join("run/clockgate/public");
+        let mut seen = None;
+        let found = until(what, Duration::from_secs(40), || {
+            seen = Page::open(&folder).ok().map(|page| page.read());
+            assert!(seen.as_ref().is_none_or(|view| view.gate != Gate::Proven), "proven by a Date: {seen:?}");
+            seen.as_ref().is_some_and(&wanted)
+        });
+        let log = fs::read_to_string(self.root.path().join("log")).unwrap_or_default();
+        assert!(found.is_ok(), "{what}: {seen:?}\n{log}");
+    }
+}
+
+#[test]
+fn an_agent_whose_references_are_silent_is_held_by_a_date_that_contradicts_the_clock() {
+    let site = Site::start(Manner { ahead: HOUR, ..Manner::default() }, None);
+    let host = Host::with(&site);
+    host.becomes("held", |view| view.gate == Gate::Shut && view.why.contains("behind by the Date of http://127.0.0.1"));
+    host.becomes("past the deadline", |view| view.why.contains("held shut") && view.why.contains("by the Date of"));
+}
+
+#[test]
+fn a_date_that_agrees_with_the_clock_opens_nothing_but_what_the_policy_opens() {
+    let site = Site::start(Manner::default(), None);
+    let host = Host::with(&site);
+    host.becomes("open without a proof", |view| view.gate == Gate::Unproven);
+    let before = site.asked();
+    host.becomes("asked again, and still not proven", |view| view.gate == Gate::Unproven && site.asked() > before);
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event,
-    Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate, ReferenceKind, Leap, Machine, Measurement, Notifier, Offset,
-    OrderId, PeerCheck, Policy, Reading, Realtime, Round, Samples, State, StepBy, StepError, Voice, forward,
+    Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate, Leap, Machine, Measurement, Notifier, Offset, OrderId,
+    PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, Samples, State, StepBy, StepError, Voice, forward,
 };
 use proptest::prelude::*;
 

@@ -20,7 +20,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("container", &["daemon", "decision", "sys"]),
     ("installer", &["container"]),
     ("workload", &["container", "decision", "error_chain", "sys"]),
-    ("config", &["container", "daemon", "decision", "duration", "explain", "page", "reference", "sys", "workload"]),
+    (
+        "config",
+        &[
+            "container",
+            "daemon",
+            "decision",
+            "duration",
+            "error_chain",
+            "explain",
+            "page",
+            "reference",
+            "sys",
+            "workload",
+        ],
+    ),
     ("publish", &["decision", "disruption", "page", "reference", "sys"]),
     ("waiter", &["container", "decision", "error_chain", "duration", "exit", "page", "reference", "sys"]),
     (

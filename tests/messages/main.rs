@@ -90,6 +90,7 @@ const CASES: &[Case] = &[
     (69, "there is no gate page at", || line(&["status", "--page", "/nonexistent"])),
     (69, "no agent answers on", || line(&["notify", "resume", "--bus", "/nonexistent/bus"])),
     (69, "this is a time namespace", agent_in_a_time_namespace),
+    (75, "the clock is not set", || line(&["sync", "--http", "http://127.0.0.1:1"])),
     (75, "the gate is still shut after", || run(Gate::Shut, "resume: measuring", &["--", "true"])),
     (75, "which --require-proof does not accept", || {
         run(Gate::Unproven, "why not", &["--require-proof", "--", "true"])
@@ -98,6 +99,9 @@ const CASES: &[Case] = &[
     (75, "no reference answered", || line(&["measure", "--server", NOBODY, "--timeout", "200ms"])),
     (75, "the clock is not proven", sync),
     (77, "start the agent as root", agent_of_a_user),
+    (78, "cannot verify https servers", || {
+        line(&["measure", "--http", "https://a.invalid", "--ca-file", "/nonexistent"])
+    }),
     (78, "is not read: the configuration is config.yaml", || configured("clockgate.yaml", "servers: []\n")),
     (78, "is not read: its name has to end in .yaml", || configured("config.d/10-x.conf", "servers: []\n")),
     (78, "is not a directory", || line(&["agent", "--root", "/nonexistent"])),
@@ -177,7 +181,12 @@ fn each_75_ends_in_what_to_do() {
     for (_, message, provoke) in CASES.iter().filter(|(code, ..)| *code == 75) {
         let output = provoke();
         let said = String::from_utf8_lossy(&output.stderr);
-        let helps = ["see `clockgate status`", "see each answer with `clockgate measure`", "UDP port 123"];
+        let helps = [
+            "name another server with `--http URL`",
+            "see `clockgate status`",
+            "see each answer with `clockgate measure`",
+            "UDP port 123",
+        ];
         assert!(helps.iter().any(|help| said.contains(help)), "{message}: {said}");
     }
     for (verb, help, provoke) in MORE_75 {

@@ -6,6 +6,8 @@ mod promises;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/web.rs"]
+mod web;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -11,6 +11,7 @@ use nix::unistd::geteuid;
 
 use crate::support::gate_page::{proven, publish};
 use crate::support::liar::Liar;
+use crate::web::Web;
 
 const NOBODY: u32 = 65_534;
 
@@ -18,11 +19,18 @@ const NOBODY: u32 = 65_534;
 const CLOCKGATE: &str = r#"#!/bin/sh
 verb=$1
 shift
+# The web servers of examples are the one of this stage.
+for word; do
+    shift
+    case "$word" in https://*) word=$WEB ;; esac
+    set -- "$@" "$word"
+done
 case "$verb" in
 run | wait | status) exec "$REAL" "$verb" --page "$STAGE/public" "$@" ;;
 measure) exec "$REAL" measure --server "$SERVER" "$@" ;;
 sync)
     case " $* " in *" --dry-run "*) ;; *) echo "sync sets the clock" >&2; exit 99 ;; esac
+    case " $* " in *" --http "*) exec "$REAL" sync --root "$STAGE/host" "$@" ;; esac
     exec "$REAL" sync --server "$SERVER" --root "$STAGE/host" "$@" ;;
 explain) exec "$REAL" explain --offline --root "$STAGE/host" "$@" ;;
 thaw) exec "$REAL" thaw --root "$STAGE/host" "$@" ;;
@@ -54,11 +62,13 @@ pub struct Stage {
     folder: tempfile::TempDir,
     /// An NTP server that is right.
     server: Liar,
+    web: Web,
 }
 
 impl Stage {
     pub fn new() -> Self {
-        let stage = Self { folder: tempfile::tempdir().unwrap(), server: Liar::here(Offset::ZERO).unwrap() };
+        let stage =
+            Self { folder: tempfile::tempdir().unwrap(), server: Liar::here(Offset::ZERO).unwrap(), web: Web::start() };
         fs::set_permissions(stage.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_clockgate"));
         fs::copy(program, stage.at("real")).unwrap();
@@ -126,7 +136,7 @@ impl Stage {
             command
         };
         command.env_clear().env("PATH", self.at("bin")).env("STAGE", self.folder.path()).env("REAL", self.at("real"));
-        command.env("SERVER", self.server.address().to_string()).current_dir("/");
+        command.env("WEB", self.web.url()).env("SERVER", self.server.address().to_string()).current_dir("/");
         // `setpriv` itself is no part of the stage.
         if geteuid().is_root() {
             let path = std::env::var("PATH").unwrap_or_default();

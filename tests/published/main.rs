@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/web.rs"]
+mod web;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -24,6 +27,7 @@ use support::gate_page::{self, proven, shut};
 use support::host::HostFolder;
 use support::liar::Liar;
 use support::vsock_guest;
+use web::Web;
 
 /// The field types of one verb, by their paths.
 type Fields = BTreeMap<String, String>;
@@ -225,7 +229,10 @@ fn measure() {
     let (_second, third) = server();
     let all = ["--server", &address, "--server", &third, "--server", &far.address().to_string()];
     let outvoted = clockgate(&[&["measure", "--json"][..], &all].concat());
-    holds("measure", &[answered, split, outvoted]);
+    // Nobody counts on a web server on this machine: what one says is beside the references.
+    let web = Web::start();
+    let dated = clockgate(&["measure", "--json", "--server", CLOSED, "--http", &web.url()]);
+    holds("measure", &[answered, split, outvoted, dated]);
 }
 
 #[test]
@@ -242,7 +249,9 @@ fn sync() {
     let mut stepped = proven.clone();
     stepped["reckoned"] = json!(true);
     stepped["steps_ns"] = json!([1]);
-    holds("sync", &[planned, proven, failed, by_the_agent, stepped]);
+    let web = Web::start();
+    let by_the_web = host.says(&["sync", "--dry-run", "--http", &web.url()]);
+    holds("sync", &[planned, proven, failed, by_the_agent, stepped, by_the_web]);
 }
 
 #[test]

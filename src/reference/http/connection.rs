@@ -55,7 +55,7 @@ impl Connection {
                     let _ = socket.set_nodelay(true);
                     return Self::over(Timed { socket, deadline }, tls);
                 }
-                Err(source) => failed = Some(Error::Connect { address: *address, source }),
+                Err(error) => failed = Some(Error::Connect { address: *address, error }),
             }
         }
         Err(failed.unwrap_or(Error::Late))

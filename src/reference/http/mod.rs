@@ -43,23 +43,23 @@ pub enum Error {
     #[error("its name was not resolved in time")]
     Unresolved,
     /// It cannot be reached.
-    #[error("cannot connect to {address}: {}", because(source))]
+    #[error("cannot connect to {address}: {}", because(error))]
     Connect {
         /// The last address that was tried.
         address: SocketAddr,
         /// What connect(2) said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The time is up.
     #[error("no answer in time")]
     Late,
     /// Something failed on the way.
-    #[error("{what}: {}", because(source))]
+    #[error("{what}: {}", because(error))]
     Io {
         /// What was tried.
         what: &'static str,
         /// What the kernel, or rustls, said.
-        source: io::Error,
+        error: io::Error,
     },
     /// It closed the connection without a word.
     #[error("the server closed the connection without a reply")]
@@ -90,8 +90,8 @@ pub enum Error {
 }
 
 impl Error {
-    fn io(what: &'static str, source: io::Error) -> Self {
-        Self::Io { what, source }
+    fn io(what: &'static str, error: io::Error) -> Self {
+        Self::Io { what, error }
     }
 
     /// Whether another question was not answered, which takes nothing from what others were told.

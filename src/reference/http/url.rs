@@ -82,7 +82,9 @@ impl FromStr for HttpUrl {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
-            Some(_) | None => return Err(Error::Scheme(text.chars().take(40).collect())),
+            // What follows another scheme may have a password in it.
+            Some((scheme, _)) => return Err(Error::Scheme(format!("{}://", scheme.escape_debug()))),
+            None => return Err(Error::Scheme(text.chars().take(40).flat_map(char::escape_debug).collect())),
         };
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let begin = rest.find(['/', '?']).unwrap_or(rest.len());
