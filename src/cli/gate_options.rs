@@ -55,6 +55,11 @@ fn patience(text: &str) -> Result<MaxWait, String> {
 }
 
 impl GateOptions {
+    /// The folder of the gate page.
+    pub fn page(&self) -> &std::path::Path {
+        &self.page
+    }
+
     /// As the waiter takes them.
     ///
     /// # Errors

@@ -174,7 +174,7 @@ impl Cli {
     pub fn run(self, began: Boottime) -> Result<i32, CliError> {
         let exit = match self.verb {
             Verb::Agent(args) => args.run(),
-            Verb::Run(args) => args.run(),
+            Verb::Run(args) => return args.run(),
             Verb::Wait(args) => args.run(),
             Verb::Sync(args) => args.run(),
             Verb::Accept(args) => args.run(),

@@ -8,10 +8,17 @@ use crate::exit::Exit;
 use crate::sys::signals;
 use crate::waiter::{Ground, Progress, Style, run, wait};
 
+mod retry;
+
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     #[command(flatten)]
     gate: GateOptions,
+
+    /// If CMD fails and its last lines say that a request was refused because of the clock, before it had an effect: wait
+    /// for the gate and run CMD once more
+    #[arg(long)]
+    retry_clock: bool,
 
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -20,7 +27,7 @@ pub struct RunArgs {
 
 impl RunArgs {
     /// Performs the verb.
-    pub fn run(self) -> Result<Exit, CliError> {
+    pub fn run(self) -> Result<i32, CliError> {
         signals::end_on_term_and_int()
             .map_err(|errno| CliError::caused(Exit::RunFailed, "cannot handle SIGTERM and SIGINT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
@@ -28,6 +35,9 @@ impl RunArgs {
         // A gate that stood open on a proof is nothing to talk about; whatever else let the command go is.
         if progress.has_spoken() || !matches!(ground, Ground::Proven(_)) {
             progress.ground(&ground);
+        }
+        if self.retry_clock {
+            return retry::run(&self.command, &self.gate);
         }
         match run::exec(self.command) {
             Ok(never) => match never {},

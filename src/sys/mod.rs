@@ -2,10 +2,12 @@
 
 pub mod adjtimex;
 pub mod cgroup;
+pub mod child;
 pub mod clock;
 pub mod counter;
 pub mod descriptors;
 pub mod foreign;
+pub mod input;
 pub mod nss;
 pub mod output;
 pub mod ptp;

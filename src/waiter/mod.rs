@@ -4,6 +4,7 @@ mod observation;
 pub mod oci;
 mod progress;
 pub mod run;
+pub mod supervise;
 mod without_agent;
 
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! Becoming the command that was waiting.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
@@ -19,6 +20,16 @@ pub struct ExecError {
 }
 
 impl ExecError {
+    /// By what execve(2) said to a child.
+    pub(super) fn new(command: &OsStr, error: &io::Error) -> Self {
+        let source = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+        Self { command: command.to_string_lossy().into_owned(), source }
+    }
+
+    pub(super) const fn nothing_to_execute() -> Self {
+        Self { command: String::new(), source: Errno::ENOENT }
+    }
+
     /// 127 where there is no such command, 126 where it cannot be executed, as env(1) has it.
     #[must_use]
     pub const fn exit(&self) -> Exit {

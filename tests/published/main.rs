@@ -217,6 +217,15 @@ fn wait_and_run() {
     endless.wait().unwrap();
     holds("wait and run, while they wait", &[waiting, serde_json::from_str(&line).unwrap()]);
     let open = wait(&host.page(&proven()));
+    let refused = "echo 'Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (20260627T143000Z - 15 min.)'; exit 1";
+    let page = host.page(&proven());
+    let mut command = Command::new(support::CLOCKGATE);
+    command.args(["run", "--retry-clock", "--json", "--page"]).arg(host.directory());
+    let retried = command.args(["--", "sh", "-c", refused]).stdin(Stdio::null()).output().unwrap();
+    drop(page);
+    let said = String::from_utf8(retried.stderr).unwrap();
+    let first = said.lines().next().unwrap();
+    holds("run --retry-clock, after a refusal", &[serde_json::from_str(first).unwrap()]);
     holds("wait and run, at the end", &[serde_json::from_slice(&open.stdout).unwrap()]);
 }
 

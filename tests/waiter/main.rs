@@ -1,6 +1,7 @@
 //! `run`, `wait` and `status` as they are used: at a page that an agent of ours publishes, and without one.
 
 mod pages;
+mod retry;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -51,6 +52,18 @@ fn main() -> std::process::ExitCode {
         Trial::test("output_that_cannot_be_written_decides_nothing", output_that_fails),
         Trial::test("progress_is_a_line_at_once_and_json_if_asked", progress_lines),
         Trial::test("status_says_how_the_gate_stands", status),
+        Trial::test("refused_because_of_the_clock_it_is_run_once_more_behind_the_gate", retry::refused_and_run_again),
+        Trial::test("refused_twice_it_ends_with_the_second_code", retry::no_third_try),
+        Trial::test("what_ends_otherwise_is_run_once", retry::everything_else_is_run_once),
+        Trial::test("what_may_mean_the_credentials_is_retried_if_the_gate_is_shut", retry::by_a_gate_that_is_shut),
+        Trial::test("a_gate_that_stays_shut_leaves_the_first_code", retry::a_gate_that_stays_shut),
+        Trial::test("a_pipe_that_was_read_allows_no_second_try_and_a_file_does", retry::input),
+        Trial::test("signals_are_passed_on_and_an_end_by_one_is_128_and_its_number", retry::signals),
+        Trial::test("as_a_child_it_has_the_mask_and_dispositions_that_it_would_have_had", retry::mask_and_dispositions),
+        Trial::test(
+            "output_is_passed_through_to_the_byte_and_what_it_left_behind_is_not_waited_for",
+            retry::bytes_pass_untouched,
+        ),
     ];
     let mut trials = Vec::from(plain);
     trials.push(needing(
@@ -67,6 +80,16 @@ fn main() -> std::process::ExitCode {
         lacks_root().or_else(|| lacks_program("unshare")),
         "on_a_full_run_nobody_is_killed_by_the_page",
         pages::full_run,
+    ));
+    trials.push(needing(
+        lacks_root().or_else(|| lacks_program("unshare")),
+        "as_process_1_it_reaps_orphans",
+        retry::orphans_of_process_1,
+    ));
+    trials.push(needing(
+        lacks_program("script"),
+        "a_command_that_may_be_retried_sees_the_terminal",
+        retry::on_a_terminal,
     ));
     trials.push(needing(lacks_program("script"), "on_a_terminal_there_is_one_live_line", live_line));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
