@@ -1,7 +1,9 @@
 //! A web server on loopback whose clock is what the test says, with certificates of an authority of its own.
 
+#![allow(clippy::unwrap_used, dead_code, reason = "two targets have it, and each uses its own part of it")]
+
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,7 +70,8 @@ impl Default for Manner {
 /// A server that runs until the test ends.
 pub struct Site {
     pub port: u16,
-    pub asked: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+    address: SocketAddr,
 }
 
 impl Authority {
@@ -135,8 +138,13 @@ pub fn question(authority: &Authority) -> HttpQuestion {
 
 impl Site {
     pub fn start(manner: Manner, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), manner, tls)
+    }
+
+    pub fn at(address: SocketAddr, manner: Manner, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let port = address.port();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         std::thread::spawn(move || {
@@ -151,7 +159,7 @@ impl Site {
                 });
             }
         });
-        Self { port, asked }
+        Self { port, asked, address }
     }
 
     pub fn asked(&self) -> usize {
@@ -208,6 +216,6 @@ fn pass(time: Duration) {
 impl Drop for Site {
     fn drop(&mut self) {
         // The thread that listens ends with the process; nothing of it outlives the tests.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = TcpStream::connect(self.address);
     }
 }

@@ -10,6 +10,8 @@ use libtest_mimic::{Arguments, Trial};
 
 mod lab;
 mod scenarios;
+#[path = "../http/site.rs"]
+mod site;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -11,7 +11,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::support::{CLOCKGATE, expect, texts, until};
-use super::{Done, page, proven, shut, waiter};
+use super::{page, proven, waiter};
+use crate::support::Outcome;
+use crate::support::gate_page::shut;
 
 /// As AWS refuses a signature (SigV4).
 const REFUSED: &str =
@@ -40,7 +42,7 @@ fn with_page() -> Result<(tempfile::TempDir, GatePage), libtest_mimic::Failed> {
     page(&proven())
 }
 
-pub fn refused_and_run_again() -> Done {
+pub fn refused_and_run_again() -> Outcome {
     let (folder, mut page) = with_page()?;
     let go_on = folder.path().join("go-on");
     let waits = format!("while ! [ -e {} ]; do sleep 0.01; done", go_on.display());
@@ -66,18 +68,18 @@ pub fn refused_and_run_again() -> Done {
     expect(stderr.ends_with("careful\n") && runs(folder.path()) == 2, &output)
 }
 
-fn holds(condition: bool, what: &str) -> Done {
+fn holds(condition: bool, what: &str) -> Outcome {
     if condition { Ok(()) } else { Err(what.into()) }
 }
 
-pub fn no_third_try() -> Done {
+pub fn no_third_try() -> Outcome {
     let (folder, _page) = with_page()?;
     let output = retried(folder.path(), &format!("echo '{REFUSED}'; exit 254"), &[]).stdin(Stdio::null()).output()?;
     expect(output.status.code() == Some(254) && runs(folder.path()) == 2, &output)?;
     expect(texts(&output).0.lines().count() == 2, &output)
 }
 
-pub fn everything_else_is_run_once() -> Done {
+pub fn everything_else_is_run_once() -> Outcome {
     let ordinary = "i=0; while [ $i -lt 40 ]; do echo line $i; i=$((i+1)); done";
     for (script, code) in [
         (format!("echo '{REFUSED}'"), 0),
@@ -100,7 +102,7 @@ pub fn everything_else_is_run_once() -> Done {
     expect(output.status.code() == Some(254) && runs(folder.path()) == 1, &output)
 }
 
-pub fn by_a_gate_that_is_shut() -> Done {
+pub fn by_a_gate_that_is_shut() -> Outcome {
     // The credentials or the clock: the gate tells which.
     let (folder, mut page) = with_page()?;
     let go_on = folder.path().join("go-on");
@@ -124,7 +126,7 @@ pub fn by_a_gate_that_is_shut() -> Done {
     holds(code == Some(255) && runs(folder.path()) == 2, &std::fs::read_to_string(&said)?)
 }
 
-pub fn a_gate_that_stays_shut() -> Done {
+pub fn a_gate_that_stays_shut() -> Outcome {
     let (folder, mut page) = with_page()?;
     let go_on = folder.path().join("go-on");
     let script = format!("while ! [ -e {} ]; do sleep 0.01; done; echo '{REFUSED}' >&2; exit 254", go_on.display());
@@ -139,7 +141,7 @@ pub fn a_gate_that_stays_shut() -> Done {
     expect(texts(&output).1.contains("not run once more: the gate is still shut after"), &output)
 }
 
-pub fn input() -> Done {
+pub fn input() -> Outcome {
     // A pipe that was read is gone.
     let (folder, _page) = with_page()?;
     let script = once(folder.path(), "cat");
@@ -170,7 +172,7 @@ pub fn input() -> Done {
     expect(texts(&output).0 == "first\nsecond\n", &output)
 }
 
-pub fn signals() -> Done {
+pub fn signals() -> Outcome {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
         let (folder, _page) = with_page()?;
         let name = signal.as_str().trim_start_matches("SIG");
@@ -199,7 +201,7 @@ fn defaults(command: &Command) -> Command {
     env
 }
 
-pub fn mask_and_dispositions() -> Done {
+pub fn mask_and_dispositions() -> Outcome {
     let show =
         "grep -E '^Sig(Ign|Cgt|Blk)' /proc/self/status; env | grep ^ODD; pwd; readlink /proc/self/fd/0; echo \"$@\"";
     let (folder, _page) = with_page()?;
@@ -221,7 +223,7 @@ pub fn mask_and_dispositions() -> Done {
     }
 }
 
-pub fn bytes_pass_untouched() -> Done {
+pub fn bytes_pass_untouched() -> Outcome {
     let (folder, _page) = with_page()?;
     let script = "head -c 3000000 /dev/urandom | tee $0/copy; printf 'no end of line' >&2; exit 6";
     let folder_of = folder.path().to_str().ok_or("a strange folder")?;
@@ -243,7 +245,7 @@ pub fn bytes_pass_untouched() -> Done {
     holds(is_done && took < Duration::from_secs(20), "it waited for what the command left behind")
 }
 
-pub fn on_a_terminal() -> Done {
+pub fn on_a_terminal() -> Outcome {
     let (folder, _page) = with_page()?;
     let show = "test -t 0 && echo in; test -t 1 && echo out; stty size";
     let run = format!(
@@ -257,7 +259,7 @@ pub fn on_a_terminal() -> Done {
     expect(stdout.contains("in") && stdout.contains("out") && stdout.contains(" 77"), &output)
 }
 
-pub fn orphans_of_process_1() -> Done {
+pub fn orphans_of_process_1() -> Outcome {
     let (folder, _page) = with_page()?;
     // The orphan's parent ends at once, so that process 1 has it; a zombie stays in /proc until it is reaped.
     let script = "(sh -c 'echo $$ > $0/orphan; exec sleep 0.05' $0 &); while ! [ -s $0/orphan ]; do sleep 0.01; done; \

@@ -53,7 +53,7 @@ pub fn run(command: &[OsString], gate: &GateOptions) -> Result<i32, CliError> {
     supervise(command).map(|second| second.code).map_err(failed)
 }
 
-fn failed(error: supervise::Error) -> Error {
+fn failed(error: supervise::Error) -> CliError {
     let exit = match &error {
         supervise::Error::Run(error) => error.exit(),
         supervise::Error::Wait(_) => Exit::RunFailed,

@@ -163,8 +163,8 @@ impl Machine {
                 self.state = State::Disrupted;
                 vec![]
             }
-            // The deadline has passed already, and is applied anew.
-            (State::GaveUp(AtDeadline::Hold), None) if is_over => {
+            // What it said was a reason only when the deadline had passed: that is applied anew, once an exchange has ended in this epoch.
+            (State::Disrupted | State::GaveUp(AtDeadline::Hold), None) if is_over => {
                 self.deadline = Deadline::after(Duration::ZERO, now);
                 self.state = State::Disrupted;
                 vec![]

@@ -32,6 +32,7 @@ mod thaw;
 mod timesyncd;
 mod told;
 mod unit;
+mod web;
 mod without;
 
 /// Every scenario; those of one night in their order, where they run on one thread.
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Scenario> {
             chrony::SCENARIOS,
             timesyncd::SCENARIOS,
             network::SCENARIOS,
+            web::SCENARIOS,
             told::SCENARIOS,
             crash::SCENARIOS,
             page::SCENARIOS,
