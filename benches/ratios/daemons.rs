@@ -12,8 +12,8 @@ use clockgate::decision::{Gate, Offset};
 use clockgate::page::Page;
 use clockgate::sys::clock::boottime;
 
-use crate::lab::folder as lab;
 use crate::lab::liar::Liar;
+use crate::support::chronyd;
 use crate::support::private_bus::PrivateBus;
 use crate::support::{CLOCKGATE, Ours, Outcome, harmless, until};
 
@@ -78,8 +78,8 @@ impl Daemons {
 
     /// What people put in front of a command that wants the right time.
     pub fn waitsync(&self) -> Command {
-        let mut command = Command::new(lab().join("chrony/usr/bin/chronyc"));
-        command.arg("-h").arg(self.socket()).args(["waitsync", "1", "0.1", "0", "0.1"]);
+        let mut command = chronyd::chronyc(&self.socket());
+        command.args(["waitsync", "1", "0.1", "0", "0.1"]);
         command
     }
 
@@ -106,9 +106,7 @@ fn start_chronyd(folder: &Path, servers: &[SocketAddr]) -> Outcome<Ours> {
         path("chronyd.pid"),
     );
     fs::write(path("chrony.conf"), config)?;
-    let mut command = harmless(lab().join("chrony/usr/sbin/chronyd"));
-    command.args(["-x", "-d", "-u", "root", "-f"]).arg(path("chrony.conf"));
-    Ours::logged(&mut command, &folder.join("chronyd.log"))
+    chronyd::start(path("chrony.conf").as_ref(), &folder.join("chronyd.log"))
 }
 
 fn start_agent(folder: &Path, servers: &[SocketAddr], correction: Correction, bus: &PrivateBus) -> Outcome<Ours> {

@@ -11,8 +11,9 @@ use libtest_mimic::Failed;
 
 use crate::Test;
 use crate::corrector::measured;
-use crate::lab::{Daemon, block_on, corrector, free_port};
+use crate::lab::{Daemon, block_on, corrector};
 use crate::relay::{Relay, boast};
+use crate::support::chronyd::free_port;
 use crate::support::{Outcome, until};
 
 pub const TRIALS: &[Test] = &[

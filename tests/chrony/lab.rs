@@ -1,12 +1,11 @@
 //! Real daemons on loopback, and who may talk to them.
 
-use std::fs::{self, File, Permissions};
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +16,10 @@ use clockgate::sys::clock::boottime;
 use clockgate::sys::step::SystemClock;
 use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::{self, Outcome, laboratory, until};
+use crate::support::chronyd::{self, free_port};
+use crate::support::{self, Ours, Outcome, until};
 
 const CAP_SYS_TIME: u32 = 25;
 const WITHOUT_THE_CLOCK: &str = "CLOCKGATE_TEST_WITHOUT_THE_CLOCK";
@@ -28,16 +27,10 @@ const AS_ANOTHER_USER: &str = "CLOCKGATE_TEST_AS_ANOTHER_USER";
 const NOBODY: u32 = 65534;
 const KEY: &str = "1 SHA256 HEX:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
 
-/// Where `tests/setup` unpacks chrony.
-fn chronyd() -> PathBuf {
-    laboratory::folder().join("chrony/usr/sbin/chronyd")
-}
-
 /// What these tests lack on this machine.
 pub fn lacks() -> Option<String> {
-    let lacks_chronyd = || laboratory::missing(&["chrony"]);
     let lacks_program = || ["setpriv", "dbus-daemon", "openssl"].into_iter().find_map(support::lacks_program);
-    support::lacks_root().or_else(lacks_chronyd).or_else(lacks_program)
+    support::lacks_root().or_else(chronyd::missing).or_else(lacks_program)
 }
 
 /// Runs the whole of the tests in a process that cannot set the clock, unless this is one.
@@ -98,13 +91,9 @@ pub fn corrector(socket: &Path, udp: Option<SocketAddr>, root: &Path, bus: BusAd
     Corrector::new(Arc::new(SystemClock::new()), settings)
 }
 
-pub fn free_port() -> io::Result<u16> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr().map(|a| a.port())
-}
-
-/// A chronyd of our own; killed when it is dropped, or when the test's thread ends without that.
+/// A chronyd of our own.
 pub struct Daemon {
-    child: Child,
+    process: Ours,
     folder: TempDir,
     pub port: u16,
     pub udp: SocketAddr,
@@ -145,13 +134,8 @@ impl Daemon {
             lines.join("\n")
         );
         fs::write(path("chrony.conf"), conf)?;
-        let mut command = Command::new("setpriv");
-        // -x: it never touches the clock; setpriv: it could not if it would, and it ends with the test's thread.
-        command.args(["--pdeathsig", "KILL", "--bounding-set=-sys_time"]).arg(chronyd());
-        command.args(["-x", "-d", "-u", "root", "-f", &path("chrony.conf")]);
-        let log = File::create(path("log"))?;
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-        let daemon = Self { child, folder, port, udp };
+        let process = chronyd::start(path("chrony.conf").as_ref(), path("log").as_ref())?;
+        let daemon = Self { process, folder, port, udp };
         let answers = || ChronyClient::unix(&daemon.socket(), soon()).tracking().is_ok();
         until("chronyd answers", Duration::from_secs(10), answers)
             .map_err(|e| format!("{:?}; its log: {}", e.message(), daemon.log()))?;
@@ -180,16 +164,12 @@ impl Daemon {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     /// Gives it an order by chronyc.
     pub fn chronyc(&self, order: &[&str]) -> Outcome {
-        let output = Command::new(chronyd().with_file_name("../bin/chronyc"))
-            .arg("-h")
-            .arg(self.socket())
-            .args(order)
-            .output()?;
+        let output = chronyd::chronyc(&self.socket()).args(order).output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() { Ok(()) } else { Err(said.into()) }
     }
@@ -200,13 +180,13 @@ impl Daemon {
     }
 
     pub fn signal(&self, signal: Signal) -> Outcome {
-        Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
+        Ok(kill(self.process.pid(), signal)?)
     }
 
     /// Ends it as a crash does: the socket stays behind.
     pub fn killed(&mut self) -> Outcome {
-        self.child.kill()?;
-        self.child.wait()?;
+        self.process.0.kill()?;
+        self.process.0.wait()?;
         Ok(())
     }
 
@@ -221,12 +201,5 @@ impl Daemon {
         command.env(AS_ANOTHER_USER, format!("{}|{}", self.socket().display(), self.udp)).current_dir("/");
         let output = command.uid(NOBODY).gid(NOBODY).output()?;
         Ok(String::from_utf8(output.stdout)?)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }

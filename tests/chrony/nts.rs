@@ -14,8 +14,9 @@ use tempfile::TempDir;
 
 use crate::Test;
 use crate::corrector::measured;
-use crate::lab::{Daemon, block_on, free_port};
+use crate::lab::{Daemon, block_on};
 use crate::memory::{Host, is_remembered};
+use crate::support::chronyd::free_port;
 use crate::support::liar::Liar;
 use crate::support::{Outcome, until};
 

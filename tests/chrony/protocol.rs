@@ -11,8 +11,9 @@ use clockgate::daemon::chrony::protocol::{
 use clockgate::decision::Leap;
 
 use crate::Test;
-use crate::lab::{Daemon, free_port, soon};
+use crate::lab::{Daemon, soon};
 use crate::relay::{Relay, renumber};
+use crate::support::chronyd::free_port;
 use crate::support::{Outcome, until};
 
 pub const TRIALS: &[Test] = &[

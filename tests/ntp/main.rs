@@ -5,10 +5,7 @@ mod support;
 
 use std::fmt::Debug;
 use std::fs;
-use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use clockgate::decision::{Measurement, Policy};
@@ -16,15 +13,17 @@ use clockgate::reference::{References, ServerName};
 use clockgate::sys::clock::boottime;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use support::{CLOCKGATE, Ours, Outcome, clockgate, expect, harmless, laboratory, needing, texts, until_some};
+use support::chronyd::{self, free_port};
+use support::host::HostFolder;
+use support::{CLOCKGATE, Ours, Outcome, clockgate, expect, harmless, needing, texts, until_some};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SERVES: &str = "local stratum 3\nallow";
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trial = |name, test: fn() -> Outcome| needing(lacks_chronyd(), name, test);
-    let rooted = |name, test: fn() -> Outcome| needing(lacks_chronyd().or_else(lacks_another_root), name, test);
+    let trial = |name, test: fn() -> Outcome| needing(chronyd::missing(), name, test);
+    let rooted = |name, test: fn() -> Outcome| needing(chronyd::missing().or_else(lacks_another_root), name, test);
     let trials = vec![
         trial("a_real_chronyd_is_measured_over_ipv4_and_ipv6", a_real_chronyd),
         trial("one_chronyd_behind_two_addresses_says_the_same_upstream_twice", one_behind_two_addresses),
@@ -191,10 +190,8 @@ impl Chronyd {
         let pid = folder.path().join("pid");
         let own = format!("port {port}\nbindaddress 127.0.0.1\nbindaddress ::1\ncmdport 0\nbindcmdaddress /\n");
         fs::write(&file, format!("{own}pidfile {}\n{config}\n", pid.display()))?;
-        let log = fs::File::create(folder.path().join("log"))?;
-        let mut command = harmless(chronyd());
-        command.args(["-x", "-d", "-U", "-u", &user()?, "-f"]).arg(&file).stdout(Stdio::null()).stderr(log);
-        Ok(Self { _process: Ours::spawn(&mut command)?, _folder: folder, port })
+        let process = chronyd::start(&file, &folder.path().join("log"))?;
+        Ok(Self { _process: process, _folder: folder, port })
     }
 
     fn at(&self, host: &str) -> Result<ServerName, Failed> {
@@ -210,23 +207,10 @@ impl Chronyd {
     }
 }
 
-fn chronyd() -> PathBuf {
-    laboratory::folder().join("chrony/usr/sbin/chronyd")
-}
-
-fn lacks_chronyd() -> Option<String> {
-    laboratory::missing(&["chrony"])
-}
-
 fn lacks_another_root() -> Option<String> {
     let tried = Command::new("unshare").args(["--map-root-user", "chroot", "/", "true"]).output();
     let may = tried.is_ok_and(|output| output.status.success());
     (!may).then(|| "unshare(1) and a user namespace".to_owned())
-}
-
-/// chronyd wants to become somebody; it becomes who it is.
-fn user() -> Result<String, Failed> {
-    Ok(String::from_utf8(Command::new("id").arg("-un").output()?.stdout)?.trim().to_owned())
 }
 
 fn measure(arguments: &[&str]) -> Result<Output, Failed> {
@@ -235,22 +219,11 @@ fn measure(arguments: &[&str]) -> Result<Output, Failed> {
 
 /// The same in a root that holds our binary, these files and nothing else.
 fn measure_in(files: &[(&str, &str)], arguments: &[&str]) -> Result<Output, Failed> {
-    let root = tempfile::tempdir()?;
-    support::copy_program(CLOCKGATE.as_ref(), &root.path().join("clockgate"))?;
-    fs::set_permissions(root.path().join("clockgate"), fs::Permissions::from_mode(0o755))?;
-    for (name, content) in files {
-        let path = root.path().join(name);
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-        fs::write(path, content)?;
-    }
+    let root = HostFolder::new(files)?;
+    support::copy_program(CLOCKGATE.as_ref(), &root.at("clockgate"))?;
     let mut command = harmless("unshare");
     command.args(["--map-root-user", "chroot"]).arg(root.path()).args(["/clockgate", "measure"]).args(arguments);
     Ok(command.env_remove("CLOCKGATE_SERVERS").output()?)
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16, Failed> {
-    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn check(holds: bool, seen: &impl Debug) -> Outcome {
