@@ -29,6 +29,8 @@ pub mod cli;
 pub mod config;
 // What is known of container engines.
 pub mod container;
+// What is wrong with this host's clock, and why?
+pub mod doctor;
 // Durations as people write them.
 pub mod duration;
 // An error with its causes, in one line.

@@ -14,6 +14,7 @@ use crate::sys::output;
 mod accept;
 mod agent;
 mod config;
+mod doctor;
 mod explain;
 mod gate_options;
 mod hooks;
@@ -58,6 +59,8 @@ enum Verb {
     Measure(measure::MeasureArgs),
     /// Say whether the clock is what an error message is about, and what to do next
     Explain(explain::Args),
+    /// Find out what is wrong with the clock, and why
+    Doctor(doctor::DoctorArgs),
     /// Print the state of the gate
     Status(status::StatusArgs),
     /// Notify the agent of a suspend, resume, snapshot or restore
@@ -180,6 +183,7 @@ impl Cli {
             Verb::Accept(args) => args.run(),
             Verb::Measure(args) => args.run(),
             Verb::Explain(args) => return args.run(),
+            Verb::Doctor(args) => args.run(),
             Verb::Status(args) => args.run(),
             Verb::Notify(args) => args.run(began),
             Verb::Thaw(args) => args.run(),

@@ -21,6 +21,7 @@ pub mod docker;
 pub mod exemption;
 pub mod files;
 pub mod guest;
+pub mod inside;
 mod lookup;
 mod metadata;
 mod pattern;

@@ -13,6 +13,7 @@ mod conf;
 mod connman;
 mod corrector;
 pub mod facts;
+pub mod inspection;
 mod ntpd;
 mod ntpd_rs;
 mod openntpd;

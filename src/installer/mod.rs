@@ -185,6 +185,15 @@ impl Target {
         }
     }
 
+    /// Whether it holds the starts of an engine's containers.
+    #[must_use]
+    pub const fn holds_starts(self) -> bool {
+        match self {
+            Self::Docker | Self::Podman | Self::PodmanHook | Self::Containerd | Self::Crio | Self::CrioHook => true,
+            Self::SystemdSleep => false,
+        }
+    }
+
     /// The program that has to be there for this to be of use.
     #[must_use]
     pub const fn program(self) -> &'static str {

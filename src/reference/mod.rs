@@ -6,6 +6,7 @@ pub mod http;
 mod joining;
 pub mod local;
 pub mod ntp;
+pub mod probe;
 mod question;
 mod references;
 mod shared;

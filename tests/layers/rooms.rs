@@ -42,6 +42,21 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["config", "daemon", "decision", "error_chain", "disruption", "publish", "reference", "sys", "workload"],
     ),
     (
+        "doctor",
+        &[
+            "config",
+            "container",
+            "daemon",
+            "decision",
+            "disruption",
+            "error_chain",
+            "installer",
+            "page",
+            "reference",
+            "sys",
+        ],
+    ),
+    (
         "cli",
         &[
             "agent",
@@ -50,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "daemon",
             "decision",
             "disruption",
+            "doctor",
             "duration",
             "error_chain",
             "exit",

@@ -245,6 +245,14 @@ fn measure() {
 }
 
 #[test]
+fn doctor() {
+    let (_server, address) = server();
+    let image = Host::new(&[("sys/class/.keep", "")]);
+    let measured = clockgate(&["doctor", "--json", "--only", "clock", "--server", &address]);
+    holds("doctor", &[image.says(&["doctor"]), measured]);
+}
+
+#[test]
 fn sync() {
     let (_server, address) = server();
     let host = Host::new(&[]);

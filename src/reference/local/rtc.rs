@@ -122,6 +122,17 @@ pub fn read(root: &Path, keeps: Keeps) -> Result<Reading, RtcError> {
     })
 }
 
+/// What the clock shows, whatever that is worth, in UTC or local time as it keeps it.
+///
+/// # Errors
+/// [`RtcError::NotThere`], [`RtcError::Unreadable`] and [`RtcError::NoNumber`].
+pub fn shown(root: &Path) -> Result<Realtime, RtcError> {
+    let path = find(root).ok_or(RtcError::NotThere)?.join("since_epoch");
+    let text = fs::read_to_string(&path).map_err(|source| RtcError::Unreadable { path: path.clone(), source })?;
+    let secs = text.trim().parse().map_err(|_| RtcError::NoNumber { path, text: text.trim().to_owned() })?;
+    Ok(Realtime::from_secs(secs))
+}
+
 /// What hwclock(8) or the installer noted. The kernel does not know, and a machine that says nothing keeps UTC.
 #[must_use]
 pub fn keeps(root: &Path) -> Keeps {

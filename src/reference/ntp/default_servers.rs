@@ -51,10 +51,16 @@ pub fn servers(root: &Path, of_the_daemon: Vec<Server>, others: usize) -> (Vec<S
 }
 
 fn elsewhere(root: &Path) -> (Vec<ServerName>, ServersOrigin) {
-    match CLOUDS.iter().find(|cloud| cloud.is_here(root)) {
-        Some(cloud) => (cloud.servers(), ServersOrigin::Cloud(cloud.name)),
+    match of_the_cloud(root) {
+        Some((name, servers)) => (servers, ServersOrigin::Cloud(name)),
         None => (named(&POOL), ServersOrigin::Pool),
     }
+}
+
+/// The cloud that this machine runs in, and the servers that it offers to its machines; none elsewhere.
+#[must_use]
+pub fn of_the_cloud(root: &Path) -> Option<(&'static str, Vec<ServerName>)> {
+    CLOUDS.iter().find(|cloud| cloud.is_here(root)).map(|cloud| (cloud.name, cloud.servers()))
 }
 
 /// Each of the four names has other servers; only `2.` has IPv6. (A vendor that ships many of these has to ask the pool for a

@@ -1,0 +1,164 @@
+//! What a diagnosis wants to know of the time daemons, looked at without an order to any of them: what runs, what is installed, who
+//! may set the clock, what the running one knows of its sources and when it steps.
+
+mod clock_setters;
+mod cron;
+mod installed;
+mod steps;
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::CorrectorSettings;
+use super::by_process::{self, RunningDaemon, Who};
+use super::chrony::protocol::{ChronyClient, ChronyError, Problem, SourceMode, Spare};
+use super::chrony::{Chronyd, LOOK};
+use super::facts::Daemon;
+use crate::sys::clock::boottime;
+
+pub use clock_setters::{ClockSetter, Rights};
+pub use cron::CronLine;
+pub use installed::InstalledUnit;
+pub use steps::StepLimit;
+
+/// Made at the first synchronisation of a boot, and removed by nothing (systemd-timesyncd.service(8)).
+pub const FIRST_SYNC_FLAG: &str = "run/systemd/timesync/synchronized";
+/// Whose time is what the clock said when it was last written: it is set from there at boot where there is no RTC.
+pub const SAVED_CLOCKS: [&str; 3] =
+    ["etc/fake-hwclock.data", "var/lib/systemd/timesync/clock", "var/lib/misc/openrc-shutdowntime"];
+
+/// The order by which chronyd asks its sources again.
+pub const SET_ONLINE: &str = "sudo chronyc online";
+/// What to do where there is no daemon.
+pub const INSTALL_ONE: &str = "install a time daemon, such as chrony or systemd-timesyncd";
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// Whether this root has a `/proc` at all: an image that is not running has none.
+    pub has_processes: bool,
+    /// Whether every process of the host is in it.
+    pub sees_the_host: bool,
+    /// The time daemons that keep the host's clock.
+    pub running: Vec<InspectedDaemon>,
+    /// Every process that may set the clock, and why it counts.
+    pub setters: Vec<ClockSetter>,
+    /// The time daemons whose unit is installed.
+    pub installed: Vec<InstalledUnit>,
+    /// Lines of cron that set the clock.
+    pub cron: Vec<CronLine>,
+    /// What the running one says of its sources; none where it does not tell that.
+    pub sources: Option<Result<SourceSummary, String>>,
+}
+
+/// A time daemon that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InspectedDaemon {
+    /// Its name.
+    pub name: &'static str,
+    /// Whom it asks, by its configuration.
+    pub servers: Vec<String>,
+    /// How many other sources its configuration has.
+    pub others: usize,
+    /// When it steps instead of slewing; none where that is not known.
+    pub step_limit: Option<StepLimit>,
+    /// What it does about an offset beyond its limit, in words; none for one of PTP.
+    pub beyond_its_limit: Option<&'static str>,
+    /// Whether its command line or its configuration keeps it from setting the clock, and how.
+    pub observes: Option<&'static str>,
+    /// The directive that is missing, without which the kernel is never said to be synchronised and the RTC is never set.
+    pub lacks: Option<&'static str>,
+    /// The directive by which it follows its own clock where it has no other source.
+    pub follows_itself: Option<&'static str>,
+}
+
+/// What a daemon says of its sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceSummary {
+    /// How many it has.
+    pub total: usize,
+    /// How many of these are hardware.
+    pub hardware: usize,
+    /// How many answered at one of the last eight polls.
+    pub reached: usize,
+    /// How many it was told not to ask.
+    pub offline: usize,
+    /// How many whose names have no address yet.
+    pub unresolved: usize,
+    /// Whether it follows one of them.
+    pub follows_one: bool,
+}
+
+/// Looks; blocks, for half a second at most.
+#[must_use]
+pub fn inspect(settings: &CorrectorSettings) -> Inspection {
+    let root = &settings.root;
+    let seen = by_process::look(root);
+    let running: Vec<InspectedDaemon> = seen.iter().map(|seen| running(root, seen)).collect();
+    let has_chronyd = seen.iter().any(|seen| seen.who == Who::Daemon(Daemon::Chrony));
+    Inspection {
+        has_processes: clock_setters::has_processes(root),
+        sees_the_host: clock_setters::sees_the_host(root),
+        setters: clock_setters::find(root),
+        installed: installed::find(root),
+        cron: cron::find(root),
+        sources: has_chronyd.then(|| sources(settings)),
+        running,
+    }
+}
+
+fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
+    let listed = by_process::configured(root, seen);
+    let known = match seen.who {
+        Who::Daemon(daemon) => Some((daemon, by_process::texts(root, daemon, &seen.process).join("\n"))),
+        Who::Ptp(_) => None,
+    };
+    let directives = known.as_ref().map(|(daemon, text)| steps::directives(*daemon, text)).unwrap_or_default();
+    // chronyd(8): it does not set the clock with it. Others' flags of that name mean something else.
+    let is_chronyd = seen.who == Who::Daemon(Daemon::Chrony);
+    let flag = (is_chronyd && seen.process.arguments.iter().any(|argument| argument == "-x")).then_some("-x");
+    InspectedDaemon {
+        name: seen.who.name(),
+        servers: listed.servers.iter().map(|server| server.name.to_string()).collect(),
+        others: listed.others,
+        step_limit: directives.step_limit,
+        beyond_its_limit: known.map(|(daemon, _)| daemon.facts().beyond_its_limit),
+        observes: flag,
+        lacks: directives.lacks,
+        follows_itself: directives.follows_itself,
+    }
+}
+
+/// By its socket where that is open to us, else by UDP, where it tells as much.
+fn sources(settings: &CorrectorSettings) -> Result<SourceSummary, String> {
+    let chronyd = Chronyd { socket: settings.chrony_socket.clone(), udp: settings.chrony_udp, spare: Spare::default() };
+    let over_socket = summary(&mut chronyd.client(LOOK));
+    match (over_socket, chronyd.udp) {
+        (Err(error), Some(udp)) => summary(&mut ChronyClient::udp(udp, boottime() + LOOK)).map_err(|_| untold(&error)),
+        (outcome, _) => outcome.map_err(|error| untold(&error)),
+    }
+}
+
+fn untold(error: &ChronyError) -> String {
+    if matches!(error.problem, Problem::Closed) { format!("needs root: {error}") } else { error.to_string() }
+}
+
+fn summary(client: &mut ChronyClient) -> Result<SourceSummary, ChronyError> {
+    let activity = client.activity()?;
+    let sources = client.sources()?;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Ok(SourceSummary {
+        total: sources.len(),
+        hardware: sources.iter().filter(|source| source.mode == SourceMode::RefClock).count(),
+        reached: sources.iter().filter(|source| source.reach != 0).count(),
+        offline: count(activity.offline),
+        unresolved: count(activity.unresolved),
+        follows_one: sources.iter().any(|source| source.selected),
+    })
+}
+
+/// How long it takes to slew so far, where the daemon is known to slew at one rate.
+#[must_use]
+pub fn time_to_slew(offset: Duration, rate_ppm: u32) -> Duration {
+    offset.mul_f64(1e6 / f64::from(rate_ppm.max(1)))
+}

@@ -1,0 +1,64 @@
+//! The virtual machine that this host is.
+
+use super::CheckVerdict;
+use crate::doctor::facts::DoctorFacts;
+
+/// Clock sources that are slow to read or stop, to which the kernel falls back.
+const DEGRADED: [&str; 4] = ["acpi_pm", "hpet", "jiffies", "refined-jiffies"];
+
+pub fn clocksource(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let machine = &facts.machine;
+    let source = machine.clocksource.as_ref()?;
+    let others = format!("available: {}", machine.available.join(", "));
+    Some(if DEGRADED.contains(&source.as_str()) {
+        let title = format!("the clock source is {source}: the kernel gave up a better one");
+        CheckVerdict::warn(title).because(others).mend("sudo dmesg | grep -i clocksource")
+    } else {
+        CheckVerdict::ok(format!("the clock source is {source}")).because(others)
+    })
+}
+
+/// The hypervisor's clock: without it the time after a pause or a restore comes from the network alone.
+pub fn clock(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let machine = &facts.machine;
+    if !machine.is_virtual {
+        return None;
+    }
+    let vendor = machine.vendor.as_ref().map(|vendor| format!("the machine is made by {vendor}"));
+    Some(
+        match (machine.clocks.as_slice(), machine.missing_module) {
+            ([], Some(module)) => {
+                let title =
+                    "a virtual machine without its hypervisor's clock: after a pause only servers know the time";
+                CheckVerdict::warn(title).mend(format!(
+                    "sudo modprobe {module} && echo {module} | sudo tee /etc/modules-load.d/{module}.conf"
+                ))
+            }
+            ([], None) => {
+                let title =
+                    "a virtual machine without its hypervisor's clock: after a pause only servers know the time";
+                CheckVerdict::note(title).because("no PTP clock and no VMClock device was found")
+            }
+            (clocks, _) if machine.can_be_read == Some(false) => {
+                CheckVerdict::skip(format!("{} is there; to read it needs root", clocks.join(", ")))
+            }
+            (clocks, _) => CheckVerdict::ok(format!("the hypervisor's clock is there: {}", clocks.join(", "))),
+        }
+        .because_all(vendor),
+    )
+}
+
+pub fn time_service(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    facts.machine.has_time_service.then(|| {
+        CheckVerdict::note(
+            "Hyper-V's time synchronisation is on: it steps the clock after a pause, beside the time daemon",
+        )
+    })
+}
+
+pub fn wsl(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    facts.machine.is_wsl.then(|| {
+        CheckVerdict::note("this is WSL: its clock stays behind when Windows sleeps")
+            .mend("sudo hwclock --hctosys, or wsl --shutdown on Windows")
+    })
+}

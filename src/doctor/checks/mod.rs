@@ -1,0 +1,108 @@
+//! Every check, by section: a stable id and a pure function of the facts. One that does not concern this host is not in the list.
+
+mod clock;
+mod containers;
+mod daemon;
+mod hardware;
+mod machine;
+mod own;
+mod servers;
+
+use super::check::{Check, CheckSection, CheckVerdict};
+use super::facts::DoctorFacts;
+
+/// One check.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckRule {
+    /// Its stable name.
+    pub id: &'static str,
+    /// What it is about.
+    pub section: CheckSection,
+    judge: fn(&DoctorFacts) -> Option<CheckVerdict>,
+}
+
+const fn rule(id: &'static str, section: CheckSection, judge: fn(&DoctorFacts) -> Option<CheckVerdict>) -> CheckRule {
+    CheckRule { id, section, judge }
+}
+
+/// All of them, in the order in which they are printed.
+pub const ALL: &[CheckRule] = &[
+    rule("clock.offset", CheckSection::Clock, clock::offset),
+    rule("clock.future", CheckSection::Clock, clock::future),
+    rule("clock.flag-stale", CheckSection::Clock, clock::flag_stale),
+    rule("clock.quarter-hours", CheckSection::Clock, clock::quarter_hours),
+    rule("clock.zone", CheckSection::Clock, clock::zone),
+    rule("clock.tick", CheckSection::Clock, clock::tick),
+    rule("daemon.none", CheckSection::Daemon, daemon::none),
+    rule("daemon.condition", CheckSection::Daemon, daemon::condition),
+    rule("daemon.two", CheckSection::Daemon, daemon::two),
+    rule("daemon.setters", CheckSection::Daemon, daemon::setters),
+    rule("daemon.cron", CheckSection::Daemon, daemon::cron),
+    rule("daemon.observes", CheckSection::Daemon, daemon::observes),
+    rule("daemon.powerless", CheckSection::Daemon, daemon::powerless),
+    rule("daemon.sources", CheckSection::Daemon, daemon::sources),
+    rule("daemon.unreached", CheckSection::Daemon, daemon::unreached),
+    rule("daemon.offline", CheckSection::Daemon, daemon::offline),
+    rule("daemon.no-majority", CheckSection::Daemon, daemon::no_majority),
+    rule("daemon.step-limit", CheckSection::Daemon, daemon::step_limit),
+    rule("daemon.one-server", CheckSection::Daemon, daemon::one_server),
+    rule("daemon.local", CheckSection::Daemon, daemon::local),
+    rule("daemon.rtcsync", CheckSection::Daemon, daemon::rtcsync),
+    rule("net.dns", CheckSection::Servers, servers::dns),
+    rule("net.firewall", CheckSection::Servers, servers::firewall),
+    rule("net.route", CheckSection::Servers, servers::route),
+    rule("net.refused", CheckSection::Servers, servers::refused),
+    rule("net.kiss", CheckSection::Servers, servers::kiss),
+    rule("net.udp123", CheckSection::Servers, servers::udp123),
+    rule("net.falsetickers", CheckSection::Servers, servers::falsetickers),
+    rule("net.cloud", CheckSection::Servers, servers::cloud),
+    rule("rtc.none", CheckSection::Hardware, hardware::none),
+    rule("rtc.unreadable", CheckSection::Hardware, hardware::unreadable),
+    rule("rtc.battery", CheckSection::Hardware, hardware::battery),
+    rule("rtc.local", CheckSection::Hardware, hardware::local),
+    rule("rtc.offset", CheckSection::Hardware, hardware::offset),
+    rule("vm.clocksource", CheckSection::Machine, machine::clocksource),
+    rule("vm.clock", CheckSection::Machine, machine::clock),
+    rule("vm.time-service", CheckSection::Machine, machine::time_service),
+    rule("vm.wsl", CheckSection::Machine, machine::wsl),
+    rule("container.clock", CheckSection::Containers, containers::clock),
+    rule("container.daemon", CheckSection::Containers, containers::daemon),
+    rule("container.namespace", CheckSection::Containers, containers::namespace),
+    rule("own.agent", CheckSection::Own, own::agent),
+    rule("own.config", CheckSection::Own, own::config),
+    rule("own.hooks", CheckSection::Own, own::hooks),
+    rule("own.cgroup2", CheckSection::Own, own::cgroup2),
+];
+
+/// Makes every check.
+#[must_use]
+pub fn judge(facts: &DoctorFacts) -> Vec<Check> {
+    let made =
+        |rule: &CheckRule| (rule.judge)(facts).map(|verdict| Check { id: rule.id, section: rule.section, verdict });
+    ALL.iter().filter_map(made).collect()
+}
+
+/// Whether this selects any check: an id, the part of ids before the point, or a section.
+#[must_use]
+pub fn is_selector(selector: &str) -> bool {
+    ALL.iter().any(|rule| selects(selector, rule.id, rule.section))
+}
+
+pub fn selects(selector: &str, id: &str, section: CheckSection) -> bool {
+    selector == id || selector == section.name() || id.split_once('.').is_some_and(|(group, _)| group == selector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_its_own_and_the_sections_stand_together() {
+        let mut ids: Vec<_> = ALL.iter().map(|rule| rule.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), ALL.len());
+        assert!(ALL.is_sorted_by_key(|rule| rule.section));
+        assert!(is_selector("net") && is_selector("net.dns") && is_selector("servers") && !is_selector("nonsense"));
+    }
+}

@@ -1,0 +1,53 @@
+//! clockgate itself.
+
+use super::CheckVerdict;
+use crate::doctor::facts::{AgentState, DoctorFacts};
+use crate::page::Gate;
+
+pub fn agent(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    if facts.is_image {
+        return Some(CheckVerdict::skip("this root is not the running system"));
+    }
+    Some(match &facts.own.agent {
+        AgentState::NotThere => CheckVerdict::note("no agent runs: workloads do not wait for the clock")
+            .mend("sudo systemctl enable --now clockgate"),
+        AgentState::Runs(Gate::Proven, _) => CheckVerdict::ok("the gate is open on a proof"),
+        AgentState::Runs(Gate::Unproven, why) => {
+            CheckVerdict::warn(format!("the gate is open without a proof: {why}")).mend("clockgate status")
+        }
+        AgentState::Runs(Gate::Shut, why) => {
+            CheckVerdict::warn(format!("the gate is shut: {why}")).mend("journalctl -u clockgate")
+        }
+        AgentState::Gone(words) => {
+            CheckVerdict::fail(format!("the agent is gone: {words}")).mend("sudo systemctl restart clockgate")
+        }
+    })
+}
+
+pub fn config(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    Some(match &facts.own.config_faults {
+        None => CheckVerdict::ok("the configuration is valid"),
+        Some(faults) => {
+            let mut lines = faults.lines().map(str::to_owned);
+            let title = lines.next().unwrap_or_default();
+            CheckVerdict::fail(title).because_all(lines).mend("clockgate config check")
+        }
+    })
+}
+
+pub fn hooks(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    if !facts.own.edited.is_empty() {
+        let title = format!("files of these hooks were edited since: {}", facts.own.edited.join(", "));
+        return Some(CheckVerdict::warn(title).mend("clockgate hooks list"));
+    }
+    let engine = facts.own.without_hook.first()?;
+    let title = format!("containers of {} do not wait at the gate", facts.own.without_hook.join(", "));
+    Some(CheckVerdict::note(title).mend(format!("sudo clockgate hooks install {}", engine.trim_end_matches("d"))))
+}
+
+pub fn cgroup2(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let runs = matches!(facts.own.agent, AgentState::Runs(..));
+    (runs && !facts.own.has_cgroup2).then(|| {
+        CheckVerdict::warn("there is no cgroup2: running containers cannot be frozen while the clock is wrong")
+    })
+}

@@ -1,0 +1,218 @@
+//! Time servers and the network between: who refused each question, by the errno, by ICMP, by the control questions.
+
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+
+use super::CheckVerdict;
+use crate::decision::size_in_words;
+use crate::doctor::facts::DoctorFacts;
+use crate::reference::probe::{AddressProbe, LookUpFault, NtpOutcome, ServerProbe};
+
+/// Whether every server that there is did not answer.
+fn is_all(facts: &DoctorFacts, number: usize) -> bool {
+    number >= facts.network.servers.len()
+}
+
+/// A fault of all is a failure, a fault of some a warning.
+fn graded(facts: &DoctorFacts, number: usize, title: String) -> CheckVerdict {
+    if is_all(facts, number) { CheckVerdict::fail(title) } else { CheckVerdict::warn(title) }
+}
+
+fn asked(facts: &DoctorFacts) -> bool {
+    facts.network.measured.is_some() && !facts.network.servers.is_empty()
+}
+
+/// Addresses whose outcome is of this kind, and how many servers have one.
+fn of_kind(facts: &DoctorFacts, is_it: impl Fn(&AddressProbe) -> bool) -> (usize, Vec<(&ServerProbe, &AddressProbe)>) {
+    let mut found = vec![];
+    let mut servers = 0;
+    for server in &facts.network.silent {
+        let addresses: Vec<_> = server.addresses.iter().flatten().filter(|probe| is_it(probe)).collect();
+        servers += usize::from(!addresses.is_empty());
+        found.extend(addresses.into_iter().map(|probe| (server, probe)));
+    }
+    (servers, found)
+}
+
+fn at(server: &ServerProbe, address: SocketAddr) -> String {
+    if server.name.address().is_some() { address.to_string() } else { format!("{} ({address})", server.name.host()) }
+}
+
+pub fn dns(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    if !asked(facts) {
+        return facts.network.measured.is_none().then(|| CheckVerdict::skip(skipped(facts)));
+    }
+    let faults: Vec<(&ServerProbe, &LookUpFault)> =
+        facts.network.silent.iter().filter_map(|server| Some((server, server.addresses.as_ref().err()?))).collect();
+    let Some((server, fault)) = faults.first() else { return Some(CheckVerdict::ok("every name has an address")) };
+    let host = server.name.host();
+    let (title, fix) = match fault {
+        LookUpFault::NoSuchName => (format!("there is no such name: {host}"), "correct the name of the server"),
+        LookUpFault::NoAddress => {
+            (format!("{host} has no address of a kind that this host has"), "name another server")
+        }
+        LookUpFault::NoNameServer => (
+            format!(
+                "no name server resolves {host}: none is reachable, or it fails, as DNSSEC does with a wrong clock"
+            ),
+            "see `resolvectl status` or /etc/resolv.conf; a server's address needs no name server",
+        ),
+        LookUpFault::Refused => (format!("the name server refused to resolve {host}"), "name another name server"),
+        LookUpFault::Silent => (
+            format!("no name server answers ({host})"),
+            "see `resolvectl status` or /etc/resolv.conf; a server's address needs no name server",
+        ),
+        LookUpFault::Other(said) => (format!("cannot resolve {host}: {said}"), "see /etc/resolv.conf"),
+    };
+    let all = faults.iter().map(|(server, fault)| format!("{}: {fault:?}", server.name.host()));
+    Some(graded(facts, faults.len(), title).because_all(all).mend(fix))
+}
+
+fn skipped(facts: &DoctorFacts) -> &'static str {
+    if facts.is_image { "this root is not the running system" } else { "offline" }
+}
+
+/// nft(8) and iptables(8): a packet that OUTPUT drops or rejects fails at send(2) with EPERM.
+pub fn firewall(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let (servers, found) = of_kind(facts, |probe| probe.outcome == NtpOutcome::NotSent(Errno::EPERM));
+    let (_, probe) = found.first()?;
+    let title = format!("this host's own firewall drops outgoing UDP port {} (EPERM)", probe.address.port());
+    let all = found.iter().map(|(server, probe)| format!("{}: send(2) failed with EPERM", at(server, probe.address)));
+    Some(
+        graded(facts, servers, title)
+            .because_all(all)
+            .mend("sudo nft list ruleset  # and allow udp dport 123 in the output chain"),
+    )
+}
+
+pub fn route(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let why = |probe: &AddressProbe| match &probe.outcome {
+        NtpOutcome::NotSent(Errno::EPERM) => None,
+        NtpOutcome::NotSent(errno) => Some((*errno, None)),
+        NtpOutcome::Refused(icmp) if icmp.errno != Errno::ECONNREFUSED => Some((icmp.errno, icmp.from)),
+        NtpOutcome::Refused(_)
+        | NtpOutcome::Answered { .. }
+        | NtpOutcome::Kiss(_)
+        | NtpOutcome::Unusable(_)
+        | NtpOutcome::Silent { .. }
+        | NtpOutcome::NoSocket(_) => None,
+    };
+    let (servers, found) = of_kind(facts, |probe| why(probe).is_some());
+    let (server, probe) = found.first()?;
+    let (errno, from) = why(probe)?;
+    let target = at(server, probe.address);
+    let title = match (errno, from) {
+        (Errno::EACCES, None) => format!("a route of this host prohibits {target}, or a security module does (EACCES)"),
+        (Errno::EINVAL, None) => format!("a route of this host discards packets to {target} (blackhole, EINVAL)"),
+        (Errno::ENETUNREACH, None) => format!("this host has no route to {target} (ENETUNREACH)"),
+        (Errno::EHOSTUNREACH, None) => {
+            format!("a route of this host makes {target} unreachable, or no neighbour answers (EHOSTUNREACH)")
+        }
+        (errno, None) => format!("this host cannot send to {target} ({errno:?})"),
+        (errno, Some(router)) => format!("{router} reports that {target} cannot be reached ({errno:?}, ICMP)"),
+    };
+    let all = found.iter().map(|(server, probe)| format!("{}: {:?}", at(server, probe.address), probe.outcome));
+    Some(graded(facts, servers, title).because_all(all).mend(format!("ip route get {}", probe.address.ip())))
+}
+
+pub fn refused(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let is_it =
+        |probe: &AddressProbe| matches!(&probe.outcome, NtpOutcome::Refused(icmp) if icmp.errno == Errno::ECONNREFUSED);
+    let (servers, found) = of_kind(facts, is_it);
+    let (server, probe) = found.first()?;
+    let title = format!("{} is there and has no NTP server (port unreachable)", at(server, probe.address));
+    let all = found.iter().map(|(server, probe)| format!("{}: ICMP port unreachable", at(server, probe.address)));
+    Some(graded(facts, servers, title).because_all(all).mend("name another server, or start the NTP service there"))
+}
+
+pub fn kiss(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let words = |probe: &AddressProbe| match &probe.outcome {
+        NtpOutcome::Kiss(kiss) => Some(format!("refuses to answer (kiss code {kiss})")),
+        NtpOutcome::Unusable(why) => Some(why.clone()),
+        NtpOutcome::NotSent(_)
+        | NtpOutcome::Refused(_)
+        | NtpOutcome::Answered { .. }
+        | NtpOutcome::Silent { .. }
+        | NtpOutcome::NoSocket(_) => None,
+    };
+    let (servers, found) = of_kind(facts, |probe| words(probe).is_some());
+    let (server, probe) = found.first()?;
+    let title = format!("{}: {}", at(server, probe.address), words(probe)?);
+    let all =
+        found.iter().filter_map(|(server, probe)| Some(format!("{}: {}", at(server, probe.address), words(probe)?)));
+    Some(graded(facts, servers, title).because_all(all).mend("the network is fine: name another server"))
+}
+
+pub fn udp123(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    if facts.network.measured.is_none() {
+        return Some(CheckVerdict::skip(skipped(facts)));
+    }
+    if facts.network.servers.is_empty() {
+        return Some(CheckVerdict::skip(format!("no server to ask: {}", facts.network.origin)));
+    }
+    let (servers, found) = of_kind(facts, |probe| matches!(probe.outcome, NtpOutcome::Silent { .. }));
+    let Some((_, first)) = found.first() else {
+        return (facts.network.answered > 0).then(|| {
+            CheckVerdict::ok(format!(
+                "{} of {} server(s) answered",
+                facts.network.servers.len() - facts.network.silent.len(),
+                facts.network.servers.len()
+            ))
+        });
+    };
+    let alive = found.iter().filter(|(_, probe)| probe.host_answers == Some(true)).count();
+    let last = found.iter().find_map(|(_, probe)| probe.hops.as_ref()?.last());
+    let port = first.address.port();
+    let title = if alive > 0 {
+        format!("UDP port {port} is filtered: {alive} of {} silent host(s) answer on TCP", found.len())
+    } else {
+        format!("no answer on UDP port {port} from {} server(s), nor on TCP: filtered, or not there", servers)
+    };
+    let silence = found.iter().map(|(server, probe)| {
+        let waited =
+            if let NtpOutcome::Silent { waited } = &probe.outcome { size_in_words(*waited) } else { String::new() };
+        let control = if probe.host_answers == Some(true) { "answers" } else { "does not answer" };
+        format!("{}: silent for {waited}; TCP 443 or 4460 {control}", at(server, probe.address))
+    });
+    let hop = last.map(|(distance, router)| {
+        format!("the last router that reports these packets is {router}, at hop {distance}: look there or behind it")
+    });
+    let fix = match last {
+        Some((_, router)) => format!("allow UDP port 123 outward, and the answers in, at {router} or behind it"),
+        None => "allow UDP port 123 outward, and the answers in: first in this host's own input rules (sudo nft list ruleset)".to_owned(),
+    };
+    Some(graded(facts, servers, title).because_all(silence).because_all(hop).mend(fix))
+}
+
+pub fn falsetickers(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let names = &facts.network.falsetickers;
+    let first = names.first()?;
+    let title = if names.len() == 1 {
+        format!("{first} contradicts the majority")
+    } else {
+        format!("{} servers contradict the majority", names.len())
+    };
+    Some(CheckVerdict::warn(title).because_all(names.clone()).mend(format!("remove {first} from the servers")))
+}
+
+/// A cloud's own servers are near, need no rule of a firewall, and smear leap seconds where the pool does not.
+pub fn cloud(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let cloud = facts.network.cloud.as_ref()?;
+    let first = cloud.servers.first()?;
+    let evidence = format!("{} offers {}", cloud.name, cloud.servers.join(", "));
+    Some(if !cloud.is_used {
+        let title =
+            format!("this is {} and {first} is not used: it needs no internet and no firewall rule", cloud.name);
+        CheckVerdict::warn(title)
+            .because(evidence)
+            .because_all(facts.network.servers.iter().map(|server| format!("asked instead: {server}")))
+            .mend(format!("name {first} in the time daemon's configuration: server {first} prefer iburst"))
+    } else if cloud.is_mixed {
+        let title =
+            format!("the servers of {} are mixed with others, which do not smear leap seconds as it does", cloud.name);
+        CheckVerdict::note(title).because(evidence)
+    } else {
+        CheckVerdict::ok(format!("{first} is used")).because(evidence)
+    })
+}

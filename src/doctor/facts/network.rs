@@ -1,0 +1,143 @@
+//! The clock as servers have it, and why some do not answer.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::NetworkUse;
+use crate::decision::{Measurement, Offset, Policy};
+use crate::reference::ntp::default_servers as defaults;
+use crate::reference::probe::{self, ServerProbe};
+use crate::reference::{Question, References, Server, ServerName};
+use crate::sys::clock::boottime;
+
+/// The names are waited for so long, then the answers; and then it is asked why there were none.
+const LOOK_UP: Duration = Duration::from_millis(500);
+const ANSWER: Duration = Duration::from_millis(700);
+const WHY: Duration = Duration::from_millis(1200);
+/// More servers than these are not asked why they are silent: they are the same network.
+const MOST_PROBED: usize = 6;
+
+/// Whom to ask.
+#[derive(Debug)]
+pub struct Asked {
+    pub root: PathBuf,
+    pub named: Vec<ServerName>,
+    pub of_the_daemon: Vec<Server>,
+    pub others: usize,
+    pub remark: Option<String>,
+    pub network: NetworkUse,
+    pub policy: Policy,
+}
+
+/// Servers and network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkFacts {
+    /// Whose servers were asked, in words.
+    pub origin: String,
+    /// The servers that there are to ask.
+    pub servers: Vec<String>,
+    /// Why the running daemon's own list could not be read.
+    pub remark: Option<String>,
+    /// What they say of the clock; none where the network was not to be used.
+    pub measured: Option<Result<MeasuredNow, String>>,
+    /// How many references answered.
+    pub answered: usize,
+    /// The servers that agree with no other, by name.
+    pub falsetickers: Vec<String>,
+    /// What came of each server that did not answer.
+    pub silent: Vec<ServerProbe>,
+    /// The cloud that this is.
+    pub cloud: Option<CloudFacts>,
+}
+
+/// What the references agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeasuredNow {
+    /// Reference minus local.
+    pub offset: Offset,
+    /// How far off that may be.
+    pub root_distance: Duration,
+    /// How many agree.
+    pub supporters: usize,
+}
+
+/// The cloud that this machine runs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudFacts {
+    /// Its name.
+    pub name: &'static str,
+    /// The servers that it offers to its machines.
+    pub servers: Vec<String>,
+    /// Whether one of them is among those that are asked.
+    pub is_used: bool,
+    /// Whether others are asked beside them.
+    pub is_mixed: bool,
+}
+
+pub fn gather(asked: Asked) -> NetworkFacts {
+    let Asked { root, named, of_the_daemon, others, remark, network, policy } = asked;
+    // What the daemon itself goes by counts for what is used, whatever is asked on its behalf.
+    let used: Vec<String> = named
+        .iter()
+        .map(ToString::to_string)
+        .chain(of_the_daemon.iter().map(|server| server.name.to_string()))
+        .collect();
+    let cloud = cloud(&root, &used);
+    let (servers, origin) = if named.is_empty() {
+        let (servers, origin) = defaults::servers(&root, of_the_daemon, others);
+        (servers, origin.to_string())
+    } else {
+        (named.into_iter().map(Server::from).collect(), "the servers that were named".to_owned())
+    };
+    let names: Vec<ServerName> = servers.iter().map(|server| server.name.clone()).collect();
+    let facts = NetworkFacts {
+        origin,
+        servers: names.iter().map(ToString::to_string).collect(),
+        remark,
+        cloud,
+        ..NetworkFacts::default()
+    };
+    match network {
+        NetworkUse::Offline => facts,
+        NetworkUse::Asked => ask(&root, servers, &names, &policy, facts),
+    }
+}
+
+fn ask(root: &Path, servers: Vec<Server>, names: &[ServerName], policy: &Policy, facts: NetworkFacts) -> NetworkFacts {
+    // Where the daemon told an address, no name is waited for.
+    let waits = servers.iter().any(|server| server.addresses.is_empty() && server.name.address().is_none());
+    let references = References::new(servers);
+    if waits {
+        references.resolve(LOOK_UP);
+    }
+    let measurement = references.measure(Question { hardware: Some(root.to_owned()), ..ANSWER.into() });
+    let agreement = measurement.agreement(policy, boottime());
+    let silent: Vec<ServerName> =
+        names.iter().filter(|name| !answered(&measurement, name)).take(MOST_PROBED).cloned().collect();
+    NetworkFacts {
+        answered: measurement.readings.len(),
+        falsetickers: agreement.as_ref().map(|agreement| agreement.falsetickers.clone()).unwrap_or_default(),
+        measured: Some(agreement.map_err(|why| why.to_string()).map(|agreement| MeasuredNow {
+            offset: agreement.offset,
+            root_distance: agreement.bound().saturating_sub(agreement.offset.abs()),
+            supporters: agreement.supporters,
+        })),
+        silent: if silent.is_empty() { vec![] } else { probe::servers(&silent, WHY) },
+        ..facts
+    }
+}
+
+/// A reading is labelled by its address, and by its name where it has one.
+fn answered(measurement: &Measurement, name: &ServerName) -> bool {
+    let label = format!("({})", name.host());
+    let address = name.address().map(|ip| std::net::SocketAddr::new(ip, name.port()).to_string());
+    let of_it = |source: &str| source.ends_with(&label) || address.as_deref() == Some(source);
+    measurement.readings.iter().any(|reading| of_it(&reading.source))
+}
+
+fn cloud(root: &Path, used: &[String]) -> Option<CloudFacts> {
+    let (name, servers) = defaults::of_the_cloud(root)?;
+    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    let ours = used.iter().filter(|server| servers.contains(server)).count();
+    Some(CloudFacts { name, servers, is_used: ours > 0, is_mixed: ours > 0 && ours < used.len() })
+}

@@ -1,0 +1,15 @@
+//! What is wrong with this host's clock, and why? Facts are gathered first, with all of the I/O; they are judged afterwards, by checks
+//! that are pure; and a cause is a rule over the results of checks.
+//!
+//! Nothing is changed, and nothing needs root: what root could add is a check that is skipped, and says so.
+
+mod cause;
+mod check;
+mod checks;
+pub mod facts;
+mod report;
+
+pub use cause::{CAUSES, CauseRule, LikelyCause};
+pub use check::{Check, CheckOutcome, CheckSection, CheckVerdict};
+pub use checks::{ALL, CheckRule, is_selector};
+pub use report::{Detail, Diagnosis, json, text};
