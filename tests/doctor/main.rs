@@ -8,6 +8,7 @@
 
 #[path = "../support/folders.rs"]
 mod folders;
+mod lists;
 mod network;
 #[path = "../support/mod.rs"]
 mod support;
@@ -38,7 +39,11 @@ fn main() -> std::process::ExitCode {
         Trial::test("every_cause_is_the_first_one_somewhere", causes),
         Trial::test("exit_codes_are_as_documented_and_a_check_that_there_is_not_is_refused", codes),
     ];
-    libtest_mimic::run(&Arguments::from_args(), cases.chain(others).chain(network::trials()).collect()).exit_code()
+    libtest_mimic::run(
+        &Arguments::from_args(),
+        cases.chain(others).chain(network::trials()).chain(lists::trials()).collect(),
+    )
+    .exit_code()
 }
 
 /// What a running host of a test says that it is, 2026-11-28 12:00 UTC, but for what its world has.

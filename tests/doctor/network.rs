@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
 use super::support::liar::{Answer, Liar, Manner};
-use super::support::{CLOCKGATE, Ours, lab, lacks_program, lacks_root, needing};
+use super::support::{CLOCKGATE, Ours, lacks_program, lacks_root, needing};
 
 type Outcome = Result<(), Failed>;
 
 /// The server of every world, on the loopback interface of its namespace.
-const SERVER: &str = "192.0.2.1";
+pub const SERVER: &str = "192.0.2.1";
 /// "doctor within 3 s on a dead network, 0.5 s on a good one", with room for a machine that is busy.
 const DEAD: Duration = Duration::from_secs(6);
 const GOOD: Duration = Duration::from_secs(3);
@@ -54,25 +53,25 @@ fn worlds() -> Vec<World> {
         world("a_network_without_a_fault_is_good", "", None, "1 of 1 server(s) answered"),
         world(
             "nft_drop_in_output_is_this_hosts_own_firewall",
-            "nft add table inet f\nnft add chain inet f o { type filter hook output priority 0 ; }\nnft add rule inet f o udp dport 123 drop",
+            "nft add table inet f\nnft add chain inet f o '{ type filter hook output priority 0 ; }'\nnft add rule inet f o udp dport 123 drop",
             Some("net.firewall"),
             "EPERM",
         ),
         world(
             "nft_reject_in_output_is_this_hosts_own_firewall",
-            "nft add table inet f\nnft add chain inet f o { type filter hook output priority 0 ; }\nnft add rule inet f o udp dport 123 reject",
+            "nft add table inet f\nnft add chain inet f o '{ type filter hook output priority 0 ; }'\nnft add rule inet f o udp dport 123 reject",
             Some("net.firewall"),
             "EPERM",
         ),
         world(
             "nft_drop_in_input_is_a_filter_behind_which_the_host_lives",
-            "nft add table inet f\nnft add chain inet f i { type filter hook input priority 0 ; }\nnft add rule inet f i udp sport 123 drop",
+            "nft add table inet f\nnft add chain inet f i '{ type filter hook input priority 0 ; }'\nnft add rule inet f i udp sport 123 drop",
             Some("net.udp123"),
             "silent host(s) answer on TCP",
         ),
         world(
             "a_host_that_drops_everything_is_silent_on_tcp_too",
-            "nft add table inet f\nnft add chain inet f i { type filter hook input priority 0 ; }\nnft add rule inet f i ip saddr 192.0.2.1 drop",
+            "nft add table inet f\nnft add chain inet f i '{ type filter hook input priority 0 ; }'\nnft add rule inet f i ip saddr 192.0.2.1 drop",
             Some("net.udp123"),
             "nor on TCP",
         ),
@@ -148,17 +147,18 @@ fn worlds() -> Vec<World> {
 
 pub fn trials() -> Vec<Trial> {
     let lacks = |world: &World| {
-        let nft = world
-            .setup
-            .contains("nft")
-            .then(nft)
-            .and_then(|found| found.is_none().then(|| "the program nft".to_owned()));
+        let nft = world.setup.contains("nft").then(|| lacks_program("nft")).flatten();
         lacks_root().or_else(|| lacks_program("ip")).or(nft)
     };
     let mut all: Vec<Trial> = worlds()
         .into_iter()
         .map(|world| needing(lacks(&world), world.name, move || apart(move || run(&world))))
         .collect();
+    all.push(needing(
+        lacks_root().or_else(|| lacks_program("ip")),
+        "two_servers_with_two_faults_are_two_failures",
+        || apart(mixed),
+    ));
     all.push(needing(
         lacks_root().or_else(|| lacks_program("ip")),
         "the_router_behind_which_ntp_is_lost_is_named",
@@ -168,7 +168,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// In a thread with a network of its own; what is started from there is in the same.
-fn apart(test: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+pub fn apart(test: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     let within = move || {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).map_err(|error| format!("unshare(2): {error}"))?;
         shell("mount --make-rprivate /")?;
@@ -178,35 +178,12 @@ fn apart(test: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     std::thread::spawn(within).join().unwrap_or_else(|_| Err("the test panicked".into()))
 }
 
-fn shell(line: &str) -> Outcome {
+pub fn shell(line: &str) -> Outcome {
     let output = Command::new("sh").args(["-euc", line]).output()?;
     if output.status.success() {
         return Ok(());
     }
     Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr)).into())
-}
-
-/// The program, and where its libraries are if it was unpacked.
-fn nft() -> Option<PathBuf> {
-    let unpacked = lab().join("nft/usr/sbin/nft");
-    if lacks_program("nft").is_none() { Some(PathBuf::from("nft")) } else { unpacked.exists().then_some(unpacked) }
-}
-
-fn filter(line: &str) -> Outcome {
-    let program = nft().ok_or("no nft")?;
-    let mut command = Command::new(&program);
-    if let Some(usr) = program.parent().and_then(|sbin| sbin.parent()) {
-        let lib = usr.join("lib");
-        let libraries = fs::read_dir(&lib).into_iter().flatten().flatten().map(|entry| entry.path());
-        let path: Vec<String> = libraries.map(|path| path.display().to_string()).collect();
-        command.env("LD_LIBRARY_PATH", path.join(":"));
-    }
-    let output = command.args(line.split_whitespace()).output()?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!("nft {line}: {}", String::from_utf8_lossy(&output.stderr)).into())
-    }
 }
 
 /// A name server at that address: 127.0.0.53 is silent, 127.0.0.54 knows no name, at 127.0.0.1 there is none.
@@ -244,11 +221,12 @@ fn resolver(address: &str) -> Result<Option<UdpSocket>, Failed> {
 }
 
 /// As a user without rights, but for those of the test's own folder.
-fn doctor(server: &str) -> Result<(Value, Duration), Failed> {
+fn doctor(servers: &[&str]) -> Result<(Value, Duration), Failed> {
     let began = boottime();
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--"]);
-    command.args([CLOCKGATE, "doctor", "--json", "--only", "clock.offset", "--only", "net", "--server", server]);
+    command.args([CLOCKGATE, "doctor", "--json", "--only", "clock.offset", "--only", "net"]);
+    command.args(servers.iter().flat_map(|server| ["--server", server]));
     let output = command.output()?;
     let took = boottime().since(began);
     let said = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
@@ -264,12 +242,11 @@ fn run(world: &World) -> Outcome {
     let mut resolvers = vec![];
     for line in world.setup.lines() {
         match line.split_once(' ') {
-            Some(("nft", rest)) => filter(rest)?,
             Some(("resolver", address)) => resolvers.push(resolver(address)?),
             Some(_) | None => shell(line)?,
         }
     }
-    let (said, took) = doctor(world.server)?;
+    let (said, took) = doctor(&[world.server])?;
     let failed = |check: &&Value| check["result"] == "fail";
     let checks = said["checks"].as_array().ok_or("no checks")?;
     let failures: Vec<&Value> = checks.iter().filter(failed).collect();
@@ -289,6 +266,23 @@ fn run(world: &World) -> Outcome {
     if took > limit { Err(format!("it took {took:?}, and {limit:?} are allowed").into()) } else { Ok(()) }
 }
 
+/// Of two servers one has no name and one is silent: no server answers, so each is a failure.
+fn mixed() -> Outcome {
+    let _resolver = resolver("127.0.0.54")?;
+    shell("ip route add prohibit 198.51.100.1")?;
+    let (said, took) = doctor(&["198.51.100.1", "ntp.example"])?;
+    let failed = |id: &str| {
+        said["checks"]
+            .as_array()
+            .is_some_and(|checks| checks.iter().any(|check| check["id"] == id && check["result"] == "fail"))
+    };
+    if failed("net.dns") && failed("net.route") && took < DEAD {
+        Ok(())
+    } else {
+        Err(format!("{took:?}: {said:#}").into())
+    }
+}
+
 /// A router in a namespace of its own, which loses what it is to pass on.
 fn routed() -> Outcome {
     let router = Ours::spawn(Command::new("unshare").args(["--net", "sleep", "600"]))?;
@@ -305,7 +299,7 @@ fn routed() -> Outcome {
         "ip link add lost type veth peer name sink && ip link set lost up && ip link set sink up && ip addr add 203.0.113.254/24 dev lost && ip neigh add 203.0.113.1 lladdr 02:00:00:00:00:01 dev lost",
     )?;
     inside("echo 1 > /proc/sys/net/ipv4/ip_forward")?;
-    let (said, _) = doctor("203.0.113.1")?;
+    let (said, _) = doctor(&["203.0.113.1"])?;
     let text = said.to_string();
     let is_named = text.contains("net.udp123") && text.contains("10.9.0.1, at hop 1");
     if is_named { Ok(()) } else { Err(format!("the router is not named: {said:#}").into()) }

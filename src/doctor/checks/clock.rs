@@ -74,11 +74,9 @@ pub fn flag_stale(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let evidence = format!("adjtimex(2): maximum error {}", size_in_words(kernel.max_error));
     let wrong = certainly_wrong(facts);
     Some(if kernel.unsynchronised {
-        let verdict = if wrong.is_some() || facts.network.measured.is_none() {
-            CheckVerdict::note("the kernel reports `System clock synchronized: no`")
-        } else {
-            CheckVerdict::note("the kernel reports `System clock synchronized: no`, whatever the clock shows")
-        };
+        let is_right = agreed(facts).is_some() && wrong.is_none();
+        let though = if is_right { ", though the clock is right" } else { "" };
+        let verdict = CheckVerdict::note(format!("the kernel reports `System clock synchronized: no`{though}"));
         let flag = facts.clock.has_systemds_flag;
         let flag = flag.then(|| "systemd's file `synchronized` is there all the same: nothing removes it".to_owned());
         verdict.because(evidence).because_all(flag)

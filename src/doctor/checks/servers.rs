@@ -9,30 +9,22 @@ use crate::decision::size_in_words;
 use crate::doctor::facts::DoctorFacts;
 use crate::reference::probe::{AddressProbe, LookUpFault, NtpOutcome, ServerProbe};
 
-/// Whether every server that there is did not answer.
-fn is_all(facts: &DoctorFacts, number: usize) -> bool {
-    number >= facts.network.servers.len()
-}
-
-/// A fault of all is a failure, a fault of some a warning.
-fn graded(facts: &DoctorFacts, number: usize, title: String) -> CheckVerdict {
-    if is_all(facts, number) { CheckVerdict::fail(title) } else { CheckVerdict::warn(title) }
+/// A fault is a failure where no server answers, and a warning beside one that does.
+fn graded(facts: &DoctorFacts, title: String) -> CheckVerdict {
+    if facts.network.servers_answered == 0 { CheckVerdict::fail(title) } else { CheckVerdict::warn(title) }
 }
 
 fn asked(facts: &DoctorFacts) -> bool {
     facts.network.measured.is_some() && !facts.network.servers.is_empty()
 }
 
-/// Addresses whose outcome is of this kind, and how many servers have one.
-fn of_kind(facts: &DoctorFacts, is_it: impl Fn(&AddressProbe) -> bool) -> (usize, Vec<(&ServerProbe, &AddressProbe)>) {
-    let mut found = vec![];
-    let mut servers = 0;
-    for server in &facts.network.silent {
-        let addresses: Vec<_> = server.addresses.iter().flatten().filter(|probe| is_it(probe)).collect();
-        servers += usize::from(!addresses.is_empty());
-        found.extend(addresses.into_iter().map(|probe| (server, probe)));
-    }
-    (servers, found)
+/// Addresses whose outcome is of this kind, with their servers.
+fn of_kind(facts: &DoctorFacts, is_it: impl Fn(&AddressProbe) -> bool) -> Vec<(&ServerProbe, &AddressProbe)> {
+    let all = facts.network.silent.iter().flat_map(|server| {
+        let addresses = server.addresses.iter().flatten();
+        addresses.map(move |probe| (server, probe))
+    });
+    all.filter(|(_, probe)| is_it(probe)).collect()
 }
 
 fn at(server: &ServerProbe, address: SocketAddr) -> String {
@@ -66,7 +58,7 @@ pub fn dns(facts: &DoctorFacts) -> Option<CheckVerdict> {
         LookUpFault::Other(said) => (format!("cannot resolve {host}: {said}"), "see /etc/resolv.conf"),
     };
     let all = faults.iter().map(|(server, fault)| format!("{}: {fault:?}", server.name.host()));
-    Some(graded(facts, faults.len(), title).because_all(all).mend(fix))
+    Some(graded(facts, title).because_all(all).mend(fix))
 }
 
 fn skipped(facts: &DoctorFacts) -> &'static str {
@@ -75,12 +67,12 @@ fn skipped(facts: &DoctorFacts) -> &'static str {
 
 /// nft(8) and iptables(8): a packet that OUTPUT drops or rejects fails at send(2) with EPERM.
 pub fn firewall(facts: &DoctorFacts) -> Option<CheckVerdict> {
-    let (servers, found) = of_kind(facts, |probe| probe.outcome == NtpOutcome::NotSent(Errno::EPERM));
+    let found = of_kind(facts, |probe| probe.outcome == NtpOutcome::NotSent(Errno::EPERM));
     let (_, probe) = found.first()?;
     let title = format!("this host's own firewall drops outgoing UDP port {} (EPERM)", probe.address.port());
     let all = found.iter().map(|(server, probe)| format!("{}: send(2) failed with EPERM", at(server, probe.address)));
     Some(
-        graded(facts, servers, title)
+        graded(facts, title)
             .because_all(all)
             .mend("sudo nft list ruleset  # and allow udp dport 123 in the output chain"),
     )
@@ -98,7 +90,7 @@ pub fn route(facts: &DoctorFacts) -> Option<CheckVerdict> {
         | NtpOutcome::Silent { .. }
         | NtpOutcome::NoSocket(_) => None,
     };
-    let (servers, found) = of_kind(facts, |probe| why(probe).is_some());
+    let found = of_kind(facts, |probe| why(probe).is_some());
     let (server, probe) = found.first()?;
     let (errno, from) = why(probe)?;
     let target = at(server, probe.address);
@@ -113,17 +105,17 @@ pub fn route(facts: &DoctorFacts) -> Option<CheckVerdict> {
         (errno, Some(router)) => format!("{router} reports that {target} cannot be reached ({errno:?}, ICMP)"),
     };
     let all = found.iter().map(|(server, probe)| format!("{}: {:?}", at(server, probe.address), probe.outcome));
-    Some(graded(facts, servers, title).because_all(all).mend(format!("ip route get {}", probe.address.ip())))
+    Some(graded(facts, title).because_all(all).mend(format!("ip route get {}", probe.address.ip())))
 }
 
 pub fn refused(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let is_it =
         |probe: &AddressProbe| matches!(&probe.outcome, NtpOutcome::Refused(icmp) if icmp.errno == Errno::ECONNREFUSED);
-    let (servers, found) = of_kind(facts, is_it);
+    let found = of_kind(facts, is_it);
     let (server, probe) = found.first()?;
     let title = format!("{} is there and has no NTP server (port unreachable)", at(server, probe.address));
     let all = found.iter().map(|(server, probe)| format!("{}: ICMP port unreachable", at(server, probe.address)));
-    Some(graded(facts, servers, title).because_all(all).mend("name another server, or start the NTP service there"))
+    Some(graded(facts, title).because_all(all).mend("name another server, or start the NTP service there"))
 }
 
 pub fn kiss(facts: &DoctorFacts) -> Option<CheckVerdict> {
@@ -136,12 +128,12 @@ pub fn kiss(facts: &DoctorFacts) -> Option<CheckVerdict> {
         | NtpOutcome::Silent { .. }
         | NtpOutcome::NoSocket(_) => None,
     };
-    let (servers, found) = of_kind(facts, |probe| words(probe).is_some());
+    let found = of_kind(facts, |probe| words(probe).is_some());
     let (server, probe) = found.first()?;
     let title = format!("{}: {}", at(server, probe.address), words(probe)?);
     let all =
         found.iter().filter_map(|(server, probe)| Some(format!("{}: {}", at(server, probe.address), words(probe)?)));
-    Some(graded(facts, servers, title).because_all(all).mend("the network is fine: name another server"))
+    Some(graded(facts, title).because_all(all).mend("the network is fine: name another server"))
 }
 
 pub fn udp123(facts: &DoctorFacts) -> Option<CheckVerdict> {
@@ -151,12 +143,12 @@ pub fn udp123(facts: &DoctorFacts) -> Option<CheckVerdict> {
     if facts.network.servers.is_empty() {
         return Some(CheckVerdict::skip(format!("no server to ask: {}", facts.network.origin)));
     }
-    let (servers, found) = of_kind(facts, |probe| matches!(probe.outcome, NtpOutcome::Silent { .. }));
+    let found = of_kind(facts, |probe| matches!(probe.outcome, NtpOutcome::Silent { .. }));
     let Some((_, first)) = found.first() else {
-        return (facts.network.answered > 0).then(|| {
+        return (facts.network.servers_answered > 0).then(|| {
             CheckVerdict::ok(format!(
                 "{} of {} server(s) answered",
-                facts.network.servers.len() - facts.network.silent.len(),
+                facts.network.servers_answered,
                 facts.network.servers.len()
             ))
         });
@@ -167,7 +159,7 @@ pub fn udp123(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let title = if alive > 0 {
         format!("UDP port {port} is filtered: {alive} of {} silent host(s) answer on TCP", found.len())
     } else {
-        format!("no answer on UDP port {port} from {} server(s), nor on TCP: filtered, or not there", servers)
+        format!("no answer on UDP port {port} from {} address(es), nor on TCP: filtered, or not there", found.len())
     };
     let silence = found.iter().map(|(server, probe)| {
         let waited =
@@ -182,7 +174,7 @@ pub fn udp123(facts: &DoctorFacts) -> Option<CheckVerdict> {
         Some((_, router)) => format!("allow UDP port 123 outward, and the answers in, at {router} or behind it"),
         None => "allow UDP port 123 outward, and the answers in: first in this host's own input rules (sudo nft list ruleset)".to_owned(),
     };
-    Some(graded(facts, servers, title).because_all(silence).because_all(hop).mend(fix))
+    Some(graded(facts, title).because_all(silence).because_all(hop).mend(fix))
 }
 
 pub fn falsetickers(facts: &DoctorFacts) -> Option<CheckVerdict> {

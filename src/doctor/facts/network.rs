@@ -40,8 +40,8 @@ pub struct NetworkFacts {
     pub remark: Option<String>,
     /// What they say of the clock; none where the network was not to be used.
     pub measured: Option<Result<MeasuredNow, String>>,
-    /// How many references answered.
-    pub answered: usize,
+    /// How many of the servers answered.
+    pub servers_answered: usize,
     /// The servers that agree with no other, by name.
     pub falsetickers: Vec<String>,
     /// What came of each server that did not answer.
@@ -112,10 +112,11 @@ fn ask(root: &Path, servers: Vec<Server>, names: &[ServerName], policy: &Policy,
     }
     let measurement = references.measure(Question { hardware: Some(root.to_owned()), ..ANSWER.into() });
     let agreement = measurement.agreement(policy, boottime());
-    let silent: Vec<ServerName> =
-        names.iter().filter(|name| !answered(&measurement, name)).take(MOST_PROBED).cloned().collect();
+    let mut silent: Vec<ServerName> = names.iter().filter(|name| !answered(&measurement, name)).cloned().collect();
+    let servers_answered = names.len() - silent.len();
+    silent.truncate(MOST_PROBED);
     NetworkFacts {
-        answered: measurement.readings.len(),
+        servers_answered,
         falsetickers: agreement.as_ref().map(|agreement| agreement.falsetickers.clone()).unwrap_or_default(),
         measured: Some(agreement.map_err(|why| why.to_string()).map(|agreement| MeasuredNow {
             offset: agreement.offset,
