@@ -19,8 +19,8 @@ type Outcome = Result<(), Failed>;
 /// The server of every world, on the loopback interface of its namespace.
 pub const SERVER: &str = "192.0.2.1";
 /// "doctor within 3 s on a dead network, 0.5 s on a good one", with room for a machine that is busy.
-const DEAD: Duration = Duration::from_secs(6);
-const GOOD: Duration = Duration::from_secs(3);
+const DEAD: Duration = Duration::from_secs(5);
+const GOOD: Duration = Duration::from_secs(2);
 
 /// Each blocked network with the check that fails and the cause that is named.
 pub const EXPECTED: &[(&str, &str)] = &[

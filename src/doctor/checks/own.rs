@@ -42,7 +42,7 @@ pub fn hooks(facts: &DoctorFacts) -> Option<CheckVerdict> {
     }
     let engine = facts.own.without_hook.first()?;
     let title = format!("containers of {} do not wait at the gate", facts.own.without_hook.join(", "));
-    Some(CheckVerdict::note(title).mend(format!("sudo clockgate hooks install {}", engine.trim_end_matches("d"))))
+    Some(CheckVerdict::note(title).mend(format!("sudo clockgate hooks install {engine}")))
 }
 
 pub fn cgroup2(facts: &DoctorFacts) -> Option<CheckVerdict> {

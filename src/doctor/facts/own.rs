@@ -13,7 +13,7 @@ pub struct AgentFacts {
     pub agent: AgentState,
     /// What is wrong with the configuration, in words.
     pub config_faults: Option<String>,
-    /// Programs of engines that are here and whose containers do not wait at the gate.
+    /// What `hooks install` calls the engines that are here and whose containers do not wait at the gate.
     pub without_hook: Vec<&'static str>,
     /// Hooks that were edited since, so that they may not hold.
     pub edited: Vec<&'static str>,
@@ -55,8 +55,10 @@ pub fn gather(root: &Path, config: &Config, config_faults: Option<String>) -> Ag
         let found: Vec<Standing> = ways.filter_map(|way| standing(&host, way).ok()).collect();
         if found.iter().any(|one| matches!(one, Standing::Edited { .. })) {
             edited.push(target.name());
-        } else if found.iter().all(|one| matches!(one, Standing::Absent)) && !without_hook.contains(&target.program()) {
-            without_hook.push(target.program());
+        } else if found.iter().all(|one| matches!(one, Standing::Absent))
+            && !target.instead().is_some_and(|other| without_hook.contains(&other.name()))
+        {
+            without_hook.push(target.name());
         }
     }
     AgentFacts {
