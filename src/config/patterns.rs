@@ -77,7 +77,7 @@ struct Draft {
     id: Option<String>,
     issuer: Option<String>,
     literals: Vec<String>,
-    regex: Option<String>,
+    regexes: Vec<String>,
     formats: Vec<Format>,
     unit: String,
     direction: Option<Direction>,
@@ -97,11 +97,10 @@ impl Draft {
             "issuer" => self.issuer = Some(word(value)?),
             "literal" => self.literals = words(value)?,
             "regex" => {
-                let source = word(value)?;
+                self.regexes = words(value)?;
                 if compile {
-                    Expression::new(source.clone()).check()?;
+                    self.regexes.iter().try_for_each(|source| Expression::new(source.clone()).check())?;
                 }
-                self.regex = Some(source);
             }
             "formats" => {
                 let named = |name: String| {
@@ -149,7 +148,7 @@ impl Draft {
             id: self.id.ok_or_else(|| missing("id"))?,
             issuer: self.issuer.ok_or_else(|| missing("issuer"))?,
             literals: self.literals,
-            regex: self.regex.map(Expression::new),
+            regexes: self.regexes.into_iter().map(Expression::new).collect(),
             formats: self.formats,
             unit: self.unit,
             direction: self.direction.ok_or_else(|| missing("direction"))?,

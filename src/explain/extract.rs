@@ -92,15 +92,34 @@ pub(super) struct Groups {
 
 /// The message around a literal that was found at `place`: its span and its groups.
 pub(super) fn find(pattern: &Pattern, window: &str, place: Range<usize>) -> Option<(usize, usize, Groups)> {
-    let Some(expression) = &pattern.regex else {
-        return Some((place.start, place.end, Groups::default()));
-    };
+    if pattern.regexes.is_empty() {
+        return is_said(window, &place).then(|| (place.start, place.end, Groups::default()));
+    }
     let covers = |captures: &Captures<'_>| {
         captures.get(0).is_some_and(|whole| whole.start() <= place.start && place.start < whole.end())
     };
-    let captures = expression.compiled()?.captures_iter(window).find(covers)?;
-    let whole = captures.get(0)?;
-    Some((whole.start(), whole.end(), groups(pattern, &captures)))
+    pattern.regexes.iter().find_map(|expression| {
+        let captures = expression.compiled()?.captures_iter(window).find(covers)?;
+        let whole = captures.get(0)?;
+        Some((whole.start(), whole.end(), groups(pattern, &captures)))
+    })
+}
+
+/// The name of an error alone is no message where it is a part of another name, or of source code: `import x.TheError;`.
+fn is_said(window: &str, place: &Range<usize>) -> bool {
+    const CODE: [&str; 7] = ["import ", "class ", "except ", "catch (", "throws ", "raise ", "new "];
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (before, after) = (&window[..place.start], &window[place.end..]);
+    if !window[place.clone()].chars().all(is_word) {
+        return true;
+    }
+    let path_begins = before.trim_end_matches(|c| is_word(c) || c == '.');
+    let is_part = before.ends_with(is_word) || after.starts_with(is_word);
+    let is_member = after.strip_prefix('.').is_some_and(|rest| rest.starts_with(is_word));
+    !is_part
+        && !is_member
+        && !after.starts_with([';', '(', '{'])
+        && !CODE.iter().any(|word| path_begins.ends_with(word))
 }
 
 fn groups(pattern: &Pattern, captures: &Captures<'_>) -> Groups {

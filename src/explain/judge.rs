@@ -45,13 +45,13 @@ fn ranked(mut found: Vec<Match<'_>>) -> Vec<Match<'_>> {
 }
 
 /// What says most comes first.
-fn rank(one: &Match<'_>) -> (u8, bool) {
+fn rank(one: &Match<'_>) -> (u8, bool, bool) {
     let proof = match one.proves {
         Proves::Clock => 0,
         Proves::Either => 1,
         Proves::Other => 2,
     };
-    (proof, one.said.is_none())
+    (proof, one.said.is_none(), one.direction == Direction::Either)
 }
 
 /// Whether what is known of the past holds for that moment: where it is not known since when, the text has to say the same.

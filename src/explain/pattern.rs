@@ -67,8 +67,8 @@ pub struct Pattern {
     pub issuer: String,
     /// Texts of which one stands in the message; what is searched for first.
     pub literals: Vec<String>,
-    /// The message with its named groups; none where a literal says it all.
-    pub regex: Option<Expression>,
+    /// The message with its named groups, in each of its forms; none where a literal says it all.
+    pub regexes: Vec<Expression>,
     /// How its times are written, tried in this order.
     pub formats: Vec<Format>,
     /// Unit of `limit` and `offset` where the message prints bare numbers.

@@ -30,6 +30,7 @@ fn main() -> std::process::ExitCode {
     });
     let others = [
         Trial::test("every_pattern_finds_a_real_text_and_not_its_near_miss", samples),
+        Trial::test("every_pattern_finds_a_text_that_it_was_not_written_from", independent),
         Trial::test("a_message_is_found_however_its_text_is_wrapped_quoted_and_cut_into_pieces", wrappings),
         Trial::test("nothing_of_the_text_is_printed_and_no_escape_reaches_the_terminal", secrets),
         Trial::test("nul_bytes_invalid_utf8_and_a_line_of_a_megabyte_hide_no_message", rubbish),
@@ -126,6 +127,27 @@ fn samples() -> Outcome {
             }
         }
     }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+/// Lines of `independent.txt`: `id | source | text`; each message is found, by the pattern of that id and it is what decides.
+fn independent() -> Outcome {
+    let file = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain/independent.txt"))?;
+    let mut wrong = vec![];
+    let mut seen = std::collections::BTreeSet::new();
+    for line in file.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let mut parts = line.splitn(3, " | ");
+        let (Some(id), Some(source), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(format!("an id, a source and a text are wanted: {line}").into());
+        };
+        let ids = ids(&judge(found(text.as_bytes()), &World::default(), |_| None).matches);
+        if source.is_empty() || ids.first().is_none_or(|found| found != id) {
+            wrong.push(format!("{line}\n    found: {ids:?}"));
+        }
+        seen.insert(id.to_owned());
+    }
+    let patterns = literals().patterns().iter();
+    wrong.extend(patterns.filter(|one| !seen.contains(&one.id)).map(|one| format!("no text for {}", one.id)));
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
 
