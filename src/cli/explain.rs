@@ -10,7 +10,7 @@ use crate::cli::{CliError, load, print, runtime};
 use crate::config::patterns;
 use crate::decision::Gate;
 use crate::exit::Exit;
-use crate::explain::{Literals, Match, Now, Scanner, World, json, judge, list, text};
+use crate::explain::{Findings, Literals, Now, Scanner, World, json, judge, list, text};
 use crate::page::{self, Agent, Page};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::output;
@@ -89,7 +89,9 @@ impl Args {
         let mut scanners = [Scanner::new(literals), Scanner::new(literals)];
         let code = command::run(&self.command, &mut scanners)?;
         if code != 0 {
-            let found: Vec<Match<'_>> = scanners.into_iter().flat_map(Scanner::finish).collect();
+            let [mut found, errors] = scanners.map(Scanner::finish);
+            found.matches.extend(errors.matches);
+            found.lifetimes.extend(errors.lifetimes);
             let (said, _) = self.explain(found);
             output::say(&said);
         }
@@ -97,8 +99,8 @@ impl Args {
     }
 
     /// What is to be printed, and whether it is the clock.
-    fn explain(&self, found: Vec<Match<'_>>) -> (String, bool) {
-        let (now, why_not) = match self.offline || found.is_empty() {
+    fn explain(&self, found: Findings<'_>) -> (String, bool) {
+        let (now, why_not) = match self.offline || (found.matches.is_empty() && found.lifetimes.is_empty()) {
             true => (None, None),
             false => match self.measured() {
                 Ok(now) => (Some(now), None),
@@ -107,9 +109,9 @@ impl Args {
         };
         let local = realtime();
         let zone_secs = utc_offset_secs(local).unwrap_or_default();
-        let world = World { now, local: Some(local), zone_secs };
+        let world = World { now, local: Some(local), zone_secs, lifetimes: found.lifetimes };
         let past = past::JournalPast::new(&self.root, world.now.as_ref().map(|now| now.offset));
-        let mut explained = judge(found, &world, |moment| past.at(moment));
+        let mut explained = judge(found.matches, &world, |moment| past.at(moment));
         explained.hints.extend(why_not.map(|why| format!("Not measured: {why}.")));
         explained.hints.extend(past.why_not().map(|why| format!("The clock's past is not known: {why}.")));
         let said = if self.json { format!("{:#}\n", json(&explained)) } else { text(&explained, zone_secs) };

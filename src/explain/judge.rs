@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::extract::Match;
 use super::hints::hints;
+use super::lifetime::{Lifetime, TokenKind};
 use super::pattern::{Direction, Otherwise, Proves};
 use super::verdict::{Explanation, Verdict};
 use super::world::{PastMoment, Then, World};
@@ -20,11 +21,34 @@ pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(PastMoment)
     let first = matches.first();
     let then = first.and_then(|one| Some((one, past(moment(one)?)?)));
     let then = then.filter(|(one, then)| is_supported(one, then)).map(|(_, then)| then);
-    let verdict = first.map_or(Verdict::Unknown, |one| verdict(one, world, then.as_ref()));
+    let lifetimes = lifetimes(world);
+    let verdict = match first.map(|one| verdict(one, world, then.as_ref())) {
+        Some(Verdict::Unknown) => over(&lifetimes).unwrap_or(Verdict::Unknown),
+        judged => judged.unwrap_or(Verdict::Unknown),
+    };
     let direction = first.map_or(Direction::None, |one| one.direction);
     let offset = first.and_then(|one| one.said).map(|said| said.offset);
     let hints = hints(verdict, first, world, then.as_ref());
-    Explanation { verdict, direction, offset, matches, now: world.now.clone(), then, hints }
+    Explanation { verdict, direction, offset, matches, now: world.now.clone(), then, lifetimes, hints }
+}
+
+/// How long each is still valid, where the true time is known.
+fn lifetimes(world: &World) -> Vec<(Lifetime, Option<Offset>)> {
+    let real = world.now.as_ref().and_then(|now| Some(world.local? + now.offset));
+    world.lifetimes.iter().map(|one| (*one, real.and_then(|real| one.left(real)))).collect()
+}
+
+/// What is over explains a refusal.
+fn over(lifetimes: &[(Lifetime, Option<Offset>)]) -> Option<Verdict> {
+    let (one, _) = lifetimes.iter().find(|(_, left)| left.is_some_and(Offset::is_backward))?;
+    Some(match one.carrier {
+        TokenKind::Certificate => Verdict::Certificate,
+        TokenKind::Jwt
+        | TokenKind::SignedUrl
+        | TokenKind::SharedAccess
+        | TokenKind::Credentials
+        | TokenKind::Session => Verdict::Credentials,
+    })
 }
 
 /// What says most comes first; what repeats it on the same line, or says less there, is not listed.

@@ -2,13 +2,14 @@
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError};
 
+use super::lifetime::MARKS;
 use super::pattern::Pattern;
 
 /// The patterns, and a search for all of their literals.
 #[derive(Debug)]
 pub struct Literals {
     search: AhoCorasick,
-    /// The pattern of each literal.
+    /// The pattern of each literal; behind all patterns those of what carries times.
     owners: Vec<usize>,
     pub(super) patterns: Vec<Pattern>,
 }
@@ -26,8 +27,9 @@ impl Literals {
     /// # Errors
     /// There are more literals than any memory holds.
     pub fn new(patterns: Vec<Pattern>) -> Result<Self, BuildError> {
-        let owners = patterns.iter().enumerate().flat_map(|(at, p)| p.literals.iter().map(move |_| at)).collect();
-        let literals = patterns.iter().flat_map(|pattern| &pattern.literals);
+        let of_patterns = patterns.iter().enumerate().flat_map(|(at, p)| p.literals.iter().map(move |_| at));
+        let owners = of_patterns.chain(MARKS.map(|_| patterns.len())).collect();
+        let literals = patterns.iter().flat_map(|pattern| &pattern.literals).map(String::as_str).chain(MARKS);
         let search = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(literals)?;
         Ok(Self { search, owners, patterns })
     }

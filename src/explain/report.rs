@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json as value};
 
 use super::extract::{Contradiction, Match, Said};
+use super::lifetime::Lifetime;
 use super::pattern::Pattern;
 use super::time::{in_utc, in_zone};
 use super::verdict::{Explanation, Verdict};
@@ -13,7 +14,7 @@ use crate::decision::{Offset, Realtime, bound_in_words, nanos_u64, size_in_words
 use crate::duration;
 
 /// The version of what `--json` prints; raised when a field changes its meaning or goes.
-const JSON_VERSION: u32 = 1;
+const JSON_VERSION: u32 = 2;
 /// More than so many messages are a number.
 const SHOWN: usize = 3;
 
@@ -28,6 +29,7 @@ pub fn text(explained: &Explanation<'_>, zone_secs: i64) -> String {
         0 => {}
         more => lines.push(format!("  and {more} more of these messages.")),
     }
+    lines.extend(explained.lifetimes.iter().map(|(one, left)| format!("  {}", lifetime(one, *left, zone_secs))));
     lines.extend(explained.now.as_ref().map(|now| format!("  Measured now: {}.", measured(now))));
     lines.extend(explained.hints.iter().map(|hint| format!("  {hint}")));
     lines.join("\n") + "\n"
@@ -95,13 +97,30 @@ fn measured(now: &Now) -> String {
     format!("your clock is {} (+-{}, {who})", now.offset.in_words(), bound_in_words(now.root_distance))
 }
 
+/// In UTC, and in the zone of this machine where it has another.
+fn in_both(time: Realtime, zone_secs: i64) -> String {
+    match zone_secs {
+        0 => in_utc(time),
+        secs => format!("{} ({})", in_utc(time), in_zone(time, secs)),
+    }
+}
+
+/// When something begins and ends.
+fn lifetime(one: &Lifetime, left: Option<Offset>, zone_secs: i64) -> String {
+    let line = one.line.map_or_else(String::new, |line| format!(" in line {line}"));
+    let from = one.from.map_or_else(String::new, |from| format!(" from {}", in_both(from, zone_secs)));
+    let until = one.until.map_or_else(String::new, |until| format!(" until {}", in_both(until, zone_secs)));
+    let left = left.map_or_else(String::new, |left| match left.is_backward() {
+        true => format!(", which was {} ago", size_in_words(left.abs())),
+        false => format!(", which is in {}", size_in_words(left.abs())),
+    });
+    format!("{}{line}: valid{from}{until}{left}.", one.carrier.words())
+}
+
 /// What one message says.
 fn evidence(one: &Match<'_>, zone_secs: i64) -> Vec<String> {
     let mut lines = vec![format!("Line {}: {} ({}).", one.line, one.pattern.issuer, one.pattern.id)];
-    let at = |time: Realtime| match zone_secs {
-        0 => in_utc(time),
-        secs => format!("{} ({})", in_utc(time), in_zone(time, secs)),
-    };
+    let at = |time| in_both(time, zone_secs);
     if let (Some(ours), Some(theirs)) = (one.ours, one.theirs) {
         lines.push(format!("Your time was {}, theirs was {}.", at(ours), at(theirs)));
     }
@@ -170,6 +189,13 @@ pub fn json(explained: &Explanation<'_>) -> Value {
             "to_ns": nanos(then.until),
             "by": then.by,
         })),
+        "lifetimes": explained.lifetimes.iter().map(|(one, left)| value!({
+            "carrier": one.carrier.name(),
+            "line": one.line,
+            "from_ns": nanos(one.from),
+            "until_ns": nanos(one.until),
+            "left_ns": left.map(Offset::as_nanos),
+        })).collect::<Vec<Value>>(),
         "hints": explained.hints,
     })
 }

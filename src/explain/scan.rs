@@ -2,6 +2,7 @@
 
 use super::clean::{Cleaner, entities};
 use super::extract::{self, Match};
+use super::lifetime::{self, Lifetime};
 use super::literals::{Hit, Literals};
 
 /// How far from its literal a message may begin and end.
@@ -14,6 +15,17 @@ const SMALL: usize = 64 * 1024;
 /// One message again and again says nothing new, and a literal that is everywhere is no message.
 const MATCHES_EACH: u32 = 8;
 const TRIALS_EACH: u32 = 500;
+/// More tokens than that are a list of them.
+const LIFETIMES: usize = 8;
+
+/// What a text has in it.
+#[derive(Debug, Default)]
+pub struct Findings<'p> {
+    /// Known messages, each once at each place, in the order of the text.
+    pub matches: Vec<Match<'p>>,
+    /// Times of tokens and signed URLs.
+    pub lifetimes: Vec<Lifetime>,
+}
 
 /// Searches a stream.
 #[derive(Debug)]
@@ -28,7 +40,7 @@ pub struct Scanner<'p> {
     done: usize,
     /// Matches and trials of each pattern.
     counts: Vec<(u32, u32)>,
-    found: Vec<Match<'p>>,
+    found: Findings<'p>,
     /// The text as it came, while it is small.
     raw: Option<Vec<u8>>,
 }
@@ -48,7 +60,7 @@ impl<'p> Scanner<'p> {
             lines: vec![(0, 1)],
             done: 0,
             counts: vec![(0, 0); literals.patterns.len()],
-            found: vec![],
+            found: Findings::default(),
             raw: None,
         }
     }
@@ -76,13 +88,13 @@ impl<'p> Scanner<'p> {
         }
     }
 
-    /// What was found: each message once at each place, in the order of the text.
+    /// What was found.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Match<'p>> {
+    pub fn finish(mut self) -> Findings<'p> {
         self.search(self.text.len());
         match self.raw.take() {
             // A terminal breaks lines within words.
-            Some(raw) if self.found.is_empty() && raw.contains(&b'\n') => {
+            Some(raw) if self.found.matches.is_empty() && raw.contains(&b'\n') => {
                 let joined: Vec<u8> = raw.into_iter().filter(|byte| !matches!(byte, b'\n' | b'\r')).collect();
                 let mut again = Self::once(self.literals);
                 again.feed(&joined);
@@ -105,6 +117,10 @@ impl<'p> Scanner<'p> {
         // Of patterns that match the same words, the one that stands first in its file counts.
         let mut found: Vec<(usize, usize, usize, Match<'p>)> = vec![];
         for hit in hits {
+            if hit.pattern == self.literals.patterns.len() {
+                self.carrier(&hit);
+                continue;
+            }
             found.extend(self.at(&hit).map(|(start, end, one)| (hit.pattern, start, end, one)));
         }
         found.sort_by_key(|(pattern, start, ..)| (*pattern, *start));
@@ -115,28 +131,49 @@ impl<'p> Scanner<'p> {
             }
         }
         kept.sort_by_key(|(start, ..)| *start);
-        self.found.extend(kept.into_iter().map(|(.., one)| one));
+        self.found.matches.extend(kept.into_iter().map(|(.., one)| one));
     }
 
     fn at(&mut self, hit: &Hit) -> Option<(usize, usize, Match<'p>)> {
         let pattern = &self.literals.patterns[hit.pattern];
-        let (matches, trials) = &mut self.counts[hit.pattern];
-        if *matches >= MATCHES_EACH || *trials >= TRIALS_EACH {
+        let (matches, trials) = self.counts[hit.pattern];
+        if matches >= MATCHES_EACH || trials >= TRIALS_EACH {
             return None;
         }
-        *trials += 1;
-        let line = self.lines.partition_point(|(begin, _)| *begin <= hit.start).saturating_sub(1);
-        let (line_start, number) = self.lines.get(line).copied().unwrap_or_default();
+        self.counts[hit.pattern].1 += 1;
+        let (line_start, number) = self.line(hit);
         let from = hit.start.saturating_sub(BEFORE);
-        let before = entities(&String::from_utf8_lossy(&self.text[from..hit.start]));
-        let after = entities(&String::from_utf8_lossy(&self.text[hit.start..self.text.len().min(hit.end + AFTER)]));
-        let window = before.clone() + &after;
-        let place = before.len();
+        let (window, place) = self.window(hit);
         let (start, end, groups) = extract::find(pattern, &window, place..place + (hit.end - hit.start))?;
-        *matches += 1;
+        self.counts[hit.pattern].0 += 1;
         let head = String::from_utf8_lossy(&self.text[line_start..self.text.len().min(line_start + 80)]);
         let one = extract::read(pattern, &groups, number, &head);
         Some(((from + start), (from + end), one))
+    }
+
+    /// Times of a token or a signed URL.
+    fn carrier(&mut self, hit: &Hit) {
+        let all = &self.found.lifetimes;
+        if all.len() < LIFETIMES {
+            let (window, place) = self.window(hit);
+            let (_, line) = self.line(hit);
+            let read = lifetime::read(&window, place, line).filter(|one| !all.contains(one));
+            self.found.lifetimes.extend(read);
+        }
+    }
+
+    /// Where the line of a literal begins, and its number.
+    fn line(&self, hit: &Hit) -> (usize, u64) {
+        let line = self.lines.partition_point(|(begin, _)| *begin <= hit.start).saturating_sub(1);
+        self.lines.get(line).copied().unwrap_or_default()
+    }
+
+    /// The text around a literal, and where that is in it.
+    fn window(&self, hit: &Hit) -> (String, usize) {
+        let from = hit.start.saturating_sub(BEFORE);
+        let before = entities(&String::from_utf8_lossy(&self.text[from..hit.start]));
+        let after = entities(&String::from_utf8_lossy(&self.text[hit.start..self.text.len().min(hit.end + AFTER)]));
+        (before.clone() + &after, before.len())
     }
 
     /// Lets go of what was looked at.

@@ -1,6 +1,7 @@
 //! What an error message comes down to.
 
 use super::extract::Match;
+use super::lifetime::Lifetime;
 use super::pattern::Direction;
 use super::world::{Now, Then};
 use crate::decision::Offset;
@@ -75,6 +76,9 @@ pub struct Explanation<'p> {
     pub now: Option<Now>,
     /// What the clock's past says of the moment in the text.
     pub then: Option<Then>,
+    /// What tokens and signed URLs in the text, and this user's credentials, say of their own time, and how long each is still valid by
+    /// the measured time; negative where it is over.
+    pub lifetimes: Vec<(Lifetime, Option<Offset>)>,
     /// Sentences: what to do next, what else it may be.
     pub hints: Vec<String>,
 }

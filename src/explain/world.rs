@@ -1,7 +1,8 @@
-//! What is known of the clock beside the text.
+//! What is known beside the text: the clock now, the clock's past, and how long credentials are valid.
 
 use std::time::Duration;
 
+use super::lifetime::Lifetime;
 use crate::decision::{Offset, Realtime};
 
 /// The clock, measured now.
@@ -53,4 +54,6 @@ pub struct World {
     pub local: Option<Realtime>,
     /// Local time minus UTC, seconds.
     pub zone_secs: i64,
+    /// From when until when tokens and credentials are valid.
+    pub lifetimes: Vec<Lifetime>,
 }

@@ -76,7 +76,7 @@ fn refusal(ended: &CommandEnd, gate: &GateOptions) -> Option<String> {
     let found = ended.last.iter().rev().flat_map(|written| {
         let mut scanner = Scanner::new(&literals);
         scanner.feed(last_lines(written));
-        scanner.finish()
+        scanner.finish().matches
     });
     let is_doubtful = || Page::open(gate.page()).is_ok_and(|page| page.read().gate == Gate::Shut);
     let refuses = |one: &Match<'_>| match one.proves {
