@@ -15,9 +15,11 @@ use crate::page::{self, Agent, Page};
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::output;
 use crate::sys::zone::utc_offset_secs;
+use credentials::UserCredentials;
 use journal::JournalArgs;
 
 mod command;
+mod credentials;
 mod journal;
 mod past;
 
@@ -44,6 +46,11 @@ pub struct Args {
     /// Do not measure: judge by the text alone
     #[arg(long)]
     offline: bool,
+
+    /// Read too when this user's credentials end: the caches of AWS, AWS_CREDENTIAL_EXPIRATION, the client certificates of a
+    /// kubeconfig; nothing secret is read or printed
+    #[arg(long)]
+    credentials: bool,
 
     /// Print JSON
     #[arg(long)]
@@ -99,7 +106,7 @@ impl Args {
     }
 
     /// What is to be printed, and whether it is the clock.
-    fn explain(&self, found: Findings<'_>) -> (String, bool) {
+    fn explain(&self, mut found: Findings<'_>) -> (String, bool) {
         let (now, why_not) = match self.offline || (found.matches.is_empty() && found.lifetimes.is_empty()) {
             true => (None, None),
             false => match self.measured() {
@@ -107,11 +114,14 @@ impl Args {
                 Err(why) => (None, Some(why)),
             },
         };
+        let own = if self.credentials { UserCredentials::read() } else { UserCredentials::default() };
+        found.lifetimes.extend(own.lifetimes);
         let local = realtime();
         let zone_secs = utc_offset_secs(local).unwrap_or_default();
         let world = World { now, local: Some(local), zone_secs, lifetimes: found.lifetimes };
         let past = past::JournalPast::new(&self.root, world.now.as_ref().map(|now| now.offset));
         let mut explained = judge(found.matches, &world, |moment| past.at(moment));
+        explained.hints.extend(own.unread.into_iter().map(|what| format!("Not known: {what}.")));
         explained.hints.extend(why_not.map(|why| format!("Not measured: {why}.")));
         explained.hints.extend(past.why_not().map(|why| format!("The clock's past is not known: {why}.")));
         let said = if self.json { format!("{:#}\n", json(&explained)) } else { text(&explained, zone_secs) };

@@ -13,6 +13,7 @@ use crate::reference::ServerName;
 use crate::reference::http::HttpUrl;
 use crate::workload::{self, Exclusion, Waves};
 
+pub mod client_certificates;
 mod drop_ins;
 pub mod floor;
 pub mod keys;

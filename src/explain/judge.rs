@@ -41,7 +41,7 @@ fn lifetimes(world: &World) -> Vec<(Lifetime, Option<Offset>)> {
 /// What is over explains a refusal.
 fn over(lifetimes: &[(Lifetime, Option<Offset>)]) -> Option<Verdict> {
     let (one, _) = lifetimes.iter().find(|(_, left)| left.is_some_and(Offset::is_backward))?;
-    Some(match one.carrier {
+    Some(match one.kind {
         TokenKind::Certificate => Verdict::Certificate,
         TokenKind::Jwt
         | TokenKind::SignedUrl

@@ -26,7 +26,7 @@ pub enum TokenKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
     /// What it is.
-    pub carrier: TokenKind,
+    pub kind: TokenKind,
     /// Line in the text, from 1; none where it is not from the text.
     pub line: Option<u64>,
     /// Since when.
@@ -90,13 +90,13 @@ pub(super) fn read(window: &str, place: usize, line: u64) -> Option<Lifetime> {
     if let Some(from) = parameter(&["X-Amz-Date", "X-Goog-Date"]).and_then(basic) {
         let seconds = parameter(&["X-Amz-Expires", "X-Goog-Expires"]).and_then(|text| text.parse::<u32>().ok());
         let until = seconds.map(|seconds| from + Offset::from_secs(seconds.into()));
-        return Some(Lifetime { carrier: TokenKind::SignedUrl, line: Some(line), from: Some(from), until });
+        return Some(Lifetime { kind: TokenKind::SignedUrl, line: Some(line), from: Some(from), until });
     }
     // Whatever has an `se` is a SAS only with its signature.
     parameter(&["sig"])?;
     let time = |name| parameter(&[name]).and_then(|text| Format::Rfc3339.parse(&text));
     let until = Some(time("se")?);
-    Some(Lifetime { carrier: TokenKind::SharedAccess, line: Some(line), from: time("st"), until })
+    Some(Lifetime { kind: TokenKind::SharedAccess, line: Some(line), from: time("st"), until })
 }
 
 /// The claims of the second part; its end may be cut off.
@@ -114,7 +114,7 @@ fn jwt(token: &str, line: u64) -> Option<Lifetime> {
         Format::Unix.parse(found.get(1)?.as_str())
     };
     let (from, until) = (claim("nbf").or_else(|| claim("iat")), claim("exp"));
-    (from.is_some() || until.is_some()).then_some(Lifetime { carrier: TokenKind::Jwt, line: Some(line), from, until })
+    (from.is_some() || until.is_some()).then_some(Lifetime { kind: TokenKind::Jwt, line: Some(line), from, until })
 }
 
 /// Base64 of either alphabet (RFC 4648, sections 4 and 5), as far as it goes; line breaks are passed.
@@ -162,7 +162,7 @@ mod tests {
         ] {
             let text = format!("see <{text}> here");
             let found = read(&text, text.find(mark).unwrap(), 7).unwrap();
-            assert_eq!((found.carrier, found.line), (carrier, Some(7)), "{text}");
+            assert_eq!((found.kind, found.line), (carrier, Some(7)), "{text}");
             assert_eq!((found.from, found.until), (at(1_782_568_800), at(1_782_572_400)), "{text}");
         }
         for (text, mark) in

@@ -1,5 +1,6 @@
 //! An error message explained: was it the clock, which way, how far, and what to do. Pure, but for the text it is fed.
 
+mod certificate;
 mod clean;
 mod extract;
 mod hints;
@@ -13,6 +14,7 @@ mod time;
 mod verdict;
 mod world;
 
+pub use certificate::pem;
 pub use extract::{Contradiction, Match, Said};
 pub use judge::judge;
 pub use lifetime::{Lifetime, TokenKind, base64};

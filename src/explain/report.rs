@@ -114,7 +114,7 @@ fn lifetime(one: &Lifetime, left: Option<Offset>, zone_secs: i64) -> String {
         true => format!(", which was {} ago", size_in_words(left.abs())),
         false => format!(", which is in {}", size_in_words(left.abs())),
     });
-    format!("{}{line}: valid{from}{until}{left}.", one.carrier.words())
+    format!("{}{line}: valid{from}{until}{left}.", one.kind.words())
 }
 
 /// What one message says.
@@ -190,7 +190,7 @@ pub fn json(explained: &Explanation<'_>) -> Value {
             "by": then.by,
         })),
         "lifetimes": explained.lifetimes.iter().map(|(one, left)| value!({
-            "carrier": one.carrier.name(),
+            "kind": one.kind.name(),
             "line": one.line,
             "from_ns": nanos(one.from),
             "until_ns": nanos(one.until),

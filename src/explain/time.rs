@@ -42,7 +42,8 @@ impl Format {
     }
 
     /// Reads a time, if it is written so.
-    pub(super) fn parse(&self, text: &str) -> Option<Realtime> {
+    #[must_use]
+    pub fn parse(&self, text: &str) -> Option<Realtime> {
         let scaled = |nanos: i64| text.parse::<i64>().ok()?.checked_mul(nanos).map(Realtime::from_nanos);
         match self {
             Self::Rfc3339 => rfc3339(text),

@@ -1,6 +1,6 @@
 //! Error messages as folders: `message`, `world` (may be absent: nothing was measured), `verdict`. A new message needs no Rust.
 //!
-//! A line of `world` is `now OFFSET ROOT-DISTANCE`, `local TIME`, `past OFFSET` (and `undated`, where nobody knows since when), or `zone SECONDS`; offsets are seconds, positive where our clock is
+//! A line of `world` is `now OFFSET ROOT-DISTANCE`, `local TIME`, `past OFFSET` (and `undated`, where nobody knows since when), `credentials-until TIME`, or `zone SECONDS`; offsets are seconds, positive where our clock is
 //! behind. `verdict` begins with the verdict, the direction and the ids of what was found; then comes what is printed.
 //! `CLOCKGATE_BLESS=1` writes it anew, to be read before it is committed.
 
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use clockgate::config::patterns;
 use clockgate::decision::{Offset, Realtime};
-use clockgate::explain::{Literals, Match, Now, Proves, Scanner, Then, World, judge, text};
+use clockgate::explain::{Lifetime, Literals, Match, Now, Proves, Scanner, Then, TokenKind, World, judge, text};
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::expected::is_as_written;
 use support::{Outcome, folders};
@@ -34,6 +34,7 @@ fn main() -> std::process::ExitCode {
         Trial::test("a_message_is_found_however_its_text_is_wrapped_quoted_and_cut_into_pieces", wrappings),
         Trial::test("nothing_of_the_text_is_printed_and_no_escape_reaches_the_terminal", secrets),
         Trial::test("times_in_tokens_and_signed_urls_are_shown_and_nothing_else_of_them", carried),
+        Trial::test("credentials_are_read_when_asked_for_and_only_their_expiry", credentials),
         Trial::test("nul_bytes_invalid_utf8_and_a_line_of_a_megabyte_hide_no_message", rubbish),
         Trial::test("a_hundred_megabytes_are_read_in_little_memory", large),
         Trial::test("a_command_keeps_its_output_and_its_exit_code_and_is_explained_when_it_fails", command),
@@ -82,6 +83,12 @@ fn case(folder: &Path) -> Outcome {
                 });
             }
             ["local", at] => known.local = Some(Realtime::from_nanos(at.parse::<i64>()? * 1_000_000_000)),
+            ["credentials-until", at] => known.lifetimes.push(Lifetime {
+                kind: TokenKind::Credentials,
+                line: None,
+                from: None,
+                until: Some(Realtime::from_secs(at.parse()?)),
+            }),
             ["zone", secs] => known.zone_secs = secs.parse()?,
             ["past", offset] => past = Some(Then { since: Some(DATED), ..undated(seconds(offset)?) }),
             ["past", offset, "undated"] => past = Some(undated(seconds(offset)?)),
@@ -232,6 +239,54 @@ fn carried() -> Outcome {
             }
         }
     }
+    Ok(())
+}
+
+/// A home with credentials, each with secrets beside its expiry; one file of each kind is broken.
+fn credentials() -> Outcome {
+    let home = tempfile::tempdir()?;
+    let write = |path: &str, text: &str| {
+        let path = home.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).and_then(|()| std::fs::write(path, text))
+    };
+    let role = |at: &str| {
+        format!(
+            r#"{{"Credentials": {{"SecretAccessKey": "hunter2", "SessionToken": "hunter3", "Expiration": "{at}"}}}}"#
+        )
+    };
+    write(".aws/cli/cache/a.json", &role("2026-06-27T14:00:00+00:00"))?;
+    write(".aws/cli/cache/b.json", &role("2026-06-27T15:00:00+00:00"))?;
+    write(".aws/cli/cache/broken.json", "hunter4")?;
+    write(".aws/sso/cache/a.json", r#"{"accessToken": "hunter5", "expiresAt": "2026-06-27T16:00:00UTC"}"#)?;
+    write(".aws/sso/cache/client.json", r#"{"clientSecret": "hunter6", "expiresAt": "2027-06-27T16:00:00Z"}"#)?;
+    write("client.pem", include_str!("client.pem"))?;
+    let users = "users:\n- name: hunter7\n  user: {client-certificate: ../client.pem, client-key-data: hunter8}\n";
+    write(".kube/config", &format!("apiVersion: v1\nclusters: []\n{users}"))?;
+    write("other", &users.replace("../client.pem", "nowhere.pem"))?;
+    let explain = |arguments: &[&str], files: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));
+        command.args(["explain", "--offline", "AuthFailure"]).args(arguments).env("HOME", home.path()).env("TZ", "UTC");
+        command.env("AWS_CREDENTIAL_EXPIRATION", "2026-06-27T17:00:00Z").env_remove("KUBECONFIG");
+        if let Some(files) = files {
+            command.env("KUBECONFIG", files);
+        }
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let said = explain(&["--credentials"], None);
+    for wanted in [
+        "Temporary credentials of this user: valid until 2026-06-27 15:00:00 UTC.",
+        "Session of this user: valid until 2026-06-27 16:00:00 UTC.",
+        "Temporary credentials of this user: valid until 2026-06-27 17:00:00 UTC.",
+        "Client certificate of this user: valid from 2026-11-28 22:47:10 UTC until 2026-11-30 22:47:10 UTC.",
+        "broken.json: not the JSON of a cached token",
+    ] {
+        assert!(said.contains(wanted), "{wanted} is not in {said}");
+    }
+    let json = explain(&["--credentials", "--json"], None);
+    assert!(!(said.clone() + &json).contains("hunter"), "{said}{json}");
+    let said = explain(&["--credentials"], Some(&home.path().join("other")));
+    assert!(said.contains("cannot read a client certificate of ") && !said.contains("hunter"), "{said}");
+    assert!(!explain(&[], None).contains("valid until"), "read without being asked to");
     Ok(())
 }
 

@@ -51,6 +51,9 @@ const ENGINES: &[&str] = &[
 
 /// Words of ours that have an engine's name in them: keys of the configuration, and sentences that explain one.
 const SPOKEN_OF: &[(&str, &str)] = &[
+    // Whose dates `explain --credentials` reads.
+    ("cli/explain/credentials.rs", "KUBECONFIG"),
+    ("cli/explain/credentials.rs", ".kube/config"),
     (
         "config/keys.rs",
         "The engines whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: none.",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::CheckVerdict;
 use super::clock::certainly_wrong;
 use crate::daemon::inspection::{
-    ClockSetter, INSTALL_ONE, Rights, InspectedDaemon, SET_ONLINE, SourceSummary, StepLimit, time_to_slew,
+    ClockSetter, INSTALL_ONE, InspectedDaemon, Rights, SET_ONLINE, SourceSummary, StepLimit, time_to_slew,
 };
 use crate::decision::size_in_words;
 use crate::doctor::facts::DoctorFacts;
