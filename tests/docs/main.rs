@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use clockgate::config::Config;
 use clockgate::config::keys::KEYS;
+use clockgate::config::patterns;
 use clockgate::daemon::facts::DAEMONS;
 use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot};
+use clockgate::explain::Pattern;
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Trial};
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Trial::test("every_cause_is_named_wherever_causes_are_listed", the_causes),
         Trial::test("each_time_daemon_has_its_row_of_facts_in_the_documentation", the_daemons),
         Trial::test("the_drawing_of_the_states_is_what_the_machine_does", the_states),
+        Trial::test("the_manual_of_messages_is_what_the_program_knows", messages),
         Trial::test("what_the_readme_shows_of_explain_is_what_it_prints", explained),
         needing(lacks_program("mandoc"), "the_manual_pages_are_without_fault", lint),
         needing(lacks_program("python3"), "the_reader_in_python_reads_what_the_agent_writes", reads),
@@ -116,6 +119,36 @@ fn explained() -> Outcome {
     let shown = readme.lines().skip_while(|line| !line.ends_with("| clockgate explain --offline")).skip(1);
     let shown: String = shown.map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect();
     if shown == printed { Ok(()) } else { Err(format!("README:\n{shown}\nit prints:\n{printed}").into()) }
+}
+
+/// `CLOCKGATE_BLESS=1` writes clockgate-errors(7) anew.
+fn messages() -> Outcome {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/man/clockgate-errors.7");
+    let page = fs::read_to_string(&path).unwrap();
+    let (begin, end) = (".\\\" The list is made from the patterns by tests/docs.\n", ".\\\" End of the list.\n");
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (written, after) = rest.split_once(end).unwrap();
+    let escaped = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
+    let entry = |one: &Pattern| {
+        let tolerance = one.tolerance.map_or_else(|| "unknown".to_owned(), clockgate::duration::print);
+        let effect = if one.refused_before_effect { "The request was refused before it had an effect.\n" } else { "" };
+        let other = if one.may_mean.is_empty() { String::new() } else { format!("Or: {}.\n", one.may_mean) };
+        format!(
+            ".It Ic {}\n\\&{}:\n.Dq \\&{} .\n.br\nYour clock: {}.\nTolerance: {} ({}).\n{effect}{other}",
+            one.id,
+            escaped(&one.issuer),
+            escaped(&one.literals[0]),
+            one.direction.name(),
+            escaped(&tolerance),
+            escaped(&one.tolerance_source)
+        )
+    };
+    let list: String = patterns::load(Path::new("/nonexistent")).unwrap().iter().map(entry).collect();
+    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
+        fs::write(&path, format!("{before}{begin}{list}{end}{after}")).unwrap();
+        return Ok(());
+    }
+    if written == list { Ok(()) } else { Err("docs/man/clockgate-errors.7 is not what the patterns say".into()) }
 }
 
 /// The long options of a help text, without those that every command has.
@@ -228,7 +261,7 @@ fn lint() -> Outcome {
         .map(|entry| entry.unwrap().path())
         .collect();
     let output = Command::new("mandoc").args(["-Tlint", "-Wwarning"]).args(&pages).output().unwrap();
-    if pages.len() >= 5 && output.status.success() && output.stdout.is_empty() {
+    if pages.len() >= 8 && output.status.success() && output.stdout.is_empty() {
         return Ok(());
     }
     Err(format!("{} pages: {}", pages.len(), String::from_utf8_lossy(&output.stdout)).into())

@@ -166,7 +166,7 @@ impl<'a> Agent<'a> {
     }
 
     /// From now on somebody answers.
-    fn open(&self) -> Done {
+    fn open(&self) -> Outcome {
         self.server.change(|manner| *manner = Manner::default());
         done(self.world.command(CLOCKGATE).arg("sync").arg("--root").arg(&self.folder))
     }

@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use clockgate::config::patterns;
 use clockgate::container::{Caller, Container, Engine};
-use clockgate::decision::{Clocks, Evidence, Offset, Reckoning, Snapshot};
+use clockgate::decision::{Clocks, Evidence, Offset, Realtime, Reckoning, Snapshot};
+use clockgate::explain::{Literals, Now, Scanner, Then, World, judge};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::publish::proof_file::ProofFile;
 use clockgate::sys::clock::boottime;
@@ -351,6 +353,30 @@ fn the_file_of_the_last_proof() {
     let none = Evidence::default();
     let proven = Evidence { last: Some(proof), anchor: Some(proof), ..Evidence::default() };
     holds("/run/clockgate/proof.json", &[written(&none), written(&proven)]);
+}
+
+#[test]
+fn explain() {
+    let text =
+        "Signature not yet current: 20260627T150000Z is still later than 20260627T143000Z (20260627T144500Z + 15 min.)
+        eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjE3ODI1Njg4MDAsImV4cCI6MTc4MjU3MjQwMH0.c2ln";
+    let offline = clockgate(&["explain", "--offline", "--json", text]);
+    let literals = Literals::new(patterns::load(Path::new("/nonexistent")).unwrap()).unwrap();
+    let mut scanner = Scanner::new(&literals);
+    scanner.feed(text.as_bytes());
+    let found = scanner.finish();
+    let at = Realtime::from_secs(1_782_568_800);
+    let world = World {
+        now: Some(Now { offset: Offset::ZERO, root_distance: Duration::from_millis(1), supporters: Some(3) }),
+        local: Some(at),
+        lifetimes: found.lifetimes,
+        ..World::default()
+    };
+    let then =
+        Then { offset: Offset::from_secs(-900), since: Some(at), until: Some(at), by: Some("a daemon".to_owned()) };
+    let measured = clockgate::explain::json(&judge(found.matches, &world, |_| Some(then.clone())));
+    let nothing = clockgate(&["explain", "--offline", "--json", "make: *** [all] Error 2"]);
+    holds("explain", &[offline, measured, nothing]);
 }
 
 #[test]
