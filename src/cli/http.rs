@@ -41,13 +41,14 @@ impl AuthorityOptions {
 pub fn ask(urls: &[HttpUrl], question: &HttpQuestion) -> (Vec<HttpDate>, Vec<Failure>) {
     let asked: Vec<Result<HttpDate, Failure>> = std::thread::scope(|scope| {
         let threads: Vec<_> = urls.iter().map(|url| (url, scope.spawn(|| http::measure(url, question)))).collect();
-        let joined = |(url, thread): (&HttpUrl, std::thread::ScopedJoinHandle<'_, Result<HttpDate, http::Error>>)| {
-            let failure = |why: String| Failure::remark(url.to_string(), why);
-            match thread.join() {
-                Ok(outcome) => outcome.map_err(|error| failure(in_full(&error))),
-                Err(_) => Err(failure("asking it failed".to_owned())),
-            }
-        };
+        let joined =
+            |(url, thread): (&HttpUrl, std::thread::ScopedJoinHandle<'_, Result<HttpDate, http::HttpError>>)| {
+                let failure = |why: String| Failure::remark(url.to_string(), why);
+                match thread.join() {
+                    Ok(outcome) => outcome.map_err(|error| failure(in_full(&error))),
+                    Err(_) => Err(failure("asking it failed".to_owned())),
+                }
+            };
         threads.into_iter().map(joined).collect()
     });
     let (mut dates, mut failures) = (vec![], vec![]);

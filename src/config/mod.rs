@@ -19,6 +19,7 @@ pub mod floor;
 pub mod keys;
 pub mod patterns;
 pub mod print;
+mod read_keys;
 mod value;
 mod yaml;
 
@@ -319,7 +320,7 @@ fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, Confi
             }
         };
         match yaml::parse(&text) {
-            Ok(node) => keys::take(node, &file, &mut loaded, &mut faults),
+            Ok(node) => read_keys::take(node, &file, &mut loaded, &mut faults),
             Err(syntax) => {
                 let line = (syntax.line > 0).then_some(syntax.line);
                 faults.push(Fault { file: file.clone(), line, key: None, what: syntax.message });
@@ -328,7 +329,7 @@ fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, Confi
         loaded.files.push(file);
     }
     // Keys that do not go together are looked for among values that are right by themselves.
-    keys::check_together(&loaded, &mut faults);
+    read_keys::check_together(&loaded, &mut faults);
     if faults.is_empty() { Ok(loaded) } else { Err(ConfigError { faults }) }
 }
 

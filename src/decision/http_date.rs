@@ -4,13 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::evidence::Evidence;
-use super::plausibility::{LoneClaim, StepRefusal, may_ask_alone};
-use super::policy::{Correction, Policy};
-use super::time::{Boottime, Clocks, Offset, Realtime, bound_in_words, drift};
+use super::time::{Boottime, Offset, Realtime, bound_in_words, drift};
 
 /// How wrong the clock of a server that says nothing of it may be: the `Date` of RFC 9110 section 6.6.1 is whole seconds of a clock
-/// that nobody vouches for.
+/// of unknown accuracy.
 pub const SERVERS_OWN_ERROR: Duration = Duration::from_secs(1);
 
 /// Whether it is known who answered.
@@ -43,36 +40,6 @@ pub struct HttpDate {
     pub answers: usize,
 }
 
-/// What is to be done about a `Date` that an operator wants the clock set by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatePlan {
-    /// The clock is as right as this can tell.
-    Keep,
-    /// Step it by the offset; nothing is proven by that.
-    Step,
-    /// The clock stays as it is.
-    Refused(DateRefusal),
-}
-
-/// Why the clock is not set by a `Date`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DateRefusal {
-    /// By the guards that hold for one plain reference.
-    #[error("{0}; an https URL, whose certificate is verified, is believed")]
-    Guard(StepRefusal),
-    /// It is before a time that has passed.
-    #[error("the server says that it is {}, before {floor}; `clockgate accept` if that date is wrong", truth.minute())]
-    BelowFloor {
-        /// What it says.
-        truth: Realtime,
-        /// What has certainly passed.
-        floor: String,
-    },
-    /// Nobody may correct this clock.
-    #[error("the configuration says `correction: none`")]
-    CorrectionNone,
-}
-
 impl HttpDate {
     /// How far the offset may be from the truth at `now`: what was measured, 1 s for the server's own clock, and the drift since.
     #[must_use]
@@ -91,29 +58,6 @@ impl HttpDate {
     pub fn truth(&self) -> Realtime {
         self.local + self.offset
     }
-
-    /// Decides what a person who names this server wants: a coarse step, which proves nothing. Who is verified is believed from the
-    /// floor on; plain HTTP asks for what one plain reference may.
-    #[must_use]
-    pub fn plan(&self, evidence: &Evidence, now: &Clocks, policy: &Policy) -> DatePlan {
-        if self.truth() < policy.floor.highest() {
-            let floor = policy.floor.name();
-            return DatePlan::Refused(DateRefusal::BelowFloor { truth: self.truth(), floor });
-        }
-        if self.offset.abs() <= self.width_at(now.boot, policy.max_drift_ppm) {
-            return DatePlan::Keep;
-        }
-        if policy.correction == Correction::None {
-            return DatePlan::Refused(DateRefusal::CorrectionNone);
-        }
-        let claim =
-            LoneClaim { truth: self.truth(), as_of: self.as_of, local: self.local, agrees_with_the_clock: false };
-        let asked = match self.peer {
-            PeerCheck::Verified => Ok(()),
-            PeerCheck::Unverified => may_ask_alone(&claim, evidence, now, policy),
-        };
-        asked.map_or_else(|refusal| DatePlan::Refused(DateRefusal::Guard(refusal)), |()| DatePlan::Step)
-    }
 }
 
 impl fmt::Display for HttpDate {
@@ -124,65 +68,5 @@ impl fmt::Display for HttpDate {
             PeerCheck::Verified => Ok(()),
             PeerCheck::Unverified => f.write_str(", and anybody on the way can have said so"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decision::floor::Floor;
-    use crate::decision::reckoning::Reckoning;
-
-    const NOON: i64 = 1_800_014_400;
-
-    fn now() -> Clocks {
-        let secs = 100;
-        Clocks {
-            boot: Boottime::from_nanos(secs * 1_000_000_000),
-            raw: Duration::from_secs(secs),
-            asleep: Duration::ZERO,
-            real: Realtime::from_secs(NOON),
-        }
-    }
-
-    fn planned(secs: i64, peer: PeerCheck, evidence: &Evidence) -> DatePlan {
-        let now = now();
-        let date = HttpDate {
-            source: "http://a.example".to_owned(),
-            peer,
-            as_of: now.boot,
-            local: now.real,
-            offset: Offset::from_secs(secs),
-            measured: Duration::from_millis(100),
-            delay: Duration::from_millis(20),
-            answers: 4,
-        };
-        let policy =
-            Policy { floor: Floor { release: Realtime::from_secs(NOON - 86_400), file: None }, ..Policy::default() };
-        date.plan(evidence, &now, &policy)
-    }
-
-    #[test]
-    fn the_bound_has_a_second_for_the_servers_own_clock() {
-        let none = Evidence::default();
-        assert_eq!(planned(1, PeerCheck::Verified, &none), DatePlan::Keep);
-        assert_eq!(planned(-1, PeerCheck::Verified, &none), DatePlan::Keep);
-        assert_eq!(planned(2, PeerCheck::Verified, &none), DatePlan::Step);
-    }
-
-    #[test]
-    fn who_is_verified_is_believed_from_the_floor_on_and_plain_http_as_one_plain_voice_is() {
-        let none = Evidence::default();
-        assert_eq!(planned(-7200, PeerCheck::Verified, &none), DatePlan::Step);
-        assert!(matches!(
-            planned(-86_401, PeerCheck::Verified, &none),
-            DatePlan::Refused(DateRefusal::BelowFloor { .. })
-        ));
-        assert!(matches!(planned(-7200, PeerCheck::Unverified, &none), DatePlan::Refused(DateRefusal::Guard(_))));
-        assert_eq!(planned(3600, PeerCheck::Unverified, &none), DatePlan::Step, "the first time since boot");
-        let last = Reckoning { at: now(), truth: Realtime::from_secs(NOON), width: Duration::ZERO, sleeps: 0 };
-        let proven = Evidence { last: Some(last), anchor: Some(last), ..Evidence::default() };
-        assert!(matches!(planned(3600, PeerCheck::Unverified, &proven), DatePlan::Refused(DateRefusal::Guard(_))));
-        assert_eq!(planned(3600, PeerCheck::Verified, &proven), DatePlan::Step);
     }
 }

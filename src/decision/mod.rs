@@ -4,6 +4,7 @@
 
 mod action;
 mod agreement;
+mod date_plan;
 mod event;
 mod evidence;
 mod exchange;
@@ -22,10 +23,11 @@ mod trouble;
 
 pub use action::{Action, OrderId, Samples, StepBy};
 pub use agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agree};
+pub use date_plan::{DatePlan, DateRefusal};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, StepError};
 pub use evidence::{ClockContradiction, Evidence, Fix, Hint, Witness};
 pub use floor::{Floor, FloorFile};
-pub use http_date::{DatePlan, DateRefusal, HttpDate, PeerCheck, SERVERS_OWN_ERROR};
+pub use http_date::{HttpDate, PeerCheck, SERVERS_OWN_ERROR};
 pub use leap::LeapSecond;
 pub use machine::Machine;
 pub use plausibility::{Conclusion, StepRefusal, judge, plan};

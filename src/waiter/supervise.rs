@@ -29,7 +29,7 @@ pub struct CommandEnd {
 
 /// Why a command was not followed to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SuperviseError {
     /// It could not be executed.
     #[error(transparent)]
     Run(#[from] ExecError),
@@ -42,10 +42,10 @@ pub enum Error {
 /// for a program that writes to a terminal is to see one.
 ///
 /// # Errors
-/// [`Error`].
-pub fn supervise(line: &[OsString]) -> Result<CommandEnd, Error> {
+/// [`SuperviseError`].
+pub fn supervise(line: &[OsString]) -> Result<CommandEnd, SuperviseError> {
     let (program, arguments) = line.split_first().ok_or_else(ExecError::nothing_to_execute)?;
-    let relay = SignalRelay::begin().map_err(|errno| Error::Wait(errno.into()))?;
+    let relay = SignalRelay::begin().map_err(|errno| SuperviseError::Wait(errno.into()))?;
     let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::piped());
     if !io::stdout().is_terminal() {
@@ -61,7 +61,7 @@ pub fn supervise(line: &[OsString]) -> Result<CommandEnd, Error> {
         pass_on(stderr, io::stderr(), (last[1].clone(), open.clone()));
     }
     drop(open);
-    let status = relay.wait(&child).map_err(Error::Wait)?;
+    let status = relay.wait(&child).map_err(SuperviseError::Wait)?;
     // Each piece begins the wait anew.
     while !matches!(closed.recv_timeout(QUIET), Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout)) {}
     let last = last.map(|kept| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)));

@@ -6,8 +6,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
-#[path = "../support/folders.rs"]
-mod folders;
 mod lists;
 mod network;
 #[path = "../support/mod.rs"]
@@ -28,7 +26,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 type Outcome = Result<(), Failed>;
 
 fn main() -> std::process::ExitCode {
-    let folders = folders::of("doctor")
+    let folders = support::folders::of("doctor")
         .into_iter()
         .filter(|folder| folder.join("expected").exists() || folder.join("root").exists());
     let cases = folders.map(|folder| {
@@ -129,7 +127,7 @@ fn apply(facts: &mut DoctorFacts, words: &[&str]) -> Option<()> {
 
 /// The first cause of each expected list and of each blocked network: there is none that nothing shows.
 fn causes() -> Outcome {
-    let mut texts: Vec<String> = folders::of("doctor")
+    let mut texts: Vec<String> = support::folders::of("doctor")
         .into_iter()
         .filter_map(|folder| std::fs::read_to_string(folder.join("expected")).ok())
         .collect();

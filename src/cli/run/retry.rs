@@ -14,7 +14,7 @@ use crate::explain::{Literals, Match, Proves, Scanner};
 use crate::page::Page;
 use crate::sys::input::Input;
 use crate::sys::output;
-use crate::waiter::supervise::{self, CommandEnd, supervise};
+use crate::waiter::supervise::{CommandEnd, SuperviseError, supervise};
 use crate::waiter::{Progress, Style, wait};
 
 /// A rejection stands among so many last lines.
@@ -53,10 +53,10 @@ pub fn run(command: &[OsString], gate: &GateOptions) -> Result<i32, CliError> {
     supervise(command).map(|second| second.code).map_err(failed)
 }
 
-fn failed(error: supervise::Error) -> CliError {
+fn failed(error: SuperviseError) -> CliError {
     let exit = match &error {
-        supervise::Error::Run(error) => error.exit(),
-        supervise::Error::Wait(_) => Exit::RunFailed,
+        SuperviseError::Run(error) => error.exit(),
+        SuperviseError::Wait(_) => Exit::RunFailed,
     };
     CliError::caused(exit, "the gate is open", error)
 }

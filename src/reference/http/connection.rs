@@ -11,7 +11,7 @@ use super::reply::{self, Head};
 use super::span::DatedAnswer;
 use super::tls::{self, TlsClient};
 use super::url::HttpUrl;
-use super::{Error, within};
+use super::{HttpError, within};
 use crate::decision::Boottime;
 use crate::reference::ntp::resolver;
 use crate::sys::clock::boottime;
@@ -44,8 +44,8 @@ impl Connection {
     /// Connects to the first address that answers; with a TLS client, the handshake is done when this returns.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn open(addresses: &[SocketAddr], tls: Option<&TlsClient>, deadline: Boottime) -> Result<Self, Error> {
+    /// [`HttpError`].
+    pub fn open(addresses: &[SocketAddr], tls: Option<&TlsClient>, deadline: Boottime) -> Result<Self, HttpError> {
         let mut failed = None;
         for address in addresses {
             let left = within(deadline)?;
@@ -55,19 +55,19 @@ impl Connection {
                     let _ = socket.set_nodelay(true);
                     return Self::over(Timed { socket, deadline }, tls);
                 }
-                Err(error) => failed = Some(Error::Connect { address: *address, error }),
+                Err(error) => failed = Some(HttpError::Connect { address: *address, error }),
             }
         }
-        Err(failed.unwrap_or(Error::Late))
+        Err(failed.unwrap_or(HttpError::Late))
     }
 
-    fn over(socket: Timed, tls: Option<&TlsClient>) -> Result<Self, Error> {
+    fn over(socket: Timed, tls: Option<&TlsClient>) -> Result<Self, HttpError> {
         let Some(client) = tls else { return Ok(Self { stream: Transport::Plain(socket), is_reusable: true }) };
         let mut stream = StreamOwned::new(client.connect()?, socket);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(|source| match tls::certificate_error(&source) {
-                Some(error) => Error::Tls(error),
-                None => Error::io("the TLS handshake failed", source),
+                Some(error) => HttpError::Tls(error),
+                None => HttpError::io("the TLS handshake failed", source),
             })?;
         }
         Ok(Self { stream: Transport::Tls(Box::new(stream)), is_reusable: true })
@@ -76,8 +76,8 @@ impl Connection {
     /// Asks for the head of `url` and measures the time that it took.
     ///
     /// # Errors
-    /// [`Error`]; nothing is to be asked on this connection then.
-    pub fn ask(&mut self, url: &HttpUrl, deadline: Boottime) -> Result<(Head, Measured), Error> {
+    /// [`HttpError`]; nothing is to be asked on this connection then.
+    pub fn ask(&mut self, url: &HttpUrl, deadline: Boottime) -> Result<(Head, Measured), HttpError> {
         self.is_reusable = false;
         self.socket().deadline = deadline;
         let request = format!(
@@ -91,18 +91,18 @@ impl Connection {
         stream
             .write_all(request.as_bytes())
             .and_then(|()| stream.flush())
-            .map_err(|source| Error::io("cannot send the request", source))?;
+            .map_err(|source| HttpError::io("cannot send the request", source))?;
         let (mut bytes, mut received) = (vec![], None);
         loop {
             let mut piece = [0; 4096];
             let read = match stream.read(&mut piece) {
                 // A connection that ends without TLS' own end has been cut, and says no more than one that is closed.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-                read => read.map_err(|source| Error::io("no reply", source))?,
+                read => read.map_err(|source| HttpError::io("no reply", source))?,
             };
             let now = boottime();
             if read == 0 {
-                return Err(if bytes.is_empty() { Error::Silent } else { Error::Cut });
+                return Err(if bytes.is_empty() { HttpError::Silent } else { HttpError::Cut });
             }
             received.get_or_insert(now);
             bytes.extend_from_slice(&piece[..read]);
@@ -196,13 +196,13 @@ impl Write for Timed {
 /// The addresses of the server; getaddrinfo(3) knows no deadline, so it is left behind at ours.
 ///
 /// # Errors
-/// [`Error::Resolve`], [`Error::Late`].
-pub fn addresses(url: &HttpUrl, deadline: Boottime) -> Result<Vec<SocketAddr>, Error> {
+/// [`HttpError::Resolve`], [`HttpError::Late`].
+pub fn addresses(url: &HttpUrl, deadline: Boottime) -> Result<Vec<SocketAddr>, HttpError> {
     let (tell, told) = mpsc::channel();
     resolver::look_up(url.server.clone(), move |found| {
         // Who no longer waits does not hear it.
         let _ = tell.send(found);
     })
-    .map_err(Error::Resolve)?;
-    told.recv_timeout(within(deadline)?).map_err(|_| Error::Unresolved)?.map_err(Error::Resolve)
+    .map_err(HttpError::Resolve)?;
+    told.recv_timeout(within(deadline)?).map_err(|_| HttpError::Unresolved)?.map_err(HttpError::Resolve)
 }

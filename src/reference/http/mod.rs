@@ -21,8 +21,8 @@ use super::ntp::resolver;
 use crate::decision::{Boottime, Floor, HttpDate, Offset, PeerCheck, Realtime};
 use crate::sys::clock::{boottime, clocks};
 
-pub use tls::{Error as TlsError, TrustedAuthorities};
-pub use url::{Error as HttpUrlError, HttpUrl};
+pub use tls::{TlsError, TrustedAuthorities};
+pub use url::{HttpUrl, HttpUrlError};
 
 /// An answer that took longer says too little.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ const NARROWING: Duration = Duration::from_secs(8);
 
 /// Why a server's `Date` says nothing of our clock.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum HttpError {
     /// Its name has no address.
     #[error(transparent)]
     Resolve(resolver::ResolverError),
@@ -69,7 +69,7 @@ pub enum Error {
     Cut,
     /// What it said is not its own time of now.
     #[error(transparent)]
-    Reply(#[from] reply::Error),
+    Reply(#[from] reply::ReplyError),
     /// Who it is could not be verified.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -89,7 +89,7 @@ pub enum Error {
     AnswersApart(#[from] AnswersApart),
 }
 
-impl Error {
+impl HttpError {
     fn io(what: &'static str, error: io::Error) -> Self {
         Self::Io { what, error }
     }
@@ -125,8 +125,8 @@ pub struct HttpQuestion {
 /// the timeout and a few seconds.
 ///
 /// # Errors
-/// [`Error`].
-pub fn measure(url: &HttpUrl, question: &HttpQuestion) -> Result<HttpDate, Error> {
+/// [`HttpError`].
+pub fn measure(url: &HttpUrl, question: &HttpQuestion) -> Result<HttpDate, HttpError> {
     let began = clocks();
     let deadline = began.boot + question.timeout;
     let addresses = addresses(url, deadline)?;
@@ -191,7 +191,7 @@ impl DateServer<'_> {
     }
 
     /// Connects, if that is to be done.
-    fn ready(&mut self, deadline: Boottime) -> Result<(), Error> {
+    fn ready(&mut self, deadline: Boottime) -> Result<(), HttpError> {
         if self.connection.is_none() {
             self.connection = Some(Connection::open(&self.addresses, self.tls.as_ref(), deadline)?);
         }
@@ -199,17 +199,17 @@ impl DateServer<'_> {
     }
 
     /// Asks once; what comes back is verified and judged.
-    fn ask(&mut self, deadline: Boottime) -> Result<span::DatedAnswer, Error> {
+    fn ask(&mut self, deadline: Boottime) -> Result<span::DatedAnswer, HttpError> {
         let deadline = deadline.min(boottime() + LONGEST_DELAY);
         let was_open = self.connection.is_some();
         self.ready(deadline)?;
-        let Some(mut connection) = self.connection.take() else { return Err(Error::Silent) };
+        let Some(mut connection) = self.connection.take() else { return Err(HttpError::Silent) };
         let outcome = connection.ask(self.url, deadline);
         let (head, measured) = match outcome {
             // It kept the connection for as long as it liked.
-            Err(Error::Silent | Error::Io { .. }) if was_open => {
+            Err(HttpError::Silent | HttpError::Io { .. }) if was_open => {
                 self.ready(deadline)?;
-                let Some(fresh) = self.connection.as_mut() else { return Err(Error::Silent) };
+                let Some(fresh) = self.connection.as_mut() else { return Err(HttpError::Silent) };
                 let outcome = fresh.ask(self.url, deadline);
                 connection = self.connection.take().unwrap_or(connection);
                 outcome?
@@ -220,13 +220,13 @@ impl DateServer<'_> {
         let said = Realtime::from_secs(answer.date);
         let floor = &self.question.floor;
         if said < floor.highest() {
-            return Err(Error::BelowFloor { said, floor: floor.name() });
+            return Err(HttpError::BelowFloor { said, floor: floor.name() });
         }
         if let Some(tls) = &self.tls {
             tls.verify_at(said)?;
         }
         if answer.delay() > LONGEST_DELAY {
-            return Err(Error::Slow(answer.delay()));
+            return Err(HttpError::Slow(answer.delay()));
         }
         self.connection = connection.is_reusable.then_some(connection);
         Ok(answer)
@@ -234,9 +234,9 @@ impl DateServer<'_> {
 }
 
 /// How long is left.
-fn within(deadline: Boottime) -> Result<Duration, Error> {
+fn within(deadline: Boottime) -> Result<Duration, HttpError> {
     let left = deadline.since(boottime());
-    if left.is_zero() { Err(Error::Late) } else { Ok(left) }
+    if left.is_zero() { Err(HttpError::Late) } else { Ok(left) }
 }
 
 /// Waits; poll(2) without descriptors knows milliseconds, so it is a little late rather than early.

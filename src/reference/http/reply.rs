@@ -31,7 +31,7 @@ pub struct Head {
 
 /// Why a reply says nothing of the time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum ReplyError {
     /// It is no HTTP.
     #[error("the reply is not HTTP: {0}")]
     NotHttp(httparse::Error),
@@ -78,15 +78,15 @@ pub enum Error {
 /// Parses a head; none where more has to be read. Says how long it is, too.
 ///
 /// # Errors
-/// [`Error::NotHttp`], [`Error::Huge`].
-pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
+/// [`ReplyError::NotHttp`], [`ReplyError::Huge`].
+pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, ReplyError> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let length = match response.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() < LONGEST_HEAD => return Ok(None),
-        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(Error::Huge),
-        Err(error) => return Err(Error::NotHttp(error)),
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => return Err(ReplyError::Huge),
+        Err(error) => return Err(ReplyError::NotHttp(error)),
     };
     let mut head = Head {
         status: response.code.unwrap_or_default(),
@@ -129,34 +129,34 @@ impl Head {
     /// The second that it names, if it is the server's own and of now.
     ///
     /// # Errors
-    /// [`Error`], which says what speaks against it.
-    pub fn judge(&self, url: &HttpUrl) -> Result<i64, Error> {
+    /// [`ReplyError`], which says what speaks against it.
+    pub fn judge(&self, url: &HttpUrl) -> Result<i64, ReplyError> {
         match self.status {
-            101 => return Err(Error::Switching),
-            511 => return Err(Error::Portal),
+            101 => return Err(ReplyError::Switching),
+            511 => return Err(ReplyError::Portal),
             // They are made by whoever could not reach the server (RFC 9110 section 15.6.3 and on), or wants to be paid attention to first.
-            407 | 502..=504 | 520..=530 => return Err(Error::Gateway(self.status)),
+            407 | 502..=504 | 520..=530 => return Err(ReplyError::Gateway(self.status)),
             300..=399 if self.leads_elsewhere(url) => {
-                return Err(Error::Redirect(quote(self.location.as_deref().unwrap_or_default().as_bytes())));
+                return Err(ReplyError::Redirect(quote(self.location.as_deref().unwrap_or_default().as_bytes())));
             }
             // A portal answers a question for nothing with something.
-            status if status != 204 && url.expects_no_content() => return Err(Error::Content(status)),
+            status if status != 204 && url.expects_no_content() => return Err(ReplyError::Content(status)),
             _ => {}
         }
         if let Some(age) = &self.age {
-            return Err(Error::Age(age.clone()));
+            return Err(ReplyError::Age(age.clone()));
         }
         if let Some(hit) = &self.hit {
-            return Err(Error::Hit(hit.clone()));
+            return Err(ReplyError::Hit(hit.clone()));
         }
         if let Some(via) = &self.via {
-            return Err(Error::Via(via.clone()));
+            return Err(ReplyError::Via(via.clone()));
         }
         match self.dates.as_slice() {
-            [] => Err(Error::NoDate),
+            [] => Err(ReplyError::NoDate),
             [Some(date)] => Ok(*date),
-            [None] => Err(Error::BadDate),
-            [_, _, ..] => Err(Error::SeveralDates),
+            [None] => Err(ReplyError::BadDate),
+            [_, _, ..] => Err(ReplyError::SeveralDates),
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
     const DATE: &str = "Date: Fri, 15 Jan 2027 12:00:00 GMT\r\n";
     const NOON: i64 = 1_800_014_400;
 
-    fn judged(url: &str, head: &str) -> Result<i64, Error> {
+    fn judged(url: &str, head: &str) -> Result<i64, ReplyError> {
         let (head, _) = parse(head.as_bytes())?.unwrap();
         head.judge(&url.parse().unwrap())
     }
@@ -283,9 +283,9 @@ mod tests {
         let mut bytes = b"HTTP/1.1 200 OK\r\nX: ".to_vec();
         assert_eq!(parse(&bytes), Ok(None));
         bytes.resize(LONGEST_HEAD, b'x');
-        assert_eq!(parse(&bytes), Err(Error::Huge));
+        assert_eq!(parse(&bytes), Err(ReplyError::Huge));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MOST_FIELDS + 1));
-        assert_eq!(parse(many.as_bytes()), Err(Error::Huge));
+        assert_eq!(parse(many.as_bytes()), Err(ReplyError::Huge));
     }
 
     proptest! {

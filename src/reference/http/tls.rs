@@ -22,7 +22,7 @@ const MOST_BEGINNINGS: usize = 10;
 
 /// Why a server's certificate is not believed, or nobody's could be.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum TlsError {
     /// The file with the certificates of authorities cannot be used.
     #[error("cannot read certificate authorities from {}: {why}", path.display())]
     CaFile {
@@ -51,8 +51,8 @@ impl TrustedAuthorities {
     /// (an image `FROM scratch`), those of Mozilla that are built in.
     ///
     /// # Errors
-    /// [`Error::CaFile`] for a file that was named and holds none.
-    pub fn load(ca_file: Option<&Path>) -> Result<Self, Error> {
+    /// [`TlsError::CaFile`] for a file that was named and holds none.
+    pub fn load(ca_file: Option<&Path>) -> Result<Self, TlsError> {
         let mut store = RootCertStore::empty();
         let found = match ca_file {
             Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
@@ -64,7 +64,7 @@ impl TrustedAuthorities {
             Some(path) if added == 0 => {
                 let first = found.errors.first().map(ToString::to_string);
                 let why = first.unwrap_or_else(|| "no certificate in it".to_owned());
-                return Err(Error::CaFile { path, why });
+                return Err(TlsError::CaFile { path, why });
             }
             None if added == 0 => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
             Some(_) | None => {}
@@ -85,18 +85,18 @@ impl TlsClient {
     /// A client for one host that believes nobody about a time before `floor`.
     ///
     /// # Errors
-    /// [`Error::Name`], [`Error::Setup`].
-    pub fn new(host: &str, authorities: &TrustedAuthorities, floor: Realtime) -> Result<Self, Error> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Name(host.to_owned()))?;
+    /// [`TlsError::Name`], [`TlsError::Setup`].
+    pub fn new(host: &str, authorities: &TrustedAuthorities, floor: Realtime) -> Result<Self, TlsError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let inner = WebPkiServerVerifier::builder_with_provider(authorities.0.clone(), provider.clone())
             .build()
-            .map_err(|error| Error::Setup(rustls::Error::General(error.to_string())))?;
+            .map_err(|error| TlsError::Setup(rustls::Error::General(error.to_string())))?;
         let floor = unix(floor);
         let verifier = Arc::new(AtTimeReceived { inner, floor, presented: Mutex::default() });
         let mut config = ClientConfig::builder_with_details(provider, Arc::new(NoClock(floor)))
             .with_safe_default_protocol_versions()
-            .map_err(Error::Setup)?
+            .map_err(TlsError::Setup)?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
             .with_no_client_auth();
@@ -109,27 +109,27 @@ impl TlsClient {
     /// A connection that has not begun.
     ///
     /// # Errors
-    /// [`Error::Setup`].
-    pub fn connect(&self) -> Result<ClientConnection, Error> {
-        ClientConnection::new(self.config.clone(), self.name.clone()).map_err(Error::Setup)
+    /// [`TlsError::Setup`].
+    pub fn connect(&self) -> Result<ClientConnection, TlsError> {
+        ClientConnection::new(self.config.clone(), self.name.clone()).map_err(TlsError::Setup)
     }
 
     /// Verifies the chain that the last handshake showed, and the name, at the time that the server said.
     ///
     /// # Errors
-    /// [`Error::Certificate`].
-    pub fn verify_at(&self, received: Realtime) -> Result<(), Error> {
+    /// [`TlsError::Certificate`].
+    pub fn verify_at(&self, received: Realtime) -> Result<(), TlsError> {
         let presented = self.verifier.presented.lock().unwrap_or_else(PoisonError::into_inner);
         let chain = presented.as_deref().unwrap_or_default();
         let [leaf, intermediates @ ..] = chain else {
-            return Err(Error::Certificate(rustls::Error::NoCertificatesPresented));
+            return Err(TlsError::Certificate(rustls::Error::NoCertificatesPresented));
         };
         let at = unix(received).max(self.verifier.floor);
         self.verifier
             .inner
             .verify_server_cert(leaf, intermediates, &self.name, &[], at)
             .map(drop)
-            .map_err(Error::Certificate)
+            .map_err(TlsError::Certificate)
     }
 }
 
@@ -247,7 +247,7 @@ fn in_words(error: &rustls::Error) -> String {
 
 /// Whether a failed handshake failed by the certificate; then in our words.
 #[must_use]
-pub fn certificate_error(error: &std::io::Error) -> Option<Error> {
+pub fn certificate_error(error: &std::io::Error) -> Option<TlsError> {
     let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    matches!(tls, rustls::Error::InvalidCertificate(_)).then(|| Error::Certificate(tls.clone()))
+    matches!(tls, rustls::Error::InvalidCertificate(_)).then(|| TlsError::Certificate(tls.clone()))
 }

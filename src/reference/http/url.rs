@@ -28,7 +28,7 @@ pub struct HttpUrl {
 
 /// Why a text is no URL that can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum HttpUrlError {
     /// It does not begin with a scheme that we speak.
     #[error("expected a URL that begins with https:// or http://, found `{0}`")]
     Scheme(String),
@@ -75,26 +75,26 @@ impl HttpUrl {
 }
 
 impl FromStr for HttpUrl {
-    type Err = Error;
+    type Err = HttpUrlError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, HttpUrlError> {
         let text = text.trim();
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
             // What follows another scheme may have a password in it.
-            Some((scheme, _)) => return Err(Error::Scheme(format!("{}://", scheme.escape_debug()))),
-            None => return Err(Error::Scheme(text.chars().take(40).flat_map(char::escape_debug).collect())),
+            Some((scheme, _)) => return Err(HttpUrlError::Scheme(format!("{}://", scheme.escape_debug()))),
+            None => return Err(HttpUrlError::Scheme(text.chars().take(40).flat_map(char::escape_debug).collect())),
         };
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let begin = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(begin);
         if authority.contains('@') {
-            return Err(Error::UserInfo);
+            return Err(HttpUrlError::UserInfo);
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         if path.len() > LONGEST_PATH || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::Path);
+            return Err(HttpUrlError::Path);
         }
         let named: ServerName = authority.parse()?;
         // Several colons without a bracket are an IPv6 address.
