@@ -15,7 +15,7 @@ use crate::reference::http::{self, HttpQuestion, HttpUrl, TrustedAuthorities};
 /// What to do where no web server said anything.
 pub const ASK_ANOTHER: &str = "name another server with `--http URL`, or your authority with `--ca-file FILE`";
 
-/// Whom to verify by.
+// Whom to verify by; no documentation comment, which would be what `measure --help` begins with.
 #[derive(Debug, clap::Args)]
 pub struct AuthorityOptions {
     /// Verify https servers by the certificate authorities of this PEM file (default: `ca-file` of the configuration,
