@@ -87,7 +87,7 @@ impl From<&Config> for ActionSettings {
 
 impl ActionSettings {
     /// How a web server's `Date` is asked for.
-    pub(super) fn http_question(&self) -> Result<HttpQuestion, http::TlsError> {
+    pub(super) fn http_question(&self) -> Result<HttpQuestion, http::AuthoritiesError> {
         let authorities = TrustedAuthorities::load(self.ca_file.as_deref())?;
         Ok(HttpQuestion { timeout: self.measure_timeout, authorities, floor: self.floor.clone() })
     }

@@ -1,6 +1,7 @@
 //! The `Date` of an HTTP server: coarse evidence where NTP is blocked. The request is ours, since the instants of sending and of the
 //! first byte are the measurement; the reply is parsed by httparse, its date by httpdate.
 
+mod authorities;
 mod connection;
 mod reply;
 mod span;
@@ -21,7 +22,8 @@ use super::ntp::resolver;
 use crate::decision::{Boottime, Floor, HttpDate, Offset, PeerCheck, Realtime};
 use crate::sys::clock::{boottime, clocks};
 
-pub use tls::{TlsError, TrustedAuthorities};
+pub use authorities::{AuthoritiesError, TrustedAuthorities};
+pub use tls::TlsError;
 pub use url::{HttpUrl, HttpUrlError};
 
 /// An answer that took longer says too little.

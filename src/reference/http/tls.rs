@@ -5,7 +5,6 @@
 //! what is asked then is verified once more, at the time received. Whoever has an old key and an old certificate of the server could
 //! answer with a time within its life; the floor is what bounds that.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,24 +12,17 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
+use super::authorities::TrustedAuthorities;
 use crate::decision::Realtime;
 
 /// A chain has four certificates or five, and each can begin later than the one before.
 const MOST_BEGINNINGS: usize = 10;
 
-/// Why a server's certificate is not believed, or nobody's could be.
+/// Why a server's certificate is not believed.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file with the certificates of authorities cannot be used.
-    #[error("cannot read certificate authorities from {}: {why}", path.display())]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
     /// The host is no name that a certificate can have.
     #[error("`{0}` is no name that a certificate can have")]
     Name(String),
@@ -40,37 +32,6 @@ pub enum TlsError {
     /// rustls cannot be set up.
     #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
-}
-
-/// Whose certificates are believed.
-#[derive(Clone, Debug)]
-pub struct TrustedAuthorities(Arc<RootCertStore>);
-
-impl TrustedAuthorities {
-    /// Those of `ca_file` alone; else those that SSL_CERT_FILE and SSL_CERT_DIR name, else the system's; else, in a root that has none
-    /// (an image `FROM scratch`), those of Mozilla that are built in.
-    ///
-    /// # Errors
-    /// [`TlsError::CaFile`] for a file that was named and holds none.
-    pub fn load(ca_file: Option<&Path>) -> Result<Self, TlsError> {
-        let mut store = RootCertStore::empty();
-        let found = match ca_file {
-            Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
-            None => rustls_native_certs::load_native_certs(),
-        };
-        let (added, _ignored) = store.add_parsable_certificates(found.certs);
-        let named = ca_file.map(Path::to_owned).or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
-        match named {
-            Some(path) if added == 0 => {
-                let first = found.errors.first().map(ToString::to_string);
-                let why = first.unwrap_or_else(|| "no certificate in it".to_owned());
-                return Err(TlsError::CaFile { path, why });
-            }
-            None if added == 0 => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            Some(_) | None => {}
-        }
-        Ok(Self(Arc::new(store)))
-    }
 }
 
 /// A client that verifies at the time received.
@@ -89,7 +50,7 @@ impl TlsClient {
     pub fn new(host: &str, authorities: &TrustedAuthorities, floor: Realtime) -> Result<Self, TlsError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let inner = WebPkiServerVerifier::builder_with_provider(authorities.0.clone(), provider.clone())
+        let inner = WebPkiServerVerifier::builder_with_provider(authorities.store.clone(), provider.clone())
             .build()
             .map_err(|error| TlsError::Setup(rustls::Error::General(error.to_string())))?;
         let floor = unix(floor);
