@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::{self, CliError};
-use crate::config::{self, Fault, Loaded, patterns, print};
+use crate::config::{self, Fault, Loaded, authorities, patterns, print};
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,8 @@ pub struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigVerb {
-    /// Check the configuration and the messages below explain.d, or each FILE by itself; print each error with file, line and key
+    /// Check the configuration, the file of `ca-file` and the messages below explain.d, or each FILE by itself; print each
+    /// error with file, line and key
     Check {
         /// Files to check instead of the configuration in force
         files: Vec<PathBuf>,
@@ -40,13 +41,20 @@ impl ConfigArgs {
         match &self.what {
             ConfigVerb::Check { files } if files.is_empty() => {
                 let messages = patterns::load(&self.root).map(|_| Loaded::default());
-                self.check(vec![config::load(&self.root), messages])
+                self.check(vec![self.opened(config::load(&self.root)), messages])
             }
-            ConfigVerb::Check { files } => self.check(files.iter().map(|file| config::load_file(file)).collect()),
+            ConfigVerb::Check { files } => {
+                self.check(files.iter().map(|file| self.opened(config::load_file(file))).collect())
+            }
             ConfigVerb::Show => self.show(),
             ConfigVerb::Sample if self.json => say(&format!("{:#}\n", print::json(&Loaded::default()))),
             ConfigVerb::Sample => say(&print::sample()),
         }
+    }
+
+    /// With what the files that a configuration names have in them.
+    fn opened(&self, loaded: Result<Loaded, config::ConfigError>) -> Result<Loaded, config::ConfigError> {
+        loaded.and_then(|loaded| authorities::check(loaded, &self.root))
     }
 
     fn check(&self, outcomes: Vec<Result<Loaded, config::ConfigError>>) -> Result<Exit, CliError> {

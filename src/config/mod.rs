@@ -13,6 +13,7 @@ use crate::reference::ServerName;
 use crate::reference::http::HttpUrl;
 use crate::workload::{self, Exclusion, Waves};
 
+pub mod authorities;
 pub mod client_certificates;
 mod drop_ins;
 pub mod floor;
@@ -241,14 +242,11 @@ impl Config {
     /// Nothing of the host is touched below another root: what is published and served lies in there, and no bus or daemon of the
     /// host's is spoken to that the configuration does not name.
     fn lie_below(&mut self, root: &Path, origins: &BTreeMap<&'static str, Origin>) {
-        let place = |path: &mut PathBuf| {
-            if !path.starts_with(root) {
-                *path = root.join(path.strip_prefix("/").unwrap_or(path));
-            }
-        };
+        let place = |path: &mut PathBuf| *path = below(root, path);
         place(&mut self.page);
         place(&mut self.bus.socket);
         place(&mut self.clockbound.path);
+        self.ca_file.iter_mut().for_each(place);
         if !origins.contains_key("chrony.socket") {
             place(&mut self.chrony.socket);
         }
@@ -286,6 +284,11 @@ impl Config {
             root: self.root.clone(),
         }
     }
+}
+
+/// A path of another root's, as it is seen from this one.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    if path.starts_with(root) { path.to_owned() } else { root.join(path.strip_prefix("/").unwrap_or(path)) }
 }
 
 /// Reads `config.yaml` and `config.d` below `root` and keeps the origin of each key.

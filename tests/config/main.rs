@@ -24,6 +24,7 @@ fn main() {
         })
         .collect();
     trials.push(Trial::test("check_exits_78_with_the_faults_and_0_without", check_exits_as_documented));
+    trials.push(Trial::test("check_opens_the_file_of_ca_file_and_names_the_key_that_names_it", check_opens_ca_file));
     trials.push(Trial::test("the_sample_passes_check_and_shows_as_the_defaults", sample_passes_check));
     trials.push(Trial::test("show_names_the_origin_of_each_key", show_names_origins));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
@@ -86,6 +87,62 @@ fn check_exits_as_documented() -> Outcome {
 
     let none = clockgate(&["check", "--root", &folder.path().to_string_lossy()]);
     assert_eq!((none.status.code(), text(&none.stderr)), (Some(0), String::new()));
+    Ok(())
+}
+
+/// A certificate that rcgen made, in PEM.
+fn certificate() -> String {
+    rcgen::generate_simple_self_signed(vec!["an-authority.example".to_owned()]).unwrap().cert.pem()
+}
+
+fn check_opens_ca_file() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (config, ca) = (folder.path().join("etc/clockgate/config.yaml"), folder.path().join("etc/ca.pem"));
+    fs::create_dir_all(folder.path().join("etc/clockgate"))?;
+    // Of another root, as a golden image is: the path is that of its own system.
+    fs::write(&config, "threshold: 50ms\nca-file: /etc/ca.pem\n")?;
+    let root = folder.path().to_string_lossy().into_owned();
+    let check = || clockgate(&["check", "--root", &root]);
+    let key = format!("{}:2: ca-file: cannot read certificate authorities from {}: ", config.display(), ca.display());
+    let whole = certificate();
+    let cut = whole.replace("-----END CERTIFICATE-----", "");
+    let damaged = whole.lines().map(|line| if line.starts_with('-') { line } else { "!!!!" }).collect::<Vec<_>>();
+    for (text, words) in [
+        (None, "No such file"),
+        (Some(String::new()), "there is no certificate in it"),
+        (
+            Some("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_owned()),
+            "there is no certificate in it",
+        ),
+        (
+            Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned()),
+            "is no certificate of an authority",
+        ),
+        (Some(cut.clone()), "missing section end marker"),
+        (Some(damaged.join("\n")), "base64"),
+    ] {
+        text.iter().try_for_each(|text| fs::write(&ca, text))?;
+        let checked = check();
+        let said = self::text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(78), "{text:?}: {said}");
+        assert!(said.contains(&key) && said.contains(words), "{said}");
+    }
+    let json: serde_json::Value = serde_json::from_slice(&clockgate(&["check", "--json", "--root", &root]).stdout)?;
+    let fault = &json["errors"][0];
+    assert_eq!((&fault["key"], &fault["line"]), (&"ca-file".into(), &2.into()), "{json}");
+    // What can be used is, and the rest is said.
+    fs::write(&ca, format!("{whole}{cut}"))?;
+    let half = check();
+    assert_eq!(half.status.code(), Some(0), "{half:?}");
+    assert!(text(&half.stdout).contains("1 of its 2 certificates cannot be read"), "{half:?}");
+    fs::write(&ca, &whole)?;
+    let fine = check();
+    let right = format!("no errors in {}\n", config.display());
+    assert_eq!((fine.status.code(), text(&fine.stdout)), (Some(0), right));
+    // A directory, and a file alone, whose root is this one.
+    fs::write(&config, format!("ca-file: {root}\n"))?;
+    let alone = clockgate(&["check", &config.to_string_lossy()]);
+    assert!(alone.status.code() == Some(78) && text(&alone.stderr).contains("Is a directory"), "{alone:?}");
     Ok(())
 }
 
