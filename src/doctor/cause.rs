@@ -65,6 +65,14 @@ pub const CAUSES: &[CauseRule] = &[
         ..cause("bent-rate", "a time daemon ended while it slewed, and the clock goes on at that rate", &["clock.tick"])
     },
     CauseRule {
+        supporting: &["clock.offset", "clock.flag-stale", "daemon.none"],
+        ..cause(
+            "daemon-gave-up",
+            "the clock is off by more than the time daemon corrects: it ends itself",
+            &["daemon.exit-limit"],
+        )
+    },
+    CauseRule {
         supporting: &["clock.offset", "clock.flag-stale", "daemon.condition"],
         ..cause("no-daemon", "no time daemon keeps this clock", &["daemon.none"])
     },
@@ -83,6 +91,18 @@ pub const CAUSES: &[CauseRule] = &[
     CauseRule {
         supporting: &["clock.offset"],
         ..cause("no-majority", "the time daemon's sources contradict each other", &["daemon.no-majority"])
+    },
+    CauseRule {
+        supporting: &["clock.offset"],
+        ..cause("sources-too-far", "the time daemon's sources are not synchronised themselves", &["daemon.distance"])
+    },
+    CauseRule {
+        supporting: &["clock.offset"],
+        ..cause(
+            "authenticated-silent",
+            "the authenticated sources are silent, and without them no other counts",
+            &["daemon.authentication"],
+        )
     },
     CauseRule {
         supporting: &["daemon.setters", "daemon.cron"],

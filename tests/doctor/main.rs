@@ -120,9 +120,16 @@ fn apply(facts: &mut DoctorFacts, words: &[&str]) -> Option<()> {
                 ..SourceSummary::default()
             }));
         }
+        ["too-far", count] => sources(facts)?.too_far = count.parse().ok()?,
+        ["outranked", count] => sources(facts)?.outranked = count.parse().ok()?,
         _ => return None,
     }
     Some(())
+}
+
+/// Those that a line before has.
+fn sources(facts: &mut DoctorFacts) -> Option<&mut SourceSummary> {
+    facts.daemon.sources.as_mut()?.as_mut().ok()
 }
 
 /// The first cause of each expected list and of each blocked network: there is none that nothing shows.

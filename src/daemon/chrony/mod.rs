@@ -24,6 +24,8 @@ pub use authentication::{Authentication, Day, Presence};
 pub use burst::Bursts;
 pub use new_sample::LastSample;
 
+pub(super) use authority::outranking;
+
 use authority::AuthorityStatus;
 use new_sample::{heard, sampled};
 use protocol::{ChronyClient, ChronyError, Problem, SourceData, SourceMode, Spare, Status, Tracking};

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::daemon::facts::DAEMONS;
+use super::steps::directives;
+use crate::daemon::facts::{DAEMONS, Daemon};
 use crate::sys::foreign;
 
 /// Where units are, in the order in which systemd prefers them.
@@ -20,6 +22,8 @@ pub struct InstalledUnit {
     pub is_enabled: bool,
     /// Whether it is masked, so that nothing can.
     pub is_masked: bool,
+    /// It ends itself where the clock is off by more than this, by its configuration; none where it never does.
+    pub exits_beyond: Option<Duration>,
     /// Its `Condition` lines and those of its drop-ins, under which it is not started and does not fail.
     pub conditions: Vec<String>,
 }
@@ -31,13 +35,13 @@ pub fn find(root: &Path) -> Vec<InstalledUnit> {
         let facts = daemon.facts();
         // Its own package's unit stands first in its list; the others are aliases that several share.
         let is_new = |unit: &&&'static str| !found.iter().any(|known| known.unit == **unit);
-        let own = facts.units.iter().take(2).filter(is_new).find_map(|unit| look(root, facts.name, unit));
+        let own = facts.units.iter().take(2).filter(is_new).find_map(|unit| look(root, daemon, unit));
         found.extend(own);
     }
     found
 }
 
-fn look(root: &Path, daemon: &'static str, unit: &'static str) -> Option<InstalledUnit> {
+fn look(root: &Path, daemon: Daemon, unit: &'static str) -> Option<InstalledUnit> {
     let file =
         FOLDERS.iter().map(|folder| root.join(folder).join(unit)).find(|file| file.symlink_metadata().is_ok())?;
     let is_masked = fs::read_link(&file).is_ok_and(|target| target == Path::new("/dev/null"));
@@ -51,11 +55,13 @@ fn look(root: &Path, daemon: &'static str, unit: &'static str) -> Option<Install
         .map(str::trim)
         .filter(|line| line.starts_with("Condition") && can_fail(root, line))
         .map(foreign::shown);
+    let configuration = daemon.facts().files.iter().find_map(|file| foreign::text(&root.join(file)).ok());
     Some(InstalledUnit {
-        daemon,
+        daemon: daemon.facts().name,
         unit,
         is_enabled: is_enabled(root, unit),
         is_masked,
+        exits_beyond: directives(daemon, &configuration.unwrap_or_default()).exits_beyond,
         conditions: conditions.collect(),
     })
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::CorrectorSettings;
 use super::by_process::{self, RunningDaemon, Who};
-use super::chrony::protocol::{ChronyClient, ChronyError, Problem, SourceMode, Spare};
-use super::chrony::{Chronyd, LOOK};
+use super::chrony::protocol::{ChronyClient, ChronyError, Problem, SourceData, SourceMode, Spare};
+use super::chrony::{Chronyd, LOOK, outranking};
 use super::facts::Daemon;
 use crate::sys::clock::boottime;
 
@@ -68,6 +68,10 @@ pub struct InspectedDaemon {
     pub observes: Option<&'static str>,
     /// The directive that is missing, without which the kernel is never said to be synchronised and the RTC is never set.
     pub lacks: Option<&'static str>,
+    /// It ends itself where the clock is off by more than this; none where it never does.
+    pub exits_beyond: Option<Duration>,
+    /// It follows no source whose root distance is larger; none where that is not known.
+    pub most_distance: Option<Duration>,
     /// The directive by which it follows its own clock where it has no other source.
     pub follows_itself: Option<&'static str>,
 }
@@ -85,6 +89,10 @@ pub struct SourceSummary {
     pub offline: usize,
     /// How many whose names have no address yet.
     pub unresolved: usize,
+    /// How many answered and are too far away to be followed.
+    pub too_far: usize,
+    /// How many answered and do not count, since authenticated ones that are silent outrank them.
+    pub outranked: usize,
     /// Whether it follows one of them.
     pub follows_one: bool,
 }
@@ -95,14 +103,15 @@ pub fn inspect(settings: &CorrectorSettings) -> Inspection {
     let root = &settings.root;
     let seen = by_process::look(root);
     let running: Vec<InspectedDaemon> = seen.iter().map(|seen| running(root, seen)).collect();
-    let has_chronyd = seen.iter().any(|seen| seen.who == Who::Daemon(Daemon::Chrony));
+    let chronyd = seen.iter().position(|seen| seen.who == Who::Daemon(Daemon::Chrony));
+    let most_distance = chronyd.and_then(|at| running.get(at)?.most_distance);
     Inspection {
         has_processes: clock_setters::has_processes(root),
         sees_the_host: clock_setters::sees_the_host(root),
         setters: clock_setters::find(root),
         installed: installed::find(root),
         cron: cron::find(root),
-        sources: has_chronyd.then(|| sources(settings)),
+        sources: chronyd.map(|_| sources(settings, most_distance.unwrap_or(Duration::MAX))),
         running,
     }
 }
@@ -125,16 +134,20 @@ fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
         beyond_its_limit: known.map(|(daemon, _)| daemon.facts().beyond_its_limit),
         observes: flag,
         lacks: directives.lacks,
+        exits_beyond: directives.exits_beyond,
+        most_distance: directives.most_distance,
         follows_itself: directives.follows_itself,
     }
 }
 
 /// By its socket where that is open to us, else by UDP, where it tells as much.
-fn sources(settings: &CorrectorSettings) -> Result<SourceSummary, String> {
+fn sources(settings: &CorrectorSettings, most_distance: Duration) -> Result<SourceSummary, String> {
     let chronyd = Chronyd { socket: settings.chrony_socket.clone(), udp: settings.chrony_udp, spare: Spare::default() };
-    let over_socket = summary(&mut chronyd.client(LOOK));
+    let over_socket = summary(&mut chronyd.client(LOOK), most_distance);
     match (over_socket, chronyd.udp) {
-        (Err(error), Some(udp)) => summary(&mut ChronyClient::udp(udp, boottime() + LOOK)).map_err(|_| untold(&error)),
+        (Err(error), Some(udp)) => {
+            summary(&mut ChronyClient::udp(udp, boottime() + LOOK), most_distance).map_err(|_| untold(&error))
+        }
         (outcome, _) => outcome.map_err(|error| untold(&error)),
     }
 }
@@ -143,16 +156,22 @@ fn untold(error: &ChronyError) -> String {
     if matches!(error.problem, Problem::Closed) { format!("needs root: {error}") } else { error.to_string() }
 }
 
-fn summary(client: &mut ChronyClient) -> Result<SourceSummary, ChronyError> {
+fn summary(client: &mut ChronyClient, most_distance: Duration) -> Result<SourceSummary, ChronyError> {
     let activity = client.activity()?;
     let sources = client.sources()?;
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let reached: Vec<&SourceData> = sources.iter().filter(|source| source.reach != 0).collect();
+    // Over UDP, and before 4.0, it does not tell whom it ranks first.
+    let first = outranking(client).ok().flatten().unwrap_or_default();
+    let is_silent = !first.is_empty() && !reached.iter().any(|source| first.contains(&source.address));
     Ok(SourceSummary {
         total: sources.len(),
         hardware: sources.iter().filter(|source| source.mode == SourceMode::RefClock).count(),
-        reached: sources.iter().filter(|source| source.reach != 0).count(),
+        reached: reached.len(),
         offline: count(activity.offline),
         unresolved: count(activity.unresolved),
+        too_far: reached.iter().filter(|source| source.root_distance > most_distance).count(),
+        outranked: if is_silent { reached.len() } else { 0 },
         follows_one: sources.iter().any(|source| source.selected),
     })
 }

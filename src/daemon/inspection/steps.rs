@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use toml_edit::{DocumentMut, Item};
+
 use crate::daemon::facts::Daemon;
 
 /// chrony.conf(5), `maxslewrate`.
 const CHRONYS_SLEW_PPM: u32 = 83_333;
 /// adjtime(2).
 const ADJTIMES_SLEW_PPM: u32 = 500;
+/// CLOCK_PANIC of ntp.org's and NTPsec's ntp_loopfilter.c; the default of `single-step-panic-threshold` in ntp.toml(5).
+const PANIC: Duration = Duration::from_secs(1000);
+/// chrony.conf(5), `maxdistance`.
+const CHRONYS_MOST_DISTANCE: Duration = Duration::from_secs(3);
 
 /// When a daemon steps instead of slewing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,10 @@ pub struct Directives {
     pub step_limit: Option<StepLimit>,
     pub lacks: Option<&'static str>,
     pub follows_itself: Option<&'static str>,
+    /// It ends itself where the clock is off by more.
+    pub exits_beyond: Option<Duration>,
+    /// It follows no source that is farther away.
+    pub most_distance: Option<Duration>,
 }
 
 /// What this daemon's configuration says; where a directive stands twice, the last one counts.
@@ -48,10 +58,40 @@ pub fn directives(daemon: Daemon, text: &str) -> Directives {
         Daemon::Openntpd => {
             Directives { step_limit: Some(StepLimit::Never { slew_ppm: ADJTIMES_SLEW_PPM }), ..Directives::default() }
         }
-        Daemon::Timesyncd | Daemon::Ntpsec | Daemon::Ntp | Daemon::NtpdRs | Daemon::Busybox | Daemon::Connman => {
-            Directives::default()
-        }
+        Daemon::Ntpsec | Daemon::Ntp => Directives { exits_beyond: ntpds_panic(text), ..Directives::default() },
+        Daemon::NtpdRs => Directives { exits_beyond: ntpd_rss_panic(text), ..Directives::default() },
+        Daemon::Timesyncd | Daemon::Busybox | Daemon::Connman => Directives::default(),
     }
+}
+
+/// `tinker panic SECONDS`; zero is no limit.
+fn ntpds_panic(text: &str) -> Option<Duration> {
+    let words: Vec<&str> = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .filter(|line| line.trim_start().starts_with("tinker"))
+        .flat_map(str::split_whitespace)
+        .collect();
+    let named = words.windows(2).filter(|pair| pair[0] == "panic").filter_map(|pair| secs(pair[1])).next_back();
+    Some(named.unwrap_or(PANIC)).filter(|limit| !limit.is_zero())
+}
+
+/// A number of seconds, `"inf"`, or a table with one for each direction, of which the nearer counts.
+fn ntpd_rss_panic(text: &str) -> Option<Duration> {
+    let document = text.parse::<DocumentMut>().unwrap_or_default();
+    let number = |item: &Item| {
+        let whole = item.as_integer().and_then(|secs| u64::try_from(secs).ok()).map(Duration::from_secs);
+        whole.or_else(|| item.as_float().and_then(|secs| Duration::try_from_secs_f64(secs).ok()))
+    };
+    let Some(item) = document.get("synchronization").and_then(|table| table.get("single-step-panic-threshold")) else {
+        return Some(PANIC);
+    };
+    let ways = ["forward", "backward"].into_iter().filter_map(|way| item.get(way).and_then(number));
+    number(item).or_else(|| ways.min())
+}
+
+fn secs(word: &str) -> Option<Duration> {
+    word.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok())
 }
 
 fn chronys(text: &str) -> Directives {
@@ -61,8 +101,7 @@ fn chronys(text: &str) -> Directives {
         lines.iter().rev().find(|words| words.first().is_some_and(|first| first.eq_ignore_ascii_case(name)))
     };
     let step = with("makestep").map(|words| {
-        let from = words.get(1).and_then(|word| word.parse().ok());
-        let from = from.and_then(|secs| Duration::try_from_secs_f64(secs).ok()).unwrap_or_default();
+        let from = words.get(1).and_then(|word| secs(word)).unwrap_or_default();
         match words.get(2).and_then(|word| word.parse::<i64>().ok()) {
             Some(limit) if limit >= 0 => StepLimit::AtFirst {
                 from,
@@ -73,12 +112,20 @@ fn chronys(text: &str) -> Directives {
             Some(_) | None => StepLimit::Always { from },
         }
     });
+    // `maxchange OFFSET START IGNORE`: with a negative number of changes that are ignored it never ends.
+    let exits_beyond = with("maxchange").and_then(|words| {
+        let ignored: i64 = words.get(3)?.parse().ok()?;
+        secs(words.get(1)?).filter(|_| ignored >= 0)
+    });
+    let most_distance = with("maxdistance").and_then(|words| secs(words.get(1)?)).unwrap_or(CHRONYS_MOST_DISTANCE);
     // Without a file that could be read nothing is known to be missing.
     let is_read = !text.trim().is_empty();
     Directives {
         step_limit: step.or_else(|| is_read.then_some(StepLimit::Never { slew_ppm: CHRONYS_SLEW_PPM })),
         lacks: (is_read && with("rtcsync").is_none()).then_some("rtcsync"),
         follows_itself: with("local").map(|_| "local"),
+        exits_beyond,
+        most_distance: Some(most_distance),
     }
 }
 
@@ -97,6 +144,24 @@ mod tests {
         assert_eq!(limit(""), None);
         assert_eq!(chronys("pool x\nlocal stratum 10").follows_itself, Some("local"));
         assert_eq!(chronys("rtcsync").lacks, None);
+        assert_eq!(chronys("maxdistance 16").most_distance, Some(Duration::from_secs(16)));
         assert_eq!(chronys("pool x").lacks, Some("rtcsync"));
+    }
+
+    #[test]
+    fn the_offset_over_which_a_daemon_ends_itself_is_read_in_each_ones_own_words() {
+        let of = |daemon, text: &str| directives(daemon, text).exits_beyond.map(|limit| limit.as_secs());
+        assert_eq!(of(Daemon::Chrony, "maxchange 1000 1 2"), Some(1000));
+        assert_eq!(of(Daemon::Chrony, "maxchange 1000 1 -1"), None);
+        assert_eq!(of(Daemon::Chrony, "rtcsync"), None);
+        assert_eq!(of(Daemon::Ntpsec, "server x"), Some(1000));
+        assert_eq!(of(Daemon::Ntp, "tinker step 0.1 panic 60"), Some(60));
+        assert_eq!(of(Daemon::Ntp, "tinker panic 0 # virtual machine"), None);
+        assert_eq!(of(Daemon::NtpdRs, "[synchronization]\nsingle-step-panic-threshold = 1800\n"), Some(1800));
+        assert_eq!(of(Daemon::NtpdRs, "[synchronization]\nsingle-step-panic-threshold = \"inf\"\n"), None);
+        let ways = "[synchronization]\nsingle-step-panic-threshold = { forward = \"inf\", backward = 86400 }\n";
+        assert_eq!(of(Daemon::NtpdRs, ways), Some(86_400));
+        assert_eq!(of(Daemon::NtpdRs, ""), Some(1000));
+        assert_eq!(of(Daemon::Timesyncd, ""), None);
     }
 }

@@ -244,15 +244,78 @@ pub fn offline(facts: &DoctorFacts) -> Option<CheckVerdict> {
 }
 
 pub fn no_majority(facts: &DoctorFacts) -> Option<CheckVerdict> {
-    let summary = summary(facts).filter(|summary| summary.reached > 1 && !summary.follows_one)?;
-    let title = format!(
-        "{} sources answer and the daemon follows none: they contradict each other, or are too far away",
-        summary.reached
-    );
+    let summary = summary(facts).filter(|summary| !summary.follows_one)?;
+    // What is too far away or outranked is no voice.
+    let voices = summary.reached.saturating_sub(summary.too_far.max(summary.outranked));
+    if voices < 2 {
+        return None;
+    }
+    let title = format!("{voices} sources answer and the daemon follows none: they contradict each other");
     Some(
         CheckVerdict::fail(title)
             .because_all(facts.network.falsetickers.iter().map(|name| format!("agrees with no other: {name}"))),
     )
+}
+
+/// Most often a server that has no source of its own, such as a domain controller that was left to itself.
+pub fn distance(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let summary = summary(facts).filter(|summary| summary.too_far > 0)?;
+    let (running, limit) = facts.daemon.running.iter().find_map(|running| Some((running, running.most_distance?)))?;
+    let title = format!(
+        "{} of {} source(s) that answer are too far away for {}: their root distance is over {}",
+        summary.too_far,
+        summary.reached,
+        running.name,
+        size_in_words(limit)
+    );
+    let is_all = summary.too_far >= summary.reached && !summary.follows_one;
+    let verdict = if is_all { CheckVerdict::fail(title) } else { CheckVerdict::note(title) };
+    Some(verdict.because("a server whose own clock was not corrected for long is as far as its dispersion has grown").mend(
+        "name a server that is synchronised itself; only if there is none, raise `maxdistance` in the configuration",
+    ))
+}
+
+/// Authenticated sources outrank the others even while they are silent, as NTS is where TCP port 4460 is blocked.
+pub fn authentication(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let summary = summary(facts).filter(|summary| summary.outranked > 0 && !summary.follows_one)?;
+    let title = format!(
+        "{} source(s) answer and do not count: the authenticated sources outrank them, and are silent",
+        summary.outranked
+    );
+    Some(
+        CheckVerdict::fail(title)
+            .because("`authselectmode` is `mix` unless configured: nothing is followed that no authenticated source supports")
+            .mend("let NTS through (TCP port 4460 outward), or name authenticated servers that answer"),
+    )
+}
+
+/// Daemons that end themselves rather than correct a large offset: the one that runs, and the one that has done it.
+pub fn exit_limit(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let off = certainly_wrong(facts).map(crate::decision::Offset::abs);
+    if is_observing(facts) {
+        return None;
+    }
+    if facts.daemon.has_processes && facts.daemon.running.is_empty() {
+        let (unit, limit) = facts.daemon.installed.iter().find_map(|unit| Some((unit, unit.exits_beyond?)))?;
+        let off = off.filter(|off| *off > limit && unit.is_enabled && !unit.is_masked)?;
+        let title = format!(
+            "{} is enabled and does not run, and the clock is off by {}: it ends over {}, and is not restarted",
+            unit.daemon,
+            size_in_words(off),
+            size_in_words(limit)
+        );
+        let fix = format!("sudo clockgate sync && sudo systemctl start {}", unit.unit);
+        return Some(CheckVerdict::fail(title).mend(fix));
+    }
+    let (name, limit) = facts.daemon.running.iter().find_map(|running| Some((running.name, running.exits_beyond?)))?;
+    let over = size_in_words(limit);
+    Some(match off.filter(|off| *off > limit) {
+        Some(off) => {
+            let title = format!("{name} ends itself over {over}, and the clock is off by {}", size_in_words(off));
+            CheckVerdict::fail(title).mend("sudo clockgate sync")
+        }
+        None => CheckVerdict::note(format!("{name} ends itself when the clock is off by more than {over}")),
+    })
 }
 
 pub fn step_limit(facts: &DoctorFacts) -> Option<CheckVerdict> {
