@@ -85,6 +85,10 @@ pub const CAUSES: &[CauseRule] = &[
         ..cause("daemon-powerless", "the time daemon may not set the clock", &["daemon.powerless"])
     },
     CauseRule {
+        supporting: &["clock.offset", "daemon.powerless"],
+        ..cause("daemon-denied", "the time daemon was not allowed to set the clock", &["daemon.denied"])
+    },
+    CauseRule {
         supporting: &["clock.offset"],
         ..cause("sources-offline", "the time daemon was ordered not to ask its sources", &["daemon.offline"])
     },
@@ -123,7 +127,7 @@ pub const CAUSES: &[CauseRule] = &[
         ..cause("step-limit", "the time daemon does not step any more, and slews for hours", &["daemon.step-limit"])
     },
     CauseRule {
-        supporting: &["clock.offset", "clock.future"],
+        supporting: &["clock.offset", "clock.future", "rtc.boot"],
         ..cause("dead-battery", "the RTC lost its time: its battery is empty", &["rtc.battery"])
     },
     CauseRule {

@@ -3,6 +3,7 @@
 
 mod clock_setters;
 mod cron;
+mod denials;
 mod installed;
 mod steps;
 
@@ -18,6 +19,7 @@ use crate::sys::clock::boottime;
 
 pub use clock_setters::{ClockSetter, Rights};
 pub use cron::CronLine;
+pub use denials::{Denial, denials, log_matches};
 pub use installed::InstalledUnit;
 pub use steps::StepLimit;
 

@@ -6,6 +6,7 @@ use super::CheckVerdict;
 use super::clock::{agreed, is_zone};
 use crate::decision::Offset;
 use crate::doctor::facts::{DoctorFacts, HardwareFacts, RtcState};
+use crate::reference::BUILT;
 
 /// It shows whole seconds, and loses a few between two times that it is set.
 const OFF: Duration = Duration::from_secs(5);
@@ -54,6 +55,13 @@ pub fn battery(facts: &DoctorFacts) -> Option<CheckVerdict> {
         let title = format!("the RTC's battery is {status} (/proc/driver/rtc, batt_status)");
         return Some(CheckVerdict::fail(title).mend("replace the battery of the board"));
     }
+    if let Some(line) = facts.log.power_lost.first() {
+        return Some(
+            CheckVerdict::fail("the RTC's driver found that it had lost its power: its battery is empty")
+                .because(line.clone())
+                .mend("replace the battery of the board, then: sudo hwclock --systohc"),
+        );
+    }
     if facts.hardware.shows_nonsense() {
         let shown = match rtc {
             RtcState::Shows(shown) => shown.minute(),
@@ -68,6 +76,40 @@ pub fn battery(facts: &DoctorFacts) -> Option<CheckVerdict> {
         None => {
             CheckVerdict::skip("the driver does not report its battery to users; root can ask it: hwclock --vl-read")
         }
+    })
+}
+
+/// What the kernel made of the RTC when it began.
+pub fn boot(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    if facts.log.is_unread {
+        let title = "the kernel could not read the RTC at boot: the clock began in the past";
+        return Some(CheckVerdict::warn(title).mend("sudo hwclock --systohc, once the clock is right"));
+    }
+    let time = facts.log.set_at_boot.as_ref()?;
+    let day = |time: &str| time.get(..10).map(str::to_owned);
+    Some(if day(time) < day(&BUILT.minute()) {
+        CheckVerdict::fail(format!(
+            "at boot the kernel set the clock to {time} from the RTC, which has passed long ago"
+        ))
+        .mend("replace the battery of the board, then: sudo hwclock --systohc")
+    } else {
+        CheckVerdict::ok(format!("at boot the kernel set the clock to {time} from the RTC"))
+    })
+}
+
+/// Who sets the RTC: the kernel every eleven minutes, while it is told that the clock is synchronised.
+pub fn systohc(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    match facts.hardware.rtc.as_ref()? {
+        RtcState::NotThere => return None,
+        RtcState::Shows(_) | RtcState::Unreadable(_) => {}
+    }
+    Some(if facts.hardware.is_written? {
+        CheckVerdict::ok("the kernel sets the RTC while the clock is synchronised")
+    } else {
+        CheckVerdict::warn(
+            "this kernel never sets the RTC (no CONFIG_RTC_SYSTOHC): the clock begins with its error at each boot",
+        )
+        .mend("sudo hwclock --systohc, at each shutdown")
     })
 }
 

@@ -6,6 +6,7 @@ mod daemon;
 mod hardware;
 mod machine;
 mod own;
+mod rights;
 mod servers;
 
 use super::check::{Check, CheckSection, CheckVerdict};
@@ -40,6 +41,7 @@ pub const ALL: &[CheckRule] = &[
     rule("daemon.cron", CheckSection::Daemon, daemon::cron),
     rule("daemon.observes", CheckSection::Daemon, daemon::observes),
     rule("daemon.powerless", CheckSection::Daemon, daemon::powerless),
+    rule("daemon.denied", CheckSection::Daemon, rights::denied),
     rule("daemon.sources", CheckSection::Daemon, daemon::sources),
     rule("daemon.unreached", CheckSection::Daemon, daemon::unreached),
     rule("daemon.offline", CheckSection::Daemon, daemon::offline),
@@ -62,6 +64,8 @@ pub const ALL: &[CheckRule] = &[
     rule("rtc.none", CheckSection::Hardware, hardware::none),
     rule("rtc.unreadable", CheckSection::Hardware, hardware::unreadable),
     rule("rtc.battery", CheckSection::Hardware, hardware::battery),
+    rule("rtc.boot", CheckSection::Hardware, hardware::boot),
+    rule("rtc.systohc", CheckSection::Hardware, hardware::systohc),
     rule("rtc.local", CheckSection::Hardware, hardware::local),
     rule("rtc.offset", CheckSection::Hardware, hardware::offset),
     rule("vm.clocksource", CheckSection::Machine, machine::clocksource),

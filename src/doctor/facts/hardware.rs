@@ -11,6 +11,8 @@ use crate::reference::local::rtc::{self, Keeps};
 
 /// drivers/rtc/rtc-cmos.c: only a PC's own clock has this file.
 const PROC: &str = "proc/driver/rtc";
+/// kernel/time/ntp.c, sync_hw_clock: either of them writes it.
+const WRITERS: [&str; 2] = ["CONFIG_RTC_SYSTOHC=y", "CONFIG_GENERIC_CMOS_UPDATE=y"];
 
 /// The RTC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct HardwareFacts {
     pub saved_time: Option<&'static str>,
     /// Whether the kernel sets the system clock from it at boot; none where the kernel does not tell.
     pub is_read_at_boot: Option<bool>,
+    /// Whether the kernel sets it from the system clock while that is synchronised; none where its configuration is not there.
+    pub is_written: Option<bool>,
     /// What firmware or device tree call the board; none where they do not.
     pub board: Option<String>,
 }
@@ -60,7 +64,9 @@ pub fn gather(root: &Path) -> HardwareFacts {
         Some(status.trim_start_matches([' ', '\t', ':']).trim().to_owned())
     });
     let board = text("proc/device-tree/model").or_else(|| text("sys/class/dmi/id/product_name"));
+    let config = text("proc/sys/kernel/osrelease").and_then(|release| text(&format!("boot/config-{}", release.trim())));
     HardwareFacts {
+        is_written: config.map(|config| WRITERS.iter().any(|option| config.lines().any(|line| line == *option))),
         rtc,
         keeps_local: rtc::keeps(root) == Keeps::Local,
         battery,

@@ -3,6 +3,7 @@
 mod clock;
 mod containers;
 mod hardware;
+mod log;
 mod machine;
 mod network;
 mod own;
@@ -23,6 +24,7 @@ use crate::sys::step::SystemClock;
 pub use clock::{ClockFacts, FutureFile, ZoneFacts};
 pub use containers::ContainerFacts;
 pub use hardware::{HardwareFacts, RtcState};
+pub use log::LogFacts;
 pub use machine::MachineFacts;
 pub use network::{CloudFacts, MeasuredNow, NetworkFacts};
 pub use own::{AgentFacts, AgentState};
@@ -67,6 +69,8 @@ pub struct DoctorFacts {
     pub hardware: HardwareFacts,
     /// The virtual machine that this is.
     pub machine: MachineFacts,
+    /// The log of this boot.
+    pub log: LogFacts,
     /// Containers.
     pub containers: ContainerFacts,
     /// clockgate itself.
@@ -101,6 +105,7 @@ pub async fn gather(examination: &Examination) -> DoctorFacts {
             network: NetworkFacts::default(),
             hardware: hardware::gather(&root),
             machine: machine::gather(&root),
+            log: log::gather(&root),
             containers: containers::gather(&root),
             own: own::gather(&root, &config, faults),
         })
