@@ -37,6 +37,10 @@ const fn cause(id: &'static str, words: &'static str, required: &'static [&'stat
 /// All of them: of two that are as likely the first one counts, since it explains the other.
 pub const CAUSES: &[CauseRule] = &[
     CauseRule {
+        supporting: &["net.udp123", "net.dns", "net.route", "daemon.unreached", "clock.offset"],
+        ..cause("captive-portal", "this network lets nothing through before somebody has logged in", &["net.captive"])
+    },
+    CauseRule {
         supporting: &["daemon.unreached", "clock.offset"],
         ..cause("firewall-here", "this host's own firewall blocks NTP", &["net.firewall"])
     },

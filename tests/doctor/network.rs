@@ -2,7 +2,8 @@
 //! without rights.
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub const EXPECTED: &[(&str, &str)] = &[
     ("net.udp123", "UDP port 123 is blocked on the way"),
     ("net.refused", "the configured server is no NTP server"),
     ("net.kiss", "the time servers refuse to answer"),
+    ("net.captive", "this network lets nothing through before somebody has logged in"),
 ];
 
 /// What a case does to its namespace, and what doctor says then.
@@ -161,6 +163,11 @@ pub fn trials() -> Vec<Trial> {
     ));
     all.push(needing(
         lacks_root().or_else(|| lacks_program("ip")),
+        "a_portal_that_answers_for_everybody_is_told_from_a_proxy",
+        || apart(portal),
+    ));
+    all.push(needing(
+        lacks_root().or_else(|| lacks_program("ip")),
         "the_router_behind_which_ntp_is_lost_is_named",
         || apart(routed),
     ));
@@ -281,6 +288,31 @@ fn mixed() -> Outcome {
     } else {
         Err(format!("{took:?}: {said:#}").into())
     }
+}
+
+/// Who answers at an address that nobody has: a page to log in at, or a proxy.
+fn portal() -> Outcome {
+    shell("ip addr add 192.0.2.113/32 dev lo && ip route add prohibit 198.51.100.1")?;
+    let listener = TcpListener::bind("192.0.2.113:80")?;
+    let replies = ["302 Found\r\nLocation: http://login.hotel.example/", "504 Gateway Timeout"];
+    std::thread::spawn(move || {
+        for (reply, stream) in replies.iter().zip(listener.incoming().flatten()) {
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = write!(stream, "HTTP/1.1 {reply}\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let (said, _) = doctor(&["198.51.100.1"])?;
+    let is_told = said["causes"][0]["words"] == EXPECTED.last().map_or("", |(_, cause)| cause)
+        && said.to_string().contains("http://login.hotel.example/");
+    if !is_told {
+        return Err(format!("the portal is not told: {said:#}").into());
+    }
+    let (said, _) = doctor(&["198.51.100.1"])?;
+    let is_a_note = said["checks"]
+        .as_array()
+        .is_some_and(|checks| checks.iter().any(|check| check["id"] == "net.captive" && check["result"] == "note"));
+    if is_a_note { Ok(()) } else { Err(format!("the proxy is not told: {said:#}").into()) }
 }
 
 /// A router in a namespace of its own, which loses what it is to pass on.

@@ -59,6 +59,7 @@ pub const ALL: &[CheckRule] = &[
     rule("net.refused", CheckSection::Servers, servers::refused),
     rule("net.kiss", CheckSection::Servers, servers::kiss),
     rule("net.udp123", CheckSection::Servers, servers::udp123),
+    rule("net.captive", CheckSection::Servers, servers::captive),
     rule("net.falsetickers", CheckSection::Servers, servers::falsetickers),
     rule("net.cloud", CheckSection::Servers, servers::cloud),
     rule("rtc.none", CheckSection::Hardware, hardware::none),

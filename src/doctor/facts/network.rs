@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::NetworkUse;
 use crate::decision::{Measurement, Offset, Policy};
 use crate::reference::ntp::default_servers as defaults;
-use crate::reference::probe::{self, ServerProbe};
+use crate::reference::probe::{self, PortalReply, ServerProbe};
 use crate::reference::{Question, References, Server, ServerName};
 use crate::sys::clock::boottime;
 
@@ -46,6 +46,8 @@ pub struct NetworkFacts {
     pub falsetickers: Vec<String>,
     /// What came of each server that did not answer.
     pub silent: Vec<ServerProbe>,
+    /// What somebody on the way answers in the name of a host that there is not; asked where no server answers.
+    pub portal: Option<PortalReply>,
     /// The cloud that this is.
     pub cloud: Option<CloudFacts>,
 }
@@ -115,6 +117,7 @@ fn ask(root: &Path, servers: Vec<Server>, names: &[ServerName], policy: &Policy,
     let mut silent: Vec<ServerName> = names.iter().filter(|name| !answered(&measurement, name)).cloned().collect();
     let servers_answered = names.len() - silent.len();
     silent.truncate(MOST_PROBED);
+    let portal = (servers_answered == 0).then(|| std::thread::spawn(|| PortalReply::heard(WHY)));
     NetworkFacts {
         servers_answered,
         falsetickers: agreement.as_ref().map(|agreement| agreement.falsetickers.clone()).unwrap_or_default(),
@@ -124,6 +127,7 @@ fn ask(root: &Path, servers: Vec<Server>, names: &[ServerName], policy: &Policy,
             supporters: agreement.supporters,
         })),
         silent: if silent.is_empty() { vec![] } else { probe::servers(&silent, WHY) },
+        portal: portal.and_then(|asked| asked.join().ok().flatten()),
         ..facts
     }
 }

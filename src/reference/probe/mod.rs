@@ -3,10 +3,12 @@
 
 mod hops;
 mod lookup;
+mod portal;
 mod question;
 
 pub use hops::Hops;
 pub use lookup::{LookUpFault, look_up};
+pub use portal::PortalReply;
 pub use question::{IcmpError, NtpOutcome};
 
 use std::net::{SocketAddr, TcpStream};
