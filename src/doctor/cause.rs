@@ -38,7 +38,7 @@ const fn cause(id: &'static str, words: &'static str, required: &'static [&'stat
 pub const CAUSES: &[CauseRule] = &[
     CauseRule {
         supporting: &["net.udp123", "net.dns", "net.route", "daemon.unreached", "clock.offset"],
-        ..cause("captive-portal", "this network lets nothing through before somebody has logged in", &["net.captive"])
+        ..cause("captive-portal", "this network lets nothing through until a user has logged in", &["net.captive"])
     },
     CauseRule {
         supporting: &["daemon.unreached", "clock.offset"],

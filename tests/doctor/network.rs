@@ -31,7 +31,7 @@ pub const EXPECTED: &[(&str, &str)] = &[
     ("net.udp123", "UDP port 123 is blocked on the way"),
     ("net.refused", "the configured server is no NTP server"),
     ("net.kiss", "the time servers refuse to answer"),
-    ("net.captive", "this network lets nothing through before somebody has logged in"),
+    ("net.captive", "this network lets nothing through until a user has logged in"),
 ];
 
 /// What a case does to its namespace, and what doctor says then.

@@ -177,7 +177,7 @@ pub fn udp123(facts: &DoctorFacts) -> Option<CheckVerdict> {
     Some(graded(facts, title).because_all(silence).because_all(hop).mend(fix))
 }
 
-/// Somebody answers in the name of an address that nobody has.
+/// A reply in the name of an address that no host has.
 pub fn captive(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let portal = facts.network.portal.as_ref()?;
     let evidence = format!("192.0.2.113, which no host has, answers over HTTP with status {}", portal.status);
@@ -185,7 +185,7 @@ pub fn captive(facts: &DoctorFacts) -> Option<CheckVerdict> {
         return Some(CheckVerdict::note("a proxy on the way takes HTTP connections to any address").because(evidence));
     }
     let page = portal.location.as_ref().map(|location| format!("it sends browsers to {location}"));
-    let title = "this network has a portal: nothing gets through before somebody has logged in there";
+    let title = "this network has a portal: nothing gets through until a user has logged in there";
     Some(
         graded(facts, title.to_owned())
             .because(evidence)
