@@ -69,7 +69,7 @@ pub static KEYS: [Key; 36] = [
     Key {
         name: "max-step.unexplained",
         does: "The largest step forward that one reference alone may cause when nothing else explains it.",
-        place: |c| KeyValue::Duration(&mut c.policy.max_unsupported, Duration::ZERO, YEAR.saturating_mul(100)),
+        place: |c| KeyValue::Duration(&mut c.policy.max_unexplained, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.backward",
@@ -108,7 +108,7 @@ pub static KEYS: [Key; 36] = [
     Key {
         name: "suspend-timeout",
         does: "How long the gate stays shut for a suspend that was announced and does not happen.",
-        place: |c| KeyValue::Duration(&mut c.policy.sleep_deadline, SEC.saturating_mul(5), HOUR),
+        place: |c| KeyValue::Duration(&mut c.policy.suspend_timeout, SEC.saturating_mul(5), HOUR),
     },
     Key {
         name: "remeasure.min",
@@ -253,5 +253,5 @@ pub(super) type Two = fn(&Config) -> (Duration, Duration);
 /// Pairs of keys of which the first may not exceed the second.
 pub(super) const ORDERED: [(&str, &str, Two); 2] = [
     ("remeasure.min", "remeasure.max", |c| (c.policy.remeasure_min, c.policy.remeasure_max)),
-    ("max-step.unexplained", "max-step.forward", |c| (c.policy.max_unsupported, c.policy.max_forward)),
+    ("max-step.unexplained", "max-step.forward", |c| (c.policy.max_unexplained, c.policy.max_forward)),
 ];

@@ -203,7 +203,7 @@ pub(super) fn may_ask_alone(
     }
     let rtc_agrees = evidence.rtc_agrees(truth, claim.as_of, policy.max_drift_ppm);
     let is_first = evidence.anchor.is_none();
-    let limit = if is_first || rtc_agrees { policy.max_forward } else { policy.max_unsupported };
+    let limit = if is_first || rtc_agrees { policy.max_forward } else { policy.max_unexplained };
     if change.abs() <= limit {
         Ok(())
     } else if evidence.is_lower_bound() && claim.agrees_with_the_clock {

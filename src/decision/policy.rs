@@ -42,7 +42,7 @@ pub struct Policy {
     /// The largest step forward that one reference can ask for when the evidence supports it.
     pub max_forward: Duration,
     /// The largest step forward that one reference can ask for when nothing supports it.
-    pub max_unsupported: Duration,
+    pub max_unexplained: Duration,
     /// The largest step backward that one reference can ask for.
     pub max_backward: Duration,
     /// Times that have passed: the release, and systemd's clock epoch or the last good time.
@@ -64,7 +64,7 @@ pub struct Policy {
     /// Whether the containers that carry the network are thawed first where nobody can be reached.
     pub thaw_carriers: bool,
     /// How long we believe a sleep that was announced and did not come.
-    pub sleep_deadline: Duration,
+    pub suspend_timeout: Duration,
     /// The shortest time between two measurements while all is well.
     pub remeasure_min: Duration,
     /// The longest time between two measurements while all is well.
@@ -91,7 +91,7 @@ impl Default for Policy {
             min_references: 1,
             correction: Correction::Auto,
             max_forward: Duration::from_secs(365 * 86_400),
-            max_unsupported: Duration::from_secs(1000),
+            max_unexplained: Duration::from_secs(1000),
             max_backward: Duration::from_secs(1),
             floor: Floor::default(),
             may_pause: false,
@@ -102,7 +102,7 @@ impl Default for Policy {
             wrong: AtDeadline::Hold,
             freeze: None,
             thaw_carriers: true,
-            sleep_deadline: Duration::from_secs(30),
+            suspend_timeout: Duration::from_secs(30),
             remeasure_min: Duration::from_secs(120),
             remeasure_max: Duration::from_secs(1024),
         }

@@ -375,7 +375,7 @@ impl World {
             let awake = now.raw - anchor.at.raw;
             let change = truth - (anchor.truth + forward(awake));
             let slack = Duration::from_secs(2) + clockgate::decision::drift(awake, 1000);
-            let limit = if change.is_backward() { self.policy.max_backward } else { self.policy.max_unsupported };
+            let limit = if change.is_backward() { self.policy.max_backward } else { self.policy.max_unexplained };
             assert!(change.abs() <= limit + slack, "one voice has moved the clock by {change}");
         }
         if snapshot.is_supported || self.anchor.is_none() {

@@ -31,7 +31,7 @@ impl Machine {
         self.begin_epoch(cause, now);
         self.state = State::Suspended;
         self.deadline.pause(now);
-        self.asleep_until = now.boot + self.policy.sleep_deadline;
+        self.asleep_until = now.boot + self.policy.suspend_timeout;
         self.freezing.before_sleep(self.epoch, self.policy.freeze, now)
     }
 
