@@ -1,4 +1,4 @@
-//! Exit codes: sysexits(3) where it has one; documented in the README and the man pages.
+//! Exit codes: sysexits(3) where it has one; documented in docs/interfaces.md and the manual pages.
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
 mod examples;
+mod names;
 mod promises;
 mod stage;
 #[path = "../support/mod.rs"]
