@@ -16,6 +16,8 @@ pub mod decision;
 pub mod disruption;
 // Say it: the gate page, the bus, the unit's status.
 pub mod publish;
+// What happened, as one record for everybody who is told.
+pub mod transition;
 // How far off are we? Asks and answers with readings.
 pub mod reference;
 // Let them go: `run` and `wait`; reads the gate page and nothing else.

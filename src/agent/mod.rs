@@ -3,7 +3,6 @@
 mod ask;
 mod debounce;
 mod default_servers;
-mod event_log;
 mod oneshot;
 mod perform;
 pub mod signals;
@@ -29,6 +28,7 @@ use crate::publish::bus::Face;
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
+use crate::publish::outlets::Outlets;
 use crate::publish::proof_file::ProofFile;
 use crate::publish::sd_notify::{self, Watchdog};
 use crate::reference::ServerName;
@@ -38,6 +38,7 @@ use crate::sys::clock::{boottime, clocks};
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
+use crate::transition::{Recorder, Walked};
 use crate::workload::Thoroughness;
 
 pub use oneshot::{Goal, OneshotOutcome, measure, once, step_once};
@@ -76,7 +77,8 @@ pub async fn run(
     let (outcomes, mut done) = mpsc::channel(QUEUE);
     let (notices, mut noticed) = mpsc::channel(QUEUE);
     let (untaken, not_in_force) = watch::channel(None);
-    let (snapshots, seen) = watch::channel(Snapshot { epoch, ..Snapshot::default() });
+    let outlets = Outlets::new(Snapshot { epoch, ..Snapshot::default() });
+    let seen = outlets.watch();
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     perform::heed_authority(&corrector, &config);
     let known = ProofFile::beside(&config.page);
@@ -88,15 +90,14 @@ pub async fn run(
         clockbound: clockbound(&config),
         last_good: LastGood::new(&config.root),
         known,
-        snapshots,
+        recorder: Recorder::default(),
+        outlets,
         sleepers: vec![],
         watchdog: Watchdog::new(boottime()),
-        silent: event_log::Silent::default(),
         clock,
         kernel_leap: Leap::None,
         untaken,
         config,
-        refused: event_log::RefusedSteps::default(),
     };
     let config = corridor.config.clone();
     // An agent that was killed may have left something frozen, and nobody else's business comes before that.
@@ -145,11 +146,13 @@ struct Corridor {
     last_good: LastGood,
     /// What was proven in this boot, for whoever comes next in it.
     known: ProofFile,
-    snapshots: watch::Sender<Snapshot>,
+    /// Makes the records of what happens.
+    recorder: Recorder,
+    /// Who is told of them.
+    outlets: Outlets,
     /// Who waits to be let go to sleep.
     sleepers: Vec<tokio::sync::oneshot::Sender<Snapshot>>,
     watchdog: Watchdog,
-    silent: event_log::Silent,
     clock: Arc<SystemClock>,
     /// As it was seen last.
     kernel_leap: Leap,
@@ -157,7 +160,6 @@ struct Corridor {
     config: Config,
     /// What of the configuration is not in force, as it was read last, and why.
     untaken: watch::Sender<Option<String>>,
-    refused: event_log::RefusedSteps,
 }
 
 impl Corridor {
@@ -196,16 +198,17 @@ impl Corridor {
     /// One step of the walk: decide, publish, act.
     fn walk(&mut self, event: Event, now: Clocks) -> Result<(), AgentError> {
         debug!(?event, "event");
-        event_log::event(&event);
-        self.silent.tell(&event);
+        self.recorder.hear(&event);
         self.performer.heed(&event);
         let before = self.machine.snapshot();
-        let actions = self.machine.step(event, now);
+        let actions = self.machine.step(event.clone(), now);
         let after = self.machine.snapshot();
-        if after != before {
-            self.publish(&before, after.clone());
+        let released = if after == before { 0 } else { self.publish(&before, &after) };
+        let walked =
+            Walked { before: &before, after: &after, machine: &self.machine, actions: &actions, at: now, released };
+        for happened in self.recorder.record(&event, &walked) {
+            self.outlets.tell(&happened);
         }
-        self.refused.tell(&self.machine, &actions);
         for action in actions {
             debug!(?action, "action");
             self.act(action);
@@ -252,19 +255,20 @@ impl Corridor {
         if is_another_keeper { self.take(Event::Disrupted(Cause::Requested)) } else { Ok(()) }
     }
 
-    fn publish(&mut self, before: &Snapshot, after: Snapshot) {
-        if let Err(error) = self.page.publish(&after) {
+    /// Publishes what has changed; says how many waiters that woke.
+    fn publish(&mut self, before: &Snapshot, after: &Snapshot) -> u64 {
+        if let Err(error) = self.page.publish(after) {
             error!(error = &error as &dyn std::error::Error, "the gate page is gone: readers do not see this gate");
         }
-        self.tell_clockbound(&after);
-        event_log::transition(before, &after, &self.machine);
-        if let Err(error) = self.last_good.note(&after) {
+        let released = self.page.woken();
+        self.tell_clockbound(after);
+        if let Err(error) = self.last_good.note(after) {
             warn!(%error, "cannot save the last good time to {}", crate::publish::last_good::FILE);
         }
         if before.gate != Gate::Proven && after.gate == Gate::Proven {
             self.performer.judge_rtc();
         }
-        self.snapshots.send_replace(after);
+        released
     }
 
     /// Each proof is an occasion to look who has come since; behind the thaw, if there is one.
@@ -301,9 +305,8 @@ impl Corridor {
                     let _ = sleeper.send(self.machine.snapshot());
                 }
             }
-            Action::Warn(why) => {
-                warn!(epoch = self.machine.epoch().get(), gate = %self.machine.state().gate(), "{why}")
-            }
+            // The record of it is told.
+            Action::Warn(_) => {}
             Action::ResetDaemon(..)
             | Action::Measure(..)
             | Action::Step { .. }
@@ -335,7 +338,7 @@ impl Corridor {
         if let Some(Err(error)) = self.clockbound.take().map(ClockBoundPage::retire) {
             warn!(error = &error as &dyn std::error::Error, "cannot write the end of the agent to ClockBound's page");
         }
-        info!(epoch = self.machine.epoch().get(), "gate shut; the agent ends");
+        self.outlets.tell(&self.recorder.end(&self.machine, clocks()));
     }
 }
 

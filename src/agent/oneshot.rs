@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{AgentError, Performer, event_log};
+use super::{AgentError, Performer};
 use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{
     Epoch, Event, Failure, HttpDate, Machine, Measurement, Offset, Policy, Snapshot, State, StepBy, StepError,
 };
 use crate::disruption::clock_set::ClockSet;
+use crate::publish::outlets;
 use crate::publish::proof_file::ProofFile;
 use crate::sys::clock::clocks;
 use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
+use crate::transition::{Recorder, Walked};
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +60,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentEr
     let mut known = ProofFile::beside(&config.page);
     let mut machine = Machine::new(policy, Epoch::default()).knowing(known.read());
     let mut outcome = OneshotOutcome::default();
-    let mut silent = event_log::Silent::default();
+    let mut recorder = Recorder::default();
     if goal == Goal::Reckoning && machine.evidence().last.is_none() {
         outcome.trouble = "dead reckoning needs a proof in this boot, and there is none".to_owned();
         return Ok(outcome);
@@ -87,11 +89,14 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentEr
             events.extend(new.into_iter().map(|event| (event, now)));
             continue;
         };
-        event_log::event(&event);
-        silent.tell(&event);
+        recorder.hear(&event);
         outcome.note(&event);
         performer.heed(&event);
-        let actions = machine.step(event, now);
+        let actions = machine.step(event.clone(), now);
+        let end = machine.snapshot();
+        // Nothing is published and the verb prints the end itself: what the events say is all there is to log.
+        let walked = Walked { before: &end, after: &end, machine: &machine, actions: &[], at: now, released: 0 };
+        recorder.events(&event, &walked).iter().for_each(outlets::log);
         // The next who asks one reference counts on from here; where there is no place to keep it, it is the first proof.
         drop(known.note(machine.evidence()));
         let given_up = matches!(machine.state(), State::GaveUp(_)) || outcome.not_permitted.is_some();

@@ -1,5 +1,7 @@
 //! What is to be done about it. Whoever performs an action sends its outcome back as an event.
 
+use std::fmt;
+
 use super::time::{Awake, Boottime, Epoch, Offset, Realtime, Round};
 
 /// Which freeze or thaw this is: an answer says which order it answers, and an order that a later one overtook is not performed.
@@ -65,6 +67,31 @@ pub enum Action {
     ThawCarriers(OrderId),
     /// Whoever holds the sleep back for us may let go: the gate is shut and published.
     AllowSleep,
-    /// Say this aloud: the gate stands other than on a proof.
-    Warn(String),
+    /// Tell a person.
+    Warn(Warning),
+}
+
+/// What a person has to be told, beyond what the page says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// The deadline has passed without a proof, and why.
+    NoProof(String),
+    /// Another program sets the clock again and again.
+    SetByOthers(String),
+    /// Containers were frozen for as long as they may be, and the clock is not proven.
+    FrozenTooLong,
+    /// Dead reckoning was ordered and is not possible, and why.
+    CannotReckon(&'static str),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoProof(why) | Self::SetByOthers(why) => why,
+            Self::FrozenTooLong => {
+                "containers were frozen for freeze.max and the clock is not proven yet: thawed, and the clock may be wrong"
+            }
+            Self::CannotReckon(why) => why,
+        })
+    }
 }

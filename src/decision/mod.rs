@@ -21,7 +21,7 @@ mod state;
 mod time;
 mod trouble;
 
-pub use action::{Action, OrderId, Samples, StepBy};
+pub use action::{Action, OrderId, Samples, StepBy, Warning};
 pub use agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agree};
 pub use date_plan::{DatePlan, DateRefusal};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, StepError};

@@ -81,6 +81,7 @@ const RULES: [Rule; 11] = [
         violations: &[
             ("decision/x.rs", "use std::fs;"),
             ("decision/x.rs", "async fn f() {}"),
+            ("transition/x.rs", "use tracing::info;"),
             ("explain/x.rs", "use std::io::Read as _;"),
             ("waiter/x.rs", "use tokio::time;"),
             ("container/x.rs", "use zbus::Connection;"),

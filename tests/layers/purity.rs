@@ -10,6 +10,7 @@ pub fn words(tree: &Tree) -> Vec<String> {
     let io = ["std::io", "std::fs", "std::net", "std::env", "tokio", "zbus", "nix::", "libc::", "tracing::", "async "];
     let forbidden: &[(&str, &[&str])] = &[
         ("decision", &io),
+        ("transition", &io),
         ("explain", &io),
         ("waiter", &["tokio", "zbus", "async "]),
         ("container", &["tokio", "zbus", "async "]),

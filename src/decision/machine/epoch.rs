@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, Samples, StepBy};
+use super::super::action::{Action, Samples, StepBy, Warning};
 use super::super::event::{Cause, Forgotten};
 use super::super::exchange::lasting;
 use super::super::leap;
@@ -241,11 +241,11 @@ impl Machine {
         }
         self.say_sets = now.boot + SETS_SAID_FOR;
         let beside = self.daemon.as_ref().map_or(String::new(), |daemon| format!(" beside {daemon}"));
-        vec![Action::Warn(format!(
+        vec![Action::Warn(Warning::SetByOthers(format!(
             "the clock was set {} times in the last minute by another program{beside}: a second time daemon, or guest tools of \
              the hypervisor (open-vm-tools, VBoxService, qemu-ga) that synchronise the time as well; stop one of them",
             self.sets.len()
-        ))]
+        )))]
     }
 
     /// An operator means this time: it is opened without a proof, and what contradicts it is forgotten.

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, OrderId};
+use super::super::action::{Action, OrderId, Warning};
 use super::super::published::Gate;
 use super::super::state::State;
 use super::super::time::{Awake, Boottime, Clocks, Epoch};
@@ -29,9 +29,6 @@ const THAW_AGAIN_LAST: Duration = Duration::from_secs(60);
 const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How often the containers that carry the network are looked for in one freeze.
 const LOOK_FOR_CARRIERS_EVERY: Duration = Duration::from_secs(4);
-
-const TOO_LONG: &str =
-    "containers were frozen for freeze.max and the clock is not proven yet: thawed, and the clock may be wrong";
 
 #[derive(Clone, Debug)]
 enum Phase {
@@ -276,7 +273,7 @@ impl Freezing {
     /// The freeze is over; the limit lasts on.
     fn end(&mut self, until: Awake, is_decided: bool, epoch: Epoch, now: &Clocks) -> Vec<Action> {
         self.kept = Some(until);
-        let complaint = (!is_decided).then(|| Action::Warn(TOO_LONG.to_owned()));
+        let complaint = (!is_decided).then_some(Action::Warn(Warning::FrozenTooLong));
         complaint.into_iter().chain([self.thaw(0, epoch, now)]).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::action::{Action, StepBy};
+use super::super::action::{Action, StepBy, Warning};
 use super::super::event::Cause;
 use super::super::evidence::{ClockContradiction, Witness};
 use super::super::http_date::HttpDate;
@@ -90,7 +90,7 @@ impl Machine {
             Some(Due::Deadline) => self.give_up(now),
             Some(Due::Reminder) => {
                 self.deadline = Deadline::after(REMIND_INTERVAL, now);
-                let mut actions = vec![Action::Warn(self.why())];
+                let mut actions = vec![Action::Warn(Warning::NoProof(self.why()))];
                 actions.extend(self.look_again(now));
                 actions
             }
@@ -138,7 +138,7 @@ impl Machine {
         self.deadline = Deadline::after(REMIND_INTERVAL, now);
         // From here on less and less often, and not at once.
         self.attempt.failures = self.attempt.failures.min(1);
-        vec![Action::Warn(self.why())]
+        vec![Action::Warn(Warning::NoProof(self.why()))]
     }
 
     /// What is known without asking says that the clock is wrong.
@@ -189,13 +189,15 @@ impl Machine {
         self.attempt.retry = now.boot + super::attempt::RETRY_SHUT;
         self.state = State::GaveUp(AtDeadline::Open);
         self.deadline = Deadline::after(REMIND_INTERVAL, now);
-        vec![Action::Warn(self.why())]
+        vec![Action::Warn(Warning::NoProof(self.why()))]
     }
 
     /// An operator wants the clock as reckoning has it.
     pub(super) fn reckon_by_order(&mut self, now: &Clocks) -> Vec<Action> {
         if self.evidence.last.is_none() {
-            return vec![Action::Warn("dead reckoning needs a proof in this boot, and there is none".to_owned())];
+            return vec![Action::Warn(Warning::CannotReckon(
+                "dead reckoning needs a proof in this boot, and there is none",
+            ))];
         }
         if matches!(self.attempt.busy, Busy::Stepping(..)) {
             return vec![];
@@ -204,7 +206,7 @@ impl Machine {
         match self.reckoned_step(now) {
             Some(step) => actions.extend(self.order_step(Purpose::Reckoning, step, now)),
             None => {
-                actions.push(Action::Warn("the configuration says `correction: none`".to_owned()));
+                actions.push(Action::Warn(Warning::CannotReckon("the configuration says `correction: none`")));
                 actions.extend(self.measure(now));
             }
         }

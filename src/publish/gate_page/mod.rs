@@ -37,6 +37,8 @@ pub struct GatePage {
     /// What was published last: where somebody takes the page away, it is written anew.
     last: Snapshot,
     alive_until: Boottime,
+    /// How many waiters the last publication woke.
+    woken: u64,
     _lock: nix::fcntl::Flock<File>,
 }
 
@@ -65,11 +67,18 @@ impl GatePage {
         }
         self.write(|page| page.store_fields(snapshot));
         self.mapping.store_u32(at::GATE, word);
+        self.woken = 0;
         if word != before {
             // Fails for no mapped word; and nobody sleeps for longer than it takes to look again.
-            drop(futex::wake_all(&self.mapping, at::GATE));
+            self.woken = futex::wake_all(&self.mapping, at::GATE).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// How many waiters slept at the page when it was published last, and were woken by that.
+    #[must_use]
+    pub const fn woken(&self) -> u64 {
+        self.woken
     }
 
     /// Says that the agent lives, and will have said so again by `until`.
@@ -122,7 +131,7 @@ impl GatePage {
         let mapping =
             WritableMapping::new(&file).map_err(|source| GatePageError { what: "map", path: path.clone(), source })?;
         let (boot_id, last, alive_until) = (boot_id().unwrap_or_default(), Snapshot::default(), Boottime::default());
-        Ok(Self { path, file, mapping, sequence: 0, boot_id, last, alive_until, _lock: lock })
+        Ok(Self { path, file, mapping, sequence: 0, boot_id, last, alive_until, woken: 0, _lock: lock })
     }
 
     /// Takes over what the last agent left: repairs the lock, shuts the gate, continues the epoch of this boot.

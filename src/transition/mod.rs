@@ -1,0 +1,113 @@
+//! What happened, as one record. Everything that tells people something is made from it: log, journal, history, bus. It is pure data, made
+//! in the event loop once the page is published, and no outlet computes anything of its own.
+
+mod facts;
+mod kind;
+mod occurrence;
+mod recorder;
+mod words;
+
+use std::time::Duration;
+
+use crate::decision::{Clocks, Gate, Offset, ReferenceKind, Snapshot};
+
+pub use facts::Fact;
+pub use kind::{EventKind, Urgency};
+pub use occurrence::Occurrence;
+pub use recorder::{Recorder, Walked};
+
+/// One thing that happened, and all there is to say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// What happened.
+    pub what: Occurrence,
+    /// The clocks when the event loop took the event; the time of day is what the system believed.
+    pub at: Clocks,
+    /// State and gate before.
+    pub before: Position,
+    /// What is published now.
+    pub now: Snapshot,
+    /// How the epoch went so far.
+    pub course: Course,
+    /// The references that the last agreement left out.
+    pub falsetickers: Vec<String>,
+    /// The time daemon that was found when the epoch began.
+    pub daemon: Option<String>,
+    /// How many waiters slept at the gate page and were woken, where this opened or shut it.
+    pub released: u64,
+}
+
+/// A state and its gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The state's number on the page.
+    pub state: u32,
+    /// The gate.
+    pub gate: Gate,
+}
+
+impl From<&Snapshot> for Position {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self { state: snapshot.state, gate: snapshot.gate }
+    }
+}
+
+/// How an epoch went so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Course {
+    /// Who answered in the last exchange, and how.
+    pub answers: Vec<ReceivedAnswer>,
+    /// By how much the clock was stepped in all; none where it was not.
+    pub stepped: Option<Offset>,
+    /// How many containers are frozen; none where none were to be.
+    pub frozen: Option<FrozenCount>,
+    /// How long each part took.
+    pub parts: Parts,
+}
+
+/// How many containers a freeze got hold of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrozenCount {
+    /// Those that are frozen.
+    pub frozen: usize,
+    /// Those that were to be.
+    pub of: usize,
+}
+
+/// What one reference said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedAnswer {
+    /// Who said it: `192.0.2.1:123 (ntp.example)`.
+    pub source: String,
+    /// What kind of reference that is.
+    pub kind: ReferenceKind,
+    /// Reference minus local.
+    pub offset: Offset,
+    /// Its root distance when it was asked.
+    pub root_distance: Duration,
+    /// Whether the answer was authenticated.
+    pub authenticated: bool,
+}
+
+/// When each part of an epoch was done, counted from its beginning; none where it was not, or not yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The first reference had answered.
+    pub answered: Option<Duration>,
+    /// The containers were frozen.
+    pub frozen: Option<Duration>,
+    /// The clock was stepped.
+    pub stepped: Option<Duration>,
+    /// The gate was open.
+    pub opened: Option<Duration>,
+    /// The containers ran again.
+    pub thawed: Option<Duration>,
+}
+
+impl Transition {
+    /// The kind of event that it is.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        self.what.kind()
+    }
+}

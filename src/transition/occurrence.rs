@@ -1,0 +1,175 @@
+//! What can be said to have happened: each has its kind, and the words that belong to it alone.
+
+use super::kind::EventKind;
+use crate::decision::{DaemonVerdict, Event, FreezeOutcome, Gate, Offset, Snapshot, Warning};
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Occurrence {
+    /// The gate was shut, or an epoch began with it shut.
+    GateShut,
+    /// Another state, and the gate is still shut.
+    GateStaysShut,
+    /// The gate is open on a proof.
+    GateOpen,
+    /// Another state, and the gate is still open on a proof.
+    GateStaysOpen,
+    /// The gate is open, and no proof stands behind it.
+    GateOpenUnproven,
+    /// The proof was renewed; once an hour.
+    Renewed,
+    /// Something else of what is published has changed.
+    Updated,
+    /// The agent has ended.
+    Ended,
+    /// The clock was stepped by so much.
+    Stepped(Offset),
+    /// A step was not made.
+    NotStepped(String),
+    /// The clock is known or said to be wrong and is not stepped.
+    StepRefused(String),
+    /// The machine's warning.
+    Warned(Warning),
+    /// A reference gave no reading.
+    Silent {
+        /// Who was asked.
+        source: String,
+        /// What came back instead.
+        why: String,
+    },
+    /// The time daemon could not be reset.
+    DaemonNotReset {
+        /// Its name, where it is known.
+        daemon: Option<String>,
+        /// What did not work.
+        why: String,
+    },
+    /// The time daemon could not be notified of a step.
+    DaemonNotNotified(String),
+    /// The time daemon agrees with the proven clock, up to so much.
+    DaemonAgrees(Offset),
+    /// The time daemon means to take the clock elsewhere.
+    DaemonDisagrees(Offset),
+    /// The time daemon could not be asked whether it agrees.
+    DaemonSilent(String),
+    /// All containers that were to be frozen are.
+    Frozen,
+    /// Some containers are not frozen, these and why.
+    FrozenInPart(Vec<String>),
+    /// What was frozen runs again.
+    Thawed,
+    /// What was frozen does not run again; it is tried again.
+    NotThawed(String),
+    /// The containers that carry the network run, though the others do not.
+    CarriersThawed(Vec<String>),
+    /// The containers that carry the network could not be thawed.
+    CarriersNotThawed(String),
+    /// No reference answers, and an HTTP server's `Date` says something.
+    Dated(String),
+    /// A restore may have been missed.
+    RestoreMissed(&'static str),
+}
+
+impl Occurrence {
+    /// The kind of event that it is.
+    #[must_use]
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::GateShut => EventKind::GateShut,
+            Self::GateStaysShut => EventKind::GateStaysShut,
+            Self::GateOpen => EventKind::GateOpen,
+            Self::GateStaysOpen => EventKind::GateStaysOpen,
+            Self::GateOpenUnproven => EventKind::GateOpenUnproven,
+            Self::Renewed => EventKind::Renewed,
+            Self::Updated => EventKind::Updated,
+            Self::Ended => EventKind::Ended,
+            Self::Stepped(_) => EventKind::Stepped,
+            Self::NotStepped(_) => EventKind::NotStepped,
+            Self::StepRefused(_) => EventKind::StepRefused,
+            Self::Warned(Warning::NoProof(_)) => EventKind::NoProof,
+            Self::Warned(Warning::SetByOthers(_)) => EventKind::SetByOthers,
+            Self::Warned(Warning::FrozenTooLong) => EventKind::FrozenTooLong,
+            Self::Warned(Warning::CannotReckon(_)) => EventKind::CannotReckon,
+            Self::Silent { .. } => EventKind::NoReading,
+            Self::DaemonNotReset { .. } => EventKind::DaemonNotReset,
+            Self::DaemonNotNotified(_) => EventKind::DaemonNotNotified,
+            Self::DaemonAgrees(_) => EventKind::DaemonAgrees,
+            Self::DaemonDisagrees(_) => EventKind::DaemonDisagrees,
+            Self::DaemonSilent(_) => EventKind::DaemonSilent,
+            Self::Frozen => EventKind::Frozen,
+            Self::FrozenInPart(_) => EventKind::FrozenInPart,
+            Self::Thawed => EventKind::Thawed,
+            Self::NotThawed(_) => EventKind::NotThawed,
+            Self::CarriersThawed(_) => EventKind::CarriersThawed,
+            Self::CarriersNotThawed(_) => EventKind::CarriersNotThawed,
+            Self::Dated(_) => EventKind::HttpDate,
+            Self::RestoreMissed(_) => EventKind::RestoreMissed,
+        }
+    }
+
+    /// What an event says by itself, whatever the machine makes of it.
+    pub(super) fn of_event(event: &Event) -> Option<Self> {
+        match event {
+            Event::Forgotten(_, forgotten) => {
+                let why = forgotten.trouble.clone()?;
+                Some(Self::DaemonNotReset { daemon: forgotten.daemon.clone(), why })
+            }
+            Event::Stepped(_, Ok(moved)) => Some(Self::Stepped(*moved)),
+            Event::Stepped(_, Err(error)) => Some(Self::NotStepped(error.to_string())),
+            Event::HandedOver(_, Err(why)) => Some(Self::DaemonNotNotified(why.clone())),
+            Event::DaemonAsked(_, verdict) => Self::of_verdict(verdict),
+            Event::Frozen(_, FreezeOutcome { stuck, .. }) if !stuck.is_empty() => {
+                Some(Self::FrozenInPart(stuck.clone()))
+            }
+            Event::Frozen(_, FreezeOutcome { of, .. }) => (*of > 0).then_some(Self::Frozen),
+            Event::CarriersThawed(_, Ok(names)) => (!names.is_empty()).then(|| Self::CarriersThawed(names.clone())),
+            Event::CarriersThawed(_, Err(why)) => Some(Self::CarriersNotThawed(why.clone())),
+            Event::Thawed(_, Ok(())) => Some(Self::Thawed),
+            Event::Thawed(_, Err(why)) => Some(Self::NotThawed(why.clone())),
+            Event::Dated(_, date) => Some(Self::Dated(date.to_string())),
+            Event::Unseen(source) => Some(Self::RestoreMissed(source)),
+            Event::Measured(..)
+            | Event::Started
+            | Event::Disrupted(_)
+            | Event::Sleeping(_)
+            | Event::Woken(_)
+            | Event::HandedOver(_, Ok(()))
+            | Event::NetworkChanged
+            | Event::Hinted(..)
+            | Event::Accepted
+            | Event::Reckon
+            // What lost it has said why.
+            | Event::SourceLost(_)
+            | Event::KernelFlagged(_)
+            | Event::Alarm => None,
+        }
+    }
+
+    fn of_verdict(verdict: &DaemonVerdict) -> Option<Self> {
+        match verdict {
+            DaemonVerdict::Agrees { offset } => Some(Self::DaemonAgrees(*offset)),
+            DaemonVerdict::Disagrees { offset } => Some(Self::DaemonDisagrees(*offset)),
+            DaemonVerdict::Silent(why) => Some(Self::DaemonSilent(why.clone())),
+            DaemonVerdict::NotYet => None,
+        }
+    }
+
+    /// What a change of the page means; a renewal is told apart by who knows when the last one was.
+    pub(super) fn of_change(before: &Snapshot, after: &Snapshot) -> Option<Self> {
+        if before == after {
+            return None;
+        }
+        if (before.state, before.epoch, before.gate) == (after.state, after.epoch, after.gate) {
+            let is_renewed = after.gate == Gate::Proven && before.as_of != after.as_of;
+            return Some(if is_renewed { Self::Renewed } else { Self::Updated });
+        }
+        Some(match (before.gate, after.gate) {
+            (Gate::Proven | Gate::Unproven, Gate::Shut) => Self::GateShut,
+            (Gate::Shut, Gate::Shut) if after.epoch != before.epoch => Self::GateShut,
+            (Gate::Shut, Gate::Shut) => Self::GateStaysShut,
+            (Gate::Proven, Gate::Proven) => Self::GateStaysOpen,
+            (Gate::Shut | Gate::Unproven, Gate::Proven) => Self::GateOpen,
+            (_, Gate::Unproven) => Self::GateOpenUnproven,
+        })
+    }
+}

@@ -1,0 +1,129 @@
+use super::*;
+use crate::decision::{Cause, Policy, ReferenceKind, Voice};
+use crate::transition::{EventKind, Fact};
+
+/// A machine and the recorder beside it, as the event loop has them.
+struct Loop {
+    machine: Machine,
+    recorder: Recorder,
+    now: Clocks,
+}
+
+impl Loop {
+    fn new() -> Self {
+        let now = Clocks { boot: Boottime::from_nanos(1_000_000_000), ..Clocks::default() };
+        Self { machine: Machine::new(Policy::default(), Epoch::default()), recorder: Recorder::default(), now }
+    }
+
+    fn after(&mut self, passed: Duration) -> &mut Self {
+        self.now.boot = self.now.boot + passed;
+        self
+    }
+
+    fn take(&mut self, event: Event) -> Vec<Transition> {
+        self.recorder.hear(&event);
+        let before = self.machine.snapshot();
+        let actions = self.machine.step(event.clone(), self.now);
+        let after = self.machine.snapshot();
+        let walked = Walked {
+            before: &before,
+            after: &after,
+            machine: &self.machine,
+            actions: &actions,
+            at: self.now,
+            released: 0,
+        };
+        self.recorder.record(&event, &walked)
+    }
+
+    fn measured(&mut self, readings: Vec<Reading>, failures: Vec<Failure>) -> Vec<Transition> {
+        let measurement = Measurement { readings, failures, ..Measurement::default() };
+        self.take(Event::Measured(self.machine.epoch(), self.machine.round(), measurement))
+    }
+
+    fn answer(&self, name: &str, offset: Offset) -> Reading {
+        Reading {
+            source: name.to_owned(),
+            voice: Voice::server(name),
+            kind: ReferenceKind::Ntp,
+            as_of: self.now.boot,
+            local: self.now.real,
+            offset,
+            root_distance: Duration::from_millis(2),
+            authenticated: false,
+            leap: crate::decision::Leap::None,
+            stratum: None,
+            delay: None,
+            upstream: None,
+        }
+    }
+}
+
+fn kinds(all: &[Transition]) -> Vec<EventKind> {
+    all.iter().map(Transition::kind).collect()
+}
+
+#[test]
+fn a_disruption_is_told_from_the_shut_gate_to_the_open_one_with_who_answered_and_how_long_it_took() {
+    let mut walk = Loop::new();
+    assert_eq!(kinds(&walk.take(Event::Started)), [EventKind::GateShut]);
+    walk.take(Event::Forgotten(walk.machine.epoch(), crate::decision::Forgotten::default()));
+    walk.after(Duration::from_millis(20));
+    let right = [walk.answer("a", Offset::ZERO), walk.answer("b", Offset::ZERO)];
+    assert_eq!(kinds(&walk.measured(right.into(), vec![])), [EventKind::GateStaysShut]);
+    walk.after(Duration::from_millis(30));
+    let right = [walk.answer("a", Offset::ZERO), walk.answer("b", Offset::ZERO)];
+    let told = walk.measured(right.into(), vec![]);
+    assert_eq!(kinds(&told), [EventKind::GateOpen]);
+    let opened = &told[0];
+    assert_eq!((opened.before.gate, opened.now.gate, opened.now.cause), (Gate::Shut, Gate::Proven, Cause::Started));
+    assert_eq!(opened.course.answers.iter().map(|answer| answer.source.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let parts = opened.course.parts;
+    assert_eq!((parts.answered, parts.opened), (Some(Duration::from_millis(20)), Some(Duration::from_millis(50))));
+    assert_eq!((parts.stepped, opened.course.stepped), (None, None));
+    assert!(
+        opened.line().starts_with("gate open epoch=1 cause=started state=Synchronized offset="),
+        "{}",
+        opened.line()
+    );
+    assert!(opened.facts().contains(&("opened_after_ns", Fact::Number(50_000_000))), "{:?}", opened.facts());
+}
+
+#[test]
+fn a_step_is_told_with_what_it_moved_and_the_next_epoch_begins_without_it() {
+    let mut walk = Loop::new();
+    walk.take(Event::Started);
+    walk.after(Duration::from_millis(7));
+    let epoch = walk.machine.epoch();
+    let told = walk.take(Event::Stepped(epoch, Ok(Offset::from_secs(3600))));
+    assert_eq!(kinds(&told)[0], EventKind::Stepped);
+    assert_eq!(told[0].course.stepped, Some(Offset::from_secs(3600)));
+    assert_eq!(told[0].course.parts.stepped, Some(Duration::from_millis(7)));
+    assert!(told[0].line().starts_with("clock stepped epoch=1 moved=+3600"), "{}", told[0].line());
+    let told = walk.take(Event::Disrupted(Cause::Restore));
+    assert_eq!(kinds(&told), [EventKind::GateShut]);
+    assert_eq!((told[0].now.epoch, told[0].course.stepped), (Epoch::new(2), None));
+}
+
+#[test]
+fn a_reference_without_a_reading_is_told_once_a_round() {
+    let mut walk = Loop::new();
+    walk.take(Event::Started);
+    let silent = || Failure::remark("ntp.example", "no reply within 1 s");
+    let told = walk.measured(vec![], vec![silent()]);
+    let source = "ntp.example".to_owned();
+    assert_eq!(told[0].what, Occurrence::Silent { source, why: "no reply within 1 s".to_owned() });
+    assert!(!kinds(&walk.measured(vec![], vec![silent()])).contains(&EventKind::NoReading));
+}
+
+#[test]
+fn what_changes_nothing_makes_no_record_and_the_last_one_is_the_end() {
+    let mut walk = Loop::new();
+    walk.take(Event::Started);
+    assert_eq!(
+        walk.take(Event::NetworkChanged).iter().map(Transition::kind).filter(|k| *k != EventKind::Updated).count(),
+        0
+    );
+    let end = walk.recorder.end(&walk.machine, walk.now);
+    assert_eq!((end.kind(), end.now.gate), (EventKind::Ended, Gate::Shut));
+}
