@@ -77,7 +77,7 @@ pub async fn run(
     let (outcomes, mut done) = mpsc::channel(QUEUE);
     let (notices, mut noticed) = mpsc::channel(QUEUE);
     let (untaken, not_in_force) = watch::channel(None);
-    let outlets = Outlets::new(Snapshot { epoch, ..Snapshot::default() });
+    let outlets = Outlets::new(&config.root, Snapshot { epoch, ..Snapshot::default() });
     let seen = outlets.watch();
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     perform::heed_authority(&corrector, &config);

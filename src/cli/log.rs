@@ -1,11 +1,10 @@
 //! The log: lines on standard error. In the journal each has its priority, by which `journalctl -p warning` finds what needs a
-//! person, and the journal's own stamp. Elsewhere it is stamped with the seconds since boot: the time of day is what is in doubt.
+//! person, and the journal's own stamp; what happened to the clock goes there with fields of its own (`publish/outlets/journal.rs`). Elsewhere it is stamped with the seconds since boot: the time of day is what is in doubt.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io::IsTerminal;
 
-use nix::sys::stat::fstat;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -15,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
+use crate::sys::journal::is_standard_error;
 
 /// Begins to log; a second call changes nothing.
 pub fn init(verbose: bool) {
@@ -24,7 +24,7 @@ pub fn init(verbose: bool) {
         .with_writer(std::io::stderr)
         // It would say on standard error that standard error fails, and panic.
         .log_internal_errors(false);
-    let _ = if goes_to_the_journal() {
+    let _ = if is_standard_error() {
         log.event_format(Prioritized).try_init()
     } else {
         log.with_ansi(is_coloured()).with_target(false).with_timer(SinceBoot).try_init()
@@ -65,12 +65,6 @@ fn prioritized(level: Level, text: &str) -> String {
         Level::DEBUG | Level::TRACE => 7,
     };
     text.lines().map(|line| format!("<{priority}>{}\n", shown(line))).collect()
-}
-
-/// Whether standard error is the stream that systemd made for the journal (`$JOURNAL_STREAM` of systemd.exec(5)).
-fn goes_to_the_journal() -> bool {
-    let told = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    fstat(std::io::stderr()).is_ok_and(|stat| told == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// On a terminal that can, unless somebody does not want it (no-color.org).

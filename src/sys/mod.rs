@@ -8,6 +8,7 @@ pub mod counter;
 pub mod descriptors;
 pub mod foreign;
 pub mod input;
+pub mod journal;
 pub mod nss;
 pub mod output;
 pub mod ptp;

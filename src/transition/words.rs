@@ -1,9 +1,9 @@
 //! A record as a line of the log: what happened, and the few numbers that a person reads beside it.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::{self, Display, Write as _};
 
-use super::{FrozenCount, Occurrence, Transition};
-use crate::decision::{State, nanos_u64};
+use super::{FrozenCount, Occurrence, ReceivedAnswer, Transition};
+use crate::decision::{State, bound_in_words, nanos_u64};
 
 impl Transition {
     /// What happened, in words.
@@ -103,5 +103,13 @@ impl Line {
         if let Some(value) = value {
             self.add(name, value);
         }
+    }
+}
+
+impl fmt::Display for ReceivedAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authenticated = if self.authenticated { ", authenticated" } else { "" };
+        let (kind, offset, distance) = (self.kind, self.offset, bound_in_words(self.root_distance));
+        write!(f, "{} ({kind}): {offset}, root distance {distance}{authenticated}", self.source)
     }
 }

@@ -1,28 +1,34 @@
 //! Whoever is told what happened: each outlet takes the same records, writes them in its own form, and computes nothing. A new one is a
 //! file here and a line in [`Outlets::tell`].
 
+mod journal;
 mod log;
 mod watchers;
+
+use std::path::Path;
 
 use tokio::sync::watch;
 
 use crate::decision::Snapshot;
 use crate::transition::Transition;
 
+use journal::JournalOutlet;
 pub use log::tell as log;
 use watchers::Watchers;
 
 /// The outlets of an agent.
 #[derive(Debug)]
 pub struct Outlets {
+    /// In place of the log, where there is one.
+    journal: Option<JournalOutlet>,
     watchers: Watchers,
 }
 
 impl Outlets {
-    /// Outlets whose watchers begin with this snapshot.
+    /// Outlets on the host at `root`, whose watchers begin with this snapshot.
     #[must_use]
-    pub fn new(first: Snapshot) -> Self {
-        Self { watchers: Watchers::new(first) }
+    pub fn new(root: &Path, first: Snapshot) -> Self {
+        Self { journal: JournalOutlet::of_standard_error(root), watchers: Watchers::new(first) }
     }
 
     /// Where the bus and the unit's status see what is published.
@@ -33,7 +39,10 @@ impl Outlets {
 
     /// Tells everybody of it.
     pub fn tell(&mut self, happened: &Transition) {
-        log(happened);
+        // A journal that restarts, or does not keep up, gets it as a line of standard error.
+        if self.journal.as_ref().is_none_or(|journal| journal.tell(happened).is_err()) {
+            log(happened);
+        }
         self.watchers.tell(happened);
     }
 }
