@@ -41,6 +41,8 @@ pub mod error_chain;
 pub mod explain;
 // Exit codes.
 pub mod exit;
+// What happened on this host, kept and dated.
+pub mod history;
 // The gate put into the way of container engines, and taken away again.
 pub mod installer;
 // The gate page: layout and reader, a crate of its own.

@@ -339,6 +339,7 @@ impl Corridor {
             warn!(error = &error as &dyn std::error::Error, "cannot write the end of the agent to ClockBound's page");
         }
         self.outlets.tell(&self.recorder.end(&self.machine, clocks()));
+        self.outlets.end().await;
     }
 }
 

@@ -17,6 +17,7 @@ mod config;
 mod doctor;
 mod explain;
 mod gate_options;
+mod history;
 mod hooks;
 mod http;
 mod log;
@@ -63,6 +64,8 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Print the state of the gate
     Status(status::StatusArgs),
+    /// Print what happened to the clock of this host
+    History(history::HistoryArgs),
     /// Notify the agent of a suspend, resume, snapshot or restore
     Notify(notify::NotifyArgs),
     /// Thaw the containers that the agent left frozen
@@ -185,6 +188,7 @@ impl Cli {
             Verb::Explain(args) => return args.run(),
             Verb::Doctor(args) => args.run(),
             Verb::Status(args) => args.run(),
+            Verb::History(args) => args.run(),
             Verb::Notify(args) => args.run(began),
             Verb::Thaw(args) => args.run(),
             Verb::Vm(args) => args.run(began),

@@ -195,6 +195,12 @@ impl EventKind {
         }
     }
 
+    /// Whether it belongs into the history; what each round of questions repeats would crowd out the rest.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        !matches!(self, Self::Updated | Self::NoReading | Self::HttpDate | Self::RestoreMissed)
+    }
+
     /// How urgent it is.
     #[must_use]
     pub const fn urgency(self) -> Urgency {

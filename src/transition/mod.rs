@@ -33,6 +33,8 @@ pub struct Transition {
     pub falsetickers: Vec<String>,
     /// The time daemon that was found when the epoch began.
     pub daemon: Option<String>,
+    /// Whether the same was recorded before in this epoch.
+    pub is_repetition: bool,
     /// How many waiters slept at the gate page and were woken, where this opened or shut it.
     pub released: u64,
 }
@@ -109,5 +111,11 @@ impl Transition {
     #[must_use]
     pub fn kind(&self) -> EventKind {
         self.what.kind()
+    }
+
+    /// Whether it belongs into the history.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.kind().is_kept() && !self.is_repetition
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Course, FrozenCount, Occurrence, Position, ReceivedAnswer, Transition};
 use crate::decision::{
     Action, Boottime, Clocks, Epoch, Event, Failure, Gate, Machine, Measurement, Offset, Reading, Round, Snapshot,
-    State,
+    State, Warning,
 };
 
 /// A proof is renewed every few minutes; a record of each would crowd out what happened.
@@ -37,6 +37,8 @@ pub struct Recorder {
     silent: SilentSources,
     refused: RefusedSteps,
     renewed: Boottime,
+    /// The last warning that there is no proof.
+    no_proof: Option<(Epoch, Warning)>,
     /// What the event that is under way said by itself.
     heard: Vec<Occurrence>,
 }
@@ -77,7 +79,17 @@ impl Recorder {
             | Action::ThawCarriers(_)
             | Action::AllowSleep => None,
         }));
-        all.into_iter().map(|what| self.transition(what, walked)).collect()
+        all.into_iter().map(|what| self.repeated(self.transition(what, walked))).collect()
+    }
+
+    /// Marks a reminder that says what the last one said.
+    fn repeated(&mut self, mut happened: Transition) -> Transition {
+        if let Occurrence::Warned(warning @ Warning::NoProof(_)) = &happened.what {
+            let this = Some((happened.now.epoch, warning.clone()));
+            happened.is_repetition = this == self.no_proof;
+            self.no_proof = this;
+        }
+        happened
     }
 
     /// The last record: the agent ends, and the gate is shut.
@@ -92,6 +104,7 @@ impl Recorder {
     fn transition(&self, what: Occurrence, walked: &Walked<'_>) -> Transition {
         Transition {
             what,
+            is_repetition: false,
             at: walked.at,
             before: Position::from(walked.before),
             now: walked.after.clone(),

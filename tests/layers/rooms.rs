@@ -36,7 +36,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("transition", &["decision"]),
-    ("publish", &["decision", "disruption", "page", "reference", "sys", "transition"]),
+    ("history", &["decision", "transition"]),
+    ("publish", &["decision", "disruption", "history", "page", "reference", "sys", "transition"]),
     ("waiter", &["container", "decision", "error_chain", "duration", "exit", "page", "reference", "sys"]),
     (
         "agent",
@@ -82,6 +83,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "error_chain",
             "exit",
             "explain",
+            "history",
             "installer",
             "page",
             "past",

@@ -209,9 +209,10 @@ fn sync_prints_json_when_it_fails_too() {
 
 #[test]
 fn no_line_of_the_help_is_wider_than_a_hundred_columns() {
-    for verb in
-        ["agent", "run", "wait", "sync", "accept", "measure", "status", "notify", "thaw", "vm", "config", "hooks"]
-    {
+    for verb in [
+        "agent", "run", "wait", "sync", "accept", "measure", "status", "history", "notify", "thaw", "vm", "config",
+        "hooks",
+    ] {
         let output = clockgate(&[verb, "--help"]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 100).collect();

@@ -41,7 +41,7 @@ doctor)
     [ "$code" -le 1 ] || { echo "doctor ended with $code" >&2; exit "$code"; }
     ;;
 explain) exec "$REAL" explain --offline --root "$STAGE/host" "$@" ;;
-thaw) exec "$REAL" thaw --root "$STAGE/host" "$@" ;;
+thaw | history) exec "$REAL" "$verb" --root "$STAGE/host" "$@" ;;
 config | hooks) what=$1; shift; exec "$REAL" "$verb" "$what" --root "$STAGE/host" "$@" ;;
 notify)
     # There is no agent here, and the program finds that out only when it has understood its arguments.

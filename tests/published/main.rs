@@ -16,11 +16,13 @@ use std::time::Duration;
 
 use clockgate::config::patterns;
 use clockgate::container::{Caller, Container, Engine};
-use clockgate::decision::{Clocks, Evidence, Offset, Realtime, Reckoning, Snapshot};
+use clockgate::decision::{Clocks, Evidence, Offset, Realtime, Reckoning, ReferenceKind, Snapshot};
 use clockgate::explain::{Literals, Now, Scanner, Then, World, judge};
+use clockgate::history::{HistoryFiles, HistoryRecord};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::publish::proof_file::ProofFile;
 use clockgate::sys::clock::boottime;
+use clockgate::transition::{Course, FrozenCount, Occurrence, Parts, Position, ReceivedAnswer, Transition};
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
 use serde_json::{Value, json};
@@ -244,6 +246,51 @@ fn measure() {
     let web = Web::start();
     let dated = clockgate(&["measure", "--json", "--server", CLOSED, "--http", &web.url()]);
     holds("measure", &[answered, split, outvoted, dated]);
+}
+
+/// Records that have every field between them.
+fn happened() -> Vec<Transition> {
+    let answer = ReceivedAnswer {
+        source: "a".into(),
+        kind: ReferenceKind::Ntp,
+        offset: Offset::ZERO,
+        root_distance: Duration::ZERO,
+        authenticated: false,
+    };
+    let took = Some(Duration::from_millis(1));
+    let parts = Parts { answered: took, frozen: took, stepped: took, opened: took, thawed: took };
+    let frozen = Some(FrozenCount { frozen: 1, of: 2 });
+    let course = Course { answers: vec![answer], stepped: Some(Offset::ZERO), frozen, parts };
+    let record = |what: Occurrence, now: Snapshot| Transition {
+        what,
+        at: Clocks { boot: boottime(), ..Clocks::default() },
+        before: Position::default(),
+        now,
+        course: course.clone(),
+        falsetickers: vec!["b".into()],
+        daemon: Some("a daemon".into()),
+        is_repetition: false,
+        released: 3,
+    };
+    let because = Snapshot { why: "why".into(), ..shut() };
+    vec![
+        record(Occurrence::GateOpen, proven()),
+        record(Occurrence::Stepped(Offset::ZERO), because),
+        record(Occurrence::DaemonAgrees(Offset::ZERO), proven()),
+        record(Occurrence::RestoreMissed("a source"), proven()),
+        record(Occurrence::FrozenInPart(vec!["c".into()]), shut()),
+        record(Occurrence::CarriersThawed(vec!["d".into()]), shut()),
+    ]
+}
+
+#[test]
+fn history() {
+    let host = Host::new(&[("var/lib/clockgate/clock", "")]);
+    let files = HistoryFiles::below(host.0.path());
+    for record in happened() {
+        files.append(&HistoryRecord::line(&record, "boot", 1), None).unwrap();
+    }
+    holds("history", &[host.says(&["history"])]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) const SYNC_ACTION: &str = "org.clockgate.sync";
 pub(super) const NOTIFY_ACTION: &str = "org.clockgate.notify";
 
 /// The group whose members may call.
-pub(super) const GROUP: &str = "clockgate";
+pub(in crate::publish) const GROUP: &str = "clockgate";
 /// polkit may ask a person, who has to find the password.
 const POLKIT_WITHIN: Duration = Duration::from_secs(120);
 const POLKIT: &str = "org.freedesktop.PolicyKit1";
@@ -141,7 +141,7 @@ fn refused(uid: u32) -> MethodError {
 }
 
 /// A group's number from the host's group(5), without NSS, which a static binary cannot load.
-pub(super) fn group_id(root: &Path, name: &str) -> Option<u32> {
+pub(in crate::publish) fn group_id(root: &Path, name: &str) -> Option<u32> {
     let text = std::fs::read_to_string(root.join("etc/group")).ok()?;
     text.lines().find_map(|line| {
         let mut fields = line.split(':');

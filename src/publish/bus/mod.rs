@@ -21,6 +21,8 @@ pub mod peer_socket;
 pub mod system;
 mod transport;
 
+pub(in crate::publish) use access::{GROUP, group_id};
+
 /// The name on the system bus.
 pub const NAME: &str = "org.clockgate.Agent1";
 /// The one object.

@@ -1,6 +1,7 @@
 //! Whoever is told what happened: each outlet takes the same records, writes them in its own form, and computes nothing. A new one is a
 //! file here and a line in [`Outlets::tell`].
 
+mod history;
 mod journal;
 mod log;
 mod watchers;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use crate::decision::Snapshot;
 use crate::transition::Transition;
 
+use history::HistoryOutlet;
 use journal::JournalOutlet;
 pub use log::tell as log;
 use watchers::Watchers;
@@ -21,6 +23,7 @@ use watchers::Watchers;
 pub struct Outlets {
     /// In place of the log, where there is one.
     journal: Option<JournalOutlet>,
+    history: HistoryOutlet,
     watchers: Watchers,
 }
 
@@ -28,7 +31,11 @@ impl Outlets {
     /// Outlets on the host at `root`, whose watchers begin with this snapshot.
     #[must_use]
     pub fn new(root: &Path, first: Snapshot) -> Self {
-        Self { journal: JournalOutlet::of_standard_error(root), watchers: Watchers::new(first) }
+        Self {
+            journal: JournalOutlet::of_standard_error(root),
+            history: HistoryOutlet::new(root),
+            watchers: Watchers::new(first),
+        }
     }
 
     /// Where the bus and the unit's status see what is published.
@@ -44,5 +51,11 @@ impl Outlets {
             log(happened);
         }
         self.watchers.tell(happened);
+        self.history.tell(happened);
+    }
+
+    /// Waits a moment for what is behind.
+    pub async fn end(&mut self) {
+        self.history.end().await;
     }
 }

@@ -1,0 +1,106 @@
+//! `clockgate history`: what happened on this host, dated by the proofs.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::cli::{CliError, print, time_value};
+use crate::decision::{Offset, Realtime};
+use crate::duration;
+use crate::exit::Exit;
+use crate::history::{DatedBy, DatedRecord, HistoryFiles, date};
+use crate::sys::clock::realtime;
+use crate::sys::foreign::shown;
+
+#[derive(Debug, clap::Args)]
+pub struct HistoryArgs {
+    /// Print what happened since then: a time, or a duration before now such as `12h`
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Realtime>,
+
+    /// Print this epoch of the last boot alone
+    #[arg(long, value_name = "N")]
+    epoch: Option<u64>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Read the history below this directory
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+impl HistoryArgs {
+    /// Performs the verb.
+    pub fn run(self) -> Result<Exit, CliError> {
+        let files = HistoryFiles::below(&self.root);
+        let read = files.read().map_err(|error| {
+            let exit = if error.kind() == ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Bug };
+            let what = format!(
+                "cannot read the history in {}: it is for root and the group `clockgate`",
+                files.folder().display()
+            );
+            CliError::caused(exit, what, error)
+        })?;
+        let skipped = read.skipped;
+        let last_boot = read.records.last().map(|record| record.boot.clone()).unwrap_or_default();
+        let mut dated = date(read.records);
+        dated.retain(|dated| {
+            let is_late = self.since.is_none_or(|since| dated.time >= since);
+            let is_of_it = self.epoch.is_none_or(|epoch| dated.record.epoch == epoch && dated.record.boot == last_boot);
+            is_late && is_of_it
+        });
+        let text = if self.json { json(&dated, skipped) } else { text(&dated, skipped) };
+        print(&text)?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// A time, or how long ago.
+fn since(text: &str) -> Result<Realtime, String> {
+    let ago = |ago: Duration| realtime() + Offset::from_nanos(-i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX));
+    duration::parse(text).map(ago).or_else(|_| time_value::parse(text))
+}
+
+fn utc(time: Realtime) -> String {
+    let stamp = Timestamp::from_nanosecond(time.as_nanos().into());
+    stamp.map_or_else(|_| "?".to_owned(), |stamp| stamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+}
+
+fn text(dated: &[DatedRecord], skipped: usize) -> String {
+    let mut lines = String::new();
+    for DatedRecord { time, by, record } in dated {
+        let mark = match by {
+            DatedBy::Proof => ' ',
+            DatedBy::Clock => '?',
+        };
+        lines.push_str(&format!("{}{mark} {}\n", utc(*time), shown(&record.message)));
+    }
+    if dated.iter().any(|dated| dated.by == DatedBy::Clock) {
+        lines.push_str("?: as the system clock showed it, which no proof confirms\n");
+    }
+    if skipped > 0 {
+        lines.push_str(&format!("{skipped} lines were skipped: torn, or written by a later version\n"));
+    }
+    if dated.is_empty() {
+        lines.push_str("nothing is recorded\n");
+    }
+    lines
+}
+
+fn json(dated: &[DatedRecord], skipped: usize) -> String {
+    let record = |dated: &DatedRecord| {
+        let mut fields: Map<String, Value> = dated.record.fields.clone();
+        fields.remove("version");
+        fields.insert("time".to_owned(), utc(dated.time).into());
+        fields.insert("time_ns".to_owned(), dated.time.as_nanos().into());
+        fields.insert("dated_by".to_owned(), dated.by.name().into());
+        Value::Object(fields)
+    };
+    let records: Vec<Value> = dated.iter().map(record).collect();
+    format!("{}\n", json!({ "version": 2, "skipped": skipped, "records": records }))
+}
