@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use clockgate::decision::{Floor, Realtime};
 use clockgate::reference::http::{HttpQuestion, TrustedAuthorities};
 use clockgate::sys::clock::realtime;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -78,6 +78,8 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate whose issuer has its own name for one that has signed itself.
+        params.distinguished_name.push(DnType::CommonName, "the tests' authority");
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(2100, 1, 1);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();

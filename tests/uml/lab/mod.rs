@@ -21,6 +21,7 @@ pub mod relay;
 pub mod resolver;
 pub mod server;
 pub mod stage;
+pub mod sts;
 pub mod told;
 pub mod watch;
 pub mod wire;
