@@ -21,7 +21,7 @@ const SHOWN: usize = 3;
 /// For people: the verdict, what it rests on, what to do.
 #[must_use]
 pub fn text(explained: &Explanation<'_>, zone_secs: i64) -> String {
-    let mut lines = vec![headline(explained)];
+    let mut lines = vec![headline(explained, zone_secs)];
     for one in explained.matches.iter().take(SHOWN) {
         lines.extend(evidence(one, zone_secs).into_iter().map(|line| format!("  {line}")));
     }
@@ -35,7 +35,7 @@ pub fn text(explained: &Explanation<'_>, zone_secs: i64) -> String {
     lines.join("\n") + "\n"
 }
 
-fn headline(explained: &Explanation<'_>) -> String {
+fn headline(explained: &Explanation<'_>, zone_secs: i64) -> String {
     let said = explained.matches.first().and_then(|one| one.said);
     let how_far = said.map_or_else(
         || match explained.direction {
@@ -51,7 +51,9 @@ fn headline(explained: &Explanation<'_>) -> String {
             format!("THE CLOCK, NOW: your clock is {now}.")
         }
         Verdict::ClockThen => match &explained.then {
-            Some(then) => format!("THE CLOCK, THEN: your clock was {}{}.", then.offset.in_words(), ended(then)),
+            Some(then) => {
+                format!("THE CLOCK, THEN: your clock was {}{}.", then.offset.in_words(), ended(then, zone_secs))
+            }
             None => format!("THE CLOCK, THEN: your clock was{how_far} when this was written; it is right now."),
         },
         Verdict::ClockUnmeasured => {
@@ -71,9 +73,9 @@ fn headline(explained: &Explanation<'_>) -> String {
     }
 }
 
-fn ended(then: &Then) -> String {
-    let since = then.since.map_or_else(String::new, |at| format!(" from {}", in_utc(at)));
-    let until = then.until.map_or_else(String::new, |at| format!(" until {}", in_utc(at)));
+fn ended(then: &Then, zone_secs: i64) -> String {
+    let since = then.since.map_or_else(String::new, |at| format!(" from {}", in_both(at, zone_secs)));
+    let until = then.until.map_or_else(String::new, |at| format!(" until {}", in_both(at, zone_secs)));
     let by = then.by.as_ref().map_or_else(String::new, |by| format!(", when {by} stepped it"));
     since + &until + &by
 }
