@@ -66,12 +66,17 @@ impl Journal {
         let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(JournalError::Failed("it has no output".to_owned()));
         };
+        // Each of the two is read by somebody: a full pipe would hold journalctl.
+        let said = thread::spawn(move || {
+            let mut said = vec![];
+            let _ = stderr.by_ref().take(LINE_MAX).read_to_end(&mut said);
+            let _ = io::copy(&mut stderr, &mut io::sink());
+            String::from_utf8_lossy(&said).into_owned()
+        });
         let (done, is_done) = mpsc::sync_channel(1);
         thread::spawn(move || {
             let read = lines(BufReader::new(stdout), parse);
-            let mut said = String::new();
-            let _ = stderr.by_ref().take(LINE_MAX).read_to_string(&mut said);
-            let _ = done.send((read, said));
+            let _ = done.send((read, said.join().unwrap_or_default()));
         });
         let read = is_done.recv_timeout(LONGEST);
         if read.is_err() {
