@@ -103,7 +103,9 @@ fn chronys(text: &str) -> Directives {
     let step = with("makestep").map(|words| {
         let from = words.get(1).and_then(|word| secs(word)).unwrap_or_default();
         match words.get(2).and_then(|word| word.parse::<i64>().ok()) {
-            Some(limit) if limit >= 0 => StepLimit::AtFirst {
+            // chrony's reference.c, is_step_limit_reached: none is left.
+            Some(0) => StepLimit::Never { slew_ppm: CHRONYS_SLEW_PPM },
+            Some(limit) if limit > 0 => StepLimit::AtFirst {
                 from,
                 updates: u32::try_from(limit).unwrap_or(u32::MAX),
                 slew_ppm: CHRONYS_SLEW_PPM,
@@ -112,10 +114,12 @@ fn chronys(text: &str) -> Directives {
             Some(_) | None => StepLimit::Always { from },
         }
     });
-    // `maxchange OFFSET START IGNORE`: with a negative number of changes that are ignored it never ends.
+    // `maxchange OFFSET START IGNORE`: chrony's reference.c, is_offset_ok, never looks with a negative START, and with a negative IGNORE
+    // ignores every change that is too large and never ends.
     let exits_beyond = with("maxchange").and_then(|words| {
-        let ignored: i64 = words.get(3)?.parse().ok()?;
-        secs(words.get(1)?).filter(|_| ignored >= 0)
+        let number = |at: usize| words.get(at)?.parse::<i64>().ok();
+        let (start, ignored) = (number(2)?, number(3)?);
+        secs(words.get(1)?).filter(|_| start >= 0 && ignored >= 0)
     });
     let most_distance = with("maxdistance").and_then(|words| secs(words.get(1)?)).unwrap_or(CHRONYS_MOST_DISTANCE);
     // Without a file that could be read nothing is known to be missing.
@@ -140,6 +144,7 @@ mod tests {
         let first = StepLimit::AtFirst { from, updates: 3, slew_ppm: CHRONYS_SLEW_PPM };
         assert_eq!(limit("pool x\nmakestep 1 3\nrtcsync\n"), Some(first));
         assert_eq!(limit("makestep 1.0 -1"), Some(StepLimit::Always { from }));
+        assert_eq!(limit("makestep 1 0"), Some(StepLimit::Never { slew_ppm: CHRONYS_SLEW_PPM }));
         assert_eq!(limit("# makestep 1 3\npool x\n"), Some(StepLimit::Never { slew_ppm: CHRONYS_SLEW_PPM }));
         assert_eq!(limit(""), None);
         assert_eq!(chronys("pool x\nlocal stratum 10").follows_itself, Some("local"));
@@ -153,6 +158,8 @@ mod tests {
         let of = |daemon, text: &str| directives(daemon, text).exits_beyond.map(|limit| limit.as_secs());
         assert_eq!(of(Daemon::Chrony, "maxchange 1000 1 2"), Some(1000));
         assert_eq!(of(Daemon::Chrony, "maxchange 1000 1 -1"), None);
+        assert_eq!(of(Daemon::Chrony, "maxchange 1000 0 0"), Some(1000));
+        assert_eq!(of(Daemon::Chrony, "maxchange 1000 -1 2"), None);
         assert_eq!(of(Daemon::Chrony, "rtcsync"), None);
         assert_eq!(of(Daemon::Ntpsec, "server x"), Some(1000));
         assert_eq!(of(Daemon::Ntp, "tinker step 0.1 panic 60"), Some(60));

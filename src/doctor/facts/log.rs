@@ -18,8 +18,36 @@ const PATIENCE: Duration = Duration::from_millis(400);
 const MOST: u64 = 4 * 1024 * 1024;
 /// The first line of every boot (linux_banner in init/version.c).
 const FIRST: &str = "Linux version ";
-/// drivers/rtc: what drivers say of an empty battery.
-const POWER_LOST: [&str; 4] = ["low voltage detected", "oscillator failed", "oscillator stop", "power loss detected"];
+/// What drivers of drivers/rtc say of an RTC that lost its power or whose battery is empty, in lower case. What they say of a supply
+/// that is merely low, such as `voltage low, temperature compensation stopped`, is not here.
+const POWER_LOST: [&str; 24] = [
+    "low voltage detected",
+    "voltage-low detected",
+    "voltage low, data",
+    "voltage drops below vlow",
+    "voltage dropped below",
+    "voltage <=1.7",
+    "power-on reset detected",
+    "power-on detected",
+    "power loss detected",
+    "power failure detected",
+    "total power failure",
+    "oscillator failed",
+    "oscillator failure",
+    "oscillator stop detected",
+    "oscillator-stop detected",
+    "oscillator discontinuity",
+    "oscillator interruption",
+    "oscillation stop was detected",
+    "clock was stopped. time is not valid",
+    "no valid clock/calendar values",
+    "battery is low; please",
+    "battery is exhausted! rtc may be invalid",
+    "low battery!",
+    "bl bit is set, replace battery",
+];
+/// The drivers of drivers/rtc that say such things and have no `rtc` in their names.
+const UNNAMED: [&str; 5] = ["bq32k ", "ds1511 ", "ds3234 ", "rx6110 ", "stk17ta8 "];
 /// drivers/rtc/class.c, rtc_hctosys.
 const SET_AT_BOOT: &str = "setting system clock to ";
 const UNREAD: &str = "hctosys: unable to read the hardware clock";
@@ -48,7 +76,10 @@ pub fn gather(root: &Path) -> LogFacts {
 }
 
 fn read(text: &str) -> LogFacts {
-    let of_the_rtc = |line: &&str| line.contains("rtc") && POWER_LOST.iter().any(|words| line.contains(words));
+    let of_the_rtc = |line: &&str| {
+        let is_named = line.contains("rtc") || UNNAMED.iter().any(|driver| line.contains(driver));
+        is_named && POWER_LOST.iter().any(|words| line.to_ascii_lowercase().contains(words))
+    };
     LogFacts {
         denials: denials(text),
         power_lost: text.lines().filter(of_the_rtc).map(foreign::shown).collect(),
@@ -98,5 +129,29 @@ mod tests {
         assert_eq!(log.power_lost.len(), 1);
         assert_eq!(log.set_at_boot.as_deref(), Some("1970-01-01 00:00:12"));
         assert_eq!(read("setting system clock to"), LogFacts::default());
+        assert!(read("rtc-hym8563 1-0051: hctosys: unable to read the hardware clock").is_unread);
+    }
+
+    #[test]
+    fn each_driver_says_in_its_own_words_that_its_battery_is_empty() {
+        let all = "rtc-pcf8563 1-0051: low voltage detected, date/time is not reliable.\n\
+                   rtc-abx80x 2-0069: Oscillator failure, data is invalid.\n\
+                   rtc-m41t80 0-0068: Oscillator failure, data is invalid.\n\
+                   bq32k 0-0068: Oscillator Failure. Check RTC battery.\n\
+                   rtc-isl12022 0-006f: Total power failure, RTC data is invalid.\n\
+                   rtc-isl1208 1-006f: rtc power failure detected, please set clock.\n\
+                   rtc-ds1307 1-0068: oscillator failed, set time!\n\
+                   rtc-ds3232 0-0068: oscillator discontinuity flagged, time unreliable\n\
+                   rtc-rs5c348 spi0.0: oscillator-stop detected.\n\
+                   rtc-rv8803 1-0032: Voltage low, data loss detected.\n\
+                   rx6110 spi0.0: Voltage low, data is invalid.\n\
+                   rtc-ab-eoz9 1-0056: power-on reset detected, date is invalid\n\
+                   rtc-pcf85063 1-0051: Power loss detected, invalid time\n\
+                   rtc-pcf2123 spi0.0: clock was stopped. Time is not valid\n\
+                   rtc-hym8563 1-0051: no valid clock/calendar values available\n\
+                   rtc-m41t93 spi0.0: BL bit is set, replace battery.\n";
+        assert_eq!(read(all).power_lost, all.lines().collect::<Vec<_>>());
+        let none = "rtc-rv8803 1-0032: Voltage low, temperature compensation stopped.\nads7846 spi0.1: Low battery!\n";
+        assert_eq!(read(none).power_lost, [] as [&str; 0]);
     }
 }
