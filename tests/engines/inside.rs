@@ -165,9 +165,14 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// From now on somebody answers.
+    /// From now on somebody answers. What `sync` begins has begun before: a gate that opens by itself would be shut by it again, under
+    /// those who were just released.
     fn open(&self) -> Outcome {
+        let mut sync = self.world.command(CLOCKGATE);
+        let _sync = Ours::logged(sync.arg("sync").arg("--root").arg(&self.folder), &self.folder.join("sync.log"))?;
+        let page = Page::open(&self.folder.join("public"))?;
+        until("what sync asks for has begun", SOON, || page.read().epoch == 2)?;
         self.server.change(|manner| *manner = Manner::default());
-        done(self.world.command(CLOCKGATE).arg("sync").arg("--root").arg(&self.folder))
+        until("the gate is open", SOON, || page.read().gate == Gate::Proven)
     }
 }
