@@ -1,16 +1,14 @@
 //! The processes of this host that have to do with the clock. Every file is somebody else's: none is waited for, and no more than a
 //! bounded part of each is read.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::program::PROGRAMS;
 use crate::sys::foreign;
+use crate::sys::process_status::{self, Capability, ProcessStatus};
 
 /// The most processes looked at; more than any kernel's default `pid_max` of 32,768.
 const MOST_PROCESSES: usize = 65_536;
-/// linux/capability.h.
-const CAP_SYS_TIME: u32 = 25;
 
 /// A process of one of our programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,15 +32,15 @@ impl Process {
 
 /// The processes of our programs that are in this root's /proc's own PID namespace: a container's daemon is not the host's.
 pub fn processes(root: &Path) -> Vec<Process> {
-    let Ok(entries) = fs::read_dir(root.join("proc")) else { return vec![] };
-    let folders = entries.flatten().map(|entry| entry.path());
-    let is_process = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
-    };
     let ours = text(&root.join("proc/self/uid_map"));
-    let mut folders: Vec<PathBuf> = folders.filter(is_process).take(MOST_PROCESSES).collect();
-    folders.sort();
-    folders.iter().filter_map(|folder| known(folder, &ours)).collect()
+    numbered(root).iter().filter_map(|(_, folder)| known(folder, &ours)).collect()
+}
+
+/// The processes in this root's /proc with their folders, sorted by their numbers.
+pub fn numbered(root: &Path) -> Vec<(u32, PathBuf)> {
+    let mut numbered: Vec<_> = process_status::processes(&root.join("proc")).take(MOST_PROCESSES).collect();
+    numbered.sort();
+    numbered
 }
 
 fn known(folder: &Path, ours: &str) -> Option<Process> {
@@ -50,13 +48,14 @@ fn known(folder: &Path, ours: &str) -> Option<Process> {
     if !PROGRAMS.iter().any(|program| program.comm() == comm) {
         return None;
     }
-    let status = text(&folder.join("status"));
+    let status = ProcessStatus::read(folder).unwrap_or_default();
     // In a user namespace of its own a capability does not reach the host's clock.
     let is_of_the_host = text(&folder.join("uid_map")) == ours;
-    (!is_in_a_container(&status)).then(|| {
+    (!status.is_in_a_container()).then(|| {
         let arguments = text(&folder.join("cmdline"));
         let arguments = arguments.split('\0').filter(|argument| !argument.is_empty()).map(str::to_owned).collect();
-        let is_the_hosts = is_of_the_host && (is_roots(&status) || has_sys_time(&status));
+        let may_set = || status.permitted().is_some_and(|permitted| permitted.has(Capability::SysTime));
+        let is_the_hosts = is_of_the_host && (status.is_roots() || may_set());
         Process { comm, arguments, unit: unit(&text(&folder.join("cgroup"))), is_the_hosts }
     })
 }
@@ -68,29 +67,15 @@ fn unit(cgroups: &str) -> Option<String> {
     units.next().map(str::to_owned)
 }
 
-/// `NSpid` of proc_pid_status(5) has one number for each PID namespace from this /proc's own down to the process's.
-fn is_in_a_container(status: &str) -> bool {
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    pids.is_some_and(|pids| pids.split_whitespace().count() > 1)
-}
-
-fn is_roots(status: &str) -> bool {
-    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    uids.and_then(|uids| uids.split_whitespace().next()) == Some("0")
-}
-
-fn has_sys_time(status: &str) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> CAP_SYS_TIME & 1 == 1)
-}
-
-fn text(path: &Path) -> String {
+/// A file of a process; empty where it cannot be read.
+pub fn text(path: &Path) -> String {
     foreign::text(path).unwrap_or_default()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::fs;
     use tempfile::TempDir;
 
     /// A process for a /proc: its comm, its arguments separated by blanks, the numbers of its `NSpid`, its unit.

@@ -1,9 +1,9 @@
 //! The programs that have to do with the clock, by the name of their process: one list, for whoever looks for them.
 
-use std::fs;
 use std::path::Path;
 
 use crate::sys::foreign;
+use crate::sys::process_status::{processes, shows_the_host};
 
 /// What a program has to do with the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +69,6 @@ const fn keeper(name: &'static str) -> Program {
 const fn helper(name: &'static str) -> Program {
     Program { name, role: Role::Helper }
 }
-
-/// The kernel's own PID namespace (PROC_PID_INIT_INO in linux/proc_ns.h): every process of the host is in its /proc.
-const HOST_PIDS: &str = "pid:[4026531836]";
 
 /// A program's name as /proc/PID/comm has it: 15 bytes at most (TASK_COMM_LEN in linux/sched.h, without the zero).
 #[must_use]
@@ -155,18 +152,17 @@ pub fn correction(message: &str) -> Option<ClockMessage> {
 /// Whether every process of this host can be seen in `proc`, and none of them is known to bend the clock.
 #[must_use]
 pub fn nobody_bends(proc: &Path) -> bool {
-    let all_are_seen = fs::read_link(proc.join("self/ns/pid")).is_ok_and(|ns| ns == Path::new(HOST_PIDS))
-        && foreign::text(&proc.join("1/comm")).is_ok();
-    let Ok(entries) = fs::read_dir(proc) else { return false };
+    let all_are_seen = shows_the_host(proc) && foreign::text(&proc.join("1/comm")).is_ok();
     let bends = |comm: &str| PROGRAMS.iter().any(|program| program.bends_the_clock() && program.comm() == comm);
-    // What is no process has no `comm`.
-    let mut comms = entries.flatten().filter_map(|entry| foreign::text(&entry.path().join("comm")).ok());
+    let mut comms = processes(proc).filter_map(|(_, process)| foreign::text(&process.join("comm")).ok());
     all_are_seen && !comms.any(|comm| bends(comm.trim_end()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::process_status::HOST_PIDS;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     fn proc(namespace: &str, comms: &[&str]) -> tempfile::TempDir {

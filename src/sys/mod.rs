@@ -11,6 +11,7 @@ pub mod input;
 pub mod journal;
 pub mod nss;
 pub mod output;
+pub mod process_status;
 pub mod ptp;
 pub mod public_files;
 pub mod random;

@@ -1,7 +1,6 @@
 //! Processes because of which their cgroups run on: who keeps the clock, or the network that we need to set it right, and virtual
 //! machines.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Thoroughness;
@@ -9,10 +8,7 @@ use super::cgroup_tree::CgroupMount;
 use crate::container::exemption::{self, Duty};
 use crate::container::{Container, Engine, guest};
 use crate::sys::foreign;
-
-/// linux/capability.h.
-pub const CAP_NET_ADMIN: u32 = 12;
-const CAP_SYS_TIME: u32 = 25;
+use crate::sys::process_status::{Capability, ProcessStatus, processes};
 
 /// A process that keeps the cgroup it runs in from being frozen, and all above.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,9 +57,7 @@ pub fn keepers(
     thoroughness: Thoroughness,
 ) -> Vec<ExemptProcess> {
     let ours = foreign::text(&proc_root.join("self/uid_map")).unwrap_or_default();
-    let Ok(processes) = fs::read_dir(proc_root) else { return vec![] };
     let keeper = |process: PathBuf| {
-        process.file_name()?.to_str()?.parse::<u32>().ok()?;
         let comm = foreign::text(&process.join("comm")).ok()?.trim_end().to_owned();
         let keeper = |program: &str, what| {
             Some(ExemptProcess { cgroup: place.of_process(&process)?, program: program.to_owned(), what })
@@ -86,30 +80,25 @@ pub fn keepers(
             && keeper.what == ExemptReason::Guest
             && place.folder.join(&keeper.cgroup).is_dir()
     });
-    processes.flatten().filter_map(|entry| keeper(entry.path())).chain(remembered.cloned()).collect()
+    processes(proc_root).filter_map(|(_, process)| keeper(process)).chain(remembered.cloned()).collect()
 }
 
 /// Whether a daemon can do on this host what its name says: in a user namespace of its own a capability reaches neither the host's
 /// clock nor its network.
 fn may_do(duty: Duty, process: &Path, our_map: &str) -> Option<()> {
     let capability = match duty {
-        Duty::Clock => CAP_SYS_TIME,
-        Duty::Network => CAP_NET_ADMIN,
+        Duty::Clock => Capability::SysTime,
+        Duty::Network => Capability::NetAdmin,
     };
     let is_of_the_host = foreign::text(&process.join("uid_map")).ok()? == our_map;
-    (is_of_the_host && capabilities(process, "CapEff")? >> capability & 1 == 1).then_some(())
-}
-
-/// The capabilities of a process: `CapEff`, `CapPrm` or another set that `status` shows (proc_pid_status(5)).
-pub fn capabilities(process: &Path, set: &str) -> Option<u64> {
-    let status = foreign::text(&process.join("status")).ok()?;
-    let mask = status.lines().find_map(|line| line.strip_prefix(set)?.strip_prefix(':'))?;
-    u64::from_str_radix(mask.trim(), 16).ok()
+    let effective = ProcessStatus::read(process).ok()?.effective()?;
+    (is_of_the_host && effective.has(capability)).then_some(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     struct World(tempfile::TempDir);
 

@@ -6,8 +6,8 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::exempt_processes::{CAP_NET_ADMIN, capabilities};
 use crate::sys::foreign;
+use crate::sys::process_status::{Capability, ProcessStatus};
 
 /// RTF_UP and RTF_REJECT of linux/route.h. The routes of an interface that is down are not in the tables at all.
 const UP: u32 = 0x1;
@@ -85,8 +85,10 @@ impl Network {
     #[must_use]
     pub fn is_carried_by(&self, process: u32) -> bool {
         let process = self.proc_root.join(process.to_string());
-        let may = |set| capabilities(&process, set).is_some_and(|mask| mask >> CAP_NET_ADMIN & 1 == 1);
-        home(&process).is_some_and(|home| self.homes.contains(&home)) && (may("CapEff") || may("CapPrm"))
+        let may = |status: ProcessStatus| {
+            [status.effective(), status.permitted()].into_iter().flatten().any(|set| set.has(Capability::NetAdmin))
+        };
+        home(&process).is_some_and(|home| self.homes.contains(&home)) && ProcessStatus::read(&process).is_ok_and(may)
     }
 }
 

@@ -1,18 +1,13 @@
 //! Who may set the clock, by the rights of the processes and not by a list alone: a process that has CAP_SYS_TIME and not everything is
 //! one by design.
 
-use std::fs;
 use std::path::Path;
 
+use crate::daemon::process::{numbered, text};
 use crate::daemon::program::{PROGRAMS, Role};
 use crate::sys::foreign;
+use crate::sys::process_status::{Capability, ProcessStatus, shows_the_host};
 
-/// linux/capability.h.
-const CAP_SYS_TIME: u32 = 25;
-/// The kernel's own PID namespace (PROC_PID_INIT_INO in linux/proc_ns.h): every process of the host is in its /proc.
-const HOST_PIDS: &str = "pid:[4026531836]";
-/// The most processes looked at; more than any kernel's default `pid_max` of 32,768.
-const MOST_PROCESSES: usize = 65_536;
 /// Who has more capabilities than this has them as root has, less a few that its unit takes away.
 const MOST_BY_DESIGN: u32 = 16;
 /// They have the right, and what they do with it is known.
@@ -53,28 +48,22 @@ pub fn has_processes(root: &Path) -> bool {
 
 /// Whether every process of the host is in this `/proc`.
 pub fn sees_the_host(root: &Path) -> bool {
-    fs::read_link(root.join("proc/self/ns/pid")).is_ok_and(|ns| ns == Path::new(HOST_PIDS))
+    shows_the_host(&root.join("proc"))
 }
 
 /// Every process that counts, by its number.
 pub fn find(root: &Path) -> Vec<ClockSetter> {
-    let Ok(entries) = fs::read_dir(root.join("proc")) else { return vec![] };
     let ours = text(&root.join("proc/self/uid_map"));
-    let numbered =
-        entries.flatten().filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
-    let mut numbered: Vec<(u32, _)> = numbered.take(MOST_PROCESSES).collect();
-    numbered.sort();
-    numbered.iter().filter_map(|(pid, folder)| setter(*pid, folder, &ours)).collect()
+    numbered(root).iter().filter_map(|(pid, folder)| setter(*pid, folder, &ours)).collect()
 }
 
 fn setter(pid: u32, folder: &Path, ours: &str) -> Option<ClockSetter> {
-    let status = text(&folder.join("status"));
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let status = ProcessStatus::read(folder).unwrap_or_default();
     let comm = text(&folder.join("comm")).trim_end().to_owned();
     // In a user namespace of its own a capability does not reach the clock.
     let is_of_the_host = text(&folder.join("uid_map")) == ours;
-    let held = field("CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or_default();
-    let may = is_of_the_host && held >> CAP_SYS_TIME & 1 == 1;
+    let effective = status.effective().unwrap_or_default();
+    let may = is_of_the_host && effective.has(Capability::SysTime);
     let role = PROGRAMS.iter().find(|program| program.comm() == comm).map(|program| program.role);
     let rights = match role {
         Some(Role::Keeper) if may => Rights::Keeper,
@@ -82,20 +71,16 @@ fn setter(pid: u32, folder: &Path, ours: &str) -> Option<ClockSetter> {
         Some(Role::OnOrder) if may => Rights::OnOrder,
         // One of a daemon's processes gives its rights up: the other has them.
         Some(Role::Keeper) => Rights::Powerless,
-        None if may && held.count_ones() <= MOST_BY_DESIGN && !OUR_OWN.contains(&comm.as_str()) => Rights::ByDesign,
+        None if may && effective.count() <= MOST_BY_DESIGN && !OUR_OWN.contains(&comm.as_str()) => Rights::ByDesign,
         Some(Role::Helper | Role::GuestTools | Role::OnOrder) | None => return None,
     };
-    let is_contained = field("NSpid:").is_some_and(|pids| pids.split_whitespace().count() > 1);
-    Some(ClockSetter { pid, comm: foreign::shown(&comm), rights, is_contained })
-}
-
-fn text(path: &Path) -> String {
-    foreign::text(path).unwrap_or_default()
+    Some(ClockSetter { pid, comm: foreign::shown(&comm), rights, is_contained: status.is_in_a_container() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn process(root: &Path, pid: u32, comm: &str, effective: &str, ns_pid: &str) {
         let folder = root.join(format!("proc/{pid}"));
