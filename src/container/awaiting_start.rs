@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Caller, Metadata};
 
-/// Beside what `clockgate hooks install` keeps.
-const FOLDER: &str = "/var/lib/clockgate/hooks";
+/// What `clockgate hooks install` keeps, and the files that await a start beside it.
+pub const FOLDER: &str = "/var/lib/clockgate/hooks";
 
 /// The file for what was installed under this name.
 #[must_use]

@@ -40,6 +40,12 @@ pub use places::Places;
 pub use root::Root;
 pub use tasks::Tasks;
 
+/// What a wrapper's file name begins with; the name of the runtime that it stands for follows.
+pub const WRAPPER_PREFIX: &str = "clockgate-";
+
+/// Where the programs of a host are, in the order in which they are looked for.
+pub const PROGRAM_FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
 /// Who started a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Engine {

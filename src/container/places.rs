@@ -17,28 +17,16 @@ pub struct Places {
     pub containerd: Vec<PathBuf>,
 }
 
-/// containerd's own, those of distributions of Kubernetes, and one that dockerd starts by itself: where they usually are.
-const STATES: [&str; 7] = [
-    "run/containerd",
-    "run/docker/containerd/daemon",
-    "run/k3s/containerd",
-    "run/k0s/containerd",
-    "var/snap/microk8s/common/run/containerd",
-    "run/snap.docker/containerd/daemon",
-    "run/balena-engine/containerd/daemon",
-];
-
 impl Places {
     /// Those of the host below `folder`, as its engines' configuration has them.
     #[must_use]
     pub fn of(folder: &Path) -> Self {
         let root = Root::new(folder);
-        let mut containerd = STATES.map(|state| folder.join(state)).to_vec();
-        containerd.extend(containerd::states(&root));
-        containerd.sort();
-        containerd.dedup();
-        let (docker, podman, crio) =
-            (docker::containers_folders(&root), podman::graph_roots(&root), crio::storages(&root));
-        Self { docker, podman, crio, containerd }
+        Self {
+            docker: docker::containers_folders(&root),
+            podman: podman::graph_roots(&root),
+            crio: crio::storages(&root),
+            containerd: containerd::states(&root),
+        }
     }
 }

@@ -29,6 +29,13 @@ impl Root {
         self
     }
 
+    /// A host that has these files and no others.
+    #[cfg(test)]
+    pub fn of_texts(files: &[(&str, &str)]) -> Self {
+        let with = |root: Self, (path, text): &(&str, &str)| root.with(Path::new(path), Some((*text).to_owned()));
+        files.iter().fold(Self::new(Path::new("/nowhere")), with)
+    }
+
     /// The text of a file, through the host's own links; none where it is not there.
     ///
     /// # Errors

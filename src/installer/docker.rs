@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::json;
 use super::runtime::{EngineRuntime, is_wrapper};
 use super::{Change, Host, InstallerError, Plan};
+use crate::container::WRAPPER_PREFIX;
 use crate::container::docker::{self, DockerConfig, STOCK, member};
 
 /// dockerd takes both keys on a reload, and running containers go on.
@@ -40,7 +41,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
     let default = DefaultRuntime::of(&config).map_err(refused)?;
     let (wrapper, mut changes) =
         EngineRuntime { folder: "docker".to_owned(), program: default.program.clone() }.wrap(host)?;
-    let name = format!("clockgate-{}", if STOCK.contains(&old) { "runc" } else { old });
+    let name = format!("{WRAPPER_PREFIX}{}", if STOCK.contains(&old) { "runc" } else { old });
     let text = before.as_deref().unwrap_or_default();
     let after = json::set_runtime(text, &name, &default.wrapped(&wrapper)).map_err(refused)?;
     changes.push(Change::File { path: path.clone(), before, after, mode: 0o644 });
@@ -158,7 +159,7 @@ impl DefaultRuntime {
 pub fn needed_by(host: &Host) -> Result<Option<String>, InstallerError> {
     // What cannot be read keeps no container from being counted, where they usually are.
     let config = DockerConfig::known(&host.files());
-    let ours = containers(host, &config, |runtime| runtime.starts_with("clockgate-"));
+    let ours = containers(host, &config, |runtime| runtime.starts_with(WRAPPER_PREFIX));
     Ok((!ours.is_empty()).then(|| {
         format!(
             "{} made with a runtime that Docker would no longer know, and could not start. What is made anew before that gets it \

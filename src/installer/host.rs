@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Change, InstallerError};
-use crate::container::Root;
+use crate::container::{PROGRAM_FOLDERS, Root};
 
 /// No configuration is larger.
 const SIZE_MAX: u64 = 1 << 20;
@@ -20,8 +20,6 @@ const WRAPPERS: [&str; 4] = [
 ];
 /// Where NixOS and Guix keep what they built, which nobody else writes.
 const BUILT: [&str; 2] = ["/nix/store", "/gnu/store"];
-/// Where programs are.
-const PROGRAMS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// A host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +100,7 @@ impl Host {
     /// A program of the host by its name.
     #[must_use]
     pub fn program(&self, name: &str) -> Option<PathBuf> {
-        PROGRAMS.iter().map(|folder| Path::new(folder).join(name)).find(|path| is_program(&self.at(path)))
+        PROGRAM_FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| is_program(&self.at(path)))
     }
 
     /// Whether this is a program of the host.

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Host, InstallerError, Plan, Target};
-use crate::container::awaiting_start;
-
-const FOLDER: &str = "/var/lib/clockgate/hooks";
+use crate::container::awaiting_start::{self, FOLDER};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Change, Host, InstallerError};
+use crate::container::WRAPPER_PREFIX;
 
 /// Below it each engine has its folder.
 const FOLDER: &str = "/etc/clockgate/oci";
@@ -35,7 +36,7 @@ impl EngineRuntime {
         if !host.has(&self.program) && (is_custom || in_path.is_none()) {
             return Err(InstallerError::Wrong(format!("there is no runtime {} on this host", self.program.display())));
         }
-        let mut alias = OsString::from("clockgate-");
+        let mut alias = OsString::from(WRAPPER_PREFIX);
         alias.push(name);
         let beside = wrapper.with_file_name(&alias);
         if !is_custom && host.is_same(&beside, &wrapper) {
@@ -54,7 +55,7 @@ impl EngineRuntime {
 /// The program that a wrapper stands for, as the engine's configuration had it.
 pub fn program_of(host: &Host, wrapper: &Path) -> PathBuf {
     let name = wrapper.file_name().unwrap_or_default().to_string_lossy();
-    let name = PathBuf::from(name.trim_start_matches("clockgate-"));
+    let name = PathBuf::from(name.trim_start_matches(WRAPPER_PREFIX));
     std::fs::read_link(host.at(wrapper.with_file_name(&name)))
         .ok()
         .filter(|_| wrapper.starts_with(FOLDER))
@@ -63,5 +64,5 @@ pub fn program_of(host: &Host, wrapper: &Path) -> PathBuf {
 
 /// Whether a path is one of ours already.
 pub fn is_wrapper(path: &str) -> bool {
-    Path::new(path).file_name().is_some_and(|name| name.to_string_lossy().starts_with("clockgate-"))
+    Path::new(path).file_name().is_some_and(|name| name.to_string_lossy().starts_with(WRAPPER_PREFIX))
 }

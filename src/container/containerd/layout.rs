@@ -2,8 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::container::Root;
 use crate::container::unit::CommandLine;
+use crate::container::{PROGRAM_FOLDERS, Root};
+
+const OWN_STATE: &str = "/run/containerd";
+/// rke2 runs k3s' agent.
+const RANCHER_STATE: &str = "/run/k3s/containerd";
+const K0S_STATE: &str = "/run/k0s/containerd";
+const MICROK8S_STATE: &str = "/var/snap/microk8s/common/run/containerd";
+/// Those of the containerds that dockerd starts by itself.
+const DOCKERS_STATES: [&str; 3] =
+    ["/run/docker/containerd/daemon", "/run/snap.docker/containerd/daemon", "/run/balena-engine/containerd/daemon"];
+
+/// The folders of state that are usual: a containerd that nothing on the disk speaks of may run all the same.
+pub fn usual_states() -> impl Iterator<Item = &'static str> {
+    [OWN_STATE, RANCHER_STATE, K0S_STATE, MICROK8S_STATE].into_iter().chain(DOCKERS_STATES)
+}
 
 /// Who writes the file that containerd reads first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +49,7 @@ pub struct Layout {
     pub config: PathBuf,
     /// Who writes that.
     pub writer: Writer,
-    /// Where it keeps what has to outlast the boot, unless its configuration says where.
-    pub root: PathBuf,
-    /// Where it keeps the rest.
+    /// Where it keeps what runs, unless its configuration says where.
     pub state: PathBuf,
     /// The folder of the runtime that comes with it.
     pub programs: Option<PathBuf>,
@@ -63,9 +75,8 @@ pub fn layouts(root: &Root) -> Vec<Layout> {
     let mut found: Vec<Layout> =
         [rancher(root, "k3s"), rancher(root, "rke2"), k0s(root), microk8s(root)].into_iter().flatten().collect();
     let own = own(root);
-    let programs = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
     let is_there =
-        programs.iter().any(|folder| root.has(&Path::new(folder).join("containerd"))) || root.has(&own.config);
+        PROGRAM_FOLDERS.iter().any(|folder| root.has(&Path::new(folder).join("containerd"))) || root.has(&own.config);
     if is_there || found.is_empty() {
         found.push(own);
     }
@@ -79,8 +90,7 @@ fn own(root: &Root) -> Layout {
         name: "containerd",
         config: told(&["--config", "-c"], "/etc/containerd/config.toml"),
         writer: Writer::Admin,
-        root: told(&["--root"], "/var/lib/containerd"),
-        state: told(&["--state"], "/run/containerd"),
+        state: told(&["--state"], OWN_STATE),
         programs: None,
         restart: "`systemctl restart containerd`",
     }
@@ -107,9 +117,7 @@ fn rancher(root: &Root, name: &'static str) -> Option<Layout> {
         writer: Writer::Program {
             templates: ["config-v3.toml.tmpl", "config.toml.tmpl"].map(|name| folder.join(name)).to_vec(),
         },
-        root: data.join("agent/containerd"),
-        // rke2 runs k3s' agent.
-        state: "/run/k3s/containerd".into(),
+        state: RANCHER_STATE.into(),
         programs: Some(data.join(if is_k3s { "data/current/bin" } else { "bin" })),
         restart: if is_k3s {
             "`systemctl restart k3s` (k3s-agent where that runs)"
@@ -133,8 +141,7 @@ fn k0s(root: &Root) -> Option<Layout> {
         name: "k0s",
         config,
         writer: if is_managed { patches } else { Writer::Admin },
-        root: "/var/lib/k0s/containerd".into(),
-        state: "/run/k0s/containerd".into(),
+        state: K0S_STATE.into(),
         programs: Some("/var/lib/k0s/bin".into()),
         restart: "`systemctl restart k0sworker` (k0scontroller where that runs)",
     })
@@ -148,8 +155,7 @@ fn microk8s(root: &Root) -> Option<Layout> {
         name: "microk8s",
         config: args.join("containerd.toml"),
         writer: Writer::Template(args.join("containerd-template.toml")),
-        root: data.join("common/var/lib/containerd"),
-        state: data.join("common/run/containerd"),
+        state: MICROK8S_STATE.into(),
         programs: Some("/snap/microk8s/current/bin".into()),
         restart: "`snap restart microk8s.daemon-containerd`",
     })
@@ -159,15 +165,11 @@ fn microk8s(root: &Root) -> Option<Layout> {
 mod tests {
     use super::*;
 
-    fn root(files: &[(&str, &str)]) -> Root {
-        files.iter().fold(Root::new(Path::new("/nowhere")), |root, (path, text)| {
-            root.with(Path::new(path), Some((*text).to_owned()))
-        })
-    }
-
     #[test]
     fn whose_containerd_it_is_stands_in_its_files() {
-        let names = |files: &[(&str, &str)]| layouts(&root(files)).iter().map(|layout| layout.name).collect::<Vec<_>>();
+        let names = |files: &[(&str, &str)]| {
+            layouts(&Root::of_texts(files)).iter().map(|layout| layout.name).collect::<Vec<_>>()
+        };
         assert_eq!(names(&[]), ["containerd"]);
         assert_eq!(names(&[("/usr/local/bin/k3s", "")]), ["k3s"]);
         assert_eq!(names(&[("/opt/rke2/bin/rke2", ""), ("/usr/bin/containerd", "")]), ["rke2", "containerd"]);
@@ -178,16 +180,15 @@ mod tests {
     #[test]
     fn folders_that_were_moved_are_found() {
         let files = [("/etc/rancher/k3s/config.yaml", "token: x\ndata-dir: \"/srv/k3s\"\n"), ("/usr/bin/k3s", "")];
-        let k3s = layouts(&root(&files)).remove(0);
+        let k3s = layouts(&Root::of_texts(&files)).remove(0);
         assert_eq!(k3s.config, Path::new("/srv/k3s/agent/etc/containerd/config.toml"));
-        assert_eq!(k3s.root, Path::new("/srv/k3s/agent/containerd"));
         let unit = "[Service]\nExecStart=/usr/bin/containerd\n";
         let dropin = "[Service]\nExecStart=\nExecStart=/usr/bin/containerd --config=/srv/c.toml \\\n  --state /run/c\n";
         let files = [("/usr/lib/systemd/system/containerd.service", unit), ("/usr/bin/containerd", "")];
-        assert_eq!(layouts(&root(&files)).remove(0).config, Path::new("/etc/containerd/config.toml"));
+        assert_eq!(layouts(&Root::of_texts(&files)).remove(0).config, Path::new("/etc/containerd/config.toml"));
         let files = [files[0], files[1]];
-        let with_dropin =
-            root(&files).with(Path::new("/etc/systemd/system/containerd.service.d/10-x.conf"), Some(dropin.to_owned()));
+        let with_dropin = Root::of_texts(&files)
+            .with(Path::new("/etc/systemd/system/containerd.service.d/10-x.conf"), Some(dropin.to_owned()));
         // The folder of a drop-in that is only planned is found by its name.
         let own = layouts(&with_dropin).remove(0);
         assert_eq!((own.config.as_path(), own.state.as_path()), (Path::new("/srv/c.toml"), Path::new("/run/c")));

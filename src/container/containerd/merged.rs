@@ -165,6 +165,23 @@ impl Merged {
         Self { value: merged, plugin: CRI_2 }
     }
 
+    /// Reads `config` and what it imports as `reading` does.
+    ///
+    /// # Errors
+    /// As [`files`].
+    pub fn read(root: &Root, config: &Path, reading: ContainerdRelease) -> Result<Self, FileError> {
+        Ok(Self::of(&files(root, config, reading)?, reading))
+    }
+
+    /// As each containerd that may read `config` has it.
+    ///
+    /// # Errors
+    /// As [`files`], for each of them.
+    pub fn by_each_release(root: &Root, config: &Path) -> impl Iterator<Item = Result<Self, FileError>> {
+        let first = files(root, config, ContainerdRelease::V2_1).unwrap_or_default();
+        readings(&first).iter().map(move |reading| Self::read(root, config, *reading))
+    }
+
     /// The entry of `disabled_plugins` without which there are no pods.
     #[must_use]
     pub fn disabled(&self) -> Option<&str> {
@@ -179,10 +196,10 @@ impl Merged {
         self.value.get("plugins").and_then(|plugins| plugins.get(self.plugin)).unwrap_or(&Value::Null)
     }
 
-    /// `root` or `state`, where they are said.
+    /// The folder of `state`, where it is said.
     #[must_use]
-    pub fn folder(&self, key: &str) -> Option<PathBuf> {
-        self.value.get(key).and_then(Value::as_str).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+    pub fn state(&self) -> Option<PathBuf> {
+        self.value.get("state").and_then(Value::as_str).filter(|folder| !folder.is_empty()).map(PathBuf::from)
     }
 
     /// The name of the runtime that pods get which name none.
@@ -337,11 +354,8 @@ runtimes.c = { runtime_type = "io.containerd.kata.v2" }
 
     fn merged(later: &str, reading: ContainerdRelease) -> Vec<String> {
         let files = [("/e/config.toml", MAIN), ("/e/d/b.toml", NEWER), ("/e/later.toml", later)];
-        let root = files.iter().fold(Root::new(Path::new("/nowhere")), |root, (path, text)| {
-            root.with(Path::new(path), Some((*text).to_owned()))
-        });
-        let read = super::files(&root, Path::new("/e/config.toml"), reading).unwrap();
-        let runtimes = Merged::of(&read, reading).runtimes();
+        let root = Root::of_texts(&files);
+        let runtimes = Merged::read(&root, Path::new("/e/config.toml"), reading).unwrap().runtimes();
         runtimes
             .iter()
             .map(|runtime| format!("{}{}{}", if runtime.is_default { "*" } else { "" }, runtime.name, runtime.binary))

@@ -85,7 +85,7 @@ impl WrappedContainerd<'_> {
     /// A file of ours with all wrappers.
     fn own_text(&self, version: i64) -> Result<String, InstallerError> {
         let plugin = if version > 2 { CRI_2 } else { CRI_1 };
-        let merged = Merged::of(&read(&self.root, self.layout, ContainerdRelease::V2_1)?, ContainerdRelease::V2_1);
+        let merged = Merged::read(&self.root, &self.layout.config, ContainerdRelease::V2_1)?;
         let mut text = format!("{HEADING}version = {version}\n");
         for runtime in merged.runtimes() {
             let Some(wrapped) = self.wrappers.get(&runtime.keys) else { continue };
@@ -174,7 +174,7 @@ impl WrappedContainerd<'_> {
     pub(super) fn verify(&self, way: &ConfigEdits) -> Result<(), InstallerError> {
         let root = way.read.iter().fold(self.root.clone(), |root, (path, text)| root.with(path, Some(text.clone())));
         for reading in self.readings {
-            let before = Merged::of(&read(&self.root, self.layout, *reading)?, *reading);
+            let before = Merged::read(&self.root, &self.layout.config, *reading)?;
             let files = read(&root, self.layout, *reading)?;
             let after = Merged::of(&files, *reading);
             for old in before.runtimes() {

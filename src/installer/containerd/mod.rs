@@ -107,8 +107,9 @@ impl<'a> WrappedContainerd<'a> {
         let files = read(&root, layout, ContainerdRelease::V2_1)?;
         let mut held =
             Self { host, layout, root, readings: engine::readings(&files), wrappers: BTreeMap::new(), notes: vec![] };
-        let merged = |reading: &ContainerdRelease| Ok(Merged::of(&read(&held.root, layout, *reading)?, *reading));
-        let merged = held.readings.iter().map(merged).collect::<Result<Vec<_>, InstallerError>>()?;
+        let merged = Merged::by_each_release(&held.root, &layout.config)
+            .map(|merged| Ok(merged?))
+            .collect::<Result<Vec<_>, InstallerError>>()?;
         if let Some(name) = merged.iter().find_map(Merged::disabled) {
             let what = format!(
                 "disables the plugin for Kubernetes, `{name}`; Docker's containers are held by the target docker"
@@ -215,8 +216,7 @@ impl<'a> WrappedContainerd<'a> {
 fn without_ours(host: &Host, root: Root, layout: &Layout, made: &Path) -> Result<Root, InstallerError> {
     let Some(mut text) = host.files().read(made).map_err(InstallerError::io("read", made))? else { return Ok(root) };
     for reading in [ContainerdRelease::V2_1, ContainerdRelease::V1_7] {
-        let ours =
-            Merged::of(&read(&root, layout, reading)?, reading).runtimes().into_iter().map(|runtime| runtime.binary);
+        let ours = Merged::read(&root, &layout.config, reading)?.runtimes().into_iter().map(|runtime| runtime.binary);
         for wrapper in ours.filter(|binary| is_wrapper(binary)) {
             text = text.replace(&wrapper, &program_of(host, Path::new(&wrapper)).to_string_lossy());
         }

@@ -10,10 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::unistd::execv;
 
-/// What a wrapper's name begins with; the runtime's own name follows.
-const PREFIX: &[u8] = b"clockgate-";
-/// Where to look for a runtime if the engine hands down no PATH.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::container::{PROGRAM_FOLDERS, WRAPPER_PREFIX};
 
 /// Why there is no runtime to become.
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +41,14 @@ pub enum RuntimeError {
 pub fn find(argv0: &OsStr) -> Result<PathBuf, RuntimeError> {
     let wrapper = Path::new(argv0);
     let called = wrapper.file_name().unwrap_or_default().as_bytes();
-    let name = called.strip_prefix(PREFIX).unwrap_or(called);
+    let name = called.strip_prefix(WRAPPER_PREFIX.as_bytes()).unwrap_or(called);
     let names = if matches!(name, b"oci" | b"clockgate") {
         vec!["runc".as_ref(), "crun".as_ref()]
     } else {
         vec![OsStr::from_bytes(name)]
     };
-    let path = std::env::var_os("PATH").unwrap_or_else(|| PATH.into());
+    // An engine may hand down no PATH.
+    let path = std::env::var_os("PATH").unwrap_or_else(|| PROGRAM_FOLDERS.join(":").into());
     let beside = wrapper.parent().filter(|folder| folder.is_absolute()).map(Path::to_owned);
     let folders: Vec<PathBuf> = beside.into_iter().chain(std::env::split_paths(&path)).collect();
     let ours = fs::metadata("/proc/self/exe").ok().map(|meta| (meta.dev(), meta.ino()));

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::call::Call;
-use crate::container::{Caller, Metadata};
+use crate::container::{Caller, Metadata, WRAPPER_PREFIX};
 use crate::sys::clock::boottime;
 use crate::sys::foreign;
 
@@ -71,7 +71,7 @@ pub fn waiting(proc: &Path) -> Vec<Waiting> {
 fn look(process: &Path) -> Option<Waiting> {
     let pid = process.file_name()?.to_str()?.parse().ok()?;
     // The name of the file that was executed; a wrapper that let go is its runtime by then.
-    if !foreign::read(&process.join("comm"), NAME_MAX).ok()?.starts_with(b"clockgate-") {
+    if !foreign::read(&process.join("comm"), NAME_MAX).ok()?.starts_with(WRAPPER_PREFIX.as_bytes()) {
         return None;
     }
     let line = foreign::read(&process.join("cmdline"), LINE_MAX).ok()?;
