@@ -1,6 +1,7 @@
 //! What a reader meets: links and paths that lead somewhere, pages that say what they are for, and examples that work.
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
+mod commands;
 mod examples;
 mod names;
 mod promises;
