@@ -3,6 +3,7 @@
 
 mod commands;
 mod examples;
+mod exempt;
 mod names;
 mod promises;
 mod stage;
