@@ -1,4 +1,4 @@
-//! What is to be done about it. Whoever performs an action sends its outcome back as an event.
+//! What is to be done about it. What performs an action sends its outcome back as an event.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub enum StepBy {
 /// What the daemon has measured so far, when an epoch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Samples {
-    /// Of another clock: it was stepped, or the machine slept or stood still.
+    /// Of another clock: it was stepped, or the machine was suspended or paused.
     Void,
     /// Of this clock. A daemon that has reference clocks alone keeps them: no burst would bring it new ones.
     Good,
@@ -37,7 +37,7 @@ pub enum Samples {
 pub enum Action {
     /// Make the daemon forget (chronyd: reset sources; others: the 1 µs kick), where it has to. Answered by `Forgotten`.
     ResetDaemon(Epoch, Samples),
-    /// Ask every reference at once. Answered by `Measured`, again and again, until nobody is waited for.
+    /// Ask every reference at once. Answered by `Measured`, again and again, until no answer is outstanding.
     Measure(Epoch, Round, StepBy),
     /// Step the clock. Answered by `Stepped`.
     Step {
@@ -47,17 +47,17 @@ pub enum Action {
         way: StepBy,
         /// By how much.
         offset: Offset,
-        /// When the offset was true: a clock that was moved since is left alone.
+        /// When the offset was true: a clock that was moved since is not stepped.
         as_of: Boottime,
         /// What the system clock said then.
         local: Realtime,
     },
-    /// After a step of ours: the daemon forgets again and measures. Answered by `HandedOver`.
+    /// After a step of ours: reset the daemon again and have it measure. Answered by `HandedOver`.
     ResyncDaemon(Epoch),
     /// Ask the daemon whether it agrees. Answered by `DaemonAsked`.
     AskDaemon(Epoch),
-    /// Freeze what runs; the guard thaws it at this moment if nobody has until then. Answered by `Frozen`. Freezes and thaws are
-    /// performed in the order of their coming.
+    /// Freeze the running containers; the guard thaws them at this moment if nothing else has by then. Answered by `Frozen`. Freezes and thaws
+    /// are performed in the order in which they are ordered.
     Freeze(OrderId, Awake),
     /// The limit of this freeze has begun anew: the guard thaws at this moment. Not answered.
     Prolong(OrderId, Awake),
@@ -65,13 +65,13 @@ pub enum Action {
     Thaw(OrderId),
     /// Thaw the containers that carry the network out of this freeze, and no others. Answered by `CarriersThawed`.
     ThawCarriers(OrderId),
-    /// Whoever holds the sleep back for us may let go: the gate is shut and published.
+    /// Release the inhibitor that delays the sleep: the gate is shut and published.
     AllowSleep,
-    /// Tell a person.
+    /// Warn the operator.
     Warn(Warning),
 }
 
-/// What a person has to be told, beyond what the page says.
+/// What the operator has to know beyond what the page says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// The deadline has passed without a proof, and why.

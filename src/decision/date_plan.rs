@@ -9,7 +9,7 @@ use super::time::{Clocks, Realtime};
 /// What is to be done about a `Date` that an operator wants the clock set by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatePlan {
-    /// The clock is as right as this can tell.
+    /// The clock is right, as far as a date of whole seconds can show.
     Keep,
     /// Step it by the offset; nothing is proven by that.
     Step,
@@ -31,7 +31,7 @@ pub enum DateRefusal {
         /// What has certainly passed.
         floor: String,
     },
-    /// Nobody may correct this clock.
+    /// The configuration forbids any correction of the clock.
     #[error("the configuration says `correction: none`")]
     CorrectionNone,
 }

@@ -26,19 +26,19 @@ pub enum Cause {
     Started,
     /// A sleep was announced.
     Sleep,
-    /// The machine woke up, after so long (`BOOTTIME − MONOTONIC` grew; zero where only a notice says so).
+    /// The machine woke up, after so long (`BOOTTIME − MONOTONIC` grew; zero where only a notice reports it).
     Resume {
         /// Time asleep as the kernel counted it.
         slept: Duration,
     },
-    /// Somebody else set the clock, by so much.
+    /// Another program set the clock, by so much.
     ForeignStep {
         /// Change of `REALTIME − BOOTTIME`.
         change: Offset,
     },
     /// A snapshot is about to be taken.
     Snapshot,
-    /// The machine was restored from a snapshot, or continued after a pause, and somebody or the hypervisor's own mark said so.
+    /// The machine was restored from a snapshot, or continued after a pause; a notice or the hypervisor's own marker reported it.
     Restore,
     /// An operator asked for a fresh proof.
     Requested,
@@ -48,7 +48,7 @@ pub enum Cause {
     Drifted,
     /// The time daemon means to take the clock elsewhere.
     DaemonDisagrees,
-    /// The machine stood still unannounced, for so long by a clock that went on (zero where none says how long).
+    /// The machine was paused without a notice, for so long by a clock that advanced meanwhile (zero where none shows how long).
     Pause {
         /// Time that the system clock lost.
         lost: Duration,
@@ -92,7 +92,7 @@ impl fmt::Display for Cause {
 pub struct Authority {
     /// Their names.
     pub sources: Vec<String>,
-    /// For how long none of them has answered; none where one has, or where nobody can tell.
+    /// For how long none of them has answered; none where one has, or where that is unknown.
     pub silent_for: Option<Duration>,
     /// The day on which the daemon said so, where it does not answer now: it is stopped, restarting or silent.
     pub remembered: Option<String>,
@@ -105,18 +105,18 @@ pub struct Forgotten {
     pub daemon: Option<String>,
     /// Its authenticated sources, where there are any that outrank plain ones.
     pub authority: Option<Authority>,
-    /// Where it has sources and nobody else can be asked, reference clocks alone: how long it is waited for. It is asked itself then.
+    /// Where it has sources that only it can reach, reference clocks alone: how long to wait for it. The daemon is asked itself then.
     pub only_source: Option<Duration>,
     /// What the RTC said before anything else was done; none where there is no RTC that makes sense.
     pub rtc: Option<Fix>,
-    /// What did not work, in words; the walk goes on without it.
+    /// What did not work, in words; the attempt continues without it.
     pub trouble: Option<String>,
 }
 
 /// Why a step was not made, or not as ordered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
-    /// Somebody else moved the clock after the measurement; nothing was done.
+    /// Another program moved the clock after the measurement; nothing was done.
     #[error("the clock moved by {change} between measurement and step; measuring again")]
     Superseded {
         /// By how much it had moved.
@@ -171,21 +171,21 @@ pub enum Event {
     Sleeping(Notifier),
     /// The sleep is over, or did not happen.
     Woken(Notifier),
-    /// The daemon was made to forget.
+    /// The daemon was reset.
     Forgotten(Epoch, Forgotten),
     /// What has come back of this round of questions so far.
     Measured(Epoch, Round, Measurement),
-    /// Nobody has answered us, and the daemon has heard something since it forgot.
+    /// No reference has answered us, and the daemon has received an answer since its reset.
     Hinted(Epoch, Hint),
     /// No reference has answered, and an HTTP server's `Date` says something of the clock.
     Dated(Epoch, HttpDate),
     /// The clock was stepped by so much, or was not.
     Stepped(Epoch, Result<Offset, StepError>),
-    /// The daemon forgot again and was told to measure.
+    /// The daemon was reset again and ordered to measure.
     HandedOver(Epoch, Result<(), String>),
     /// The daemon was asked whether it agrees.
     DaemonAsked(Epoch, DaemonVerdict),
-    /// What runs was frozen, as far as it could be.
+    /// The running containers were frozen, as far as possible.
     Frozen(OrderId, FreezeOutcome),
     /// What was frozen runs again, or does not.
     Thawed(OrderId, Result<(), String>),
@@ -197,11 +197,11 @@ pub enum Event {
     Accepted,
     /// An operator wants the clock set by dead reckoning (`clockgate sync --reckoned`).
     Reckon,
-    /// The kernel was told to make this leap second at the end of the day, or to make none.
+    /// The kernel's leap second flag changed: it makes this leap second at the end of the day, or none.
     KernelFlagged(Leap),
-    /// A source of disruptions ended; what it would have seen goes unseen until it is back.
+    /// A source of disruptions ended; what it would have detected is missed until it is back.
     SourceLost(&'static str),
-    /// A source cannot say what happened for a while: a restore may have gone unseen.
+    /// A source was unavailable for a while: a restore may have been missed.
     Unseen(&'static str),
     /// The time of [`super::Machine::alarm`] has come.
     Alarm,

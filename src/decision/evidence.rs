@@ -26,7 +26,7 @@ pub struct Fix {
 /// What the daemon's newest samples say, taken after it forgot in this epoch, though they are too few for it to be sure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
-    /// The source that it heard.
+    /// The source that answered it.
     pub source: String,
     /// Reference minus local.
     pub offset: Offset,
@@ -34,14 +34,14 @@ pub struct Hint {
     pub width: Duration,
 }
 
-/// What is known without asking anybody.
+/// What is known without asking a reference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// The last proof in this boot.
     pub last: Option<Reckoning>,
     /// The last supported proof: what a single plain voice has changed since then is counted together.
     pub anchor: Option<Reckoning>,
-    /// Whether a restore or a pause was seen since: then reckoning tells the earliest that it can be.
+    /// Whether a restore or a pause was seen since: then reckoning gives the earliest time that it can be.
     pub restored: bool,
     /// Whether this machine can stand still without any clock of it noticing; the same, for all that was seen.
     pub may_pause: bool,
@@ -71,7 +71,7 @@ pub enum Witness {
 /// Evidence that says that the clock is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClockContradiction {
-    /// Who says so.
+    /// What reported it.
     pub witness: Witness,
     /// What it says: true time minus local.
     pub offset: Offset,
@@ -110,7 +110,7 @@ impl Evidence {
         is_near && reckoned.slept.is_zero() && !self.restored
     }
 
-    /// Whether the RTC tells the time `truth` for the moment `at`.
+    /// Whether the RTC shows the time `truth` at the moment `at`.
     #[must_use]
     pub fn rtc_agrees(&self, truth: Realtime, at: Boottime, drift_ppm: u32) -> bool {
         let Some(fix) = &self.rtc else { return false };
@@ -128,7 +128,7 @@ impl Evidence {
         let reckoned = self.last?.reckon(now);
         let offset = reckoned.time - now.real;
         let is_wrong = offset.abs() > reckoned.width.saturating_add(threshold);
-        // Who stood still unseen is later than it reckons, and a clock that says so may be right.
+        // After a pause that was not detected it is later than reckoned, and a clock that shows so may be right.
         let may_be_right = self.is_lower_bound() && offset.is_backward();
         (is_wrong && reckoned.slept.is_zero() && !may_be_right)
             .then_some(ClockContradiction { witness: Witness::Reckoning, offset })
@@ -144,7 +144,7 @@ impl Evidence {
 
     fn by_http_date(&self, now: &Clocks, threshold: Duration) -> Option<ClockContradiction> {
         let date = self.http_date.as_ref()?;
-        // Whatever moved the clock since then began another epoch, and this is forgotten with the old one.
+        // Every later move of the clock began another epoch, and this was discarded with the old one.
         let width = date.width_at(now.boot, 500).saturating_add(threshold);
         let witness = || Witness::HttpDate(date.source.clone());
         (date.offset.abs() > width).then(|| ClockContradiction { witness: witness(), offset: date.offset })
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_can_stand_still_unseen_knows_the_earliest_time_alone() {
+    fn a_machine_whose_pauses_are_not_detected_knows_only_the_earliest_time() {
         let guest = Evidence { may_pause: true, ..proven() };
         assert_eq!(says(&guest, &at(110, NOON + 7210)), None, "guest tools may have set it right after a pause");
         assert_eq!(says(&guest, &at(110, NOON - 3590)), Some((Witness::Reckoning, 3600)));

@@ -20,12 +20,12 @@ pub(super) struct Exchange {
     silent: BTreeSet<String>,
     /// Voices that may still answer.
     waiting: BTreeSet<String>,
-    /// Whether anything was told of this round.
-    is_told: bool,
-    /// Whether somebody was asked in this round, and not kept from it by a limit.
+    /// Whether anything was reported of this round.
+    is_reported: bool,
+    /// Whether any reference was asked in this round, and not kept from it by a rate limit.
     pub(super) was_asked: bool,
     /// Falsetickers of the first exchange: they have no voice in the second.
-    unheard: BTreeSet<String>,
+    outvoted: BTreeSet<String>,
     /// Who had their time in the first exchange and did not answer: they are not waited for a second time.
     waited_for: BTreeSet<String>,
     /// Who supported the first exchange.
@@ -50,16 +50,16 @@ impl Exchange {
         *self = Self { rate_ppm: self.rate_ppm, ..Self::default() };
     }
 
-    /// The first exchange is decided, and the clock is as it should be from `checked` on: whoever answers a question from then on
+    /// The first exchange is decided, and the clock is as it should be from `checked` on: an answer to a question from then on
     /// is fresh. Falsetickers of the first have no voice.
     pub(super) fn verify(&mut self, outvoted: &BTreeSet<String>, supporters: usize, checked: Boottime) {
-        self.unheard.extend(outvoted.iter().cloned());
+        self.outvoted.extend(outvoted.iter().cloned());
         self.majority = supporters;
         self.waited_for = self.silent.union(&self.waiting).cloned().collect();
         self.fresh_from = Some(checked);
     }
 
-    /// Whoever answers a question from this moment on is fresh.
+    /// An answer to a question from this moment on is fresh.
     pub(super) fn fresh_after(&mut self, checked: Boottime) {
         self.fresh_from = Some(checked);
     }
@@ -71,14 +71,14 @@ impl Exchange {
 
     /// Another round of questions: nothing is known of it yet.
     pub(super) fn ask(&mut self) {
-        self.is_told = false;
+        self.is_reported = false;
         self.silent.clear();
         self.waiting.clear();
     }
 
     /// Takes what has come of the round that is under way.
     pub(super) fn take(&mut self, measurement: &Measurement) {
-        self.is_told = true;
+        self.is_reported = true;
         self.silent = measurement.failures.iter().filter_map(|f| f.voice.as_ref()).map(|v| v.name.clone()).collect();
         self.waiting = measurement.waiting.iter().map(|w| w.voice.name.clone()).collect();
         self.was_asked = !measurement.readings.is_empty()
@@ -89,7 +89,7 @@ impl Exchange {
         self.take_late(measurement);
     }
 
-    /// Takes the answers to an older question: they count, and nobody is waited for.
+    /// Takes the answers to an older question: they count, and no answer is waited for.
     pub(super) fn take_late(&mut self, measurement: &Measurement) {
         self.rate_ppm = self.rate_ppm.max(measurement.rate_ppm);
         for reading in &measurement.readings {
@@ -100,14 +100,14 @@ impl Exchange {
         }
     }
 
-    /// Whether something was told of this round, and nobody has answered.
+    /// Whether this round was reported, and no reference has answered.
     pub(super) fn is_silent(&self) -> bool {
-        self.is_told && self.readings.is_empty()
+        self.is_reported && self.readings.is_empty()
     }
 
-    /// Whether nobody is waited for any more.
+    /// Whether no answer is outstanding any more.
     fn has_ended(&self) -> bool {
-        self.is_told && self.waiting.is_empty()
+        self.is_reported && self.waiting.is_empty()
     }
 
     /// Who failed and why, in one line.
@@ -127,17 +127,17 @@ impl Exchange {
             readings: &readings,
             silent: &self.silent,
             waiting: &waiting,
-            unheard: &self.unheard,
+            outvoted: &self.outvoted,
             now,
             drift_ppm,
             threshold: policy.threshold,
             wanted: policy.min_references,
         };
-        let standing = if self.is_told { agree(&question) } else { ExchangeState::Open(None) };
+        let standing = if self.is_reported { agree(&question) } else { ExchangeState::Open(None) };
         ExchangeOutcome { standing: self.only_if_fresh(standing, &readings, policy, now), drift_ppm }
     }
 
-    /// In the second exchange: not before somebody who was asked since has confirmed it.
+    /// In the second exchange: not before a reference that was asked since has confirmed it.
     fn only_if_fresh(
         &self,
         standing: ExchangeState,
@@ -152,19 +152,19 @@ impl Exchange {
             reading.as_of > fresh_from
                 && reading.root_distance_at(now, policy.max_drift_ppm) <= policy.threshold.max(agreement.root_distance)
                 && !agreement.falsetickers.contains(&reading.source)
-                && !self.unheard.contains(&reading.voice.name)
+                && !self.outvoted.contains(&reading.voice.name)
         };
         let is_confirmed = readings.iter().any(|r| confirms(&r)) && agreement.supporters >= self.majority;
         if is_confirmed {
             standing
         } else if self.has_ended() {
-            // Nobody confirms it: then what the others said once says nothing of the clock as it is now.
+            // No reference confirms it: then what the others answered earlier does not describe the clock as it is now.
             let fresh: Vec<Reading> = readings.iter().filter(|r| r.as_of > fresh_from).cloned().collect();
             agree(&AgreementInput {
                 readings: &fresh,
                 silent: &self.silent,
                 waiting: &BTreeSet::new(),
-                unheard: &self.unheard,
+                outvoted: &self.outvoted,
                 now,
                 drift_ppm: policy.max_drift_ppm.max(self.rate_ppm),
                 threshold: policy.threshold,
@@ -204,8 +204,8 @@ impl Measurement {
         match exchange.judge(policy, now).standing {
             ExchangeState::Decided(agreement) => Ok(agreement),
             ExchangeState::Undecided(why) => Err(why),
-            // Nobody is waited for.
-            ExchangeState::Open(_) => Err(Disagreement::Nobody),
+            // No answer is outstanding.
+            ExchangeState::Open(_) => Err(Disagreement::NoAnswer),
         }
     }
 }

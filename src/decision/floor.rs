@@ -5,7 +5,7 @@ use super::time::Realtime;
 /// What the clock cannot be before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Floor {
-    /// The release of this program: nobody sets the clock before it.
+    /// The release of this program: the clock is never set to a time before it.
     pub release: Realtime,
     /// A file whose modification time says that it is later: systemd's clock epoch, the last good time. A majority or an
     /// authenticated source knows better, for such a file can have been written by a clock that was wrong.
@@ -28,7 +28,7 @@ impl Floor {
         self.file.as_ref().map_or(self.release, |file| file.time.max(self.release))
     }
 
-    /// What the later of the two stands on, in words.
+    /// What the later of the two is based on, in words.
     #[must_use]
     pub fn name(&self) -> String {
         match self.file.as_ref().filter(|file| file.time > self.release) {

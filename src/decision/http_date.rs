@@ -15,7 +15,7 @@ pub const SERVERS_OWN_ERROR: Duration = Duration::from_secs(1);
 pub enum PeerCheck {
     /// By a certificate that was verified, chain and name, at the time received.
     Verified,
-    /// Plain HTTP: anybody on the way can have answered.
+    /// Plain HTTP: any machine on the path can have answered.
     Unverified,
 }
 

@@ -46,7 +46,7 @@ pub(super) fn missed_at(leap: LeapSecond) -> Boottime {
     leap.at + leap.named_twice() + SLACK
 }
 
-/// Whether a warning that is heard now is still that of a leap second that was made at `made`.
+/// Whether a warning that is received now is still that of a leap second that was made at `made`.
 pub(super) fn is_that_of(leap: LeapSecond, made: Boottime) -> bool {
     leap.at.since(made) <= UNASKED
 }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_near_it_and_everybody_soon_after() {
+    fn no_reference_is_asked_near_it_and_every_one_soon_after() {
         let Some(leap) = flagged(Leap::Insert, 10) else { panic!("none") };
         for (due, asked) in [(900, 900), (997, 997), (999, 1002), (1001, 1002), (1200, 1002)] {
             assert_eq!(keeps_clear(leap, boot(due, 0)), boot(asked, 0), "{due}");

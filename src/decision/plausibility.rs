@@ -1,4 +1,4 @@
-//! May this be believed? The guards judge what has changed since the last supported proof, whoever made it and in however many
+//! Is a time plausible? The guards judge what has changed since the last supported proof, no matter what changed it and in how many
 //! steps: before a step, and before a proof.
 
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub enum StepRefusal {
         /// What the evidence allows.
         limit: Duration,
     },
-    /// Clock and reference agree, and the machine may have stood still unseen for as long as that.
+    /// Clock and reference agree, and the machine may have been paused undetected for as long as that.
     #[error(
         "the clock went forward by {} since the last proof and one reference agrees with it; nothing else says that this \
          machine was paused for so long: a second reference in `servers` would prove it", .0.size_in_words()
@@ -96,7 +96,7 @@ pub enum Conclusion {
     Verify,
     /// The clock is to be stepped by the agreement's offset.
     Step,
-    /// The clock may well be right, and nobody can tell finely enough, or nobody witnesses it.
+    /// The clock may well be right, but no reference is precise enough to show it, or none confirms it.
     Imprecise(String),
     /// The clock is wrong, or said to be, and is not stepped.
     Refused(StepRefusal),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_stand_still_unseen_may_be_later_than_it_reckons_if_the_rtc_says_so_too() {
+    fn a_machine_whose_pauses_are_not_detected_may_be_later_than_reckoned_if_the_rtc_agrees() {
         let guest = Evidence { may_pause: true, ..proven_then_lost(-7200) };
         assert!(matches!(judged(&asks(0, 1), &guest), Err(StepRefusal::Unwitnessed(_))));
         let rtc = Fix { at: now().boot, truth: Realtime::from_secs(NOON), found_right: false };
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_yields_to_two_references_and_the_release_to_nobody() {
+    fn two_references_override_the_stored_floor_and_none_overrides_the_release() {
         let file = FloorFile { path: "/var/lib/clockgate/clock".into(), time: Realtime::from_secs(NOON + 36_000) };
         let policy = Policy {
             floor: Floor { release: Realtime::from_secs(NOON - 1000), file: Some(file) },

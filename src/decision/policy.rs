@@ -11,11 +11,11 @@ pub enum Correction {
     /// We step; the daemon does, where its sources are authenticated and ours would be a downgrade.
     #[default]
     Auto,
-    /// We step, whatever the daemon's sources are.
+    /// We step, no matter which sources the daemon has.
     Clockgate,
     /// The time daemon steps, by its own reckoning of its own sources.
     Daemon,
-    /// Nobody steps on our word: the gate waits until the clock is right by other hands.
+    /// clockgate never corrects the clock: the gate waits until another program has set it right.
     None,
 }
 
@@ -49,19 +49,19 @@ pub struct Policy {
     pub floor: Floor,
     /// Whether this machine can stand still without any clock of it noticing: a guest whose hypervisor gives it no clock.
     pub may_pause: bool,
-    /// Whether a stranger's step is undone by reckoning while the last proof would still be valid and nobody answers.
+    /// Whether a step by another program is undone by reckoning while the last proof would still be valid and no reference answers.
     pub undo_foreign_steps: bool,
     /// How long the gate may stay shut before the policies below apply.
     pub deadline: Duration,
     /// At the deadline, when no reference answered since the disruption.
     pub unreachable: AtDeadline,
-    /// At the deadline, when the references agree with the clock and cannot tell finely enough.
+    /// At the deadline, when the references agree with the clock and are not precise enough.
     pub imprecise: AtDeadline,
     /// At the deadline, when the clock is known to be wrong and could not be made right.
     pub wrong: AtDeadline,
-    /// Whether what runs is frozen while its clock is wrong, and how long of time awake at most.
+    /// Whether the running containers are frozen while the clock is wrong, and for how much time awake at most.
     pub freeze: Option<Duration>,
-    /// Whether the containers that carry the network are thawed first where nobody can be reached.
+    /// Whether the containers that carry the network are thawed first where no reference can be reached.
     pub thaw_carriers: bool,
     /// How long we believe a sleep that was announced and did not come.
     pub suspend_timeout: Duration,

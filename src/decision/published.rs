@@ -1,4 +1,4 @@
-//! What is published: the machine's state as everybody may see it.
+//! What is published: the machine's state as every user may see it.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub struct Snapshot {
     pub valid_until: Boottime,
     /// When the deadline's policy applies; zero when nothing waits for it.
     pub deadline: Boottime,
-    /// How the clocks stood to one another at the proof; means nothing without one.
+    /// The differences of the clocks at the proof; meaningless without one.
     pub differences: Differences,
     /// The leap second that the clock is to make, and the truth with it.
     pub leap_second: Option<LeapSecond>,

@@ -1,4 +1,4 @@
-//! One answer about the clock's error, and what it is worth as time goes on.
+//! One answer about the clock's error, and how far it can be trusted as time passes.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::time::{Boottime, Offset, Realtime, drift};
 pub enum ReferenceKind {
     /// An NTP server that we asked ourselves.
     Ntp,
-    /// The time daemon of this host, after it was made to forget.
+    /// The time daemon of this host, after its reset.
     Daemon,
     /// A hardware clock of the kernel's PTP class: the hypervisor's, or a network card's.
     Phc,
@@ -18,8 +18,8 @@ pub enum ReferenceKind {
     VmClock,
     /// The battery-backed clock: whole seconds, evidence for a step and never a proof.
     Rtc,
-    /// Whoever told us of a restore told us the time as well.
-    Told,
+    /// The caller that notified us of a restore supplied the time as well.
+    Caller,
 }
 
 impl fmt::Display for ReferenceKind {
@@ -30,7 +30,7 @@ impl fmt::Display for ReferenceKind {
             Self::Phc => "phc",
             Self::VmClock => "vmclock",
             Self::Rtc => "rtc",
-            Self::Told => "told",
+            Self::Caller => "told",
         })
     }
 }
@@ -52,7 +52,7 @@ pub enum Leap {
 pub struct Voice {
     /// What counts once in a majority: a server's name (all its addresses together), one address of a pool, the hypervisor.
     pub name: String,
-    /// What counts once where two references are wanted: the same, but one for all addresses of a pool.
+    /// What counts once where two references are required: the same, but one for all addresses of a pool.
     pub operator: String,
 }
 
@@ -64,13 +64,13 @@ impl Voice {
         Self { operator: name.clone(), name }
     }
 
-    /// One address of a pool: somebody else's machine, found through one name.
+    /// One address of a pool: a machine of another operator, found through one name.
     #[must_use]
     pub fn of_pool(address: impl Into<String>, pool: impl Into<String>) -> Self {
         Self { name: address.into(), operator: pool.into() }
     }
 
-    /// Everything that the hypervisor says: its PTP clock, VMClock page, virtio RTC, and the time told over vsock.
+    /// Every clock of the hypervisor: its PTP clock, VMClock page, virtio RTC, and the time received over vsock.
     #[must_use]
     pub fn hypervisor() -> Self {
         Self::server("hypervisor")
@@ -112,7 +112,7 @@ pub struct Reading {
     pub stratum: Option<u8>,
     /// Round trip of the exchange, where there was one.
     pub delay: Option<Duration>,
-    /// What tells two names of one server; none where it does not say.
+    /// By what two names of one server are recognised; none where its answer does not show it.
     pub upstream: Option<Upstream>,
 }
 
@@ -135,7 +135,7 @@ impl Reading {
 pub struct Failure {
     /// Who was asked.
     pub source: String,
-    /// Whom it would have counted for; none where nobody in particular failed.
+    /// The voice that it would have been; none where the failure is not that of one reference.
     pub voice: Option<Voice>,
     /// Whether it was asked at all; a question that a limit withheld is no silence.
     pub asked: bool,
@@ -151,7 +151,7 @@ impl Failure {
     }
 }
 
-/// Somebody who was asked and may still answer in time.
+/// A reference that was asked and may still answer in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwaitedSource {
     /// Who was asked.
@@ -160,7 +160,7 @@ pub struct AwaitedSource {
     pub voice: Voice,
 }
 
-/// What has come back since every reference was asked once: told anew, whole, whenever something came or a server's time was up.
+/// The answers since every reference was asked: sent anew, whole, whenever one arrived or the time of a server was up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measurement {
     /// The answers, in the order they came.

@@ -1,4 +1,4 @@
-//! Dead reckoning: what time it should be, from the last proof and from clocks that nobody sets.
+//! Dead reckoning: what time it should be, from the last proof and from clocks that no program can set.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const ZONE_MOST: Duration = Duration::from_secs(15 * 3600);
 /// A shift that is a zone's is one to so much.
 const ZONE_SLACK: Duration = Duration::from_secs(5);
 
-/// A moment whose true time was proven. From it CLOCK_MONOTONIC_RAW and the sleep that the kernel counted tell the time;
-/// BOOTTIME would not do, for whoever slews the clock bends it.
+/// A moment whose true time was proven. CLOCK_MONOTONIC_RAW and the sleep that the kernel counted give the time from there on;
+/// BOOTTIME would not do, since a slew changes its rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reckoning {
     /// The clocks at that moment.
@@ -76,7 +76,7 @@ impl Reckoning {
     }
 }
 
-/// Leap seconds come at the end of June and December, and not every source tells of them beforehand.
+/// Leap seconds come at the end of June and December, and not every source announces them.
 fn leap_slack(from: Realtime, to: Realtime) -> Duration {
     let (first, last) = (from.as_secs().div_euclid(SECS_PER_DAY), to.as_secs().div_euclid(SECS_PER_DAY));
     // A reckoning of years is not worth looking at each of its midnights.
@@ -128,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn slewing_bends_boottime_and_not_the_reckoning() {
-        let bent = Clocks { boot: Boottime::from_nanos(1_108_000_000_000), ..clocks(1100, 0) };
-        assert_eq!(proven().reckon(&bent).time, Realtime::from_secs(NOON + 100));
+    fn slewing_changes_the_rate_of_boottime_and_not_the_reckoning() {
+        let slewed = Clocks { boot: Boottime::from_nanos(1_108_000_000_000), ..clocks(1100, 0) };
+        assert_eq!(proven().reckon(&slewed).time, Realtime::from_secs(NOON + 100));
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// The three kinds of failure. They are told apart here and nowhere else.
+/// The three kinds of failure. They are distinguished here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Asked, and nobody who counts has answered in time.
+    /// Asked, and no reference that counts has answered in time.
     Unreachable,
-    /// The answers agree with the clock and cannot tell finely enough.
+    /// The answers agree with the clock and are not precise enough.
     Imprecise,
     /// The clock is known or said to be wrong, and could not be made right.
     Wrong,
@@ -23,13 +23,13 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Nobody answered; `why` may be empty.
+    /// No reference answered; `why` may be empty.
     #[must_use]
     pub fn unreachable(why: impl Into<String>) -> Self {
         Self { class: Class::Unreachable, why: why.into() }
     }
 
-    /// The answers cannot tell finely enough.
+    /// The answers are not precise enough.
     #[must_use]
     pub fn imprecise(why: impl Into<String>) -> Self {
         Self { class: Class::Imprecise, why: why.into() }

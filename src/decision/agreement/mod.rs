@@ -20,7 +20,7 @@ pub struct Agreement {
     pub local: Realtime,
     /// How many voices share the interval.
     pub supporters: usize,
-    /// How many operators they have: what counts where two references are wanted.
+    /// How many operators they have: what counts where two references are required.
     pub references: usize,
     /// That operator, where there is one alone; none for the daemon, which repeats what others say.
     pub operator: Option<String>,
@@ -62,12 +62,12 @@ impl Agreement {
     }
 }
 
-/// Why the references together say nothing.
+/// Why the references show no common time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Disagreement {
     /// No reference answered.
     #[error("no reference answered")]
-    Nobody,
+    NoAnswer,
     /// Fewer answered than the policy wants.
     #[error("{answered} reference(s) answered, min-references is {wanted}")]
     TooFew {
@@ -92,14 +92,14 @@ pub enum Disagreement {
     },
 }
 
-/// How an exchange stands.
+/// The state of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExchangeState {
-    /// Nobody who has yet to answer can change it, or everybody has had their time.
+    /// No outstanding answer can change it, or all have had their time.
     Decided(Agreement),
-    /// Others may still answer. The hypervisor and a network reference may agree already, and nobody contradict them.
+    /// Others may still answer. The hypervisor and a network reference may agree already, with no reference contradicting them.
     Open(Option<Agreement>),
-    /// Everybody has had their time, and they agree on nothing.
+    /// All have had their time, and they agree on nothing.
     Undecided(Disagreement),
 }
 
@@ -113,7 +113,7 @@ pub struct AgreementInput<'a> {
     /// Voices that may still answer in time.
     pub waiting: &'a BTreeSet<String>,
     /// Voices that support nothing: falsetickers of the first exchange.
-    pub unheard: &'a BTreeSet<String>,
+    pub outvoted: &'a BTreeSet<String>,
     /// The moment that the answers are compared at.
     pub now: Boottime,
     /// The rate at which their distances have grown, parts per million.
@@ -135,7 +135,7 @@ pub fn agree(question: &AgreementInput<'_>) -> ExchangeState {
     let best = ballot.best();
     if let Some(best) = &best {
         let is_majority = best.voices.len() * 2 > all && answered >= question.wanted;
-        // A rival can win those who are missing, and nobody who supports the best.
+        // A rival can win those whose answers are missing, and none of those that support the best.
         let rival = ballot.rival(best);
         if is_majority && rival.everyone < best.voices.len() && rival.others + missing < best.voices.len() {
             return ExchangeState::Decided(ballot.agreement(best, true));
@@ -194,7 +194,7 @@ impl<'q, 'a> Ballot<'q, 'a> {
         let mut intervals: Vec<Interval<'a>> = question.readings.iter().map(|r| interval(r, question)).collect();
         merge_twins(&mut intervals);
         let intervals = one_a_voice(intervals);
-        let all_vague = !intervals.iter().any(|i| i.is_precise && !question.unheard.contains(&i.voice.name));
+        let all_vague = !intervals.iter().any(|i| i.is_precise && !question.outvoted.contains(&i.voice.name));
         Self { question, intervals, all_vague }
     }
 
@@ -203,15 +203,15 @@ impl<'q, 'a> Ballot<'q, 'a> {
     }
 
     /// Those who have a voice in this exchange.
-    fn heard(&self) -> BTreeSet<&'a str> {
-        self.voices().into_iter().filter(|voice| !self.question.unheard.contains(*voice)).collect()
+    fn with_a_voice(&self) -> BTreeSet<&'a str> {
+        self.voices().into_iter().filter(|voice| !self.question.outvoted.contains(*voice)).collect()
     }
 
     /// Those whose answer can support something.
     fn supporting(&self) -> impl Iterator<Item = &Interval<'a>> {
         self.intervals
             .iter()
-            .filter(|i| (i.is_precise || self.all_vague) && !self.question.unheard.contains(&i.voice.name))
+            .filter(|i| (i.is_precise || self.all_vague) && !self.question.outvoted.contains(&i.voice.name))
     }
 
     fn covering(&self, point: i128) -> impl Iterator<Item = &Interval<'a>> {
@@ -244,15 +244,15 @@ impl<'q, 'a> Ballot<'q, 'a> {
         Rival { everyone: most(false), others: most(true) }
     }
 
-    /// Everybody has had their time: a majority of those who answered will do.
+    /// All have had their time: a majority of those that answered is enough.
     fn conclude(&self, best: Option<&Best<'a>>, answered: usize) -> ExchangeState {
-        let Some(best) = best else { return ExchangeState::Undecided(Disagreement::Nobody) };
+        let Some(best) = best else { return ExchangeState::Undecided(Disagreement::NoAnswer) };
         // A vague answer that does not exclude the best stretch is no vote against it.
         let abstains = |i: &&Interval<'a>| !i.is_precise && i.low <= best.high && i.high >= best.low;
         let abstaining: BTreeSet<&str> =
             self.intervals.iter().filter(abstains).map(|i| i.voice.name.as_str()).collect();
         let against =
-            self.heard().into_iter().filter(|voice| !best.voices.contains(voice) && !abstaining.contains(voice));
+            self.with_a_voice().into_iter().filter(|voice| !best.voices.contains(voice) && !abstaining.contains(voice));
         let is_shared = self.rival(best).everyone < best.voices.len() && against.count() < best.voices.len();
         let agreement = is_shared.then(|| self.agreement(best, false));
         if answered < self.question.wanted {
@@ -270,7 +270,7 @@ impl<'q, 'a> Ballot<'q, 'a> {
         }
     }
 
-    /// The hypervisor and a network reference agree, and nobody has contradicted them yet.
+    /// The hypervisor and a network reference agree, and no reference has contradicted them yet.
     fn with_hypervisor(&self, best: &Best<'a>) -> Option<Agreement> {
         let hypervisor = Voice::hypervisor();
         let is_unopposed = self.intervals.iter().all(|i| i.low <= best.high && i.high >= best.low);

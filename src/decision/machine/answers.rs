@@ -15,9 +15,9 @@ use super::attempt::{Busy, Deadline, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHU
 use super::questions::Step;
 use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine};
 
-/// Steps that may follow one another without a wait: more, and somebody else is setting the clock as well.
+/// Steps that may follow one another without a wait: more of them mean that another program sets the clock as well.
 const MAX_CONSECUTIVE_STEPS: u32 = 4;
-/// When the containers that carry the network are thawed: after so many attempts that nobody answered, and so long awake.
+/// When the containers that carry the network are thawed: after so many attempts without any answer, and so long awake.
 const CARRIERS_AFTER_FAILURES: u32 = 2;
 const CARRIERS_AFTER: Duration = Duration::from_secs(5);
 
@@ -34,7 +34,7 @@ impl Machine {
         }
         match self.attempt.busy {
             Busy::Asking(_) => self.decide(now),
-            Busy::No => self.hear_late(now),
+            Busy::No => self.take_late_answers(now),
             Busy::Stepping(..) => vec![],
         }
     }
@@ -88,8 +88,8 @@ impl Machine {
         }
     }
 
-    /// What was measured is published, and a gate that is open without a proof is shut by who says that the clock is wrong: patience
-    /// begins anew with it.
+    /// Publishes the measurement. An agreement that the clock is wrong shuts a gate that is open without a proof, and the deadline begins
+    /// anew.
     fn note_wrong(&mut self, agreement: &Agreement, now: &Clocks) {
         self.note(agreement);
         match self.state {
@@ -134,7 +134,7 @@ impl Machine {
         self.exchange.fresh_after(now.boot);
         self.attempt.failures = 0;
         self.state = State::Settling;
-        // Made to forget once more, the daemon would throw away what it has just learned.
+        // Another reset would make the daemon discard the samples that it has just taken.
         let hands_over = self.way == Some(StepBy::Own) && self.policy.correction != Correction::None;
         let mut actions = if hands_over { vec![Action::ResyncDaemon(self.epoch)] } else { vec![] };
         actions.extend(self.measure(now));
@@ -172,7 +172,7 @@ impl Machine {
     }
 
     /// Answers that came after their exchange was decided: if they contradict what it was decided by, the gate is shut.
-    fn hear_late(&mut self, now: &Clocks) -> Vec<Action> {
+    fn take_late_answers(&mut self, now: &Clocks) -> Vec<Action> {
         if !matches!(self.state, State::Synchronized | State::FreeRunning) || self.way == Some(StepBy::Daemon) {
             return vec![];
         }
@@ -187,7 +187,7 @@ impl Machine {
             ExchangeState::Decided(_) | ExchangeState::Undecided(Disagreement::NoMajority { .. }) => {
                 self.disrupt(Cause::Drifted, now)
             }
-            ExchangeState::Open(_) | ExchangeState::Undecided(Disagreement::Nobody | Disagreement::TooFew { .. }) => {
+            ExchangeState::Open(_) | ExchangeState::Undecided(Disagreement::NoAnswer | Disagreement::TooFew { .. }) => {
                 vec![]
             }
         }
@@ -198,8 +198,8 @@ impl Machine {
         self.attempt.ended += 1;
         match why {
             // A limit kept us from asking: that is no silence.
-            Disagreement::Nobody if !self.exchange.was_asked => self.try_later(now),
-            Disagreement::Nobody => self.unanswered(self.who_is_silent(), now),
+            Disagreement::NoAnswer if !self.exchange.was_asked => self.try_later(now),
+            Disagreement::NoAnswer => self.unanswered(self.who_is_silent(), now),
             Disagreement::TooFew { ref said, .. } => match said {
                 Some(said) if !said.agrees_with_the_clock() && said.bound() > self.policy.threshold => {
                     let why = format!("{why}, and it says that the clock is {}", said.offset.in_words());
@@ -230,7 +230,7 @@ impl Machine {
         self.failed(now)
     }
 
-    /// Nobody answered in time.
+    /// No reference answered in time.
     pub(super) fn unanswered(&mut self, why: String, now: &Clocks) -> Vec<Action> {
         self.reason.unanswered(Trouble::unreachable(why));
         self.failed(now)

@@ -1,4 +1,4 @@
-//! What stands between the state and a proof: what is under way, what failed, and when patience ends.
+//! What is missing for a proof: what is under way, what failed, and when the deadline is.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::super::evidence::Witness;
 use super::super::time::{Awake, Boottime, Clocks};
 use super::super::trouble::Trouble;
 
-/// Retries grow from the first to the last of these; while the gate is shut and nobody has given up, only to the middle one: as
+/// Retries grow from the first to the last of these; while the gate is shut and before the deadline, only to the middle one: as
 /// often as a server may be asked for long, and as the shortest pause that one asks for by the kiss code RATE.
 pub(super) const RETRY_FIRST: Duration = Duration::from_secs(1);
 pub(super) const RETRY_SHUT: Duration = Duration::from_secs(2);
@@ -43,7 +43,7 @@ pub(super) struct Attempt {
     pub(super) busy: Busy,
     /// Failed attempts in a row.
     pub(super) failures: u32,
-    /// Exchanges that have ended in this epoch, whatever came of them: no policy applies before the first.
+    /// Exchanges that have ended in this epoch, with any result: no policy applies before the first.
     pub(super) ended: u32,
     /// Steps ordered since the last wait.
     pub(super) steps: u32,
@@ -53,7 +53,7 @@ pub(super) struct Attempt {
     pub(super) confirming: bool,
     /// The clock was brought up to the floor in this epoch, or cannot be.
     pub(super) raised: bool,
-    /// Why it is open on no proof, where somebody ordered that.
+    /// Why it is open without a proof, where an operator ordered that.
     pub(super) order: Option<String>,
 }
 
@@ -85,7 +85,7 @@ impl Attempt {
     }
 }
 
-/// Patience: it counts time awake with the gate shut, so that neither a sleep nor a storm of disruptions renews or uses it up.
+/// The deadline: it counts time awake with the gate shut, so that neither a sleep nor many disruptions renew or use it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deadline {
     /// Nothing is waited for.
@@ -134,12 +134,12 @@ pub(super) struct Reason {
     pub(super) is_hearsay: bool,
     /// Whose evidence it is, where no reference says it.
     pub(super) witness: Option<Witness>,
-    /// Exchanges since then that nobody answered.
+    /// Exchanges since then that no reference answered.
     unanswered: u32,
 }
 
-/// One plain voice that nobody repeats is forgotten after so many exchanges without an answer.
-const HEARSAY_LASTS: u32 = 3;
+/// One plain voice that no other one repeats is discarded after so many exchanges without an answer.
+const UNREPEATED_LASTS: u32 = 3;
 
 impl Reason {
     pub(super) fn unknown() -> Self {
@@ -156,15 +156,15 @@ impl Reason {
         *self = Self { trouble, is_hearsay: false, witness: Some(witness), unanswered: 0 };
     }
 
-    /// Whether an HTTP server's `Date` alone says so.
+    /// Whether only an HTTP server's `Date` shows it.
     pub(super) const fn is_by_date(&self) -> bool {
         matches!(self.witness, Some(Witness::HttpDate(_)))
     }
 
-    /// Nobody answered.
+    /// No reference answered.
     pub(super) fn unanswered(&mut self, trouble: Trouble) {
         self.unanswered += 1;
-        let is_over = self.is_hearsay && self.unanswered >= HEARSAY_LASTS;
+        let is_over = self.is_hearsay && self.unanswered >= UNREPEATED_LASTS;
         if !self.trouble.is_wrong() || is_over {
             *self = Self { trouble, is_hearsay: false, witness: None, unanswered: 0 };
         }

@@ -12,7 +12,7 @@ use super::super::trouble::Trouble;
 use super::Machine;
 
 impl Machine {
-    /// Whether what runs is to be frozen when the time comes.
+    /// Whether the running containers are to be frozen when the time comes.
     #[must_use]
     pub const fn freezes(&self) -> bool {
         self.policy.freeze.is_some()
@@ -42,13 +42,13 @@ impl Machine {
         self.round
     }
 
-    /// What stood between the state and a proof at the last attempt.
+    /// Why the last attempt ended without a proof.
     #[must_use]
     pub const fn trouble(&self) -> &Trouble {
         &self.reason.trouble
     }
 
-    /// What is known without asking: kept for whoever comes after this machine in the same boot.
+    /// What is known without asking: kept for the next agent or `sync` in the same boot.
     #[must_use]
     pub const fn evidence(&self) -> &Evidence {
         &self.evidence

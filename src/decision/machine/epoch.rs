@@ -15,7 +15,7 @@ use super::super::time::{Boottime, Clocks, Offset};
 use super::Machine;
 use super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
 
-/// A change of `REALTIME − BOOTTIME` below this is none: somebody marked the clock unsynchronised, or set it to what it said.
+/// A smaller change of `REALTIME − BOOTTIME` is no step: a program marked the clock unsynchronised, or set it to the time that it had.
 const NO_MOVE: Duration = Duration::from_millis(1);
 /// A leap second moves the clock by one second, to so much.
 const LEAP_SLACK: Duration = Duration::from_millis(50);
@@ -142,7 +142,7 @@ impl Machine {
         self.raise_to_floor(now).unwrap_or_else(|| self.measure(now))
     }
 
-    /// Somebody else set the clock.
+    /// Another program set the clock.
     pub(super) fn set_by_others(&mut self, state: State, change: Offset, now: &Clocks) -> Vec<Action> {
         if let Some(rest) = self.take_leap_second(change, now) {
             return if rest.abs() <= NO_MOVE { vec![] } else { self.set_by_others(state, rest, now) };
@@ -154,7 +154,7 @@ impl Machine {
         let is_no_move = change.abs() <= NO_MOVE;
         actions.extend(match state {
             State::Synchronized | State::FreeRunning if self.absorb(change, now) => vec![],
-            // A request to look: somebody marked the clock unsynchronised.
+            // A request to measure: a program marked the clock unsynchronised.
             State::Disrupted | State::Settling if is_no_move => vec![],
             State::GaveUp(_) if is_no_move => self.try_again(now),
             State::Unknown
@@ -168,7 +168,7 @@ impl Machine {
         actions
     }
 
-    /// A step of ours that was no longer waited for when it was made moved the clock behind the proof's back, as a stranger's does.
+    /// A step of ours that ended after its time limit moved the clock after the proof, as a step by another program does.
     pub(super) fn stepped_late(&mut self, change: Offset, now: &Clocks) -> Vec<Action> {
         if self.absorb(change, now) { vec![] } else { self.disrupt(Cause::ForeignStep { change }, now) }
     }
@@ -265,7 +265,7 @@ impl Machine {
         actions
     }
 
-    /// What stands against this time, without the verbs that help.
+    /// What speaks against this time, without the commands that help.
     fn known_trouble(&self, now: &Clocks) -> Option<String> {
         let said = || (!self.reason.trouble.why.is_empty()).then(|| self.reason.trouble.to_string());
         self.contradiction(now).map(|found| found.to_string()).or_else(said)
@@ -278,7 +278,7 @@ impl Machine {
     }
 }
 
-/// Whether time passed that the clock may have missed: then patience begins anew, and the past says nothing of the present.
+/// Whether time passed that the clock may have missed: then the deadline begins anew, and earlier failures do not count.
 const fn is_counted(cause: Cause) -> bool {
     match cause {
         Cause::Resume { slept } => !slept.is_zero(),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_daemon_has_measured_is_void_only_where_the_clock_was_stepped_or_the_machine_stood_still() {
+    fn the_samples_of_a_daemon_are_void_only_after_a_step_a_suspend_or_a_pause() {
         let moved = Duration::from_secs(3);
         let change = Offset::from_secs(3);
         for cause in [

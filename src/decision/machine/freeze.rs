@@ -1,5 +1,5 @@
-//! Whether what runs is frozen: before the machine sleeps, before a snapshot, and before the clock is stepped. Every freeze has
-//! its thaw: when the gate opens, when the machine gives up, and after `freeze.max` of time awake at the latest. That limit counts
+//! Whether the running containers are frozen: before the machine sleeps, before a snapshot, and before the clock is stepped. Every freeze
+//! has its thaw: when the gate opens, when the machine gives up, and after `freeze.max` of time awake at the latest. That limit counts
 //! from the first freeze; an open gate and a sleep that the kernel counted begin it anew, a notice does not.
 //!
 //! ```text
@@ -20,12 +20,12 @@ use super::super::published::Gate;
 use super::super::state::State;
 use super::super::time::{Awake, Boottime, Clocks, Epoch};
 
-/// Who holds a sleep back lets go after so long, frozen or not: logind's patience ends at 5 s.
+/// A sleep that waits for us is allowed after so long, frozen or not: logind waits 5 s at most.
 const LET_SLEEP_AFTER: Duration = Duration::from_secs(4);
 /// A thaw that failed is tried again after the first of these, then after twice as long, up to the last.
 const THAW_AGAIN_FIRST: Duration = Duration::from_secs(1);
 const THAW_AGAIN_LAST: Duration = Duration::from_secs(60);
-/// A thaw that was not answered by then is ordered again; one in waves goes on where it was.
+/// A thaw that was not answered by then is ordered again; one in waves continues where it was.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How often the containers that carry the network are looked for in one freeze.
 const LOOK_FOR_CARRIERS_EVERY: Duration = Duration::from_secs(4);
@@ -65,11 +65,11 @@ pub(super) struct Freezing {
     phase: Phase,
     /// How many freezes and thaws were ordered.
     orders: u32,
-    /// When the guard thaws, as it was told last.
+    /// When the guard thaws, as it was ordered last.
     guarded: Awake,
     /// The end of the limit, kept after the thaw until something begins it anew.
     kept: Option<Awake>,
-    /// Whether this epoch has had its freeze: nobody is frozen twice for one disruption.
+    /// Whether this epoch has had its freeze: no container is frozen twice for one disruption.
     spent: bool,
 }
 
@@ -106,7 +106,7 @@ impl Freezing {
         let sleep_by = now.boot + LET_SLEEP_AFTER;
         match (&mut self.phase, max) {
             (Phase::Freezing { sleep_by: by, .. }, Some(_)) => {
-                // Whoever asked first is let go first.
+                // The first deadline to be asked for is the one that counts.
                 *by = sleep_by.min(*by);
                 vec![]
             }
@@ -119,7 +119,7 @@ impl Freezing {
                 self.freeze(epoch, now.awake() + max, FreezeWaiter { sleep_by, step: None })
             }
             (phase, None) => {
-                // Whoever else waits is let go with it.
+                // Every other caller that waits is answered with it.
                 if let Phase::Freezing { sleep_by, .. } = phase {
                     *sleep_by = Boottime::NEVER;
                 }
@@ -230,7 +230,7 @@ impl Freezing {
         };
     }
 
-    /// What the state asks for, whatever led to it.
+    /// What the state asks for, by whatever path it was reached.
     pub(super) fn settle(&mut self, state: State, epoch: Epoch, now: &Clocks) -> Vec<Action> {
         let is_decided = match state {
             State::Synchronized | State::FreeRunning | State::GaveUp(_) => true,
@@ -266,7 +266,7 @@ impl Freezing {
         if state.gate() != Gate::Shut {
             self.kept = None;
         }
-        actions.extend(self.tell_guard());
+        actions.extend(self.update_guard());
         actions
     }
 
@@ -283,8 +283,8 @@ impl Freezing {
         Action::Thaw(order)
     }
 
-    /// The guard thaws when the machine would have: it hears of every change.
-    fn tell_guard(&mut self) -> Option<Action> {
+    /// The guard thaws when the machine would have: every change is sent to it.
+    fn update_guard(&mut self) -> Option<Action> {
         let (Phase::Freezing { order, until, .. } | Phase::Frozen { order, until, .. }) = self.phase else {
             return None;
         };

@@ -47,7 +47,7 @@ pub struct Machine {
     way: Option<StepBy>,
     authority: Option<Authority>,
     daemon: Option<String>,
-    /// How long the daemon is waited for, where nobody else can be asked.
+    /// How long to wait for the daemon, where no other reference can be asked.
     only_source: Option<Duration>,
     attempt: Attempt,
     deadline: Deadline,
@@ -62,11 +62,11 @@ pub struct Machine {
     evidence: Evidence,
     /// An operator has said that the time of the floor's file is wrong.
     floor_is_off: bool,
-    /// Whose word the last proof was, where it was one reference's.
+    /// The reference of the last proof, where it was only one.
     proven_by: Option<String>,
     /// What the supporters of the last proof said.
     leap: Leap,
-    /// What the kernel was told to do.
+    /// The leap second that is set in the kernel.
     kernel_leap: Leap,
     /// What comes of the two; until it was made, or measured whether it was.
     leap_second: Option<LeapSecond>,
@@ -77,7 +77,7 @@ pub struct Machine {
     daemon_asked: u32,
     /// When the clock was set by others in the last minute.
     sets: VecDeque<Boottime>,
-    /// When it may be said again that somebody sets the clock all the time.
+    /// When the warning that another program keeps setting the clock may be given again.
     say_sets: Boottime,
     second_look: SecondLook,
     freezing: Freezing,
@@ -146,19 +146,19 @@ impl Machine {
     /// Takes one event and says what is to be done about it.
     pub fn step(&mut self, event: Event, now: Clocks) -> Vec<Action> {
         self.clocks = now;
-        let mut actions = self.walk(event, &now);
+        let mut actions = self.handle(event, &now);
         self.expect_leap_second(&now);
         actions.extend(self.freezing.settle(self.state, self.epoch, &now));
         actions
     }
 
-    fn walk(&mut self, event: Event, now: &Clocks) -> Vec<Action> {
+    fn handle(&mut self, event: Event, now: &Clocks) -> Vec<Action> {
         match (self.state, event) {
             (_, Event::Started) => self.disrupt(Cause::Started, now),
             (_, Event::Sleeping(_)) => self.fall_asleep(Cause::Sleep, now),
             (_, Event::Disrupted(Cause::Snapshot)) => self.fall_asleep(Cause::Snapshot, now),
             (State::Suspended, Event::Woken(_)) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),
-            // The kernel told us of this wake-up before logind or the hook did.
+            // The kernel reported this wake-up before logind or the hook did.
             (_, Event::Woken(Notifier::Logind)) => vec![],
             (_, Event::Woken(Notifier::Notify)) if matches!(self.cause, Cause::Resume { .. }) => vec![],
             (_, Event::Woken(Notifier::Notify)) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),

@@ -18,7 +18,7 @@ use super::{DAEMON_ASKED_AFTER, Machine};
 pub(super) struct Proof {
     pub(super) bound: Duration,
     pub(super) as_of: Boottime,
-    /// How the clocks stood to one another when it was made: whoever reads the page judges by them.
+    /// The differences of the clocks when it was made: readers of the page compare theirs with them.
     pub(super) differences: Differences,
     pub(super) drift_ppm: u32,
     pub(super) valid_until: Boottime,
@@ -33,7 +33,7 @@ impl Proof {
     }
 }
 
-/// A measurement with the gate open, because something may have gone unseen: once a minute at most, for whoever can fill the
+/// A measurement with the gate open, because something may have been missed: once a minute at most, since a process that fills the
 /// kernel's log could order any number of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SecondLook {
@@ -100,7 +100,7 @@ impl Machine {
     }
 
     /// A supported proof, one that the RTC supports, and the first one begin the count of what a single voice may change. Says
-    /// whether more than one voice stands behind it, sooner or later.
+    /// whether more than one voice supports it, sooner or later.
     fn learn(&mut self, agreement: &Agreement, now: &Clocks) -> bool {
         let known = Reckoning { at: *now, truth: agreement.truth(), width: agreement.root_distance, sleeps: 0 };
         let rtc_agrees = self.evidence.rtc_agrees(agreement.truth(), agreement.as_of, self.policy.max_drift_ppm);
@@ -140,7 +140,7 @@ impl Machine {
         }
     }
 
-    /// Until when the proof that there was would have lasted, had nobody touched the clock.
+    /// Until when the last proof would have been valid, had the clock not been touched.
     pub(super) fn proof_would_last(&self) -> Boottime {
         self.would_last
     }

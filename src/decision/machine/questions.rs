@@ -16,7 +16,7 @@ pub(super) struct Step {
 }
 
 impl Machine {
-    /// Asks everybody once more.
+    /// Asks every reference once more.
     pub(super) fn measure(&mut self, now: &Clocks) -> Vec<Action> {
         self.round = self.round.next();
         self.exchange.ask();
@@ -28,7 +28,7 @@ impl Machine {
         Busy::Asking(now.boot + LOST_AFTER + self.only_source.unwrap_or_default())
     }
 
-    /// Moves the clock; what runs is frozen first, if it is to be.
+    /// Moves the clock; the running containers are frozen first, if that is configured.
     pub(super) fn order_step(&mut self, purpose: Purpose, step: Step, now: &Clocks) -> Vec<Action> {
         self.attempt.busy = Busy::Stepping(now.boot, purpose);
         let way = match purpose {
@@ -49,7 +49,7 @@ impl Machine {
                 self.exchange.stepped(now.boot, by);
                 match purpose {
                     Purpose::Offset => self.verify(now),
-                    // Asked anew: whoever needs a time that is about right may answer now.
+                    // Asked anew: servers that require an approximately right time may answer now.
                     Purpose::Floor => self.ask_anew(now),
                     Purpose::Reckoning => {
                         let mut actions = vec![Action::ResyncDaemon(self.epoch)];

@@ -15,15 +15,15 @@ use super::Machine;
 use super::attempt::{Attempt, Busy, Deadline, Purpose, Reason};
 use super::questions::Step;
 
-/// How often a gate that stands other than on a proof says so.
+/// How often a gate that is open without a proof is reported.
 const REMIND_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a state waits for: each has one moment, which is an alarm and decides what the alarm does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
-    /// A sleep or a snapshot is over, though nobody said so.
+    /// A sleep or a snapshot is over, though no notice reported it.
     WakeUp,
-    /// Patience ends.
+    /// The deadline.
     Deadline,
     /// A gate that is not open on a proof is logged again.
     Reminder,
@@ -65,7 +65,7 @@ impl Machine {
         }
     }
 
-    /// When an open gate is measured again: before the proof ends, or because something may have gone unseen.
+    /// When an open gate is measured again: before the proof ends, or because something may have been missed.
     fn remeasure(&self) -> Boottime {
         let due = self.proof.map_or(Boottime::NEVER, |p| p.remeasure).min(self.second_look.due);
         self.leap_second.map_or(due, |leap| leap::keeps_clear(leap, due))
@@ -84,7 +84,7 @@ impl Machine {
         let due = self.waits_for().into_iter().find(|(_, at)| now.boot >= *at);
         match due.map(|(due, _)| due) {
             None => vec![],
-            // An image taken frozen may wake up a year later, and nobody may say so.
+            // An image that was taken frozen may be resumed a year later, without any notice.
             Some(Due::WakeUp) if self.cause == Cause::Snapshot => self.disrupt(Cause::Restore, now),
             Some(Due::WakeUp) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),
             Some(Due::Deadline) => self.give_up(now),
@@ -146,8 +146,8 @@ impl Machine {
         self.evidence.contradicts(now, &self.policy.floor, self.policy.threshold)
     }
 
-    /// An HTTP server's `Date`: it proves nothing, so it opens no gate on a proof. Where it says that the clock is wrong, a gate that
-    /// is open without a proof is shut, and patience begins anew; where it no longer says so, what it said is forgotten.
+    /// An HTTP server's `Date`: it proves nothing, so it opens no gate on a proof. Where it shows that the clock is wrong, a gate that
+    /// is open without a proof is shut, and the deadline begins anew; where it no longer shows that, the earlier result is discarded.
     pub(super) fn dated(&mut self, state: State, date: HttpDate, now: &Clocks) -> Vec<Action> {
         self.evidence.http_date = Some(date);
         let contradiction = self.contradiction(now);
@@ -218,7 +218,7 @@ impl Machine {
             self.state = State::Disrupted;
             return vec![];
         }
-        // Its daemon is left alone: nothing is measured before the clock is set.
+        // Its daemon is not reset: nothing is measured before the clock is set.
         self.disrupt(Cause::Requested, now).into_iter().filter(|a| !matches!(a, Action::Measure(..))).collect()
     }
 
@@ -233,12 +233,12 @@ impl Machine {
         Some(self.order_step(Purpose::Reckoning, step, now))
     }
 
-    /// A clock below the floor is certainly wrong, and nobody has said by how much: bring it up to the floor, once in an epoch.
+    /// A clock below the floor is certainly wrong, and no reference has said by how much: step it to the floor, once in an epoch.
     pub(super) fn raise_to_floor(&mut self, now: &Clocks) -> Option<Vec<Action>> {
         let may = self.policy.correction != Correction::None && !self.attempt.raised;
-        let nobody_says = self.reason.trouble.class == Class::Unreachable;
+        let no_answer = self.reason.trouble.class == Class::Unreachable;
         let offset = self.policy.floor.highest() - now.real;
-        if !may || !nobody_says || offset <= Offset::ZERO {
+        if !may || !no_answer || offset <= Offset::ZERO {
             return None;
         }
         self.attempt.raised = true;

@@ -50,7 +50,7 @@ impl OutsideClock {
             | ReferenceKind::VmClock
             | ReferenceKind::Ntp
             | ReferenceKind::Daemon
-            | ReferenceKind::Told => (FINE_EVERY, FINE_SLACK),
+            | ReferenceKind::Caller => (FINE_EVERY, FINE_SLACK),
         };
         Self { name: name.into(), every, slack, look: Arc::new(look) }
     }

@@ -96,7 +96,7 @@ impl AcceptedTime {
         Ok(Reading {
             source: SOURCE.to_owned(),
             voice: Voice::server(SOURCE),
-            kind: ReferenceKind::Told,
+            kind: ReferenceKind::Caller,
             as_of,
             local,
             offset,
@@ -171,7 +171,7 @@ mod tests {
         assert!((soon.offset - Offset::from_secs(3600)).abs() < Duration::from_millis(20), "{soon:?}");
         // A tenth of a second on the way, at a rate that nobody knew: a hundredth more.
         assert!(soon.root_distance >= Duration::from_millis(30), "{soon:?}");
-        assert!(!soon.authenticated && first.kind == ReferenceKind::Told);
+        assert!(!soon.authenticated && first.kind == ReferenceKind::Caller);
         // A minute ago, at the same unknown rate for a tenth of a second: older by a minute at 500 ppm.
         word.told.as_of = Boottime::from_nanos(word.told.as_of.as_nanos() - 60_000_000_000);
         word.told.at = word.told.at + Offset::from_secs(-60);

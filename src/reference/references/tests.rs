@@ -311,7 +311,7 @@ fn a_caller_is_asked_beside_the_servers_and_waited_for_like_one() {
     let reports = reports(&known(&[&server]), question, |measured| {
         if let Some((answers, hangs_up)) = ends.take() {
             let told =
-                Reading { source: "a caller".to_owned(), kind: ReferenceKind::Told, ..measured.readings[0].clone() };
+                Reading { source: "a caller".to_owned(), kind: ReferenceKind::Caller, ..measured.readings[0].clone() };
             answers.give(Ok(told));
             drop(hangs_up);
         }

@@ -122,7 +122,7 @@ impl HypervisorConnection {
         Ok(Reading {
             source: SOURCE.to_owned(),
             voice: Voice::hypervisor(),
-            kind: ReferenceKind::Told,
+            kind: ReferenceKind::Caller,
             as_of,
             local,
             offset: told.at - (local + half),
