@@ -6,17 +6,17 @@ use tracing::{info, warn};
 
 use crate::decision::{Boottime, Offset, Realtime, StepError};
 use crate::sys::adjtimex;
-use crate::sys::step::{self, SystemClock, straighten};
+use crate::sys::step::{self, SystemClock, reset_rate};
 
 const MAY_NOT: &str = "this process may not set the clock (CAP_SYS_TIME): run it as root, with AmbientCapabilities=CAP_SYS_TIME \
     in its unit, or with --cap-add SYS_TIME in a container";
 
-/// Microseconds in a tick that nobody bends (adjtimex(2)).
+/// Microseconds in a tick without a frequency correction (adjtimex(2)).
 const NOMINAL_TICK_US: i64 = 10_000;
 /// 1,000 ppm: more than a crystal ever needs, less than any slew by the tick worth the name (up to 83,333 ppm).
 const BENT_US: u64 = 10;
 
-/// Marks the kernel's clock unsynchronised and wakes everybody who watches for a step.
+/// Marks the kernel's clock unsynchronised and wakes every program that watches for a step.
 ///
 /// # Errors
 /// In words, with what to do about it.
@@ -41,13 +41,13 @@ pub fn step(clock: &SystemClock, offset: Offset, local: Realtime, as_of: Boottim
     })
 }
 
-/// Takes the bend out of the clock's rate, if there is one and `nobody_bends` it.
+/// Resets the kernel's frequency correction, if there is one and `is_unowned` says that no daemon set it.
 ///
-/// A daemon that slews by the tick takes that back when it ends, unless it is killed; and nobody can ask the kernel whose bend it is.
-pub fn straighten_if(nobody_bends: impl FnOnce() -> bool) {
+/// A daemon that slews by the tick resets it when it ends, unless it is killed; the kernel does not say which program set it.
+pub fn reset_rate_if(is_unowned: impl FnOnce() -> bool) {
     let bent = |tick_us: i64| (tick_us - NOMINAL_TICK_US).unsigned_abs() >= BENT_US;
     match adjtimex::read().map(|kernel| kernel.tick_us) {
-        Ok(tick_us) if bent(tick_us) && nobody_bends() => match straighten() {
+        Ok(tick_us) if bent(tick_us) && is_unowned() => match reset_rate() {
             Ok(()) => info!(tick_us, "reset the frequency that a stopped time daemon had left in the kernel"),
             Err(error) => {
                 warn!(tick_us, why = cannot("reset its frequency", &error), "cannot reset the clock's frequency")

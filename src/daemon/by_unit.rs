@@ -150,7 +150,7 @@ impl Others {
     pub async fn resume(&self, keeping: &Keeping, after: After) -> Result<(), String> {
         let name = keeping.daemon.facts().name;
         match (keeping.daemon.facts().resumption, &keeping.unit) {
-            (Resumption::Told | Resumption::Woken, _) => Ok(()),
+            (Resumption::Ordered | Resumption::Woken, _) => Ok(()),
             (Resumption::AskedAnew, _) => match after {
                 After::Step => connman::ask_anew(&self.bus)
                     .await

@@ -37,7 +37,7 @@ pub const DAEMONS: [Daemon; 8] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumption {
     /// It is told to forget and to measure.
-    Told,
+    Ordered,
     /// The step itself makes it measure.
     Woken,
     /// It has no such order: its unit is restarted.
@@ -94,7 +94,7 @@ impl Facts {
 impl Resumption {
     const fn in_words(self) -> &'static str {
         match self {
-            Self::Told => "reset before and after the step, and asked to measure",
+            Self::Ordered => "reset before and after the step, and asked to measure",
             Self::Woken => "nothing: the step makes it measure",
             Self::Restarted => "its unit is restarted after the step, or started if it has exited",
             Self::AskedAnew => "its list of servers is set to what it is after the step, which makes it measure",
@@ -109,7 +109,7 @@ const CHRONY: Facts = Facts {
     told_by: "its command socket",
     on_a_foreign_step: "does not notice; its old samples contradict the new ones until they are outvoted",
     beyond_its_limit: "slews what `makestep` does not allow, by 8 % at most; exits over `maxchange` where that is set",
-    resumption: Resumption::Told,
+    resumption: Resumption::Ordered,
 };
 
 /// NTP_MAX_ADJUST in timesyncd-manager.c.

@@ -151,7 +151,7 @@ pub fn correction(message: &str) -> Option<ClockMessage> {
 
 /// Whether every process of this host can be seen in `proc`, and none of them is known to bend the clock.
 #[must_use]
-pub fn nobody_bends(proc: &Path) -> bool {
+pub fn no_daemon_slews(proc: &Path) -> bool {
     let all_are_seen = shows_the_host(proc) && foreign::text(&proc.join("1/comm")).is_ok();
     let bends = |comm: &str| PROGRAMS.iter().any(|program| program.bends_the_clock() && program.comm() == comm);
     let mut comms = processes(proc).filter_map(|(_, process)| foreign::text(&process.join("comm")).ok());
@@ -178,13 +178,16 @@ mod tests {
 
     #[test]
     fn a_bend_is_nobodys_only_where_all_processes_are_seen_and_none_bends() {
-        assert!(nobody_bends(proc(HOST_PIDS, &["systemd", "sshd", "qemu-ga"]).path()));
+        assert!(no_daemon_slews(proc(HOST_PIDS, &["systemd", "sshd", "qemu-ga"]).path()));
         for keeper in ["chronyd", "systemd-timesyn", "vmtoolsd"] {
-            assert!(!nobody_bends(proc(HOST_PIDS, &["systemd", keeper]).path()), "never while {keeper} is alive");
+            assert!(!no_daemon_slews(proc(HOST_PIDS, &["systemd", keeper]).path()), "never while {keeper} is alive");
         }
-        assert!(!nobody_bends(proc("pid:[4026532222]", &["sh"]).path()), "a container does not see the host's daemon");
-        assert!(!nobody_bends(proc(HOST_PIDS, &[]).path()), "hidepid hides init first");
-        assert!(!nobody_bends(Path::new("/nonexistent")));
+        assert!(
+            !no_daemon_slews(proc("pid:[4026532222]", &["sh"]).path()),
+            "a container does not see the host's daemon"
+        );
+        assert!(!no_daemon_slews(proc(HOST_PIDS, &[]).path()), "hidepid hides init first");
+        assert!(!no_daemon_slews(Path::new("/nonexistent")));
     }
 
     #[test]

@@ -12,32 +12,32 @@ const PPB_PER_TICK_US: i64 = 100_000;
 /// A second takes `offset >> (SHIFT_PLL + constant)` out of a phase offset (kernel/time/ntp.c, ntp_offset_chunk).
 const SHIFT_PLL: u32 = 2;
 
-/// Where `maxerror` ends (NTP_PHASE_LIMIT in include/linux/timex.h): after a step, at boot, and where nobody has measured for hours.
+/// Where `maxerror` ends (NTP_PHASE_LIMIT in include/linux/timex.h): after a step, at boot, and after hours without a measurement.
 const MOST_ERROR: Duration = Duration::from_secs(16);
 
 /// The kernel's clock as it sees itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelClock {
-    /// Nobody vouches for the clock (TIME_ERROR: STA_UNSYNC, or a pulse-per-second signal gone bad).
+    /// The clock is unsynchronised (TIME_ERROR: STA_UNSYNC, or a pulse-per-second signal gone bad).
     pub unsynchronised: bool,
-    /// `maxerror`: what whoever disciplines the clock claims, grown by 500 ppm since, at most 16 s.
+    /// `maxerror`: the error that the time daemon claims, grown by 500 ppm since, at most 16 s.
     pub max_error: Duration,
     /// `esterror`: the same one's guess.
     pub estimated_error: Duration,
     /// `freq`: the correction of the crystal, parts per billion.
     pub frequency_ppb: i64,
-    /// `tick`: microseconds a tick; 10,000 where nobody slews.
+    /// `tick`: microseconds a tick; 10,000 without a slew.
     pub tick_us: i64,
     /// What a phase offset that is being worked off bends the rate by just now, parts per billion (systemd-timesyncd).
     pub phase_ppb: i64,
-    /// TAI minus UTC, seconds; zero where nobody set it.
+    /// TAI minus UTC, seconds; zero where it was never set.
     pub tai_offset_secs: i32,
-    /// The leap second that the kernel was told to make.
+    /// The leap second that is set in the kernel.
     pub leap: Leap,
 }
 
 impl KernelClock {
-    /// How wrong the clock may be, by whoever disciplines it; none where nobody does. STA_UNSYNC alone says less: chronyd leaves it
+    /// How wrong the clock may be, as its time daemon claims; none where there is none. STA_UNSYNC alone says less: chronyd leaves it
     /// set unless `rtcsync` is configured (chrony.conf(5)).
     #[must_use]
     pub fn claim(&self) -> Option<Duration> {
@@ -107,25 +107,25 @@ mod tests {
 
     #[test]
     fn a_slew_by_the_tick_and_the_crystals_correction_add_up() {
-        let mut bent = timex();
-        bent.tick = 10_833;
-        bent.freq = -20 << 16;
-        assert_eq!(understand(0, &bent).rate_ppm(), 83_280);
+        let mut slewed = timex();
+        slewed.tick = 10_833;
+        slewed.freq = -20 << 16;
+        assert_eq!(understand(0, &slewed).rate_ppm(), 83_280);
         assert_eq!(understand(0, &timex()).rate_ppm(), 0);
     }
 
     #[test]
-    fn a_phase_offset_bends_the_rate_by_an_eighth_of_it_a_second() {
+    fn a_phase_offset_changes_the_rate_by_an_eighth_of_it_a_second() {
         // systemd-timesyncd at its shortest poll of 32 s: constant 1.
-        let mut bent = timex();
-        (bent.offset, bent.constant, bent.status) = (400_000_000, 1, libc::STA_NANO);
-        assert_eq!(understand(0, &bent).rate_ppm(), 50_000);
-        (bent.offset, bent.status) = (-400_000, 0);
-        assert_eq!(understand(0, &bent).rate_ppm(), 50_000);
+        let mut slewed = timex();
+        (slewed.offset, slewed.constant, slewed.status) = (400_000_000, 1, libc::STA_NANO);
+        assert_eq!(understand(0, &slewed).rate_ppm(), 50_000);
+        (slewed.offset, slewed.status) = (-400_000, 0);
+        assert_eq!(understand(0, &slewed).rate_ppm(), 50_000);
     }
 
     #[test]
-    fn an_unsynchronised_clock_and_a_leap_second_to_come_are_told() {
+    fn an_unsynchronised_clock_and_a_coming_leap_second_are_reported() {
         let mut flagged = timex();
         flagged.status = libc::STA_DEL | libc::STA_UNSYNC;
         let clock = understand(libc::TIME_ERROR, &flagged);

@@ -39,14 +39,14 @@ impl Hierarchy {
     /// The mark of a cgroup, named relative to this folder.
     ///
     /// # Errors
-    /// What open(2) or fstat(2) said; [`is_gone`] tells whether there is no such cgroup any more.
+    /// What open(2) or fstat(2) said; [`is_gone`] is true where the cgroup was removed.
     pub fn mark(&self, cgroup: &Path) -> io::Result<CgroupMark> {
         let file = self.file(cgroup, "cgroup.freeze", OFlag::O_RDWR)?;
         let inode = file.metadata()?.ino();
         Ok(CgroupMark { file, inode })
     }
 
-    /// The number of a cgroup's mark, if it is set: for whoever may read it and not write.
+    /// The number of a cgroup's mark, if it is set: for callers that may read it and not write.
     ///
     /// # Errors
     /// As [`Self::mark`].
@@ -84,7 +84,7 @@ impl Hierarchy {
     }
 }
 
-/// A cgroup's own mark, `cgroup.freeze`: whether somebody asked to freeze it. A cgroup without one is frozen all the same
+/// A cgroup's own mark, `cgroup.freeze`: whether a program asked to freeze it. A cgroup without one is frozen all the same
 /// while one above it has one.
 #[derive(Debug)]
 pub struct CgroupMark {
@@ -172,7 +172,7 @@ impl AsFd for Events {
     }
 }
 
-/// Whether an error says that the cgroup is gone: before its file was opened, or while it was open.
+/// Whether an error says that the cgroup was removed: before its file was opened, or while it was open.
 #[must_use]
 pub fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_read_whatever_stands_beside_it() {
+    fn an_event_is_read_among_other_lines() {
         let (folder, hierarchy) = folder();
         for (text, is_frozen) in [("populated 1\nfrozen 1\n", true), ("populated 0\nfrozen 0\n", false), ("", false)] {
             std::fs::write(folder.path().join("a/cgroup.events"), text).unwrap();

@@ -1,4 +1,4 @@
-//! A command as a child that should not notice: signals that come to us are passed on to it, it is waited for, and whatever becomes an
+//! A command as a child that should not notice: signals that come to us are passed on to it, it is waited for, and every
 //! orphan below us is reaped, as process 1 has to.
 #![expect(unsafe_code, reason = "sigaction(2), waitpid(2), kill(2) and the child before its execve(2)")]
 
@@ -47,7 +47,7 @@ impl SignalRelay {
         NOT_PASSED_ON.into_iter().for_each(|signal| held.remove(signal));
         let signals = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC)?;
         let ignored = [Signal::SIGPIPE, Signal::SIGCHLD].map(|signal| (signal, is_ignored(signal)));
-        // An ignored SIGCHLD lets the kernel reap, and nobody hears how a child ended.
+        // An ignored SIGCHLD lets the kernel reap, and the exit status of a child is lost.
         set(Signal::SIGCHLD, SigHandler::SigDfl)?;
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&held), Some(&mut before))?;
@@ -71,7 +71,7 @@ impl SignalRelay {
         unsafe { command.pre_exec(restore) }.spawn()
     }
 
-    /// Passes signals on to the child until it has ended, and reaps whoever ends.
+    /// Passes signals on to the child until it has ended, and reaps every process that ends.
     ///
     /// # Errors
     /// What waitpid(2) or signalfd(2) said.
@@ -84,7 +84,7 @@ impl SignalRelay {
             let Some(signal) = self.signals.read_signal()? else { continue };
             let is_for_the_job = signal.ssi_code == BY_THE_KERNEL;
             if signal.ssi_signo != Signal::SIGCHLD as u32 && !is_for_the_job {
-                // SAFETY: it was not reaped, so its id is nobody else's (kill(2)).
+                // SAFETY: it was not reaped, so no other process has its id (kill(2)).
                 unsafe { libc::kill(child, signal.ssi_signo.cast_signed()) };
             }
         }
@@ -117,7 +117,7 @@ fn reap(child: i32) -> io::Result<Option<ExitStatus>> {
 
 fn is_ignored(signal: Signal) -> bool {
     let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: only reads what is set into a place of ours (sigaction(2)).
+    // SAFETY: only reads the action into a local variable (sigaction(2)).
     let found = unsafe {
         libc::sigaction(signal as libc::c_int, std::ptr::null(), found.as_mut_ptr());
         found.assume_init()
@@ -126,6 +126,6 @@ fn is_ignored(signal: Signal) -> bool {
 }
 
 fn set(signal: Signal, handler: SigHandler) -> Result<(), Errno> {
-    // SAFETY: no handler of ours runs by this.
+    // SAFETY: installs no handler function.
     unsafe { sigaction(signal, &SigAction::new(handler, SaFlags::empty(), SigSet::empty())) }.map(drop)
 }

@@ -6,7 +6,7 @@ use clockgate_page::sys::time_namespace::Shift;
 
 use crate::decision::{Clocks, Differences, Realtime};
 
-/// `CLOCK_MONOTONIC`: nanoseconds since boot without the time asleep, bent by whoever slews.
+/// `CLOCK_MONOTONIC`: nanoseconds since boot without the time asleep, at the rate of the slewed clock.
 #[must_use]
 pub fn monotonic_nanos() -> u64 {
     nanos(libc::CLOCK_MONOTONIC).unsigned_abs()
@@ -18,7 +18,7 @@ pub fn monotonic_coarse_nanos() -> u64 {
     nanos(libc::CLOCK_MONOTONIC_COARSE).unsigned_abs()
 }
 
-/// `CLOCK_MONOTONIC_RAW`: nanoseconds at the hardware's own rate, which nobody slews.
+/// `CLOCK_MONOTONIC_RAW`: nanoseconds at the hardware's own rate, which is not slewed.
 #[must_use]
 pub fn monotonic_raw_nanos() -> u64 {
     nanos(libc::CLOCK_MONOTONIC_RAW).unsigned_abs()
@@ -30,7 +30,7 @@ pub fn realtime() -> Realtime {
     Realtime::from_nanos(nanos(libc::CLOCK_REALTIME))
 }
 
-/// Every clock as if at once: the narrowest of several attempts, within a microsecond where nobody interrupts.
+/// Every clock as if at once: the narrowest of several attempts, within a microsecond without an interruption.
 #[must_use]
 pub fn clocks() -> Clocks {
     clocks_of_the_host(Shift::default()).0

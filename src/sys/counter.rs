@@ -13,13 +13,13 @@ pub const ID: Option<u8> = if cfg!(target_arch = "x86_64") {
 /// The clocksource by which the kernel says that it trusts this counter.
 pub const CLOCKSOURCE: &str = if cfg!(target_arch = "aarch64") { "arch_sys_counter" } else { "tsc" };
 
-/// The counter, not read before what stands before it.
+/// The counter, not read before the instructions that precede it.
 #[must_use]
 pub fn read() -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_mm_lfence, _rdtsc};
-        // SAFETY: every x86_64 processor has both; prctl(PR_SET_TSC), which forbids the second, is for whoever wants to die.
+        // SAFETY: every x86_64 processor has both; prctl(PR_SET_TSC) forbids the second, and only this process itself could have set that.
         unsafe {
             _mm_lfence();
             _rdtsc()

@@ -10,7 +10,7 @@ pub use clockgate_page::text::shown;
 /// More than the kernel says of a process in any file that we read.
 const TEXT_MAX: u64 = 64 * 1024;
 
-/// The first `at_most` bytes of a regular file. A FIFO in its place keeps nobody waiting; a file system of somebody else's (FUSE) can.
+/// The first `at_most` bytes of a regular file. A FIFO in its place does not block; a file system of another user (FUSE) can.
 ///
 /// # Errors
 /// What open(2) or read(2) said, and where it is not a regular file.
@@ -28,7 +28,7 @@ pub fn read(path: &Path, at_most: u64) -> io::Result<Vec<u8>> {
 /// name that is no UTF-8 spoils nothing.
 ///
 /// # Errors
-/// As [`read`]; a process that is gone is [`io::ErrorKind::NotFound`], or ESRCH.
+/// As [`read`]; a process that has ended is [`io::ErrorKind::NotFound`], or ESRCH.
 pub fn text(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&read(path, TEXT_MAX)?).into_owned())
 }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifo_hangs_nobody_and_no_more_is_read_than_asked_for() {
+    fn a_fifo_blocks_no_read_and_a_read_is_limited() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -12,7 +12,7 @@ use nix::unistd::{Whence, lseek};
 pub enum Input {
     /// A file, at this place: it can be read again from there.
     File(i64),
-    /// A pipe or socket: what was read is gone.
+    /// A pipe or socket: what was read cannot be read again.
     Stream,
     /// A terminal, /dev/null, a pipe that has ended empty, or nothing at all: there is nothing that can be lost.
     Other,
@@ -42,7 +42,7 @@ impl Input {
     }
 }
 
-/// Whether nothing is in it and nobody writes to it any more.
+/// Whether nothing is in it and it has no writer any more.
 fn has_ended(input: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(input, PollFlags::POLLIN)];
     let asked = poll(&mut fds, PollTimeout::ZERO);

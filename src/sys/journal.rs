@@ -19,8 +19,8 @@ pub const SOCKET: &str = "run/systemd/journal/socket";
 /// Whether standard error is the stream that systemd made for the journal (`$JOURNAL_STREAM` of systemd.exec(5)).
 #[must_use]
 pub fn is_standard_error() -> bool {
-    let told = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    fstat(io::stderr()).is_ok_and(|stat| told == format!("{}:{}", stat.st_dev, stat.st_ino))
+    let announced = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    fstat(io::stderr()).is_ok_and(|stat| announced == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// A connection to journald.
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(unsafe_code, reason = "a descriptor that was received belongs to nobody else")]
+    #[expect(unsafe_code, reason = "a descriptor that was received has no other owner")]
     fn an_entry_that_is_too_large_for_a_datagram_is_sent_as_a_sealed_file() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("run/systemd/journal")).unwrap();

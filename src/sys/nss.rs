@@ -1,7 +1,7 @@
 //! Names of hosts, users and groups in a static binary: by files and DNS alone.
 #![expect(unsafe_code, reason = "__nss_configure_lookup(3) is in no crate")]
 
-/// Keeps the C library from loading name service modules, whatever nsswitch.conf(5) names.
+/// Keeps the C library from loading the name service modules that nsswitch.conf(5) names.
 ///
 /// A static binary would load them from the host, together with the host's own C library; where that is of another version
 /// than the one linked in, the first look-up kills the process (seen: glibc 2.36 inside, 2.41 outside, `hosts: files myhostname

@@ -1,10 +1,10 @@
-//! Standard output and standard error, which may be closed, full, or a pipe that nobody reads. std's macros panic there, and a
+//! Standard output and standard error, which may be closed, full, or a pipe without a reader. std's macros panic there, and a
 //! panic of ours is an abort; clippy forbids them.
 
 use std::io::{self, Write as _};
 
-/// Says something on standard error, in one piece, so that lines of several processes do not mix. Nobody can be told that standard
-/// error is gone.
+/// Prints a text on standard error, in one piece, so that lines of several processes do not mix. A standard error that cannot be written
+/// is ignored: no other channel is left to report it.
 pub fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

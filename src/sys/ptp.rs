@@ -22,7 +22,7 @@ pub struct Bracket {
     pub after: i64,
 }
 
-/// What a PTP clock can be asked. The device does, and in tests what stands for one.
+/// What a PTP clock can be asked. The device does, and in tests a substitute.
 pub trait Ptp {
     /// Both clocks at the very same moment, where the hardware can.
     ///

@@ -1,4 +1,4 @@
-//! Files that everybody may read, and folders that everybody may look into, whatever our umask is.
+//! Files and folders that every user may read, whichever umask we have.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -23,7 +23,7 @@ pub fn folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Lets everybody read a file, and us alone write it: mode 0644.
+/// Sets mode 0644: every user may read the file, and only its owner write it.
 ///
 /// # Errors
 /// What fchmod(2) said.

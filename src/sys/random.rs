@@ -4,7 +4,7 @@
 
 use std::io;
 
-/// Eight random bytes that nobody can guess.
+/// Eight random bytes that cannot be guessed.
 ///
 /// # Errors
 /// What getrandom(2) said.

@@ -1,4 +1,4 @@
-//! Descriptors of ours that the runtime waits on.
+//! File descriptors of ours that the runtime waits on.
 #![expect(unsafe_code, reason = "tokio asks for a promise that the descriptor is not closed under it")]
 
 use std::fs::File;

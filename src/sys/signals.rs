@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// Whether a line without its end stands on the terminal.
+/// Whether the terminal has a line without its end.
 static LINE_BEGUN: AtomicBool = AtomicBool::new(false);
 
 /// From here on TERM ends the process with 143 and INT with 130, as a shell reports them, and PIPE does nothing: who waits
-/// goes on waiting when nobody reads its log. A signal that was inherited ignored stays ignored. A later execve(2) puts back
+/// still waits when its log has no reader. A signal that was inherited ignored stays ignored. A later execve(2) puts back
 /// the default actions, as it does for every caught signal.
 ///
 /// # Errors
@@ -28,8 +28,8 @@ pub fn end_on_term_and_int() -> nix::Result<()> {
     Ok(())
 }
 
-/// From here on a write to a pipe that nobody reads is an error, and not the end of the process: who keeps a gate outlives who
-/// reads its log. A later execve(2) puts the default action back.
+/// From here on a write to a pipe without a reader is an error, and not the end of the process: the agent outlives the
+/// reader of its log. A later execve(2) puts the default action back.
 ///
 /// # Errors
 /// What sigaction(2) said; none is known for this signal.
@@ -39,7 +39,7 @@ pub fn outlive_readers() -> nix::Result<()> {
     unsafe { sigaction(Signal::SIGPIPE, &ours) }.map(drop)
 }
 
-/// Tells the handler whether it has a line to end.
+/// Informs the handler whether it has a line to end.
 pub fn line_begun(begun: bool) {
     LINE_BEGUN.store(begun, Ordering::Relaxed);
 }

@@ -28,7 +28,7 @@ struct ClocksBefore {
     ours: bool,
     /// By how much.
     moved: Offset,
-    /// The move that somebody else was ordered to make and has not made yet: by how much, to so much.
+    /// The move that the time daemon was ordered to make and has not made yet: by how much, to so much.
     ordered: Option<(Offset, Duration)>,
 }
 
@@ -38,7 +38,7 @@ impl ClocksBefore {
     }
 
     /// Books a move that was ordered as ours, once it is seen.
-    fn book(&mut self, now: Differences) {
+    fn note_differences(&mut self, now: Differences) {
         let moved = self.foreign(now);
         if let Some((offset, slack)) = self.ordered
             && moved.abs() > NOISE
@@ -55,7 +55,7 @@ impl ClocksBefore {
     }
 
     fn look(&mut self, now: Differences) -> ClockChange {
-        self.book(now);
+        self.note_differences(now);
         let change = ClockChange {
             foreign: self.foreign(now),
             ours: self.ours,
@@ -80,7 +80,7 @@ pub struct ClockChange {
 /// Why the clock was not moved as ordered.
 #[derive(Debug, thiserror::Error)]
 pub enum SetClockError {
-    /// Somebody else moved it between measurement and step; nothing was done.
+    /// Another program moved it between measurement and step; nothing was done.
     #[error("the clock moved by {0} after it was measured")]
     Superseded(Offset),
     /// adjtimex(2) said no.
@@ -108,7 +108,7 @@ impl SystemClock {
         Self { seen: Mutex::new(ClocksBefore::new(standing())) }
     }
 
-    /// Steps the clock by `offset`, atomically in the kernel, unless somebody moved it since it said `local` at `as_of`.
+    /// Steps the clock by `offset`, atomically in the kernel, unless it was moved since it said `local` at `as_of`.
     ///
     /// # Errors
     /// [`SetClockError`]; after `Superseded` and `Kernel` the clock is as it was.
@@ -139,16 +139,16 @@ impl SystemClock {
         Ok(())
     }
 
-    /// Lets somebody else, the time daemon, move the clock on our order by `offset`, to `slack`; that move is ours, and any other one
-    /// is foreign. Says by how much the clock moved meanwhile.
-    pub fn by_other_hands<T>(&self, offset: Offset, slack: Duration, order: impl FnOnce() -> T) -> (T, Offset) {
+    /// Has the time daemon move the clock by `offset`, to `slack`; that move is ours, and any other one is foreign. Returns by how much the
+    /// clock moved meanwhile.
+    pub fn by_the_daemon<T>(&self, offset: Offset, slack: Duration, order: impl FnOnce() -> T) -> (T, Offset) {
         self.seen().ordered = Some((offset, slack));
         let before = standing();
         // Not under the lock: a daemon may take its time, and the loop looks at the clock meanwhile.
         let outcome = order();
         let now = standing();
         let mut seen = self.seen();
-        seen.book(now);
+        seen.note_differences(now);
         seen.ordered = None;
         (outcome, now.real_minus_boot - before.real_minus_boot)
     }
@@ -173,7 +173,7 @@ impl Default for SystemClock {
 ///
 /// # Errors
 /// What adjtimex(2) said; EPERM without CAP_SYS_TIME.
-pub fn straighten() -> io::Result<()> {
+pub fn reset_rate() -> io::Result<()> {
     let mut timex = zeroed();
     timex.modes = libc::ADJ_TICK;
     timex.tick = NOMINAL_TICK;
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_moved_is_no_change() {
+    fn an_untouched_clock_shows_no_change() {
         let clock = SystemClock::new();
         let change = clock.look();
         assert!(change.foreign.abs() <= NOISE && !change.ours && change.slept <= NOISE, "{change:?}");
@@ -218,7 +218,7 @@ mod tests {
         let (looked, looks) = std::sync::mpsc::channel();
         let at_work = clock.clone();
         let _worker = std::thread::spawn(move || {
-            at_work.by_other_hands(Offset::from_secs(5), Duration::from_millis(20), || looked.send(at_work.look()))
+            at_work.by_the_daemon(Offset::from_secs(5), Duration::from_millis(20), || looked.send(at_work.look()))
         });
         let change = looks.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(change.foreign.abs() <= NOISE && !change.ours, "{change:?}");

@@ -2,7 +2,7 @@
 
 use clockgate_page::sys::time_namespace::{Shift, shift};
 
-/// Whether this process has the host's clocks: whoever keeps the clock writes moments of BOOTTIME for everybody, and the kernel's
+/// Whether this process has the host's clocks: the agent publishes moments of BOOTTIME for every reader, and the kernel's
 /// timers would be off by the shift.
 ///
 /// # Errors

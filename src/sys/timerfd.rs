@@ -1,4 +1,4 @@
-//! timerfd(2): the alarm that survives sleep, and the watch that fires when somebody sets the clock.
+//! timerfd(2): the alarm that survives sleep, and the timer that fires when a program sets the clock.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -10,7 +10,7 @@ use nix::unistd::read;
 
 use crate::decision::Boottime;
 
-/// Seconds since 1970 at which the watch would expire if nobody ever set the clock: the year 2255.
+/// Seconds since 1970 at which that timer would expire if the clock were never set: the year 2255.
 const NEVER_SECS: i64 = 9_000_000_000;
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
@@ -65,7 +65,7 @@ impl AsRawFd for Alarm {
     }
 }
 
-/// A timer that is cancelled when anybody sets `CLOCK_REALTIME`, and by the kernel itself when the machine resumes.
+/// A timer that is cancelled when a program sets `CLOCK_REALTIME`, and by the kernel itself when the machine resumes.
 #[derive(Debug)]
 pub struct ClockSetWatch(TimerFd);
 

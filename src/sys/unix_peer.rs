@@ -1,4 +1,4 @@
-//! The other end of a unix socket (unix(7)): reaching it, and who it is by the kernel's word.
+//! The other end of a unix socket (unix(7)): connecting to it, and its user and groups as the kernel reports them.
 #![expect(unsafe_code, reason = "SO_PEERGROUPS is in no safe crate")]
 
 use std::io;
@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
-/// The kernel's word on the other end, as of its connect(2).
+/// The other end as the kernel recorded it at its connect(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its user.
@@ -21,14 +21,14 @@ pub struct Peer {
     pub gids: Vec<u32>,
 }
 
-/// Connects; a listener that takes nobody in is not waited for beyond `patience`.
+/// Connects; waits for `limit` at most for a listener that does not accept.
 ///
 /// # Errors
 /// What connect(2) said, [`io::ErrorKind::WouldBlock`] when the time ended.
-pub fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     let fd: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    // A connect to a full queue waits as long as a send would; for ever, unless told otherwise.
-    let millis = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX).max(1);
+    // A connect to a full queue waits as long as a send would; for ever, unless a limit is set.
+    let millis = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX).max(1);
     setsockopt(&fd, sockopt::SendTimeout, &TimeVal::milliseconds(millis))?;
     nix_connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
     setsockopt(&fd, sockopt::SendTimeout, &TimeVal::milliseconds(0))?;
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_takes_nobody_in_is_not_waited_for() {
+    fn a_listener_that_accepts_no_connection_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("full");
         assert_eq!(connect(&path, Duration::from_secs(1)).unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -95,9 +95,9 @@ mod tests {
         bind(fd.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
         assert_eq!(connect(&path, Duration::from_secs(1)).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         listen(&fd, Backlog::new(1).unwrap()).unwrap();
-        let (mut taken, patience) = (vec![], Duration::from_millis(20));
+        let (mut taken, limit) = (vec![], Duration::from_millis(20));
         let error = loop {
-            match connect(&path, patience) {
+            match connect(&path, limit) {
                 Ok(stream) => taken.push(stream),
                 Err(error) => break error,
             }

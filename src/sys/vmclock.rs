@@ -1,6 +1,6 @@
 //! /dev/vmclock0: the page by which a hypervisor says that it moved this machine through time (linux/vmclock-abi.h).
 //!
-//! The driver's own read(2) takes the sequence lock for us, and tells poll(2) how much we have seen.
+//! The driver's own read(2) takes the sequence lock for us, and poll(2) reports a page that changed since our last read.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -59,7 +59,7 @@ pub enum VmClockPageError {
     Unknown {
         /// The field.
         field: &'static str,
-        /// What stands in it.
+        /// Its value.
         value: u64,
     },
     /// The hypervisor does not finish writing.
@@ -74,7 +74,7 @@ pub struct VmClockPage {
     pub sequence: u32,
     /// Changes whenever the counter of this machine was disrupted: a restore, a live migration.
     pub disruption_marker: u64,
-    /// Changes whenever this machine was loaded from a snapshot, and not on live migration; none where nobody counts.
+    /// Changes whenever this machine was loaded from a snapshot, and not on live migration; none where the hypervisor does not count.
     pub generation: Option<u64>,
     /// Whether poll(2) says when the page changed.
     pub notifies: bool,
@@ -188,7 +188,7 @@ fn parse(bytes: &[u8]) -> Result<Option<VmClockPage>, VmClockPageError> {
     }))
 }
 
-/// Little-endian numbers; those behind the end are zero, and nobody asks for them.
+/// Little-endian numbers; those behind the end are zero and have no reader.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -231,7 +231,7 @@ impl Bytes<'_> {
     }
 }
 
-/// A page file that stands for the device where there is none.
+/// A page file instead of the device where there is none.
 #[cfg(test)]
 pub(crate) mod fake {
     use super::{CounterTime, LEN};
@@ -255,7 +255,7 @@ pub(crate) mod fake {
         pub fn write(&self, root: &Path) {
             let path = root.join(super::DEVICE);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            // In place: whoever has the device open reads on.
+            // In place: a reader that has the device open reads on.
             let file = std::fs::File::options().write(true).create(true).truncate(false).open(path).unwrap();
             std::os::unix::fs::FileExt::write_all_at(&file, &self.bytes(), 0).unwrap();
         }
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn no_device_is_told_from_one_that_cannot_be_read() {
+    fn a_missing_device_and_an_unreadable_one_are_different_errors() {
         let root = tempfile::tempdir().unwrap();
         assert!(matches!(VmClock::open(root.path()), Err(VmClockPageError::NotThere { .. })));
         std::fs::create_dir_all(root.path().join(DEVICE)).unwrap();

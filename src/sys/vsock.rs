@@ -27,14 +27,14 @@ pub fn listen(port: u32) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Takes the next connection, and who is at its other end by the kernel's word; none if that is no vsock.
+/// Takes the next connection, and the CID of its other end as the kernel reports it; none if that is no vsock.
 ///
 /// # Errors
 /// What accept4(2) said, [`io::ErrorKind::WouldBlock`] when there is none.
 pub fn accept(listener: &OwnedFd) -> io::Result<(UnixStream, Option<u32>)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = accept4(listener.as_raw_fd(), flags)?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows its number.
+    // SAFETY: the kernel has just made this descriptor for us, and it has no other owner.
     let stream = stream(unsafe { OwnedFd::from_raw_fd(fd) });
     let peer: SockaddrStorage = getpeername(stream.as_raw_fd())?;
     let cid = peer.as_vsock_addr().map(VsockAddr::cid);
@@ -44,8 +44,8 @@ pub fn accept(listener: &OwnedFd) -> io::Result<(UnixStream, Option<u32>)> {
 /// Connects to a port of a machine; the kernel gives up after two seconds (net/vmw_vsock/af_vsock.c).
 ///
 /// # Errors
-/// What socket(2) or connect(2) said: ENODEV where there is no such machine, ECONNRESET where nobody listens in it,
-/// ETIMEDOUT where it stands still.
+/// What socket(2) or connect(2) said: ENODEV where there is no such machine, ECONNRESET where no program listens in it,
+/// ETIMEDOUT where it is paused.
 pub fn connect(cid: u32, port: u32) -> io::Result<UnixStream> {
     let fd = socket(AddressFamily::Vsock, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     nix_connect(fd.as_raw_fd(), &VsockAddr::new(cid, port))?;

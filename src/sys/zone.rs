@@ -9,7 +9,7 @@ pub fn utc_offset_secs(at: Realtime) -> Option<i64> {
     let secs: libc::time_t = at.as_secs();
     // SAFETY: struct tm is plain numbers and one pointer, for which all zero bits are a value.
     let mut local: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to whole structures that live across the call; nobody here changes TZ meanwhile.
+    // SAFETY: both pointers are to whole structures that live across the call; no other thread changes TZ meanwhile.
     let done = unsafe { libc::localtime_r(&raw const secs, &raw mut local) };
     (!done.is_null()).then_some(local.tm_gmtoff)
 }

@@ -289,7 +289,7 @@ impl Chronyd {
         if aside.abs() > tracking.root_distance() + slewed(boottime().since(as_of)) + STEP_SLACK {
             return Err(StepError::Superseded { change: aside });
         }
-        let (outcome, moved) = clock.by_other_hands(tracking.offset, STEP_SLACK, || client.makestep());
+        let (outcome, moved) = clock.by_the_daemon(tracking.offset, STEP_SLACK, || client.makestep());
         let astray = (moved - tracking.offset).abs() > STEP_SLACK;
         if outcome.is_err() || astray {
             // Seen with 4.3: a step that failed leaves chronyd saying that nothing is left to correct.

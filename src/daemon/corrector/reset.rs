@@ -94,7 +94,7 @@ impl Corrector {
                 (known, Forgotten { daemon, authority, trouble: kicked.err(), ..Forgotten::default() })
             }
             Some(DaemonInCharge::Chronyd | DaemonInCharge::Nobody) | None => {
-                correction::straighten_if(|| program::nobody_bends(&self.root.join("proc")));
+                correction::reset_rate_if(|| program::no_daemon_slews(&self.root.join("proc")));
                 let trouble = join([why, kicked.err()]);
                 let known = ResetDaemonStatus::of(DaemonInCharge::Nobody, Some("no time daemon runs here".to_owned()));
                 (known, Forgotten { daemon: None, trouble, ..Forgotten::default() })
