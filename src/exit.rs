@@ -12,7 +12,7 @@ pub enum Exit {
     Usage = 2,
     /// No agent, or no page of it (EX_UNAVAILABLE).
     NoAgent = 69,
-    /// A fault of ours (EX_SOFTWARE).
+    /// A bug in clockgate (EX_SOFTWARE).
     Bug = 70,
     /// The gate was still shut, or the clock still unproven, at the deadline (EX_TEMPFAIL).
     StillShut = 75,
@@ -20,7 +20,7 @@ pub enum Exit {
     NotPermitted = 77,
     /// The configuration is wrong (EX_CONFIG).
     Config = 78,
-    /// `run`: clockgate itself failed, as env(1) and docker-run(1) say it.
+    /// `run`: clockgate itself failed, the code that env(1) and docker-run(1) use.
     RunFailed = 125,
     /// `run`: the command was found and could not be executed.
     CannotExecute = 126,

@@ -1,7 +1,7 @@
 //! clockgate keeps workloads waiting until the host's clock can be trusted.
 //!
 //! Data goes one way; the outcome of an action comes back as an event, and that is the only circle. The modules below stand
-//! in the order of the walk.
+//! in the order in which an event passes through them.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 // The event loop: take an event, step, publish, start the actions.
@@ -14,15 +14,15 @@ pub mod daemon;
 pub mod decision;
 // What voids what we knew: one file a source; sends events, decides nothing.
 pub mod disruption;
-// Say it: the gate page, the bus, the unit's status.
+// Publish: the gate page, the bus, the unit's status.
 pub mod publish;
-// What happened, as one record for everybody who is told.
+// What happened, as one record for every outlet.
 pub mod transition;
 // How far off are we? Asks and answers with readings.
 pub mod reference;
 // Let them go: `run` and `wait`; reads the gate page and nothing else.
 pub mod waiter;
-// Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
+// Running containers: find, freeze and thaw them, when the agent was killed too.
 pub mod workload;
 
 // The command line.
@@ -43,7 +43,7 @@ pub mod explain;
 pub mod exit;
 // What happened on this host, kept and dated.
 pub mod history;
-// The gate put into the way of container engines, and taken away again.
+// The gate installed into container engines, and removed again.
 pub mod installer;
 // The gate page: layout and reader, a crate of its own.
 pub use clockgate_page as page;

@@ -14,12 +14,12 @@ use clap::Parser;
 /// The C library calls this; the arguments come by [`std::env::args_os`], which the C library filled before.
 #[unsafe(no_mangle)]
 pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
-    // A time that is told as an argument is that of this moment.
+    // A time that is given as an argument is that of this moment.
     let began = clockgate::sys::clock::boottime();
     let cli = match clockgate::cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are errors to clap, too. Where they cannot be printed nobody can be told.
+            // Help and version are errors to clap, too. Where they cannot be printed, no channel is left to report that.
             let _ = if error.use_stderr() {
                 std::io::stderr().write_all(clockgate::cli::refused_line(&error).as_bytes())
             } else {

@@ -15,7 +15,7 @@ use crate::reference::http;
 use crate::reference::{PendingAnswer, Question, Server, caller};
 use crate::sys::clock::boottime;
 
-/// A link that comes up brings thirty addresses in half a second, which are told at once and a second later: one refresh of names and
+/// A link that comes up brings thirty addresses in half a second, which are reported at once and a second later: one refresh of names and
 /// of servers is enough for them.
 const NETWORK_SETTLES: Duration = Duration::from_millis(1200);
 
@@ -37,15 +37,15 @@ impl Performer {
             Event::NetworkChanged => {
                 self.references.network_changed();
                 // Whom we know is asked at once, and names that were never found are looked up with them.
-                let hands = self.clone();
+                let performer = self.clone();
                 self.refreshing.after(NETWORK_SETTLES, move || {
-                    hands.references.refresh();
-                    hands.refresh();
+                    performer.references.refresh();
+                    performer.refresh();
                 });
             }
             Event::Disrupted(Cause::Resume { .. } | Cause::Restore | Cause::Pause { .. }) | Event::Woken(_) => {
                 self.references.network_changed();
-                // Whatever was asked before: a disruption that is real has its two exchanges.
+                // No matter what was asked before: a real disruption has its two exchanges.
                 self.references.replenish();
             }
             Event::Disrupted(_)
@@ -69,30 +69,30 @@ impl Performer {
         }
     }
 
-    /// Asks every reference at once, and passes on whatever comes as it comes.
+    /// Asks every reference at once, and passes each answer on as it arrives.
     pub(super) async fn ask(&self, epoch: Epoch, round: Round) {
         let question = self.question().await;
         let (references, events) = (self.references.clone(), self.events.clone());
         let ask = move || {
-            let mut is_heard = false;
+            let mut is_answered = false;
             references.ask(question, &mut |measurement| {
-                is_heard |= !measurement.readings.is_empty();
+                is_answered |= !measurement.readings.is_empty();
                 // The loop has ended; so does what it ordered.
                 match events.blocking_send(Event::Measured(epoch, round, measurement)) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
                 }
             });
-            is_heard
+            is_answered
         };
-        let heard = tokio::task::spawn_blocking(ask).await;
-        if let Err(error) = &heard {
+        let asked = tokio::task::spawn_blocking(ask).await;
+        if let Err(error) = &asked {
             let failure = Failure::remark("every server", format!("the exchange failed: {error}"));
             let measurement = Measurement { failures: vec![failure], ..Measurement::default() };
             let _ = self.events.send(Event::Measured(epoch, round, measurement)).await;
         }
         // The daemon may have a road that we have not, and so may the web.
-        if !heard.unwrap_or(false) {
+        if !asked.unwrap_or(false) {
             if let Some(hint) = self.corrector.hint().await {
                 let _ = self.events.send(Event::Hinted(epoch, hint)).await;
             }
@@ -109,18 +109,18 @@ impl Performer {
             return;
         }
         let Ok(turn) = self.web.clone().try_lock_owned() else { return };
-        let hands = self.clone();
+        let performer = self.clone();
         tokio::spawn(async move {
-            let rules = hands.rules.clone();
+            let rules = performer.rules.clone();
             let asked = tokio::task::spawn_blocking(move || first_date(&rules)).await;
             if let Ok(Some(date)) = asked {
-                let _ = hands.events.send(Event::Dated(epoch, date)).await;
+                let _ = performer.events.send(Event::Dated(epoch, date)).await;
             }
             drop(turn);
         });
     }
 
-    /// Asks every reference once, until nobody is waited for.
+    /// Asks every reference once, until no answer is outstanding.
     pub(super) async fn measure(&self) -> Measurement {
         let question = self.question().await;
         let references = self.references.clone();
@@ -170,8 +170,8 @@ impl Performer {
 
     /// Finds out whom to ask and where they are, in the background: the network or the daemon may have changed.
     pub fn refresh(&self) {
-        let hands = self.clone();
-        tokio::spawn(async move { hands.find_servers().await });
+        let performer = self.clone();
+        tokio::spawn(async move { performer.find_servers().await });
     }
 
     /// What did not change costs a look at the daemon and no word.
@@ -179,7 +179,7 @@ impl Performer {
         let _turn = self.finding.lock().await;
         let servers: Vec<Server> = if self.rules.servers.is_empty() {
             let of_the_daemon = self.corrector.servers().await;
-            let Some(servers) = self.default_servers().hear(&self.rules.root, of_the_daemon, boottime()) else {
+            let Some(servers) = self.default_servers().update(&self.rules.root, of_the_daemon, boottime()) else {
                 return;
             };
             servers
@@ -199,8 +199,8 @@ impl Performer {
         *self.asked() = Some(servers);
     }
 
-    /// Whether it was found out that nobody is to be asked: the daemon has sources that cannot be.
-    pub(super) fn asks_nobody(&self) -> bool {
+    /// Whether it was found out that there is no server to ask: the daemon has sources, and none of them can be asked directly.
+    pub(super) fn has_no_server(&self) -> bool {
         self.asked().as_ref().is_some_and(Vec::is_empty)
     }
 

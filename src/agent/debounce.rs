@@ -1,4 +1,4 @@
-//! Something that is wanted thirty times in a second and is done once.
+//! An action that is requested thirty times in a second and is done once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-/// What is wanted meanwhile is wanted already.
+/// A request while one is pending adds nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Gathered {
     is_due: Arc<AtomicBool>,
 }
 
 impl Gathered {
-    /// Acts after so long, unless somebody wanted that within the same time before.
+    /// Acts after so long, unless a request within the same time before has already scheduled it.
     pub fn after(&self, pause: Duration, act: impl FnOnce() + Send + 'static) {
         if self.is_due.swap(true, Ordering::AcqRel) {
             return;
@@ -21,7 +21,7 @@ impl Gathered {
         let is_due = self.is_due.clone();
         tokio::spawn(async move {
             sleep(pause).await;
-            // Before the act: what is wanted from here on may have come too late for it.
+            // Before the act: a request from here on may be too late for it.
             is_due.store(false, Ordering::Release);
             act();
         });

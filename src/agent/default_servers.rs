@@ -1,4 +1,4 @@
-//! Whom to ask where the configuration names nobody: the daemon's list, which outlives a daemon that cannot tell it just now.
+//! Which servers to ask where the configuration names none: the daemon's list, which is kept while the daemon cannot report it.
 
 use std::mem;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub struct DefaultServers {
     /// Whether that is in the log.
     is_warned: bool,
     /// Since when no daemon has a source.
-    gone_since: Option<Boottime>,
+    absent_since: Option<Boottime>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -31,17 +31,17 @@ struct Found {
     origin: ServersOrigin,
     names: Vec<String>,
     daemon: Option<String>,
-    /// Whether the daemon told them itself.
-    is_told: bool,
+    /// Whether the daemon reported them itself.
+    is_reported: bool,
 }
 
 impl DefaultServers {
-    /// Whom to ask, now that the daemon tells this; none where that stays as it is. Logs what changed. `root` is where `/sys` is.
+    /// The servers to ask, now that the daemon reports these; none where they stay the same. Logs what changed. `root` is where `/sys` is.
     #[must_use]
-    pub fn hear(&mut self, root: &Path, told: DaemonSources, now: Boottime) -> Option<Vec<Server>> {
-        let is_doubted_again = mem::replace(&mut self.is_doubted, told.remark.is_some()) && self.is_doubted;
-        self.gone_since = told.is_empty().then(|| self.gone_since.unwrap_or(now));
-        match &told.remark {
+    pub fn update(&mut self, root: &Path, reported: DaemonSources, now: Boottime) -> Option<Vec<Server>> {
+        let is_doubted_again = mem::replace(&mut self.is_doubted, reported.remark.is_some()) && self.is_doubted;
+        self.absent_since = reported.is_empty().then(|| self.absent_since.unwrap_or(now));
+        match &reported.remark {
             // Once is a daemon that starts.
             Some(remark) if is_doubted_again && !self.is_warned => {
                 self.is_warned = true;
@@ -50,12 +50,12 @@ impl DefaultServers {
             Some(_) => {}
             None => self.is_warned = false,
         }
-        if self.is_kept(&told, is_doubted_again, now) {
+        if self.is_kept(&reported, is_doubted_again, now) {
             return None;
         }
-        let DaemonSources { daemon, servers, others, remark } = told;
+        let DaemonSources { daemon, servers, others, remark } = reported;
         let (servers, origin) = defaults::servers(root, servers, others);
-        let found = Found { origin, names: names(&servers), daemon, is_told: remark.is_none() };
+        let found = Found { origin, names: names(&servers), daemon, is_reported: remark.is_none() };
         if self.last.as_ref() != Some(&found) {
             let (daemon, servers) = (found.daemon.as_deref().unwrap_or("none"), found.names.join(" "));
             info!(%origin, daemon, servers, "no servers are configured; asking these");
@@ -64,15 +64,15 @@ impl DefaultServers {
         Some(servers)
     }
 
-    /// A daemon that restarts, or does not answer just now, had a list that somebody meant: nobody else's takes its place. Where
+    /// A daemon that restarts, or does not answer just now, had a list that an operator chose: no other list replaces it. Where
     /// it cannot be asked twice in a row, what is known otherwise counts.
-    fn is_kept(&self, told: &DaemonSources, is_doubted_again: bool, now: Boottime) -> bool {
-        let Some(last) = self.last.as_ref().filter(|last| last.is_told) else { return false };
+    fn is_kept(&self, reported: &DaemonSources, is_doubted_again: bool, now: Boottime) -> bool {
+        let Some(last) = self.last.as_ref().filter(|last| last.is_reported) else { return false };
         let is_first_doubt = self.is_doubted && !is_doubted_again;
         match last.origin {
-            ServersOrigin::Daemon => told.is_empty() || is_first_doubt,
+            ServersOrigin::Daemon => reported.is_empty() || is_first_doubt,
             ServersOrigin::DaemonAlone => {
-                is_first_doubt || self.gone_since.is_some_and(|since| now.since(since) < RESTARTS_WITHIN)
+                is_first_doubt || self.absent_since.is_some_and(|since| now.since(since) < RESTARTS_WITHIN)
             }
             ServersOrigin::Cloud(_) | ServersOrigin::Pool => false,
         }
@@ -91,22 +91,22 @@ mod tests {
 
     const ROOT: &str = "/nonexistent";
 
-    fn told(servers: &[&str], others: usize) -> DaemonSources {
+    fn reported(servers: &[&str], others: usize) -> DaemonSources {
         let servers = servers.iter().map(|name| Server::from(name.parse::<ServerName>().unwrap())).collect();
         DaemonSources { daemon: Some("chronyd".to_owned()), servers, others, remark: None }
     }
 
     fn doubted(servers: &[&str]) -> DaemonSources {
-        DaemonSources { remark: Some("it hangs".to_owned()), ..told(servers, 0) }
+        DaemonSources { remark: Some("it hangs".to_owned()), ..reported(servers, 0) }
     }
 
-    fn heard(defaults: &mut DefaultServers, told: DaemonSources) -> Option<Vec<String>> {
-        heard_at(defaults, told, 100)
+    fn updated(defaults: &mut DefaultServers, reported: DaemonSources) -> Option<Vec<String>> {
+        updated_at(defaults, reported, 100)
     }
 
-    fn heard_at(defaults: &mut DefaultServers, told: DaemonSources, secs: u64) -> Option<Vec<String>> {
+    fn updated_at(defaults: &mut DefaultServers, reported: DaemonSources, secs: u64) -> Option<Vec<String>> {
         let now = Boottime::from_nanos(secs * 1_000_000_000);
-        defaults.hear(Path::new(ROOT), told, now).map(|servers| names(&servers))
+        defaults.update(Path::new(ROOT), reported, now).map(|servers| names(&servers))
     }
 
     fn list(names: &[&str]) -> Option<Vec<String>> {
@@ -116,40 +116,40 @@ mod tests {
     #[test]
     fn a_daemon_that_comes_later_or_changes_its_list_is_followed() {
         let mut defaults = DefaultServers::default();
-        assert_eq!(heard(&mut defaults, DaemonSources::default()).map(|pool| pool.len()), Some(4));
-        assert_eq!(heard(&mut defaults, told(&["a.example"], 0)), list(&["a.example"]));
-        assert_eq!(heard(&mut defaults, told(&["b.example"], 0)), list(&["b.example"]));
-        assert_eq!(heard(&mut defaults, told(&[], 1)), list(&[]), "reference clocks alone: nobody is asked");
-        assert_eq!(heard_at(&mut defaults, DaemonSources::default(), 100), None, "it may be restarting");
-        assert_eq!(heard_at(&mut defaults, DaemonSources::default(), 129), None);
+        assert_eq!(updated(&mut defaults, DaemonSources::default()).map(|pool| pool.len()), Some(4));
+        assert_eq!(updated(&mut defaults, reported(&["a.example"], 0)), list(&["a.example"]));
+        assert_eq!(updated(&mut defaults, reported(&["b.example"], 0)), list(&["b.example"]));
+        assert_eq!(updated(&mut defaults, reported(&[], 1)), list(&[]), "reference clocks alone: no server is asked");
+        assert_eq!(updated_at(&mut defaults, DaemonSources::default(), 100), None, "it may be restarting");
+        assert_eq!(updated_at(&mut defaults, DaemonSources::default(), 129), None);
         assert_eq!(
-            heard_at(&mut defaults, DaemonSources::default(), 130).map(|pool| pool.len()),
+            updated_at(&mut defaults, DaemonSources::default(), 130).map(|pool| pool.len()),
             Some(4),
-            "it is gone"
+            "it has ended"
         );
     }
 
     #[test]
     fn a_daemon_that_restarts_keeps_its_list_and_the_pool_is_not_asked() {
         let mut defaults = DefaultServers::default();
-        assert_eq!(heard(&mut defaults, told(&["a.example"], 0)), list(&["a.example"]));
+        assert_eq!(updated(&mut defaults, reported(&["a.example"], 0)), list(&["a.example"]));
         for _ in 0..3 {
-            assert_eq!(heard(&mut defaults, DaemonSources::default()), None, "its process is gone");
-            assert_eq!(heard(&mut defaults, told(&[], 0)), None, "it has read nothing yet");
+            assert_eq!(updated(&mut defaults, DaemonSources::default()), None, "its process has ended");
+            assert_eq!(updated(&mut defaults, reported(&[], 0)), None, "it has not read its configuration yet");
         }
-        assert_eq!(heard(&mut defaults, told(&["c.example"], 0)), list(&["c.example"]));
+        assert_eq!(updated(&mut defaults, reported(&["c.example"], 0)), list(&["c.example"]));
     }
 
     #[test]
     fn a_daemon_that_does_not_answer_once_keeps_its_list_and_twice_what_is_known_otherwise_counts() {
         let mut defaults = DefaultServers::default();
-        assert_eq!(heard(&mut defaults, doubted(&["a.example"])), list(&["a.example"]), "nothing better was known");
+        assert_eq!(updated(&mut defaults, doubted(&["a.example"])), list(&["a.example"]), "nothing better was known");
         assert!(!defaults.is_warned, "it may just be starting");
-        assert_eq!(heard(&mut defaults, told(&["b.example"], 0)), list(&["b.example"]));
-        assert_eq!(heard(&mut defaults, doubted(&["a.example"])), None);
-        assert_eq!(heard(&mut defaults, told(&["b.example"], 0)), list(&["b.example"]));
-        assert_eq!(heard(&mut defaults, doubted(&["a.example"])), None);
-        assert_eq!(heard(&mut defaults, doubted(&["a.example"])), list(&["a.example"]));
+        assert_eq!(updated(&mut defaults, reported(&["b.example"], 0)), list(&["b.example"]));
+        assert_eq!(updated(&mut defaults, doubted(&["a.example"])), None);
+        assert_eq!(updated(&mut defaults, reported(&["b.example"], 0)), list(&["b.example"]));
+        assert_eq!(updated(&mut defaults, doubted(&["a.example"])), None);
+        assert_eq!(updated(&mut defaults, doubted(&["a.example"])), list(&["a.example"]));
         assert!(defaults.is_warned);
     }
 }

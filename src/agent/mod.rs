@@ -1,4 +1,4 @@
-//! The corridor: take an event, step the machine, publish, start the actions. Nothing is decided here.
+//! The event loop: take an event, step the machine, publish, start the actions. Nothing is decided here.
 
 mod ask;
 mod debounce;
@@ -71,7 +71,7 @@ pub async fn run(
     let clock = Arc::new(SystemClock::new());
     let clock_set = ClockSet::new(clock.clone()).map_err(AgentError::Alarm)?;
     let alarm = Alarm::new().and_then(readable).map_err(AgentError::Alarm)?;
-    // From here on every way out leaves last words on the page.
+    // From here on the page is left with the reason why the agent ended, on every way out.
     let (page, epoch) = GatePage::open(&config.page)?;
     let (disruptions, mut disrupted) = mpsc::channel(QUEUE);
     let (outcomes, mut done) = mpsc::channel(QUEUE);
@@ -82,7 +82,7 @@ pub async fn run(
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     perform::heed_authority(&corrector, &config);
     let known = ProofFile::beside(&config.page);
-    let mut corridor = Corridor {
+    let mut event_loop = EventLoop {
         machine: Machine::new(policy(&config), epoch).knowing(known.read()),
         alarm,
         performer: Performer::new(corrector, outcomes, &config),
@@ -99,58 +99,58 @@ pub async fn run(
         untaken,
         config,
     };
-    let config = corridor.config.clone();
-    // An agent that was killed may have left something frozen, and nobody else's business comes before that.
-    if let Err(error) = corridor.performer.thaw_all().await {
+    let config = event_loop.config.clone();
+    // An agent that was killed may have left containers frozen; they are thawed before everything else.
+    if let Err(error) = event_loop.performer.thaw_all().await {
         error!(error = &error as &dyn std::error::Error, "cannot thaw everything that an earlier agent froze");
     }
-    let callers = corridor.performer.callers();
-    tokio::spawn(sd_notify::tell_status(seen.clone(), not_in_force));
+    let callers = event_loop.performer.callers();
+    tokio::spawn(sd_notify::notify_status(seen.clone(), not_in_force));
     let face = Face { snapshots: seen, notices, callers, rate: Rate::default(), root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
     tokio::pin!(shutdown);
     let ended = async {
-        corridor.take(Event::Started)?;
+        event_loop.take(Event::Started)?;
         sd_notify::ready();
         loop {
-            // In this order: what voids a proof is heard before what would make one.
+            // In this order: what voids a proof is received before what would make one.
             tokio::select! {
                 biased;
                 () = &mut shutdown => return Ok(()),
-                Some(notice) = noticed.recv() => corridor.take_notice(notice)?,
-                events = clock_set.changed() => corridor.take_all(events.map_err(AgentError::Alarm)?)?,
-                Some(event) = disrupted.recv() => corridor.take(event)?,
-                Some(event) = done.recv() => corridor.take_answer(event, clock_set.undisturbed())?,
-                Some(config) = reloads.recv() => corridor.reload(config)?,
-                fired = on_alarm(&corridor.alarm) => {
+                Some(notice) = noticed.recv() => event_loop.take_notice(notice)?,
+                events = clock_set.changed() => event_loop.take_all(events.map_err(AgentError::Alarm)?)?,
+                Some(event) = disrupted.recv() => event_loop.take(event)?,
+                Some(event) = done.recv() => event_loop.take_answer(event, clock_set.undisturbed())?,
+                Some(config) = reloads.recv() => event_loop.reload(config)?,
+                fired = on_alarm(&event_loop.alarm) => {
                     fired.map_err(AgentError::Alarm)?;
-                    corridor.say_alive();
-                    corridor.take(Event::Alarm)?;
+                    event_loop.say_alive();
+                    event_loop.take(Event::Alarm)?;
                 }
             }
         }
     }
     .await;
     sd_notify::stopping();
-    corridor.leave(&ended).await;
+    event_loop.leave(&ended).await;
     ended
 }
 
 /// What the loop works with.
-struct Corridor {
+struct EventLoop {
     machine: Machine,
     alarm: AsyncFd<Alarm>,
     performer: Performer,
     page: GatePage,
     clockbound: Option<ClockBoundPage>,
     last_good: LastGood,
-    /// What was proven in this boot, for whoever comes next in it.
+    /// What was proven in this boot, for the next agent or `sync` in it.
     known: ProofFile,
     /// Makes the records of what happens.
     recorder: Recorder,
-    /// Who is told of them.
+    /// Where they are reported.
     outlets: Outlets,
-    /// Who waits to be let go to sleep.
+    /// Callers that wait for the permission to sleep.
     sleepers: Vec<tokio::sync::oneshot::Sender<Snapshot>>,
     watchdog: Watchdog,
     clock: Arc<SystemClock>,
@@ -162,7 +162,7 @@ struct Corridor {
     untaken: watch::Sender<Option<String>>,
 }
 
-impl Corridor {
+impl EventLoop {
     /// Takes an event whose sender waits for the answer: for a sleep, until the machine may sleep.
     fn take_notice(&mut self, Notice { event, answer }: Notice) -> Result<(), AgentError> {
         if matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot)) {
@@ -170,7 +170,7 @@ impl Corridor {
             return self.take(event);
         }
         self.take(event)?;
-        // Whoever asked may have gone.
+        // The caller may have disconnected.
         let _ = answer.send(self.machine.snapshot());
         Ok(())
     }
@@ -182,23 +182,23 @@ impl Corridor {
     /// An answer, after what voids it.
     fn take_answer(&mut self, answer: Event, (voids, now): (Vec<Event>, Clocks)) -> Result<(), AgentError> {
         self.take_all(voids)?;
-        self.walk(answer, now)
+        self.step(answer, now)
     }
 
-    /// What the kernel was told to do at midnight comes before what happened: a leap second is no step.
+    /// The leap second that the kernel will make comes before what happened: a leap second is no step.
     fn take(&mut self, event: Event) -> Result<(), AgentError> {
         let flagged = adjtimex::read().map_or(Leap::None, |kernel| kernel.leap);
         if flagged != self.kernel_leap {
             self.kernel_leap = flagged;
-            self.walk(Event::KernelFlagged(flagged), clocks())?;
+            self.step(Event::KernelFlagged(flagged), clocks())?;
         }
-        self.walk(event, clocks())
+        self.step(event, clocks())
     }
 
-    /// One step of the walk: decide, publish, act.
-    fn walk(&mut self, event: Event, now: Clocks) -> Result<(), AgentError> {
+    /// One event: decide, publish, act.
+    fn step(&mut self, event: Event, now: Clocks) -> Result<(), AgentError> {
         debug!(?event, "event");
-        self.recorder.hear(&event);
+        self.recorder.receive(&event);
         self.performer.heed(&event);
         let before = self.machine.snapshot();
         let actions = self.machine.step(event.clone(), now);
@@ -207,7 +207,7 @@ impl Corridor {
         let walked =
             Walked { before: &before, after: &after, machine: &self.machine, actions: &actions, at: now, released };
         for happened in self.recorder.record(&event, &walked) {
-            self.outlets.tell(&happened);
+            self.outlets.record(&happened);
         }
         for action in actions {
             debug!(?action, "action");
@@ -258,10 +258,10 @@ impl Corridor {
     /// Publishes what has changed; says how many waiters that woke.
     fn publish(&mut self, before: &Snapshot, after: &Snapshot) -> u64 {
         if let Err(error) = self.page.publish(after) {
-            error!(error = &error as &dyn std::error::Error, "the gate page is gone: readers do not see this gate");
+            error!(error = &error as &dyn std::error::Error, "the gate page is missing: readers do not see this gate");
         }
         let released = self.page.woken();
-        self.tell_clockbound(after);
+        self.publish_clockbound(after);
         if let Err(error) = self.last_good.note(after) {
             warn!(%error, "cannot save the last good time to {}", crate::publish::last_good::FILE);
         }
@@ -287,11 +287,11 @@ impl Corridor {
         if let Some(until) = self.watchdog.alive(boottime())
             && let Err(error) = self.page.alive(until)
         {
-            error!(error = &error as &dyn std::error::Error, "the gate page is gone: readers do not see this gate");
+            error!(error = &error as &dyn std::error::Error, "the gate page is missing: readers do not see this gate");
         }
     }
 
-    fn tell_clockbound(&mut self, snapshot: &Snapshot) {
+    fn publish_clockbound(&mut self, snapshot: &Snapshot) {
         if let Some(Err(error)) = self.clockbound.as_mut().map(|page| page.publish(snapshot)) {
             error!(error = &error as &dyn std::error::Error, "ClockBound's page is no longer written");
             self.clockbound = None;
@@ -305,7 +305,7 @@ impl Corridor {
                     let _ = sleeper.send(self.machine.snapshot());
                 }
             }
-            // The record of it is told.
+            // Its record is reported.
             Action::Warn(_) => {}
             Action::ResetDaemon(..)
             | Action::Measure(..)
@@ -321,7 +321,7 @@ impl Corridor {
         }
     }
 
-    /// The last thing said: shut, for nobody watches the clock from here on.
+    /// The last state that is published: shut, since nothing watches the clock from here on.
     async fn leave(mut self, ended: &Result<(), AgentError>) {
         let why = match ended {
             Ok(()) => "it was stopped".to_owned(),
@@ -338,7 +338,7 @@ impl Corridor {
         if let Some(Err(error)) = self.clockbound.take().map(ClockBoundPage::retire) {
             warn!(error = &error as &dyn std::error::Error, "cannot write the end of the agent to ClockBound's page");
         }
-        self.outlets.tell(&self.recorder.end(&self.machine, clocks()));
+        self.outlets.record(&self.recorder.end(&self.machine, clocks()));
         self.outlets.end().await;
     }
 }
@@ -358,7 +358,7 @@ fn policy(config: &Config) -> Policy {
     Policy { may_pause, ..config.policy.clone() }
 }
 
-/// ClockBound's page, if it is wanted; the gate is kept without it all the same.
+/// ClockBound's page, if it is configured; the gate works without it all the same.
 fn clockbound(config: &Config) -> Option<ClockBoundPage> {
     let page = config.clockbound.enabled.then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))?;
     page.inspect_err(|error| error!(error = error as &dyn std::error::Error, "cannot write ClockBound's page")).ok()

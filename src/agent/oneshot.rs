@@ -1,4 +1,4 @@
-//! The walk once, without an agent: what `clockgate sync` does. Nothing is published and nothing is watched.
+//! One measurement, step and proof without an agent: what `clockgate sync` does. Nothing is published and nothing is watched.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::transition::{Recorder, Walked};
 pub struct OneshotOutcome {
     /// How the machine stood at the end; its gate says whether the clock is proven.
     pub end: Snapshot,
-    /// What stood between it and a proof; means nothing where there is one.
+    /// Why there is no proof; meaningless where there is one.
     pub trouble: String,
     /// The steps that were made.
     pub steps: Vec<Offset>,
@@ -55,7 +55,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentEr
     let performer = Performer::new(corrector, outcomes, config);
     let alarm = Alarm::new().and_then(readable).map_err(AgentError::Alarm)?;
     let clock_set = ClockSet::new(clock.clone()).map_err(AgentError::Alarm)?;
-    // Who steps a clock by hand does not mean to stop what runs.
+    // An operator who steps the clock does not ask for a freeze.
     let policy = Policy { freeze: None, ..super::policy(config) };
     let mut known = ProofFile::beside(&config.page);
     let mut machine = Machine::new(policy, Epoch::default()).knowing(known.read());
@@ -89,7 +89,7 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentEr
             events.extend(new.into_iter().map(|event| (event, now)));
             continue;
         };
-        recorder.hear(&event);
+        recorder.receive(&event);
         outcome.note(&event);
         performer.heed(&event);
         let actions = machine.step(event.clone(), now);
@@ -110,8 +110,8 @@ pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentEr
     }
 }
 
-/// Steps the clock once by the `Date` of a web server: the daemon is made to forget before it and told after it. Says by how much, and
-/// why the daemon could not be told.
+/// Steps the clock once by the `Date` of a web server: the daemon is reset before it and ordered to measure after it. Returns the step, and
+/// why the daemon could not be ordered to measure.
 ///
 /// # Errors
 /// [`StepError`].
@@ -119,9 +119,9 @@ pub async fn step_once(config: &Config, date: &HttpDate) -> Result<(Offset, Opti
     let corrector = Corrector::new(Arc::new(SystemClock::new()), config.correction_settings());
     let forgotten = corrector.forget().await;
     let moved = corrector.step(StepBy::Own, date.offset, date.local, date.as_of).await;
-    // Whoever was made to forget measures again, whatever became of the step.
-    let told = corrector.hand_over().await;
-    Ok((moved?, forgotten.trouble.or(told.err())))
+    // A daemon that was reset measures again, no matter how the step ended.
+    let resynced = corrector.hand_over().await;
+    Ok((moved?, forgotten.trouble.or(resynced.err())))
 }
 
 /// Asks every reference once, and leaves it at that.

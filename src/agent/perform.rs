@@ -25,10 +25,10 @@ use crate::workload::{self, Thaw, Thoroughness, Workloads};
 
 /// How long the daemon is waited for: after that it is asked again.
 const DAEMON_WITHIN: Duration = Duration::from_secs(30);
-/// What has not stopped by then is named, and the walk goes on: a sleep is held back for 4 s at most, a step for no longer.
+/// What is not frozen by then is named, and the attempt continues: a sleep is held back for 4 s at most, a step for no longer.
 const FREEZE_WITHIN: Duration = Duration::from_secs(2);
 
-/// The hands of the machine.
+/// The performer of the machine.
 #[derive(Clone, Debug)]
 pub struct Performer {
     pub(super) corrector: Arc<Corrector>,
@@ -38,16 +38,16 @@ pub struct Performer {
     pub(super) callers: Callers,
     /// Held by who freezes or thaws: they take turns.
     turn: Arc<Mutex<()>>,
-    /// The last freeze or thaw that was ordered: what it overtook is not performed, nor gone on with.
+    /// The last freeze or thaw that was ordered: an earlier one is neither performed nor continued.
     last_order: Arc<AtomicU32>,
     pub(super) rules: Arc<ActionSettings>,
-    /// How the gate stood when this was ordered.
+    /// The state of the gate when this was ordered.
     pub(super) gate: Gate,
     /// Whom we ask; none before that was found out.
     pub(super) asked: Arc<std::sync::Mutex<Option<Vec<Server>>>>,
-    /// How these were found where the configuration names nobody.
+    /// Where the servers come from when the configuration names none.
     pub(super) default_servers: Arc<std::sync::Mutex<DefaultServers>>,
-    /// Held while that is being found out; nobody who knows somebody to ask waits for it.
+    /// Held while that is being found out; a caller that already knows a server does not wait for it.
     pub(super) finding: Arc<Mutex<()>>,
     /// Held while web servers are asked.
     pub(super) web: Arc<Mutex<()>>,
@@ -118,21 +118,21 @@ impl Performer {
         }
     }
 
-    /// Who told us of something and can be asked for the time.
+    /// The callers that notified us and can be asked for the time.
     pub(super) fn callers(&self) -> Callers {
         self.callers.clone()
     }
 
-    /// The same hands under new rules.
+    /// The same performer under new rules.
     #[must_use]
     pub fn with(&self, config: &Config) -> Self {
         heed_authority(&self.corrector, config);
-        let hands = Self { rules: Arc::new(ActionSettings::from(config)), ..self.clone() };
-        hands.settle(config.workload_settings());
-        hands
+        let performer = Self { rules: Arc::new(ActionSettings::from(config)), ..self.clone() };
+        performer.settle(config.workload_settings());
+        performer
     }
 
-    /// The same hands, with a daemon that is found elsewhere.
+    /// The same performer, with a daemon that is found elsewhere.
     #[must_use]
     pub fn with_corrector(&self, corrector: Corrector) -> Self {
         Self { corrector: Arc::new(corrector), ..self.clone() }
@@ -140,10 +140,10 @@ impl Performer {
 
     /// What is ordered from now on is done by these settings; in the background, behind what was ordered before.
     fn settle(&self, settings: workload::FreezeSettings) {
-        let hands = self.clone();
+        let performer = self.clone();
         tokio::spawn(async move {
-            let _turn = hands.turn.lock().await;
-            let workloads = hands.workloads.clone();
+            let _turn = performer.turn.lock().await;
+            let workloads = performer.workloads.clone();
             let set = move || workloads.write().unwrap_or_else(PoisonError::into_inner).set(settings);
             // It does not panic, and nothing cancels it.
             let _ = tokio::task::spawn_blocking(set).await;
@@ -155,16 +155,16 @@ impl Performer {
         self.workloads.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts an action while the gate stands so. Publishing is not among them: it is done before the actions, in the corridor.
+    /// Starts an action in this state of the gate. Publishing is not among them: the event loop does that before the actions.
     pub fn start(&self, action: Action, gate: Gate) {
         if let Action::Freeze(order, _) | Action::Thaw(order) = &action {
             self.last_order.store(order.number, Ordering::Relaxed);
         }
-        let hands = Self { gate, ..self.clone() };
+        let performer = Self { gate, ..self.clone() };
         tokio::spawn(async move {
-            if let Some(event) = hands.perform(action).await {
+            if let Some(event) = performer.perform(action).await {
                 // The loop has ended; so does what it ordered.
-                let _ = hands.events.send(event).await;
+                let _ = performer.events.send(event).await;
             }
         });
     }
@@ -174,7 +174,7 @@ impl Performer {
             Action::ResetDaemon(epoch, samples) => {
                 let forget = async {
                     match samples {
-                        Samples::Good if self.asks_nobody() => self.corrector.look().await,
+                        Samples::Good if self.has_no_server() => self.corrector.look().await,
                         Samples::Good => self.corrector.forget_again().await,
                         Samples::Void => self.corrector.forget().await,
                     }
@@ -206,9 +206,9 @@ impl Performer {
         })
     }
 
-    /// How long the daemon is waited for, where it has sources and nobody else can be asked.
+    /// How long to wait for the daemon, where it has sources and no other reference can be asked.
     async fn only_source(&self) -> Option<Duration> {
-        if !self.asks_nobody() {
+        if !self.has_no_server() {
             return None;
         }
         Some(self.corrector.four_polls().await.unwrap_or_default().max(self.rules.daemon_timeout))
@@ -258,8 +258,8 @@ impl Performer {
         if self.last_order.load(Ordering::Relaxed) != order.number {
             return None;
         }
-        let hands = self.clone();
-        let outcome = tokio::task::spawn_blocking(move || work(&hands.workloads())).await;
+        let performer = self.clone();
+        let outcome = tokio::task::spawn_blocking(move || work(&performer.workloads())).await;
         Some(outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_full(&error))))
     }
 
@@ -274,12 +274,12 @@ impl Performer {
 
     /// Gets ready for the next freeze, in the background, after what was ordered before.
     pub(super) fn prepare(&self, thoroughness: Thoroughness) {
-        let hands = self.clone();
+        let performer = self.clone();
         tokio::spawn(async move {
-            let _turn = hands.turn.lock().await;
-            let at_work = hands.clone();
+            let _turn = performer.turn.lock().await;
+            let at_work = performer.clone();
             let outcome = tokio::task::spawn_blocking(move || at_work.workloads().prepare(thoroughness)).await;
-            // A freeze would fail as well, and says so when it does.
+            // A freeze would fail as well, and its failure is reported.
             if let Ok(Err(error)) = outcome {
                 debug!(error = in_full(&error), "not ready to freeze");
             }
@@ -315,8 +315,8 @@ impl Performer {
     }
 }
 
-/// Where other servers or other hands are configured, what the daemon said of authentication before is of no account. For the
-/// agent alone: servers that somebody names once (`clockgate sync SERVER`) are no configuration.
+/// Where `servers:` or `correction:` is configured, what the daemon reported of authentication before does not count. For the
+/// agent alone: servers that an operator names once (`clockgate sync SERVER`) are no configuration.
 pub(super) fn heed_authority(corrector: &Corrector, config: &Config) {
     if config.servers.is_empty() && config.policy.correction != Correction::Clockgate {
         corrector.remember_authority();

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Hears every HUP from now on.
+/// Receives every HUP from now on.
 ///
 /// # Errors
 /// What sigaction(2) said.

@@ -1,4 +1,5 @@
-//! What runs beside the loop: the sources of disruptions, but for the clock's being set, and the bus. One that ends is started again, later and later.
+//! The tasks beside the loop: the sources of disruptions, but for the clock's being set, and the bus. One that ends is started again, later
+//! and later.
 
 use std::error::Error;
 use std::path::Path;
@@ -49,7 +50,7 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
         watchers.spawn(logind::watch(None, face.notices.clone()));
         watchers.spawn(bus::system::serve(None, face.clone()));
     }
-    // The gate works without anybody who could talk to the agent, so it is kept all the same.
+    // The gate works without the socket, so the agent continues without it.
     match bus::peer_socket::Listener::bind(&config.bus.socket, &config.root) {
         Ok(listener) => drop(watchers.spawn(listen(listener, face.clone()))),
         Err(error) => {
@@ -59,7 +60,7 @@ pub(super) fn start(config: &Config, events: &mpsc::Sender<Event>, face: &Face) 
     watchers
 }
 
-/// The clocks that go on while this machine stands still: those that can be read finely, and the RTC.
+/// The clocks that advance while this machine is paused: those that can be read precisely, and the RTC.
 fn witnesses(root: &Path) -> Vec<OutsideClock> {
     if !hypervisor::can_be_paused(root) {
         return vec![];

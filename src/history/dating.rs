@@ -3,7 +3,7 @@
 use super::HistoryRecord;
 use crate::decision::{Offset, Realtime};
 
-/// What the date of a record stands on.
+/// What the date of a record is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatedBy {
     /// A proof in the same boot.
@@ -28,7 +28,7 @@ impl DatedBy {
 pub struct DatedRecord {
     /// When it happened.
     pub time: Realtime,
-    /// What that stands on.
+    /// What that is based on.
     pub by: DatedBy,
     /// The record.
     pub record: HistoryRecord,

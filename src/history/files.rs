@@ -14,7 +14,7 @@ use super::{FOLDER, HistoryRecord};
 pub const LARGEST: u64 = 1 << 20;
 /// The file that is written to, and those set aside, the latest first.
 const NAMES: [&str; 4] = ["events.jsonl", "events.1.jsonl", "events.2.jsonl", "events.3.jsonl"];
-/// A line of ours is far shorter; a longer one is skipped.
+/// Our lines are far shorter; a longer one is skipped.
 const LONGEST_LINE: u64 = 1 << 18;
 
 /// The files of a host.
@@ -67,7 +67,7 @@ impl HistoryFiles {
 
     fn open(&self, group: Option<Gid>) -> io::Result<(File, u64)> {
         match DirBuilder::new().mode(0o750).create(&self.folder) {
-            // Whatever our umask is.
+            // Readable, whichever umask we have.
             Ok(()) => {
                 let folder = File::open(&self.folder)?;
                 folder.set_permissions(Permissions::from_mode(0o750))?;

@@ -33,7 +33,7 @@ impl LastGood {
     /// What the file system said; a host without the folder has no state to keep, which is no error.
     pub fn note(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let due = self.written.is_none_or(|at| snapshot.as_of.since(at) >= EVERY);
-        // What one plain reference says and nobody confirms does not raise what no single one may go below afterwards.
+        // The time of one plain reference, without a second one, does not raise the floor under which no single reference may go.
         if snapshot.gate != Gate::Proven || !snapshot.is_supported || !due {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Say it: the gate page first, then everybody who would rather be told than look.
+//! Publishing: the gate page first, then the outlets that notify their readers.
 
 pub mod bus;
 pub mod clockbound;

@@ -1,4 +1,4 @@
-//! What was proven in this boot, kept for whoever comes next in it: an agent that is started again, `clockgate sync`. Without
+//! What was proven in this boot, kept for the next program in it: an agent that is started again, `clockgate sync`. Without
 //! it each start would be the first proof since boot, which may go a year forward on one reference.
 
 use std::fs;
@@ -15,7 +15,7 @@ use crate::page::boot_id;
 pub const FILE: &str = "proof.json";
 /// The version of what is written; another one is not read.
 const VERSION: u64 = 2;
-/// A file of ours has some hundred bytes.
+/// Our file has some hundred bytes.
 const LONGEST: u64 = 64 * 1024;
 
 /// The file that outlives an agent, and not a boot.
@@ -38,7 +38,7 @@ impl ProofFile {
         &self.path
     }
 
-    /// What was proven in this boot; nothing where there is no such file, or one that is no good.
+    /// What was proven in this boot; nothing where there is no such file, or an invalid one.
     #[must_use]
     pub fn read(&self) -> Evidence {
         let is_small = fs::metadata(&self.path).is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST);

@@ -13,12 +13,12 @@ const FOR_A_WHILE: Duration = Duration::from_millis(100);
 
 /// Says READY=1: the gate is published and the first measurement is under way.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
-/// Says how the gate stands once that has stood for a while, and what of the configuration is not in force, until the agent ends:
-/// nobody who looks at the unit sees less, and systemd is not woken on the way from an event to a proof.
-pub async fn tell_status(mut snapshots: watch::Receiver<Snapshot>, mut untaken: watch::Receiver<Option<String>>) {
+/// Sets the status of the unit once the gate has not changed for a while, with the keys that are not in force, until the agent ends:
+/// `systemctl status` shows no less by that, and systemd is not woken between an event and a proof.
+pub async fn notify_status(mut snapshots: watch::Receiver<Snapshot>, mut untaken: watch::Receiver<Option<String>>) {
     loop {
         let changed = tokio::select! {
             changed = snapshots.changed() => changed,
@@ -38,12 +38,12 @@ fn status(snapshot: &Snapshot, untaken: Option<&str>) {
     let gate = snapshot.gate;
     let why = if snapshot.why.is_empty() { String::new() } else { format!(": {}", snapshot.why) };
     let untaken = untaken.map_or(String::new(), |untaken| format!("; {untaken}"));
-    tell(&[NotifyState::Status(&format!("gate {gate}, epoch {}{why}{untaken}", snapshot.epoch))]);
+    notify(&[NotifyState::Status(&format!("gate {gate}, epoch {}{why}{untaken}", snapshot.epoch))]);
 }
 
 /// Says STOPPING=1.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
 /// How long an agent without a watchdog may be silent.
@@ -70,18 +70,18 @@ impl Watchdog {
         self.next
     }
 
-    /// Says WATCHDOG=1 if it is due; then the page is told until when it will have been said again.
+    /// Sends WATCHDOG=1 if it is due; then the page gets the time until which it will have been sent again.
     #[must_use]
     pub fn alive(&mut self, now: Boottime) -> Option<Boottime> {
         (now >= self.next).then(|| {
-            tell(&[NotifyState::Watchdog]);
+            notify(&[NotifyState::Watchdog]);
             self.next = now + self.limit / 2;
             now + self.limit
         })
     }
 }
 
-fn tell(what: &[NotifyState<'_>]) {
-    // Without NOTIFY_SOCKET nobody listens; a manager that cannot be told finds out by its own timeouts.
+fn notify(what: &[NotifyState<'_>]) {
+    // Without NOTIFY_SOCKET there is no receiver; a manager that does not receive it detects that by its own timeouts.
     let _ = sd_notify::notify(what);
 }

@@ -1,4 +1,4 @@
-//! What happened, as one record. Everything that tells people something is made from it: log, journal, history, bus. It is pure data, made
+//! What happened, as one record. Every text about an event is made from it: log, journal, history, bus. It is pure data, made
 //! in the event loop once the page is published, and no outlet computes anything of its own.
 
 mod facts;

@@ -14,7 +14,7 @@ pub enum Occurrence {
     GateOpen,
     /// Another state, and the gate is still open on a proof.
     GateStaysOpen,
-    /// The gate is open, and no proof stands behind it.
+    /// The gate is open without a proof.
     GateOpenUnproven,
     /// The proof was renewed; once an hour.
     Renewed,
@@ -107,7 +107,7 @@ impl Occurrence {
         }
     }
 
-    /// What an event says by itself, whatever the machine makes of it.
+    /// What an event shows by itself, before the machine has judged it.
     pub(super) fn of_event(event: &Event) -> Option<Self> {
         match event {
             Event::Forgotten(_, forgotten) => {
@@ -154,7 +154,7 @@ impl Occurrence {
         }
     }
 
-    /// What a change of the page means; a renewal is told apart by who knows when the last one was.
+    /// What a change of the page means; a renewal is recognised by the time of the last one.
     pub(super) fn of_change(before: &Snapshot, after: &Snapshot) -> Option<Self> {
         if before == after {
             return None;

@@ -40,15 +40,15 @@ pub struct Recorder {
     /// The last warning that there is no proof.
     no_proof: Option<(Epoch, Warning)>,
     /// What the event that is under way said by itself.
-    heard: Vec<Occurrence>,
+    received: Vec<Occurrence>,
 }
 
 impl Recorder {
     /// Takes an event, before the machine does.
-    pub fn hear(&mut self, event: &Event) {
-        self.heard.extend(Occurrence::of_event(event));
+    pub fn receive(&mut self, event: &Event) {
+        self.received.extend(Occurrence::of_event(event));
         if let Event::Measured(epoch, round, measurement) = event {
-            self.heard.extend(self.silent.new_ones(*epoch, *round, measurement));
+            self.received.extend(self.silent.new_ones(*epoch, *round, measurement));
         }
     }
 
@@ -56,14 +56,14 @@ impl Recorder {
     #[must_use]
     pub fn events(&mut self, event: &Event, walked: &Walked<'_>) -> Vec<Transition> {
         self.follow(event, walked);
-        std::mem::take(&mut self.heard).into_iter().map(|what| self.transition(what, walked)).collect()
+        std::mem::take(&mut self.received).into_iter().map(|what| self.transition(what, walked)).collect()
     }
 
-    /// What happened, in the order in which it is told: what the event said, what is published, what was refused, what is warned of.
+    /// What happened, in the order of the records: what the event showed, what is published, what was refused, what is warned of.
     #[must_use]
     pub fn record(&mut self, event: &Event, walked: &Walked<'_>) -> Vec<Transition> {
         self.follow(event, walked);
-        let mut all = std::mem::take(&mut self.heard);
+        let mut all = std::mem::take(&mut self.received);
         all.extend(self.change(walked));
         all.extend(self.refused.new_one(walked.machine, walked.actions));
         all.extend(walked.actions.iter().filter_map(|action| match action {

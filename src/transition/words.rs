@@ -95,7 +95,7 @@ struct Line(String);
 
 impl Line {
     fn add(&mut self, name: &str, value: impl Display) {
-        // A String takes whatever is written.
+        // Writing to a String cannot fail.
         let _ = write!(self.0, " {name}={value}");
     }
 

@@ -1,4 +1,4 @@
-//! Who may do what: reading is everybody's; methods are root's, the group's, and whoever polkit lets.
+//! Permissions: every user may read; methods are for root, the group, and callers that polkit authorises.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,9 +31,9 @@ const ASK_THE_USER: u32 = 1;
 /// The door a caller comes through, which says how we know who it is; with the root of the host whose groups count.
 #[derive(Debug)]
 pub(super) enum Door {
-    /// Our own socket: the kernel told us when it connected.
+    /// Our own socket: the kernel recorded the peer when it connected.
     Socket(Peer, ConnectionActivity, PathBuf),
-    /// The system bus: it vouches for each sender.
+    /// The system bus: it authenticates each sender.
     SystemBus(PathBuf),
 }
 
@@ -87,7 +87,7 @@ impl Door {
     }
 }
 
-/// Who calls, by the word of the bus.
+/// The caller, as the bus reports it.
 async fn sender<'h>(header: &'h Header<'_>, bus: &Connection) -> Result<(&'h UniqueName<'h>, Peer), MethodError> {
     let sender = header.sender().ok_or_else(|| MethodError::NotPermitted("the call names no sender".to_owned()))?;
     let driver = fdo::DBusProxy::new(bus).await?;
@@ -113,7 +113,7 @@ async fn by_bus(root: &Path, action: &str, header: &Header<'_>, bus: &Connection
     let asked = bus.call_method(Some(POLKIT), POLKIT_PATH, Some(POLKIT_AUTHORITY), "CheckAuthorization", &question);
     let answer = match timeout(POLKIT_WITHIN, asked).await {
         Ok(Ok(answer)) => answer,
-        // Without polkit there is nobody who could let others in.
+        // Without polkit no other caller can be authorised.
         Ok(Err(error)) => {
             debug!(%error, "polkit does not answer");
             return Err(refused(uid));

@@ -1,4 +1,4 @@
-//! The other end of the agent's socket: what our own command line says and hears.
+//! The client of the agent's socket, which the command line uses.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,10 +50,10 @@ pub enum ClientError {
     /// We may not.
     #[error("not permitted: {0}; run as root, or as a member of the group clockgate")]
     NotPermitted(String),
-    /// What we say makes no sense to it.
+    /// The agent does not accept the arguments.
     #[error("the agent refused: {0}")]
     Refused(String),
-    /// We told of too much in too short a time.
+    /// Too many notices in too short a time.
     #[error("refused for now: {0}")]
     TooOften(String),
     /// The time was too short.
@@ -64,7 +64,7 @@ pub enum ClientError {
     Stuck {
         /// The socket.
         path: PathBuf,
-        /// What went wrong, if anything was heard of it.
+        /// What went wrong, if an answer was received.
         source: Option<zbus::Error>,
     },
 }
@@ -125,13 +125,13 @@ impl AgentClient {
         }
     }
 
-    /// Has the clock proven afresh, and waits until it is or `patience` ends.
+    /// Has the clock proven afresh, and waits until it is, for `time_limit` at most.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub fn sync(&self, patience: Duration) -> Result<Outcome, ClientError> {
-        let limit = millis(patience).max(1);
-        self.call(patience, self.agent.sync(limit))
+    pub fn sync(&self, time_limit: Duration) -> Result<Outcome, ClientError> {
+        let limit = millis(time_limit).max(1);
+        self.call(time_limit, self.agent.sync(limit))
     }
 
     /// Says that the time of the clock is meant.
@@ -146,38 +146,38 @@ impl AgentClient {
     ///
     /// # Errors
     /// [`ClientError`]
-    pub fn reckon(&self, patience: Duration) -> Result<Outcome, ClientError> {
-        self.call(patience, self.agent.reckon(millis(patience).max(1)))
+    pub fn reckon(&self, time_limit: Duration) -> Result<Outcome, ClientError> {
+        self.call(time_limit, self.agent.reckon(millis(time_limit).max(1)))
     }
 
-    /// Tells of a disruption, and waits for what follows from it, if `patience` is not zero.
+    /// Sends a notice of a disruption, and waits for what follows from it, if `time_limit` is not zero.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub fn notify(&self, what: NoticeKind, patience: Duration) -> Result<Outcome, ClientError> {
-        self.call(patience, self.agent.notify(what.name(), millis(patience)))
+    pub fn notify(&self, what: NoticeKind, time_limit: Duration) -> Result<Outcome, ClientError> {
+        self.call(time_limit, self.agent.notify(what.name(), millis(time_limit)))
     }
 
-    /// Tells of a disruption that is over, and what time it is; waits for what follows.
+    /// Sends a notice that a disruption is over, with the time; waits for what follows.
     ///
     /// # Errors
     /// [`ClientError`]
     pub fn notify_with_time(
         &self,
         what: NoticeKind,
-        told: CallerTime,
-        patience: Duration,
+        supplied: CallerTime,
+        time_limit: Duration,
     ) -> Result<Outcome, ClientError> {
-        let time = (told.at.as_nanos(), told.as_of.as_nanos(), nanos_u64(told.bound));
-        self.call(patience, self.agent.notify_with_time(what.name(), millis(patience).max(1), time))
+        let time = (supplied.at.as_nanos(), supplied.as_of.as_nanos(), nanos_u64(supplied.bound));
+        self.call(time_limit, self.agent.notify_with_time(what.name(), millis(time_limit).max(1), time))
     }
 
     fn call(
         &self,
-        patience: Duration,
+        time_limit: Duration,
         call: impl Future<Output = zbus::Result<(String, String, u64, i64, u64, String)>>,
     ) -> Result<Outcome, ClientError> {
-        let within = patience.saturating_add(GRACE);
+        let within = time_limit.saturating_add(GRACE);
         match self.runtime.block_on(async { timeout(within, call).await }) {
             Ok(Ok((state, gate, epoch, offset, bound, why))) => {
                 let measured = bound != u64::MAX;

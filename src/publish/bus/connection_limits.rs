@@ -1,4 +1,4 @@
-//! Who is connected to our own socket: so many of each user, and a place for root whatever the others do.
+//! The connections of our own socket: a limit for each user, and one connection reserved for root.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ const EACH: usize = 16;
 /// Who has said nothing for so long, and waits for no answer, makes room for who comes.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What a connection does: what was heard on it last, and how many calls are being answered.
+/// The activity of a connection: when data was received last, and how many calls are being answered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionActivity(Arc<(AtomicU64, AtomicUsize)>);
 
@@ -26,12 +26,12 @@ impl ConnectionActivity {
     /// A connection that begins now.
     pub(super) fn new() -> Self {
         let activity = Self::default();
-        activity.heard();
+        activity.received();
         activity
     }
 
-    /// Something was heard.
-    pub(super) fn heard(&self) {
+    /// Data was received.
+    pub(super) fn received(&self) {
         self.0.0.store(boottime().as_nanos(), Ordering::Relaxed);
     }
 
@@ -54,7 +54,7 @@ pub(super) struct Answering(ConnectionActivity);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.heard();
+        self.0.received();
         self.0.0.1.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -85,7 +85,7 @@ impl Guests {
         if self.has_room(uid) {
             return true;
         }
-        // Of the same user: nobody loses a place by another's coming.
+        // Of the same user: no user loses a connection to another user.
         let idle = |guest: &Guest| guest.activity.idle_for(now).filter(|idle| guest.uid == uid && *idle >= IDLE);
         let longest = self.0.iter().enumerate().filter_map(|(at, guest)| Some((idle(guest)?, at))).max();
         let Some((_, at)) = longest else { return false };
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_so_many_and_root_has_a_place_whatever_others_do() {
+    fn a_users_connections_are_limited_and_one_is_reserved_for_root() {
         let (runtime, mut guests) = guests();
         for (uid, taken) in [(1000, 16), (1001, 16), (1002, 16), (1003, 0)] {
             assert_eq!(come(&runtime, &mut guests, uid, 100), taken, "{uid}");
@@ -142,7 +142,7 @@ mod tests {
         come(&runtime, &mut guests, 1000, 16);
         let waits = guests.0[0].activity.answering();
         let later = boottime() + IDLE;
-        assert!(!guests.make_room(1000, boottime()), "nobody is idle for long");
+        assert!(!guests.make_room(1000, boottime()), "no connection is idle for long");
         assert!(guests.make_room(1000, later));
         assert!(guests.0.iter().any(|guest| guest.activity.idle_for(later).is_none()), "the one that waits is there");
         assert_eq!(guests.0.len(), 15);

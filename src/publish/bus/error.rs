@@ -17,6 +17,6 @@ pub(super) enum MethodError {
     NotYetShut(String),
     /// The agent is stuck, or ending.
     NoAnswer(String),
-    /// The caller tells of more than anybody has to.
+    /// The caller sends more notices than are allowed.
     TooOften(String),
 }

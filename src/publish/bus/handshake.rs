@@ -1,7 +1,7 @@
 //! The beginning of a connection without a bus: SASL as the D-Bus specification has it ("Authentication Protocol").
 //!
-//! zbus has one of its own. It takes an empty line for a fault of the program and panics, and waits for a line's end however long
-//! the line grows; this one takes nothing for granted, since whoever may connect is not trusted to be well.
+//! zbus has one of its own. It takes an empty line for a fault of the program and panics, and waits for a line's end no matter how long
+//! the line grows; this one assumes nothing, since any user may connect.
 
 use std::io;
 
@@ -12,7 +12,7 @@ const LINE_MAX: usize = 128;
 /// A client that needs more than these has lost its way.
 const LINES_MAX: usize = 16;
 
-/// Why a client was sent away.
+/// Why a client was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// The socket broke, or the client left.
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_passes_for_another_and_nobody_begins_unnamed() {
+    fn a_client_that_claims_another_uid_or_none_is_refused() {
         assert_eq!(replies(&["AUTH EXTERNAL 30", "BEGIN"]), [AuthReply::Rejected, AuthReply::Error]);
         assert_eq!(
             replies(&["AUTH ANONYMOUS 30", "DATA", "BEGIN"]),

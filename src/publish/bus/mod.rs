@@ -37,7 +37,7 @@ pub struct Face {
     pub notices: mpsc::Sender<Notice>,
     /// Who can be asked for the time.
     pub callers: Callers,
-    /// Who has told how much.
+    /// How many notices each caller has sent.
     pub rate: Rate,
     /// The root of the host's file system.
     pub root: PathBuf,

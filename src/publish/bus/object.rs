@@ -34,9 +34,9 @@ pub(super) struct BusObject {
 // The comments below are the documentation in the introspection, and in the XML file that is shipped.
 #[interface(name = "org.clockgate.Agent1")]
 impl BusObject {
-    /// Shuts the gate, proves the clock afresh, and answers when that is done or given up.
+    /// Shuts the gate, proves the clock afresh, and answers when that is done or at the deadline.
     ///
-    /// `timeout_ms` is the caller's patience, 0 for a minute; StillShut is the answer when it ends.
+    /// `timeout_ms` is how long the caller waits, 0 for a minute; StillShut is the answer when that time ends.
     #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
     async fn sync(
         &self,
@@ -45,16 +45,16 @@ impl BusObject {
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit(SYNC_ACTION, &header, bus).await?;
-        let until = Instant::now() + patience(timeout_ms);
+        let until = Instant::now() + time_limit(timeout_ms);
         self.takes_turn(&caller, "sync").await?;
-        let asked = self.tell(Event::Disrupted(Cause::Requested), until).await?;
+        let asked = self.notify_agent(Event::Disrupted(Cause::Requested), until).await?;
         Ok(answer_of(&self.settled(&asked, until).await?))
     }
 
-    /// Tells of a disruption: `suspend`, `resume`, `pre-snapshot` or `post-restore`.
+    /// Notifies of a disruption: `suspend`, `resume`, `pre-snapshot` or `post-restore`.
     ///
     /// With `wait_ms` of 0 the answer comes at once. Otherwise `suspend` and `pre-snapshot` are answered when the gate is shut
-    /// and the machine may go on, `resume` and `post-restore` when the clock is proven again or that is given up.
+    /// and the machine may sleep, `resume` and `post-restore` when the clock is proven again or at the deadline.
     #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
     async fn notify(
         &self,
@@ -71,11 +71,11 @@ impl BusObject {
             return Ok(answer_of(&self.now()));
         }
         let until = Instant::now() + Duration::from_millis(wait_ms.into());
-        let answer = self.tell(what.event(), until).await?;
+        let answer = self.notify_agent(what.event(), until).await?;
         Ok(answer_of(&if what.begins() { answer } else { self.settled(&answer, until).await? }))
     }
 
-    /// Tells of `resume` or `post-restore`, and what time it is; answers as Notify does, after a minute if `wait_ms` is 0.
+    /// Notifies of `resume` or `post-restore`, with the time; answers as Notify does, after a minute if `wait_ms` is 0.
     ///
     /// `time`: nanoseconds since 1970; the moment on CLOCK_BOOTTIME, some seconds ago at most, at which it was that; how wrong
     /// it may have been then. It is a reference like any other until this is answered, or until the next disruption. For root
@@ -95,21 +95,21 @@ impl BusObject {
         if let Some(why) = what.refuses_time() {
             return Err(MethodError::InvalidArgument(why));
         }
-        let told = CallerTime {
+        let supplied = CallerTime {
             at: Realtime::from_nanos(time.0),
             as_of: Boottime::from_nanos(time.1),
             bound: Duration::from_nanos(time.2),
         };
-        let word = AcceptedTime::take(told, &self.face.root)
+        let accepted = AcceptedTime::take(supplied, &self.face.root)
             .map_err(|error| MethodError::InvalidArgument(error.to_string()))?;
-        let until = Instant::now() + patience(wait_ms);
+        let until = Instant::now() + time_limit(wait_ms);
         self.takes_turn(&caller, what.name()).await?;
-        // On the line before the notice: the first measurement follows at once.
-        let line = self.face.callers.put_on_the_line(SOURCE, Voice::server(SOURCE));
-        let answer = self.tell(what.event(), until).await?;
+        // On the registration before the notice: the first measurement follows at once.
+        let registration = self.face.callers.put_on_the_line(SOURCE, Voice::server(SOURCE));
+        let answer = self.notify_agent(what.event(), until).await?;
         tokio::select! {
             settled = self.settled(&answer, until) => Ok(answer_of(&settled?)),
-            never = self.vouch(line, word, &answer) => match never {},
+            never = self.answer_questions(registration, accepted, &answer) => match never {},
         }
     }
 
@@ -123,12 +123,12 @@ impl BusObject {
     ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit_root(&header, bus).await?;
         self.takes_turn(&caller, "accept").await?;
-        Ok(answer_of(&self.tell(Event::Accepted, Instant::now() + TAKEN_WITHIN).await?))
+        Ok(answer_of(&self.notify_agent(Event::Accepted, Instant::now() + TAKEN_WITHIN).await?))
     }
 
     /// Sets the clock by dead reckoning from the last proof in this boot, and opens the gate without a proof. For root alone.
     ///
-    /// `timeout_ms` is the caller's patience, 0 for a minute.
+    /// `timeout_ms` is how long the caller waits, 0 for a minute.
     #[zbus(out_args("state", "gate", "epoch", "offset", "bound", "why"))]
     async fn reckon(
         &self,
@@ -138,8 +138,8 @@ impl BusObject {
     ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit_root(&header, bus).await?;
         self.takes_turn(&caller, "reckon").await?;
-        let until = Instant::now() + patience(timeout_ms);
-        let asked = self.tell(Event::Reckon, until).await?;
+        let until = Instant::now() + time_limit(timeout_ms);
+        let asked = self.notify_agent(Event::Reckon, until).await?;
         Ok(answer_of(&self.settled(&asked, until).await?))
     }
 
@@ -233,7 +233,7 @@ impl BusObject {
         self.face.snapshots.borrow().clone()
     }
 
-    /// Says who tells of what, when its turn has come.
+    /// Logs who sends the notice, when its turn has come.
     async fn takes_turn(&self, caller: &Admitted, what: &str) -> Result<(), MethodError> {
         if self.face.rate.turn(Teller::User(caller.uid)).await {
             info!(uid = caller.uid, what, "notified by a caller");
@@ -256,7 +256,7 @@ impl BusObject {
     }
 
     /// Sends an event and waits until the agent has answered it.
-    async fn tell(&self, event: Event, until: Instant) -> Result<Snapshot, MethodError> {
+    async fn notify_agent(&self, event: Event, until: Instant) -> Result<Snapshot, MethodError> {
         let begins = matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot));
         let answer = self.send(event).await?;
         match timeout_at(until, answer).await {
@@ -267,17 +267,22 @@ impl BusObject {
         }
     }
 
-    /// Answers every question for the time with what the caller has told.
-    async fn vouch(&self, mut line: CallerRegistration, mut word: AcceptedTime, answer: &Snapshot) -> Infallible {
-        word.bind(answer);
+    /// Answers every question for the time with what the caller has supplied.
+    async fn answer_questions(
+        &self,
+        mut registration: CallerRegistration,
+        mut accepted: AcceptedTime,
+        answer: &Snapshot,
+    ) -> Infallible {
+        accepted.bind(answer);
         loop {
-            let question = line.asked().await;
-            // Whoever asked may not have waited.
-            let _ = question.send(word.reading(&self.now()));
+            let question = registration.asked().await;
+            // The reader of the answer may have disconnected.
+            let _ = question.send(accepted.reading(&self.now()));
         }
     }
 
-    /// Waits until the clock is proven in the epoch of the answer or a later one, or the agent has given up.
+    /// Waits until the clock is proven in the epoch of the answer or a later one, or the agent has reached its deadline.
     async fn settled(&self, since: &Snapshot, until: Instant) -> Result<Snapshot, MethodError> {
         let mut snapshots = self.face.snapshots.clone();
         let done = |snapshot: &Snapshot| {
@@ -299,7 +304,7 @@ fn named(what: &str) -> Result<NoticeKind, MethodError> {
     })
 }
 
-fn patience(millis: u32) -> Duration {
+fn time_limit(millis: u32) -> Duration {
     if millis == 0 { USUAL_TIMEOUT } else { Duration::from_millis(millis.into()) }
 }
 

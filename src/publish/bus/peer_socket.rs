@@ -25,7 +25,7 @@ use crate::sys::clock::boottime;
 use crate::sys::unix_peer::{connect, credentials};
 use crate::sys::{public_files, random};
 
-/// A client of ours needs less than a millisecond.
+/// clockgate's own client needs less than a millisecond.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const BACKLOG: i32 = 64;
 /// How long another agent may take to show that it lives.
@@ -93,7 +93,7 @@ impl Listener {
         Ok(Self { listener, path: path.to_owned(), inode })
     }
 
-    /// Serves whoever comes, until it is dropped.
+    /// Serves every client, until it is dropped.
     ///
     /// # Errors
     /// What the runtime said about the socket.
@@ -116,7 +116,7 @@ impl Listener {
                             let task = clients.spawn(client(stream, guid.clone(), BusObject { face: face.clone(), door }));
                             guests.came(Guest { uid, activity, task });
                         }
-                        // Hung up on: to wait in line is what would keep others from coming.
+                        // Closed at once: a queue of waiting connections would keep other users out.
                         Ok(peer) => debug!(uid = peer.uid, "too many connections of one user"),
                         Err(error) => debug!(%error, "a caller without credentials"),
                     },
@@ -140,7 +140,7 @@ impl Drop for Listener {
     }
 }
 
-/// Whether somebody listens there, if only with a full queue.
+/// Whether a program listens there, if only with a full queue.
 fn answers(path: &Path) -> bool {
     match connect(path, LIVING_WITHIN) {
         Ok(_) => true,
@@ -176,7 +176,7 @@ async fn serve_client(
     let socket = Authenticated { stream, activity: activity.clone() };
     let bus = connection::Builder::authenticated_socket(socket, guid).p2p().serve_at(PATH, agent).build().await?;
     say_changes(&bus, snapshots, said).await;
-    // What is still being answered goes on as long as the connection does.
+    // Calls that are still being answered continue as long as the connection does.
     bus.closed().await;
     Ok(())
 }

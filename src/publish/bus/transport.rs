@@ -49,7 +49,7 @@ impl Socket for Authenticated {
 impl Reader {
     /// Follows the messages that pass.
     fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.activity.heard();
+        self.activity.received();
         if self.left > 0 {
             self.left = self.left.saturating_sub(bytes.len());
             return Ok(());
@@ -85,7 +85,7 @@ fn rest_of(header: &[u8; HEADER]) -> io::Result<usize> {
 #[async_trait]
 impl ReadHalf for Reader {
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        // A header is read alone, and judged before anybody takes memory by it.
+        // A header is read alone, and judged before memory is allocated by it.
         let wanted = if self.left > 0 { self.left } else { HEADER - self.header.len() };
         let most = wanted.min(buffer.len());
         loop {

@@ -22,11 +22,11 @@
 //! **No wake-ups for its sake.** A client trusts `Synchronized` for 5 s after `as_of` and then reads `FreeRunning` out
 //! of it, until `void_after`; both mean that the bound holds, and the client grows it. We publish when something
 //! changed, as the gate page does: clients see `Synchronized` for 5 s after each proof, `FreeRunning` until the next,
-//! and a bound that is true all the while. Whoever wants `Synchronized` throughout publishes the same snapshot again
+//! and a bound that is true all the while. A caller that wants `Synchronized` throughout publishes the same snapshot again
 //! every few seconds.
 //!
 //! **Plain writes.** Clients map the file, we write it with pwrite(2): the page cache is the same memory, and two calls
-//! on one file are in order for whoever sees the second (both take the inode's lock). The kernel may copy two bytes one
+//! on one file are in order for a reader that sees the second (both take the inode's lock). The kernel may copy two bytes one
 //! by one, so the generation is only ever changed one byte a call, and its high byte only while its low byte is odd.
 
 use std::fs::{File, OpenOptions, read_dir};
@@ -54,7 +54,7 @@ const MARK: &[u8; 7] = b"clkgate";
 
 /// The daemon's process name (clock-bound-d 2 and 3 both build `clockbound`).
 const DAEMON: &str = "clockbound";
-/// A daemon writes every second; a record of somebody else's that is younger than this has a writer.
+/// A daemon writes every second; a record of another program that is younger than this has a writer.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// Why the page is not ours to write, or could not be written.
@@ -92,7 +92,7 @@ pub enum ClockBoundError {
     },
 }
 
-/// The page, open for writing, and ours as long as nobody else writes it.
+/// The page, open for writing, and ours as long as no other program writes it.
 #[derive(Debug)]
 pub struct ClockBoundPage {
     file: File,
@@ -133,7 +133,7 @@ impl ClockBoundPage {
     /// `FreeRunning`.
     ///
     /// # Errors
-    /// [`ClockBoundError::Foreign`] once somebody else has written the page, which is then theirs; [`ClockBoundError::Io`].
+    /// [`ClockBoundError::Foreign`] once another program has written the page, which is then its own; [`ClockBoundError::Io`].
     pub fn publish(&mut self, snapshot: &Snapshot) -> Result<(), ClockBoundError> {
         let bytes = self.read()?;
         if !is_ours(&bytes) || generation(&bytes) != self.generation {
@@ -143,7 +143,7 @@ impl ClockBoundPage {
         self.write_record(&record(snapshot, &RecordClocks::read()))
     }
 
-    /// Says `Unknown` on leaving: nobody keeps the bound from here on.
+    /// Publishes `Unknown` at the end: nothing keeps the bound from here on.
     ///
     /// # Errors
     /// As [`Self::publish`].
@@ -151,7 +151,7 @@ impl ClockBoundPage {
         self.publish(&Snapshot { epoch: self.epoch, ..Snapshot::default() })
     }
 
-    /// Makes a page of ours of whatever the file was. Readers take it once its generation is even and not zero.
+    /// Lays out our page over the old content of the file. Readers take it once its generation is even and not zero.
     fn lay_out(&mut self) -> Result<(), ClockBoundError> {
         if self.generation == 0 {
             let mut header = [0; RECORD_AT];
@@ -223,7 +223,7 @@ fn open_file(path: &Path) -> Result<File, ClockBoundError> {
     }
     if metadata.len() < SIZE as u64 {
         file.set_len(SIZE as u64).map_err(failed("lengthen"))?;
-        // Whatever our umask is: it is there to be read by everybody.
+        // Every user may read it, whichever umask we have.
         public_files::file(&file).map_err(failed("make readable"))?;
     }
     Ok(file)

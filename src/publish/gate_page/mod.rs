@@ -34,7 +34,7 @@ pub struct GatePage {
     mapping: WritableMapping,
     sequence: u32,
     boot_id: [u8; 16],
-    /// What was published last: where somebody takes the page away, it is written anew.
+    /// What was published last: a page that was removed is written anew from it.
     last: Snapshot,
     alive_until: Boottime,
     /// How many waiters the last publication woke.
@@ -56,7 +56,7 @@ impl GatePage {
     /// Publishes the snapshot: a gate that shuts is shut before anything else is written, one that opens is opened last.
     ///
     /// # Errors
-    /// [`GatePageError`] where the page was taken away and cannot be made anew.
+    /// [`GatePageError`] where the page was removed and cannot be made anew.
     pub fn publish(&mut self, snapshot: &Snapshot) -> Result<(), GatePageError> {
         self.last.clone_from(snapshot);
         self.mend()?;
@@ -69,7 +69,7 @@ impl GatePage {
         self.mapping.store_u32(at::GATE, word);
         self.woken = 0;
         if word != before {
-            // Fails for no mapped word; and nobody sleeps for longer than it takes to look again.
+            // Cannot fail for a mapped word; and no reader sleeps for longer than its own interval between two looks.
             self.woken = futex::wake_all(&self.mapping, at::GATE).unwrap_or_default();
         }
         Ok(())
@@ -94,7 +94,7 @@ impl GatePage {
         Ok(())
     }
 
-    /// The last words, which stay: the gate is shut, and why.
+    /// The state in which the page is left when the agent ends: the gate is shut, and why.
     ///
     /// # Errors
     /// As [`GatePage::publish`].
@@ -158,7 +158,7 @@ impl GatePage {
         drop(futex::wake_all(&self.mapping, at::GATE));
     }
 
-    /// Whether somebody had cut the page short or taken it away; then there is a whole one again, shut.
+    /// Whether the page had been truncated or removed; then there is a whole one again, shut.
     fn mend(&mut self) -> Result<bool, GatePageError> {
         let found = self.file.metadata();
         if found.is_ok_and(|found| found.len() >= LEN as u64 && found.nlink() > 0) {
@@ -238,7 +238,7 @@ impl GatePage {
     }
 }
 
-/// Shuts the gate of an agent that is gone, unless its own last words are there; nothing to do where it left no page.
+/// Shuts the gate of an agent that has ended, unless it has left its page shut itself; nothing to do where it left no page.
 ///
 /// # Errors
 /// [`GatePageError`], also when an agent is alive after all: its gate is its own.
@@ -254,7 +254,7 @@ pub fn shut(directory: &Path, why: &str) -> Result<(), GatePageError> {
     page.end(why)
 }
 
-/// The last words of an agent that could not start.
+/// The state in which the page is left by an agent that could not start.
 ///
 /// # Errors
 /// [`GatePageError`], also when another agent is alive: the page is its own.
@@ -263,7 +263,7 @@ pub fn last_words(directory: &Path, why: &str) -> Result<(), GatePageError> {
     page.end(why)
 }
 
-/// The page as a file that has its memory: on a full /run, storing into a hole would end us, and everybody who reads it (SIGBUS).
+/// The page as a file that has its memory: on a full /run, storing into a hole would end us, and every reader of it (SIGBUS).
 fn lay(path: &Path) -> Result<File, GatePageError> {
     let failed = |what| move |source| GatePageError { what, path: path.to_owned(), source };
     let file = OpenOptions::new()
@@ -271,7 +271,7 @@ fn lay(path: &Path) -> Result<File, GatePageError> {
         .write(true)
         .create(true)
         .mode(0o644)
-        // Whatever stands in its place, a FIFO too, keeps nobody waiting.
+        // Another file in its place, a FIFO too, does not block us.
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
         .open(path)
         .map_err(failed("open"))?;
@@ -280,7 +280,7 @@ fn lay(path: &Path) -> Result<File, GatePageError> {
         let source = io::Error::other("the path of the page is not a regular file");
         return Err(failed("use")(source));
     }
-    // Readers are everybody, whatever the umask.
+    // Every user is a reader, whichever umask we have.
     public_files::file(&file).map_err(failed("make readable"))?;
     if found.len() != LEN as u64 {
         file.set_len(LEN as u64).map_err(failed("lay"))?;

@@ -74,7 +74,7 @@ fn a_second_agent_is_refused() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[test]
-fn foreign_short_and_absent_pages_are_told_apart() -> Result<(), Box<dyn std::error::Error>> {
+fn foreign_short_and_absent_pages_are_different_errors() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let open = || Page::open(directory.path());
     assert!(matches!(open(), Err(page::Error::Absent(_))));
@@ -111,12 +111,12 @@ fn an_agent_is_alive_silent_or_has_ended_and_the_last_words_stay() -> Result<(),
     writer.alive(boottime() + Duration::from_secs(100))?;
     writer.publish(&proven())?;
     assert_eq!((reader.read().agent, reader.read().gate), (Agent::Alive, Gate::Proven));
-    // What it was told last is long past: the proof is a proof all the same.
+    // The time in `alive_until` has long passed: the proof is a proof all the same.
     writer.alive(Boottime::from_nanos(1))?;
     let silent = Agent::Silent { since: Boottime::from_nanos(1) };
     assert_eq!((reader.read().agent, reader.read().gate), (silent, Gate::Proven));
     writer.publish(&Snapshot { gate: Gate::Unproven, why: "opened without a proof".to_owned(), ..proven() })?;
-    assert_eq!(reader.read().gate, Gate::Shut, "nobody would shut it");
+    assert_eq!(reader.read().gate, Gate::Shut, "no agent would shut it");
     writer.end("it was stopped")?;
     drop(writer);
     shut(directory.path(), "it was killed")?;
@@ -147,13 +147,13 @@ fn a_page_that_was_cut_short_or_taken_away_is_laid_anew() -> Result<(), Box<dyn 
     std::fs::remove_dir_all(&public)?;
     assert_eq!(reader.read().agent, Agent::PageGone);
     writer.publish(&proven())?;
-    assert_eq!(reader.read().agent, Agent::PageGone, "this one never comes back");
+    assert_eq!(reader.read().agent, Agent::PageGone, "this page is never written again");
     assert_eq!(Page::open(&public)?.read().gate, Gate::Proven);
     Ok(())
 }
 
 #[test]
-fn what_is_no_regular_file_in_the_page_s_place_keeps_nobody_waiting() -> Result<(), Box<dyn std::error::Error>> {
+fn a_fifo_in_the_place_of_the_page_blocks_no_reader() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join(FILE);
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)?;
@@ -167,8 +167,7 @@ fn what_is_no_regular_file_in_the_page_s_place_keeps_nobody_waiting() -> Result<
 }
 
 #[test]
-fn a_leap_second_that_is_to_come_is_on_the_page_and_no_step_to_whoever_reads_it()
--> Result<(), Box<dyn std::error::Error>> {
+fn a_coming_leap_second_is_on_the_page_and_is_no_step_to_its_readers() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let (mut writer, _) = GatePage::open(directory.path())?;
     // What the clocks would show, had the kernel made it a second ago.

@@ -1,5 +1,5 @@
 //! The history: lines below the state directory, written behind the event loop. The gate never waits for a disk: what does not fit into
-//! the queue, or cannot be written, is counted and said.
+//! the queue, or cannot be written, is counted and reported.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ use crate::page::boot_id;
 use crate::publish::bus::{GROUP, group_id};
 use crate::transition::Transition;
 
-/// More than that wait for a disk that hangs by no means.
+/// The most records that wait for a slow disk; later ones are dropped and counted.
 const QUEUE: usize = 256;
 /// How long an agent that ends waits for the last line.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ struct HistoryWriter {
 #[derive(Debug, Default)]
 struct HistoryQueue {
     waiting: VecDeque<Transition>,
-    /// Whether somebody takes from it.
+    /// Whether a thread takes records from it.
     is_taken_from: bool,
     /// How many records were lost since the last line.
     lost: u64,
@@ -55,7 +55,7 @@ impl HistoryOutlet {
     }
 
     /// Keeps it.
-    pub fn tell(&mut self, happened: &Transition) {
+    pub fn record(&mut self, happened: &Transition) {
         if !happened.is_kept() {
             return;
         }

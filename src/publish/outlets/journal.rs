@@ -17,7 +17,7 @@ const IDENTIFIER: &str = "clockgate";
 pub struct JournalOutlet(JournalSocket);
 
 impl JournalOutlet {
-    /// The journal of the host at `root`; none where standard error is something else, or nobody receives entries.
+    /// The journal of the host at `root`; none where standard error is something else, or no journald receives entries.
     pub fn of_standard_error(root: &Path) -> Option<Self> {
         if !is_standard_error() {
             return None;
@@ -25,11 +25,11 @@ impl JournalOutlet {
         JournalSocket::connect(root).ok().map(Self)
     }
 
-    /// Tells it.
+    /// Writes an entry.
     ///
     /// # Errors
     /// As [`JournalSocket::send`].
-    pub fn tell(&self, happened: &Transition) -> io::Result<()> {
+    pub fn record(&self, happened: &Transition) -> io::Result<()> {
         if happened.kind().urgency() == Urgency::Debug && !tracing::enabled!(Level::DEBUG) {
             return Ok(());
         }

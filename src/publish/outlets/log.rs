@@ -5,7 +5,7 @@ use tracing::{debug, error, info, warn};
 use crate::transition::{Transition, Urgency};
 
 /// Logs it.
-pub fn tell(happened: &Transition) {
+pub fn record(happened: &Transition) {
     match happened.kind().urgency() {
         Urgency::Error => error!("{}", happened.line()),
         Urgency::Warning => warn!("{}", happened.line()),

@@ -1,5 +1,5 @@
-//! Whoever is told what happened: each outlet takes the same records, writes them in its own form, and computes nothing. A new one is a
-//! file here and a line in [`Outlets::tell`].
+//! The outlets of a record: each takes the same records, writes them in its own form, and computes nothing. A new one is a
+//! file here and a line in [`Outlets::record`].
 
 mod history;
 mod journal;
@@ -15,7 +15,7 @@ use crate::transition::Transition;
 
 use history::HistoryOutlet;
 use journal::JournalOutlet;
-pub use log::tell as log;
+pub use log::record as log;
 use watchers::Watchers;
 
 /// The outlets of an agent.
@@ -44,14 +44,14 @@ impl Outlets {
         self.watchers.watch()
     }
 
-    /// Tells everybody of it.
-    pub fn tell(&mut self, happened: &Transition) {
+    /// Passes a record to every outlet.
+    pub fn record(&mut self, happened: &Transition) {
         // A journal that restarts, or does not keep up, gets it as a line of standard error.
-        if self.journal.as_ref().is_none_or(|journal| journal.tell(happened).is_err()) {
+        if self.journal.as_ref().is_none_or(|journal| journal.record(happened).is_err()) {
             log(happened);
         }
-        self.watchers.tell(happened);
-        self.history.tell(happened);
+        self.watchers.record(happened);
+        self.history.record(happened);
     }
 
     /// Waits a moment for what is behind.

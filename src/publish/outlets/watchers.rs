@@ -21,7 +21,7 @@ impl Watchers {
     }
 
     /// What is published now.
-    pub fn tell(&self, happened: &Transition) {
+    pub fn record(&self, happened: &Transition) {
         self.0.send_if_modified(|seen| {
             let is_news = *seen != happened.now;
             if is_news {

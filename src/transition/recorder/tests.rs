@@ -21,7 +21,7 @@ impl Loop {
     }
 
     fn take(&mut self, event: Event) -> Vec<Transition> {
-        self.recorder.hear(&event);
+        self.recorder.receive(&event);
         let before = self.machine.snapshot();
         let actions = self.machine.step(event.clone(), self.now);
         let after = self.machine.snapshot();
@@ -64,18 +64,18 @@ fn kinds(all: &[Transition]) -> Vec<EventKind> {
 }
 
 #[test]
-fn a_disruption_is_told_from_the_shut_gate_to_the_open_one_with_who_answered_and_how_long_it_took() {
-    let mut walk = Loop::new();
-    assert_eq!(kinds(&walk.take(Event::Started)), [EventKind::GateShut]);
-    walk.take(Event::Forgotten(walk.machine.epoch(), crate::decision::Forgotten::default()));
-    walk.after(Duration::from_millis(20));
-    let right = [walk.answer("a", Offset::ZERO), walk.answer("b", Offset::ZERO)];
-    assert_eq!(kinds(&walk.measured(right.into(), vec![])), [EventKind::GateStaysShut]);
-    walk.after(Duration::from_millis(30));
-    let right = [walk.answer("a", Offset::ZERO), walk.answer("b", Offset::ZERO)];
-    let told = walk.measured(right.into(), vec![]);
-    assert_eq!(kinds(&told), [EventKind::GateOpen]);
-    let opened = &told[0];
+fn a_disruption_is_recorded_from_the_shut_gate_to_the_open_one_with_who_answered_and_how_long_it_took() {
+    let mut event_loop = Loop::new();
+    assert_eq!(kinds(&event_loop.take(Event::Started)), [EventKind::GateShut]);
+    event_loop.take(Event::Forgotten(event_loop.machine.epoch(), crate::decision::Forgotten::default()));
+    event_loop.after(Duration::from_millis(20));
+    let right = [event_loop.answer("a", Offset::ZERO), event_loop.answer("b", Offset::ZERO)];
+    assert_eq!(kinds(&event_loop.measured(right.into(), vec![])), [EventKind::GateStaysShut]);
+    event_loop.after(Duration::from_millis(30));
+    let right = [event_loop.answer("a", Offset::ZERO), event_loop.answer("b", Offset::ZERO)];
+    let records = event_loop.measured(right.into(), vec![]);
+    assert_eq!(kinds(&records), [EventKind::GateOpen]);
+    let opened = &records[0];
     assert_eq!((opened.before.gate, opened.now.gate, opened.now.cause), (Gate::Shut, Gate::Proven, Cause::Started));
     assert_eq!(opened.course.answers.iter().map(|answer| answer.source.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let parts = opened.course.parts;
@@ -90,40 +90,45 @@ fn a_disruption_is_told_from_the_shut_gate_to_the_open_one_with_who_answered_and
 }
 
 #[test]
-fn a_step_is_told_with_what_it_moved_and_the_next_epoch_begins_without_it() {
-    let mut walk = Loop::new();
-    walk.take(Event::Started);
-    walk.after(Duration::from_millis(7));
-    let epoch = walk.machine.epoch();
-    let told = walk.take(Event::Stepped(epoch, Ok(Offset::from_secs(3600))));
-    assert_eq!(kinds(&told)[0], EventKind::Stepped);
-    assert_eq!(told[0].course.stepped, Some(Offset::from_secs(3600)));
-    assert_eq!(told[0].course.parts.stepped, Some(Duration::from_millis(7)));
-    assert!(told[0].line().starts_with("clock stepped epoch=1 moved=+3600"), "{}", told[0].line());
-    let told = walk.take(Event::Disrupted(Cause::Restore));
-    assert_eq!(kinds(&told), [EventKind::GateShut]);
-    assert_eq!((told[0].now.epoch, told[0].course.stepped), (Epoch::new(2), None));
+fn a_step_is_recorded_with_what_it_moved_and_the_next_epoch_begins_without_it() {
+    let mut event_loop = Loop::new();
+    event_loop.take(Event::Started);
+    event_loop.after(Duration::from_millis(7));
+    let epoch = event_loop.machine.epoch();
+    let records = event_loop.take(Event::Stepped(epoch, Ok(Offset::from_secs(3600))));
+    assert_eq!(kinds(&records)[0], EventKind::Stepped);
+    assert_eq!(records[0].course.stepped, Some(Offset::from_secs(3600)));
+    assert_eq!(records[0].course.parts.stepped, Some(Duration::from_millis(7)));
+    assert!(records[0].line().starts_with("clock stepped epoch=1 moved=+3600"), "{}", records[0].line());
+    let records = event_loop.take(Event::Disrupted(Cause::Restore));
+    assert_eq!(kinds(&records), [EventKind::GateShut]);
+    assert_eq!((records[0].now.epoch, records[0].course.stepped), (Epoch::new(2), None));
 }
 
 #[test]
-fn a_reference_without_a_reading_is_told_once_a_round() {
-    let mut walk = Loop::new();
-    walk.take(Event::Started);
+fn a_reference_without_a_reading_is_recorded_once_a_round() {
+    let mut event_loop = Loop::new();
+    event_loop.take(Event::Started);
     let silent = || Failure::remark("ntp.example", "no reply within 1 s");
-    let told = walk.measured(vec![], vec![silent()]);
+    let records = event_loop.measured(vec![], vec![silent()]);
     let source = "ntp.example".to_owned();
-    assert_eq!(told[0].what, Occurrence::Silent { source, why: "no reply within 1 s".to_owned() });
-    assert!(!kinds(&walk.measured(vec![], vec![silent()])).contains(&EventKind::NoReading));
+    assert_eq!(records[0].what, Occurrence::Silent { source, why: "no reply within 1 s".to_owned() });
+    assert!(!kinds(&event_loop.measured(vec![], vec![silent()])).contains(&EventKind::NoReading));
 }
 
 #[test]
 fn what_changes_nothing_makes_no_record_and_the_last_one_is_the_end() {
-    let mut walk = Loop::new();
-    walk.take(Event::Started);
+    let mut event_loop = Loop::new();
+    event_loop.take(Event::Started);
     assert_eq!(
-        walk.take(Event::NetworkChanged).iter().map(Transition::kind).filter(|k| *k != EventKind::Updated).count(),
+        event_loop
+            .take(Event::NetworkChanged)
+            .iter()
+            .map(Transition::kind)
+            .filter(|k| *k != EventKind::Updated)
+            .count(),
         0
     );
-    let end = walk.recorder.end(&walk.machine, walk.now);
+    let end = event_loop.recorder.end(&event_loop.machine, event_loop.now);
     assert_eq!((end.kind(), end.now.gate), (EventKind::Ended, Gate::Shut));
 }
