@@ -19,7 +19,7 @@ pub enum Error {
         /// What open(2), fstat(2) or mmap(2) said.
         source: io::Error,
     },
-    /// It is no page of ours, or of a version that we do not know.
+    /// Not a gate page, or of an unknown version.
     Foreign {
         /// The page.
         path: PathBuf,

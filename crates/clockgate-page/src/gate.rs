@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Gate {
-    /// Nobody goes through.
+    /// Waiters are held.
     #[default]
     Shut = 0,
     /// Open on a proof made after the last disruption.

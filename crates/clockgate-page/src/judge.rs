@@ -1,5 +1,5 @@
-//! What a proof is worth to whoever reads it, by clocks of its own: a step, a slew and a sleep since the proof are seen by everybody
-//! who looks, whether the agent lives or not.
+//! What a proof is worth to a reader, judged by the reader's own clocks: a step, a slew and a sleep since the proof are seen by every
+//! reader, whether the agent lives or not.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,9 +31,9 @@ pub(crate) enum Doubt {
     Expired,
     /// The kernel counted a sleep since.
     Slept(Duration),
-    /// Whoever set the clock moved it by so much.
+    /// A program set the clock, and moved it by so much.
     Stepped(Offset),
-    /// Whoever slewed it moved it by so much, beyond the rate that was known.
+    /// A program slewed it by so much, beyond the rate that was known.
     Slewed(Offset),
     /// Its own clocks could not be read at once: it took so long.
     Vague(Duration),
@@ -123,7 +123,7 @@ mod tests {
     const MS: i64 = 1_000_000;
     const WIDTH: Duration = Duration::from_nanos(300);
 
-    /// The clocks so long after the proof, nobody having touched them.
+    /// The clocks so long after the proof, untouched.
     fn after(elapsed: Duration) -> Clocks {
         let boot = Boottime::from_nanos(5_000_000_000) + elapsed;
         let raw = Duration::from_secs(4) + elapsed;

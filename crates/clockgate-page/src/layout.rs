@@ -9,7 +9,7 @@ pub const FILE: &str = "gate";
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"CLKGATE\0");
 /// The version of the layout below; fields may be added behind the last one without a new version.
 pub const VERSION: u32 = 1;
-/// The number that stands for "not known" in `offset` (as bits) and `bound`.
+/// The number that means "not known" in `offset` (as bits) and `bound`.
 pub const UNKNOWN: u64 = u64::MAX;
 /// Room for the reason, bytes of UTF-8 padded with zeros.
 pub const WHY_LEN: usize = 256;
@@ -19,7 +19,7 @@ const STATES: [&str; 8] =
     ["Unknown", "Suspended", "Disrupted", "Settling", "Synchronized", "FreeRunning", "GaveUp", "Ended"];
 /// The state of an agent that has not begun to measure.
 pub const STARTING: u32 = 0;
-/// The state of an agent that has ended, whose last words the page keeps.
+/// The state of an agent that has ended; the page keeps its reason.
 pub const ENDED: u32 = 7;
 
 /// The names of the causes of an epoch, by their number on the page.

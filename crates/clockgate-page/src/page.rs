@@ -30,7 +30,7 @@ pub struct Page {
     shift: Mutex<Option<Shift>>,
 }
 
-/// How often to look at a page whose word nobody changes: a proof runs out, a clock is set and an agent is killed without a wake.
+/// How often to read a page whose word does not change: a proof ends, a clock is set and an agent is killed without a wake.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Page {
@@ -45,7 +45,7 @@ impl Page {
     /// Maps the page in `directory`, by the name [`FILE`].
     ///
     /// # Errors
-    /// [`Error`]. A page of another boot is [`Error::OtherKernel`]: its agent is gone with that boot.
+    /// [`Error`]. A page of another boot is [`Error::OtherKernel`]: its agent ended with that boot.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let path = directory.join(FILE);
         let unreadable = |source: io::Error| {
@@ -78,7 +78,7 @@ impl Page {
             _ => return Err(foreign("it does not begin with CLKGATE")),
         }
         let boot_id = field(&header, at::BOOT_ID).unwrap_or_default();
-        // Without /proc, in an empty root, nobody can tell; /run does not outlive a boot.
+        // Without /proc, in an empty root, the boot is unknown; /run does not outlive a boot.
         if self::boot_id().is_some_and(|ours| ours != boot_id) {
             return Err(Error::OtherKernel(path));
         }
@@ -106,9 +106,9 @@ impl Page {
 
     /// Reads until the gate, the agent or the epoch is another than in `seen`, or `at_most` has passed, and returns what was read last.
     ///
-    /// Time asleep counts (`CLOCK_BOOTTIME`). A change of the word is seen at once; what nobody wakes for within a second: a proof
-    /// that has run out, a clock that was set, an agent that was killed. Of a page that is gone ([`Agent::PageGone`]) there is nothing
-    /// to see any more: open it again.
+    /// Time asleep counts (`CLOCK_BOOTTIME`). A change of the word is seen at once; changes without a wake within a second: a proof
+    /// that has ended, a clock that was set, an agent that was killed. A missing page ([`Agent::PageGone`]) never changes
+    /// any more: open it again.
     #[must_use]
     pub fn wait_for_change(&self, seen: &View, at_most: Duration) -> View {
         let deadline = clock::boottime() + at_most;
@@ -124,10 +124,10 @@ impl Page {
 
     /// Sleeps until the word is no longer that of `view`, or about `timeout` of time awake; it may return early.
     ///
-    /// See [`Page::wait_for_change`] for what nobody is woken for.
+    /// See [`Page::wait_for_change`] for the changes that come without a wake.
     pub fn wait(&self, view: &View, timeout: Duration) {
         match view.agent {
-            // The word of a page that is gone is changed by nobody, and there may be none to sleep on.
+            // The word of a missing page never changes, and there may be none to sleep on.
             Agent::PageGone => sys::nap(timeout),
             Agent::Alive | Agent::Starting | Agent::Ended { .. } | Agent::Silent { .. } => {
                 futex::wait(&self.mapping, at::GATE, view.word, timeout);

@@ -1,6 +1,6 @@
 //! Text of others, for people to read.
 
-/// Somebody else's text as it can be printed: on one line, and without what a terminal obeys or hides, also where it says in which
+/// Text of another program as it can be printed: on one line, and without what a terminal obeys or hides, also where it says in which
 /// direction to write.
 #[must_use]
 pub fn shown(text: &str) -> String {

@@ -272,7 +272,7 @@ impl fmt::Display for Offset {
 pub struct Clocks {
     /// `CLOCK_BOOTTIME`: bent by slewing, time asleep included.
     pub boot: Boottime,
-    /// `CLOCK_MONOTONIC_RAW`: time awake since boot at the hardware's own rate, which nobody bends.
+    /// `CLOCK_MONOTONIC_RAW`: time awake since boot at the hardware's own rate, which is not slewed.
     pub raw: Duration,
     /// `BOOTTIME − MONOTONIC`: time asleep since boot, as the kernel counted it.
     pub asleep: Duration,
@@ -283,7 +283,7 @@ pub struct Clocks {
 /// How the clocks stand to one another: each difference moves for one reason alone, so that each of the three is a witness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// `REALTIME − BOOTTIME`: moved by whoever sets the clock; a slew moves both alike.
+    /// `REALTIME − BOOTTIME`: moved by every step of the clock; a slew moves both alike.
     pub real_minus_boot: Offset,
     /// `BOOTTIME − MONOTONIC`: the time asleep since boot, as the kernel counted it.
     pub boot_minus_mono: Duration,

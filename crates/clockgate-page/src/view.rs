@@ -13,7 +13,7 @@ use crate::time::{Boottime, Clocks, Differences, Offset, forward};
 /// What the page said at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    /// The gate; shut where the proof is none by our own clocks, whatever the word said.
+    /// The gate; shut where our own clocks show that the proof is void, whichever gate the page has.
     pub gate: Gate,
     /// The word, for sleeping on it.
     pub word: u32,
@@ -45,7 +45,7 @@ pub struct View {
     pub deadline: Boottime,
     /// Parts per million that the bound grows by.
     pub max_drift_ppm: u32,
-    /// How the clocks stood to one another at the proof; none on the page of an agent that does not say.
+    /// The differences of the clocks at the proof; none on the page of an agent that does not write them.
     pub differences: Option<Differences>,
     /// The leap second that the clock is to make.
     pub leap_second: Option<LeapSecond>,
@@ -66,7 +66,7 @@ impl View {
         layout::cause_name(self.cause)
     }
 
-    /// How long the proof stands if nobody moves the clock, counted from `now`; zero where the gate is not open on a proof. A length
+    /// How long the proof is valid if the clock is not moved, counted from `now`; zero where the gate is not open on a proof. A length
     /// of time is the same in every time namespace.
     #[must_use]
     pub fn valid_for(&self) -> Duration {
@@ -82,7 +82,7 @@ impl View {
             || mem::discriminant(&self.agent) != mem::discriminant(&earlier.agent)
     }
 
-    /// What is to be said of an agent that is gone; none while there is one.
+    /// What to report of an agent that has ended; none while there is one.
     #[must_use]
     pub fn absence(&self) -> Option<String> {
         let ago = |at: Boottime| forward(self.now.since(at)).size_in_words();
@@ -128,7 +128,7 @@ impl View {
         }
     }
 
-    /// What is to be seen of a page that was cut short or taken away, or has become another's.
+    /// The view of a page that was truncated, removed, or replaced by another.
     pub(crate) fn of_no_page(now: Boottime, why: &str) -> Self {
         Self {
             gate: Gate::Shut,

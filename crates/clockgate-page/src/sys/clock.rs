@@ -28,7 +28,7 @@ pub fn nanos(clock: libc::clockid_t) -> i64 {
 }
 
 /// Every clock as the host has it, seen from a time namespace that shifts them by `shift`; and how long it took to read them:
-/// what they tell of one another is uncertain by so much.
+/// the differences between them are uncertain by so much.
 #[must_use]
 pub fn clocks_of_the_host(shift: Shift) -> (Clocks, Duration) {
     narrowest(|| attempt(shift))

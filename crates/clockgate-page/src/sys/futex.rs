@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::mapping::{Mapping, WritableMapping};
 
-/// Sleeps while the word at `at` is `expected`, until somebody wakes the word's sleepers, a signal was handled, or `timeout`
+/// Sleeps while the word at `at` is `expected`, until the writer wakes the word's sleepers, a signal was handled, or `timeout`
 /// of time awake has passed. It may return early: the caller looks again.
 ///
 /// Works on a read-only mapping of a read-only mount: the kernel compares the word, it does not write it.
@@ -20,7 +20,7 @@ pub fn wait(mapping: &Mapping, at: usize, expected: u32, timeout: Duration) {
     unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, expected, &raw const timeout) };
 }
 
-/// Wakes everybody who sleeps on the word at `at`, and says how many that were.
+/// Wakes every reader that sleeps on the word at `at`, and returns their number.
 ///
 /// # Errors
 /// What futex(2) said; no error is known for a mapped word.

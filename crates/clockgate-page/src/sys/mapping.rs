@@ -1,4 +1,4 @@
-//! A small file shared by mmap(2), seen as atomic words: one program writes it, anybody reads it.
+//! A small file shared by mmap(2), seen as atomic words: one program writes it, every program may read it.
 #![expect(unsafe_code, reason = "mmap(2) and the words in it")]
 
 use std::fs::File;
@@ -88,7 +88,7 @@ impl WritableMapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: nobody holds a reference into the mapping past `self`. munmap fails only for an address that is not ours.
+        // SAFETY: no reference into the mapping outlives `self`. munmap fails only for an address that is not ours.
         unsafe { libc::munmap(self.start.as_ptr(), LEN) };
     }
 }
@@ -97,12 +97,12 @@ fn map(file: &File, protection: libc::c_int) -> io::Result<Mapping> {
     if file.metadata()?.len() < LEN as u64 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
     }
-    // SAFETY: a new mapping at an address of the kernel's choice aliases nothing of ours.
+    // SAFETY: a new mapping at an address of the kernel's choice overlaps no memory that Rust owns.
     let start = unsafe { libc::mmap(ptr::null_mut(), LEN, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
     if start == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // Linux maps nothing at address zero unless it is told to.
+    // Linux maps nothing at address zero unless MAP_FIXED asks for it.
     NonNull::new(start).map(|start| Mapping { start }).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
 }
 

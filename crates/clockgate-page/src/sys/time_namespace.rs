@@ -12,7 +12,7 @@ pub struct Shift {
     pub boot: i64,
 }
 
-/// The shift of this process; none where it cannot be known: without /proc, or where the kernel tells that of our children alone.
+/// The shift of this process; none where it cannot be known: without /proc, or where the kernel shows only that of our children.
 #[must_use]
 pub fn shift() -> Option<Shift> {
     shift_by(Path::new("/proc"))
@@ -62,7 +62,7 @@ mod tests {
         fs::write(proc.path().join("self/timens_offsets"), "monotonic 7 0\nboottime 8 0\n").unwrap();
         symlink("time:[1]", ns.join("time")).unwrap();
         symlink("time:[2]", ns.join("time_for_children")).unwrap();
-        assert_eq!(shift_by(proc.path()), None, "unshare(2) moves nobody but the children");
+        assert_eq!(shift_by(proc.path()), None, "unshare(2) moves only the children");
         fs::remove_file(ns.join("time_for_children")).unwrap();
         symlink("time:[1]", ns.join("time_for_children")).unwrap();
         assert_eq!(shift_by(proc.path()), Some(Shift { mono: 7_000_000_000, boot: 8_000_000_000 }));

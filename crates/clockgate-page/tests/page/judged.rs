@@ -104,7 +104,7 @@ pub fn unproven() -> Done {
     writer.write(&Proof { state: ENDED, ..opened });
     let at = opened.alive_until;
     expect((page.read().gate, page.read().agent) == (Gate::Shut, Agent::Ended { at }), page.read())?;
-    // A proof stands whether the agent lives or not.
+    // A proof is valid whether the agent lives or not.
     writer.write(&Proof { alive_until: since, ..Proof::now() });
     expect((page.read().gate, page.read().agent) == (Gate::Proven, Agent::Silent { since }), page.read())?;
     writer.write(&Proof { gate: 0, state: 0, ..Proof::now() });

@@ -34,7 +34,7 @@ pub fn torn() -> Done {
                 (0..1000).for_each(|_| std::hint::spin_loop());
             }
         });
-        // A look that finds no moment between two writes says so, and is shut.
+        // A read that finds no moment between two writes reports that, and is shut.
         let (mut whole, mut last) = (0, 0);
         let began = boottime();
         while (whole < 2000 || last < 100) && boottime().since(began) < LONG {
@@ -77,7 +77,7 @@ pub fn woken() -> Done {
         // Who is woken was asleep.
         let began = boottime();
         while writer.wake()? == 0 {
-            expect(boottime().since(began) < LONG, "nobody sleeps on the word")?;
+            expect(boottime().since(began) < LONG, "no reader sleeps on the word")?;
             clockgate_page::sys::nap(Duration::from_millis(1));
         }
         let slept = sleeper.join().unwrap();
@@ -119,7 +119,7 @@ pub fn replaced() -> Done {
     // There is no word to sleep on, and this is no reason not to sleep.
     let began = boottime();
     page.wait(&view, Duration::from_millis(50));
-    expect(boottime().since(began) >= Duration::from_millis(50), "a page that is gone was not slept at")?;
+    expect(boottime().since(began) >= Duration::from_millis(50), "a missing page was not slept at")?;
     // Whole again, in the same file.
     std::fs::write(writer.path(), &bytes)?;
     expect(page.read().gate == Gate::Proven, page.read())?;
