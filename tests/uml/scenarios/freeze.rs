@@ -127,7 +127,7 @@ fn killed_at_random(guest: &Guest, world: &World) -> Outcome {
     println!("CLOCKGATE_SEED={seed}");
     guest.put("/etc/clockgate/config.yaml", &format!("servers: [{}]\n", world.truth.address()))?;
     let killer = format!("nice -n -20 /usr/lib/lab/part {} {seed}", killer::VERB);
-    let lines = guest.sh_within(&killer, Duration::from_secs(120))?;
+    let lines = guest.sh_within(&killer, Duration::from_secs(900))?;
     let moments = lines.lines().map(str::parse).collect::<Result<Vec<Moment>, String>>()?;
     ensure(moments.len() == killer::MOMENTS, format!("seed {seed}: {lines}"))?;
     for moment in &moments {
