@@ -20,7 +20,7 @@ use crate::timeline::Moment;
 const THRESHOLD: Duration = Duration::from_secs(5);
 /// How old the image is; and what is far more than a machine in software takes for anything.
 const GONE: Duration = Duration::from_secs(10);
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(100);
 /// Where a user's workload begins: `/workload`, at the gate. It does a little, and asks again.
 const WORKLOAD: &str =
     "#!/bin/sh\nwhile sleep 0.1; do clockgate run --max-wait infinity -- /usr/lib/lab/part stamp >>/run/work; done\n";

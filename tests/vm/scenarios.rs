@@ -35,7 +35,7 @@ pub const ALL: &[(&str, Play)] = &[
 /// As far off as work behind the gate may ever be: the threshold.
 pub const THRESHOLD: Duration = Duration::from_millis(200);
 /// A machine in software on a busy host takes seconds for what takes milliseconds elsewhere.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(100);
 /// How long the machine stands still; half of it, for what is no worse for being shorter.
 pub const GONE: Duration = Duration::from_secs(20);
 /// Whether a waiter sleeps on the gate: in futex(2), number 202, where the agent's first thread never is.
