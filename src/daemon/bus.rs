@@ -26,13 +26,13 @@ pub enum BusAddress {
 /// Why the bus gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    /// The configuration says so, or there is none.
+    /// The configuration disables it, or there is none.
     #[error("there is no bus")]
     Nowhere,
     /// It cannot be reached.
     #[error("cannot connect to the system bus: {0}")]
     Connect(#[source] zbus::Error),
-    /// Nobody answered in time.
+    /// No answer in time.
     #[error("no answer to {call} within {} ms", PATIENCE.as_millis())]
     Silent {
         /// What was called.
@@ -74,7 +74,7 @@ impl BusConnection {
         Self { address, connection: Mutex::new(None) }
     }
 
-    /// Whether anybody owns the name. Asked before a call, since a call would start the service.
+    /// Whether any service owns the name. Asked before a call, since a call would start the service.
     pub async fn owned(&self, name: &str) -> Result<bool, BusError> {
         let reply = self.call(BUS, "NameHasOwner", &name).await?;
         reply.body().deserialize().map_err(|source| BusError::Call { call: "NameHasOwner".to_owned(), source })

@@ -1,4 +1,4 @@
-//! BusyBox' ntpd, which answers nobody and takes no orders: its servers are in its arguments, else in its file.
+//! BusyBox' ntpd, which answers no queries and takes no orders: its servers are in its arguments, else in its file.
 
 use super::conf::{Listed, ntp_conf};
 use super::process::Process;

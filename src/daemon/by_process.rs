@@ -1,4 +1,4 @@
-//! Which time daemons run here, by their processes, and whom each asks by its configuration: for where it does not tell.
+//! Which time daemons run here, by their processes, and which servers each has in its configuration: for daemons that do not report them.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::sys::foreign;
 /// The most bytes read of a configuration.
 const MOST_OF_CONFIGURATION: u64 = 256 * 1024;
 
-/// What runs.
+/// A time daemon that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningDaemon {
     /// Which one it is.
@@ -27,7 +27,7 @@ pub struct RunningDaemon {
 pub enum Who {
     /// A time daemon that is known.
     Daemon(Daemon),
-    /// A program of PTP: its sources are hardware, and nobody that we could ask.
+    /// A program of PTP: its sources are hardware, and none of them can be asked over the network.
     Ptp(&'static str),
 }
 
@@ -91,7 +91,7 @@ fn ntpd(process: &Process, all: &[Process], root: &Path) -> Daemon {
     }
 }
 
-/// Whom it asks, by its configuration: the file that its command line names, else the first of its usual ones that names anybody.
+/// The servers in its configuration: of the file that its command line names, else of the first usual one that names any.
 pub fn configured(root: &Path, seen: &RunningDaemon) -> Listed {
     let Who::Daemon(daemon) = seen.who else { return Listed::default() };
     let texts = texts(root, daemon, &seen.process);
@@ -108,14 +108,14 @@ pub fn configured(root: &Path, seen: &RunningDaemon) -> Listed {
     }
 }
 
-/// The texts of its configuration, that of its command line first; ntpd's `-f` is its drift file, which names nobody.
+/// The texts of its configuration, that of its command line first; ntpd's `-f` is its drift file, which names no server.
 pub fn texts(root: &Path, daemon: Daemon, process: &Process) -> Vec<String> {
     let named = ["-c", "-f"].iter().flat_map(|flag| process.values(flag)).filter_map(|path| path.strip_prefix('/'));
     let files = named.chain(daemon.facts().files.iter().copied()).map(|file| root.join(file));
     files.filter_map(|file| text(&file)).collect()
 }
 
-/// The servers in systemd-timesyncd's files, for where no bus tells them.
+/// The servers in systemd-timesyncd's files, for where no bus reports them.
 pub fn timesyncds(root: &Path) -> Vec<Server> {
     let mut files = vec![root.join("etc/systemd/timesyncd.conf")];
     for folder in ["usr/lib", "run", "etc"] {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_four_that_call_themselves_ntpd_are_told_apart() {
+    fn the_four_programs_named_ntpd_are_recognised() {
         let ntp = ("etc/ntp.conf", "server a.example\n");
         let who = |arguments, unit, files: &[(&str, &str)]| one(Runs("ntpd", arguments, "9", unit), files).0;
         assert_eq!(who("/usr/sbin/ntpd -p /run/ntpd.pid -g -N", "ntpsec.service", &[ntp]), "ntpsec");

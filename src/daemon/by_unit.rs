@@ -13,13 +13,13 @@ use super::by_process::{self, RunningDaemon, Who};
 use super::conf::Listed;
 use super::facts::{DAEMONS, Daemon, Resumption};
 use super::process::Process;
-use super::source_reports::{self, Told};
+use super::source_reports::{self, DaemonReport};
 use super::unit::{SystemdUnit, Units};
 use super::{connman, ntpd, ntpd_rs, openntpd};
 use crate::decision::{Authority, Boottime};
 use crate::sys::clock::boottime;
 
-/// How long one that is gone is expected back, and what it said obeyed: a restart takes less.
+/// How long a daemon that has ended is expected back, and its last report believed: a restart takes less.
 const OUTLIVES: Duration = Duration::from_secs(30);
 
 /// One of them that keeps this clock.
@@ -58,20 +58,20 @@ impl Others {
             }
             let authority = match self.ask(daemon, &seen).await {
                 Ok(None) => continue,
-                Ok(Some(told)) if !told.is_empty() => told.authority(),
+                Ok(Some(reported)) if !reported.is_empty() => reported.authority(),
                 Ok(Some(_)) | Err(_) => self.authority_unasked(seen.clone()).await,
             };
-            // No other than its packages': who calls himself ntpd in a unit of somebody else's is not to have that restarted.
+            // Only the units of its packages: a program that is called ntpd in another unit must not have that unit restarted.
             let is_its_own = |unit: &&str| daemon.facts().units.contains(unit);
             let unit = seen.process.unit.as_deref().filter(is_its_own).map(SystemdUnit::from);
             let keeping = Keeping { daemon, unit, authority };
             *self.last() = Some((keeping.clone(), boottime()));
             return Some(keeping);
         }
-        self.gone().await
+        self.ended_by_itself().await
     }
 
-    /// What counts of authentication where it does not tell: what it said before, else its configuration.
+    /// The authenticated sources that count where it does not report them: those of its last report, else of its configuration.
     async fn authority_unasked(&self, seen: RunningDaemon) -> Option<Authority> {
         let said = self
             .last()
@@ -86,8 +86,8 @@ impl Others {
         source_reports::authority(listed.plain, &listed.authenticated)
     }
 
-    /// One that has ended by itself, or is restarting; not one that somebody stopped.
-    async fn gone(&self) -> Option<Keeping> {
+    /// A daemon that has ended by itself, or is restarting; not one that was stopped.
+    async fn ended_by_itself(&self) -> Option<Keeping> {
         let last = self.last().clone();
         if let Some((keeping, seen)) = last {
             let has_failed = match &keeping.unit {
@@ -105,19 +105,19 @@ impl Others {
         Some(Keeping { daemon, unit: Some(unit), authority })
     }
 
-    /// Whom one that is gone asks, by its configuration.
-    pub async fn listed_by_one_gone(&self) -> Option<(Daemon, Listed)> {
-        let daemon = self.gone().await?.daemon;
+    /// The servers of a daemon that has ended, by its configuration.
+    pub async fn listed_by_an_ended_one(&self) -> Option<(Daemon, Listed)> {
+        let daemon = self.ended_by_itself().await?.daemon;
         let (root, seen) = (self.root.clone(), RunningDaemon { who: Who::Daemon(daemon), process: Process::default() });
         let listed = spawn_blocking(move || by_process::configured(&root, &seen)).await.ok()?;
         Some((daemon, listed))
     }
 
-    /// What it tells now; none where it does not run.
+    /// What it reports now; none where it does not run.
     ///
     /// # Errors
     /// In words.
-    pub async fn told(&self, daemon: Daemon) -> Result<Option<Told>, String> {
+    pub async fn reported(&self, daemon: Daemon) -> Result<Option<DaemonReport>, String> {
         let seen = self.look().await.into_iter().find(|seen| seen.who == Who::Daemon(daemon));
         match seen {
             Some(seen) => self.ask(daemon, &seen).await,
@@ -131,7 +131,7 @@ impl Others {
     }
 
     /// None where it leaves the clock alone.
-    pub async fn ask(&self, daemon: Daemon, seen: &RunningDaemon) -> Result<Option<Told>, String> {
+    pub async fn ask(&self, daemon: Daemon, seen: &RunningDaemon) -> Result<Option<DaemonReport>, String> {
         let (root, process) = (self.root.clone(), seen.process.clone());
         match daemon {
             Daemon::Connman => connman::ask(&self.bus).await.map_err(|error| error.to_string()),
@@ -143,7 +143,7 @@ impl Others {
         }
     }
 
-    /// It goes on with a clock that is right; one that has ended is started.
+    /// Has it continue with a clock that is right; one that has ended is started.
     ///
     /// # Errors
     /// In words, with what to do.
@@ -190,7 +190,7 @@ impl Others {
     }
 }
 
-/// What a daemon goes on after.
+/// How a daemon continues after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
     /// The clock was stepped.
@@ -200,8 +200,8 @@ pub enum After {
 }
 
 /// Asks one that answers without a bus; blocks.
-fn ask(root: &Path, daemon: Daemon, process: &Process) -> Result<Told, String> {
-    // What stands in another root is nobody to talk to, and no program to run.
+fn ask(root: &Path, daemon: Daemon, process: &Process) -> Result<DaemonReport, String> {
+    // A program of another root is not asked, and not run.
     let is_ours = root == Path::new("/");
     match daemon {
         Daemon::Ntpsec | Daemon::Ntp if is_ours => ntpd::ask(ntpd::LOOPBACK),

@@ -21,7 +21,7 @@ pub struct Listed {
 /// What a line says of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerLine {
-    /// Its name stands for many.
+    /// Its name has many addresses.
     pub is_pool: bool,
     /// By NTS, or with a key.
     pub is_authenticated: bool,
@@ -38,7 +38,7 @@ impl Listed {
         self.take(host, port, ServerLine::default());
     }
 
-    /// Adds what a line says, where it names somebody.
+    /// Adds the server of a line, where it names one.
     pub fn take(&mut self, host: &str, port: u16, line: ServerLine) {
         let Some(server) = name(host, port).map(Server::from) else { return };
         if line.is_authenticated {

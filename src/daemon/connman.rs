@@ -1,5 +1,5 @@
 //! ConnMan, where it keeps the clock (`TimeUpdates` is `auto`), over D-Bus: its properties are read by methods of its own. It asks the
-//! servers of its service (DHCP's), those that somebody set, and those of main.conf(5), the first list that is not empty.
+//! servers of its service (DHCP's), those that were set by a user, and those of main.conf(5), the first list that is not empty.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use zbus::{OwnedObjectPath, OwnedVariant, Type, Variant};
 
 use super::bus::{BusConnection, BusError, ObjectInterface};
 use super::conf::Listed;
-use super::source_reports::Told;
+use super::source_reports::DaemonReport;
 use super::sources::name;
 use crate::reference::{NTP_PORT, Server};
 
@@ -19,11 +19,11 @@ const MANAGER: ObjectInterface<'static> = ObjectInterface { interface: "net.conn
 
 type Properties = HashMap<String, OwnedVariant>;
 
-/// What it tells; none where it leaves the clock alone.
+/// What it reports; none where it does not set the clock.
 ///
 /// # Errors
 /// [`BusError`].
-pub async fn ask(bus: &BusConnection) -> Result<Option<Told>, BusError> {
+pub async fn ask(bus: &BusConnection) -> Result<Option<DaemonReport>, BusError> {
     if !bus.owned(CLOCK.name).await? {
         return Ok(None);
     }
@@ -33,11 +33,11 @@ pub async fn ask(bus: &BusConnection) -> Result<Option<Told>, BusError> {
     }
     let reply = bus.call(MANAGER, "GetServices", &()).await?;
     let services: Vec<(OwnedObjectPath, Properties)> = body(&reply, "Manager.GetServices")?;
-    Ok(Some(told(&clock, services.first().map(|(_, service)| service))))
+    Ok(Some(reported(&clock, services.first().map(|(_, service)| service))))
 }
 
-/// Makes it ask at once: it begins anew when somebody sets its list, and it is set to what it is. Nothing is left undone where that
-/// comes to nothing, as it would be between switching it off and on. (`__connman_timeserver_system_set` in its timeserver.c, from 1.38.)
+/// Makes it ask at once: it begins anew when its list is set, and it is set to what it is. A failure leaves nothing half
+/// done, as one between switching it off and on would. (`__connman_timeserver_system_set` in its timeserver.c, from 1.38.)
 ///
 /// # Errors
 /// [`BusError`].
@@ -56,18 +56,18 @@ fn body<T: DeserializeOwned + Type>(reply: &Message, call: &str) -> Result<T, Bu
 }
 
 /// `service` is the first of its list: the one that has the default route.
-fn told(clock: &Properties, service: Option<&Properties>) -> Told {
+fn reported(clock: &Properties, service: Option<&Properties>) -> DaemonReport {
     let of_the_service = service.into_iter().flat_map(|service| {
         let configured = list(service, "Timeservers.Configuration");
         configured.into_iter().chain(list(service, "Timeservers"))
     });
-    let mut told = Told::default();
+    let mut reported = DaemonReport::default();
     for host in of_the_service.chain(list(clock, "Timeservers")) {
         let server = name(&host, NTP_PORT).map(Server::from);
-        told.servers.extend(server.filter(|server| told.servers.iter().all(|known| known.name != server.name)));
+        reported.servers.extend(server.filter(|server| reported.servers.iter().all(|known| known.name != server.name)));
     }
-    told.plain = told.servers.len();
-    told
+    reported.plain = reported.servers.len();
+    reported
 }
 
 fn text(properties: &Properties, name: &str) -> Option<String> {
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn its_servers_are_the_services_and_those_that_somebody_set() {
+    fn its_servers_are_those_of_the_service_and_those_that_a_user_set() {
         let service = with("Timeservers", &["192.0.2.1", "lan.example"]);
-        let told = told(&with("Timeservers", &["set.example", "lan.example"]), Some(&service));
-        let names: Vec<_> = told.servers.iter().map(|server| server.name.to_string()).collect();
+        let reported = reported(&with("Timeservers", &["set.example", "lan.example"]), Some(&service));
+        let names: Vec<_> = reported.servers.iter().map(|server| server.name.to_string()).collect();
         assert_eq!(names, ["192.0.2.1", "lan.example", "set.example"]);
-        assert_eq!((told.plain, told.authority()), (3, None));
-        assert!(super::told(&HashMap::new(), None).servers.is_empty());
+        assert_eq!((reported.plain, reported.authority()), (3, None));
+        assert!(super::reported(&HashMap::new(), None).servers.is_empty());
     }
 
     #[test]

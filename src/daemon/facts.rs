@@ -36,7 +36,7 @@ pub const DAEMONS: [Daemon; 8] = [
 /// How a daemon goes on after the clock was stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumption {
-    /// It is told to forget and to measure.
+    /// It is ordered to reset and to measure.
     Ordered,
     /// The step itself makes it measure.
     Woken,
@@ -56,8 +56,8 @@ pub struct Facts {
     /// Where its configuration lies below the root, unless its command line says where.
     pub files: &'static [&'static str],
     /// How its servers and what it says of the clock are read from it.
-    pub told_by: &'static str,
-    /// What it does when somebody else steps the clock.
+    pub reported_by: &'static str,
+    /// What it does when another program steps the clock.
     pub on_a_foreign_step: &'static str,
     /// What it does about an offset that is beyond its limit, while it runs.
     pub beyond_its_limit: &'static str,
@@ -86,8 +86,8 @@ impl Facts {
     /// Its row of the table in `docs/daemons.md`.
     #[must_use]
     pub fn row(&self) -> String {
-        let Self { name, told_by, on_a_foreign_step, beyond_its_limit, resumption, .. } = self;
-        format!("| {name} | {told_by} | {on_a_foreign_step} | {beyond_its_limit} | {} |", resumption.in_words())
+        let Self { name, reported_by, on_a_foreign_step, beyond_its_limit, resumption, .. } = self;
+        format!("| {name} | {reported_by} | {on_a_foreign_step} | {beyond_its_limit} | {} |", resumption.in_words())
     }
 }
 
@@ -106,7 +106,7 @@ const CHRONY: Facts = Facts {
     name: "chronyd",
     units: &["chrony.service", "chronyd.service"],
     files: &["etc/chrony/chrony.conf", "etc/chrony.conf"],
-    told_by: "its command socket",
+    reported_by: "its command socket",
     on_a_foreign_step: "does not notice; its old samples contradict the new ones until they are outvoted",
     beyond_its_limit: "slews what `makestep` does not allow, by 8 % at most; exits over `maxchange` where that is set",
     resumption: Resumption::Ordered,
@@ -117,7 +117,7 @@ const TIMESYNCD: Facts = Facts {
     name: "systemd-timesyncd",
     units: &["systemd-timesyncd.service"],
     files: &["etc/systemd/timesyncd.conf"],
-    told_by: "D-Bus",
+    reported_by: "D-Bus",
     on_a_foreign_step: "measures at once",
     beyond_its_limit: "none; it steps from 0.4 s upward",
     resumption: Resumption::Woken,
@@ -128,7 +128,7 @@ const NTPSEC: Facts = Facts {
     name: "ntpsec",
     units: &["ntpsec.service", "ntpd.service", "ntp.service"],
     files: &["etc/ntpsec/ntp.conf", "etc/ntp.conf"],
-    told_by: "mode 6 on loopback",
+    reported_by: "mode 6 on loopback",
     on_a_foreign_step: "keeps eight samples of the old clock; steps itself after 900 s if it is 128 ms off",
     beyond_its_limit: "exits over 1000 s, and is not restarted",
     resumption: Resumption::Restarted,
@@ -138,7 +138,7 @@ const NTP: Facts = Facts {
     name: "ntpd",
     units: &["ntp.service", "ntpd.service"],
     files: &["etc/ntp.conf"],
-    told_by: "mode 6 on loopback",
+    reported_by: "mode 6 on loopback",
     on_a_foreign_step: "keeps eight samples of the old clock; steps itself after 300 s if it is 128 ms off",
     beyond_its_limit: "exits over 1000 s, and is not restarted",
     resumption: Resumption::Restarted,
@@ -149,7 +149,7 @@ const NTPD_RS: Facts = Facts {
     name: "ntpd-rs",
     units: &["ntpd-rs.service"],
     files: &["etc/ntpd-rs/ntp.toml"],
-    told_by: "its observation socket",
+    reported_by: "its observation socket",
     on_a_foreign_step: "discards its samples where it sees more than 5 s; below that it uses its old samples",
     beyond_its_limit: "exits over 1000 s (1800 s as packaged), and is not restarted",
     resumption: Resumption::Restarted,
@@ -160,7 +160,7 @@ const OPENNTPD: Facts = Facts {
     name: "openntpd",
     units: &["openntpd.service", "ntpd.service"],
     files: &["etc/openntpd/ntpd.conf", "etc/ntpd.conf"],
-    told_by: "`ntpctl`",
+    reported_by: "`ntpctl`",
     on_a_foreign_step: "does not notice; a reply from before can begin a slew of hours, which outlives it in the kernel",
     beyond_its_limit: "none; it never steps while it runs, and slews an hour in 83 days",
     resumption: Resumption::Restarted,
@@ -170,7 +170,7 @@ const BUSYBOX: Facts = Facts {
     name: "busybox ntpd",
     units: &["busybox-ntpd.service", "ntpd.service"],
     files: &["etc/ntp.conf"],
-    told_by: "its command line and file",
+    reported_by: "its command line and file",
     on_a_foreign_step: "notices at its next poll, up to 34 minutes later, and drops its samples",
     beyond_its_limit: "none; it steps from 1 s upward",
     resumption: Resumption::Restarted,
@@ -180,7 +180,7 @@ const CONNMAN: Facts = Facts {
     name: "connman",
     units: &["connman.service"],
     files: &["etc/connman/main.conf"],
-    told_by: "D-Bus",
+    reported_by: "D-Bus",
     on_a_foreign_step: "notices at its next poll, up to 17 minutes later; it keeps no samples",
     beyond_its_limit: "none; it steps",
     resumption: Resumption::AskedAnew,
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_daemon_stands_once_in_the_list_and_has_a_unit_and_a_name_of_its_own() {
+    fn each_daemon_is_listed_once_with_a_unit_and_a_name_of_its_own() {
         for (index, daemon) in DAEMONS.iter().enumerate() {
             assert_eq!(DAEMONS.iter().position(|other| other == daemon), Some(index));
             let name = daemon.facts().name;

@@ -1,8 +1,8 @@
-//! The time daemons, one file or folder each: what runs here, whom it asks, and how it is made to forget, measure, step and go on.
+//! The time daemons, one file or folder each: the running ones, the servers they ask, their reset, measurement, step and resumption.
 //!
-//! One writer at a time: the daemon forgets first, and what it still meant to slew with it; then we step, or let it step; then it
+//! One writer at a time: the daemon is reset first, and the slew that it had left with it; then we step, or have it step; then it
 //! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget,
-//! `docs/decisions/0009-the-daemons-word.md` when a daemon's word is believed.
+//! `docs/decisions/0009-the-daemons-word.md` when a daemon's report is believed.
 
 mod bus;
 mod busybox;

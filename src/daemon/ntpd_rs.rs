@@ -9,7 +9,7 @@ use serde_json::Value;
 use toml_edit::DocumentMut;
 
 use super::conf::{Listed, ServerLine};
-use super::source_reports::{Claim, Told, length, offset};
+use super::source_reports::{Claim, DaemonReport, length, offset};
 use super::sources::name;
 use crate::decision::{Leap, Realtime};
 use crate::reference::ntp::timestamp::Timestamp;
@@ -34,7 +34,7 @@ pub fn socket(root: &Path, configuration: &str) -> PathBuf {
 ///
 /// # Errors
 /// In words.
-pub fn ask(socket: &Path) -> Result<Told, String> {
+pub fn ask(socket: &Path) -> Result<DaemonReport, String> {
     let failed = |error: std::io::Error| format!("cannot ask ntpd-rs at {}: {error}", socket.display());
     let stream = UnixStream::connect(socket).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
@@ -43,7 +43,7 @@ pub fn ask(socket: &Path) -> Result<Told, String> {
     let outcome = limited.read_to_end(&mut bytes);
     // It has said everything when it closes; a whole answer before that will do.
     match (parse(&bytes), outcome) {
-        (Some(observed), _) => Ok(told(&observed, realtime())),
+        (Some(observed), _) => Ok(reported(&observed, realtime())),
         (None, Err(error)) => Err(failed(error)),
         (None, Ok(_)) => Err(format!("cannot parse the answer of ntpd-rs at {}", socket.display())),
     }
@@ -55,8 +55,8 @@ fn parse(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice(json).ok().filter(Value::is_object)
 }
 
-fn told(observed: &Value, now: Realtime) -> Told {
-    let mut told = Told::default();
+fn reported(observed: &Value, now: Realtime) -> DaemonReport {
+    let mut reported = DaemonReport::default();
     let mut best: Option<Claim> = None;
     for source in observed["sources"].as_array().into_iter().flatten() {
         let claim = claim(source, &observed["system"], now);
@@ -64,25 +64,25 @@ fn told(observed: &Value, now: Realtime) -> Told {
             best = Some(claim);
         }
         let Some(server) = server(source) else {
-            told.others += 1;
+            reported.others += 1;
             continue;
         };
         if source["nts_cookies"].is_u64() {
-            told.authenticated.push(server.name.host().to_owned());
+            reported.authenticated.push(server.name.host().to_owned());
         } else {
-            told.plain += 1;
+            reported.plain += 1;
         }
-        match told.servers.iter_mut().find(|known| known.name == server.name) {
+        match reported.servers.iter_mut().find(|known| known.name == server.name) {
             // Several sources of one name are those of a pool.
             Some(known) => {
                 known.is_pool = true;
                 known.addresses.extend(server.addresses);
             }
-            None => told.servers.push(server),
+            None => reported.servers.push(server),
         }
     }
-    told.claim = best;
-    told
+    reported.claim = best;
+    reported
 }
 
 /// A server by its configured name, `ntp.example:123`; none for a reference clock, whose name is a path.
@@ -162,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn its_servers_are_told_with_their_addresses_and_a_path_is_a_clock() {
-        let told = told(
+    fn its_servers_are_reported_with_their_addresses_and_a_path_is_a_clock() {
+        let reported = reported(
             &observed(
                 "NoWarning",
                 vec![
@@ -176,17 +176,17 @@ mod tests {
             NOW,
         );
         let expected = ["ntp.example server 192.0.2.1:123", "many.example pool 192.0.2.2:123,192.0.2.3:123"];
-        assert_eq!(described(&told.servers), expected);
-        assert_eq!((told.others, told.authority()), (1, None));
+        assert_eq!(described(&reported.servers), expected);
+        assert_eq!((reported.others, reported.authority()), (1, None));
     }
 
     #[test]
     fn cookies_are_authentication_and_their_port_is_none_of_ntps() {
         let nts = source("nts.example:4460", "192.0.2.1:123", Some(8));
-        let alone = told(&observed("NoWarning", vec![nts.clone()]), NOW);
+        let alone = reported(&observed("NoWarning", vec![nts.clone()]), NOW);
         assert_eq!(described(&alone.servers), ["nts.example server 192.0.2.1:123"]);
         assert_eq!(alone.authority().unwrap().sources, ["nts.example"]);
-        let beside = told(&observed("NoWarning", vec![nts, source("a.example:123", "192.0.2.2:123", None)]), NOW);
+        let beside = reported(&observed("NoWarning", vec![nts, source("a.example:123", "192.0.2.2:123", None)]), NOW);
         assert_eq!(beside.authority(), None);
     }
 
@@ -195,7 +195,8 @@ mod tests {
         let mut near = source("near.example:123", "192.0.2.1:123", None);
         near["delay"] = json!(0.001);
         near["offset"] = json!(0.003);
-        let claim = told(&observed("Leap61", vec![source("far.example:123", "192.0.2.2:123", None), near]), NOW).claim;
+        let claim =
+            reported(&observed("Leap61", vec![source("far.example:123", "192.0.2.2:123", None), near]), NOW).claim;
         let claim = claim.unwrap();
         assert_eq!((claim.offset.as_nanos(), claim.leap), (3_000_000, Leap::Insert));
         assert_eq!(claim.root_distance, Duration::from_micros(4_000));
@@ -204,11 +205,11 @@ mod tests {
     #[test]
     fn before_it_is_synchronised_it_makes_nothing_of_the_clock() {
         let sources = || vec![source("a.example:123", "192.0.2.1:123", None)];
-        assert_eq!(told(&observed("Unknown", sources()), NOW).claim, None);
+        assert_eq!(reported(&observed("Unknown", sources()), NOW).claim, None);
         let mut never = sources();
         never[0]["last_update"] = json!({ "timestamp": 0 });
-        assert_eq!(told(&observed("NoWarning", never), NOW).claim, None);
-        assert_eq!(told(&json!({ "sources": [3, "x", {}] }), NOW).claim, None);
+        assert_eq!(reported(&observed("NoWarning", never), NOW).claim, None);
+        assert_eq!(reported(&json!({ "sources": [3, "x", {}] }), NOW).claim, None);
     }
 
     #[test]
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn its_configured_sources_are_read_whatever_their_mode() {
+    fn its_configured_sources_are_read_in_every_mode() {
         let text = "[[source]]\nmode = \"pool\"\naddress = \"ntpd-rs.pool.ntp.org\"\ncount = 4\n\n[[source]]\nmode = \"nts\"\n\
             address = \"nts.example:4460\"\n\n[[source]]\nmode = \"sock\"\npath = \"/run/x\"\n";
         let listed = configured(text);

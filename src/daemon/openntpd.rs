@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::source_reports::{Claim, Told, length, offset};
+use super::source_reports::{Claim, DaemonReport, length, offset};
 use super::sources::name;
 use crate::decision::Leap;
 use crate::reference::{NTP_PORT, Server};
@@ -23,12 +23,12 @@ const LONGEST: u64 = 256 * 1024;
 ///
 /// # Errors
 /// In words.
-pub fn ask(root: &Path) -> Result<Told, String> {
+pub fn ask(root: &Path) -> Result<DaemonReport, String> {
     let program = PROGRAMS.iter().map(|path| root.join(path)).find(|path| path.is_file());
     let Some(program) = program else { return Err("cannot ask openntpd: there is no ntpctl".to_owned()) };
     let text = run(&program, &["-s", "all"])
         .map_err(|error| format!("cannot ask openntpd by {}: {error}", program.display()))?;
-    told(&text).ok_or_else(|| format!("cannot parse the output of {}", program.display()))
+    reported(&text).ok_or_else(|| format!("cannot parse the output of {}", program.display()))
 }
 
 fn run(program: &Path, arguments: &[&str]) -> std::io::Result<String> {
@@ -36,7 +36,7 @@ fn run(program: &Path, arguments: &[&str]) -> std::io::Result<String> {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).env_clear();
     let mut ended = Ended(command.spawn()?);
     let Some(stdout) = ended.0.stdout.take() else { return Ok(String::new()) };
-    let (said, heard) = std::sync::mpsc::channel();
+    let (said, receiver) = std::sync::mpsc::channel();
     // It ends with the process: at the latest when that is killed below.
     std::thread::spawn(move || {
         let mut bytes = vec![];
@@ -44,7 +44,7 @@ fn run(program: &Path, arguments: &[&str]) -> std::io::Result<String> {
         let _ = said.send(outcome.map(|_| String::from_utf8_lossy(&bytes).into_owned()));
     });
     let until = boottime() + PATIENCE;
-    heard.recv_timeout(until.since(boottime())).unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+    receiver.recv_timeout(until.since(boottime())).unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }
 
 /// A process that is over when this is.
@@ -58,14 +58,14 @@ impl Drop for Ended {
 }
 
 /// `ntpctl -s all`: a line about all of it, and two for each peer, the one that it follows with `*`.
-fn told(text: &str) -> Option<Told> {
+fn reported(text: &str) -> Option<DaemonReport> {
     let mut lines = text.lines();
     let status = lines.by_ref().find(|line| !line.trim().is_empty())?;
     let synced = status.split(", ").any(|part| part.trim() == "clock synced");
     if !synced && !status.contains("clock unsynced") {
         return None;
     }
-    let mut told = Told::default();
+    let mut reported = DaemonReport::default();
     let mut section = Section::Head;
     let mut described = "";
     for line in lines {
@@ -77,15 +77,15 @@ fn told(text: &str) -> Option<Told> {
             // Its figures are set in; a name is not.
             (_, Section::Peers) if !line.starts_with(' ') => {
                 described = line;
-                told.plain += 1;
-                add(&mut told.servers, line);
+                reported.plain += 1;
+                add(&mut reported.servers, line);
             }
-            (_, Section::Sensors) if !line.starts_with(' ') => told.others += 1,
-            (["*", figures @ ..], Section::Peers) if synced && !described.is_empty() => told.claim = claim(figures),
+            (_, Section::Sensors) if !line.starts_with(' ') => reported.others += 1,
+            (["*", figures @ ..], Section::Peers) if synced && !described.is_empty() => reported.claim = claim(figures),
             (_, Section::Peers | Section::Sensors) => {}
         }
     }
-    Some(told)
+    Some(reported)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -147,18 +147,18 @@ mod tests {
         0    1s   15s        -0.673ms     0.600ms\n";
 
     #[test]
-    fn its_peers_are_told_by_name_with_their_addresses() {
-        let told = told(ALL).unwrap();
+    fn its_peers_are_reported_by_name_with_their_addresses() {
+        let reported = reported(ALL).unwrap();
         let of = |s: &Server| (s.name.to_string(), s.is_pool, s.addresses.len());
-        let servers: Vec<_> = told.servers.iter().map(of).collect();
+        let servers: Vec<_> = reported.servers.iter().map(of).collect();
         let expected = [("0.debian.pool.ntp.org", true, 2), ("ntp.example", false, 1), ("lan.example", false, 0)];
         assert_eq!(servers, expected.map(|(name, is_pool, found)| (name.to_owned(), is_pool, found)));
-        assert_eq!((told.others, told.authority()), (1, None));
+        assert_eq!((reported.others, reported.authority()), (1, None));
     }
 
     #[test]
     fn what_it_makes_of_the_clock_is_that_of_the_peer_with_the_star() {
-        let claim = told(ALL).unwrap().claim.unwrap();
+        let claim = reported(ALL).unwrap().claim.unwrap();
         assert_eq!((claim.offset.as_nanos(), claim.stratum), (-9_901_000, Some(2)));
         assert_eq!(claim.root_distance, Duration::from_micros(62_500));
     }
@@ -166,10 +166,10 @@ mod tests {
     #[test]
     fn an_unsynced_one_makes_nothing_of_the_clock_and_rubbish_is_nothing() {
         let unsynced = ALL.replace("clock synced, stratum 3", "clock unsynced, clock offset is 3600000.000ms");
-        let told_then = told(&unsynced).unwrap();
-        assert_eq!((told_then.servers.len(), told_then.claim), (3, None));
+        let reported_then = reported(&unsynced).unwrap();
+        assert_eq!((reported_then.servers.len(), reported_then.claim), (3, None));
         for rubbish in ["", "\n\n", "ntpctl: cannot connect\n", "*"] {
-            assert_eq!(told(rubbish), None, "{rubbish:?}");
+            assert_eq!(reported(rubbish), None, "{rubbish:?}");
         }
     }
 
@@ -178,13 +178,13 @@ mod tests {
     fn a_peer_by_its_address_has_no_name_behind_it() {
         let text = "1/1 peers valid, clock unsynced\n\npeer\n   wt tl st  next  poll          offset       delay      jitter\n\
             10.77.0.1 \n    1  9  2    7s   33s         0.134ms     0.172ms     0.087ms\n";
-        let told = told(text).unwrap();
-        assert_eq!(told.servers.iter().map(|server| server.name.to_string()).collect::<Vec<_>>(), ["10.77.0.1"]);
-        assert_eq!((told.plain, told.claim), (1, None));
+        let reported = reported(text).unwrap();
+        assert_eq!(reported.servers.iter().map(|server| server.name.to_string()).collect::<Vec<_>>(), ["10.77.0.1"]);
+        assert_eq!((reported.plain, reported.claim), (1, None));
     }
 
     #[test]
-    fn a_program_is_heard_to_its_end_and_one_that_hangs_is_ended() {
+    fn a_program_is_read_to_its_end_and_one_that_hangs_is_ended() {
         assert_eq!(run(Path::new("/bin/echo"), &["0/0 peers valid"]).unwrap(), "0/0 peers valid\n");
         let hangs = run(Path::new("/bin/sleep"), &["600"]).unwrap_err();
         assert_eq!(hangs.kind(), std::io::ErrorKind::TimedOut);

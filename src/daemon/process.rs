@@ -1,4 +1,4 @@
-//! The processes of this host that have to do with the clock. Every file is somebody else's: none is waited for, and no more than a
+//! The processes of this host that have to do with the clock. Every file is of another process: none is waited for, and no more than a
 //! bounded part of each is read.
 
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ pub(super) mod tests {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
             fs::write(folder.join("cmdline"), arguments.replace(' ', "\0") + "\0").unwrap();
-            // As openntpd's engine, which has given up all that its parent has.
+            // As openntpd's engine, which has dropped all capabilities of its parent.
             let capabilities = if arguments.starts_with("ntpd: ") { "0000000000000000" } else { "0000000002000000" };
             let status = format!("Name:\t{comm}\nNSpid:\t{ns_pid}\nThreads:\t1\nCapPrm:\t{capabilities}\n");
             fs::write(folder.join("status"), status).unwrap();

@@ -1,4 +1,4 @@
-//! The programs that have to do with the clock, by the name of their process: one list, for whoever looks for them.
+//! The programs that have to do with the clock, by the name of their process, in one list.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use crate::sys::process_status::{processes, shows_the_host};
 /// What a program has to do with the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It keeps the clock, by servers or by hardware: bends and steps it.
+    /// It keeps the clock, by servers or by hardware: slews and steps it.
     Keeper,
     /// It leaves the system's clock alone, and a keeper needs it or it tells programs what time it is.
     Helper,
     /// The hypervisor's guest tools: they bend and step the clock to the host's.
     GuestTools,
-    /// It sets the clock when somebody tells it to.
+    /// It sets the clock when a user orders it to.
     OnOrder,
 }
 
@@ -39,7 +39,7 @@ pub const PROGRAMS: [Program; 28] = [
     keeper("ntpd-rs"),
     keeper("ntpsec"),
     keeper("connmand"),
-    // With software time stamps it bends the system's clock; with a card's, the card's alone.
+    // With software time stamps it slews the system's clock; with a card's, the card's alone.
     keeper("ptp4l"),
     keeper("phc2sys"),
     keeper("timemaster"),
@@ -83,7 +83,7 @@ impl Program {
         comm(self.name)
     }
 
-    /// Whether it steps the system's clock, by itself or when it is told to.
+    /// Whether it steps the system's clock, by itself or by an order.
     #[must_use]
     pub const fn sets_the_clock(&self) -> bool {
         match self.role {
@@ -101,7 +101,7 @@ impl Program {
         }
     }
 
-    const fn bends_the_clock(&self) -> bool {
+    const fn slews_the_clock(&self) -> bool {
         match self.role {
             Role::Keeper | Role::GuestTools => true,
             Role::Helper | Role::OnOrder => false,
@@ -112,7 +112,7 @@ impl Program {
 /// Whether a program with this comm keeps clocks: what it steps is right afterwards.
 #[must_use]
 pub fn keeps_clocks(comm: &str) -> bool {
-    PROGRAMS.iter().any(|program| program.bends_the_clock() && program.comm() == comm)
+    PROGRAMS.iter().any(|program| program.slews_the_clock() && program.comm() == comm)
 }
 
 /// What a program that keeps clocks says in its log that it does with the clock.
@@ -153,9 +153,9 @@ pub fn correction(message: &str) -> Option<ClockMessage> {
 #[must_use]
 pub fn no_daemon_slews(proc: &Path) -> bool {
     let all_are_seen = shows_the_host(proc) && foreign::text(&proc.join("1/comm")).is_ok();
-    let bends = |comm: &str| PROGRAMS.iter().any(|program| program.bends_the_clock() && program.comm() == comm);
+    let slews = |comm: &str| PROGRAMS.iter().any(|program| program.slews_the_clock() && program.comm() == comm);
     let mut comms = processes(proc).filter_map(|(_, process)| foreign::text(&process.join("comm")).ok());
-    all_are_seen && !comms.any(|comm| bends(comm.trim_end()))
+    all_are_seen && !comms.any(|comm| slews(comm.trim_end()))
 }
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bend_is_nobodys_only_where_all_processes_are_seen_and_none_bends() {
+    fn a_frequency_correction_has_no_owner_only_where_all_processes_are_seen_and_none_slews() {
         assert!(no_daemon_slews(proc(HOST_PIDS, &["systemd", "sshd", "qemu-ga"]).path()));
         for keeper in ["chronyd", "systemd-timesyn", "vmtoolsd"] {
             assert!(!no_daemon_slews(proc(HOST_PIDS, &["systemd", keeper]).path()), "never while {keeper} is alive");

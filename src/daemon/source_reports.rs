@@ -7,7 +7,7 @@ use crate::reference::Server;
 
 /// What a daemon tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct DaemonReport {
     /// The NTP servers that it asks.
     pub servers: Vec<Server>,
     /// How many other sources it has: reference clocks.
@@ -35,7 +35,7 @@ pub struct Claim {
     pub updated: Option<Realtime>,
 }
 
-impl Told {
+impl DaemonReport {
     /// Its authenticated sources, where it goes by no others: then plain answers are a downgrade. One that goes by both alike takes
     /// them for no better itself.
     pub fn authority(&self) -> Option<Authority> {
@@ -47,7 +47,7 @@ impl Told {
         self.servers.is_empty() && self.others == 0
     }
 
-    /// Whether it says that it has set or slewed the clock at `since` or later: without that its word proves nothing.
+    /// Whether it reports that it has set or slewed the clock at `since` or later: otherwise its report proves nothing.
     pub fn has_updated_since(&self, since: Realtime) -> bool {
         self.claim.as_ref().and_then(|claim| claim.updated).is_some_and(|updated| updated >= since)
     }
@@ -84,7 +84,7 @@ pub fn authority(plain: usize, authenticated: &[String]) -> Option<Authority> {
     alone.then(|| Authority { sources: authenticated.to_vec(), ..Authority::default() })
 }
 
-/// Seconds as a daemon writes them; none where that is no number of seconds within a century.
+/// Seconds as a daemon writes them; none where they are not a number of seconds within a century.
 pub fn offset(secs: f64) -> Option<Offset> {
     let is_sane = secs.is_finite() && secs.abs() < 3.2e9;
     // Whole nanoseconds below 2^63.
@@ -118,23 +118,25 @@ pub(super) mod tests {
     #[test]
     fn only_who_goes_by_authenticated_sources_alone_outranks_plain_answers() {
         let names = vec!["nts.example".to_owned()];
-        let told = |plain| Told { plain, authenticated: names.clone(), ..Told::default() };
-        assert_eq!(told(0).authority().map(|authority| authority.sources), Some(names.clone()));
-        assert_eq!(told(1).authority(), None, "it takes both alike");
-        assert_eq!(Told::default().authority(), None);
+        let reported = |plain| DaemonReport { plain, authenticated: names.clone(), ..DaemonReport::default() };
+        assert_eq!(reported(0).authority().map(|authority| authority.sources), Some(names.clone()));
+        assert_eq!(reported(1).authority(), None, "it takes both alike");
+        assert_eq!(DaemonReport::default().authority(), None);
     }
 
     #[test]
     fn a_claim_is_as_old_as_what_it_rests_on() {
-        let told = Told { claim: Some(claim(1_000)), ..Told::default() };
-        assert!(told.claim_since(Realtime::from_secs(1_000)).is_some());
-        assert!(told.claim_since(Realtime::from_secs(1_001)).is_none());
-        let undated = Told { claim: Some(Claim { updated: None, ..claim(1_000) }), ..Told::default() };
+        let reported = DaemonReport { claim: Some(claim(1_000)), ..DaemonReport::default() };
+        assert!(reported.claim_since(Realtime::from_secs(1_000)).is_some());
+        assert!(reported.claim_since(Realtime::from_secs(1_001)).is_none());
+        let undated = DaemonReport { claim: Some(Claim { updated: None, ..claim(1_000) }), ..DaemonReport::default() };
         assert!(undated.claim_since(Realtime::from_secs(1_001)).is_some(), "it is asked whether it agrees");
         assert!(
-            told.has_updated_since(Realtime::from_secs(1_000)) && !undated.has_updated_since(Realtime::from_secs(0))
+            reported.has_updated_since(Realtime::from_secs(1_000))
+                && !undated.has_updated_since(Realtime::from_secs(0))
         );
-        let reading = told.reading("ntpd", Boottime::from_nanos(90_000_000_000), Realtime::from_secs(1_030)).unwrap();
+        let reading =
+            reported.reading("ntpd", Boottime::from_nanos(90_000_000_000), Realtime::from_secs(1_030)).unwrap();
         assert_eq!((reading.as_of, reading.local), (Boottime::from_nanos(60_000_000_000), Realtime::from_secs(1_000)));
         assert_eq!(reading.offset, Offset::from_nanos(2_000_000));
     }

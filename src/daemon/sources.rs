@@ -1,4 +1,4 @@
-//! Whom the running time daemon asks, so that nobody else is asked beside it.
+//! The servers that the running time daemon asks, so that no other ones are asked beside them.
 
 use crate::reference::{Server, ServerName};
 

@@ -64,10 +64,10 @@ impl Timesyncd {
             return Ok(None);
         }
         let fields: MessageFields = self.bus.property(TIMESYNC, "NTPMessage").await?;
-        Ok(Message::from(fields).heard())
+        Ok(Message::from(fields).answered())
     }
 
-    /// The server it asks: by the address that it has resolved, so that nobody needs DNS, else by name.
+    /// The server it asks: by the address that it has resolved, so that no DNS is needed, else by name.
     pub async fn server(&self) -> Result<Option<ServerName>, BusError> {
         if !self.bus.owned(TIMESYNC.name).await? {
             return Ok(None);
@@ -99,7 +99,7 @@ impl Timesyncd {
         Ok(Some(listed(names, &asked, address(&bytes))))
     }
 
-    /// Starts it anew: it measures and steps in 1.5 to 2.6 s, without any right of ours to set the clock.
+    /// Starts it anew: it measures and steps in 1.5 to 2.6 s, and we need no right to set the clock for that.
     pub async fn restart(&self) -> Result<(), BusError> {
         self.bus.call(SYSTEMD, "RestartUnit", &(UNIT, "replace")).await.map(|_| ())
     }
@@ -128,7 +128,7 @@ fn listed(mut names: Vec<String>, asked: &str, at: Option<IpAddr>) -> Vec<Server
     servers
 }
 
-/// A link-local address is of no use without its interface, which nobody tells.
+/// A link-local address is of no use without its interface, which is not reported.
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = || <[u8; 4]>::try_from(bytes).ok().map(|b| IpAddr::V4(Ipv4Addr::from(b)));
     let v6 = || <[u8; 16]>::try_from(bytes).ok().map(Ipv6Addr::from).filter(|ip| !ip.is_unicast_link_local());
@@ -178,7 +178,7 @@ impl From<MessageFields> for Message {
 
 impl Message {
     /// Itself, if it is a server's answer: before the first one every field is zero.
-    fn heard(self) -> Option<Self> {
+    fn answered(self) -> Option<Self> {
         let sane = self.mode == 4 && self.leap < 3 && (1..16).contains(&self.stratum) && !self.ignored;
         sane.then_some(self)
     }
@@ -200,7 +200,7 @@ impl Message {
         self.origin >= moment
     }
 
-    /// What it says of the clock at `now`, which stands at `local`.
+    /// What it reports of the clock at `now`, which shows `local`.
     ///
     /// timesyncd has stepped by a large offset, so nothing is left of it; a small one it slews in a time of its own, so what is left
     /// is at most the whole.
@@ -246,7 +246,7 @@ mod tests {
 
     fn reading(fields: MessageFields, later_us: u64) -> Option<Reading> {
         let local = Realtime::from_nanos((NOON_US + later_us) as i64 * 1000);
-        Message::from(fields).heard().map(|m| m.reading(None, Boottime::from_nanos(90_000_000_000), local))
+        Message::from(fields).answered().map(|m| m.reading(None, Boottime::from_nanos(90_000_000_000), local))
     }
 
     #[test]
@@ -292,10 +292,11 @@ mod tests {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let at = Some(IpAddr::from([192, 0, 2, 7]));
         let servers = listed(names(&["a.example", "b.example", "a.example", "192.0.2.9"]), "b.example", at);
-        let told: Vec<_> = servers.iter().map(|server| (server.name.to_string(), server.addresses.clone())).collect();
+        let reported: Vec<_> =
+            servers.iter().map(|server| (server.name.to_string(), server.addresses.clone())).collect();
         let at_seven = vec![SocketAddr::from(([192, 0, 2, 7], 123))];
         let expected = [("a.example", vec![]), ("b.example", at_seven), ("192.0.2.9", vec![])];
-        assert_eq!(told, expected.map(|(name, addresses)| (name.to_owned(), addresses)));
+        assert_eq!(reported, expected.map(|(name, addresses)| (name.to_owned(), addresses)));
         assert_eq!(listed(vec![], "c.example", None).len(), 1, "whom it asks is on its list");
         assert!(listed(vec![], "", None).is_empty());
     }

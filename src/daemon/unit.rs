@@ -49,17 +49,17 @@ impl Units {
         Self { bus }
     }
 
-    /// The first of these that runs, or is on its way to or from that; none where nobody can tell.
+    /// The first of these that runs, or is on its way to or from that; none where that is unknown.
     pub async fn running(&self, names: &[&str]) -> Option<SystemdUnit> {
         self.find(names, &["active", "activating", "reloading", "deactivating"]).await
     }
 
-    /// The first of these that has ended by itself and with an error; none where nobody can tell.
+    /// The first of these that has ended by itself and with an error; none where that is unknown.
     pub async fn failed(&self, names: &[&str]) -> Option<SystemdUnit> {
         self.find(names, &["failed"]).await
     }
 
-    /// Whether that unit has ended by itself and with an error, which a unit that somebody stopped has not.
+    /// Whether that unit has ended by itself and with an error, and was not stopped.
     pub async fn has_failed(&self, unit: &SystemdUnit) -> bool {
         self.state(unit).await.is_ok_and(|state| state == "failed")
     }
@@ -73,7 +73,7 @@ impl Units {
         self.bus.call(MANAGER, "StartUnit", &(unit.name(), "replace")).await.map(|_| ())
     }
 
-    /// Stops it and starts it again, unless somebody stopped it; the answer comes before that is done.
+    /// Stops it and starts it again, unless it was stopped by a user; the answer comes before that is done.
     ///
     /// # Errors
     /// [`BusError`].

@@ -52,12 +52,12 @@ pub enum Action {
         /// What the system clock said then.
         local: Realtime,
     },
-    /// After a step of ours: reset the daemon again and have it measure. Answered by `HandedOver`.
+    /// After our own step: reset the daemon again and have it measure. Answered by `HandedOver`.
     ResyncDaemon(Epoch),
     /// Ask the daemon whether it agrees. Answered by `DaemonAsked`.
     AskDaemon(Epoch),
-    /// Freeze the running containers; the guard thaws them at this moment if nothing else has by then. Answered by `Frozen`. Freezes and thaws
-    /// are performed in the order in which they are ordered.
+    /// Freeze the running containers; the guard thaws them at this moment if nothing else has by then. Answered by `Frozen`.
+    /// Freezes and thaws are performed in the order in which they are ordered.
     Freeze(OrderId, Awake),
     /// The limit of this freeze has begun anew: the guard thaws at this moment. Not answered.
     Prolong(OrderId, Awake),

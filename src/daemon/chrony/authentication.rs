@@ -16,7 +16,7 @@ use super::process::process_lives;
 use super::saved_sources::{Memory, Remembered};
 use crate::daemon::unit::Units;
 
-/// How long what a daemon said is obeyed after it has gone: a restart takes less, and a daemon that was removed stays away.
+/// How long the last report of a daemon is believed after it has ended: a restart takes less, and a daemon that was removed stays away.
 const OUTLIVES: Duration = Duration::from_secs(30);
 /// A silence that is shorter is that of a source which was just made to begin anew.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -32,12 +32,12 @@ pub struct Authentication {
 
 #[derive(Debug, Default)]
 struct Latest {
-    /// Nobody wants it remembered: other servers or another corrector were configured.
+    /// It is not remembered: other servers or another corrector were configured.
     is_off: bool,
     /// What was last written, with its day; none before the first time, within it none where there is nothing to remember.
     noted: Option<Option<(Vec<String>, String)>>,
     /// When an authenticated source has answered last; reset or not.
-    heard: Option<Boottime>,
+    last_answer: Option<Boottime>,
     /// When one that never answered was first asked about.
     first_asked: Option<Boottime>,
 }
@@ -54,22 +54,22 @@ impl Authentication {
     }
 
     /// What chronyd says now is obeyed, and remembered; its day is that of the last proof, when the clock is right.
-    pub fn hear(&self, said: &AuthorityStatus, day: Day) -> Option<Authority> {
+    pub fn receive(&self, said: &AuthorityStatus, day: Day) -> Option<Authority> {
         let mut latest = self.latest();
-        latest.heard = latest.heard.max(said.heard);
+        latest.last_answer = latest.last_answer.max(said.last_answer);
         let silent_for = latest.silence(said, boottime());
         latest.note(&self.memory, said.outranking.as_deref(), day);
         Some(Authority { sources: said.outranking.clone()?, silent_for, remembered: None })
     }
 
-    /// What chronyd said before, if that is to be obeyed though it does not say it now.
+    /// What chronyd reported before, if that still counts though it does not report it now.
     pub async fn recall(&self, presence: Presence) -> Option<Authority> {
         let remembered = self.remembered()?;
         let kept = match presence {
             Presence::Lives => self.memory.is_back(&remembered).map(|()| true),
-            Presence::Gone => self.memory.gone_for(&remembered, boottime()).map(|gone| gone <= OUTLIVES),
+            Presence::Ended => self.memory.absent_for(&remembered, boottime()).map(|gone| gone <= OUTLIVES),
         };
-        // Where the file cannot be written, nobody can tell for how long: what was said is obeyed.
+        // Where the file cannot be written, the age is unknown: the last report is believed.
         let is_kept = kept.unwrap_or_else(|error| {
             debug!(%error, "cannot save since when chronyd is stopped");
             true
@@ -81,11 +81,11 @@ impl Authentication {
     /// Whether chronyd lives though its socket does not say so; looked into only where that makes a difference.
     pub async fn presence(&self) -> Presence {
         if self.remembered().is_none() {
-            return Presence::Gone;
+            return Presence::Ended;
         }
         let root = self.root.clone();
         let lives = spawn_blocking(move || process_lives(&root)).await.unwrap_or(false);
-        if lives || self.units.running(UNITS).await.is_some() { Presence::Lives } else { Presence::Gone }
+        if lives || self.units.running(UNITS).await.is_some() { Presence::Lives } else { Presence::Ended }
     }
 
     /// What chronyd said is deleted, and not remembered from here on.
@@ -117,7 +117,7 @@ pub enum Presence {
     /// It is, answering or not.
     Lives,
     /// It is not.
-    Gone,
+    Ended,
 }
 
 /// Whose day goes into the memory.
@@ -125,7 +125,7 @@ pub enum Presence {
 pub enum Day {
     /// The clock was just proven right: today.
     Proven,
-    /// Nobody knows how late it is: the day that was remembered stays, where nothing else is news.
+    /// The true day is unknown: the day that was remembered stays, where nothing else has changed.
     Doubtful,
 }
 
@@ -135,7 +135,7 @@ impl Latest {
             self.first_asked = None;
             return None;
         }
-        let since = self.heard.unwrap_or(*self.first_asked.get_or_insert(now));
+        let since = self.last_answer.unwrap_or(*self.first_asked.get_or_insert(now));
         Some(now.since(since)).filter(|silence| *silence >= SILENCE)
     }
 
@@ -178,17 +178,17 @@ mod tests {
         Boottime::from_nanos(secs * 1_000_000_000)
     }
 
-    fn says(heard: Option<Boottime>, is_reached: bool) -> AuthorityStatus {
-        AuthorityStatus { outranking: Some(vec!["a".to_owned()]), vouches: true, heard, is_reached }
+    fn says(last_answer: Option<Boottime>, is_reached: bool) -> AuthorityStatus {
+        AuthorityStatus { outranking: Some(vec!["a".to_owned()]), authenticates: true, last_answer, is_reached }
     }
 
     fn silence(latest: &mut Latest, said: &AuthorityStatus, now: u64) -> Option<u64> {
-        latest.heard = latest.heard.max(said.heard);
+        latest.last_answer = latest.last_answer.max(said.last_answer);
         latest.silence(said, at(now)).map(|silence| silence.as_secs())
     }
 
     #[test]
-    fn a_silence_is_counted_over_the_resets_that_make_chronyd_forget_the_last_sample() {
+    fn a_silence_is_counted_over_the_resets_that_discard_the_last_sample_of_chronyd() {
         let mut latest = Latest::default();
         assert_eq!(silence(&mut latest, &says(Some(at(100)), true), 101), None);
         assert_eq!(silence(&mut latest, &says(None, false), 103), None, "it was just reset");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_never_heard_is_silent_from_the_first_look() {
+    fn a_source_that_never_answered_is_silent_from_the_first_look() {
         let mut latest = Latest::default();
         assert_eq!(silence(&mut latest, &says(None, false), 50), None);
         assert_eq!(silence(&mut latest, &says(None, false), 90), Some(40));

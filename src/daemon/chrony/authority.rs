@@ -1,6 +1,6 @@
 //! Whether plain answers count beside the daemon's authenticated sources: by chronyd's own mode, as it takes effect.
 //!
-//! chronyd does not tell its `authselectmode`, but what that adds to the options of its sources (`update_sel_options` in its
+//! chronyd does not report its `authselectmode`, but what that adds to the options of its sources (`update_sel_options` in its
 //! sources.c): `mix` makes authenticated ones trusted and required as soon as there is a plain one, `prefer` and `require` take
 //! the plain ones out, `ignore` changes nothing. Reachability does not enter into it: an authenticated source that has been
 //! silent for days outranks plain ones all the same.
@@ -17,9 +17,9 @@ pub struct AuthorityStatus {
     /// The authenticated sources that outrank plain ones, by name; none where plain ones count.
     pub outranking: Option<Vec<String>>,
     /// Whether chronyd selects nothing unless an authenticated source agrees.
-    pub vouches: bool,
-    /// When one of them has answered last, at the earliest; none where nobody can tell.
-    pub heard: Option<Boottime>,
+    pub authenticates: bool,
+    /// When one of them has answered last, at the earliest; none where that is unknown.
+    pub last_answer: Option<Boottime>,
     /// Whether one of them is reachable.
     pub is_reached: bool,
 }
@@ -27,15 +27,15 @@ pub struct AuthorityStatus {
 /// Asks chronyd, over a connection that is open.
 ///
 /// # Errors
-/// [`ChronyError`]; `Invalid` before 4.0, where keys are all there is and it does not tell.
+/// [`ChronyError`]; `Invalid` before 4.0, where keys are all there is and it does not report their use.
 pub fn read(client: &mut ChronyClient) -> Result<AuthorityStatus, ChronyError> {
     let selected = client.select_data()?;
     let Some(rank) = rank(&selected) else { return Ok(AuthorityStatus::default()) };
-    let mut said = AuthorityStatus { vouches: rank.vouches, ..AuthorityStatus::default() };
+    let mut said = AuthorityStatus { authenticates: rank.authenticates, ..AuthorityStatus::default() };
     let as_of = boottime();
     for source in client.sources()?.iter().filter(|s| rank.sources.contains(&s.address)) {
         said.is_reached |= source.reach != 0;
-        said.heard = said.heard.max(source.since_sample_secs.map(|secs| before(as_of, secs)));
+        said.last_answer = said.last_answer.max(source.since_sample_secs.map(|secs| before(as_of, secs)));
     }
     let names = rank.sources.iter().map(|&address| client.name(address).or_else(|_| Ok(in_words(address))));
     said.outranking = Some(names.collect::<Result<_, ChronyError>>()?);
@@ -46,8 +46,8 @@ pub fn read(client: &mut ChronyClient) -> Result<AuthorityStatus, ChronyError> {
 ///
 /// # Errors
 /// [`ChronyError`].
-pub fn vouches(client: &mut ChronyClient) -> Result<bool, ChronyError> {
-    Ok(ranked(client)?.is_some_and(|rank| rank.vouches))
+pub fn authenticates(client: &mut ChronyClient) -> Result<bool, ChronyError> {
+    Ok(ranked(client)?.is_some_and(|rank| rank.authenticates))
 }
 
 /// The addresses of the authenticated sources that outrank the others; none where all count.
@@ -72,7 +72,7 @@ pub fn without_keys(client: &mut ChronyClient) -> Result<Vec<String>, ChronyErro
     Ok(names)
 }
 
-/// A chronyd that is too old to tell ranks nobody.
+/// A chronyd that is too old to report it ranks no source.
 fn ranked(client: &mut ChronyClient) -> Result<Option<Rank>, ChronyError> {
     match client.select_data() {
         Ok(selected) => Ok(rank(&selected)),
@@ -84,7 +84,7 @@ fn ranked(client: &mut ChronyClient) -> Result<Option<Rank>, ChronyError> {
 #[derive(Debug, PartialEq, Eq)]
 struct Rank {
     sources: Vec<SourceAddress>,
-    vouches: bool,
+    authenticates: bool,
 }
 
 /// Who outranks whom; none where every source counts alike.
@@ -96,10 +96,10 @@ fn rank(selected: &[SelectData]) -> Option<Rank> {
     let has_plain = plain.peek().is_some();
     let plain_is_out = plain.all(|s| s.effective.noselect);
     // `require` without an authenticated source: chronyd selects nothing, and plain answers are not to either.
-    let vouches = (plain_is_out && (has_plain || !keyed.is_empty())) || keyed.iter().any(|s| s.effective.require);
+    let authenticates = (plain_is_out && (has_plain || !keyed.is_empty())) || keyed.iter().any(|s| s.effective.require);
     // Trusted by its own line of the configuration: plain ones are outvoted while it is reachable.
-    let outranks = vouches || keyed.iter().any(|s| s.effective.trust);
-    outranks.then(|| Rank { sources: keyed.iter().map(|s| s.address).collect(), vouches })
+    let outranks = authenticates || keyed.iter().any(|s| s.effective.trust);
+    outranks.then(|| Rank { sources: keyed.iter().map(|s| s.address).collect(), authenticates })
 }
 
 /// Whole seconds, rounded: the sample may be up to one older.
@@ -130,24 +130,24 @@ mod tests {
     }
 
     fn outranks(selected: &[SelectData]) -> (bool, bool) {
-        rank(selected).map_or((false, false), |rank| (true, rank.vouches))
+        rank(selected).map_or((false, false), |rank| (true, rank.authenticates))
     }
 
     #[test]
-    fn each_mode_is_told_by_what_it_adds_to_the_options() {
+    fn each_mode_is_recognised_by_what_it_adds_to_the_options() {
         let keyed = |effective| source(1, true, NONE, effective);
         let plain = |effective| source(2, false, NONE, effective);
         assert_eq!(outranks(&[keyed(TRUSTED), plain(NONE)]), (true, true), "mix");
         assert_eq!(outranks(&[keyed(NONE), plain(NOSELECT)]), (true, true), "prefer, require");
         assert_eq!(outranks(&[keyed(NONE), plain(NONE)]), (false, false), "ignore");
-        assert_eq!(outranks(&[keyed(NONE)]), (true, true), "none but authenticated ones: no mode can be told");
+        assert_eq!(outranks(&[keyed(NONE)]), (true, true), "none but authenticated ones: the mode is unknown");
         assert_eq!(outranks(&[plain(NOSELECT)]), (true, true), "require, with no key");
         assert_eq!(outranks(&[plain(NONE)]), (false, false));
         assert_eq!(outranks(&[]), (false, false));
     }
 
     #[test]
-    fn a_source_that_is_never_selected_outranks_nobody_and_is_outranked_by_nobody() {
+    fn a_source_that_is_never_selected_outranks_none_and_is_outranked_by_none() {
         let unused = source(1, true, NOSELECT, NOSELECT);
         assert_eq!(outranks(&[unused, source(2, false, NONE, NONE)]), (false, false));
         let watched = source(2, false, NOSELECT, NOSELECT);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_its_own_line_trusts_outranks_and_does_not_vouch_for_what_is_selected_without_it() {
+    fn a_source_trusted_by_its_own_line_outranks_and_does_not_authenticate_what_is_selected_without_it() {
         let trusted = SelectOptions { trust: true, ..NONE };
         let ignored = [source(1, true, trusted, trusted), source(2, false, NONE, NONE)];
         assert_eq!(outranks(&ignored), (true, false));

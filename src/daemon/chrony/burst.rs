@@ -19,9 +19,9 @@ use crate::daemon::unit::{SystemdUnit, Units};
 
 /// An exchange that comes to anything has ended by then, and so has the hand-over.
 const AFTER: Duration = Duration::from_secs(2);
-/// How often a chronyd that does not take it is told again, and whether it has quit is looked at.
+/// How often the burst is ordered again from a chronyd that does not take it, and how often it is checked whether it has quit.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long it is told again; it has the socket full of our orders by then.
+/// How long it is ordered again; its socket is full of our orders by then.
 const WITHIN: Duration = Duration::from_secs(60);
 /// A burst of four takes 4.2 s to make chronyd sure, and then it may quit.
 const WATCHED: Duration = Duration::from_secs(12);
@@ -43,7 +43,7 @@ impl Bursts {
         Self { chronyd, units, unit: Arc::default(), is_owed: Arc::default(), is_watched: Arc::default() }
     }
 
-    /// It was made to forget: it is told to measure in a while, unless somebody tells it before.
+    /// It was reset: it is ordered to measure after a while, unless that is ordered before.
     pub fn owe(&self) {
         if self.is_owed.swap(true, Ordering::AcqRel) {
             return;
@@ -64,7 +64,7 @@ impl Bursts {
         });
     }
 
-    /// Somebody has told it to measure: if it ends within the next seconds, its unit is started again, once.
+    /// It was ordered to measure: if it ends within the next seconds, its unit is started again, once.
     pub fn paid(&self, unit: Option<SystemdUnit>) {
         self.is_owed.store(false, Ordering::Release);
         self.watch(unit);
@@ -100,9 +100,9 @@ impl Bursts {
 
     async fn pay_now(&self) -> Result<(), ChronyError> {
         let chronyd = self.chronyd.clone();
-        let told = spawn_blocking(move || chronyd.burst(ORDER)).await;
-        // Without a thread of ours there is no other try.
-        told.unwrap_or(Ok(())).inspect(|()| self.is_owed.store(false, Ordering::Release))
+        let reported = spawn_blocking(move || chronyd.burst(ORDER)).await;
+        // Without our thread there is no other attempt.
+        reported.unwrap_or(Ok(())).inspect(|()| self.is_owed.store(false, Ordering::Release))
     }
 
     fn watch(&self, unit: Option<SystemdUnit>) {

@@ -1,4 +1,4 @@
-//! chronyd: made to forget, to measure, to step. Everything here blocks, for less than its deadline.
+//! chronyd: its reset, its burst, its step. Everything here blocks, for less than its deadline.
 
 mod authentication;
 mod authority;
@@ -27,12 +27,12 @@ pub use new_sample::LastSample;
 pub(super) use authority::outranking;
 
 use authority::AuthorityStatus;
-use new_sample::{heard, sampled};
+use new_sample::{last_sample, sampled};
 use protocol::{ChronyClient, ChronyError, Problem, SourceData, SourceMode, Spare, Status, Tracking};
 
 /// Its name in texts and readings.
 pub const NAME: &str = Daemon::Chrony.facts().name;
-/// Debian's unit and everybody else's; each may be the alias of the other.
+/// Debian's unit and that of the other distributions; each may be the alias of the other.
 const UNITS: &[&str] = Daemon::Chrony.facts().units;
 /// An order on the way from event to proof: chronyd answers within 20 µs, or something is wrong with it.
 pub const ORDER: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub const LOOK: Duration = Duration::from_millis(200);
 const BURST: (u32, u32) = (4, 8);
 /// One more sample, to a daemon that has some.
 const FRESHEN: (u32, u32) = (1, 2);
-/// What a step may differ from what was announced a moment before: chronyd goes on slewing, by 8 % at most.
+/// What a step may differ from what was announced a moment before: chronyd continues to slew, by 8 % at most.
 const STEP_SLACK: Duration = Duration::from_millis(20);
 
 /// Where chronyd is to be found.
@@ -59,7 +59,7 @@ pub struct Chronyd {
 /// What becomes of its samples when it is handed the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Knowledge {
-    /// The clock was not stepped since it forgot: what it has heard meanwhile is of this clock.
+    /// The clock was not stepped since its reset: the samples since then are of this clock.
     Kept,
     /// It was stepped, or chronyd has not forgotten yet.
     ThrownAway,
@@ -79,13 +79,13 @@ pub enum Forgot {
     Silent(String),
     /// It is there, and still knows what it knew.
     Not(String),
-    /// It does not run; or, with words, nobody can tell.
+    /// It does not run; or, with words, that is unknown.
     Absent(Option<String>),
 }
 
 impl Chronyd {
-    pub(super) fn client(&self, patience: Duration) -> ChronyClient {
-        ChronyClient::unix(&self.socket, boottime() + patience).reusing(&self.spare)
+    pub(super) fn client(&self, limit: Duration) -> ChronyClient {
+        ChronyClient::unix(&self.socket, boottime() + limit).reusing(&self.spare)
     }
 
     /// Reads what it believes, by UDP where the socket is closed to us.
@@ -98,8 +98,8 @@ impl Chronyd {
     }
 
     /// Throws away every sample and any slew in progress; the burst after it is owed.
-    pub fn forget(&self, patience: Duration) -> Forgot {
-        let mut client = self.client(patience);
+    pub fn forget(&self, limit: Duration) -> Forgot {
+        let mut client = self.client(limit);
         // A reset clears the sources' reachability, so this comes first; each question takes microseconds.
         let said = match authority::read(&mut client) {
             Err(error) if error.is_silent() => return Forgot::Silent(error.to_string()),
@@ -136,12 +136,12 @@ impl Chronyd {
         authority::read(&mut self.client(LOOK))
     }
 
-    /// Has it measure after a reset, within `patience`.
+    /// Has it measure after a reset, within `limit`.
     ///
     /// # Errors
     /// [`ChronyError`].
-    pub fn burst(&self, patience: Duration) -> Result<(), ChronyError> {
-        stir(&mut self.client(patience), BURST)
+    pub fn burst(&self, limit: Duration) -> Result<(), ChronyError> {
+        stir(&mut self.client(limit), BURST)
     }
 
     /// Its newest sample, where it has one taken at `since` or later; of its authenticated sources alone where those outrank the
@@ -152,7 +152,7 @@ impl Chronyd {
     pub fn hint(&self, since: Option<Boottime>) -> Result<Option<Hint>, ChronyError> {
         let mut client = self.client(LOOK);
         let newest = |s: &SourceData| s.since_sample_secs;
-        // Once it is sure, chronyd tells its samples as if what they ask for was corrected already; `tracking` has what is left of that.
+        // Once it has enough samples, chronyd reports them as if their offset was corrected already; `tracking` has what is left of it.
         let left = client.tracking()?.offset;
         let taken = client.sources()?.into_iter().filter(|s| newest(s).is_some());
         let mut taken: Vec<SourceData> =
@@ -209,14 +209,15 @@ impl Chronyd {
     /// [`ChronyError`].
     pub fn look(&self, before: Option<LastSample>) -> Result<Option<(Reading, LastSample)>, ChronyError> {
         let mut client = self.client(ORDER);
-        let Some(heard) = heard(&mut client)?.filter(|heard| before.is_none_or(|before| heard.is_newer(&before)))
+        let Some(last_sample) =
+            last_sample(&mut client)?.filter(|last_sample| before.is_none_or(|before| last_sample.is_newer(&before)))
         else {
             return Ok(None);
         };
         let (as_of, local) = (boottime(), realtime());
         let Some((tracking, leap)) = belief(&mut client)? else { return Ok(None) };
-        let authenticated = authority::vouches(&mut client)?;
-        Ok(Some((reading(&tracking, leap, (as_of, local), authenticated), heard)))
+        let authenticated = authority::authenticates(&mut client)?;
+        Ok(Some((reading(&tracking, leap, (as_of, local), authenticated), last_sample)))
     }
 
     /// How often it asks the slowest of its reference clocks; none where it has none.
@@ -243,13 +244,13 @@ impl Chronyd {
     pub fn describe(&self) -> Option<Reading> {
         let (as_of, local) = (boottime(), realtime());
         let (tracking, leap) = self.belief().ok()??;
-        let authenticated = authority::vouches(&mut self.client(LOOK));
+        let authenticated = authority::authenticates(&mut self.client(LOOK));
         Some(reading(&tracking, leap, (as_of, local), authenticated.unwrap_or(false)))
     }
 
-    /// What it means to correct; none while it does not know, and then it is told to measure.
+    /// The offset that it will correct; none while it does not know one, and then it is ordered to measure.
     ///
-    /// It was told so when it was handed the clock. But a burst that was under way then, as in the seconds after its start, is
+    /// It was ordered so when it was handed the clock. But a burst that was under way then, as in the seconds after its start, is
     /// not begun anew: what is left of it can be too few samples, and the next come a minute apart.
     ///
     /// # Errors
@@ -325,8 +326,8 @@ fn done(said: Result<AuthorityStatus, ChronyError>) -> Forgot {
 
 /// What chronyd believes, if it follows a source.
 ///
-/// `tracking` alone goes on saying what it said, synchronised and all, when a sample contradicts the others so that chronyd can
-/// follow none ("Can't synchronise: no selectable sources"): that is how it stands after a pause that nobody noticed (seen with 4.3).
+/// `tracking` alone still reports the last state, synchronised and all, when a sample contradicts the others so that chronyd can
+/// follow none ("Can't synchronise: no selectable sources"): that is its state after an undetected pause (seen with 4.3).
 fn belief(client: &mut ChronyClient) -> Result<Option<(Tracking, Leap)>, ChronyError> {
     let tracking = client.tracking()?;
     let Some(leap) = tracking.synchronised() else { return Ok(None) };
@@ -334,7 +335,7 @@ fn belief(client: &mut ChronyClient) -> Result<Option<(Tracking, Leap)>, ChronyE
     Ok(follows.then_some((tracking, leap)))
 }
 
-/// Has every source polled quickly. Where somebody took some of them offline and left others, those stay as they are.
+/// Has every source polled quickly. Where an operator took some of them offline and left others, those stay as they are.
 fn stir(client: &mut ChronyClient, (good, total): (u32, u32)) -> Result<(), ChronyError> {
     let activity = client.activity()?;
     if activity.online + activity.burst_online == 0 && activity.offline + activity.burst_offline > 0 {

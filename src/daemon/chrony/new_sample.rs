@@ -6,7 +6,7 @@ use super::protocol::{ChronyClient, ChronyError, SourceAddress, SourceData, Sour
 use crate::decision::{Boottime, nanos_u64};
 use crate::sys::clock::boottime;
 
-/// What the source that chronyd follows has been heard saying, to tell a new sample from an old one.
+/// The last sample of the source that chronyd follows, to tell a new sample from an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastSample {
     source: SourceAddress,
@@ -25,11 +25,11 @@ impl LastSample {
     }
 }
 
-/// What the source that it follows now has been heard saying; none while it follows none.
+/// The last sample of the source that it follows now; none while it follows none.
 ///
 /// # Errors
 /// [`ChronyError`].
-pub fn heard(client: &mut ChronyClient) -> Result<Option<LastSample>, ChronyError> {
+pub fn last_sample(client: &mut ChronyClient) -> Result<Option<LastSample>, ChronyError> {
     let as_of = boottime();
     let Some(source) = client.sources()?.into_iter().find(|source| source.selected) else { return Ok(None) };
     let newest = sampled(&source, as_of);

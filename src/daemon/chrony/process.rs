@@ -12,7 +12,7 @@ const PID_FILES: [&str; 3] = ["run/chrony/chronyd.pid", "run/chronyd.pid", "run/
 /// Whether its process lives, by its pid file or by its name; blocks.
 ///
 /// By name only where it lives in this /proc's own PID namespace: the chronyd of a container is not the one that keeps this clock.
-/// Not by `ns/pid`, which the kernel shows to nobody but a process's owner and who may trace it: not to our unit.
+/// Not by `ns/pid`, which the kernel shows only to a process's owner and to debuggers: not to our unit.
 pub fn process_lives(root: &Path) -> bool {
     let proc = root.join("proc");
     let is_chronyd = |pid: &str| foreign::text(&proc.join(pid).join("comm")).is_ok_and(|comm| comm.trim_end() == NAME);

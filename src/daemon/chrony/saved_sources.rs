@@ -14,7 +14,7 @@ use crate::decision::Boottime;
 const FILE: &str = "var/lib/clockgate/authenticated";
 /// The version of what is written; another one is not read.
 const VERSION: u64 = 2;
-/// A file of ours has some hundred bytes.
+/// Our file has some hundred bytes.
 const LONGEST: u64 = 64 * 1024;
 
 /// What chronyd said, and when.
@@ -25,7 +25,7 @@ pub struct Remembered {
     /// The day in UTC, `2026-11-01`.
     pub day: String,
     /// Since when its process has not been there, in this boot; none while it is.
-    gone_since: Option<Boottime>,
+    absent_since: Option<Boottime>,
 }
 
 /// The file.
@@ -40,7 +40,7 @@ impl Memory {
         Self { root }
     }
 
-    /// What chronyd said on this machine; nothing where that file is missing or no good. One of another machine, as from a
+    /// What chronyd reported on this machine; nothing where that file is missing or invalid. One of another machine, as from a
     /// golden image, is deleted.
     pub fn read(&self) -> Option<Remembered> {
         let path = self.path();
@@ -59,7 +59,7 @@ impl Memory {
         Some(Remembered {
             sources: sources.collect(),
             day: parsed["date"].as_str()?.to_owned(),
-            gone_since: parsed["gone_since_ns"].as_u64().filter(|_| this_boot).map(Boottime::from_nanos),
+            absent_since: parsed["gone_since_ns"].as_u64().filter(|_| this_boot).map(Boottime::from_nanos),
         })
     }
 
@@ -68,28 +68,28 @@ impl Memory {
     /// # Errors
     /// What the file system said.
     pub fn note(&self, sources: &[String], day: String) -> io::Result<()> {
-        let now = Remembered { sources: sources.to_vec(), day, gone_since: None };
+        let now = Remembered { sources: sources.to_vec(), day, absent_since: None };
         if self.read().as_ref() == Some(&now) { Ok(()) } else { self.write(&now) }
     }
 
-    /// How long chronyd has been gone at `now`, from the first time that this was asked; it outlives us, and not a boot.
+    /// How long chronyd has been absent at `now`, from the first time that this was asked; kept over our restarts, not over a boot.
     ///
     /// # Errors
     /// What the file system said.
-    pub fn gone_for(&self, remembered: &Remembered, now: Boottime) -> io::Result<Duration> {
-        match remembered.gone_since {
+    pub fn absent_for(&self, remembered: &Remembered, now: Boottime) -> io::Result<Duration> {
+        match remembered.absent_since {
             Some(since) => Ok(now.since(since)),
-            None => self.write(&Remembered { gone_since: Some(now), ..remembered.clone() }).map(|()| Duration::ZERO),
+            None => self.write(&Remembered { absent_since: Some(now), ..remembered.clone() }).map(|()| Duration::ZERO),
         }
     }
 
-    /// chronyd was seen again: the next time that it is gone counts anew.
+    /// chronyd was seen again: its next absence counts anew.
     ///
     /// # Errors
     /// What the file system said.
     pub fn is_back(&self, remembered: &Remembered) -> io::Result<()> {
-        match remembered.gone_since {
-            Some(_) => self.write(&Remembered { gone_since: None, ..remembered.clone() }),
+        match remembered.absent_since {
+            Some(_) => self.write(&Remembered { absent_since: None, ..remembered.clone() }),
             None => Ok(()),
         }
     }
@@ -99,7 +99,7 @@ impl Memory {
         self.path().exists()
     }
 
-    /// Chronyd says otherwise, or nobody wants it obeyed.
+    /// Chronyd reports otherwise, or the configuration replaces it.
     ///
     /// # Errors
     /// What the file system said; a file that is not there is no error.
@@ -111,7 +111,7 @@ impl Memory {
     }
 
     fn write(&self, remembered: &Remembered) -> io::Result<()> {
-        // Without one nothing tells this machine from its copies.
+        // Without one this machine cannot be distinguished from its copies.
         let Some(machine_id) = self.machine_id() else { return Ok(()) };
         let text = json!({
             "version": VERSION,
@@ -119,8 +119,8 @@ impl Memory {
             "date": remembered.day,
             "daemon": super::NAME,
             "sources": remembered.sources,
-            "boot_id": remembered.gone_since.and_then(|_| self.boot_id()),
-            "gone_since_ns": remembered.gone_since.map(Boottime::as_nanos),
+            "boot_id": remembered.absent_since.and_then(|_| self.boot_id()),
+            "gone_since_ns": remembered.absent_since.map(Boottime::as_nanos),
         });
         let path = self.path();
         let new = path.with_extension("new");
@@ -185,8 +185,8 @@ mod tests {
         fs::write(root.path().join("etc/machine-id"), "fedcba9876543210fedcba9876543210\n").unwrap();
         assert_eq!(memory.read(), None);
         assert!(!memory.path().exists());
-        for nobody in ["", "uninitialized\n"] {
-            fs::write(root.path().join("etc/machine-id"), nobody).unwrap();
+        for absent in ["", "uninitialized\n"] {
+            fs::write(root.path().join("etc/machine-id"), absent).unwrap();
             memory.note(&["time.example".to_owned()], DAY.to_owned()).unwrap();
             assert!(!memory.path().exists(), "an image that will be copied remembers nothing");
         }
@@ -196,12 +196,12 @@ mod tests {
     fn the_absence_of_a_daemon_is_counted_in_one_boot_and_from_the_last_time_that_it_was_seen() {
         let (root, memory) = host();
         memory.note(&["time.example".to_owned()], DAY.to_owned()).unwrap();
-        let gone_for = |secs| memory.gone_for(&memory.read().unwrap(), at(secs)).unwrap().as_secs();
-        assert_eq!((gone_for(100), gone_for(131)), (0, 31));
+        let absent_for = |secs| memory.absent_for(&memory.read().unwrap(), at(secs)).unwrap().as_secs();
+        assert_eq!((absent_for(100), absent_for(131)), (0, 31));
         fs::write(root.path().join("proc/sys/kernel/random/boot_id"), "two\n").unwrap();
-        assert_eq!((gone_for(3), gone_for(13)), (0, 10), "a boot begins anew");
+        assert_eq!((absent_for(3), absent_for(13)), (0, 10), "a boot begins anew");
         memory.is_back(&memory.read().unwrap()).unwrap();
-        assert_eq!(gone_for(50), 0);
+        assert_eq!(absent_for(50), 0);
     }
 
     #[test]

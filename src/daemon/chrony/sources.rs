@@ -10,10 +10,10 @@ use crate::decision::Boottime;
 use crate::reference::{NTP_PORT, Server};
 use crate::sys::clock::boottime;
 
-/// An NTP source as chronyd tells it.
+/// An NTP source as chronyd reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ChronySource {
-    /// The name it was configured with; before 4.0 nobody tells, and it is the address.
+    /// The name it was configured with; before 4.0 chronyd does not report it, and it is the address.
     host: String,
     /// The UDP port; none before the name is resolved.
     port: Option<u16>,
@@ -44,13 +44,13 @@ fn read(client: &mut ChronyClient) -> Result<DaemonSources, ChronyError> {
     let others = all.iter().filter(|source| source.mode == SourceMode::RefClock).count();
     let mut sources = vec![];
     for source in all.iter().filter(|source| source.mode != SourceMode::RefClock) {
-        sources.extend(told(client, source)?);
+        sources.extend(reported(client, source)?);
     }
     Ok(DaemonSources { daemon: Some(NAME.to_owned()), servers: grouped(sources), others, remark: None })
 }
 
-/// What chronyd tells of one source. Over UDP it tells the port to nobody, and then it is NTP's own.
-fn told(client: &mut ChronyClient, source: &SourceData) -> Result<Option<ChronySource>, ChronyError> {
+/// What chronyd reports of one source. Over UDP it does not report the port, and then it is NTP's own.
+fn reported(client: &mut ChronyClient, source: &SourceData) -> Result<Option<ChronySource>, ChronyError> {
     let name = unless_refused(client.name(source.address))?;
     let (ip, port) = match source.address {
         SourceAddress::Ip(ip) => {
@@ -60,14 +60,14 @@ fn told(client: &mut ChronyClient, source: &SourceData) -> Result<Option<ChronyS
         SourceAddress::Unresolved(_) | SourceAddress::Unspecified => (None, None),
     };
     let host = name.or_else(|| ip.map(|ip| ip.to_string()));
-    // A link-local address is of no use without its interface, which chronyd does not tell.
+    // A link-local address is of no use without its interface, which chronyd does not report.
     let ip = ip.filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
     Ok(host.map(|host| ChronySource { host, port, ip }))
 }
 
 fn unless_refused<T>(outcome: Result<T, ChronyError>) -> Result<Option<T>, ChronyError> {
     match outcome {
-        Ok(told) => Ok(Some(told)),
+        Ok(reported) => Ok(Some(reported)),
         Err(error) if matches!(error.problem, Problem::Refused(_)) => Ok(None),
         Err(error) => Err(error),
     }

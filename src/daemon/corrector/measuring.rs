@@ -16,22 +16,22 @@ use crate::sys::clock::{boottime, realtime};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often another daemon than chronyd is asked that: each look goes through `/proc`.
 const ANOTHER_LOOK_EVERY: Duration = Duration::from_millis(300);
-/// How often one that does not answer is told to forget.
+/// How often the reset of a daemon that does not answer is tried again.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(100);
 
 impl Corrector {
-    /// Asks the daemon that was made to forget, until it knows again; each answer rests on a newer sample than the last.
+    /// Asks the daemon after its reset, until it has measured; each answer is based on a newer sample than the last.
     ///
     /// chronyd takes 4.2 s for its first three samples; a deadline below that is met by asking again.
     pub async fn measure(&self, deadline: Duration) -> Measurement {
         let until = boottime() + deadline;
-        self.make_chronyd_forget_after_all(until).await;
-        let (keeper, untrue, heard) = self.known().as_ref().map_or_else(
-            || (DaemonInCharge::Nobody, Some("it was not reset".to_owned()), None),
-            |known| (known.keeper.clone(), known.untrue.clone(), known.heard),
+        self.reset_chronyd_after_all(until).await;
+        let (keeper, untrue, last_sample) = self.known().as_ref().map_or_else(
+            || (DaemonInCharge::Absent, Some("it was not reset".to_owned()), None),
+            |known| (known.keeper.clone(), known.untrue.clone(), known.last_sample),
         );
         let (source, answer) = match (keeper, untrue) {
-            (DaemonInCharge::Chronyd, None) => (chrony::NAME, self.measure_by_chronyd(heard, until).await),
+            (DaemonInCharge::Chronyd, None) => (chrony::NAME, self.measure_by_chronyd(last_sample, until).await),
             (DaemonInCharge::Timesyncd, None) => (timesyncd::NAME, self.measure_by_timesyncd(until).await),
             (DaemonInCharge::Another(keeping), None) => {
                 (keeping.daemon.facts().name, self.measure_by_another(&keeping, until).await)
@@ -39,7 +39,7 @@ impl Corrector {
             (DaemonInCharge::Another(keeping), Some(why)) => (keeping.daemon.facts().name, Err(unproven(&why))),
             (DaemonInCharge::Chronyd, Some(why)) => (chrony::NAME, Err(unproven(&why))),
             (DaemonInCharge::Timesyncd, Some(why)) => (timesyncd::NAME, Err(unproven(&why))),
-            (DaemonInCharge::Nobody, why) => ("time daemon", Err(why.unwrap_or_default())),
+            (DaemonInCharge::Absent, why) => ("time daemon", Err(why.unwrap_or_default())),
         };
         match answer {
             Ok(reading) => Measurement { readings: vec![reading], ..Measurement::default() },
@@ -63,13 +63,13 @@ impl Corrector {
             .as_ref()
             .is_some_and(|known| known.keeper == DaemonInCharge::Chronyd && known.untrue.is_none());
         if is_true && let Ok(Ok(said)) = self.with_chronyd(|chronyd| chronyd.authority()).await {
-            let authority = self.authentication.hear(&said, Day::Doubtful);
+            let authority = self.authentication.receive(&said, Day::Doubtful);
             return Forgotten { daemon: Some(chrony::NAME.to_owned()), authority, ..Forgotten::default() };
         }
         self.forget_again().await
     }
 
-    /// Like [`Corrector::forget`], where nothing happened to the clock since: a daemon that would have to begin anew for it goes on.
+    /// Like [`Corrector::forget`], where nothing happened to the clock since: a daemon that would have to begin anew continues.
     pub async fn forget_again(&self) -> Forgotten {
         let is_void = self.known().as_ref().is_none_or(|known| known.is_void);
         let forgotten = self.forget().await;
@@ -79,14 +79,14 @@ impl Corrector {
         forgotten
     }
 
-    /// A chronyd that did not answer when it was to forget is told again, until it does.
-    async fn make_chronyd_forget_after_all(&self, until: Boottime) {
+    /// A chronyd that did not answer its reset is reset again, until it does.
+    async fn reset_chronyd_after_all(&self, until: Boottime) {
         while self.known().as_ref().is_some_and(|known| known.is_awaited) {
             let since = realtime();
             let outcome = self.with_chronyd(|chronyd| chronyd.forget(chrony::ORDER)).await;
             if let Ok(Forgot::Done { said, .. }) = outcome {
                 self.bursts.owe();
-                let _ = said.map(|said| self.authentication.hear(&said, Day::Doubtful));
+                let _ = said.map(|said| self.authentication.receive(&said, Day::Doubtful));
                 if let Some(known) = self.known().as_mut() {
                     (known.untrue, known.is_awaited, known.since) = (None, false, since);
                 }
@@ -104,9 +104,9 @@ impl Corrector {
         self.bursts.paid(unit);
         loop {
             let looked = self.with_chronyd(move |chronyd| chronyd.look(before)).await?;
-            if let Some((reading, heard)) = looked.map_err(|e| e.to_string())? {
+            if let Some((reading, last_sample)) = looked.map_err(|e| e.to_string())? {
                 if let Some(known) = self.known().as_mut() {
-                    known.heard = Some(heard);
+                    known.last_sample = Some(last_sample);
                 }
                 return Ok(reading);
             }
@@ -158,12 +158,13 @@ impl Corrector {
         let after = if is_void { asked } else { updated.map_or(asked, |updated| updated + Offset::from_nanos(1)) };
         let name = keeping.daemon.facts().name;
         loop {
-            // One that was just told to end still answers.
+            // One that was just ordered to end still answers.
             sleep(ANOTHER_LOOK_EVERY).await;
-            let told = self.others.told(keeping.daemon).await;
-            // Between its end and its beginning nobody answers.
-            let answer = told.as_ref().ok().and_then(Option::as_ref).filter(|told| told.has_updated_since(after));
-            let reading = answer.and_then(|told| told.reading(name, boottime(), realtime()));
+            let reported = self.others.reported(keeping.daemon).await;
+            // Between its end and its start there is no answer.
+            let answer =
+                reported.as_ref().ok().and_then(Option::as_ref).filter(|reported| reported.has_updated_since(after));
+            let reading = answer.and_then(|reported| reported.reading(name, boottime(), realtime()));
             if let Some(reading) = reading {
                 if let Some(known) = self.known().as_mut() {
                     known.updated = Some(reading.local);
@@ -171,7 +172,7 @@ impl Corrector {
                 return Ok(reading);
             }
             if boottime() >= until {
-                return Err(told.err().unwrap_or_else(|| "it has not measured since it was asked".to_owned()));
+                return Err(reported.err().unwrap_or_else(|| "it has not measured since it was asked".to_owned()));
             }
         }
     }

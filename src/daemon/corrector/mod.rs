@@ -44,26 +44,26 @@ enum DaemonInCharge {
     Chronyd,
     Timesyncd,
     Another(Keeping),
-    Nobody,
+    Absent,
 }
 
-/// What is known of the keeper since it was made to forget.
+/// What is known of the daemon in charge since its reset.
 #[derive(Debug)]
 struct ResetDaemonStatus {
     keeper: DaemonInCharge,
     /// Why what it says proves nothing; none when it forgot.
     untrue: Option<String>,
-    /// Whether it is expected to answer again, and is then made to forget.
+    /// Whether it is expected to answer again, and is then reset.
     is_awaited: bool,
     /// When the clock was last stepped since; what was measured before that is of another clock.
     stepped: Option<Boottime>,
-    /// What chronyd had heard when it was last believed.
-    heard: Option<LastSample>,
+    /// The last sample of chronyd when it was last believed.
+    last_sample: Option<LastSample>,
     /// When another daemon had set the clock last when it was last believed.
     updated: Option<Realtime>,
     /// Whether another daemon goes by samples that may be of another clock.
     is_void: bool,
-    /// Before it was last made to forget, or handed the clock: what it answers to questions from before then is old.
+    /// Before its last reset, or before it was handed the clock: what it answers to questions from before then is old.
     since: Realtime,
 }
 
@@ -82,7 +82,7 @@ pub struct Corrector {
 }
 
 impl Corrector {
-    /// A corrector that has not looked for a daemon yet. Steps go through `clock`, so that whoever watches it knows them for ours.
+    /// A corrector that has not looked for a daemon yet. Steps go through `clock`, so that its watchers know them for ours.
     #[must_use]
     pub fn new(clock: Arc<SystemClock>, settings: CorrectorSettings) -> Self {
         let runtime = settings.root.join("run/systemd/timesync");
@@ -117,7 +117,7 @@ impl Corrector {
     /// which unit it is; the connections to it and to the bus stand then.
     pub async fn prepare(&self) {
         if let Ok(Ok(said)) = self.with_chronyd(|chronyd| chronyd.authority()).await {
-            self.authentication.hear(&said, Day::Proven);
+            self.authentication.receive(&said, Day::Proven);
             self.bursts.prepare().await;
         } else if !self.timesyncd.runs().await {
             // It may be one that will not outlive the next disruption.
@@ -156,7 +156,7 @@ impl Corrector {
         local: Realtime,
         as_of: Boottime,
     ) -> Result<Offset, StepError> {
-        let keeper = self.known().as_ref().map_or(DaemonInCharge::Nobody, |known| known.keeper.clone());
+        let keeper = self.known().as_ref().map_or(DaemonInCharge::Absent, |known| known.keeper.clone());
         let outcome = self.step_by(way, keeper, offset, (local, as_of)).await;
         if outcome.is_ok()
             && let Some(known) = self.known().as_mut()
@@ -188,7 +188,7 @@ impl Corrector {
             (StepBy::Daemon, DaemonInCharge::Another(keeping)) => {
                 Err(StepError::Failed(cannot_step(keeping.daemon, offset)))
             }
-            (StepBy::Daemon, DaemonInCharge::Nobody) => Err(StepError::Failed(format!(
+            (StepBy::Daemon, DaemonInCharge::Absent) => Err(StepError::Failed(format!(
                 "the clock is off by {offset} and no time daemon runs here; `correction: clockgate` steps without one"
             ))),
         }
@@ -200,7 +200,7 @@ impl Corrector {
     /// In words; the clock is right all the same.
     pub async fn hand_over(&self) -> Result<(), String> {
         let since = realtime();
-        let keeper = self.known().as_mut().map_or(DaemonInCharge::Nobody, |known| {
+        let keeper = self.known().as_mut().map_or(DaemonInCharge::Absent, |known| {
             known.since = since;
             known.keeper.clone()
         });
@@ -216,10 +216,10 @@ impl Corrector {
                 }
                 Ok(())
             }
-            DaemonInCharge::Nobody if self.set_ntp => {
+            DaemonInCharge::Absent if self.set_ntp => {
                 self.timesyncd.set_ntp().await.map_err(|e| format!("cannot start a time daemon: {e}"))
             }
-            DaemonInCharge::Nobody => Ok(()),
+            DaemonInCharge::Absent => Ok(()),
         }
     }
 
@@ -238,7 +238,7 @@ impl Corrector {
                     (known.untrue, known.is_awaited) = (None, false);
                 }
             }
-            // It may have forgotten, and is told to measure when it listens.
+            // It may have been reset, and is ordered to measure when it listens.
             Err(_) => self.bursts.owe(),
         }
         outcome
@@ -262,10 +262,11 @@ impl Corrector {
                 message.map(|m| m.filter(|m| m.is_after(since)).and_then(|m| m.left()))
             }
             DaemonInCharge::Another(keeping) => {
-                let told = self.others.told(keeping.daemon).await;
-                told.map(|told| told.and_then(|told| told.claim_since(since).map(|claim| claim.offset)))
+                let reported = self.others.reported(keeping.daemon).await;
+                reported
+                    .map(|reported| reported.and_then(|reported| reported.claim_since(since).map(|claim| claim.offset)))
             }
-            DaemonInCharge::Nobody => Err("no time daemon runs here".to_owned()),
+            DaemonInCharge::Absent => Err("no time daemon runs here".to_owned()),
         };
         match offset {
             Ok(None) => DaemonVerdict::NotYet,
@@ -296,10 +297,10 @@ impl Drop for Corrector {
 }
 
 impl ResetDaemonStatus {
-    /// What is known of a keeper that was just made to forget, or why it was not.
+    /// What is known of a daemon that was just reset, or why it was not.
     fn of(keeper: DaemonInCharge, untrue: Option<String>) -> Self {
         let (is_awaited, is_void) = (false, false);
-        Self { keeper, untrue, is_awaited, stepped: None, heard: None, updated: None, is_void, since: realtime() }
+        Self { keeper, untrue, is_awaited, stepped: None, last_sample: None, updated: None, is_void, since: realtime() }
     }
 }
 

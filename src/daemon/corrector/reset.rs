@@ -1,4 +1,4 @@
-//! The daemon is found and made to forget; who cannot be made to keeps no slew under way.
+//! The daemon is found and reset; one that cannot be reset keeps no slew under way.
 
 use super::{Corrector, DaemonInCharge, ResetDaemonStatus, join};
 use crate::correction;
@@ -7,17 +7,17 @@ use crate::daemon::{program, timesyncd};
 use crate::decision::{Authority, Forgotten};
 
 impl Corrector {
-    /// Of whoever keeps the clock.
+    /// Resets the daemon that keeps the clock.
     pub(super) async fn make_forget(&self) -> (ResetDaemonStatus, Forgotten) {
         // What is not known may be an authority, and is worth a wait.
-        let patience = if self.authentication.plain_count() { chrony::LOOK } else { chrony::ORDER };
-        let outcome = self.with_chronyd(move |chronyd| chronyd.forget(patience)).await;
+        let limit = if self.authentication.plain_count() { chrony::LOOK } else { chrony::ORDER };
+        let outcome = self.with_chronyd(move |chronyd| chronyd.forget(limit)).await;
         let daemon = Some(chrony::NAME.to_owned());
         match outcome {
             Ok(Forgot::Done { said, trouble }) => {
                 self.bursts.owe();
                 let authority = match said {
-                    Some(said) => self.authentication.hear(&said, Day::Doubtful),
+                    Some(said) => self.authentication.receive(&said, Day::Doubtful),
                     None => self.authentication.recall(Presence::Lives).await,
                 };
                 (
@@ -36,7 +36,7 @@ impl Corrector {
         }
     }
 
-    /// It is stopped or hangs: it is made to forget when it answers again, and until then it may have been reset.
+    /// It is stopped or hangs: it is reset when it answers again, and until then it may have been reset.
     async fn keep_waiting_for_chronyd(&self, why: String) -> (ResetDaemonStatus, Forgotten) {
         let authority = self.authentication.recall(Presence::Lives).await;
         self.bursts.owe();
@@ -54,7 +54,7 @@ impl Corrector {
         let presence = self.authentication.presence().await;
         // Another daemon in its place: what chronyd said is set aside.
         let another = match presence {
-            Presence::Gone => Some(self.keeper_beside_chronyd().await),
+            Presence::Ended => Some(self.keeper_beside_chronyd().await),
             Presence::Lives => None,
         };
         let has_another = matches!(another, Some(Some(_)));
@@ -62,7 +62,7 @@ impl Corrector {
             let why = why.unwrap_or_else(|| format!("{} does not run, and may be starting", chrony::NAME));
             return self.wait_for_chronyd(why, Some(authority));
         }
-        // It marks the clock unsynchronised, and takes out what a daemon had told the kernel to work off (ntp_clear() in the kernel's ntp.c).
+        // It marks the clock unsynchronised, and removes what a daemon had left to the kernel to slew (ntp_clear() in the kernel's ntp.c).
         let kicked = correction::kick(&self.clock);
         let keeper = match another {
             Some(keeper) => keeper,
@@ -93,10 +93,10 @@ impl Corrector {
                 };
                 (known, Forgotten { daemon, authority, trouble: kicked.err(), ..Forgotten::default() })
             }
-            Some(DaemonInCharge::Chronyd | DaemonInCharge::Nobody) | None => {
+            Some(DaemonInCharge::Chronyd | DaemonInCharge::Absent) | None => {
                 correction::reset_rate_if(|| program::no_daemon_slews(&self.root.join("proc")));
                 let trouble = join([why, kicked.err()]);
-                let known = ResetDaemonStatus::of(DaemonInCharge::Nobody, Some("no time daemon runs here".to_owned()));
+                let known = ResetDaemonStatus::of(DaemonInCharge::Absent, Some("no time daemon runs here".to_owned()));
                 (known, Forgotten { daemon: None, trouble, ..Forgotten::default() })
             }
         }

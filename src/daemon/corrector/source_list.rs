@@ -1,4 +1,4 @@
-//! The running daemons' sources and what they say of the clock, for whoever asks; nothing is ordered here.
+//! The running daemons' sources and their reports of the clock; no daemon gets an order here.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ use crate::reference::Server;
 use crate::sys::clock::{boottime, realtime};
 
 impl Corrector {
-    /// Whom the running daemon asks; empty where none runs or it has no source. Blocks nobody; asks chronyd two
+    /// The servers that the running daemon asks; empty where none runs or it has no source. Does not block; asks chronyd two
     /// questions a source, and the bus, `/proc` and the other daemons only where it has no answer.
     pub async fn servers(&self) -> DaemonSources {
-        let (told, untold) = match self.with_chronyd(Chronyd::sources).await {
-            Ok(Ok(told)) if !told.is_empty() => return told,
-            Ok(Ok(told)) => (told, None),
+        let (reported, untold) = match self.with_chronyd(Chronyd::sources).await {
+            Ok(Ok(reported)) if !reported.is_empty() => return reported,
+            Ok(Ok(reported)) => (reported, None),
             Ok(Err(error)) => (DaemonSources::default(), Some(error)),
             Err(why) => return DaemonSources { others: 1, remark: Some(why), ..DaemonSources::default() },
         };
@@ -35,7 +35,7 @@ impl Corrector {
             }
             Ok(None) | Err(_) => self.servers_of_those_seen(untold.as_ref()).await,
         };
-        if seen.daemon.is_some() { seen } else { told }
+        if seen.daemon.is_some() { seen } else { reported }
     }
 
     /// Each daemon's own list, and that of its configuration where it tells none.
@@ -49,9 +49,9 @@ impl Corrector {
         for (configured, seen) in spawn_blocking(look).await.unwrap_or_default() {
             all.extend(self.list(configured, &seen, untold).await);
         }
-        // One that has quit is started again, and had a list that somebody meant.
+        // One that has quit is started again, and had a list that an operator chose.
         if all.is_empty()
-            && let Some((daemon, Listed { servers, others, .. })) = self.others.listed_by_one_gone().await
+            && let Some((daemon, Listed { servers, others, .. })) = self.others.listed_by_an_ended_one().await
         {
             let daemon = Some(daemon.facts().name.to_owned());
             all.push(DaemonSources { daemon, servers, others, remark: None });
@@ -68,7 +68,7 @@ impl Corrector {
     ) -> Option<DaemonSources> {
         let mut silence = None;
         // One that says itself that it has no source has none.
-        let mut has_told = false;
+        let mut has_reported = false;
         match seen.who {
             Who::Daemon(Daemon::Chrony) => {
                 let why = untold?;
@@ -78,8 +78,10 @@ impl Corrector {
             Who::Daemon(Daemon::Timesyncd) => return None,
             Who::Daemon(daemon) => match self.others.ask(daemon, seen).await {
                 Ok(None) => return None,
-                Ok(Some(told)) if told.is_empty() => has_told = true,
-                Ok(Some(told)) => listed = Listed { servers: told.servers, others: told.others, ..Listed::default() },
+                Ok(Some(reported)) if reported.is_empty() => has_reported = true,
+                Ok(Some(reported)) => {
+                    listed = Listed { servers: reported.servers, others: reported.others, ..Listed::default() }
+                }
                 Err(why) => silence = Some(why),
             },
             Who::Ptp(_) => {}
@@ -90,7 +92,7 @@ impl Corrector {
             let why = silence.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             format!("{name} runs, and its servers cannot be read{why}")
         };
-        let is_unread = listed.is_empty() && !has_told;
+        let is_unread = listed.is_empty() && !has_reported;
         let remark = if is_chronyd { silence.clone() } else { is_unread.then(unread) };
         let others = if is_unread { 1 } else { listed.others };
         Some(DaemonSources { daemon: Some(seen.who.name().to_owned()), servers: listed.servers, others, remark })
@@ -106,8 +108,8 @@ impl Corrector {
             return Some(message.reading(server.as_ref(), boottime(), realtime()));
         }
         let daemon = self.others.keeper().await?.daemon;
-        let told = self.others.told(daemon).await.ok()??;
-        told.reading(daemon.facts().name, boottime(), realtime())
+        let reported = self.others.reported(daemon).await.ok()??;
+        reported.reading(daemon.facts().name, boottime(), realtime())
     }
 }
 
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_daemon_that_does_not_tell_has_the_servers_of_its_configuration() {
+    async fn a_daemon_that_reports_no_servers_has_those_of_its_configuration() {
         let files = [("etc/ntp.conf", "server a.example\n"), ("etc/ntpd-rs/ntp.toml", "")];
         let ntp = root(&[Runs("ntpd", "/usr/sbin/ntpd -g", "100", "ntpsec.service")], &files);
         let found = servers(ntp.path()).await;

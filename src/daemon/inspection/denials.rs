@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_of_the_clock_is_told_from_one_of_a_file_and_from_another_programs() {
+    fn a_denial_of_the_clock_is_distinguished_from_one_of_a_file_and_from_another_programs() {
         let log = "audit: apparmor=\"DENIED\" operation=\"capable\" profile=\"chronyd\" comm=\"chronyd\" capability=25 capname=\"sys_time\"\n\
                    audit: avc:  denied  { read } for pid=7 comm=\"ntpd\" name=\"keys\" permissive=0\n\
                    audit: apparmor=\"DENIED\" operation=\"open\" comm=\"mysqld\"\n\

@@ -33,7 +33,7 @@ pub fn find(root: &Path) -> Vec<InstalledUnit> {
     let mut found: Vec<InstalledUnit> = vec![];
     for daemon in DAEMONS {
         let facts = daemon.facts();
-        // Its own package's unit stands first in its list; the others are aliases that several share.
+        // The unit of its own package is the first in its list; the others are aliases that several share.
         let is_new = |unit: &&&'static str| !found.iter().any(|known| known.unit == **unit);
         let own = facts.units.iter().take(2).filter(is_new).find_map(|unit| look(root, daemon, unit));
         found.extend(own);
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_tells_what_keeps_it_from_starting() {
+    fn a_unit_shows_what_keeps_it_from_starting() {
         let root = tempfile::tempdir().unwrap();
         let put = |path: &str, text: &str| {
             let path = root.path().join(path);

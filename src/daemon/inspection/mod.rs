@@ -1,4 +1,4 @@
-//! What a diagnosis wants to know of the time daemons, looked at without an order to any of them: what runs, what is installed, who
+//! What a diagnosis needs to know of the time daemons, without an order to any of them: the running and the installed ones, what
 //! may set the clock, what the running one knows of its sources and when it steps.
 
 mod clock_setters;
@@ -87,7 +87,7 @@ pub struct SourceSummary {
     pub hardware: usize,
     /// How many answered at one of the last eight polls.
     pub reached: usize,
-    /// How many it was told not to ask.
+    /// How many of them are configured as offline.
     pub offline: usize,
     /// How many whose names have no address yet.
     pub unresolved: usize,

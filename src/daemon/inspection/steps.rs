@@ -51,7 +51,7 @@ pub struct Directives {
     pub most_distance: Option<Duration>,
 }
 
-/// What this daemon's configuration says; where a directive stands twice, the last one counts.
+/// The directives in this daemon's configuration; where one is repeated, the last one counts.
 pub fn directives(daemon: Daemon, text: &str) -> Directives {
     match daemon {
         Daemon::Chrony => chronys(text),

@@ -29,7 +29,7 @@ pub enum Operation {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Nobody listens there, or the kernel said otherwise.
+    /// No program listens there, or the kernel said otherwise.
     #[error("cannot ask ntpd on {address}: {source}")]
     Socket {
         /// Where it was asked.
@@ -51,7 +51,7 @@ pub enum ControlError {
         /// The code.
         code: u8,
     },
-    /// Its answer makes no sense.
+    /// Its answer cannot be parsed.
     #[error("cannot parse the answer of ntpd on {address}: {what}")]
     Malformed {
         /// Where it was asked.
@@ -79,7 +79,7 @@ impl ControlClient {
         let here = SocketAddr::new(address.ip(), 0);
         let socket = UdpSocket::bind(here).and_then(|socket| socket.connect(address).map(|()| socket));
         let socket = socket.map_err(|source| ControlError::Socket { address, source })?;
-        // Where none can be drawn it begins with 0: the kernel hands over nobody else's datagrams to a connected socket.
+        // Where none can be drawn it begins with 0: the kernel delivers no other sender's datagrams to a connected socket.
         let sequence = random::number().ok().and_then(|number| u16::try_from(number & 0xffff).ok()).unwrap_or(0);
         Ok(Self { socket, address, sequence, until })
     }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_are_put_together_whatever_their_order() {
+    fn fragments_are_put_together_in_any_order() {
         let mut answer = ControlResponse::default();
         answer.take(&fragment(0x82, 5, b"stratum=2"), QUESTION).unwrap();
         assert!(!answer.is_whole(), "its beginning is missing");

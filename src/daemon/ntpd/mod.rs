@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use control::{ControlClient, ControlError, Operation};
 
-use super::source_reports::{Claim, Told, length, offset};
+use super::source_reports::{Claim, DaemonReport, length, offset};
 use super::sources::name;
 use crate::decision::{Leap, Realtime};
 use crate::reference::ntp::timestamp::Timestamp;
@@ -29,10 +29,10 @@ const AUTHENTICATED: u16 = 0x4000;
 ///
 /// # Errors
 /// In words.
-pub fn ask(address: SocketAddr) -> Result<Told, String> {
+pub fn ask(address: SocketAddr) -> Result<DaemonReport, String> {
     let mut client = ControlClient::new(address, boottime() + PATIENCE).map_err(|error| error.to_string())?;
     let answers = Answers::ask(&mut client).map_err(|error| error.to_string())?;
-    Ok(answers.told(realtime()))
+    Ok(answers.reported(realtime()))
 }
 
 /// Names and values of one association, or of the system.
@@ -59,47 +59,47 @@ impl Answers {
         Ok(Self { system, associations })
     }
 
-    fn told(&self, now: Realtime) -> Told {
-        let mut told = Told { claim: claim(&self.system, now), ..Told::default() };
+    fn reported(&self, now: Realtime) -> DaemonReport {
+        let mut reported = DaemonReport { claim: claim(&self.system, now), ..DaemonReport::default() };
         let mut of_pools = vec![];
         for (status, variables) in &self.associations {
             let Some(source) = NtpdSource::of(*status, variables) else { continue };
             let called = source.host.clone();
             match source.is {
                 Is::Nothing => continue,
-                // Nobody can come between it and the daemon.
+                // No other machine can come between it and the daemon.
                 Is::Clock => {
-                    told.others += 1;
+                    reported.others += 1;
                     continue;
                 }
                 // Those that were found for it are listed beside it.
                 Is::Pool => {
                     let pool = name(&source.host, NTP_PORT).map(Server::from);
-                    told.servers.extend(pool.map(|pool| Server { is_pool: true, ..pool }));
+                    reported.servers.extend(pool.map(|pool| Server { is_pool: true, ..pool }));
                     continue;
                 }
                 Is::OfAPool(at) => of_pools.push((source.host.clone(), at)),
                 Is::Server(at) => {
                     let server = name(&source.host, at.port()).map(Server::from);
                     let is_named = |server: &Server| server.name.address().is_none();
-                    told.servers.extend(server.map(|server| {
+                    reported.servers.extend(server.map(|server| {
                         let addresses = if is_named(&server) { vec![at] } else { vec![] };
                         Server { addresses, ..server }
                     }));
                 }
             }
             if source.is_authenticated {
-                told.authenticated.push(called);
+                reported.authenticated.push(called);
             } else {
-                told.plain += 1;
+                reported.plain += 1;
             }
         }
-        of_pools.into_iter().for_each(|(host, at)| belongs(&mut told.servers, &host, at));
-        told
+        of_pools.into_iter().for_each(|(host, at)| belongs(&mut reported.servers, &host, at));
+        reported
     }
 }
 
-/// What one association stands for.
+/// The source of one association.
 struct NtpdSource {
     host: String,
     is: Is,
@@ -211,14 +211,14 @@ mod tests {
         reftime=0xec5e3c00.80000000, tc=6, peer=17767, offset=-1.250000, frequency=0.1, sys_jitter=0.0, clock=0xec5e3c10.0,\r\n\
         processor=\"x86_64\", system=\"Linux/6.1, x\", version=\"ntpd ntpsec-1.2.2\"";
 
-    fn told(associations: &[(u16, &str)]) -> Told {
+    fn reported(associations: &[(u16, &str)]) -> DaemonReport {
         let associations = associations.iter().map(|(status, text)| (*status, variables(text.as_bytes()))).collect();
-        Answers { system: variables(SYSTEM.as_bytes()), associations }.told(Realtime::from_secs(1_793_491_200))
+        Answers { system: variables(SYSTEM.as_bytes()), associations }.reported(Realtime::from_secs(1_793_491_200))
     }
 
     #[test]
     fn its_servers_are_those_it_has_and_a_pool_is_one() {
-        let told = told(&[
+        let reported = reported(&[
             (0x961a, "srcadr=192.0.2.1, srcport=123, srchost=\"ntp.example\", leap=0"),
             (0x9014, "srcadr=192.0.2.9, srcport=1123, srchost=\"\""),
             (0x8811, "srcadr=0.0.0.0, srcport=0, srchost=\"0.debian.pool.ntp.org\""),
@@ -228,29 +228,29 @@ mod tests {
             (0x9014, "srcadr=127.127.1.0, srcport=123, srchost=\"LOCAL(0)\""),
         ]);
         assert_eq!(
-            described(&told.servers),
+            described(&reported.servers),
             [
                 "ntp.example server 192.0.2.1:123",
                 "192.0.2.9:1123 server ",
                 "0.debian.pool.ntp.org pool 192.0.2.20:123,[2001:db8::5]:123",
             ]
         );
-        assert_eq!((told.others, told.authority()), (1, None));
+        assert_eq!((reported.others, reported.authority()), (1, None));
     }
 
     #[test]
     fn sources_with_keys_alone_outrank_plain_answers() {
         let keyed = (0xf61a, "srcadr=192.0.2.1, srchost=nts.example");
-        assert_eq!(told(&[keyed]).authority().unwrap().sources, ["nts.example"]);
-        assert_eq!(told(&[keyed, (0x961a, "srcadr=192.0.2.2, srchost=plain.example")]).authority(), None);
+        assert_eq!(reported(&[keyed]).authority().unwrap().sources, ["nts.example"]);
+        assert_eq!(reported(&[keyed, (0x961a, "srcadr=192.0.2.2, srchost=plain.example")]).authority(), None);
         for clock in ["srcadr=127.127.28.0", "srcadr=127.127.1.0"] {
-            assert!(told(&[keyed, (0x9014, clock)]).authority().is_some(), "{clock} is no plain answer");
+            assert!(reported(&[keyed, (0x9014, clock)]).authority().is_some(), "{clock} is no plain answer");
         }
     }
 
     #[test]
     fn what_it_makes_of_the_clock_is_in_milliseconds_and_of_its_last_update() {
-        let claim = told(&[]).claim.unwrap();
+        let claim = reported(&[]).claim.unwrap();
         assert_eq!(claim.offset.as_nanos(), -1_250_000);
         assert_eq!(claim.root_distance, Duration::from_micros(10_500));
         assert_eq!((claim.stratum, claim.leap), (Some(3), Leap::None));

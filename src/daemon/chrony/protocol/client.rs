@@ -17,7 +17,7 @@ use super::socket::Socket;
 use super::status::Status;
 use super::wire::{Command, Malformed, REPLY_MAX, ReplyFields, SourceAddress, decode, encode};
 
-/// chronyc's own patience. chronyd is one thread that answers within 20 µs unless it is stopped or looks up a name.
+/// chronyc's own time limit. chronyd is one thread that answers within 20 µs unless it is stopped or looks up a name.
 const PATIENCE: Duration = Duration::from_millis(500);
 const ATTEMPTS: u16 = 3;
 /// More sources than any chronyd has: a number beyond is garbage, not a loop to run.
@@ -64,7 +64,7 @@ impl ChronyClient {
         Self::new(CommandAddress::Unix(socket.to_owned()), deadline)
     }
 
-    /// Over UDP: `tracking`, `activity`, `sources` and their names, for everybody on this host.
+    /// Over UDP: `tracking`, `activity`, `sources` and their names, for every user of this host.
     #[must_use]
     pub fn udp(address: SocketAddr, deadline: Boottime) -> Self {
         Self::new(CommandAddress::Udp(address), deadline)
@@ -74,7 +74,7 @@ impl ChronyClient {
         Self { place, deadline, socket: None, sequence: 0, spare: None, was_answered: false, is_reused: false }
     }
 
-    /// Goes on over the connection of an earlier conversation, if that still stands, and leaves its own for the next one.
+    /// Continues over the connection of an earlier conversation, if that still exists, and leaves its own for the next one.
     #[must_use]
     pub fn reusing(mut self, spare: &Spare) -> Self {
         self.socket = spare.take().filter(Socket::can_be_answered);
@@ -98,7 +98,7 @@ impl ChronyClient {
     pub fn sources(&mut self) -> Result<Vec<SourceData>, ChronyError> {
         let count = self.source_count()?;
         let each = (0..count).map(|i| self.ask(Command::SourceData, &i.to_be_bytes(), SourceData::parse));
-        each.filter_map(unless_gone).collect()
+        each.filter_map(unless_removed).collect()
     }
 
     /// How every source is selected, in the order of [`ChronyClient::sources`]; one that goes away meanwhile is left out.
@@ -108,7 +108,7 @@ impl ChronyClient {
     pub fn select_data(&mut self) -> Result<Vec<SelectData>, ChronyError> {
         let count = self.source_count()?;
         let each = (0..count).map(|i| self.ask(Command::SelectData, &i.to_be_bytes(), SelectData::parse));
-        each.filter_map(unless_gone).collect()
+        each.filter_map(unless_removed).collect()
     }
 
     fn source_count(&mut self) -> Result<u32, ChronyError> {
@@ -139,7 +139,7 @@ impl ChronyClient {
         self.ask(Command::SourceName, &source.encode(), |reply| reply.text::<256>(28, "source name"))
     }
 
-    /// A source's port, and how often it was heard.
+    /// A source's port, and how often it answered.
     ///
     /// # Errors
     /// [`ChronyError`]; `Unauthorised` over UDP.
@@ -171,7 +171,7 @@ impl ChronyClient {
         self.order(Command::Online, &every_source())
     }
 
-    /// Polls every source quickly until `good` answers of at most `total`; a burst under way goes on as it is.
+    /// Polls every source quickly until `good` answers of at most `total`; a burst under way continues as it is.
     ///
     /// # Errors
     /// [`ChronyError`].
@@ -248,7 +248,7 @@ impl ChronyClient {
         Err(Problem::Silent { waited: boottime().since(began), ignored })
     }
 
-    /// Whether it could be sent until then. The other end of a reused connection may be a chronyd that is gone: then anew.
+    /// Whether it could be sent until then. The other end of a reused connection may be a chronyd that has ended: then anew.
     fn send(&mut self, packet: &[u8], until: Boottime) -> Result<bool, Problem> {
         let is_reused = std::mem::take(&mut self.is_reused);
         let socket = self.connected()?;
@@ -298,7 +298,7 @@ fn every_source() -> Vec<u8> {
     [SourceAddress::Unspecified.encode(), SourceAddress::Unspecified.encode()].concat()
 }
 
-fn unless_gone<T>(outcome: Result<T, ChronyError>) -> Option<Result<T, ChronyError>> {
+fn unless_removed<T>(outcome: Result<T, ChronyError>) -> Option<Result<T, ChronyError>> {
     let gone = |e: &ChronyError| matches!(e.problem, Problem::Refused(Status::NoSuchSource));
     match outcome {
         Err(error) if gone(&error) => None,

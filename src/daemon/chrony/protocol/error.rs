@@ -30,7 +30,7 @@ pub enum Problem {
     Abandoned,
     /// ECONNREFUSED from a UDP port.
     #[error("nothing listens; chronyd is not running, or its `cmdport` is another")]
-    NobodyListens,
+    NotListening,
     /// EACCES or EPERM.
     #[error("permission denied; run as root, or with CAP_DAC_OVERRIDE in AmbientCapabilities=")]
     Closed,
@@ -46,7 +46,7 @@ pub enum Problem {
     #[error("{0}")]
     Io(io::Error),
     /// No reply to this request before the deadline.
-    #[error("no answer within {} ms{}; it hangs, or may not write to our socket", waited.as_millis(), heard(ignored.as_ref()))]
+    #[error("no answer within {} ms{}; it hangs, or may not write to our socket", waited.as_millis(), unparsed(ignored.as_ref()))]
     Silent {
         /// How long we waited.
         waited: Duration,
@@ -56,12 +56,12 @@ pub enum Problem {
     /// A reply, and it is no.
     #[error("{0}")]
     Refused(Status),
-    /// A reply whose content makes no sense.
+    /// A reply whose content cannot be parsed.
     #[error("its answer is malformed: {0}")]
     Malformed(Malformed),
 }
 
-fn heard(ignored: Option<&Malformed>) -> String {
+fn unparsed(ignored: Option<&Malformed>) -> String {
     ignored.map_or_else(String::new, |why| format!(", only a packet that does not answer it ({why})"))
 }
 
@@ -81,6 +81,6 @@ impl ChronyError {
     /// Whether there is certainly no chronyd behind this socket.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        matches!(self.problem, Problem::NotThere | Problem::Abandoned | Problem::NobodyListens)
+        matches!(self.problem, Problem::NotThere | Problem::Abandoned | Problem::NotListening)
     }
 }

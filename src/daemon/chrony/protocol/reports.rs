@@ -116,12 +116,12 @@ fn poll(exponent: u16) -> Duration {
     }
 }
 
-/// Of `chronyc ntpdata`: where a source is and how often it was heard.
+/// Of `chronyc ntpdata`: a source's address and the number of its answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NtpData {
     /// Where it is.
     pub remote: SourceAddress,
-    /// Its UDP port; nothing else in the protocol tells it.
+    /// Its UDP port; no other report of the protocol has it.
     pub port: u16,
     /// The last packet's offset: reference minus local.
     pub offset: Offset,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_tells_its_address_mode_and_reach() -> Result<(), Malformed> {
+    fn a_source_report_has_its_address_mode_and_reach() -> Result<(), Malformed> {
         let source = parsed(SOURCE_DATA, Command::SourceData, SourceData::parse)?;
         assert_eq!(source.address, SourceAddress::Ip([127, 0, 0, 1].into()));
         assert_eq!((source.mode, source.reach, source.stratum), (SourceMode::Client, 0xff, 2));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn ntpdata_tells_the_port_in_its_old_length_and_in_that_of_4_6() -> Result<(), Malformed> {
+    fn ntpdata_has_the_port_in_its_old_length_and_in_that_of_4_6() -> Result<(), Malformed> {
         let old = parsed(NTP_DATA, Command::NtpData, NtpData::parse)?;
         assert_eq!((old.remote, old.port, old.valid), (SourceAddress::Ip([127, 0, 0, 1].into()), 11_123, 29));
         // 4.6 appends twenty bytes and calls the reply 26 (made from the capture: there was no 4.6 to capture from).

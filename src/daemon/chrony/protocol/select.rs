@@ -1,5 +1,5 @@
 //! `chronyc selectdata`: which sources may be selected, by configuration and in effect (chrony's candm.h, RPY_SelectData;
-//! checked against 4.3). What `authselectmode` is can be told from the difference alone.
+//! checked against 4.3). Only the difference shows what `authselectmode` is.
 
 use super::wire::{Malformed, ReplyFields, SourceAddress};
 

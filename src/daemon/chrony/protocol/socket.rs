@@ -31,13 +31,13 @@ pub enum Socket {
     Udp(UdpSocket),
 }
 
-/// A socket file of ours, removed when it is done with.
+/// The socket file of a client, removed when it is done with.
 #[derive(Debug)]
 pub struct OwnFile(PathBuf);
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        // There is nobody to tell; whoever comes next sweeps the folder.
+        // A failure is ignored: the next client sweeps the folder.
         drop(fs::remove_file(&self.0));
     }
 }
@@ -67,12 +67,12 @@ impl Socket {
             IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
         };
-        let socket = UdpSocket::bind((any, 0)).map_err(|e| problem(e, Problem::NobodyListens))?;
-        socket.connect(address).map_err(|e| problem(e, Problem::NobodyListens))?;
+        let socket = UdpSocket::bind((any, 0)).map_err(|e| problem(e, Problem::NotListening))?;
+        socket.connect(address).map_err(|e| problem(e, Problem::NotListening))?;
         Ok(Self::Udp(socket))
     }
 
-    /// Whether an answer can come: the file that chronyd answers to may be gone with its folder.
+    /// Whether an answer can come: the file that chronyd answers to may have been removed with its folder.
     pub fn can_be_answered(&self) -> bool {
         match self {
             Self::Unix { file: OwnFile(path), .. } => path.exists(),
@@ -81,21 +81,21 @@ impl Socket {
     }
 
     /// Sends a packet; a queue that stays full for so long is silence, said as `WouldBlock`.
-    pub fn send(&self, packet: &[u8], patience: Duration) -> io::Result<()> {
-        let patience = Some(patience.max(SHORTEST));
+    pub fn send(&self, packet: &[u8], limit: Duration) -> io::Result<()> {
+        let limit = Some(limit.max(SHORTEST));
         match self {
-            Self::Unix { socket, .. } => socket.set_write_timeout(patience).and_then(|()| socket.send(packet)),
-            Self::Udp(socket) => socket.set_write_timeout(patience).and_then(|()| socket.send(packet)),
+            Self::Unix { socket, .. } => socket.set_write_timeout(limit).and_then(|()| socket.send(packet)),
+            Self::Udp(socket) => socket.set_write_timeout(limit).and_then(|()| socket.send(packet)),
         }
         .map(|_| ())
     }
 
     /// Waits for a packet so long; none is `WouldBlock`.
-    pub fn receive<'a>(&self, buffer: &'a mut [u8], patience: Duration) -> io::Result<&'a [u8]> {
-        let patience = Some(patience.max(SHORTEST));
+    pub fn receive<'a>(&self, buffer: &'a mut [u8], limit: Duration) -> io::Result<&'a [u8]> {
+        let limit = Some(limit.max(SHORTEST));
         let len = match self {
-            Self::Unix { socket, .. } => socket.set_read_timeout(patience).and_then(|()| socket.recv(buffer)),
-            Self::Udp(socket) => socket.set_read_timeout(patience).and_then(|()| socket.recv(buffer)),
+            Self::Unix { socket, .. } => socket.set_read_timeout(limit).and_then(|()| socket.recv(buffer)),
+            Self::Udp(socket) => socket.set_read_timeout(limit).and_then(|()| socket.recv(buffer)),
         }?;
         Ok(&buffer[..len])
     }
@@ -104,7 +104,7 @@ impl Socket {
     pub fn problem(&self, error: io::Error) -> Problem {
         match self {
             Self::Unix { .. } => problem(error, Problem::Abandoned),
-            Self::Udp(_) => problem(error, Problem::NobodyListens),
+            Self::Udp(_) => problem(error, Problem::NotListening),
         }
     }
 }
@@ -121,7 +121,7 @@ fn problem(error: io::Error, refused: Problem) -> Problem {
     }
 }
 
-/// Removes what killed processes of ours left in the folder: a socket nobody holds refuses, one in use does not.
+/// Removes the sockets that killed processes left in the folder: an unused socket refuses a connection, one in use does not.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(OURS) && name.ends_with(".sock"));
@@ -147,7 +147,7 @@ mod tests {
         assert!(!stale.exists());
         assert_eq!(fs::read_dir(folder.path())?.count(), 3);
         drop((first, second));
-        assert_eq!(fs::read_dir(folder.path())?.count(), 1, "our own files are gone with us");
+        assert_eq!(fs::read_dir(folder.path())?.count(), 1, "our own files are removed with us");
         drop(daemon);
         Ok(())
     }

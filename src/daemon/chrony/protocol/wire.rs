@@ -264,7 +264,7 @@ mod tests {
     /// The coefficient's largest size that fits 25 bits with a sign.
     const COEFFICIENT_MAX: f64 = 16_777_215.0;
 
-    /// The way back, as chronyd does it, for the round trip alone: no command of ours carries a float.
+    /// The way back, as chronyd does it, for the round trip alone: no command that we send carries a float.
     fn to_float(value: f64) -> u32 {
         if value == 0.0 {
             return 0;
