@@ -1,4 +1,4 @@
-//! Somebody set the clock: a timerfd cancelled on set, which also fires when the machine resumes. Our own steps are known by
+//! A program set the clock: a timerfd cancelled on set, which also fires when the machine resumes. Our own steps are known by
 //! [`SystemClock`], which makes them.
 
 use std::io;
@@ -13,7 +13,7 @@ use crate::sys::readable::readable;
 use crate::sys::step::{ClockChange, NOISE, SystemClock};
 use crate::sys::timerfd::ClockSetWatch;
 
-/// The watch. It is the corridor's own and sends no events: an answer that is waiting must not be believed before it was asked.
+/// The watch. It belongs to the event loop and sends no events: an answer that is waiting must not be believed before it was asked.
 #[derive(Debug)]
 pub struct ClockSet {
     watch: AsyncFd<ClockSetWatch>,
@@ -44,7 +44,7 @@ impl ClockSet {
         }
     }
 
-    /// What became of the clocks so far, whether the runtime has noticed or not; and clocks that nobody has moved since, to judge an
+    /// What happened to the clocks so far, whether the runtime has noticed or not; and clocks that were not moved since, to judge an
     /// answer by that would make a proof.
     #[must_use]
     pub fn undisturbed(&self) -> (Vec<Event>, Clocks) {
@@ -58,7 +58,7 @@ impl ClockSet {
     }
 }
 
-/// Read first and looked afterwards: a sleep that came between would be taken for one before the proof, and nobody would see it.
+/// Read first and looked afterwards: a sleep that came between would be taken for one before the proof, and would be missed.
 fn undisturbed<C>(mut read: impl FnMut() -> C, mut look: impl FnMut() -> Vec<Event>) -> (Vec<Event>, C) {
     let mut events = vec![];
     loop {
@@ -71,11 +71,11 @@ fn undisturbed<C>(mut read: impl FnMut() -> C, mut look: impl FnMut() -> Vec<Eve
     }
 }
 
-/// What a change of the clocks means: a sleep, a foreign step, both, or a step of ours, which is nothing.
+/// What a change of the clocks means: a sleep, a foreign step, both, or our own step, which is nothing.
 fn causes(change: &ClockChange) -> Vec<Cause> {
     let moved = change.foreign.abs() > NOISE;
     let slept = suspend::slept(change);
-    // A set that moved nothing is foreign too: somebody marked the clock unsynchronised, and means us to look.
+    // A set that moved nothing is foreign too: a program marked the clock unsynchronised, and requests a measurement by that.
     let foreign = (moved || (slept.is_none() && !change.ours)).then_some(Cause::ForeignStep { change: change.foreign });
     slept.into_iter().chain(foreign).collect()
 }
@@ -89,7 +89,7 @@ mod tests {
     const SET: ClockChange = ClockChange { foreign: Offset::ZERO, ours: false, slept: Duration::ZERO };
 
     #[test]
-    fn an_answer_is_judged_by_clocks_that_nobody_has_moved_since_they_were_read() {
+    fn an_answer_is_judged_by_clocks_that_were_not_moved_since_they_were_read() {
         let slept = || Event::Disrupted(Cause::Resume { slept: Duration::from_secs(12) });
         // A sleep after the first reading; what is read before the look that finds nothing counts.
         let (mut read, mut looks) = (0, [vec![slept()], vec![]].into_iter());

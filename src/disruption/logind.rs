@@ -20,7 +20,7 @@ const DRIVER: &str = "org.freedesktop.DBus";
 /// The name under which this source is reported as lost.
 const NAME: &str = "logind";
 
-/// logind waits `InhibitDelayMaxSec`, 5 s by default, and then sleeps whoever objects: we let go before it loses patience.
+/// logind waits `InhibitDelayMaxSec`, 5 s by default, and then sleeps regardless: we release the inhibitor before that.
 const HOLD_AT_MOST: Duration = Duration::from_secs(4);
 const BEFORE_LOGIND_GIVES_UP: Duration = Duration::from_secs(1);
 /// Neither the bus nor logind takes this long while they are well.
@@ -42,7 +42,7 @@ trait LogindManager {
     fn inhibit_delay_max_usec(&self) -> zbus::Result<u64>;
 }
 
-/// Sends what logind announces, until nobody listens. `address` is the bus; the system bus without one.
+/// Sends what logind announces, until no receiver is left. `address` is the bus; the system bus without one.
 ///
 /// A bus that is lost is said once ([`Event::SourceLost`]) and sought for ever.
 pub async fn watch(address: Option<String>, notices: mpsc::Sender<Notice>) {
@@ -50,7 +50,7 @@ pub async fn watch(address: Option<String>, notices: mpsc::Sender<Notice>) {
         notices,
         asleep: false,
         inhibitor: None,
-        patience: HOLD_AT_MOST,
+        delay: HOLD_AT_MOST,
         held_until: None,
         lost: false,
         refused: false,
@@ -62,7 +62,7 @@ pub async fn watch(address: Option<String>, notices: mpsc::Sender<Notice>) {
     }
 }
 
-/// Why logind cannot be heard.
+/// Why logind is unavailable.
 #[derive(Debug, thiserror::Error)]
 enum LogindError {
     #[error("cannot reach the bus")]
@@ -72,7 +72,7 @@ enum LogindError {
     #[error("cannot subscribe to logind's signals")]
     Deaf(#[source] zbus::Error),
     #[error("the bus connection was lost")]
-    Gone,
+    Disconnected,
 }
 
 /// What outlives a connection.
@@ -83,8 +83,8 @@ struct LogindMonitor {
     /// While this is open, the machine does not sleep.
     inhibitor: Option<OwnedFd>,
     /// How long a sleep is held back.
-    patience: Duration,
-    /// Who is waited for, and until when, before the inhibitor is let go.
+    delay: Duration,
+    /// The answer that is waited for, and until when, before the inhibitor is released.
     held_until: Option<(oneshot::Receiver<Snapshot>, Instant)>,
     /// Whether the loss was said.
     lost: bool,
@@ -95,7 +95,7 @@ struct LogindMonitor {
 /// One connection to the bus.
 struct LogindConnection {
     manager: LogindManagerProxy<'static>,
-    /// logind's unique name, which nobody can forge; none while it is not there.
+    /// logind's unique name, which cannot be forged; none while it is not there.
     owner: Option<OwnedUniqueName>,
     owners: MessageStream,
     sleeps: MessageStream,
@@ -106,14 +106,14 @@ impl LogindMonitor {
         let mut pause = PAUSE_FIRST;
         loop {
             let error = match LogindConnection::connect(address).await {
-                Ok(heard) => {
+                Ok(connection) => {
                     pause = PAUSE_FIRST;
-                    self.listen(heard).await
+                    self.listen(connection).await
                 }
                 Err(error) => error,
             };
             // Held without hearing anything, it would make every sleep five seconds late.
-            self.let_go();
+            self.release();
             self.say_lost(&error).await;
             sleep(pause).await;
             pause = pause.saturating_mul(2).min(PAUSE_LAST);
@@ -121,36 +121,36 @@ impl LogindMonitor {
     }
 
     /// Subscribed already; reads the present state, acts, and listens until the bus goes away.
-    async fn listen(&mut self, mut heard: LogindConnection) -> LogindError {
-        if heard.owner.is_some() {
-            self.begin(&heard).await;
+    async fn listen(&mut self, mut connection: LogindConnection) -> LogindError {
+        if connection.owner.is_some() {
+            self.begin(&connection).await;
         } else {
             self.say_lost(&"logind is not on the bus").await;
         }
         let mut pause = PAUSE_FIRST;
         loop {
-            let without = heard.owner.is_some() && self.inhibitor.is_none() && !self.asleep;
+            let without = connection.owner.is_some() && self.inhibitor.is_none() && !self.asleep;
             tokio::select! {
                 // A signal that follows a change of owner is judged by the new owner.
                 biased;
-                message = next(&mut heard.owners) => match message {
+                message = next(&mut connection.owners) => match message {
                     Some(Ok(message)) => {
                         if let Some(owner) = new_owner(&message) {
-                            self.owner_changed(&mut heard, owner).await;
+                            self.owner_changed(&mut connection, owner).await;
                         }
                     }
                     Some(Err(error)) => debug!(%error, "unreadable message"),
-                    None => return LogindError::Gone,
+                    None => return LogindError::Disconnected,
                 },
-                message = next(&mut heard.sleeps) => match message {
-                    Some(Ok(message)) => self.signal(&heard, &message).await,
+                message = next(&mut connection.sleeps) => match message {
+                    Some(Ok(message)) => self.signal(&connection, &message).await,
                     Some(Err(error)) => debug!(%error, "unreadable message"),
-                    None => return LogindError::Gone,
+                    None => return LogindError::Disconnected,
                 },
                 answer = answered(&mut self.held_until) => self.may_sleep(answer),
                 () = sleep(pause), if without => {
                     pause = pause.saturating_mul(2).min(PAUSE_LAST);
-                    self.take_inhibitor(&heard).await;
+                    self.take_inhibitor(&connection).await;
                 }
             }
             if self.inhibitor.is_some() {
@@ -160,19 +160,19 @@ impl LogindMonitor {
     }
 
     /// logind is there: what did we miss, and hold the next sleep back.
-    async fn begin(&mut self, heard: &LogindConnection) {
-        match heard.manager.preparing_for_sleep().await {
+    async fn begin(&mut self, connection: &LogindConnection) {
+        match connection.manager.preparing_for_sleep().await {
             Ok(true) => self.sleeping().await,
             Ok(false) => {
-                self.take_inhibitor(heard).await;
+                self.take_inhibitor(connection).await;
                 if self.asleep {
                     self.woken().await;
                 }
             }
             Err(error) => {
                 warn!(%error, "cannot read logind's PreparingForSleep");
-                self.take_inhibitor(heard).await;
-                // A sleep that was announced has ended, for all we know; one that we did not hear of may have been.
+                self.take_inhibitor(connection).await;
+                // A sleep that was announced has ended, as far as is known; another one may have been missed.
                 if self.asleep {
                     self.woken().await;
                 } else if self.lost {
@@ -186,21 +186,21 @@ impl LogindMonitor {
         self.lost = false;
     }
 
-    async fn owner_changed(&mut self, heard: &mut LogindConnection, owner: Option<OwnedUniqueName>) {
-        heard.owner = owner;
-        if heard.owner.is_some() {
+    async fn owner_changed(&mut self, connection: &mut LogindConnection, owner: Option<OwnedUniqueName>) {
+        connection.owner = owner;
+        if connection.owner.is_some() {
             // A restarted logind knows the inhibitors of its predecessor (/run/systemd/inhibit); a replaced one does not.
-            self.begin(heard).await;
+            self.begin(connection).await;
         } else {
             self.say_lost(&"logind left the bus").await;
         }
     }
 
-    async fn signal(&mut self, heard: &LogindConnection, message: &Message) {
-        // Anybody may send us a signal of any name; only the bus itself vouches for the sender.
+    async fn signal(&mut self, connection: &LogindConnection, message: &Message) {
+        // Any client may send us a signal of any name; only the sender's name is set by the bus itself.
         let header = message.header();
         let from = header.sender().map(UniqueName::as_str);
-        if from.is_none() || from != heard.owner.as_ref().map(|owner| owner.as_str()) {
+        if from.is_none() || from != connection.owner.as_ref().map(|owner| owner.as_str()) {
             debug!(?from, "PrepareForSleep from a sender other than logind");
             return;
         }
@@ -209,7 +209,7 @@ impl LogindMonitor {
             Ok(false) => {
                 self.held_until = None;
                 self.woken().await;
-                self.take_inhibitor(heard).await;
+                self.take_inhibitor(connection).await;
             }
             Err(error) => warn!(%error, "cannot read logind's PrepareForSleep"),
         }
@@ -217,12 +217,12 @@ impl LogindMonitor {
 
     async fn sleeping(&mut self) {
         self.asleep = true;
-        // Of two announcements in a row, logind's patience counts from the first.
-        let until = self.held_until.as_ref().map_or_else(|| Instant::now() + self.patience, |(_, until)| *until);
+        // Of two announcements in a row, logind's delay counts from the first.
+        let until = self.held_until.as_ref().map_or_else(|| Instant::now() + self.delay, |(_, until)| *until);
         if let Some(answer) = self.send(Event::Sleeping(Notifier::Logind)).await {
             self.held_until = Some((answer, until));
         } else {
-            self.let_go();
+            self.release();
         }
     }
 
@@ -237,23 +237,23 @@ impl LogindMonitor {
             NoticeOutcome::Never => warn!("cannot shut the gate, the agent does not answer; logind may suspend"),
             NoticeOutcome::TooLate => warn!("cannot shut the gate in time; logind suspends"),
         }
-        self.let_go();
+        self.release();
     }
 
-    fn let_go(&mut self) {
+    fn release(&mut self) {
         self.held_until = None;
         self.inhibitor = None;
     }
 
-    async fn take_inhibitor(&mut self, heard: &LogindConnection) {
+    async fn take_inhibitor(&mut self, connection: &LogindConnection) {
         let why = "shut the gate before suspend";
-        match heard.manager.inhibit("sleep", "clockgate", why, "delay").await {
+        match connection.manager.inhibit("sleep", "clockgate", why, "delay").await {
             // Only now is an older one dropped, so that there is no moment without.
             Ok(inhibitor) => {
                 self.inhibitor = Some(inhibitor);
                 self.refused = false;
-                let micros = heard.manager.inhibit_delay_max_usec().await;
-                self.patience = micros.map_or(HOLD_AT_MOST, |micros| patience(Duration::from_micros(micros)));
+                let micros = connection.manager.inhibit_delay_max_usec().await;
+                self.delay = micros.map_or(HOLD_AT_MOST, |micros| delay_within(Duration::from_micros(micros)));
             }
             Err(error) if self.refused => debug!(%error, "still cannot take logind's inhibitor"),
             Err(error) => {
@@ -298,7 +298,7 @@ impl LogindConnection {
         let sleeps = sleeps.interface("org.freedesktop.login1.Manager").member("PrepareForSleep").build()?;
         let sleeps = MessageStream::for_match_rule(sleeps, &bus, None).await?;
         let driver = fdo::DBusProxy::new(&bus).await?;
-        // Nobody owns the name where there is no logind.
+        // The name has no owner where there is no logind.
         let owner = driver.get_name_owner(LOGIND.try_into()?).await.ok();
         let manager =
             LogindManagerProxy::builder(&bus).cache_properties(zbus::proxy::CacheProperties::No).build().await?;
@@ -307,7 +307,7 @@ impl LogindConnection {
 }
 
 /// How long a sleep is held back where logind itself waits so long.
-fn patience(logind: Duration) -> Duration {
+fn delay_within(logind: Duration) -> Duration {
     logind.saturating_sub(BEFORE_LOGIND_GIVES_UP).max(logind / 2).min(HOLD_AT_MOST)
 }
 
@@ -348,12 +348,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn we_let_go_before_logind_loses_patience() {
+    fn the_inhibitor_is_released_before_logind_sleeps_regardless() {
         let secs = Duration::from_secs;
-        assert_eq!(patience(secs(5)), secs(4));
-        assert_eq!(patience(secs(60)), secs(4));
-        assert_eq!(patience(secs(3)), secs(2));
-        assert_eq!(patience(secs(1)), Duration::from_millis(500));
-        assert_eq!(patience(Duration::ZERO), Duration::ZERO);
+        assert_eq!(delay_within(secs(5)), secs(4));
+        assert_eq!(delay_within(secs(60)), secs(4));
+        assert_eq!(delay_within(secs(3)), secs(2));
+        assert_eq!(delay_within(secs(1)), Duration::from_millis(500));
+        assert_eq!(delay_within(Duration::ZERO), Duration::ZERO);
     }
 }

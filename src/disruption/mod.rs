@@ -23,8 +23,8 @@ pub trait DisruptionSource: Send {
     /// Why it is lost.
     type Error: Error + Send;
 
-    /// Sends events until nobody listens, or at once where this machine has nothing of the kind. Begun again after an error, it
-    /// first tells what it missed; where it cannot know, that it does not ([`Event::Unseen`]).
+    /// Sends events until no receiver is left, or ends at once where this machine has nothing of the kind. Started again after an error, it
+    /// first sends what it missed; where it cannot know that, [`Event::Unseen`].
     fn watch(&mut self, events: &Sender<Event>) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
@@ -34,7 +34,7 @@ enum LastMark<T> {
     /// Not looked for so far: nothing is proven yet, and nothing can have been missed.
     #[default]
     Unread,
-    /// It could not be read: what it would have told is unknown.
+    /// It could not be read: what it would have reported is unknown.
     Lost,
     /// Its value when it was read last.
     Known(T),
@@ -54,7 +54,7 @@ impl<T> LastMark<T> {
 }
 
 impl LastMark<()> {
-    /// Of a source that has nothing to compare: whether it was looked for before, so that something may have gone unseen.
+    /// Of a source that has nothing to compare: whether it was looked for before, so that something may have been missed.
     fn begins_again(&mut self) -> bool {
         let was_lost = !self.is_unread();
         self.lose();

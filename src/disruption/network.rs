@@ -1,4 +1,4 @@
-//! A route or an address came: whoever did not answer may answer now (rtnetlink(7)).
+//! A route or an address was added: servers that did not answer may answer now (rtnetlink(7)).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,7 +15,7 @@ use crate::sys::readable::readable;
 /// RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and RTMGRP_IPV6_ROUTE of linux/rtnetlink.h.
 const GROUPS: u32 = 0x10 | 0x40 | 0x100 | 0x400;
 
-/// The first change is told at once, and then all of so long together: a link that comes up brings thirty addresses in half a
+/// The first change is reported at once, and then all of so long together: a link that comes up brings thirty addresses in half a
 /// second.
 const GATHER: Duration = Duration::from_secs(1);
 
@@ -38,7 +38,7 @@ impl DisruptionSource for NetworkMonitor {
     }
 }
 
-/// Sends an event for each burst of changes, until nobody listens.
+/// Sends an event for each burst of changes, until no receiver is left.
 async fn follow(socket: &AsyncFd<OwnedFd>, events: &Sender<Event>) -> io::Result<()> {
     loop {
         let mut ready = socket.readable().await?;
@@ -85,10 +85,10 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     #[tokio::test]
-    async fn what_changed_while_the_kernel_was_not_heard_may_be_a_way_to_those_who_did_not_answer() {
+    async fn a_change_that_was_missed_may_be_a_route_to_servers_that_did_not_answer() {
         let (events, mut inbox) = mpsc::channel(4);
         let mut network = NetworkMonitor::default();
-        // Lost at once: nobody waits for it.
+        // Lost at once: the answer is not waited for.
         drop(timeout(Duration::ZERO, network.watch(&events)).await);
         while inbox.try_recv().is_ok() {}
         let again = tokio::spawn(async move { network.watch(&events).await });

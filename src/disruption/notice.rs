@@ -1,17 +1,17 @@
-//! Notices that somebody waits on: logind's sleep, hooks, the command line, the bus.
+//! Notices whose senders wait: logind's sleep, hooks, the command line, the bus.
 
 use tokio::sync::oneshot;
 
 use crate::decision::{Cause, Event, Notifier, Snapshot};
 
-/// An event whose sender waits until the agent has answered it: the gate stands as the snapshot says, and that is published.
+/// An event whose sender waits until the agent has answered it: the gate is as the snapshot says, and that is published.
 ///
 /// A notice of a sleep or a snapshot is answered when the machine may sleep ([`crate::decision::Action::AllowSleep`]).
 #[derive(Debug)]
 pub struct Notice {
     /// What happened.
     pub event: Event,
-    /// Where the answer goes; nobody has to wait for it.
+    /// The channel for the answer; it need not have a reader.
     pub answer: oneshot::Sender<Snapshot>,
 }
 
@@ -24,7 +24,7 @@ impl Notice {
     }
 }
 
-/// What can be told of.
+/// The kinds of notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeKind {
     /// The machine is about to sleep.

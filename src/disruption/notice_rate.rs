@@ -1,4 +1,4 @@
-//! How often somebody may tell of something, by whatever way: each notice shuts the gate and asks everybody for the time.
+//! How often a caller may send a notice, by whichever channel: each notice shuts the gate and asks every reference for the time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 /// So many at once, and one more in each of these times.
 const BURST: u32 = 8;
 const EVERY: Duration = Duration::from_secs(1);
-/// Who would have to wait longer is turned away: a notice that comes late is worth little, and a line must not grow.
+/// A notice that would have to wait longer is refused: it would come too late, and the queue must not grow.
 const WAITS_MOST: Duration = Duration::from_secs(4);
 
 /// Who tells.
@@ -21,7 +21,7 @@ pub enum Teller {
     Hypervisor,
 }
 
-/// Who has told how much.
+/// How many notices each caller has sent.
 #[derive(Clone, Debug, Default)]
 pub struct Rate(Arc<Mutex<HashMap<Teller, Instant>>>);
 
@@ -54,7 +54,7 @@ mod tests {
     const USER: Teller = Teller::User(1000);
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_slowed_down_and_turned_away_and_nobody_elses_notice_waits_for_it() {
+    async fn a_flood_is_slowed_down_and_refused_and_delays_no_other_callers_notice() {
         let (rate, begun) = (Rate::default(), Instant::now());
         let turns = (0..1570).map(|_| rate.reserve(USER, begun)).collect::<Vec<_>>();
         let at_once = turns.iter().filter(|turn| **turn == Some(begun)).count();

@@ -1,4 +1,4 @@
-//! One exchange with every reference at once: blocking, with a deadline, told as it goes on.
+//! One exchange with every reference at once: blocking, with a deadline, reported as it proceeds.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,8 +25,8 @@ use crate::sys::adjtimex;
 use crate::sys::clock::boottime;
 use crate::sys::timerfd::Alarm;
 
-/// Asks everybody, and reports the whole of what is known whenever something came, whenever somebody's time was up, and at the
-/// end, until it is told to break off. The last report has nobody waiting.
+/// Asks every reference, and reports the whole of what is known whenever an answer arrived, when the time of a server was up, and at the
+/// end, until `report` breaks it off. The last report has no outstanding answers.
 pub fn exchange(shared: &Arc<Shared>, question: Question, report: &mut dyn FnMut(Measurement) -> ControlFlow<()>) {
     let hardware = question.hardware.clone();
     let mut exchange = RunningExchange::begin(shared, question);
@@ -53,7 +53,7 @@ struct RunningExchange<'a> {
     began: Boottime,
     deadline: Boottime,
     gate: Gate,
-    /// At the beginning: the daemon may be made to forget meanwhile, and its rate with it.
+    /// At the beginning: the daemon may be reset meanwhile, and its rate with it.
     rate_ppm: u32,
     readings: Vec<Reading>,
     /// Who is not asked, and who of this machine's own clocks and of the callers did not answer.
@@ -62,7 +62,7 @@ struct RunningExchange<'a> {
     others: Joining,
     /// Rings when a look-up ends; none where the kernel had no descriptor left.
     looked_up: Option<Arc<EventFd>>,
-    /// Whether something is to be told; at first that there is nobody to ask.
+    /// Whether something is to be reported; at first that there is no server to ask.
     news: bool,
 }
 
@@ -72,7 +72,7 @@ impl<'a> RunningExchange<'a> {
         // Before anybody is looked for, so that no look-up ends unheard.
         let looked_up = shared.listen();
         let invited = shared.pool().invite(began, question.gate);
-        let nobody_is_known = invited.targets.is_empty() && invited.failures.is_empty();
+        let no_address_is_known = invited.targets.is_empty() && invited.failures.is_empty();
         let mut exchange = Self {
             shared,
             began,
@@ -82,7 +82,7 @@ impl<'a> RunningExchange<'a> {
             readings: vec![],
             failures: vec![],
             participants: vec![],
-            others: Joining::new(&invited.names, nobody_is_known, question.callers),
+            others: Joining::new(&invited.names, no_address_is_known, question.callers),
             looked_up,
             news: false,
         };
@@ -121,7 +121,7 @@ impl<'a> RunningExchange<'a> {
         self.failures.extend(local.failures);
     }
 
-    /// Hears, asks again and reports, until nobody can answer any more or the time has come.
+    /// Receives, asks again and reports, until no answer can come any more or the time is up.
     fn run(&mut self, report: &mut dyn FnMut(Measurement) -> ControlFlow<()>) -> io::Result<ControlFlow<()>> {
         // The alarm counts time asleep, which poll's own timeout does not.
         let alarm = Alarm::new()?;
@@ -138,7 +138,7 @@ impl<'a> RunningExchange<'a> {
             alarm.set(self.next_at())?;
             self.wait(&alarm)?;
             // Read first and look at the time afterwards: what came in time counts, however late we are scheduled.
-            self.hear();
+            self.receive();
         }
     }
 
@@ -167,7 +167,7 @@ impl<'a> RunningExchange<'a> {
         }
     }
 
-    /// Who has been waited for long enough no longer is. As long as nobody has answered everybody is: the packets were lost.
+    /// Ends the wait for servers whose time is up. As long as none has answered, all are waited for: the packets were lost.
     fn end_patience(&mut self, now: Boottime) {
         if self.readings.is_empty() {
             return;
@@ -186,7 +186,7 @@ impl<'a> RunningExchange<'a> {
 
     /// Whether anybody can still answer.
     fn is_open(&self) -> bool {
-        self.participants.iter().any(|p| p.conversation().is_some()) || !self.others.are_gone()
+        self.participants.iter().any(|p| p.conversation().is_some()) || !self.others.have_ended()
     }
 
     /// When there is something to be done, if nothing comes.
@@ -203,9 +203,9 @@ impl<'a> RunningExchange<'a> {
     }
 
     /// Reads all that has come.
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         for participant in &mut self.participants {
-            let Some(heard) = participant.hear() else { continue };
+            let Some(heard) = participant.receive() else { continue };
             self.news = true;
             let mut pool = self.shared.pool();
             let address = pool.at(participant.target.socket);
@@ -226,7 +226,7 @@ impl<'a> RunningExchange<'a> {
                 }
             }
         }
-        for outcome in self.others.hear_callers() {
+        for outcome in self.others.receive_callers() {
             self.news = true;
             match outcome {
                 Ok(reading) => self.readings.push(reading),
@@ -238,7 +238,7 @@ impl<'a> RunningExchange<'a> {
         }
     }
 
-    /// Asks those whose names were found, and lets go of the names that were not.
+    /// Asks those whose names were found, and drops the names that were not.
     fn see_names(&mut self) {
         for name in self.others.take_names() {
             let look_up = self.shared.pool().look_up(&name.name);
@@ -260,7 +260,7 @@ impl<'a> RunningExchange<'a> {
         }
     }
 
-    /// The time has come, or nobody is left: nobody is waited for any longer.
+    /// The time is up, or no server is left: no answer is waited for any longer.
     fn end(&mut self, now: Boottime) {
         for participant in self.participants.iter_mut().filter(|p| p.is_waiting()) {
             overdue(self.shared, participant, now, Address::failed);
@@ -269,7 +269,7 @@ impl<'a> RunningExchange<'a> {
         self.news |= self.others.give_up();
     }
 
-    /// We can listen to nobody.
+    /// No socket can be read.
     fn break_off(&mut self, error: &io::Error) {
         let local = || ExchangeError::Local { what: "poll(2)", source: io::Error::from(error.kind()) };
         self.participants.iter_mut().filter(|p| p.conversation().is_some()).for_each(|p| p.fail(&local()));

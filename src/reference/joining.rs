@@ -7,7 +7,7 @@ use super::ntp::server_name::ServerName;
 use super::ntp::server_pool::Unresolved;
 use crate::decision::{AwaitedSource, Failure, Reading, Voice};
 
-/// How long they are waited for once somebody has answered: as long as a server that was never heard.
+/// How long they are waited for once one reference has answered: as long as a server that never answered.
 pub const PATIENCE_OTHERS: Duration = Duration::from_secs(1);
 
 /// Who may still join.
@@ -19,12 +19,12 @@ pub struct Joining {
     callers_are_waited_for: bool,
 }
 
-/// A name whose look-up may bring somebody in.
+/// A name whose look-up may add a server.
 #[derive(Debug)]
 pub struct Name {
     /// The name.
     pub name: ServerName,
-    /// Whether somebody is asked for it meanwhile, at an address known otherwise.
+    /// Whether a server is asked for it meanwhile, at an address known otherwise.
     pub is_asked: bool,
     /// Whether it is waited for: only where nobody's address was known.
     is_waited_for: bool,
@@ -32,20 +32,20 @@ pub struct Name {
 
 impl Joining {
     /// These names, which are waited for where nobody's address is known, and these callers, which always are.
-    pub fn new(names: &[Unresolved], nobody_is_known: bool, callers: Vec<PendingAnswer>) -> Self {
+    pub fn new(names: &[Unresolved], no_address_is_known: bool, callers: Vec<PendingAnswer>) -> Self {
         let name = |unresolved: &Unresolved| {
             let Unresolved { name, is_asked } = unresolved.clone();
-            Name { name, is_asked, is_waited_for: nobody_is_known }
+            Name { name, is_asked, is_waited_for: no_address_is_known }
         };
         Self { names: names.iter().map(name).collect(), callers, callers_are_waited_for: true }
     }
 
-    /// Whether nobody can join any more.
-    pub const fn are_gone(&self) -> bool {
+    /// Whether no server can join any more.
+    pub const fn have_ended(&self) -> bool {
         self.names.is_empty() && self.callers.is_empty()
     }
 
-    /// Whether somebody is waited for.
+    /// Whether one of them is waited for.
     pub fn are_waited_for(&self) -> bool {
         self.names_are_waited_for() || (self.callers_are_waited_for && !self.callers.is_empty())
     }
@@ -55,7 +55,7 @@ impl Joining {
         self.names.iter().any(|n| n.is_waited_for)
     }
 
-    /// Nobody is waited for any longer, and everybody is still welcome; says whether that changed anything.
+    /// Ends the wait for all, and still accepts their answers; returns whether that changed anything.
     pub fn give_up(&mut self) -> bool {
         let changes = self.are_waited_for();
         self.names.iter_mut().for_each(|name| name.is_waited_for = false);
@@ -69,9 +69,9 @@ impl Joining {
     }
 
     /// What callers have answered.
-    pub fn hear_callers(&mut self) -> Vec<Result<Reading, Failure>> {
+    pub fn receive_callers(&mut self) -> Vec<Result<Reading, Failure>> {
         let mut outcomes = vec![];
-        self.callers.retain(|caller| match caller.hear() {
+        self.callers.retain(|caller| match caller.receive() {
             None => true,
             Some(outcome) => {
                 outcomes.push(outcome);
@@ -108,7 +108,7 @@ impl Joining {
 }
 
 impl Name {
-    /// That nobody is asked for it; none where somebody is.
+    /// That no server is asked for it; none where one is.
     pub fn failure(&self, why: &str) -> Option<Failure> {
         let voice = Some(Voice::server(self.name.to_string()));
         (!self.is_asked).then(|| Failure { voice, asked: false, ..Failure::remark(self.name.to_string(), why) })

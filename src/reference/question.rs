@@ -11,9 +11,9 @@ use crate::decision::Gate;
 pub struct Question {
     /// When the exchange ends, however many are silent.
     pub timeout: Duration,
-    /// Whether the gate is shut: then a server that sent RATE is left alone for 8 s at most, otherwise for 1024 s.
+    /// Whether the gate is shut: then a server that sent RATE is not asked for 8 s at most, otherwise for 1024 s.
     pub gate: Gate,
-    /// The root below which the clocks of this machine that somebody else keeps are found (`/` but for tests); none: they
+    /// The root below which the hardware clocks of this machine are found (`/` but for tests); none: they
     /// are not asked.
     pub hardware: Option<PathBuf>,
     /// Who was asked for the time already and answers beside the servers.
@@ -21,7 +21,7 @@ pub struct Question {
 }
 
 impl From<Duration> for Question {
-    /// The servers alone, with this timeout, and somebody is waiting at the gate.
+    /// The servers alone, with this timeout, and a waiter is at the gate.
     fn from(timeout: Duration) -> Self {
         Self { timeout, gate: Gate::Shut, hardware: None, callers: vec![] }
     }

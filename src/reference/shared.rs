@@ -19,9 +19,9 @@ pub(super) struct Shared {
     pool: Mutex<ServerPool>,
     /// What was found in earlier lives. Locked while the file is written, which is never on an exchange's way.
     memory: Mutex<AddressFile>,
-    /// Told whenever a look-up ends.
+    /// Notified whenever a look-up ends.
     pub(super) looked_up: Condvar,
-    /// The exchanges under way, told likewise.
+    /// The exchanges under way, notified likewise.
     listening: Mutex<Vec<Weak<EventFd>>>,
 }
 
@@ -30,7 +30,7 @@ impl Shared {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to look the names up; the pool hears of each, however late.
+    /// Begins to look the names up; the pool receives each result, however late.
     pub(super) fn look_up(self: &Arc<Self>, names: Vec<ServerName>) {
         for name in names {
             let (shared, whose) = (Arc::clone(self), name.clone());

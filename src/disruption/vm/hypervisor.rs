@@ -6,8 +6,8 @@ use std::path::Path;
 /// What the firmware of a virtual machine says of its maker.
 const VENDORS: [&str; 7] = ["QEMU", "KVM", "Amazon EC2", "VMware", "innotek GmbH", "Xen", "Google"];
 
-/// Whether somebody could stop this machine and let it go on: whether it is a virtual one. On any other there is nothing to
-/// watch for, and nobody is to be woken up every second.
+/// Whether this machine can be paused: whether it is a virtual one. On any other there is nothing to
+/// watch for, and no thread is to be woken up every second.
 #[must_use]
 pub fn can_be_paused(root: &Path) -> bool {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! The silent pause: a hypervisor stops this machine and lets it go on, and nothing in it says so. REALTIME, MONOTONIC and
-//! BOOTTIME have stood still together; only a clock outside of them went on.
+//! The silent pause: a hypervisor pauses this machine and continues it, and no notice reports it. REALTIME, MONOTONIC and
+//! BOOTTIME did not advance meanwhile; only a clock outside of them did.
 //!
-//! Such a clock (a PTP clock, the VMClock's time, the RTC) is compared with BOOTTIME, which nobody sets: a step of the system
+//! Such a clock (a PTP clock, the VMClock's time, the RTC) is compared with BOOTTIME, which no program can set: a step of the system
 //! clock is none of this watch's business, and a sleep is counted in BOOTTIME by the kernel itself.
 
 use std::convert::Infallible;
@@ -62,11 +62,11 @@ impl fmt::Debug for OutsideClock {
     }
 }
 
-/// Sends a pause whenever the witness has gone on without this machine, until nobody listens. `published` tells when the
-/// clock was proven last, and how much it may be wrong before that proof is void.
+/// Sends a pause whenever the witness has advanced without this machine, until no receiver is left. `published` has the time of the
+/// last proof, and the error at which that proof is void.
 ///
 /// # Errors
-/// None; it ends when nobody listens.
+/// None; it ends when no receiver is left.
 pub async fn watch(
     witness: OutsideClock,
     published: watch::Receiver<Snapshot>,
@@ -134,7 +134,7 @@ struct LastComparison {
     last: Option<Look>,
     /// The first look that a proof holds for, as long as it does.
     at_proof: Option<(Boottime, Look)>,
-    /// The last look before somebody else told of a disruption.
+    /// The last look before a notice of a disruption.
     before: Option<Look>,
 }
 
@@ -143,7 +143,7 @@ impl LastComparison {
         Self { slack, last: None, at_proof: None, before: None }
     }
 
-    /// What this machine missed, if it is more than can be explained and nobody has told of it yet.
+    /// What this machine missed, if it is more than can be explained and no notice has reported it yet.
     fn compare(&mut self, mut now: Look, published: &Snapshot) -> Option<Duration> {
         let proven = published.gate == Gate::Proven;
         now.proven = proven && published.since <= now.as_of;
@@ -159,8 +159,8 @@ impl LastComparison {
             }
             self.still_missing(&now, published)
         } else {
-            let bent = drift(now.as_of.since(last.as_of), SLEW_PPM);
-            missing(now.ahead - last.ahead, self.slack + bent, [&last, &now])
+            let slewed = drift(now.as_of.since(last.as_of), SLEW_PPM);
+            missing(now.ahead - last.ahead, self.slack + slewed, [&last, &now])
                 .or_else(|| self.still_missing(&now, published))
                 .or_else(|| self.missing_since_the_proof(last, &now, published))
         };
@@ -170,8 +170,8 @@ impl LastComparison {
         lost
     }
 
-    /// Somebody told of a disruption, and the clock was proven since. It is as far from the witness as before, or else this
-    /// machine has stood still once more, in the middle of the proof.
+    /// A notice reported a disruption, and the clock was proven since. It is as far from the witness as before, or else this
+    /// machine was paused once more, in the middle of the proof.
     fn still_missing(&mut self, now: &Look, published: &Snapshot) -> Option<Duration> {
         if !now.proven {
             return None;
@@ -180,7 +180,7 @@ impl LastComparison {
         missing(now.offset - before.offset, self.slack + published.threshold * 2, [&before, now])
     }
 
-    /// Many pauses, each too short to be told from a busy host, come to something in the end.
+    /// Many pauses, each as short as the delays of a busy host, add up.
     fn missing_since_the_proof(&mut self, last: Look, now: &Look, published: &Snapshot) -> Option<Duration> {
         if !now.proven {
             self.at_proof = None;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_what_the_witness_went_on_by_and_is_told_once() {
+    fn a_pause_is_how_far_the_witness_advanced_and_is_reported_once() {
         let (mut memory, published) = running();
         let paused = Fake { missed: 20_000, ..RUNNING.after(1000) };
         assert_eq!(memory.compare(paused.look(), &published), Some(ms(20_000)));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_is_the_kernels_to_tell_of() {
+    fn a_sleep_is_reported_by_the_kernel_and_not_here() {
         let (mut memory, published) = running();
         let slept = Fake { missed: 900, asleep: 60_000, ..RUNNING.after(60_000) };
         assert_eq!(memory.compare(slept.look(), &published), None);
@@ -310,11 +310,11 @@ mod tests {
     fn many_short_pauses_come_to_one() {
         let (mut memory, published) = running();
         let mut now = RUNNING;
-        let told = (0..10).find_map(|_| {
+        let reported = (0..10).find_map(|_| {
             now = Fake { missed: now.missed + 90, ..now.after(1000) };
             memory.compare(now.look(), &published)
         });
-        assert_eq!(told, Some(ms(270)));
+        assert_eq!(reported, Some(ms(270)));
         // Renewed meanwhile, the proof has taken them in.
         let (mut memory, mut published) = running();
         let mut now = RUNNING;
@@ -326,16 +326,16 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_that_somebody_told_of_is_not_told_again() {
+    fn a_restore_with_a_notice_is_not_reported_again() {
         let (mut memory, _) = running();
-        // Told at 100.5 s, stepped by what was missing, proven; then we look.
+        // Reported at 100.5 s, stepped by what was missing, proven; then we look.
         let repaired = Fake { missed: 60_000, stepped: 60_030, ..RUNNING.after(1000) };
         assert_eq!(memory.compare(repaired.look(), &proven(RUNNING.after(500))), None);
         assert_eq!(memory.compare(repaired.after(1000).look(), &proven(RUNNING.after(500))), None);
     }
 
     #[test]
-    fn a_pause_in_the_middle_of_the_proof_is_told() {
+    fn a_pause_in_the_middle_of_the_proof_is_reported() {
         let (mut memory, _) = running();
         let restored = proven(RUNNING.after(500));
         let shut = Snapshot { gate: Gate::Shut, ..restored.clone() };

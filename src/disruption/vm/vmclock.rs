@@ -13,7 +13,7 @@ use crate::disruption::{DisruptionSource, LastMark};
 use crate::sys::readable::readable;
 use crate::sys::vmclock::{VmClock, VmClockPage, VmClockPageError};
 
-/// Where nobody notifies us; a read costs about a microsecond.
+/// Where the device does not notify us; a read costs about a microsecond.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The marker, and what it was when it was read last.
@@ -108,7 +108,7 @@ impl Watched {
         if let Some(fd) = &self.notified {
             match fd.readable().await {
                 Ok(mut ready) if !ready.ready().is_read_closed() => return ready.clear_ready(),
-                // POLLHUP: the hypervisor notifies nobody any more, and to go on waiting would be to spin.
+                // POLLHUP: the hypervisor sends no notifications any more, and poll(2) would return at once for ever.
                 Ok(_) | Err(_) => {}
             }
             self.notified = None;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_marker_that_moves_is_a_restore_and_is_told_once() {
+    async fn a_marker_that_moves_is_a_restore_and_is_reported_once() {
         let root = tempfile::tempdir().unwrap();
         let page = FakePage::new(7);
         page.write(root.path());
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_marker_that_moved_while_it_could_not_be_read_is_told_when_it_is_found() {
+    async fn a_marker_that_moved_while_it_could_not_be_read_is_reported_when_it_is_found() {
         let root = tempfile::tempdir().unwrap();
         let device = root.path().join(crate::sys::vmclock::DEVICE);
         let page = FakePage::new(7);

@@ -1,6 +1,6 @@
 //! The kernel's own line that this machine was forked from an image: vmgenid, seen through /dev/kmsg.
 //!
-//! The uevent NEW_VMGENID was in no kernel but 6.8's first, which has the line as well, so nobody listens for it here.
+//! The uevent NEW_VMGENID was in no kernel but 6.8's first, which has the line as well, so it is not received here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
@@ -49,7 +49,7 @@ impl KernelLog {
                 LastMark::Known(_) | LastMark::Lost | LastMark::Unread => {}
             }
         }
-        let forks = record.split(|byte| *byte == b'\n').filter(|line| tells_of_a_fork(line));
+        let forks = record.split(|byte| *byte == b'\n').filter(|line| reports_a_fork(line));
         events.extend(forks.map(|_| Event::Disrupted(Cause::Restore)));
         events
     }
@@ -104,7 +104,7 @@ async fn follow(known: &mut KernelLog, log: File, events: &Sender<Event>) -> io:
             () = events.closed() => return Ok(()),
             ready = log.readable() => ready?,
         };
-        let told = match ready.try_io(|fd| fd.get_ref().read(&mut buffer)) {
+        let read = match ready.try_io(|fd| fd.get_ref().read(&mut buffer)) {
             Ok(Ok(0)) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(Ok(len)) => known.take(&buffer[..len]),
             // EPIPE: the ring has run over what we had not read; the next read goes on with what is left.
@@ -116,7 +116,7 @@ async fn follow(known: &mut KernelLog, log: File, events: &Sender<Event>) -> io:
             Ok(Err(error)) => return Err(error),
             Err(_would_block) => continue,
         };
-        for event in told {
+        for event in read {
             if events.send(event).await.is_err() {
                 return Ok(());
             }
@@ -130,8 +130,8 @@ fn number_of(record: &[u8]) -> Option<u64> {
 }
 
 /// Whether a line is the kernel's own: `6,1234,5678,-;random: crng reseeded ...`. The first number is the facility times
-/// eight, and the priority; the kernel's facility is 0, and nobody else can write it (Documentation/ABI/testing/dev-kmsg).
-fn tells_of_a_fork(line: &[u8]) -> bool {
+/// eight, and the priority; the kernel's facility is 0, and no process can write it (Documentation/ABI/testing/dev-kmsg).
+fn reports_a_fork(line: &[u8]) -> bool {
     let Some((head, text)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(';')) else {
         return false;
     };
@@ -148,18 +148,18 @@ mod tests {
 
     #[test]
     fn only_the_kernels_own_line_counts() {
-        let line = |head: &str, text: &str| tells_of_a_fork(format!("{head};{text}").as_bytes());
+        let line = |head: &str, text: &str| reports_a_fork(format!("{head};{text}").as_bytes());
         assert!(line("5,1234,5678901,-", LINE));
         assert!(line("6,1,0,c,caller=T1", LINE));
-        // Whoever may write to the log can write this text, and gets facility 1 for it.
+        // A process that may write to the log can write this text, and gets facility 1 for it.
         assert!(!line("13,1234,5678901,-", LINE));
         assert!(!line("6,1234,5678901,-", "random: crng init done"));
-        assert!(!line("6,1234,5678901,-", &format!("somebody says: {LINE}")));
-        assert!(!tells_of_a_fork(b" SUBSYSTEM=acpi") && !tells_of_a_fork(&[0xff, b';']));
+        assert!(!line("6,1234,5678901,-", &format!("a user says: {LINE}")));
+        assert!(!reports_a_fork(b" SUBSYSTEM=acpi") && !reports_a_fork(&[0xff, b';']));
     }
 
     #[tokio::test]
-    async fn a_fifo_in_the_logs_place_tells_of_a_restore_and_its_end_is_a_loss() {
+    async fn a_fifo_in_the_logs_place_reports_a_restore_and_its_end_is_a_loss() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kmsg");
         nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_restore_that_was_logged_while_the_log_was_lost_is_told_when_it_is_found() {
+    async fn a_restore_that_was_logged_while_the_log_was_lost_is_reported_when_it_is_found() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("dev")).unwrap();
         let path = root.path().join(DEVICE);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_are_missing_may_have_told_of_a_restore() {
+    fn missing_records_may_have_been_those_of_a_restore() {
         let mut known = KernelLog { last: LastMark::Known(6), ..KernelLog::new(PathBuf::new()) };
         assert_eq!(known.take(b"6,7,1,-;usb 1-1: new device"), []);
         assert_eq!(known.take(b"6,9,1,-;usb 1-1: new device"), [Event::Unseen("vmgenid")]);

@@ -1,5 +1,5 @@
-//! A time that a caller told once, together with a restore. It cannot be asked for again, so it ages: it goes on by
-//! `CLOCK_BOOTTIME`, its bound grows as everybody's does, and it holds only while nothing has disrupted this machine since.
+//! A time that a caller supplied once, together with a restore. It cannot be asked for again, so it ages: it advances by
+//! `CLOCK_BOOTTIME`, its bound grows like every other, and it holds only while nothing has disrupted this machine since.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::sys::vmclock::VmClock;
 
 /// Who said it, for the log.
 pub const SOURCE: &str = "the caller (notify --time)";
-/// A command of ours takes milliseconds from its start to the agent; what took longer went another way.
+/// Our own command takes milliseconds from its start to the agent; what took longer went another way.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(5);
-/// A daemon bends BOOTTIME's rate by 8.3 % at most, until it is made to forget.
-const BENT_PPM: u32 = 100_000;
+/// A daemon slews BOOTTIME's rate by 8.3 % at most, until its reset.
+const SLEWED_PPM: u32 = 100_000;
 /// What it goes wrong by as it ages: the rate that a bound grows by (`max-drift-ppm` by default).
 const AGES_PPM: u32 = 500;
 
@@ -24,7 +24,7 @@ const AGES_PPM: u32 = 500;
 pub struct CallerTime {
     /// The time.
     pub at: Realtime,
-    /// The moment for which the caller vouches for it.
+    /// The moment for which the caller supplied it.
     pub as_of: Boottime,
     /// The most it may have been wrong then.
     pub bound: Duration,
@@ -44,13 +44,13 @@ pub enum CallerTimeError {
 /// A time that was taken, for the epoch that began with it.
 #[derive(Debug)]
 pub struct AcceptedTime {
-    told: CallerTime,
+    supplied: CallerTime,
     root: PathBuf,
     /// The hypervisor's mark when it arrived.
     mark: Option<VmClockMark>,
     epoch: Epoch,
-    /// What it may have gone wrong by before the daemon was made to forget.
-    bent: Option<Duration>,
+    /// The largest error from a slew before the daemon was reset.
+    slewed: Option<Duration>,
 }
 
 /// What the VMClock page has when nothing moved this machine.
@@ -61,16 +61,16 @@ impl AcceptedTime {
     ///
     /// # Errors
     /// [`CallerTimeError`]
-    pub fn take(told: CallerTime, root: &Path) -> Result<Self, CallerTimeError> {
+    pub fn take(supplied: CallerTime, root: &Path) -> Result<Self, CallerTimeError> {
         let now = boottime();
-        if told.as_of > now {
+        if supplied.as_of > now {
             return Err(CallerTimeError::Early);
         }
-        let age = now.since(told.as_of);
+        let age = now.since(supplied.as_of);
         if age > ARRIVES_WITHIN {
             return Err(CallerTimeError::Late(age));
         }
-        Ok(Self { told, root: root.to_owned(), mark: mark(root), epoch: Epoch::default(), bent: None })
+        Ok(Self { supplied, root: root.to_owned(), mark: mark(root), epoch: Epoch::default(), slewed: None })
     }
 
     /// Binds it to the epoch that its notice began, or found.
@@ -87,12 +87,12 @@ impl AcceptedTime {
             return Err("was supplied before the last disruption, and is void".to_owned());
         }
         let as_of = boottime();
-        let age = as_of.since(self.told.as_of);
+        let age = as_of.since(self.supplied.as_of);
         // The first question comes just after the daemon forgot; from there on the rate is known.
-        let bent = *self.bent.get_or_insert_with(|| drift(age, BENT_PPM));
+        let slewed = *self.slewed.get_or_insert_with(|| drift(age, SLEWED_PPM));
         let since_boot = i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX);
         let local = Realtime::from_nanos(since_boot) + standing().real_minus_boot;
-        let offset: Offset = self.told.at + forward(age) - local;
+        let offset: Offset = self.supplied.at + forward(age) - local;
         Ok(Reading {
             source: SOURCE.to_owned(),
             voice: Voice::server(SOURCE),
@@ -100,7 +100,7 @@ impl AcceptedTime {
             as_of,
             local,
             offset,
-            root_distance: self.told.bound.saturating_add(bent).saturating_add(drift(age, AGES_PPM)),
+            root_distance: self.supplied.bound.saturating_add(slewed).saturating_add(drift(age, AGES_PPM)),
             authenticated: false,
             leap: Leap::None,
             stratum: None,
@@ -110,7 +110,7 @@ impl AcceptedTime {
     }
 
     /// Whether nothing moved this machine through time since it arrived. A source that looks now and then may see later what
-    /// the caller told of; where the hypervisor's mark has stood still since, that is no other restore.
+    /// the caller reported; where the hypervisor's marker has not moved since, that is no other restore.
     fn holds(&mut self, published: &Snapshot) -> bool {
         if mark(&self.root) != self.mark {
             return false;
@@ -139,8 +139,8 @@ mod tests {
         Snapshot { epoch: Epoch::new(number), cause, gate: Gate::Shut, ..Snapshot::default() }
     }
 
-    /// Told on this machine: so far ahead of its clock, some time ago.
-    fn told(ahead_secs: i64, ago: Duration) -> CallerTime {
+    /// Supplied on this machine: so far ahead of its clock, some time ago.
+    fn supplied(ahead_secs: i64, ago: Duration) -> CallerTime {
         let now = boottime();
         let ago = Offset::from_nanos(i64::try_from(ago.as_nanos()).unwrap());
         CallerTime {
@@ -150,10 +150,10 @@ mod tests {
         }
     }
 
-    fn word(told: CallerTime, root: &Path) -> AcceptedTime {
-        let mut word = AcceptedTime::take(told, root).unwrap();
-        word.bind(&epoch(4, Cause::Restore));
-        word
+    fn accepted(supplied: CallerTime, root: &Path) -> AcceptedTime {
+        let mut accepted = AcceptedTime::take(supplied, root).unwrap();
+        accepted.bind(&epoch(4, Cause::Restore));
+        accepted
     }
 
     /// What the machine makes of it so much later.
@@ -163,19 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_was_told_goes_on_and_its_bound_grows_with_its_age() {
+    fn a_supplied_time_advances_and_its_bound_grows_with_its_age() {
         let root = tempfile::tempdir().unwrap();
-        let mut word = word(told(3600, Duration::from_millis(100)), root.path());
-        let first = word.reading(&epoch(4, Cause::Restore)).unwrap();
+        let mut accepted = accepted(supplied(3600, Duration::from_millis(100)), root.path());
+        let first = accepted.reading(&epoch(4, Cause::Restore)).unwrap();
         let soon = alone(&first, Duration::ZERO);
         assert!((soon.offset - Offset::from_secs(3600)).abs() < Duration::from_millis(20), "{soon:?}");
-        // A tenth of a second on the way, at a rate that nobody knew: a hundredth more.
+        // A tenth of a second on the way, at an unknown rate: a hundredth more.
         assert!(soon.root_distance >= Duration::from_millis(30), "{soon:?}");
         assert!(!soon.authenticated && first.kind == ReferenceKind::Caller);
         // A minute ago, at the same unknown rate for a tenth of a second: older by a minute at 500 ppm.
-        word.told.as_of = Boottime::from_nanos(word.told.as_of.as_nanos() - 60_000_000_000);
-        word.told.at = word.told.at + Offset::from_secs(-60);
-        let later = alone(&word.reading(&epoch(4, Cause::Restore)).unwrap(), Duration::ZERO);
+        accepted.supplied.as_of = Boottime::from_nanos(accepted.supplied.as_of.as_nanos() - 60_000_000_000);
+        accepted.supplied.at = accepted.supplied.at + Offset::from_secs(-60);
+        let later = alone(&accepted.reading(&epoch(4, Cause::Restore)).unwrap(), Duration::ZERO);
         assert!((later.offset - soon.offset).abs() < Duration::from_millis(1), "{later:?}");
         let grown = later.root_distance - soon.root_distance;
         assert!(grown >= Duration::from_millis(30) && grown < Duration::from_millis(40), "{grown:?}");
@@ -184,11 +184,11 @@ mod tests {
     #[test]
     fn a_later_disruption_voids_it() {
         let root = tempfile::tempdir().unwrap();
-        let mut word = word(told(0, Duration::ZERO), root.path());
-        assert!(word.reading(&epoch(4, Cause::Restore)).is_ok());
-        assert!(word.reading(&epoch(5, Cause::Restore)).unwrap_err().contains("void"));
+        let mut accepted = accepted(supplied(0, Duration::ZERO), root.path());
+        assert!(accepted.reading(&epoch(4, Cause::Restore)).is_ok());
+        assert!(accepted.reading(&epoch(5, Cause::Restore)).unwrap_err().contains("void"));
         // And nothing makes it good again.
-        assert!(word.reading(&epoch(6, Cause::Requested)).is_err());
+        assert!(accepted.reading(&epoch(6, Cause::Requested)).is_err());
     }
 
     #[test]
@@ -196,20 +196,20 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let page = FakePage::new(7);
         page.write(root.path());
-        let mut word = word(told(0, Duration::ZERO), root.path());
-        assert!(word.reading(&epoch(5, Cause::Restore)).is_ok(), "the marker has not moved since");
-        assert!(word.reading(&epoch(6, Cause::Pause { lost: Duration::from_secs(1) })).is_err());
+        let mut accepted = accepted(supplied(0, Duration::ZERO), root.path());
+        assert!(accepted.reading(&epoch(5, Cause::Restore)).is_ok(), "the marker has not moved since");
+        assert!(accepted.reading(&epoch(6, Cause::Pause { lost: Duration::from_secs(1) })).is_err());
 
-        let mut word = AcceptedTime::take(told(0, Duration::ZERO), root.path()).unwrap();
-        word.bind(&epoch(9, Cause::Restore));
+        let mut accepted = AcceptedTime::take(supplied(0, Duration::ZERO), root.path()).unwrap();
+        accepted.bind(&epoch(9, Cause::Restore));
         FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
-        assert!(word.reading(&epoch(9, Cause::Restore)).is_err(), "nobody else has seen it yet");
+        assert!(accepted.reading(&epoch(9, Cause::Restore)).is_err(), "no other source has seen it yet");
     }
 
     #[test]
     fn a_moment_to_come_or_long_past_is_not_taken() {
         let root = tempfile::tempdir().unwrap();
-        let now = told(0, Duration::ZERO);
+        let now = supplied(0, Duration::ZERO);
         let take = |as_of| AcceptedTime::take(CallerTime { as_of, ..now }, root.path()).err();
         assert_eq!(take(now.as_of + Duration::from_secs(60)), Some(CallerTimeError::Early));
         let Some(CallerTimeError::Late(age)) = take(Boottime::from_nanos(0)) else { panic!("taken") };

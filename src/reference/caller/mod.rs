@@ -1,4 +1,4 @@
-//! The time of a caller: of whoever tells the agent of something, and knows what time it is.
+//! Caller-supplied time: of a caller that notifies the agent and knows what time it is.
 
 pub mod caller_time;
 pub mod pending_answer;

@@ -1,4 +1,4 @@
-//! Somebody who was asked for the time by other means than a socket of ours, and answers while the servers do.
+//! A reference that is asked for the time by other means than a socket of our own, and answers while the servers do.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,7 +16,7 @@ pub struct PendingAnswer {
     closed: PipeReader,
 }
 
-/// The end at which an answer is given; dropped without one, the caller has hung up. Giving it blocks nobody.
+/// The end at which an answer is given; dropped without one, the caller has disconnected. Giving it does not block.
 #[derive(Debug)]
 pub struct CallerAnswer {
     // Dropped in this order: what is to be said is there before anybody is woken.
@@ -24,7 +24,7 @@ pub struct CallerAnswer {
     _closes: PipeWriter,
 }
 
-/// Both ends for somebody who is asked just now.
+/// Both ends for a reference that is being asked.
 ///
 /// # Errors
 /// What pipe(2) said.
@@ -43,7 +43,7 @@ impl CallerAnswer {
 
 impl PendingAnswer {
     /// What it has answered; none as long as it has not.
-    pub(in crate::reference) fn hear(&self) -> Option<Result<Reading, Failure>> {
+    pub(in crate::reference) fn receive(&self) -> Option<Result<Reading, Failure>> {
         match self.answer.try_recv() {
             Ok(outcome) => Some(outcome),
             Err(TryRecvError::Empty) => None,

@@ -1,4 +1,4 @@
-//! Who told of something, waits for what comes of it, and can be asked for the time meanwhile: the hypervisor by its port, a
+//! The callers that sent a notice, wait for its outcome, and can be asked for the time meanwhile: the hypervisor by its port, a
 //! caller by the bus. So a machine without a network has one reference.
 
 use std::future::pending;
@@ -13,8 +13,8 @@ use crate::decision::{Failure, Reading, Voice};
 /// A question for the time: where the answer goes.
 pub type TimeRequest = oneshot::Sender<Result<Reading, String>>;
 
-/// Whoever waits on the line and can be asked for the time; the last who came, where several do, and the one before when that one
-/// has gone.
+/// The caller that waits and can be asked for the time; the last one, where several do, and the one before when that one
+/// has disconnected.
 #[derive(Clone, Debug, Default)]
 pub struct Callers(Arc<Mutex<Vec<RegisteredCaller>>>);
 
@@ -28,7 +28,7 @@ struct RegisteredCaller {
 }
 
 impl Callers {
-    /// Asks for the time; none when nobody is on the line.
+    /// Asks for the time; none when no caller waits.
     pub async fn measure(&self, within: Duration) -> Option<Result<Reading, Failure>> {
         let RegisteredCaller { source, voice, questions } = self.lines().last().cloned()?;
         let (question, answer) = oneshot::channel();
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_last_who_came_is_asked_and_who_leaves_takes_nobody_else_off_the_line() {
+    async fn the_last_caller_is_asked_and_one_that_leaves_removes_no_other() {
         let callers = Callers::default();
         let mut first = callers.put_on_the_line("first", Voice::server("first"));
         let second = callers.put_on_the_line("second", Voice::server("second"));

@@ -200,7 +200,7 @@ impl Write for Timed {
 pub fn addresses(url: &HttpUrl, deadline: Boottime) -> Result<Vec<SocketAddr>, HttpError> {
     let (tell, told) = mpsc::channel();
     resolver::look_up(url.server.clone(), move |found| {
-        // Who no longer waits does not hear it.
+        // The receiver may no longer wait.
         let _ = tell.send(found);
     })
     .map_err(HttpError::Resolve)?;

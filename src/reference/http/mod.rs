@@ -63,7 +63,7 @@ pub enum HttpError {
         /// What the kernel, or rustls, said.
         error: io::Error,
     },
-    /// It closed the connection without a word.
+    /// It closed the connection without a reply.
     #[error("the server closed the connection without a reply")]
     Silent,
     /// It closed the connection within the head.
@@ -96,7 +96,7 @@ impl HttpError {
         Self::Io { what, error }
     }
 
-    /// Whether another question was not answered, which takes nothing from what others were told.
+    /// Whether another question was not answered, which does not void the earlier answers.
     const fn is_silence(&self) -> bool {
         match self {
             Self::Resolve(_)
@@ -141,7 +141,7 @@ pub fn measure(url: &HttpUrl, question: &HttpQuestion) -> Result<HttpDate, HttpE
     let (mut known, mut delay, mut answers) = (first.span(), first.delay(), 1);
     let end = boottime() + NARROWING;
     while answers < MOST_ANSWERS && is_worth_asking(known, delay) {
-        // Whoever connects for each question is connected before the edge.
+        // A server that needs a connection for each question is connected before the edge.
         let at = known.edge(boottime() + server.lead(delay), delay);
         if at >= end {
             break;
@@ -254,7 +254,7 @@ fn wait_until(at: Boottime) {
     }
 }
 
-/// A timeout is EAGAIN to whoever set it by SO_RCVTIMEO.
+/// A timeout set by SO_RCVTIMEO is EAGAIN.
 fn because(error: &io::Error) -> String {
     if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
         "no answer in time".to_owned()

@@ -38,7 +38,7 @@ pub enum ReplyError {
     /// Its head does not end.
     #[error("the head of the reply is larger than {} KiB", LONGEST_HEAD / 1024)]
     Huge,
-    /// It switches to another protocol, though nobody asked for that.
+    /// It switches to another protocol, though that was not requested.
     #[error("status 101 to a question that asked for no other protocol")]
     Switching,
     /// A proxy, gateway or portal says that it could not do it.
@@ -134,7 +134,7 @@ impl Head {
         match self.status {
             101 => return Err(ReplyError::Switching),
             511 => return Err(ReplyError::Portal),
-            // They are made by whoever could not reach the server (RFC 9110 section 15.6.3 and on), or wants to be paid attention to first.
+            // They are made by a proxy that could not reach the server (RFC 9110 section 15.6.3 and on), or requires a login first.
             407 | 502..=504 | 520..=530 => return Err(ReplyError::Gateway(self.status)),
             300..=399 if self.leads_elsewhere(url) => {
                 return Err(ReplyError::Redirect(quote(self.location.as_deref().unwrap_or_default().as_bytes())));

@@ -2,7 +2,7 @@
 //! clock, never with verification off, never at a time that has certainly passed.
 //!
 //! The handshake comes before the answer, so it is verified at the earliest time from the floor on at which the whole chain holds, and
-//! what is asked then is verified once more, at the time received. Whoever has an old key and an old certificate of the server could
+//! what is asked then is verified once more, at the time received. A machine with an old key and an old certificate of the server could
 //! answer with a time within its life; the floor is what bounds that.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,7 +43,7 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// A client for one host that believes nobody about a time before `floor`.
+    /// A client for one host that accepts no time before `floor`.
     ///
     /// # Errors
     /// [`TlsError::Name`], [`TlsError::Setup`].

@@ -11,7 +11,7 @@ const LONGEST_PATH: usize = 512;
 /// How the server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// Plain HTTP: whoever answers is not known.
+    /// Plain HTTP: the identity of the server is not known.
     Http,
     /// HTTP over TLS, whose certificate is verified.
     Https,

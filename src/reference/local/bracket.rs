@@ -1,5 +1,5 @@
-//! A question to a clock of this machine's own: which moment its answer belongs to, and whether the system clock stood still
-//! for it.
+//! A question to a clock of this machine's own: which moment its answer belongs to, and whether the system clock was not moved
+//! meanwhile.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Moment {
     pub took: Duration,
 }
 
-/// Asks while nobody sets the clock and the machine does not sleep; none where that did not come to pass.
+/// Asks while the clock is not set and the machine does not sleep; none where every attempt was disturbed.
 pub fn undisturbed<T>(ask: impl Fn() -> T) -> Option<(Moment, T)> {
     (0..ATTEMPTS).find_map(|_| {
         let before = standing();

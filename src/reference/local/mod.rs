@@ -1,4 +1,4 @@
-//! The references that need no network: whatever clock this machine has that somebody else keeps.
+//! The references that need no network: the clocks of this machine that the system does not set.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! PTP hardware clocks that tell the time of day: the hypervisor's, and those of network cards that a cloud keeps.
+//! PTP hardware clocks that show the time of day: the hypervisor's, and those of network cards that a cloud synchronises.
 //!
-//! They are found by the name that the driver gives them, never by number; a card's clock that nobody keeps counts from its
+//! They are found by the name that the driver gives them, never by number; a card's clock without such a service counts from its
 //! own beginning, and is not in the table. None of them is smeared at a leap second unless the hypervisor's own clock is.
 
 use std::fs;
@@ -26,7 +26,7 @@ const ROUNDING: Duration = Duration::from_micros(1);
 pub enum Scale {
     /// Coordinated universal time.
     Utc,
-    /// Atomic time: ahead of UTC by the leap seconds so far, which the kernel knows if the time daemon told it.
+    /// Atomic time: ahead of UTC by the leap seconds so far, which the kernel knows if the time daemon set them.
     Tai,
 }
 
@@ -67,7 +67,7 @@ pub enum PhcError {
         /// What the last ioctl(2) said.
         source: io::Error,
     },
-    /// Atomic time, and nobody told the kernel how many leap seconds there were.
+    /// Atomic time, and the TAI offset was never set in the kernel.
     #[error("{name} keeps TAI and the kernel does not know the TAI offset")]
     NoLeapSeconds {
         /// The clock.
@@ -176,8 +176,8 @@ impl Phc {
 
     /// How wrong the clock itself may be: what its driver says just after it was asked, or what we allow for.
     fn keeper(&self) -> Duration {
-        let told = fs::read_to_string(&self.bound_file).ok().and_then(|text| text.trim().parse().ok());
-        told.map_or(self.keeper, Duration::from_nanos)
+        let named = fs::read_to_string(&self.bound_file).ok().and_then(|text| text.trim().parse().ok());
+        named.map_or(self.keeper, Duration::from_nanos)
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use crate::sys::clock::realtime;
 
-    /// Stands for a device, at the ioctl boundary: a clock so far ahead of the system's, and what it can be asked.
+    /// In place of a device, at the ioctl boundary: a clock so far ahead of the system's, and what it can be asked.
     #[derive(Clone, Copy, Debug)]
     struct FakeClock {
         ahead: i64,
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_are_found_by_name_and_those_that_nobody_keeps_are_not() {
+    fn clocks_are_found_by_name_and_unsynchronised_ones_are_not() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(find(root.path()), []);
         for (number, name) in [
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_whose_driver_tells_its_bound_is_believed_in_that() {
+    fn the_bound_that_a_driver_reports_is_believed() {
         let (root, phc) = phc("ena-ptp-05");
         assert_eq!(phc.ask(&ALL, 0).unwrap().root_distance, Duration::from_millis(1) + ROUNDING);
         fs::create_dir(root.path().join(CLASS).join("ptp3/device")).unwrap();
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_counts_from_its_own_beginning_tells_no_time() {
+    fn a_clock_that_counts_from_its_own_beginning_is_not_used() {
         let (_root, phc) = phc("hyperv");
         let young = FakeClock { ahead: -realtime().as_nanos() + 5_000_000_000, ..ALL };
         assert!(matches!(phc.ask(&young, 0), Err(PhcError::Implausible { .. })));

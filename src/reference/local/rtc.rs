@@ -19,7 +19,7 @@ const ADJTIME: &str = "etc/adjtime";
 const HALF_A_SECOND: Offset = Offset::from_nanos(500_000_000);
 /// Half of the second that it shows, and half for who set it without regard to the fraction.
 const RESOLUTION: Duration = Duration::from_secs(1);
-/// What a crystal loses between two times that somebody sets it, and is still called right.
+/// What a crystal loses between two times that it is set, and is still called right.
 const STILL_RIGHT: Duration = Duration::from_secs(5);
 /// Zones lie apart by quarters of an hour, and from UTC by 14 hours at most.
 const ZONE_STEP_SECS: i64 = 900;
@@ -41,15 +41,15 @@ pub enum RtcError {
         /// What read(2) said.
         source: io::Error,
     },
-    /// What it gave is no number.
+    /// Its value is not a number.
     #[error("{} says `{text}`", path.display())]
     NoNumber {
         /// The file.
         path: PathBuf,
-        /// What stands in it.
+        /// Its content.
         text: String,
     },
-    /// A time that has certainly passed, or will not come: the battery is dead, or nobody ever set it.
+    /// A time that has certainly passed, or will not come: the battery is dead, or it was never set.
     #[error("{} shows {secs} s since 1970, which is impossible", path.display())]
     Implausible {
         /// The file.
@@ -76,7 +76,7 @@ pub enum Keeps {
 pub enum Worth {
     /// It tells the time.
     Right,
-    /// It tells the time of some zone, and nobody said so.
+    /// It shows local time, and `/etc/adjtime` does not say so.
     Shifted(Offset),
     /// It tells anything; it is believed in nothing.
     Wrong,
@@ -187,7 +187,7 @@ mod tests {
     use crate::decision::Boottime;
     use crate::sys::clock::realtime;
 
-    /// A folder that stands for /sys and /etc, with an RTC so far ahead of the system clock.
+    /// A folder in place of /sys and /etc, with an RTC so far ahead of the system clock.
     fn fake(ahead_secs: i64) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         set(root.path(), "rtc0", realtime().as_secs() + ahead_secs);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rtc_a_dead_battery_and_nonsense_are_told_apart() {
+    fn no_rtc_a_dead_battery_and_nonsense_are_different_errors() {
         let root = tempfile::tempdir().unwrap();
         assert!(matches!(evidence(root.path()), Err(RtcError::NotThere)));
         for secs in [0, 946_684_800, 4_102_444_800 * 2] {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_third_line_of_adjtime_tells_local_time() {
+    fn the_third_line_of_adjtime_shows_local_time() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(keeps(root.path()), Keeps::Utc);
         fs::create_dir(root.path().join("etc")).unwrap();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn local_time_that_nobody_noted_is_seen_at_a_good_time() {
+    fn local_time_without_an_entry_in_adjtime_is_recognised_by_a_good_time() {
         let at = |nanos| Reading {
             source: "rtc".to_owned(),
             voice: Voice::server("rtc"),

@@ -25,8 +25,8 @@ const FREE_RUNNING: u8 = 3;
 
 /// What a hypervisor that does not tell how wrong its time is may be wrong.
 const UNTOLD: Duration = Duration::from_millis(10);
-/// What the counter's rate may be wrong where that is not told either, parts per million.
-const UNTOLD_PPM: u32 = 500;
+/// The largest error of the counter's rate where the page does not have it, parts per million.
+const UNKNOWN_RATE_PPM: u32 = 500;
 
 /// Why there is no reading.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum VmClockError {
     NotUsable {
         /// The field.
         what: &'static str,
-        /// What stands in it.
+        /// Its value.
         value: u8,
     },
     /// The kernel has found the counter to be unreliable.
@@ -76,10 +76,10 @@ pub fn measure(root: &Path) -> Result<Reading, VmClockError> {
         if device.read()?.sequence != page.sequence {
             return Err(VmClockError::Disturbed);
         }
-        Ok((told(&page.time.ok_or(VmClockError::NoTime)?, counted)?, before, after))
+        Ok((time_at(&page.time.ok_or(VmClockError::NoTime)?, counted)?, before, after))
     };
     let (moment, answer) = undisturbed(ask).ok_or(VmClockError::Disturbed)?;
-    let (told, before, after) = answer?;
+    let (shown, before, after) = answer?;
     let width = (after - before).abs();
     let middle = before + Offset::from_nanos((after - before).as_nanos() / 2);
     Ok(Reading {
@@ -88,10 +88,10 @@ pub fn measure(root: &Path) -> Result<Reading, VmClockError> {
         kind: ReferenceKind::VmClock,
         as_of: moment.as_of,
         local: moment.local,
-        offset: told.truth - middle,
-        root_distance: told.distance + width / 2,
+        offset: shown.truth - middle,
+        root_distance: shown.distance + width / 2,
         authenticated: false,
-        leap: told.leap,
+        leap: shown.leap,
         stratum: None,
         delay: Some(width),
         upstream: None,
@@ -107,7 +107,7 @@ struct PageTime {
 }
 
 /// The time at which the counter stood so.
-fn told(time: &CounterTime, counted: u64) -> Result<PageTime, VmClockError> {
+fn time_at(time: &CounterTime, counted: u64) -> Result<PageTime, VmClockError> {
     let not_usable = |what, value| Err(VmClockError::NotUsable { what, value });
     if !matches!(time.status, SYNCHRONIZED | FREE_RUNNING) {
         return not_usable("a clock of status", time.status);
@@ -138,7 +138,7 @@ fn told(time: &CounterTime, counted: u64) -> Result<PageTime, VmClockError> {
     let since = i64::try_from(time.secs).map_or(0, |secs| whole + leap_seconds - secs);
     let since = Duration::from_secs(since.unsigned_abs());
     let grown = time.period_maxerror.map_or_else(
-        || drift(since, UNTOLD_PPM),
+        || drift(since, UNKNOWN_RATE_PPM),
         |error| {
             let nanos = scaled(elapsed, error, time.period_shift).saturating_mul(1_000_000_000 >> 9) >> (64 - 9);
             Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -185,43 +185,43 @@ pub(in crate::reference) mod tests {
     }
 
     #[test]
-    fn the_counter_tells_the_time_since_the_page_was_written() {
-        let told = told(&gigahertz(), 15_000_000_000).unwrap();
-        assert!((told.truth - at(10_250_000_000)).abs() < Duration::from_nanos(10), "{told:?}");
-        assert_eq!(told.distance, Duration::from_micros(50) + drift(Duration::from_secs(10), UNTOLD_PPM));
+    fn the_counter_gives_the_time_since_the_page_was_written() {
+        let shown = time_at(&gigahertz(), 15_000_000_000).unwrap();
+        assert!((shown.truth - at(10_250_000_000)).abs() < Duration::from_nanos(10), "{shown:?}");
+        assert_eq!(shown.distance, Duration::from_micros(50) + drift(Duration::from_secs(10), UNKNOWN_RATE_PPM));
     }
 
     #[test]
     fn atomic_time_is_turned_into_utc_by_the_pages_own_leap_seconds() {
         let atomic = CounterTime { time_type: TAI, ..gigahertz() };
-        assert!(matches!(told(&atomic, 5_000_000_000), Err(VmClockError::NotUsable { .. })));
+        assert!(matches!(time_at(&atomic, 5_000_000_000), Err(VmClockError::NotUsable { .. })));
         let atomic = CounterTime { tai_offset_secs: Some(37), ..atomic };
-        assert_eq!(told(&atomic, 5_000_000_000).unwrap().truth, at(-36_750_000_000));
+        assert_eq!(time_at(&atomic, 5_000_000_000).unwrap().truth, at(-36_750_000_000));
     }
 
     #[test]
     fn the_error_of_the_rate_grows_with_the_counter() {
         // A part in a million of the period.
         let known = CounterTime { period_maxerror: Some(4_722_366), ..gigahertz() };
-        let told = told(&known, 105_000_000_000).unwrap();
-        let (error, expected) = (told.distance.as_nanos(), 50_000 + 100_000);
+        let shown = time_at(&known, 105_000_000_000).unwrap();
+        let (error, expected) = (shown.distance.as_nanos(), 50_000 + 100_000);
         assert!(error.abs_diff(expected) < 10, "{error}");
     }
 
     #[test]
     fn what_is_unreliable_ambiguous_or_impossible_is_no_time() {
-        let refused = |time: CounterTime| told(&time, 5_000_000_000).is_err();
+        let refused = |time: CounterTime| time_at(&time, 5_000_000_000).is_err();
         assert!(refused(CounterTime { status: 4, ..gigahertz() }));
         assert!(refused(CounterTime { status: 0, ..gigahertz() }));
         assert!(refused(CounterTime { time_type: 2, ..gigahertz() }));
         assert!(refused(CounterTime { leap: 3, ..gigahertz() }));
         assert!(refused(CounterTime { secs: 5, ..gigahertz() }));
         assert!(refused(CounterTime { secs: u64::MAX, ..gigahertz() }));
-        assert_eq!(told(&CounterTime { leap: 1, ..gigahertz() }, 5_000_000_000).unwrap().leap, Leap::Insert);
+        assert_eq!(time_at(&CounterTime { leap: 1, ..gigahertz() }, 5_000_000_000).unwrap().leap, Leap::Insert);
     }
 
     #[test]
-    fn no_page_a_page_without_time_and_a_bad_counter_are_told_apart() {
+    fn no_page_a_page_without_time_and_a_bad_counter_are_different_errors() {
         let root = tempfile::tempdir().unwrap();
         assert!(matches!(measure(root.path()), Err(VmClockError::Page(vmclock::VmClockPageError::NotThere { .. }))));
         FakePage::new(1).write(root.path());

@@ -10,7 +10,7 @@ use crate::decision::{Boottime, Gate};
 
 /// As many delays and outcomes are remembered; NTP's reach has eight as well (RFC 5905 section 9.2).
 const REMEMBERED: usize = 8;
-/// How long who was never heard is waited for.
+/// How long a server that never answered is waited for.
 const PATIENCE_UNHEARD: Duration = Duration::from_secs(1);
 /// After so many waits in vain it is taken for dead and no longer for far; if it answers late, its delay is known all the same.
 const ENOUGH_IN_VAIN: u8 = 3;
@@ -67,7 +67,7 @@ impl Address {
         self.bucket.take(now, KEPT_BY_REPETITION).is_ok()
     }
 
-    /// How long it is waited for: three times the largest of its last eight delays, 300 ms at least; 1 s if it was never heard,
+    /// How long it is waited for: three times the largest of its last eight delays, 300 ms at least; 1 s if it never answered,
     /// until that was in vain three times while others answered.
     #[must_use]
     pub fn patience(&self) -> Duration {
@@ -102,7 +102,7 @@ impl Address {
         self.failed();
     }
 
-    /// The question that was taken for it could not be sent: it has not heard of us.
+    /// The question that was taken for it could not be sent: it has not received it.
     pub fn unsent(&mut self) {
         self.bucket.give_back();
         self.failed();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_three_times_the_largest_of_eight_delays_and_a_second_for_who_was_never_heard() {
+    fn patience_is_three_times_the_largest_of_eight_delays_and_a_second_for_a_server_that_never_answered() {
         let mut address = Address::default();
         assert_eq!(address.patience(), millis(1000));
         address.answered(millis(10));

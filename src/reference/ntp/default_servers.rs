@@ -1,4 +1,4 @@
-//! Whom to ask where nobody said: the daemon's own servers, the cloud's, a public pool.
+//! The servers to ask where none are configured: the daemon's own servers, the cloud's, a public pool.
 
 use std::fmt;
 use std::fs;
@@ -15,9 +15,9 @@ pub enum ServersOrigin {
     Daemon,
     /// The cloud that this machine runs in offers them.
     Cloud(&'static str),
-    /// Nobody named any: the public pool.
+    /// No configuration names any: the public pool.
     Pool,
-    /// The running time daemon has sources, and none that we could ask: nobody is asked beside it.
+    /// The running time daemon has sources, and none that we could ask: no server is asked beside it.
     DaemonAlone,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for ServersOrigin {
 
 /// The servers to ask where the configuration names none; `root` is where `/sys` is found, `/` but for tests.
 ///
-/// `of_the_daemon` are the running time daemon's servers, `others` counts what else it goes by: beside either nobody else is asked.
+/// `of_the_daemon` are the running time daemon's servers, `others` counts its other sources: beside either no other server is asked.
 /// A cloud's servers are asked alone: Google and Amazon smear leap seconds, the pool does not.
 #[must_use]
 pub fn servers(root: &Path, of_the_daemon: Vec<Server>, others: usize) -> (Vec<Server>, ServersOrigin) {
@@ -126,7 +126,7 @@ const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 impl Cloud {
     fn is_here(&self, root: &Path) -> bool {
         let (file, says) = &self.dmi;
-        // No DMI at all is no cloud of ours: a container without /sys, a board without firmware tables.
+        // No DMI at all is not a known cloud: a container without /sys, a board without firmware tables.
         let text = fs::read_to_string(root.join("sys/class/dmi/id").join(file)).unwrap_or_default();
         match says {
             Says::Just(all) => text.trim() == *all,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_daemons_servers_come_first_and_beside_its_reference_clocks_nobody_is_asked() {
+    fn the_daemons_servers_come_first_and_beside_its_reference_clocks_no_server_is_asked() {
         let own = vec![Server::from("ntp.example".parse::<ServerName>().unwrap())];
         for others in [0, 1] {
             assert_eq!(servers(Path::new("/"), own.clone(), others), (own.clone(), ServersOrigin::Daemon));
@@ -191,10 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_may_be_asked_an_exchange_ends_at_once_without_a_reading() {
-        let nobody = References::new(Vec::<Server>::new());
-        nobody.refresh();
-        let measured = nobody.measure(Duration::from_secs(20));
+    fn without_a_server_to_ask_an_exchange_ends_at_once_without_a_reading() {
+        let none = References::new(Vec::<Server>::new());
+        none.refresh();
+        let measured = none.measure(Duration::from_secs(20));
         assert!(measured.readings.is_empty() && measured.waiting.is_empty(), "{measured:?}");
         assert!(measured.agreement(&Policy::default(), boottime()).is_err());
     }

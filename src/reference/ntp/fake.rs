@@ -1,4 +1,4 @@
-//! An NTP server of our own, for tests: it says what it is told to say.
+//! An NTP server for tests, whose answers the test chooses.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -47,7 +47,7 @@ impl FakeAnswer {
         }
     }
 
-    /// The same from a server whose clock is `offset` ahead of ours.
+    /// The same from a server whose clock is `offset` ahead of the local one.
     pub(crate) fn ahead(question: &[u8], offset: Offset) -> Self {
         let now = written(realtime() + offset);
         Self { receive: now, transmit: now, reference: now - (16 << 32), ..Self::to(question) }
@@ -72,7 +72,7 @@ pub(crate) fn written(time: Realtime) -> u64 {
     u64::try_from(((nanos << 32) / 1_000_000_000).rem_euclid(1 << 64)).unwrap()
 }
 
-/// A server on loopback: each packet it hears is answered with the packets that `answers` makes of it.
+/// A server on loopback: each packet it receives is answered with the packets that `answers` makes of it.
 pub(crate) struct FakeServer {
     pub address: SocketAddr,
     over: Arc<AtomicBool>,
@@ -88,11 +88,11 @@ impl FakeServer {
         let over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
-            let (mut packet, mut heard) = ([0; 512], 0);
+            let (mut packet, mut received) = ([0; 512], 0);
             while !until.load(Ordering::Relaxed) {
                 match socket.recv_from(&mut packet) {
                     Ok((length, from)) => {
-                        heard += 1;
+                        received += 1;
                         for answer in answers(&packet[..length]) {
                             socket.send_to(&answer, from).unwrap();
                         }
@@ -102,18 +102,18 @@ impl FakeServer {
                     }
                 }
             }
-            heard
+            received
         });
         Self { address, over, thread: Some(thread) }
     }
 
-    /// A server that answers well, its clock `offset` ahead of ours.
+    /// A server that answers well, its clock `offset` ahead of the local one.
     pub(crate) fn ahead(offset: Offset) -> Self {
         Self::start("127.0.0.1", move |question| vec![FakeAnswer::ahead(question, offset).bytes()])
     }
 
-    /// Ends it and says how many packets it heard.
-    pub(crate) fn heard(mut self) -> usize {
+    /// Ends it and returns how many packets it received.
+    pub(crate) fn received(mut self) -> usize {
         self.over.store(true, Ordering::Relaxed);
         self.thread.take().map_or(0, |thread| thread.join().unwrap())
     }

@@ -56,7 +56,7 @@ pub struct Reply {
     pub transmit: Timestamp,
 }
 
-/// Why a packet is no answer, or no good one.
+/// Why a packet is no answer, or an invalid one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {
     /// Too short for NTP.
@@ -68,7 +68,7 @@ pub enum PacketError {
     /// A version that we did not ask in.
     #[error("an answer in version {0} of NTP")]
     Version(u8),
-    /// Not an answer to any question of ours: forged, replayed or too old.
+    /// Not an answer to any question that we asked: forged, replayed or too old.
     #[error("an answer to a question that was not asked")]
     Origin,
     /// A kiss of death.
@@ -118,7 +118,7 @@ pub fn request(nonce: Nonce) -> [u8; PACKET_LEN] {
 
 /// Reads an answer to one of the questions asked.
 ///
-/// The origin is checked before the contents, so that nobody who has not seen the question can make us drop a server.
+/// The origin is checked before the contents, so that a sender that has not seen the question cannot make us drop a server.
 ///
 /// # Errors
 /// [`PacketError`], which says what was wrong.
@@ -220,7 +220,7 @@ mod tests {
 
     const NONCE: Nonce = Nonce(0x1122_3344_5566_7788);
 
-    fn heard(answer: &FakeAnswer) -> Result<Reply, PacketError> {
+    fn parsed(answer: &FakeAnswer) -> Result<Reply, PacketError> {
         parse(&answer.bytes(), &[NONCE])
     }
 
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_good_answer_is_read_field_by_field() -> Result<(), PacketError> {
-        let reply = heard(&FakeAnswer {
+        let reply = parsed(&FakeAnswer {
             leap: 1,
             stratum: 2,
             precision: -10,
@@ -279,41 +279,41 @@ mod tests {
             (kiss(b"RSTR"), PacketError::Kiss(Kiss::Restricted)),
             (kiss(b"INIT"), PacketError::Kiss(Kiss::Other(*b"INIT"))),
         ] {
-            assert_eq!(heard(&answer), Err(error), "{error}");
+            assert_eq!(parsed(&answer), Err(error), "{error}");
         }
         assert_eq!(parse(&good().bytes()[..47], &[NONCE]), Err(PacketError::Short(47)));
     }
 
     #[test]
-    fn a_kiss_of_death_from_who_has_not_seen_the_question_is_nobodys() {
+    fn a_kiss_of_death_from_a_sender_that_has_not_seen_the_question_is_ignored() {
         let forged = FakeAnswer { stratum: 0, reference_id: *b"DENY", origin: 1, ..good() };
-        assert_eq!(heard(&forged), Err(PacketError::Origin));
+        assert_eq!(parsed(&forged), Err(PacketError::Origin));
     }
 
     #[test]
     fn more_than_three_seconds_from_the_root_of_time_is_no_answer() {
         let three = FakeAnswer { precision: -32, root_delay: 0x0004_0000, root_dispersion: 0x0000_ffff, ..good() };
-        assert!(heard(&three).is_ok());
+        assert!(parsed(&three).is_ok());
         for worse in [
             FakeAnswer { root_dispersion: 0x0001_0000, ..three },
             FakeAnswer { root_delay: u32::MAX, root_dispersion: u32::MAX, ..good() },
             FakeAnswer { precision: 2, ..good() },
             FakeAnswer { precision: 127, ..good() },
         ] {
-            assert!(matches!(heard(&worse), Err(PacketError::Distance(_))), "{worse:?}");
+            assert!(matches!(parsed(&worse), Err(PacketError::Distance(_))), "{worse:?}");
         }
-        assert!(heard(&FakeAnswer { precision: -128, ..good() }).is_ok());
+        assert!(parsed(&FakeAnswer { precision: -128, ..good() }).is_ok());
     }
 
     #[test]
     fn a_root_delay_or_dispersion_a_little_below_zero_is_zero_and_the_largest_is_not() {
         for little in [0xffff_ff1b, 0xffff_fffe, 0xffff_0000] {
-            let reply = heard(&FakeAnswer { root_delay: little, root_dispersion: little, ..good() }).unwrap();
+            let reply = parsed(&FakeAnswer { root_delay: little, root_dispersion: little, ..good() }).unwrap();
             assert_eq!((reply.root_delay, reply.root_dispersion), (Duration::ZERO, Duration::ZERO));
         }
         for large in [u32::MAX, 0xfffe_ffff, 0x8000_0000] {
-            assert!(matches!(heard(&FakeAnswer { root_delay: large, ..good() }), Err(PacketError::Distance(_))));
-            assert!(matches!(heard(&FakeAnswer { root_dispersion: large, ..good() }), Err(PacketError::Distance(_))));
+            assert!(matches!(parsed(&FakeAnswer { root_delay: large, ..good() }), Err(PacketError::Distance(_))));
+            assert!(matches!(parsed(&FakeAnswer { root_dispersion: large, ..good() }), Err(PacketError::Distance(_))));
         }
     }
 

@@ -66,7 +66,7 @@ impl Participant {
         self.conversation.as_ref().filter(|c| c.may_repeat()).map_or(Boottime::NEVER, due)
     }
 
-    /// Repeats the question, under a new nonce; one that may not be repeated is passed over.
+    /// Repeats the question, under a new nonce; one that may not be repeated is skipped.
     ///
     /// # Errors
     /// It could not be sent, and the server has failed.
@@ -80,8 +80,8 @@ impl Participant {
     }
 
     /// Reads what has come.
-    pub fn hear(&mut self) -> Option<ServerOutcome> {
-        let outcome = self.conversation.as_mut()?.hear(BUILT)?;
+    pub fn receive(&mut self) -> Option<ServerOutcome> {
+        let outcome = self.conversation.as_mut()?.receive(BUILT)?;
         match outcome {
             Ok(answer) => {
                 self.conversation = None;
@@ -99,7 +99,7 @@ impl Participant {
         }
     }
 
-    /// Whether it has told the time.
+    /// Whether it has answered with a time.
     pub const fn has_answered(&self) -> bool {
         matches!(self.standing, ParticipantState::Answered)
     }

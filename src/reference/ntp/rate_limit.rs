@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::decision::{Boottime, nanos_u64};
 
-/// Questions in a full bucket. So in any time `T` a server hears at most `8 + T / 2 s` of them, and two more for each
+/// Questions in a full bucket. So in any time `T` a server receives at most `8 + T / 2 s` of them, and two more for each
 /// [`Bucket::replenish`].
 pub const CAPACITY: u32 = 8;
 /// One question more, as long as it is not full.
@@ -15,7 +15,7 @@ const RESERVE: u32 = 2;
 /// The questions that one server may still be asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
-    /// When it will be full again if nobody asks.
+    /// When it will be full again if no question is asked.
     full_at: Boottime,
 }
 
@@ -81,23 +81,23 @@ mod tests {
         assert_eq!((0..9).filter(|_| bucket.take(at(0), 0).is_ok()).count(), 2);
         let mut full = Bucket::default();
         full.replenish(at(0));
-        assert!(full.is_full(at(0)), "nobody loses by it");
+        assert!(full.is_full(at(0)), "no server loses by it");
     }
 
     proptest! {
         #[test]
-        fn in_any_time_a_server_hears_eight_questions_and_one_for_each_two_seconds(
+        fn in_any_time_a_server_receives_eight_questions_and_one_for_each_two_seconds(
             gaps in proptest::collection::vec((0_u64..5000, 0_u32..6), 1..200),
         ) {
-            let (mut bucket, mut now, mut heard) = (Bucket::default(), 0, vec![]);
+            let (mut bucket, mut now, mut received) = (Bucket::default(), 0, vec![]);
             for (gap, kept) in gaps {
                 now += gap;
                 if bucket.take(at(now), kept).is_ok() {
-                    heard.push(now);
+                    received.push(now);
                 }
             }
-            for (first, from) in heard.iter().enumerate() {
-                for (last, until) in heard.iter().enumerate().skip(first) {
+            for (first, from) in received.iter().enumerate() {
+                for (last, until) in received.iter().enumerate().skip(first) {
                     prop_assert!((last - first + 1) as u64 <= 8 + (until - from) / 2000);
                 }
             }

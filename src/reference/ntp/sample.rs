@@ -80,7 +80,7 @@ mod tests {
 
     const PIVOT: Realtime = Realtime::from_secs(1_793_491_200);
 
-    /// A question that left at `local`, took `there`, was held for `held` and took `back`, by a clock `ahead` of ours.
+    /// A question that left at `local`, took `there`, was held for `held` and took `back`, by a clock `ahead` of the local one.
     struct Trip {
         local: Realtime,
         ahead: Offset,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_of_1970_and_one_of_the_next_era_are_told_their_error() {
+    fn a_clock_of_1970_and_one_of_the_next_era_are_measured() {
         let stuck = Trip { local: Realtime::from_secs(100), ahead: Offset::from_secs(1_800_000_000), ..TRIP };
         assert!(near(sampled(&stuck, |a| a).offset, 1_800_000_000_000_000_000));
         let future = Trip { local: Realtime::from_secs(1_800_000_000), ahead: Offset::from_secs(400_000_000), ..TRIP };

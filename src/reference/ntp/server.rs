@@ -1,4 +1,4 @@
-//! A server to ask: its name, where it is found, and whether the name stands for many.
+//! A server to ask: its name, its addresses, and whether the name is that of a pool.
 
 use std::net::SocketAddr;
 
@@ -10,9 +10,9 @@ use crate::decision::Voice;
 pub struct Server {
     /// Its name or address, as it was configured.
     pub name: ServerName,
-    /// Addresses that are known without asking DNS: the time daemon told them.
+    /// Addresses that are known without asking DNS: the time daemon reported them.
     pub addresses: Vec<SocketAddr>,
-    /// Whether each address of the name is somebody else's machine (chrony.conf(5), `pool`).
+    /// Whether each address of the name is a machine of another operator (chrony.conf(5), `pool`).
     pub is_pool: bool,
 }
 

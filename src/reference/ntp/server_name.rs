@@ -28,7 +28,7 @@ impl ServerName {
         Self { port, ..self }
     }
 
-    /// Whether it stands for other machines at each look-up, as every name below pool.ntp.org does.
+    /// Whether it has other machines at each look-up, as every name below pool.ntp.org does.
     #[must_use]
     pub fn is_pool(&self) -> bool {
         self.host().ends_with(".pool.ntp.org") || self.host() == "pool.ntp.org"
@@ -46,7 +46,7 @@ impl ServerName {
         self.port
     }
 
-    /// The address, where the host is one; nobody has to be asked for it.
+    /// The address, where the host is one; no look-up is needed for it.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()

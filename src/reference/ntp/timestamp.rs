@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn sixty_eight_years_each_way_of_the_pivot_are_told_apart() {
+    fn sixty_eight_years_each_way_of_the_pivot_are_unambiguous() {
         let years = 68 * 365 * 86_400;
         for secs in [BUILT.as_secs() + years, BUILT.as_secs() - years, BUILT.as_secs(), 0] {
             assert_eq!(written(secs).near(BUILT), Realtime::from_secs(secs));

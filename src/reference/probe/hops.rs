@@ -48,7 +48,7 @@ impl Hops {
         Some(Self { answered })
     }
 
-    /// The farthest router that was heard.
+    /// The farthest router that answered.
     #[must_use]
     pub fn last(&self) -> Option<(u32, IpAddr)> {
         self.answered.last().copied()

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_not_looked_up_and_a_fault_is_told_by_its_words() {
+    fn an_address_is_not_looked_up_and_a_fault_is_recognised_by_its_text() {
         let found = look_up(&"192.0.2.1:99".parse().unwrap(), Duration::ZERO);
         assert_eq!(found, Ok(vec!["192.0.2.1:99".parse().unwrap()]));
         let unresolved = |words: &str| resolver::ResolverError::Unresolved {

@@ -56,7 +56,7 @@ pub fn servers(names: &[ServerName], patience: Duration) -> Vec<ServerProbe> {
 }
 
 fn server(name: ServerName, deadline: Boottime) -> ServerProbe {
-    // Half of the time is for the name, and half for what it stands for.
+    // Half of the time is for the look-up of the name, and half for its addresses.
     let patience = deadline.since(boottime()) / 2;
     let addresses = look_up(&name, patience).map(|found| {
         let workers: Vec<_> = found

@@ -1,5 +1,5 @@
-//! Does somebody on the way answer in other hosts' names, as the portal of a hotel does before one has logged in? An address that
-//! nobody has is asked: who answers there is on the way.
+//! Does a machine on the path answer for other hosts, as the portal of a hotel does before a login? An unused address
+//! is asked: a machine that answers there is on the path.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -8,13 +8,13 @@ use std::time::Duration;
 use crate::sys::clock::boottime;
 
 /// TEST-NET-1 of RFC 5737, for documentation: no host has it.
-const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 113);
+const UNUSED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 113);
 const PORT: u16 = 80;
 /// The head of a reply; more is not read.
 const MOST: usize = 4096;
 const MOST_FIELDS: usize = 64;
 
-/// What was answered in the name of nobody.
+/// What was answered for an address that is not in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortalReply {
     /// The status of HTTP.
@@ -24,13 +24,13 @@ pub struct PortalReply {
 }
 
 impl PortalReply {
-    /// Asks, for so long; none where nobody answers, as it should be.
+    /// Asks, for so long; none where there is no answer, as it should be.
     #[must_use]
-    pub fn heard(patience: Duration) -> Option<Self> {
-        Self::ask(SocketAddr::from((NOBODY, PORT)), patience).ok().flatten()
+    pub fn found(patience: Duration) -> Option<Self> {
+        Self::ask(SocketAddr::from((UNUSED, PORT)), patience).ok().flatten()
     }
 
-    /// Whether it wants people to log in: a proxy that only fails to reach nobody says so by an error of its own.
+    /// Whether it requires a login: a proxy that only fails to reach the address answers with an error of its own.
     #[must_use]
     pub const fn is_portal(&self) -> bool {
         // RFC 6585 section 6 has 511, Network Authentication Required.
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_portal_is_told_from_a_proxy_that_reaches_nobody() {
+    fn a_portal_is_distinguished_from_a_proxy_that_reaches_no_server() {
         let portal = parse(b"HTTP/1.1 302 Found\r\nLocation: http://login.hotel.example/?a=1\r\n\r\n").unwrap();
         assert_eq!(portal.location.as_deref(), Some("http://login.hotel.example/?a=1"));
         assert!(portal.is_portal());

@@ -47,7 +47,7 @@ pub enum NtpOutcome {
     NoSocket(String),
 }
 
-/// An ICMP message that a packet of ours drew.
+/// An ICMP message in answer to our packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
     /// What the kernel makes of it.
@@ -92,7 +92,7 @@ pub fn ask(address: SocketAddr, patience: Duration) -> NtpOutcome {
     }
 }
 
-/// Why there is no socket to ask by.
+/// Why no socket could be opened.
 #[derive(Debug)]
 pub enum OpenError {
     /// connect(2) says that there is no way.
@@ -101,7 +101,7 @@ pub enum OpenError {
     Local(String),
 }
 
-/// A socket connected to that address, which hears of ICMP errors, those of routers as well.
+/// A socket connected to that address, which receives ICMP errors, those of routers as well.
 pub fn open(address: SocketAddr) -> Result<UdpSocket, OpenError> {
     let local = |error: &dyn std::fmt::Display| OpenError::Local(error.to_string());
     let any = match address {
@@ -163,7 +163,7 @@ fn heard(socket: &UdpSocket, nonces: &[Nonce], took: Duration) -> Option<NtpOutc
             Ok(reply) => return Some(NtpOutcome::Answered { stratum: reply.stratum, took }),
             Err(packet::PacketError::Kiss(kiss)) => return Some(NtpOutcome::Kiss(kiss)),
             Err(error) if error.is_answer() => return Some(NtpOutcome::Unusable(error.to_string())),
-            // It answers no question of ours.
+            // It does not answer our question.
             Err(_) => {}
         }
     }

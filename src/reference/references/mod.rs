@@ -42,8 +42,8 @@ impl References {
         *self.shared.memory() = memory;
     }
 
-    /// Begins to look every name up again; blocks nobody. A name that does not resolve keeps the addresses it had. Who refused
-    /// to be asked is asked anew.
+    /// Begins to look every name up again, and does not block. A name that does not resolve keeps the addresses it had. A server that
+    /// refused to be asked is asked anew.
     pub fn refresh(&self) {
         let names = self.shared.pool().take_names();
         self.shared.look_up(names);
@@ -71,17 +71,18 @@ impl References {
     /// Asks every reference at once. Blocks until all have answered, until `report` breaks off, or until the timeout.
     ///
     /// `report` is given the whole of what is known: first when something is, then whenever something came (what is there
-    /// together is told together), whenever somebody has been waited for long enough, and at the end; the last time with
-    /// nobody waiting. Who is no longer waited for is a failure, and an answer of theirs is still welcome. A server is waited
-    /// for three times the largest of its last eight delays, 300 ms at least, and 1 s if it was not heard since they were void,
-    /// until that was in vain three times while others answered; but as long as nobody at all has answered, everybody is waited for until the timeout.
+    /// together is reported together), whenever a reference has been waited for long enough, and at the end; the last time with
+    /// no answer outstanding. A reference that is no longer waited for is a failure, and its late answer still counts. A server is waited
+    /// for three times the largest of its last eight delays, 300 ms at least, and 1 s if it did not answer since they were void,
+    /// until that was in vain three times while others answered; but as long as none at all has answered, all are waited for until
+    /// the timeout.
     ///
-    /// No look-up is waited for but where nobody's address is known; then each is asked as soon as it is found.
+    /// No look-up is waited for unless no address is known; then each server is asked as soon as it is found.
     pub fn ask(&self, question: Question, report: &mut dyn FnMut(Measurement) -> ControlFlow<()>) {
         exchange(&self.shared, question, report);
     }
 
-    /// Asks every reference once and blocks until nobody is waited for any longer.
+    /// Asks every reference once and blocks until no answer is waited for any longer.
     #[must_use]
     pub fn measure(&self, question: impl Into<Question>) -> Measurement {
         let mut last = Measurement::default();

@@ -57,7 +57,7 @@ fn reports(
 ) -> Vec<Measurement> {
     let (mut reports, mut broken): (Vec<Measurement>, bool) = (vec![], false);
     references.ask(question.into(), &mut |measured| {
-        assert!(!broken, "told to break off, and it went on");
+        assert!(!broken, "ordered to break off, and it continued");
         if let Some(before) = reports.last() {
             assert_ne!(*before, measured, "nothing new");
             assert!(measured.readings.starts_with(&before.readings), "{before:?} {measured:?}");
@@ -66,7 +66,7 @@ fn reports(
         each.extend(sources(&measured.readings));
         each.extend(measured.failures.iter().map(|f| f.source.as_str()));
         each.sort_unstable();
-        assert!(each.windows(2).all(|two| two[0] != two[1]), "somebody twice: {measured:?}");
+        assert!(each.windows(2).all(|two| two[0] != two[1]), "a server twice: {measured:?}");
         let then = act(&measured);
         broken = then.is_break();
         reports.push(measured);
@@ -125,11 +125,11 @@ fn who_sent_rate_is_left_alone_and_who_sent_deny_is_dropped_until_resolved_anew(
     references.resolve(LONG);
     let third = references.measure(LONG);
     assert!(third.readings.is_empty());
-    assert_eq!((rate.heard(), deny.heard()), (1, 2));
+    assert_eq!((rate.received(), deny.received()), (1, 2));
 }
 
 #[test]
-fn silence_and_a_closed_port_are_told_apart() {
+fn silence_and_a_closed_port_are_different_failures() {
     let silent = fake::FakeServer::start("127.0.0.1", |_| vec![]);
     let gone = fake::FakeServer::start("127.0.0.1", |_| vec![]);
     let references = known(&[&silent, &gone]);
@@ -180,7 +180,7 @@ fn names_are_asked_as_they_are_found() {
     let found = |at: usize, name: &str| {
         references.shared.resolved(&name.parse().unwrap(), Ok(vec![servers[at].address]));
     };
-    // Under way from here on: nobody else looks them up.
+    // Under way from here on: they are not looked up twice.
     assert_eq!(references.shared.pool().take_names().len(), 2);
     let reports = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -277,7 +277,7 @@ fn where_nobody_answers_everybody_is_waited_for_until_the_timeout_and_asked_agai
     assert!(boottime().since(began) >= Duration::from_millis(1200));
     let [last] = &reports[..] else { panic!("{reports:?}") };
     assert!(last.waiting.is_empty() && last.failures.iter().all(|f| f.asked), "{last:?}");
-    assert_eq!(servers.map(fake::FakeServer::heard), [3, 3]);
+    assert_eq!(servers.map(fake::FakeServer::received), [3, 3]);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn the_ninth_question_in_a_row_is_withheld_and_is_no_silence() {
     assert!(!withheld.asked && withheld.why.contains("asked 8 times"), "{withheld:?}");
     references.replenish();
     assert_eq!(references.measure(LONG).readings.len(), 1);
-    assert_eq!(server.heard(), 9);
+    assert_eq!(server.received(), 9);
 }
 
 #[test]

@@ -47,13 +47,13 @@ pub enum VsockError {
 pub struct HypervisorConnection {
     stream: UnixStream,
     /// What was read behind the last line.
-    heard: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl HypervisorConnection {
     /// A line that nothing was said on yet.
     pub const fn new(stream: UnixStream) -> Self {
-        Self { stream, heard: vec![] }
+        Self { stream, received: vec![] }
     }
 
     /// Says a line.
@@ -70,23 +70,23 @@ impl HypervisorConnection {
         Ok(())
     }
 
-    /// Hears a line.
-    pub async fn hear(&mut self, within: Duration) -> Result<String, VsockError> {
+    /// Receives a line.
+    pub async fn receive(&mut self, within: Duration) -> Result<String, VsockError> {
         let until = Instant::now() + within;
         loop {
-            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-                let rest = self.heard.split_off(end + 1);
-                let line = std::mem::replace(&mut self.heard, rest);
+            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let rest = self.received.split_off(end + 1);
+                let line = std::mem::replace(&mut self.received, rest);
                 return Ok(shown(String::from_utf8_lossy(&line).trim_end()));
             }
-            if self.heard.len() > protocol::LINE_MOST {
+            if self.received.len() > protocol::LINE_MOST {
                 return Err(VsockError::TooLong);
             }
             timeout_at(until, self.stream.readable()).await.map_err(|_| VsockError::Silent)??;
             let mut buffer = [0; protocol::LINE_MOST];
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Err(VsockError::HungUp),
-                Ok(read) => self.heard.extend_from_slice(&buffer[..read]),
+                Ok(read) => self.received.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
             }
@@ -97,14 +97,14 @@ impl HypervisorConnection {
     pub async fn ask(&mut self) -> Result<Reading, VsockError> {
         let nonce = random::number()?;
         // An answer that came too late for its own question is not for this one.
-        self.heard.clear();
+        self.received.clear();
         let before = standing();
         let as_of = boottime();
         self.say(&protocol::question(nonce)).await?;
-        let told = loop {
-            let told = protocol::TimeAnswer::parse(&self.hear(SAYS_WITHIN).await?)?;
-            if told.nonce == nonce {
-                break told;
+        let answered = loop {
+            let answered = protocol::TimeAnswer::parse(&self.receive(SAYS_WITHIN).await?)?;
+            if answered.nonce == nonce {
+                break answered;
             }
             if boottime().since(as_of) > SAYS_WITHIN {
                 return Err(VsockError::Misplaced);
@@ -125,8 +125,8 @@ impl HypervisorConnection {
             kind: ReferenceKind::Caller,
             as_of,
             local,
-            offset: told.at - (local + half),
-            root_distance: told.bound.saturating_add(took / 2).saturating_add(drift(took, BENT_PPM) / 2),
+            offset: answered.at - (local + half),
+            root_distance: answered.bound.saturating_add(took / 2).saturating_add(drift(took, BENT_PPM) / 2),
             authenticated: false,
             leap: Leap::None,
             stratum: None,

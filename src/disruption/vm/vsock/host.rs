@@ -1,5 +1,5 @@
 //! The host's side of the port: a conversation with a guest's agent, which is not trusted. It ends at a moment of CLOCK_BOOTTIME, and
-//! what is heard is escaped.
+//! what is received is escaped.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -78,11 +78,11 @@ pub fn converse<E>(
     // However much the guest says: it is not trusted to come to the point.
     let until = boottime() + request.wait.saturating_add(GRACE);
     stream.set_write_timeout(Some(GRACE))?;
-    let mut agent = GuestAgent { stream, heard: vec![], until };
-    greeted(&agent.hears()?)?;
+    let mut agent = GuestAgent { stream, received: vec![], until };
+    greeted(&agent.receives()?)?;
     writeln!(agent.stream, "{request}")?;
     loop {
-        match AgentMessage::parse(&agent.hears()?)? {
+        match AgentMessage::parse(&agent.receives()?)? {
             AgentMessage::Time(nonce) => match time(nonce) {
                 Ok(answer) => writeln!(agent.stream, "{answer}")?,
                 Err(error) => return Ok(Err(error)),
@@ -97,17 +97,17 @@ pub fn converse<E>(
 struct GuestAgent {
     stream: UnixStream,
     /// What was read behind the last line.
-    heard: Vec<u8>,
+    received: Vec<u8>,
     until: Boottime,
 }
 
 impl GuestAgent {
     /// The next line, as it can be shown.
-    fn hears(&mut self) -> io::Result<String> {
+    fn receives(&mut self) -> io::Result<String> {
         loop {
-            if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-                let rest = self.heard.split_off(end + 1);
-                let line = std::mem::replace(&mut self.heard, rest);
+            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let rest = self.received.split_off(end + 1);
+                let line = std::mem::replace(&mut self.received, rest);
                 // A guest that goes on talking does not keep us.
                 return if boottime() < self.until {
                     Ok(shown(String::from_utf8_lossy(&line).trim_end()))
@@ -115,12 +115,12 @@ impl GuestAgent {
                     Err(io::ErrorKind::TimedOut.into())
                 };
             }
-            if self.heard.len() > ANSWER_MOST {
+            if self.received.len() > ANSWER_MOST {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
             }
             match some_of(&mut self.stream, ANSWER_MOST, self.until)?.as_slice() {
                 [] => return Err(io::ErrorKind::UnexpectedEof.into()),
-                bytes => self.heard.extend_from_slice(bytes),
+                bytes => self.received.extend_from_slice(bytes),
             }
         }
     }
@@ -133,7 +133,7 @@ fn some_of(stream: &mut UnixStream, most: usize, until: Boottime) -> io::Result<
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        // The kernel counts by CLOCK_MONOTONIC, which stands still while this host sleeps.
+        // The kernel counts by CLOCK_MONOTONIC, which does not advance while this host sleeps.
         stream.set_read_timeout(Some(left.min(LOOK_EVERY)))?;
         let mut buffer = vec![0; most];
         match stream.read(&mut buffer) {
@@ -170,7 +170,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::thread;
 
-    /// An agent's end that says these lines, and what it heard.
+    /// An agent's end that sends these lines, and the lines it received.
     fn agent(mut stream: UnixStream, lines: &'static [&'static str]) -> thread::JoinHandle<Vec<String>> {
         thread::spawn(move || {
             let mut host = BufReader::new(stream.try_clone().unwrap());
@@ -178,15 +178,15 @@ mod tests {
                 .iter()
                 .map(|line| {
                     writeln!(stream, "{line}").unwrap();
-                    let mut heard = String::new();
-                    let _ = host.read_line(&mut heard);
-                    heard.trim_end().to_owned()
+                    let mut received = String::new();
+                    let _ = host.read_line(&mut received);
+                    received.trim_end().to_owned()
                 })
                 .collect()
         })
     }
 
-    const RESTORED: Request = Request { what: NoticeKind::PostRestore, wait: Duration::from_secs(5), tells_time: true };
+    const RESTORED: Request = Request { what: NoticeKind::PostRestore, wait: Duration::from_secs(5), has_time: true };
 
     #[test]
     fn the_agent_asks_for_the_time_and_answers_at_last() {
@@ -196,8 +196,8 @@ mod tests {
             Ok::<_, ()>(TimeAnswer { nonce, at: Realtime::from_nanos(5), bound: Duration::ZERO })
         });
         assert_eq!(answer.unwrap(), Ok(json!({"gate": "open", "epoch": 3})));
-        let heard = ["notify post-restore wait=5000 time=yes", "time 2a 5 0", "time 2b 5 0", ""];
-        assert_eq!(agent.join().unwrap(), heard);
+        let received = ["notify post-restore wait=5000 time=yes", "time 2a 5 0", "time 2b 5 0", ""];
+        assert_eq!(agent.join().unwrap(), received);
     }
 
     #[test]
@@ -236,8 +236,8 @@ mod tests {
             });
             let began = boottime();
             let until = began + Duration::from_millis(500);
-            let mut agent = GuestAgent { stream: host, heard: vec![], until };
-            while agent.hears().is_ok() {}
+            let mut agent = GuestAgent { stream: host, received: vec![], until };
+            while agent.receives().is_ok() {}
             drop(agent);
             assert!(boottime().since(began) < Duration::from_secs(10));
             talking.join().unwrap();
@@ -279,7 +279,7 @@ mod tests {
                 Ok(stream) => {
                     // What the guest says is untouched.
                     let until = boottime() + Duration::from_secs(10);
-                    assert_eq!(GuestAgent { stream, heard: vec![], until }.hears().unwrap(), "clockgate 1");
+                    assert_eq!(GuestAgent { stream, received: vec![], until }.receives().unwrap(), "clockgate 1");
                     assert!(is_there);
                 }
                 Err(error) => assert!(!is_there && matches!(error, GuestError::NotListening(9123, _)), "{error}"),

@@ -28,7 +28,7 @@ use crate::reference::caller::registry::{CallerRegistration, Callers, TimeReques
 use crate::sys::readable::readable;
 use crate::sys::vsock;
 
-/// What the agent may take to answer a notice that nobody waits for.
+/// What the agent may take to answer a notice whose sender does not wait.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// More than one that waits and one that comes after it.
 const AT_ONCE: usize = 4;
@@ -42,7 +42,7 @@ pub struct Desk {
     pub published: watch::Receiver<Snapshot>,
     /// Who can be asked for the time.
     pub callers: Callers,
-    /// Who has told how much.
+    /// How many notices each caller has sent.
     pub rate: Rate,
 }
 
@@ -51,7 +51,7 @@ pub struct Desk {
 pub struct Port {
     /// The port of this machine.
     pub port: u32,
-    /// The only machine whose word counts, by its CID.
+    /// The CID that may connect.
     pub peer: u32,
 }
 
@@ -89,7 +89,7 @@ impl Calls {
         let was_lost = self.mark.begins_again();
         let listener = readable(listen(self.at.port)?)?;
         debug!(at = ?self.at, "listening for the hypervisor");
-        // Whoever called meanwhile was not answered, and may have gone on without.
+        // A caller that connected meanwhile was not answered, and may have continued without us.
         if was_lost && events.send(Event::Unseen(<Self as DisruptionSource>::NAME)).await.is_err() {
             return Ok(());
         }
@@ -137,7 +137,7 @@ async fn listen_to(stream: UnixStream, desk: Desk) {
     let mut line = HypervisorConnection::new(stream);
     if let Err(error) = converse(&mut line, &desk).await {
         info!(error = &error as &dyn std::error::Error, "a notification from the hypervisor is lost");
-        // Nobody may be there any more.
+        // The other end may have disconnected.
         let _ = line.say(&protocol::refusal(&error.to_string())).await;
     }
 }
@@ -145,10 +145,10 @@ async fn listen_to(stream: UnixStream, desk: Desk) {
 /// One conversation, from the greeting to the answer.
 async fn converse(line: &mut HypervisorConnection, desk: &Desk) -> Result<(), VsockError> {
     line.say(&protocol::greeting()).await?;
-    let request = Request::parse(&line.hear(SAYS_WITHIN).await?)?;
-    info!(what = request.what.name(), tells_time = request.tells_time, "notified by the hypervisor");
+    let request = Request::parse(&line.receive(SAYS_WITHIN).await?)?;
+    info!(what = request.what.name(), has_time = request.has_time, "notified by the hypervisor");
     // On the line before the notice: the first measurement follows at once.
-    let mut on_the_line = request.tells_time.then(|| desk.callers.put_on_the_line(SOURCE, Voice::hypervisor()));
+    let mut on_the_line = request.has_time.then(|| desk.callers.put_on_the_line(SOURCE, Voice::hypervisor()));
     let outcome = outcome(request, desk.clone());
     tokio::pin!(outcome);
     let snapshot = loop {
@@ -157,7 +157,7 @@ async fn converse(line: &mut HypervisorConnection, desk: &Desk) -> Result<(), Vs
             question = asked(&mut on_the_line) => {
                 let answered = line.ask().await;
                 let lost = matches!(answered, Err(VsockError::Broken(_) | VsockError::HungUp));
-                // Whoever asked may not have waited.
+                // The reader of the answer may have disconnected.
                 let _ = question.send(answered.map_err(|error| error.to_string()));
                 if lost {
                     return Err(VsockError::HungUp);
@@ -190,16 +190,16 @@ async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, VsockError> {
         return Ok(desk.published.borrow().clone());
     }
     let taken = timeout_at(if waits { until } else { Instant::now() + TAKEN_WITHIN }, answer).await;
-    let told = match taken {
+    let answered = match taken {
         Ok(Ok(snapshot)) => snapshot,
         Ok(Err(_)) => return Err(VsockError::Ending),
         Err(_) => return Ok(desk.published.borrow().clone()),
     };
     if !waits || request.what.begins() {
-        return Ok(told);
+        return Ok(answered);
     }
     let gave_up = State::GaveUp(AtDeadline::Hold).code();
-    let settled = |now: &Snapshot| now.epoch >= told.epoch && (now.gate == Gate::Proven || now.state == gave_up);
+    let settled = |now: &Snapshot| now.epoch >= answered.epoch && (now.gate == Gate::Proven || now.state == gave_up);
     let mut published = desk.published.clone();
     let waited = timeout_at(until, published.wait_for(settled)).await.map(|outcome| outcome.map(|now| now.clone()));
     match waited {

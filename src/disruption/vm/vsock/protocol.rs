@@ -18,7 +18,7 @@ pub const ANSWER_MOST: usize = 4096;
 /// An hour is longer than anybody has to wait, and short enough to be no number of nanoseconds by mistake.
 const WAIT_MOST: Duration = Duration::from_secs(3600);
 
-/// A line that is none of ours.
+/// A line that is not of this protocol.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoticeError {
     /// It begins with another word.
@@ -57,11 +57,11 @@ pub struct Request {
     /// How long it waits for the outcome; zero: not at all.
     pub wait: Duration,
     /// Whether it can be asked for the time while it waits.
-    pub tells_time: bool,
+    pub has_time: bool,
 }
 
 impl Request {
-    /// Reads the line. Settings of a later version are passed over.
+    /// Reads the line. Settings of a later version are skipped.
     ///
     /// # Errors
     /// [`NoticeError`]
@@ -69,15 +69,15 @@ impl Request {
         let mut words = rest_of(line, "notify")?.split(' ').filter(|word| !word.is_empty());
         let bad = |part| NoticeError::Part(part, line.to_owned());
         let what = words.next().and_then(NoticeKind::named).ok_or_else(|| bad("notice"))?;
-        let mut request = Self { what, wait: Duration::ZERO, tells_time: false };
+        let mut request = Self { what, wait: Duration::ZERO, has_time: false };
         for word in words {
             match word.split_once('=') {
                 Some(("wait", millis)) => {
                     let wait = millis.parse().map(Duration::from_millis).map_err(|_| bad("wait"))?;
                     request.wait = wait.min(WAIT_MOST);
                 }
-                Some(("time", "yes")) => request.tells_time = true,
-                Some(("time", "no")) => request.tells_time = false,
+                Some(("time", "yes")) => request.has_time = true,
+                Some(("time", "no")) => request.has_time = false,
                 Some(("time", _)) | None => return Err(bad("setting")),
                 Some(_) => {}
             }
@@ -88,7 +88,7 @@ impl Request {
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = if self.tells_time { "yes" } else { "no" };
+        let time = if self.has_time { "yes" } else { "no" };
         write!(f, "notify {} wait={} time={time}", self.what.name(), self.wait.as_millis())
     }
 }
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_said_can_be_read() {
         assert_eq!(greeted(&greeting()), Ok(()));
-        let request = Request { what: NoticeKind::PostRestore, wait: Duration::from_secs(30), tells_time: true };
+        let request = Request { what: NoticeKind::PostRestore, wait: Duration::from_secs(30), has_time: true };
         assert_eq!(request.to_string(), "notify post-restore wait=30000 time=yes");
         assert_eq!(Request::parse(&request.to_string()), Ok(request));
         let time = TimeAnswer { nonce: 0x7f3a, at: Realtime::from_nanos(-5), bound: Duration::from_micros(50) };
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn the_least_that_a_host_has_to_write_is_one_word_and_what() {
         let request = Request::parse("notify suspend").unwrap();
-        assert_eq!((request.what, request.wait, request.tells_time), (NoticeKind::Suspend, Duration::ZERO, false));
+        assert_eq!((request.what, request.wait, request.has_time), (NoticeKind::Suspend, Duration::ZERO, false));
         assert!(Request::parse("notify post-restore later=7 wait=5").is_ok());
         assert_eq!(Request::parse("notify post-restore wait=99999999999").unwrap().wait, WAIT_MOST);
     }

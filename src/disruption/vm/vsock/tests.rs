@@ -4,7 +4,7 @@ use crate::disruption::notice::NoticeKind;
 use crate::sys::clock::realtime;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-/// A hypervisor's end of a socket pair, which stands for a vsock, and the agent's desk.
+/// A hypervisor's end of a socket pair, in place of a vsock, and the agent's desk.
 struct HypervisorCall {
     host: BufReader<UnixStream>,
     notices: mpsc::Receiver<Notice>,
@@ -31,14 +31,14 @@ impl HypervisorCall {
         self.host.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
-    async fn hears(&mut self) -> String {
+    async fn receives(&mut self) -> String {
         let mut line = String::new();
         self.host.read_line(&mut line).await.unwrap();
         line.trim_end().to_owned()
     }
 
-    async fn hears_answer(&mut self) -> serde_json::Value {
-        let line = self.hears().await;
+    async fn receives_answer(&mut self) -> serde_json::Value {
+        let line = self.receives().await;
         let Ok(protocol::AgentMessage::Answer(json)) = protocol::AgentMessage::parse(&line) else { panic!("{line}") };
         json
     }
@@ -55,19 +55,19 @@ fn shut(epoch: u64) -> Snapshot {
 #[tokio::test]
 async fn a_snapshot_is_answered_when_the_gate_is_shut() {
     let mut call = call();
-    assert_eq!(call.hears().await, "clockgate 1");
+    assert_eq!(call.receives().await, "clockgate 1");
     call.says("notify pre-snapshot wait=10000").await;
     let notice = call.notices.recv().await.unwrap();
     assert_eq!(notice.event, Event::Disrupted(Cause::Snapshot));
     notice.answer.send(shut(2)).unwrap();
-    let answer = call.hears_answer().await;
+    let answer = call.receives_answer().await;
     assert_eq!((&answer["gate"], &answer["epoch"]), (&"shut".into(), &2.into()));
 }
 
 #[tokio::test]
 async fn after_a_restore_the_hypervisor_is_asked_for_the_time_until_the_clock_is_proven() {
     let mut call = call();
-    call.hears().await;
+    call.receives().await;
     call.says("notify post-restore wait=10000 time=yes").await;
     let notice = call.notices.recv().await.unwrap();
     assert_eq!(notice.event, Event::Disrupted(Cause::Restore));
@@ -76,11 +76,11 @@ async fn after_a_restore_the_hypervisor_is_asked_for_the_time_until_the_clock_is
     for ahead in [60, 0] {
         let callers = call.callers.clone();
         let asked = tokio::spawn(async move { callers.measure(Duration::from_secs(10)).await });
-        let Ok(protocol::AgentMessage::Time(nonce)) = protocol::AgentMessage::parse(&call.hears().await) else {
+        let Ok(protocol::AgentMessage::Time(nonce)) = protocol::AgentMessage::parse(&call.receives().await) else {
             panic!("no question")
         };
         let at = realtime() + Offset::from_secs(ahead);
-        // What belongs to another question is passed over.
+        // An answer to another question is skipped.
         call.says(&protocol::TimeAnswer { nonce: nonce ^ 1, at, bound: Duration::ZERO }.to_string()).await;
         call.says(&protocol::TimeAnswer { nonce, at, bound: Duration::from_millis(3) }.to_string()).await;
         let reading = asked.await.unwrap().unwrap().unwrap();
@@ -88,41 +88,41 @@ async fn after_a_restore_the_hypervisor_is_asked_for_the_time_until_the_clock_is
         assert!(reading.root_distance >= Duration::from_millis(3) && !reading.authenticated, "{reading:?}");
     }
     call.publish.send_replace(proven(2));
-    assert_eq!(call.hears_answer().await["gate"], "open");
+    assert_eq!(call.receives_answer().await["gate"], "open");
     // Off the line again.
     assert!(call.callers.measure(Duration::from_secs(1)).await.is_none());
 }
 
 #[tokio::test]
-async fn whoever_does_not_wait_is_answered_at_once_and_asked_nothing() {
+async fn a_host_that_does_not_wait_is_answered_at_once_and_not_asked() {
     let mut call = call();
-    call.hears().await;
+    call.receives().await;
     call.says("notify suspend").await;
-    assert_eq!(call.hears_answer().await["gate"], "open");
+    assert_eq!(call.receives_answer().await["gate"], "open");
     assert_eq!(call.notices.recv().await.unwrap().event.clone(), NoticeKind::Suspend.event());
     assert!(call.callers.measure(Duration::from_secs(1)).await.is_none());
 }
 
 #[tokio::test]
-async fn nonsense_is_refused_and_tells_the_agent_nothing() {
+async fn nonsense_is_refused_and_sends_the_agent_no_event() {
     for nonsense in ["GET / HTTP/1.1", "notify lunch", &"x".repeat(600)] {
         let mut call = call();
-        call.hears().await;
+        call.receives().await;
         call.says(nonsense).await;
-        assert!(call.hears().await.starts_with("refused "), "{nonsense}");
+        assert!(call.receives().await.starts_with("refused "), "{nonsense}");
         assert!(call.notices.try_recv().is_err());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hypervisor_that_tells_without_end_is_slowed_down_and_turned_away() {
+async fn a_hypervisor_that_notifies_without_end_is_slowed_down_and_refused() {
     let rate = Rate::default();
     let (mut taken, mut refused) = (0, 0);
     for _ in 0..8 {
         let mut call = call_with(rate.clone());
-        call.hears().await;
+        call.receives().await;
         call.says("notify suspend").await;
-        taken += u32::from(call.hears().await.starts_with("answer "));
+        taken += u32::from(call.receives().await.starts_with("answer "));
     }
     // Each of these waits longer for its turn than the one before it.
     let many: Vec<_> = (0..8)
@@ -130,9 +130,9 @@ async fn a_hypervisor_that_tells_without_end_is_slowed_down_and_turned_away() {
             let rate = rate.clone();
             tokio::spawn(async move {
                 let mut call = call_with(rate);
-                call.hears().await;
+                call.receives().await;
                 call.says("notify suspend").await;
-                call.hears().await
+                call.receives().await
             })
         })
         .collect();
@@ -152,7 +152,7 @@ async fn a_port_that_was_lost_and_found_may_have_missed_a_call() {
     let mut calls = Calls::new(Port { port: 9123, peer: 2 }, desk);
     let (events, mut inbox) = mpsc::channel(4);
     let folder = tempfile::tempdir().unwrap();
-    // Stands for a vsock, on which nobody calls.
+    // In place of a vsock, which no hypervisor connects to.
     let listen = |name: &'static str| {
         let path = folder.path().join(name);
         move |_port| std::os::unix::net::UnixListener::bind(path).map(OwnedFd::from)
@@ -169,24 +169,24 @@ async fn a_port_that_was_lost_and_found_may_have_missed_a_call() {
 #[tokio::test(start_paused = true)]
 async fn a_hypervisor_that_says_nothing_is_not_waited_for() {
     let mut call = call();
-    call.hears().await;
-    assert_eq!(call.hears().await, "refused the hypervisor sends nothing");
+    call.receives().await;
+    assert_eq!(call.receives().await, "refused the hypervisor sends nothing");
 }
 
 #[tokio::test(start_paused = true)]
 async fn still_shut_is_an_answer_when_the_time_is_over() {
     let mut call = call();
-    call.hears().await;
+    call.receives().await;
     call.says("notify post-restore wait=2000").await;
     call.notices.recv().await.unwrap().answer.send(shut(2)).unwrap();
     call.publish.send_replace(shut(2));
-    assert_eq!(call.hears_answer().await["gate"], "shut");
+    assert_eq!(call.receives_answer().await["gate"], "shut");
 }
 
 #[tokio::test]
 async fn a_hypervisor_that_hangs_up_is_off_the_line() {
     let mut call = call();
-    call.hears().await;
+    call.receives().await;
     call.says("notify post-restore wait=10000 time=yes").await;
     let notice = call.notices.recv().await.unwrap();
     notice.answer.send(shut(2)).unwrap();

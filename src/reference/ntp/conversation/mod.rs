@@ -34,7 +34,7 @@ pub struct Answer {
     pub sample: Sample,
 }
 
-/// Why a server gave no good answer.
+/// Why a server gave no valid answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
     /// No socket, no randomness, no timer.
@@ -45,7 +45,7 @@ pub enum ExchangeError {
         /// What it said.
         source: io::Error,
     },
-    /// The kernel, or a router by ICMP, says that nobody is there.
+    /// The kernel, or a router by ICMP, reports that there is no such host or port.
     #[error("cannot be reached")]
     Unreachable(#[source] io::Error),
     /// It answered, and the answer is none to reckon with.
@@ -79,7 +79,7 @@ pub enum ExchangeError {
 pub struct Conversation {
     socket: UdpSocket,
     asked: Vec<(Nonce, SentQuestion)>,
-    /// Questions due so far, those that were passed over included.
+    /// Questions due so far, those that were skipped included.
     turns: usize,
     noise: usize,
     last_noise: Option<packet::PacketError>,
@@ -96,7 +96,7 @@ struct SentQuestion {
 }
 
 impl Conversation {
-    /// A socket connected to the server hears nobody else, and hears of ICMP errors; the kernel picks a random port (RFC 9109).
+    /// A socket connected to the server receives from no other, and receives ICMP errors; the kernel picks a random port (RFC 9109).
     pub fn open(server: SocketAddr) -> Result<Self, ExchangeError> {
         let local = |what| move |source| ExchangeError::Local { what, source };
         let any = match server {
@@ -140,7 +140,7 @@ impl Conversation {
     }
 
     /// Reads what has come, until something ends the conversation or nothing is left.
-    pub fn hear(&mut self, pivot: Realtime) -> Option<Result<Answer, ExchangeError>> {
+    pub fn receive(&mut self, pivot: Realtime) -> Option<Result<Answer, ExchangeError>> {
         let mut packet = [0; BUFFER_LEN];
         loop {
             let length = match self.socket.recv(&mut packet) {

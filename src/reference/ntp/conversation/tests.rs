@@ -27,7 +27,7 @@ fn ask_at(server: SocketAddr, timeout: Duration) -> Result<Answer, ExchangeError
             conversation.ask()?;
         }
         poll(&mut [PollFd::new(conversation.as_fd(), PollFlags::POLLIN)], 10_u16).unwrap();
-        if let Some(outcome) = conversation.hear(PIVOT) {
+        if let Some(outcome) = conversation.receive(PIVOT) {
             return outcome;
         }
     }
@@ -46,7 +46,7 @@ fn off_by(answer: &Answer, expected: Offset) -> bool {
 }
 
 #[test]
-fn a_server_an_hour_ahead_tells_us_so_within_its_root_distance() {
+fn a_server_an_hour_ahead_is_measured_within_its_root_distance() {
     let hour = Offset::from_secs(3600);
     let answer = ask_one(&FakeServer::ahead(hour), LONG).unwrap();
     assert!(off_by(&answer, hour), "{answer:?}");
@@ -66,7 +66,7 @@ fn a_silent_server_is_asked_again_and_given_up_at_the_timeout() {
     let (outcome, took) = timed(|| ask_one(&server, Duration::from_millis(1200)));
     assert!(matches!(outcome, Err(ExchangeError::Silent { questions: 3, .. })), "{outcome:?}");
     assert!(took >= Duration::from_millis(1200), "{took:?}");
-    assert_eq!(server.heard(), 3);
+    assert_eq!(server.received(), 3);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_lost_question_is_asked_again_under_a_new_nonce() {
     let (answer, took) = timed(|| ask_one(&server, LONG));
     assert!(off_by(&answer.unwrap(), Offset::ZERO));
     assert!(took >= Duration::from_millis(300), "{took:?}");
-    assert_eq!(server.heard(), 2);
+    assert_eq!(server.received(), 2);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_refusal_by_the_server_ends_the_waiting_at_once() {
 }
 
 #[test]
-fn nobody_at_the_port_is_heard_of_at_once() {
+fn a_closed_port_is_reported_at_once() {
     let server = FakeServer::start("127.0.0.1", |_| vec![]);
     let address = server.address;
     drop(server);

@@ -32,14 +32,14 @@ struct PoolEntry {
     found: Vec<SocketAddr>,
     look_up: LookUp,
     is_under_way: bool,
-    /// Somebody wanted it looked up while it was: what comes of that may be of a network that is gone.
+    /// A look-up was requested while one was under way: its result may be of a network that is no longer there.
     is_due_again: bool,
 }
 
 /// What came of looking a name up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookUp {
-    /// Nobody tried.
+    /// Not tried yet.
     Never,
     /// It is being looked up.
     UnderWay,
@@ -49,7 +49,7 @@ pub enum LookUp {
     Failed(String),
 }
 
-/// Somebody to ask, whose bucket is one question emptier.
+/// A server to ask, whose bucket is one question emptier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvitedServer {
     /// Where.
@@ -60,7 +60,7 @@ pub struct InvitedServer {
     pub voice: Voice,
     /// How long it is waited for.
     pub patience: Duration,
-    /// When a question can be taken for lost; zero for who was never heard.
+    /// When a question can be taken for lost; zero for a server that never answered.
     pub lost_after: Duration,
     /// Whether the time daemon asks it as well.
     pub is_the_daemons: bool,
@@ -73,7 +73,7 @@ pub struct Invited {
     pub targets: Vec<InvitedServer>,
     /// Who is not asked and why.
     pub failures: Vec<Failure>,
-    /// The names whose look-up may bring somebody in.
+    /// The names whose look-up may add a server.
     pub names: Vec<Unresolved>,
 }
 
@@ -82,7 +82,7 @@ pub struct Invited {
 pub struct Unresolved {
     /// The name.
     pub name: ServerName,
-    /// Whether somebody is asked for it, at an address known otherwise.
+    /// Whether a server is asked for it, at an address known otherwise.
     pub is_asked: bool,
 }
 
@@ -161,7 +161,7 @@ impl ServerPool {
         }
     }
 
-    /// Whom to ask now. Each name is heard of by its voice: as a target, a failure or a name to resolve; but for one whose
+    /// The servers to ask now. Each name appears by its voice: as a target, a failure or a name to resolve; but for one whose
     /// every address is asked as another's.
     pub fn invite(&mut self, now: Boottime, gate: Gate) -> Invited {
         let mut invited = Invited::default();
@@ -203,13 +203,13 @@ impl ServerPool {
         if name.address().is_none() && entry.look_up != LookUp::Found {
             invited.names.push(Unresolved { name: name.clone(), is_asked: !sockets.is_empty() });
         }
-        let (mut left, mut heard_of) = (quota, false);
+        let (mut left, mut is_mentioned) = (quota, false);
         for socket in &sockets {
             let is_anothers = asked.contains(socket) || invited.targets.iter().any(|t| t.socket == *socket);
             if left == 0 || is_anothers {
                 continue;
             }
-            heard_of = true;
+            is_mentioned = true;
             let (label, voice) = (label(name, *socket), entry.server.voice(*socket));
             let address = self.addresses.entry(*socket).or_default();
             match address.ask(now, gate) {
@@ -229,7 +229,7 @@ impl ServerPool {
                 }
             }
         }
-        if !heard_of && !sockets.is_empty() && asked.is_empty() {
+        if !is_mentioned && !sockets.is_empty() && asked.is_empty() {
             invited.failures.push(is_anothers(name));
         }
     }
@@ -240,7 +240,7 @@ impl ServerPool {
         }
     }
 
-    /// Forgets the addresses that nobody has any more, unless that would let us ask them sooner.
+    /// Removes the addresses that no name has any more, unless that would let us ask them sooner.
     fn tidy(&mut self, now: Boottime) {
         let used: Vec<SocketAddr> = self.entries.iter().flat_map(PoolEntry::sockets).collect();
         self.addresses.retain(|socket, address| used.contains(socket) || address.is_restrained(now));
@@ -268,7 +268,7 @@ impl PoolEntry {
         Self { server, found: vec![], look_up: LookUp::Never, is_under_way: false, is_due_again: false }
     }
 
-    /// Its addresses: what it is, what the daemon told, what was found.
+    /// Its addresses: itself, those the daemon reported, those that were looked up.
     fn sockets(&self) -> Vec<SocketAddr> {
         let own = self.server.name.address().map(|ip| SocketAddr::new(ip, self.server.name.port()));
         let mut sockets: Vec<SocketAddr> = vec![];

@@ -1,4 +1,4 @@
-//! Who is asked, who is not, and that nobody is asked too often.
+//! Which servers are asked, which are not, and that none is asked too often.
 
 use super::*;
 use crate::reference::ntp::packet::Kiss;
@@ -50,7 +50,7 @@ fn an_address_is_known_and_a_name_is_not_until_it_is_resolved() {
     assert_eq!(pool.take_new_names(), []);
     assert_eq!(pool.look_up(&name("ntp.example")), LookUp::UnderWay);
     found(&mut pool, "ntp.example", &[2, 1]);
-    assert_eq!(asked(&mut pool, 0), [socket(1), socket(2)], "nobody is asked twice");
+    assert_eq!(asked(&mut pool, 0), [socket(1), socket(2)], "no server is asked twice");
     assert!(!pool.is_resolving() && pool.invite(at(0), Gate::Shut).names.is_empty());
 }
 
@@ -90,7 +90,7 @@ fn a_name_that_was_never_resolved_is_asked_where_it_was_found_in_an_earlier_life
 }
 
 #[test]
-fn addresses_that_the_daemon_told_are_asked_without_dns_and_before_what_dns_says() {
+fn addresses_from_the_daemon_are_asked_without_dns_and_before_what_dns_says() {
     let mut pool = ServerPool::default();
     let server = Server { addresses: vec![socket(7), socket(8)], ..Server::from(name("ntp.example")) };
     pool.set(vec![server], at(0));
@@ -203,7 +203,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 proptest! {
     #[test]
-    fn no_name_is_without_a_voice_and_nobody_is_asked_twice_or_too_often(
+    fn no_name_is_without_a_voice_and_none_is_asked_twice_or_too_often(
         happenings in proptest::collection::vec(happening(), 1..80),
     ) {
         let (mut pool, mut now) = (pool(&NAMES), 0);
@@ -226,13 +226,13 @@ proptest! {
                     let invited = pool.invite(at(now), Gate::Shut);
                     let sockets: HashSet<_> = invited.targets.iter().map(|t| t.socket).collect();
                     prop_assert_eq!(sockets.len(), invited.targets.len());
-                    let heard_of = |text: &&str| {
+                    let is_mentioned = |text: &&str| {
                         invited.targets.iter().any(|t| t.voice.operator == **text)
                             || invited.failures.iter().any(|f| f.source == **text)
                             || invited.failures.iter().filter_map(|f| f.voice.as_ref()).any(|v| v.operator == **text)
                             || invited.names.iter().any(|u| u.name.to_string() == **text && !u.is_asked)
                     };
-                    prop_assert!(NAMES.iter().all(heard_of), "{:?}", invited);
+                    prop_assert!(NAMES.iter().all(is_mentioned), "{:?}", invited);
                     sockets.into_iter().for_each(|socket| questions.entry(socket).or_default().push(now));
                 }
             }
