@@ -1,5 +1,5 @@
-//! Which engines have started nothing since they were told to start through the wrapper: a file for each, which the first start takes
-//! away.
+//! Which engines have started nothing since the wrapper was installed in their configuration: a file for each, which the first start
+//! removes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn is_waited_for(target: &str) -> bool {
     file(target).exists()
 }
 
-/// A start came by the wrapper. What the folders of the call do not tell, the bundle does; that is read where somebody waits for it.
+/// A start came by the wrapper. What the folders of the call do not show, the bundle does; that is read where a caller waits for it.
 pub fn came_by(caller: Caller, bundle: &Path) {
     match caller {
         Caller::Docker => take_away("docker"),
@@ -44,7 +44,7 @@ pub fn came_by_hook(caller: Caller) {
     }
 }
 
-/// Where the file cannot be removed, that is known to nobody, and no reason to fail.
+/// Where the file cannot be removed, that cannot be reported, and is no reason to fail.
 fn take_away(target: &str) {
     let _ = fs::remove_file(file(target));
 }

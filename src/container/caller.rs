@@ -19,7 +19,7 @@ pub enum Caller {
     Kubernetes,
     /// containerd for anybody else: nerdctl, ctr.
     Containerd,
-    /// Somebody.
+    /// Another caller.
     Other,
 }
 

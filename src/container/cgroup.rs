@@ -14,7 +14,7 @@ pub enum CgroupKind {
     Container(Engine, String),
     /// A machine of systemd-nspawn's, if its `supervisor` lies beside it.
     Payload(String),
-    /// Nothing of ours by its name, though containerd may say otherwise, and there may be containers below.
+    /// No container by its name, though containerd may say otherwise, and there may be containers below.
     Other,
 }
 
@@ -74,7 +74,7 @@ fn at_the_top(name: &str) -> CgroupKind {
     }
 }
 
-/// What a name says wherever it stands.
+/// What a name means at any depth.
 fn anywhere(name: &str) -> CgroupKind {
     // kubelet's --cgroup-root puts it anywhere; systemd repeats the names above in a slice's own.
     if name == "kubepods" || name == "kubepods.slice" || name.ends_with("-kubepods.slice") {
@@ -183,7 +183,7 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     const BUILD: &str = "jvifp9a6b1lxa1kuw8bwfcovf";
 
-    /// What the walk would make of a path: the container that it lies in, or its last part.
+    /// The kind of a path's cgroup: the container that it lies in, or its last part.
     fn at(path: &str) -> CgroupKind {
         let path = path.replace("ID", ID);
         let (mut within, mut found) = (None, CgroupKind::Other);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_s_folder_and_what_lies_between_it_and_its_containers_are_told_from_those() {
+    fn an_engine_s_folder_and_what_lies_between_it_and_its_containers_are_distinguished_from_those() {
         assert_eq!(at("docker"), CgroupKind::Folder(Engine::Docker));
         assert_eq!(at("docker/buildkit"), CgroupKind::Folder(Engine::Docker));
         assert_eq!(at("libpod_parent/conmon"), CgroupKind::Folder(Engine::Podman));
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lock_holds_whatever_the_tree_says() {
+    fn slices_services_and_init_are_never_frozen_and_containers_may_be() {
         for path in ["", "system.slice", "user.slice", "machine.slice", "a/init.scope", "a/b.service", "a/my.slice"] {
             assert!(!may_be_frozen(Path::new(path)), "{path}");
         }

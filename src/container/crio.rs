@@ -35,7 +35,7 @@ impl CrioConfig {
     /// Reads all of it but for drop-ins of these names, which are ours.
     ///
     /// # Errors
-    /// [`FileError`] where a file cannot be read or is no TOML: CRI-O would not start.
+    /// [`FileError`] where a file cannot be read or is not valid TOML: CRI-O would not start.
     pub fn read(root: &Root, ours: &[&str]) -> Result<Self, FileError> {
         let line = CommandLine::of_unit(root, &["crio.service", "cri-o.service"]).unwrap_or_default();
         // An option counts more than its variable.

@@ -1,4 +1,4 @@
-//! Docker: one JSON file and dockerd's command line, which it merges; what stands in both it refuses, but for the runtimes.
+//! Docker: one JSON file and dockerd's command line, which it merges; a setting in both is refused, but for the runtimes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use super::files::{self, FileError, FromFile};
 use super::unit::CommandLine;
 use crate::sys::foreign;
 
-/// dockerd's `--config-file`, unless it is told another one.
+/// dockerd's `--config-file`, unless another one is configured.
 const FILE: &str = "/etc/docker/daemon.json";
-/// dockerd's `--data-root`, unless it is told another one.
+/// dockerd's `--data-root`, unless another one is configured.
 const DATA_ROOT: &str = "/var/lib/docker";
-/// The snap's dockerd is told both by the snap (docker-snap, `bin/dockerd-wrapper`).
+/// The snap sets both for its dockerd (docker-snap, `bin/dockerd-wrapper`).
 const SNAPS: [&str; 3] = ["/var/snap/docker", "/snap/docker", "/var/lib/snapd/snap/docker"];
 const SNAP_FILE: &str = "/var/snap/docker/current/config/daemon.json";
 const SNAP_DATA_ROOT: &str = "/var/snap/docker/common/var-lib-docker";
@@ -28,7 +28,7 @@ pub const STOCK: [&str; 2] = ["runc", "io.containerd.runc.v2"];
 pub struct DockerConfig {
     /// The file that it reads.
     pub file: PathBuf,
-    /// What told it to read another one than the usual.
+    /// Where another one than the usual is configured.
     pub told_by: Option<PathBuf>,
     value: Map<String, Value>,
     command_line: CommandLine,

@@ -123,7 +123,7 @@ pub enum Rule {
     Namespace(GlobPattern),
     /// An annotation or a label.
     Annotation(String, GlobPattern),
-    /// A pod that a kubelet starts from a file, as it does the control plane, without which nobody schedules a time daemon.
+    /// A pod that a kubelet starts from a file, as it does the control plane, without which no time daemon is scheduled.
     StaticPod,
 }
 

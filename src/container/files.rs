@@ -48,10 +48,10 @@ pub struct FromFile<T> {
     pub file: PathBuf,
 }
 
-/// The text of a file; none where it is not there, or the link that stands for it leads nowhere.
+/// The text of a file; none where it is not there, or is a link that leads nowhere.
 ///
 /// # Errors
-/// [`FileError`] where it is no file of text.
+/// [`FileError`] where it is not a text file.
 pub fn read(root: &Root, path: &Path) -> Result<Option<String>, FileError> {
     let is = |error: &io::Error, kind| error.kind() == kind;
     root.read(path).map_err(|source| match source {
@@ -73,7 +73,7 @@ pub fn list(root: &Root, folder: &Path) -> Vec<PathBuf> {
     root.glob(&folder.join("*"))
 }
 
-/// The folders of people on this host: by its user database, and what stands in /home. None that lies elsewhere than on this machine:
+/// The home folders on this host: by its user database, and by /home. None that lies elsewhere than on this machine:
 /// to look there may take for ever.
 #[must_use]
 pub fn homes(root: &Root) -> Vec<PathBuf> {
@@ -106,7 +106,7 @@ impl Mounts {
         Self(text.lines().filter_map(mount).collect())
     }
 
-    /// Whether another machine, or a process, has to answer whoever looks at a path.
+    /// Whether another machine, or a process, has to answer before a path can be read.
     fn may_wait(&self, path: &Path) -> bool {
         let over = self.0.iter().filter(|(at, _)| path.starts_with(at)).max_by_key(|(at, _)| at.components().count());
         over.is_some_and(|(_, kind)| {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_visited_whose_home_is_on_another_machine() {
+    fn a_home_on_another_machine_is_not_read() {
         let mounts = "/dev/a / ext4 rw 0 0\nauto.home /home autofs rw 0 0\nsrv:/x /home/ann nfs4 rw 0 0\n/dev/b /home/bob ext4 rw 0 0\n";
         let users = "root:x:0:0::/root:/bin/sh\nann:x:1:1::/home/ann:\nbob:x:2:2::/home/bob:\ncid:x:3:3::/home/cid:\nnobody:x:9:9::/:\n";
         let files = [("root/x", ""), ("home/ann/x", ""), ("home/bob/x", ""), ("home/cid/x", ""), ("etc/passwd", users)];

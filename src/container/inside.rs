@@ -1,4 +1,4 @@
-//! Whether we are in a container ourselves, by what engines leave in one for whoever asks.
+//! Whether we are in a container ourselves, by the files that engines leave in one.
 
 use std::fs;
 use std::path::Path;

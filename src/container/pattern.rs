@@ -1,4 +1,4 @@
-//! One kind of pattern for names, in every file of ours: `*` stands for anything, `?` for one character.
+//! The kind of pattern for names in all files of clockgate: `*` matches anything, `?` one character.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl GlobPattern {
     pub fn matches(&self, text: &str) -> bool {
         let (glob, text): (Vec<char>, Vec<char>) = (self.0.chars().collect(), text.chars().collect());
         let (mut g, mut t) = (0, 0);
-        // Where the last star stands, and where what it stands for ends.
+        // The position of the last star, and where its match ends.
         let mut star: Option<(usize, usize)> = None;
         while t < text.len() {
             match glob.get(g) {

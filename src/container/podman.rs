@@ -20,7 +20,7 @@ const FOLDERS: [&str; 4] = [
 const STORAGE: [&str; 2] = ["/etc/containers/storage.conf", "/usr/share/containers/storage.conf"];
 const GRAPH_ROOT: &str = "/var/lib/containers/storage";
 const RUN_ROOT: &str = "/run/containers/storage";
-/// The folder for hooks that podman and CRI-O read unless told otherwise.
+/// The folder for hooks that podman and CRI-O read by default.
 pub const HOOKS: &str = "/usr/share/containers/oci/hooks.d";
 
 /// What podman reads as root, as it merges it.

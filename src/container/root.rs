@@ -1,4 +1,4 @@
-//! The host's files as its engines see them: below `/`, or below a folder that stands for it.
+//! The host's files as its engines see them: below `/`, or below another root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -90,7 +90,7 @@ impl Root {
         self.folder.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// The paths that a pattern stands for, folder by folder in the order of their names (Go's `filepath.Glob`).
+    /// The paths that a pattern matches, folder by folder in the order of their names (Go's `filepath.Glob`).
     #[must_use]
     pub fn glob(&self, pattern: &Path) -> Vec<PathBuf> {
         let mut found = vec![PathBuf::from("/")];
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_stand_for_names_as_in_go() {
+    fn patterns_match_names_as_in_go() {
         let is = |pattern: &str, name: &str| {
             is_match(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>())
         };

@@ -9,12 +9,12 @@ use super::{Engine, cgroup};
 /// Below a state folder of containerd's, by the version of its shims.
 const FOLDERS: [&str; 2] = ["io.containerd.runtime.v2.task", "io.containerd.runtime.v1.linux"];
 
-/// The bundles of what runs, by its id: two namespaces may have the same one.
+/// The bundles of the running containers, by id: two namespaces may have the same one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tasks(HashMap<String, Vec<PathBuf>>);
 
 impl Tasks {
-    /// Lists what runs below some state folders.
+    /// Lists the running containers below some state folders.
     #[must_use]
     pub fn of(states: &[PathBuf]) -> Self {
         let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -10,12 +10,12 @@ use super::files::{self, FileError};
 /// A file as a document; none where it is not there.
 ///
 /// # Errors
-/// [`FileError`] where it cannot be read or is no TOML.
+/// [`FileError`] where it cannot be read or is not valid TOML.
 pub fn read(root: &Root, file: &Path) -> Result<Option<DocumentMut>, FileError> {
     files::read(root, file)?.map(|text| parse(&text).map_err(|what| FileError::refused(file, what))).transpose()
 }
 
-/// A user's file as a document; none where it cannot be read or is no TOML.
+/// A user's file as a document; none where it cannot be read or is not valid TOML.
 #[must_use]
 pub fn read_foreign(root: &Root, file: &Path) -> Option<DocumentMut> {
     parse(&files::read_foreign(root, file)?).ok()
@@ -27,7 +27,7 @@ fn parse(text: &str) -> Result<DocumentMut, String> {
     parsed.map_err(|error| format!("is not valid TOML: {}", one_line(error.to_string())))
 }
 
-/// What stands under these keys.
+/// The value of these keys.
 #[must_use]
 pub fn get<'a>(document: &'a DocumentMut, keys: &[&str]) -> Option<&'a Item> {
     keys.iter().try_fold(document.as_item(), |item, key| item.as_table_like()?.get(key))

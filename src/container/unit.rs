@@ -42,7 +42,7 @@ impl CommandLine {
         Self { words, variables: BTreeMap::new() }
     }
 
-    /// The values of an option in each place where it stands, by any of its names: `--name value`, `--name=value`, `-nvalue`.
+    /// The values of an option wherever it is given, by any of its names: `--name value`, `--name=value`, `-nvalue`.
     #[must_use]
     pub fn values(&self, names: &[&str]) -> Vec<FromFile<String>> {
         let mut found = vec![];
@@ -117,7 +117,7 @@ impl Service {
     }
 
     /// systemd.service(5), "Command lines": `$NAME` as a word of its own becomes as many words as it has, `${NAME}` a part of one. What
-    /// a shell is told is looked at word by word.
+    /// the arguments of a shell are looked at word by word.
     fn expand(&self, mut word: FromFile<String>) -> Vec<FromFile<String>> {
         if let Some(name) = word.value.strip_prefix('$').filter(|name| !name.starts_with(['{', '$'])) {
             return self.variables.get(name).map(split).unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::container::crio::CrioConfig;
 /// Running containers belong to their conmon and go on.
 pub const AFTERWARDS: &str = "after `systemctl restart crio`";
 
-/// The names for a drop-in of ours: the second one is read after those that vendors put last, `99-nvidia.toml` and OpenShift's
+/// The names for our own drop-in: the second one is read after those that vendors put last, `99-nvidia.toml` and OpenShift's
 /// `99-runtimes.conf`.
 const NAMES: [&str; 2] = ["99-clockgate.conf", "zz-clockgate.conf"];
 /// The built-in default: runc up to CRI-O 1.30, crun since.
@@ -55,7 +55,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
     Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
 }
 
-/// A name of ours that is read after every file which names runtimes.
+/// A name for our file that is read after every file which names runtimes.
 fn read_last(config: &CrioConfig) -> Result<PathBuf, InstallerError> {
     let before = config.last_with_runtimes.clone().unwrap_or_default();
     let [_, last] = NAMES;

@@ -1,7 +1,7 @@
-//! Docker: a runtime of ours in the file that dockerd reads, which becomes the default one.
+//! Docker: clockgate's runtime in the file that dockerd reads, which becomes the default one.
 //!
 //! The name `runc` is reserved, so the wrapper has a name of its own; and a container keeps the name of the runtime that it was made
-//! with. So those of before are not held, and those made since do not start once the name is gone: both are said.
+//! with. So earlier containers are not held, and later ones do not start once the name is removed: both are reported.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The host whose files are changed: `/`, or a folder that stands for it.
+//! The host whose files are changed: `/`, or another root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ const WRAPPERS: [&str; 4] = [
     "/usr/bin/clockgate-oci",
     "/usr/local/bin/clockgate-oci",
 ];
-/// Where NixOS and Guix keep what they built, which nobody else writes.
+/// Where NixOS and Guix keep what they built; only they write there.
 const BUILT: [&str; 2] = ["/nix/store", "/gnu/store"];
 
 /// A host.
@@ -44,7 +44,7 @@ impl Host {
         for change in changes {
             match change {
                 Change::File { path, before, .. } => drop(host.before.insert(path.clone(), before.clone())),
-                // Whoever looks for a link finds it done.
+                // A program that looks for the link finds it complete.
                 Change::Link { .. } => {}
             }
         }
@@ -145,7 +145,7 @@ impl Host {
             Err(error) => return Err(InstallerError::io("look at", path)(error)),
         };
         if meta.is_symlink() {
-            // Somebody else's tool puts it there, and would put it back.
+            // Another tool makes it, and would make it again.
             return Err(InstallerError::refused(path, "is a symbolic link: change what it points to, by what made it"));
         }
         if !meta.is_file() {

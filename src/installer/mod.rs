@@ -1,4 +1,4 @@
-//! The gate put into the way of container engines: what has to be written for each, and how it is taken back to the byte.
+//! The gate installed into container engines: what has to be written for each, and how it is restored to the byte.
 //!
 //! A target plans, and touches nothing; the record applies a plan and undoes it.
 
@@ -53,7 +53,7 @@ pub enum InstallerError {
     /// Something has to be there first, or must not be.
     #[error("{0}")]
     Wrong(String),
-    /// A file was changed by somebody else since.
+    /// A file was changed by another program since.
     #[error(
         "{path} was changed since it was installed; nothing was touched. Remove clockgate's entries by hand ({lines}; `--dry-run` shows the previous content), then run `clockgate hooks remove {target}` again", path = path.display()
     )]
@@ -112,7 +112,7 @@ impl Change {
         Ok(Self::Link { path: path.to_owned(), to: to.to_owned() })
     }
 
-    /// A file that is ours alone: what somebody else put there is not overwritten.
+    /// A file that only clockgate writes: one that another program wrote is not overwritten.
     fn own_file(host: &Host, path: &Path, after: String, mode: u32) -> Result<Self, InstallerError> {
         host.is_ours_to_write(path)?;
         match host.read(path)? {
@@ -125,7 +125,7 @@ impl Change {
 /// Everything that has to be written for a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// In the order of writing: whoever reads the last one finds the others.
+    /// In the order of writing: a reader of the last one finds the others.
     pub changes: Vec<Change>,
     /// When it takes effect.
     pub afterwards: String,

@@ -90,7 +90,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
     Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
 }
 
-/// A name of ours that is read after every file which names crun or runc: drop-ins are read by their names, wherever they lie.
+/// A name for our file that is read after every file which names crun or runc: drop-ins are read by their names, wherever they lie.
 fn read_last(config: &PodmanConfig) -> Result<PathBuf, InstallerError> {
     let is_drop_in = |file: &Path| file.parent().is_some_and(|folder| folder.extension().is_some_and(|d| d == "d"));
     let named = config.runtimes.iter().filter(|(name, _)| ["crun", "runc"].contains(&name.as_str()));

@@ -18,7 +18,7 @@ struct Record {
     folders: Vec<PathBuf>,
 }
 
-/// How a target stands.
+/// The state of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Nothing of it was written by us.
@@ -27,7 +27,7 @@ pub enum Standing {
     Packaged(Vec<Change>),
     /// Everything is as it was written.
     Installed(Vec<Change>),
-    /// Somebody changed a file since.
+    /// A user changed a file since.
     Edited {
         /// Which.
         path: PathBuf,
@@ -52,7 +52,7 @@ pub fn standing(host: &Host, target: Target) -> Result<Standing, InstallerError>
         return Ok(if is_packaged { Standing::Packaged(plan.changes) } else { Standing::Absent });
     };
     let edited = record.changes.iter().filter(|change| !change.is_as_known(host));
-    // One in which something of ours is left comes first: that has to be taken out.
+    // One that still contains our changes comes first: those have to be removed.
     let edited =
         edited.map(|change| (change.path().to_owned(), change.ours(host))).max_by_key(|(_, ours)| ours.is_some());
     Ok(match edited {
@@ -138,7 +138,7 @@ fn make(host: &Host, record: &Record) -> Result<(), InstallerError> {
 /// Puts back what was there before.
 ///
 /// # Errors
-/// [`InstallerError::Edited`] where somebody changed a file since, and then nothing is touched; [`InstallerError::File`].
+/// [`InstallerError::Edited`] where a file was changed since, and then nothing is touched; [`InstallerError::File`].
 pub fn undo(host: &Host, target: Target) -> Result<(), InstallerError> {
     let Some(record) = load(host, target)? else {
         return Err(InstallerError::Wrong(format!("{} is not installed", target.name())));
@@ -148,7 +148,7 @@ pub fn undo(host: &Host, target: Target) -> Result<(), InstallerError> {
     if let Some((path, lines)) = edited.iter().find_map(|change| Some((change.path(), change.ours(host)?))) {
         return Err(InstallerError::Edited { path: path.to_owned(), lines, target: target.name() });
     }
-    // In what else was edited nothing of ours is left.
+    // The other edited files contain none of our changes.
     for change in known.into_iter().rev() {
         let path = host.at(change.path());
         let done = match change {
@@ -160,7 +160,7 @@ pub fn undo(host: &Host, target: Target) -> Result<(), InstallerError> {
         done.map_err(InstallerError::io("restore", change.path()))?;
     }
     let stays = |folder: &&PathBuf| {
-        // One that somebody put something into is his by now.
+        // One into which a user put something belongs to that user by now.
         fs::remove_dir(host.at(folder)).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
     };
     let mut left: Vec<PathBuf> = record.folders.iter().rev().filter(stays).cloned().collect();
@@ -221,7 +221,7 @@ fn save(host: &Host, target: Target, record: &Record) -> Result<(), InstallerErr
     write(&host.at(&path), &text, 0o600).map_err(failed())
 }
 
-/// Writes a file in one piece: whoever reads it finds the old text or the new one. A file that is there keeps its owner and mode.
+/// Writes a file in one piece: a reader finds the old text or the new one. A file that is there keeps its owner and mode.
 fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -285,7 +285,7 @@ impl Change {
         (!lines.is_empty()).then(|| lines.join("; "))
     }
 
-    /// Whether it is as it was written, or as it was before: anything else is somebody else's.
+    /// Whether it is as it was written, or as it was before: every other content is a user's.
     fn is_as_known(&self, host: &Host) -> bool {
         let path = host.at(self.path());
         self.is_done(host)

@@ -1,9 +1,9 @@
-//! The name by which a wrapper knows its runtime: `clockgate-runc` beside the wrapper's program stands for the runc in PATH. For any other
+//! The name by which a wrapper knows its runtime: `clockgate-runc` beside the wrapper's program wraps the runc in PATH. For any other
 //! program there are two links of its own: `/etc/clockgate/oci/ENGINE/clockgate-NAME` to the wrapper, and `NAME` beside it to the
 //! program.
 //!
 //! None of them is ever removed. A container that runs is stopped, entered and deleted through the path it was started by, which its
-//! shim keeps; without that path nobody could stop it.
+//! shim keeps; without that path it could not be stopped.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ impl EngineRuntime {
     }
 }
 
-/// The program that a wrapper stands for, as the engine's configuration had it.
+/// The program that a wrapper wraps, as the engine's configuration had it.
 pub fn program_of(host: &Host, wrapper: &Path) -> PathBuf {
     let name = wrapper.file_name().unwrap_or_default().to_string_lossy();
     let name = PathBuf::from(name.trim_start_matches(WRAPPER_PREFIX));
@@ -62,7 +62,7 @@ pub fn program_of(host: &Host, wrapper: &Path) -> PathBuf {
         .unwrap_or(name)
 }
 
-/// Whether a path is one of ours already.
+/// Whether a path is that of a wrapper already.
 pub fn is_wrapper(path: &str) -> bool {
     Path::new(path).file_name().is_some_and(|name| name.to_string_lossy().starts_with(WRAPPER_PREFIX))
 }

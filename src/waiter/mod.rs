@@ -64,7 +64,7 @@ pub struct Options {
     pub threshold: Duration,
 }
 
-/// On what ground a waiter was let go.
+/// Why a waiter was released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ground {
     /// The gate is open on a proof.
@@ -87,7 +87,7 @@ pub enum Ground {
         /// Whether its flag STA_UNSYNC says otherwise, as beside chronyd without `rtcsync`.
         unsynchronised: bool,
     },
-    /// There is no agent, and none is wanted.
+    /// There is no agent, and none is required.
     NoAgent,
     /// The deadline came, and the caller wants to go on regardless.
     TimedOut {
@@ -96,7 +96,7 @@ pub enum Ground {
     },
 }
 
-/// Why a waiter was not let go.
+/// Why a waiter was not released.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The deadline came first.
@@ -126,7 +126,7 @@ pub enum Refusal {
     /// There is no agent, and the caller wants one.
     #[error("{why}")]
     NoAgent {
-        /// What is wanted.
+        /// What is required.
         why: String,
         /// What is not there.
         source: Absence,

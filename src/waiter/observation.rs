@@ -1,4 +1,4 @@
-//! What a waiter sees: a gate, or nobody who keeps one. One rule for `run`, `wait`, the wrapper and the hook.
+//! What a waiter sees: a gate, or no agent. One rule for `run`, `wait`, the wrapper and the hook.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ const GONE_AFTER: Duration = Duration::from_secs(10);
 /// How often to look for an agent where there is none, or none that lives: nothing wakes us when one comes.
 const LOOK_FOR_AGENT_EVERY: Duration = Duration::from_secs(1);
 
-/// How often somebody is looked at who may be about to say that they live.
+/// How often to look at the page of an agent that may be about to report that it lives.
 const LOOK_AT_SILENT_EVERY: Duration = Duration::from_millis(200);
 
 /// Whether an agent keeps the page in `directory`. One that has ended does not; one that is silent is watched for as long as
@@ -43,11 +43,11 @@ pub fn is_kept(directory: &Path) -> Result<bool, page::Error> {
 pub(super) enum Sight {
     /// An agent's gate, or the proof that one left behind: good by our own clocks.
     Gate(Box<View>),
-    /// Nobody keeps a gate here.
+    /// No agent keeps a gate here.
     NoAgent(Absence),
 }
 
-/// Why nobody keeps a gate here.
+/// Why there is no gate here.
 #[derive(Debug, thiserror::Error)]
 pub enum Absence {
     /// There is no page.
@@ -101,7 +101,7 @@ impl Lookout {
     /// Sleeps until there may be something new to see, and no longer than `at_most`.
     pub(super) fn sleep(&self, sight: &Sight, at_most: Duration) {
         match (sight, &self.page) {
-            // A proof that is none to us leaves the word as it was, and an agent that is gone wakes nobody.
+            // A proof that is void by our own clocks leaves the word as it was, and an agent that has ended wakes no reader.
             (Sight::Gate(view), Some(page)) if view.word == Gate::Shut as u32 && !view.agent.is_gone() => {
                 page.wait(view, at_most);
             }
@@ -110,7 +110,7 @@ impl Lookout {
         }
     }
 
-    /// Where the page was taken away there may be another one by now, or in a moment: an agent that is started again lays its own.
+    /// Where the page was removed there may be another one by now, or in a moment: an agent that is started again makes its own.
     fn read(&mut self) -> Result<View, page::Error> {
         let gone = match self.page.as_ref().map(Page::read) {
             Some(view) if view.agent != Agent::PageGone => return Ok(view),

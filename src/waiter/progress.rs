@@ -14,7 +14,7 @@ use super::WaitTime;
 const LIVE_EVERY: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// How to say it.
+/// The form of the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// One line that is written over again.
@@ -63,7 +63,7 @@ pub(super) struct WaitProgress {
 impl WaitProgress {
     pub(super) fn of(view: &View, patience: &WaitTime, now: Boottime) -> Self {
         Self {
-            // Shut to us by our own clocks it has been since nobody knows when.
+            // Where only our own clocks show that it is shut, the time since then is unknown.
             shut_ms: (view.word == Gate::Shut as u32).then(|| whole_millis(view.now.since(view.since))),
             offset_ns: view.offset.map(crate::decision::Offset::as_nanos),
             bound_ns: view.bound.map(crate::decision::nanos_u64),

@@ -35,7 +35,7 @@ pub(super) struct Alone<'a> {
 }
 
 impl<'a> Alone<'a> {
-    /// Asks nobody yet.
+    /// Asks nothing yet.
     #[must_use]
     pub(super) fn new(options: &'a Options) -> Self {
         let references = References::new(options.servers.clone());
@@ -72,7 +72,7 @@ impl<'a> Alone<'a> {
             }
             NoAgent::Kernel => {
                 let clock = adjtimex::read().map_err(|error| format!("adjtimex(2) cannot be read: {error}"))?;
-                on_the_kernels_word(&clock, self.options.threshold)
+                by_the_kernel(&clock, self.options.threshold)
             }
             NoAgent::Open => Ok(Ground::NoAgent),
             NoAgent::Fail => Err("an agent is required (--no-agent fail)".to_owned()),
@@ -125,9 +125,9 @@ fn supporters(measurement: &Measurement, agreement: &Agreement) -> String {
     named.filter(|name| !agreement.falsetickers.iter().any(|f| f == name)).collect::<Vec<_>>().join(" and ")
 }
 
-/// By its maximum error, which grows by 500 ppm as long as nobody measures, and is 16 s after a step and at boot. Its flag
+/// By its maximum error, which grows by 500 ppm without a measurement, and is 16 s after a step and at boot. Its flag
 /// STA_UNSYNC alone says less: chronyd leaves it set unless `rtcsync` is configured (chrony.conf(5)).
-fn on_the_kernels_word(clock: &KernelClock, threshold: Duration) -> Result<Ground, String> {
+fn by_the_kernel(clock: &KernelClock, threshold: Duration) -> Result<Ground, String> {
     let KernelClock { max_error, unsynchronised, .. } = *clock;
     if max_error <= threshold {
         return Ok(Ground::Kernel { max_error, unsynchronised });
@@ -148,7 +148,7 @@ mod tests {
     fn kernel(max_error_ms: u64, unsynchronised: bool) -> Result<Ground, String> {
         let read = adjtimex::read().expect("adjtimex(2) may be read");
         let max_error = Duration::from_millis(max_error_ms);
-        on_the_kernels_word(&KernelClock { max_error, unsynchronised, ..read }, THRESHOLD)
+        by_the_kernel(&KernelClock { max_error, unsynchronised, ..read }, THRESHOLD)
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Thaws the containers that carry the host's network, and no others. Who is frozen by the mark of a folder cannot be thawed beside
-//! the others in it; so each of those gets a mark of its own first, which starts nobody since the folder's still holds, and then
+//! the others in it; so each of those gets a mark of its own first, which changes nothing since the folder's still holds, and then
 //! the folder's goes. What is left is what a freeze does that finds these containers excluded, ledger and all.
 
 use std::fs;
@@ -24,7 +24,7 @@ const LOOK_WITHIN: Duration = Duration::from_secs(1);
 /// Cgroups may be made below a frozen folder while its others get their marks: it is looked again, so often at most.
 const LOOKS_MAX: usize = 8;
 
-/// A container that carries the network, and the marks of ours that keep it frozen.
+/// A container that carries the network, and the marks of clockgate that keep it frozen.
 #[derive(Debug)]
 struct Carrier<'t> {
     container: &'t Container,
@@ -43,7 +43,7 @@ struct Road<'a> {
 impl Workloads {
     /// Thaws those of the frozen containers that carry the host's network, if a route leads out of it, and names them: who lives in
     /// its network namespace with CAP_NET_ADMIN. All others stay frozen without a moment's break, in the ledger, and under the
-    /// guard, whose time runs on. A container that its user paused is left alone.
+    /// guard, whose time is not extended. A container that its user paused stays paused.
     ///
     /// # Errors
     /// [`WorkloadError`] when not one of them could be thawed.
@@ -52,7 +52,7 @@ impl Workloads {
         let Some(mut frozen) = state.ledger.as_ref().map(|ledger| ledger.read()).transpose()? else {
             return Ok(vec![]);
         };
-        // What another agent froze has no guard of ours.
+        // What another agent froze is not under our guard.
         frozen.entries.retain(|entry| entry.session == state.session);
         if frozen.entries.is_empty() || !network::has_a_way_out(&self.settings.proc_root) {
             return Ok(vec![]);
@@ -83,7 +83,7 @@ impl Road<'_> {
         let network = Network::of_the_host(&self.workloads.settings.proc_root);
         let end = monotonic_nanos().saturating_add(nanos_u64(LOOK_WITHIN));
         let carrier = |container| {
-            // Somebody else's mark is its user's pause, or that of one above it.
+            // A mark that we did not set is a user's pause, or that of a cgroup above it.
             let ours = |inode| frozen.entries.iter().find(|entry| entry.inode == inode).cloned();
             let marks: Option<Vec<Entry>> = self.marks(container).into_iter().map(ours).collect();
             let is_paused = || freezer::is_paused(self.freezer.hierarchy, self.freezer.old_freezer, &container.cgroup);

@@ -14,7 +14,7 @@ use crate::sys::foreign;
 
 /// Deeper than any engine goes: a pod of rootless Kubernetes lies nine folders deep.
 const MAX_DEPTH: usize = 12;
-/// A user who runs more containers than that has them frozen by nobody.
+/// Of a user's containers, those beyond this number are not frozen.
 const MOST_OF_A_USER: usize = 256;
 /// Cgroups that are looked at in one user's tree, whatever they are called.
 const MOST_LOOKED_AT: usize = 2048;
@@ -63,7 +63,7 @@ impl CgroupMount {
         Ok(place)
     }
 
-    /// Looks where we are: somebody may have moved us since.
+    /// Reads the cgroup of this process anew: it may have been moved since.
     ///
     /// # Errors
     /// [`WorkloadError`] when that cannot be read.
@@ -106,7 +106,7 @@ fn unescaped(text: &str) -> String {
 /// The path in the unified hierarchy, relative to its root: the line `0::/path` of a process's `cgroup`.
 fn unified(text: &str) -> Option<PathBuf> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    // So it stands there for a cgroup that was removed under a process.
+    // The kernel writes that for a cgroup that was removed under a process.
     Some(PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)))
 }
 
@@ -164,7 +164,7 @@ impl CgroupNode {
 /// names alone say nothing.
 ///
 /// # Errors
-/// [`WorkloadError`] when the folder itself cannot be read; a cgroup that goes while we look is passed over.
+/// [`WorkloadError`] when the folder itself cannot be read; a cgroup that is removed while we look is skipped.
 pub fn walk(folder: &Path, tasks: &Tasks) -> Result<Vec<CgroupNode>, WorkloadError> {
     let root_uid = fs::metadata(folder).map_err(|e| WorkloadError::from_io("look at", folder, e))?.uid();
     let walk = Walk { folder, tasks, root_uid, of_users: RefCell::default() };
@@ -174,7 +174,7 @@ pub fn walk(folder: &Path, tasks: &Tasks) -> Result<Vec<CgroupNode>, WorkloadErr
 struct Walk<'a> {
     folder: &'a Path,
     tasks: &'a Tasks,
-    /// Whose the hierarchy is; what is somebody else's was delegated.
+    /// The owner of the hierarchy; a cgroup of another owner was delegated.
     root_uid: u32,
     /// What was looked at and found in the trees of each of them.
     of_users: RefCell<HashMap<u32, OfUser>>,
@@ -186,7 +186,7 @@ struct OfUser {
     found: usize,
 }
 
-/// A folder to look into: nothing of ours itself, or a folder of the engine `within`.
+/// A folder to look into: no container itself, or a folder of the engine `within`.
 #[derive(Clone, Copy)]
 struct Below<'p> {
     path: &'p Path,

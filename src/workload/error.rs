@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn not_there_not_allowed_and_broken_are_told_apart_and_name_the_file() {
+    fn not_there_not_allowed_and_broken_are_different_errors_that_name_the_file() {
         let said = |errno| {
             let error = WorkloadError::from_io("freeze", Path::new("/docker"), io::Error::from_raw_os_error(errno));
             let kind = match &error {

@@ -48,7 +48,7 @@ impl ExemptProcess {
 }
 
 /// Finds the processes that must run on; among those that were found before, guests count on until all are looked at anew. A
-/// process that goes while we look is passed over.
+/// process that ends while we look is skipped.
 #[must_use]
 pub fn keepers(
     proc_root: &Path,

@@ -93,7 +93,7 @@ impl Freezer<'_> {
             Ok(Some(mark)) => to_set.push((unit, mark)),
             Ok(None) => marked.push(unit),
             Err(error) if is_gone(&error) => {}
-            // One that could not be thawed, by us or by whoever keeps us from it, is frozen all the same.
+            // One that we could not thaw, or were kept from thawing, is frozen all the same.
             Err(_) if self.is_frozen(unit.cgroup, Duration::ZERO).unwrap_or(false) => marked.push(unit),
             Err(error) => failed.push((unit, self.error("freeze", unit.cgroup, error))),
         };

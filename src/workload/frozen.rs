@@ -1,4 +1,4 @@
-//! What is frozen by us now: by the ledger and the kernel's own marks, so that nobody has to keep a list that could be wrong.
+//! What we have frozen: by the ledger and the kernel's own marks, so that no list in memory can be wrong.
 
 use std::fmt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::decision::{Boottime, forward};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::foreign::shown;
 
-/// A container that we froze and nobody has thawed.
+/// A container that we froze and that was not thawed since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StillFrozen {
     /// The container.
@@ -82,7 +82,7 @@ pub fn frozen(settings: &FreezeSettings) -> Result<Vec<StillFrozen>, WorkloadErr
     Ok(frozen.collect())
 }
 
-/// Since when a mark of ours has held it; none where nothing does, or its own mark is somebody else's.
+/// Since when our mark has held it; none where nothing does, or where its own mark was set by another program.
 fn frozen_by_us(hierarchy: &Hierarchy, noted: &[Entry], cgroup: &Path) -> Option<Boottime> {
     let mut since = None;
     for marked in cgroup.ancestors().filter(|path| !path.as_os_str().is_empty()) {

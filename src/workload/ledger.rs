@@ -2,7 +2,7 @@
 //! boot as the freezes are.
 //!
 //! It is only ever appended to, by the agent that freezes, the guard, and `clockgate thaw`, one write(2) at a time, and cut back
-//! to nothing by whoever holds its lock when nothing is frozen. Every line stands for itself and has its checksum: one
+//! to nothing by the holder of its lock when nothing is frozen. Every line is complete in itself and has its checksum: one
 //! that is damaged or half-written takes no other with it. A line is
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //!
 //! with the time of the freeze in nanoseconds of CLOCK_BOOTTIME and the cgroup relative to the hierarchy, last, since it may have
 //! blanks in it. What held a mark before us never gets one. Everybody may read it, as the tree of cgroups; the lock is a file of its own
-//! beside it, which nobody else may open: whoever may read a file may lock it.
+//! beside it, which only root may open: a user who may read a file may lock it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -28,7 +28,7 @@ use super::WorkloadError;
 use crate::decision::Boottime;
 use crate::sys::public_files;
 
-/// Where it lies unless told otherwise.
+/// Where it lies by default.
 pub const PATH: &str = "/run/clockgate/ledger";
 
 /// A cgroup that we froze.
@@ -69,7 +69,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens it; none where nobody ever froze anything.
+    /// Opens it; none where nothing was ever frozen.
     ///
     /// # Errors
     /// [`WorkloadError`] when it is there and cannot be opened.
@@ -81,7 +81,7 @@ impl Ledger {
         }
     }
 
-    /// What is still to be thawed, for whoever may read it and not write; nothing where nobody ever froze anything.
+    /// What is still to be thawed, for callers that may read it and not write; nothing where nothing was ever frozen.
     ///
     /// # Errors
     /// [`WorkloadError`] when it is there and cannot be read.
@@ -127,7 +127,7 @@ impl Ledger {
         Ok(parse(&bytes, &self.boot))
     }
 
-    /// Notes what will be frozen; whoever calls this freezes only after it returned.
+    /// Notes what will be frozen; the caller freezes only after it returned.
     ///
     /// # Errors
     /// [`WorkloadError`] when the file cannot be written or synced: then nothing may be frozen.
@@ -150,7 +150,7 @@ impl Ledger {
             .map_err(|e| WorkloadError::from_io("write", &self.path, e))
     }
 
-    /// Cuts it back to nothing, if nothing is frozen and nobody who may freeze holds it.
+    /// Cuts it back to nothing, if nothing is frozen and no process that may freeze holds it.
     ///
     /// # Errors
     /// [`WorkloadError`] when it cannot be read or cut.
@@ -288,9 +288,9 @@ mod tests {
         Entry { cgroup: PathBuf::from(cgroup), inode, session: 7, since: Boottime::from_nanos(9) }
     }
 
-    struct Book(tempfile::TempDir);
+    struct TestLedger(tempfile::TempDir);
 
-    impl Book {
+    impl TestLedger {
         fn new() -> Self {
             Self(tempfile::tempdir().unwrap())
         }
@@ -306,19 +306,19 @@ mod tests {
 
     #[test]
     fn what_was_frozen_is_read_back_and_what_was_thawed_is_done() {
-        let book = Book::new();
-        assert!(Ledger::open(&book.path(), BOOT).unwrap().is_none());
-        let ledger = book.open();
+        let test_ledger = TestLedger::new();
+        assert!(Ledger::open(&test_ledger.path(), BOOT).unwrap().is_none());
+        let ledger = test_ledger.open();
         let (a, b) = (entry("docker/a", 1), entry("machine.slice/with a blank.scope", 2));
         ledger.note_frozen(&[a.clone(), b.clone()]).unwrap();
-        assert_eq!(book.open().read().unwrap(), Contents { entries: vec![a.clone(), b.clone()], damaged: 0 });
+        assert_eq!(test_ledger.open().read().unwrap(), Contents { entries: vec![a.clone(), b.clone()], damaged: 0 });
         ledger.note_thawed(&[b]).unwrap();
-        assert_eq!(book.open().read().unwrap().entries, [a]);
+        assert_eq!(test_ledger.open().read().unwrap().entries, [a]);
     }
 
     #[test]
     fn a_thaw_is_for_the_cgroup_and_the_session_that_it_names() {
-        let ledger = Book::new().open();
+        let ledger = TestLedger::new().open();
         let frozen = entry("docker/a", 1);
         ledger.note_frozen(std::slice::from_ref(&frozen)).unwrap();
         ledger.note_thawed(&[Entry { session: 8, ..frozen.clone() }, Entry { inode: 2, ..frozen.clone() }]).unwrap();
@@ -330,41 +330,41 @@ mod tests {
 
     #[test]
     fn another_boot_froze_nothing_of_this_one() {
-        let book = Book::new();
-        book.open().note_frozen(&[entry("docker/a", 1)]).unwrap();
-        let later = Ledger::open(&book.path(), "00000000-0000-0000-0000-000000000000").unwrap().unwrap();
+        let test_ledger = TestLedger::new();
+        test_ledger.open().note_frozen(&[entry("docker/a", 1)]).unwrap();
+        let later = Ledger::open(&test_ledger.path(), "00000000-0000-0000-0000-000000000000").unwrap().unwrap();
         assert_eq!(later.read().unwrap(), Contents::default());
     }
 
     #[test]
     fn one_agent_at_a_time_freezes_and_tidies_up_only_when_nothing_is_frozen() {
-        let book = Book::new();
-        let held = LockedLedger::take(book.open()).unwrap();
-        assert!(matches!(LockedLedger::take(book.open()), Err(WorkloadError::Held(_))));
+        let test_ledger = TestLedger::new();
+        let held = LockedLedger::take(test_ledger.open()).unwrap();
+        assert!(matches!(LockedLedger::take(test_ledger.open()), Err(WorkloadError::Held(_))));
         let a = entry("docker/a", 1);
         held.note_frozen(std::slice::from_ref(&a)).unwrap();
         held.tidy().unwrap();
         assert_eq!(held.read().unwrap().entries, std::slice::from_ref(&a));
-        book.open().note_thawed(&[a]).unwrap();
-        book.open().tidy().unwrap();
-        assert_ne!(fs::metadata(book.path()).unwrap().len(), 0, "not while another holds it");
+        test_ledger.open().note_thawed(&[a]).unwrap();
+        test_ledger.open().tidy().unwrap();
+        assert_ne!(fs::metadata(test_ledger.path()).unwrap().len(), 0, "not while another holds it");
         held.tidy().unwrap();
-        assert_eq!(fs::metadata(book.path()).unwrap().len(), 0);
+        assert_eq!(fs::metadata(test_ledger.path()).unwrap().len(), 0);
     }
 
     #[test]
     fn a_line_cut_short_takes_no_other_with_it() {
-        let book = Book::new();
+        let test_ledger = TestLedger::new();
         let (a, b, c) = (entry("docker/a", 1), entry("docker/b", 2), entry("docker/c", 3));
-        book.open().note_frozen(&[a.clone(), b]).unwrap();
-        let whole = fs::read(book.path()).unwrap();
-        let file = OpenOptions::new().write(true).open(book.path()).unwrap();
+        test_ledger.open().note_frozen(&[a.clone(), b]).unwrap();
+        let whole = fs::read(test_ledger.path()).unwrap();
+        let file = OpenOptions::new().write(true).open(test_ledger.path()).unwrap();
         file.set_len(whole.len() as u64 - 4).unwrap();
-        book.open().note_frozen(std::slice::from_ref(&c)).unwrap();
-        assert_eq!(book.open().read().unwrap(), Contents { entries: vec![a, c], damaged: 1 });
+        test_ledger.open().note_frozen(std::slice::from_ref(&c)).unwrap();
+        assert_eq!(test_ledger.open().read().unwrap(), Contents { entries: vec![a, c], damaged: 1 });
         // Without its end alone a line is whole.
-        fs::write(book.path(), &whole[..whole.len() - 1]).unwrap();
-        assert_eq!(book.open().read().unwrap().entries.len(), 2);
+        fs::write(test_ledger.path(), &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(test_ledger.open().read().unwrap().entries.len(), 2);
     }
 
     proptest! {

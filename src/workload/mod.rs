@@ -57,7 +57,7 @@ use crate::sys::foreign;
 pub struct FreezeSettings {
     /// Whose containers are frozen.
     pub engines: Vec<Engine>,
-    /// Containers that are not, whoever started them.
+    /// Containers that are not frozen, whichever engine started them.
     pub exclude: Vec<Exclusion>,
     /// Thawing little by little; all at once where there is none. With waves every container is frozen by itself, so that it can
     /// be thawed by itself.
@@ -243,7 +243,7 @@ impl Workloads {
     }
 
     fn state(&self) -> MutexGuard<'_, FreezerState> {
-        // Whoever panicked left the ledger whole; thawing must go on.
+        // A thread that panicked left the ledger whole; thawing must continue.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

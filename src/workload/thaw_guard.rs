@@ -94,7 +94,7 @@ impl Guard {
         line.read_exact(&mut [0])
     }
 
-    /// It thaws a moment after `until`, whatever it was told before: time asleep does not count, since nobody misses what passes
+    /// It thaws a moment after `until`, which replaces any earlier time: time asleep does not count, since the containers miss nothing
     /// while the machine sleeps.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.line = None;
-        // It is reaped, or it would stay a zombie for as long as the agent lives; but nobody waits for it for ever.
+        // It is reaped, or it would stay a zombie for as long as the agent lives; but it is not waited for without a limit.
         let end = monotonic_nanos().saturating_add(nanos_u64(PATIENCE));
         while matches!(self.child.try_wait(), Ok(None)) && monotonic_nanos() < end {
             crate::sys::nap(Duration::from_millis(2));
@@ -157,7 +157,7 @@ pub fn keep(watch: &GuardTask) -> Result<(), WorkloadError> {
             }
             GuardMessage::End => {
                 let outcome = thaw_at_last(&freezer, watch.session);
-                say("the agent is gone", &outcome);
+                say("the agent has ended", &outcome);
                 return outcome.map(|_| ());
             }
         }
@@ -213,7 +213,7 @@ fn thaw_at_last(freezer: &Freezer<'_>, session: u64) -> Result<Thawed, WorkloadE
     outcome
 }
 
-/// Says what was done, if anything was; after it was done, since whoever reads it may not be listening.
+/// Prints what was done, if anything was; after it was done, since the output may have no reader.
 fn say(why: &str, outcome: &Result<Thawed, WorkloadError>) {
     let what = match outcome {
         Ok(thawed) if thawed.thawed.is_empty() => return,

@@ -25,7 +25,7 @@ pub struct Waves {
 pub struct Thaw {
     thawed: Thawed,
     failed: Vec<WorkloadError>,
-    /// What the ledger could not be told.
+    /// What could not be noted in the ledger.
     unnoted: Option<WorkloadError>,
     /// What has had its wave, by session and inode.
     tried: HashSet<(u64, u64)>,
@@ -120,7 +120,7 @@ impl Workloads {
             let freezer = Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None };
             thaw.count(freezer.thaw(&wave, None));
         }
-        // A guard that is gone has nothing to be told; the next freeze posts another.
+        // A guard that has ended needs no order; the next freeze posts another.
         if let (Some(waves), 1..) = (waves, left) {
             let next = Awake::from_nanos(monotonic_nanos()) + waves.pause;
             let _ = guard.as_ref().map(|guard| guard.arm(next));

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whose_containerd_it_is_stands_in_its_files() {
+    fn its_files_show_whose_containerd_it_is() {
         let names = |files: &[(&str, &str)]| {
             layouts(&Root::of_texts(files)).iter().map(|layout| layout.name).collect::<Vec<_>>()
         };

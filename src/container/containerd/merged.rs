@@ -275,7 +275,7 @@ fn merge(to: &mut Value, from: Value) {
     }
 }
 
-/// What the section of containerd 1 says is taken over where that of containerd 2 does not say it (`migrateConfig` in
+/// The section of containerd 1 is merged where that of containerd 2 does not have its keys (`migrateConfig` in
 /// plugins/cri/runtime): a table of runtimes is one thing.
 fn migrate(value: &mut Value) {
     let Some(plugins) = value.get_mut("plugins").and_then(Value::as_object_mut) else { return };

@@ -10,12 +10,12 @@ use crate::container::Root;
 use crate::container::containerd::{self as engine, CRI_1, CRI_2, ContainerdRelease, File, Merged, Writer};
 use crate::installer::{Change, Host, InstallerError, toml};
 
-/// The names for a file of ours: the second one is read after those of vendors.
+/// The names for our own file: the second one is read after those of vendors.
 const NAMES: [&str; 2] = ["99-clockgate.toml", "zz-clockgate.toml"];
 const HEADING: &str =
     "# Written by `clockgate hooks install containerd`, and removed by `clockgate hooks remove containerd`.\n";
 
-/// Whether a file is one of ours.
+/// Whether clockgate made a file.
 pub(super) fn is_own(root: &Root, path: &Path) -> bool {
     has_our_name(path) && root.read(path).ok().flatten().is_some_and(|text| text.starts_with(HEADING))
 }
@@ -82,7 +82,7 @@ impl WrappedContainerd<'_> {
         ))
     }
 
-    /// A file of ours with all wrappers.
+    /// Our own file with all wrappers.
     fn own_text(&self, version: i64) -> Result<String, InstallerError> {
         let plugin = if version > 2 { CRI_2 } else { CRI_1 };
         let merged = Merged::read(&self.root, &self.layout.config, ContainerdRelease::V2_1)?;
@@ -155,7 +155,7 @@ impl WrappedContainerd<'_> {
         Ok(ConfigEdits { read: read_as, written: [(template.to_owned(), text)].into() })
     }
 
-    /// A file of ours that becomes part of `merged`.
+    /// Our own file, which becomes part of `merged`.
     fn by_patch(&self, folder: &Path, merged: &Path) -> Result<ConfigEdits, InstallerError> {
         let read_as = self.in_place(&|path| path == merged)?;
         let ours = folder.join(NAMES[1]);
@@ -197,7 +197,7 @@ impl WrappedContainerd<'_> {
         Ok(())
     }
 
-    /// What the plugin is told beside the binaries and shims of the runtimes that we wrap.
+    /// The plugin's settings beside the binaries and shims of the runtimes that we wrap.
     fn rest(&self, merged: &Merged) -> Value {
         let mut section = merged.section().clone();
         for keys in self.wrappers.keys() {

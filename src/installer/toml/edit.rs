@@ -6,7 +6,7 @@ use toml_edit::{Document, InlineTable, Item, Table, TableLike, Value};
 
 const BOM: char = '\u{feff}';
 
-/// The file with `value` under `keys`, the last of which is no table.
+/// The file with `value` under `keys`, the last of which is not a table.
 ///
 /// # Errors
 /// What is wrong with the file, in words.
@@ -125,7 +125,7 @@ impl KeyPath<'_> {
         (at..at, new)
     }
 
-    /// Every heading in the order of the file: its keys, and where it stands.
+    /// Every heading in the order of the file: its keys, and its position.
     fn headings(&self) -> Vec<(Vec<String>, Range<usize>)> {
         fn walk(table: &Table, path: &[String], found: &mut Vec<(Vec<String>, Range<usize>)>) {
             if !path.is_empty()
@@ -180,7 +180,7 @@ impl KeyPath<'_> {
         &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
     }
 
-    /// How far in a line stands below a heading that stands so far in.
+    /// The indent of a line below a heading with this indent.
     fn below(&self, indent: &str) -> String {
         let steps = self.headings().into_iter().filter_map(|(path, span)| {
             let keys: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -222,14 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_replaced_and_what_stands_around_it_stays() {
+    fn a_value_is_replaced_and_the_text_around_it_stays() {
         let text = "\u{feff}# a\r\n[a]\r\n\t# above\r\n\tb\t=  'old' # beside\r\n\tc = 1\r\n";
         assert_eq!(after(text, &["a", "b"]), text.replace("'old'", "\"/w\""));
         assert_eq!(after("a.b = 1\na.c = { d = 2 }", &["a", "c", "d"]), "a.b = 1\na.c = { d = \"/w\" }");
     }
 
     #[test]
-    fn a_line_stands_below_its_heading_as_far_in_as_the_others() {
+    fn a_new_line_has_the_indent_of_the_others_below_its_heading() {
         let text = "[a]\r\n  b = 1 # one\r\n\r\n# of c\r\n[c]\r\n";
         assert_eq!(after(text, &["a", "d"]), text.replace("# one\r\n", "# one\r\n  d = \"/w\"\r\n"));
         assert_eq!(after(text, &["c", "d"]), format!("{text}  d = \"/w\"\r\n"));

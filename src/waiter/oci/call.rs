@@ -1,6 +1,6 @@
 //! One call of an OCI runtime: which sub-command it is, and what the gate has to know of it.
 //!
-//! The flags are those of runc, crun and youki; of an unknown one nobody can say whether the next word belongs to it.
+//! The flags are those of runc, crun and youki; whether the next word belongs to an unknown one cannot be known.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -23,9 +23,9 @@ const VALUED: [&[u8]; 9] = [
 ];
 /// Global flags that have none.
 const BARE: [&[u8]; 3] = [b"debug", b"systemd-cgroup", b"s"];
-/// Whoever asks for these wants no container.
+/// A call for one of these starts no container.
 const QUESTIONS: [&[u8]; 7] = [b"help", b"h", b"?", b"usage", b"version", b"v", b"V"];
-/// What a runtime can be told to do; behind an unknown flag nothing else is taken for a sub-command.
+/// The sub-commands of runtimes; behind an unknown flag nothing else is taken for a sub-command.
 const SUB_COMMANDS: [&[u8]; 20] = [
     b"create",
     b"run",
@@ -56,7 +56,7 @@ const STARTS: [&[u8]; 3] = [b"create", b"run", b"restore"];
 pub struct Call {
     /// `create`, `run` or `restore`; none for everything else, which is no concern of the gate.
     pub start: Option<String>,
-    /// The runtime's folder of states, by which engines are told apart.
+    /// The runtime's folder of states, by which engines are recognised.
     pub root: Option<PathBuf>,
     /// The file that the engine reads when the runtime fails.
     pub log: Option<PathBuf>,
@@ -134,7 +134,7 @@ impl Call {
     }
 }
 
-/// The name of a flag and what stands behind its `=`; none for a word that is no flag.
+/// The name of a flag and the text behind its `=`; none for a word that is not a flag.
 fn flag(word: &OsStr) -> Option<(&[u8], Option<&OsStr>)> {
     let bytes = word.as_bytes();
     // One dash or two are the same to Go's flags.

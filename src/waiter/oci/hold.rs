@@ -11,7 +11,7 @@ use crate::waiter::observation::{Lookout, Sight};
 use crate::waiter::without_agent::{self, Alone};
 use crate::waiter::{self, Absence, Ground, OnTimeout, Options};
 
-/// Futexes and poll(2) sleep by a clock that stands still while the machine sleeps, so none of them sleeps for long.
+/// Futexes and poll(2) sleep by a clock that does not advance while the machine sleeps, so none of them sleeps for long.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Nothing wakes us when an agent comes.
 const LOOK_FOR_AGENT_EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub struct Refused {
     pub why: String,
 }
 
-/// Why a container was let go.
+/// Why a container was released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Released {
     /// The gate, or the policy where there is none, let it.
@@ -38,11 +38,11 @@ pub enum Released {
 pub trait HeldContainer {
     /// Whether a shut gate is nothing to it; asked once, before the first sleep.
     fn is_exempt(&mut self) -> bool;
-    /// It is still held, and why; told before every sleep.
+    /// It is still held, and why; called before every sleep.
     fn waits(&mut self, waited: Duration, why: &str);
 }
 
-/// Holds until there is ground to let go.
+/// Holds until there is a reason to release.
 ///
 /// # Errors
 /// [`Refused`] when `patience` is over.
@@ -76,7 +76,7 @@ pub fn hold(
     }
 }
 
-/// What we look for, and since when nobody keeps a gate.
+/// What we look for, and since when there is no agent.
 struct GateWatch<'a> {
     settings: &'a OciSettings,
     lookout: Lookout,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{OciError, OciSettings, Start, survive_the_answer};
 use crate::container::{Caller, Metadata, awaiting_start};
 
-/// A state has some kilobytes; whoever sends more is no runtime.
+/// A state has some kilobytes; a longer one is not a runtime's.
 const SIZE_MAX: u64 = 1 << 20;
 
 /// The container's state, as the runtime writes it to the hook's standard input (OCI runtime specification, "State").
@@ -28,7 +28,7 @@ struct ContainerState {
 /// [`OciError::Refused`]: its text and a code that is not zero make the runtime give up.
 pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), OciError> {
     let mut bytes = vec![];
-    // A state that nobody can read holds its container all the same; it only cannot be exempt.
+    // A container whose state cannot be read is held all the same; it only cannot be exempt.
     let _ = input.take(SIZE_MAX).read_to_end(&mut bytes);
     let state: ContainerState = serde_json::from_slice(&bytes).unwrap_or_default();
     let metadata = || Metadata::of_bundle(&state.bundle).with(state.annotations.clone());

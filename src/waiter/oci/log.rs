@@ -12,13 +12,13 @@ use crate::sys::clock::realtime;
 /// How grave a line is, as syslog(3) counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grave {
-    /// A container was refused, or let go without a proof.
+    /// A container was refused, or released without a proof.
     Warning = 4,
-    /// A container is held, or let go.
+    /// A container is held, or released.
     Info = 6,
 }
 
-/// Writes one line to the host's log. Where there is none nobody is told: a line that is lost is no reason to lose a container.
+/// Writes one line to the host's log. Where there is none the line is lost: that is no reason to lose a container.
 pub fn log(socket: &Path, grave: Grave, text: &str) {
     /// LOG_DAEMON of syslog(3)
     const DAEMON: u8 = 3 << 3;
@@ -30,7 +30,7 @@ pub fn log(socket: &Path, grave: Grave, text: &str) {
 }
 
 /// Writes why a container is refused to where its engine looks for it, as runc and crun do.
-pub fn tell_engine(call: &Call, text: &str) {
+pub fn answer_engine(call: &Call, text: &str) {
     let Some(file) = &call.log else { return };
     let time = rfc3339(realtime());
     let line = if call.log_is_json {
@@ -69,20 +69,20 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_is_told_in_the_form_it_asked_for() {
+    fn the_engine_gets_its_answer_in_the_form_it_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log.json");
         let call = Call { log: Some(log.clone()), log_is_json: true, ..Call::default() };
-        tell_engine(&call, "a \"quoted\"\nword");
+        answer_engine(&call, "a \"quoted\"\nword");
         let line: serde_json::Value = serde_json::from_slice(&std::fs::read(&log).unwrap()).unwrap();
         assert_eq!((&line["level"], &line["msg"]), (&"error".into(), &"a \"quoted\"\nword".into()));
         std::fs::remove_file(&log).unwrap();
-        tell_engine(&Call { log_is_json: false, ..call }, "a \"quoted\" word");
+        answer_engine(&Call { log_is_json: false, ..call }, "a \"quoted\" word");
         assert!(std::fs::read_to_string(&log).unwrap().ends_with("level=error msg=\"a \\\"quoted\\\" word\"\n"));
     }
 
     #[test]
-    fn a_line_goes_to_the_socket_and_a_missing_socket_hurts_nobody() {
+    fn a_line_goes_to_the_socket_and_a_missing_socket_is_no_failure() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         log(&path, Grave::Info, "lost");

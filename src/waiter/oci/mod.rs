@@ -1,5 +1,5 @@
 //! The wrapper around an OCI runtime: holds a container's start at the gate, lets everything else pass at once, and becomes
-//! the real runtime. It stands in the way of every container of the host, so nothing in it may fail for want of an agent.
+//! the real runtime. It starts every container of the host, so nothing in it may fail for want of an agent.
 //!
 //! As an OCI hook (`clockgate-oci hook`, stage createRuntime) it holds in the same way, and says by its exit code whether the
 //! runtime may go on.
@@ -32,7 +32,7 @@ pub use waiting::{Waiting, waiting};
 use hold::{HeldContainer, Refused, Released};
 use log::Grave;
 
-/// How often the log is told again that a container is still held.
+/// How often the log repeats that a container is still held.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
 
 /// Why no container was made.
@@ -75,11 +75,11 @@ pub fn run(argv0: &OsStr, args: Vec<OsString>) -> Result<Infallible, OciError> {
     let call = Call::parse(&args);
     hold_and_become(&call, argv0, args).inspect_err(|error| {
         survive_the_answer();
-        log::tell_engine(&call, &format!("clockgate: {}", in_full(error)));
+        log::answer_engine(&call, &format!("clockgate: {}", in_full(error)));
     })
 }
 
-/// Whoever does not read why finds it in the exit code all the same. Not sooner: a runtime that we become has the signals that we had.
+/// A caller that does not read the reason finds it in the exit code. Not sooner: a runtime that we become has the signals that we had.
 fn survive_the_answer() {
     let _ = signals::outlive_readers();
 }

@@ -33,7 +33,7 @@ pub enum RuntimeError {
     },
 }
 
-/// Finds the runtime that the wrapper called `argv0` stands for: `clockgate-runc` stands for the `runc` beside it, else for the
+/// Finds the runtime that the wrapper called `argv0` wraps: `clockgate-runc` wraps the `runc` beside it, else the
 /// one in PATH. By any other name than a wrapper's (`clockgate oci`) it is runc, else crun.
 ///
 /// # Errors
@@ -83,7 +83,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn the_name_tells_and_what_lies_beside_comes_first() {
+    fn the_name_decides_and_a_file_beside_it_comes_first() {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str, mode: u32| {
             let file = folder.path().join(name);

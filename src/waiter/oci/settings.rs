@@ -1,6 +1,6 @@
 //! `/etc/clockgate/oci.conf` and the file beside the wrapper: lines that can be wrong, read by a program that cannot fail.
 //!
-//! The wrapper stands in the way of every container of the host, so whatever it does not understand it passes over, and
+//! The wrapper starts every container of the host, so it skips what it does not understand, and
 //! `clockgate hooks list` says what that was.
 
 use std::io::Read;
@@ -13,15 +13,15 @@ use crate::{duration, page};
 
 /// The settings for all wrappers.
 pub const FILE: &str = "/etc/clockgate/oci.conf";
-/// Nobody writes more than this by hand.
+/// A file that an administrator writes is smaller.
 const SIZE_MAX: u64 = 1 << 16;
 
 /// What a wrapper or a hook does where there is no agent to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OciNoAgent {
-    /// Let go once the kernel's maximum error is within the threshold, or when `no-agent-wait` is over.
+    /// Release once the kernel's maximum error is within the threshold, or when `no-agent-wait` is over.
     Kernel,
-    /// Let go at once.
+    /// Release at once.
     Open,
     /// Wait for an agent, for as long as for a shut gate.
     Hold,
@@ -36,13 +36,13 @@ pub struct OciSettings {
     pub runtime: Option<PathBuf>,
     /// What to do without an agent.
     pub no_agent: OciNoAgent,
-    /// How long to wait for the kernel's word without an agent.
+    /// How long to wait for the kernel's clock without an agent.
     pub no_agent_wait: Duration,
     /// How long Docker's containers are held; none is for ever.
     pub docker: Option<Duration>,
     /// How long everybody else's are.
     pub others: Option<Duration>,
-    /// Who passes a shut gate.
+    /// Exempt containers.
     pub exempt: Vec<Rule>,
     /// Where the system's log is written to.
     pub syslog: PathBuf,
@@ -72,7 +72,7 @@ impl OciSettings {
         let mut beside = argv0.as_os_str().to_owned();
         beside.push(".conf");
         for file in [Path::new(FILE), Path::new(&beside)] {
-            // A name without a folder was found in PATH; nobody means the working directory by it.
+            // A name without a folder was found in PATH; the working directory is never meant by it.
             if file.is_absolute() {
                 settings.take_file(file);
             }
@@ -80,7 +80,7 @@ impl OciSettings {
         settings
     }
 
-    /// Takes what a file says, and returns what of it was passed over.
+    /// Takes the settings of a file, and returns those that were skipped.
     pub fn take_file(&mut self, file: &Path) -> Vec<String> {
         // Looked at first: to open a fifo would wait for a writer.
         let Ok(true) = file.metadata().map(|meta| meta.is_file()) else { return vec![] };
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_that_is_right_counts_whatever_stands_beside_it() {
+    fn every_valid_line_counts_beside_invalid_ones() {
         let (settings, passed_over) = take(
             "# a comment\npage=/p\n\nno-agent = hold # for ever\nno-agent-wait = 5s\nmax-wait = 10s\n\
              max-wait.docker = 2min\nruntime = bin/runc\nnonsense\ncolour = blue\nmax-wait.docker = soon\nsyslog = /log\n",

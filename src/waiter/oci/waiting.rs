@@ -1,4 +1,4 @@
-//! Which containers are held now: by the processes that hold them, so that nobody has to keep a list that could be wrong.
+//! Which containers are held now: by the processes that hold them, so that no stored list can be wrong.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -56,10 +56,10 @@ impl Waiting {
 pub fn waiting(proc: &Path) -> Vec<Waiting> {
     let (found, finds) = mpsc::channel();
     let proc = proc.to_owned();
-    // A process can have its words and its bundle on a file system that never answers: whoever reads them then waits alone.
+    // A process can have its words and its bundle on a file system that never answers: then only this thread waits.
     std::thread::spawn(move || {
         let processes = fs::read_dir(proc).into_iter().flatten().flatten();
-        // Nobody may be listening any more.
+        // The receiver may no longer listen.
         let _ = processes.filter_map(|entry| look(&entry.path())).try_for_each(|held| found.send(held));
     });
     let until = boottime() + LONGEST;
@@ -70,7 +70,7 @@ pub fn waiting(proc: &Path) -> Vec<Waiting> {
 
 fn look(process: &Path) -> Option<Waiting> {
     let pid = process.file_name()?.to_str()?.parse().ok()?;
-    // The name of the file that was executed; a wrapper that let go is its runtime by then.
+    // The name of the file that was executed; a wrapper that has released its container is its runtime by then.
     if !foreign::read(&process.join("comm"), NAME_MAX).ok()?.starts_with(WRAPPER_PREFIX.as_bytes()) {
         return None;
     }
@@ -82,7 +82,7 @@ fn look(process: &Path) -> Option<Waiting> {
     }
     let call = Call::parse(args);
     call.start.as_ref()?;
-    // The process sees the bundle from where it stands.
+    // The path of the bundle is relative to the root of that process.
     let bundle = match call.bundle.as_deref().map(|bundle| (bundle, bundle.strip_prefix("/"))) {
         Some((_, Ok(below))) => process.join("root").join(below),
         Some((bundle, Err(_))) => process.join("cwd").join(bundle),
@@ -93,7 +93,7 @@ fn look(process: &Path) -> Option<Waiting> {
     Some(Waiting { pid, engine, id: call.id, title: metadata.title().map(str::to_owned) })
 }
 
-/// A hook is told on its standard input what it holds; but runtimes start it in the bundle, which is in the container's folder.
+/// A hook gets its container's state on standard input; but runtimes start it in the bundle, which is in the container's folder.
 fn at_hook(pid: u32, process: &Path) -> Option<Waiting> {
     let bundle = fs::read_link(process.join("cwd")).ok()?;
     let id = bundle.parent()?.file_name()?.to_str()?.to_owned();

@@ -71,7 +71,7 @@ fn names_in_a_user_s_own_tree_count_where_processes_run_in_them_and_not_without_
 }
 
 #[test]
-fn a_user_s_tree_is_looked_at_up_to_an_end_whatever_it_is_full_of() {
+fn a_user_s_tree_is_read_up_to_a_limit_with_any_content() {
     let root = tempfile::tempdir().unwrap();
     let tree = root.path().join("tree");
     let user = tree.join("user.slice/user@1000.service");
