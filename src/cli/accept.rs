@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::notify::{sentence, socket};
-use crate::cli::{CliError, tell};
+use crate::cli::{CliError, print_line};
 use crate::exit::Exit;
 use crate::publish::bus::client::AgentClient;
 
@@ -24,9 +24,9 @@ impl AcceptArgs {
     pub fn run(self) -> Result<Exit, CliError> {
         let outcome = AgentClient::connect(&socket(self.bus))?.accept()?;
         if self.json {
-            tell(json!({"version": 2, "agent": outcome}));
+            print_line(json!({"version": 2, "agent": outcome}));
         } else {
-            tell(sentence(&outcome));
+            print_line(sentence(&outcome));
         }
         if outcome.gate == "shut" {
             Err(CliError::still_shut("the gate is shut", super::ASK_STATUS))

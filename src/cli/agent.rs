@@ -59,7 +59,7 @@ impl AgentArgs {
     /// An agent that does not start says so where people look; where the configuration is wrong, its usual place has to do.
     fn last_words(&self, error: &CliError) {
         if self.root.is_dir() {
-            // As somebody who may not write there, or beside an agent that lives, there is nothing to be said on the page.
+            // A user who may not write there, or an agent beside one that lives, leaves the page as it is.
             let page = Config::unread(&self.root).page;
             let _ = gate_page::last_words(&page, &format!("it did not start: {}", one_line(error)));
         }

@@ -63,14 +63,14 @@ impl GateOptions {
     /// As the waiter takes them.
     ///
     /// # Errors
-    /// The environment names a server that is none.
+    /// The environment names an invalid server.
     pub fn options(&self) -> Result<Options, CliError> {
         let servers = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
         if self.no_agent == Some(NoAgent::Measure) && servers.is_empty() && Page::open(&self.page).is_err() {
-            let nobody = format!(
+            let missing = format!(
                 "there is no agent, and `--no-agent measure` has no servers to ask: name them with --server or {ENVIRONMENT}"
             );
-            return Err(CliError::new(Exit::Usage, nobody));
+            return Err(CliError::new(Exit::Usage, missing));
         }
         let unnamed = if servers.is_empty() { NoAgent::Kernel } else { NoAgent::Measure };
         Ok(Options {
@@ -90,7 +90,7 @@ pub fn refused(refusal: Refusal) -> CliError {
     let message = refusal.to_string();
     match refusal {
         Refusal::StillShut { .. } | Refusal::OpenUnproven { .. } => CliError::still_shut(message, super::ASK_STATUS),
-        // There is nobody whom `status` could ask.
+        // Without an agent `status` has nothing to show.
         Refusal::StillUnproven { .. } => CliError::still_shut(message, super::ASK_OTHERS),
         Refusal::NoAgent { source, .. } => CliError::caused(Exit::NoAgent, message, source),
         Refusal::Page(source) => CliError::caused(Exit::NoAgent, message, source),

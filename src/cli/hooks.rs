@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{CliError, print, tell};
+use crate::cli::{CliError, print, print_line};
 use crate::container::files;
 use crate::exit::Exit;
 use crate::installer::{self, Change, Host, Standing, Target, unified};
@@ -104,16 +104,16 @@ impl HooksArgs {
 
     fn show(&self, done: &[Done]) {
         if self.json {
-            tell(serde_json::json!({ "version": 2, "targets": done }));
+            print_line(serde_json::json!({ "version": 2, "targets": done }));
             return;
         }
         for Done { target, state, changes, takes_effect, notes } in done {
             changes.iter().for_each(|shown| drop(output::print(&shown.diff)));
-            tell(format!("{target}: {state}"));
+            print_line(format!("{target}: {state}"));
             if !takes_effect.is_empty() {
-                tell(format!("{target}: takes effect {takes_effect}"));
+                print_line(format!("{target}: takes effect {takes_effect}"));
             }
-            notes.iter().for_each(|note| tell(format!("{target}: note: {note}")));
+            notes.iter().for_each(|note| print_line(format!("{target}: note: {note}")));
         }
     }
 
@@ -165,13 +165,13 @@ impl HooksArgs {
             return print(&format!("{list}\n"));
         }
         let mut lines = vec![];
-        let mut told = vec![];
+        let mut remarks = vec![];
         for (target, state, files, notes) in rows {
             let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
             lines.push(format!("{target:<14}{state:<15}{}", files.join(" ")).trim_end().to_owned());
-            told.extend(notes.iter().map(|note| format!("{target}: note: {note}")));
+            remarks.extend(notes.iter().map(|note| format!("{target}: note: {note}")));
         }
-        lines.extend(told);
+        lines.extend(remarks);
         lines.extend(passed_over.iter().map(|line| format!("skipped: {line}")));
         lines.extend(waiting.iter().map(|held| format!("held now: {held}")));
         print(&(lines.join("\n") + "\n"))

@@ -67,7 +67,7 @@ fn prioritized(level: Level, text: &str) -> String {
     text.lines().map(|line| format!("<{priority}>{}\n", shown(line))).collect()
 }
 
-/// On a terminal that can, unless somebody does not want it (no-color.org).
+/// On a terminal that can, unless NO_COLOR is set (no-color.org).
 fn is_coloured() -> bool {
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     std::io::stderr().is_terminal() && !is_dumb && std::env::var_os("NO_COLOR").is_none_or(|no: OsString| no.is_empty())

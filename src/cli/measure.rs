@@ -71,7 +71,7 @@ impl MeasureArgs {
                 (servers, remark.map_or_else(|| origin.to_string(), |remark| format!("{origin} ({remark})")))
             }
         };
-        // Where the daemon told an address, no name is waited for.
+        // Where the daemon reported an address, no look-up is waited for.
         let waits = servers.iter().any(|server| server.addresses.is_empty() && server.name.address().is_none());
         let references = References::new(servers);
         if waits {
@@ -101,7 +101,7 @@ impl MeasureArgs {
     }
 }
 
-/// The servers that somebody named, and who did.
+/// The servers that were named, and where.
 fn named(
     on_the_command_line: Vec<ServerName>,
     in_the_environment: Vec<ServerName>,
@@ -230,7 +230,7 @@ impl Report {
         ]
     }
 
-    /// All of it in one sentence; none where nobody answered.
+    /// All of it in one sentence; none where no reference answered.
     fn verdict(&self) -> Option<String> {
         let agreement = match &self.agreement {
             Ok(agreement) => agreement,

@@ -112,13 +112,13 @@ impl CliError {
     }
 }
 
-/// Prints what a verb is there to print.
+/// Prints the output of a verb.
 fn print(text: &str) -> Result<(), CliError> {
     output::print(text).map_err(|e| CliError::caused(Exit::Bug, "cannot write to standard output", e))
 }
 
 /// Prints a line about what a verb did. Whether it can be read changes nothing about that, nor about the exit code.
-fn tell(line: impl fmt::Display) {
+fn print_line(line: impl fmt::Display) {
     let _ = output::print(&format!("{line}\n"));
 }
 
@@ -209,9 +209,9 @@ mod tests {
     fn the_help_of_a_verb_begins_as_the_list_of_verbs_has_it() {
         let mut listed = Cli::command();
         for verb in listed.get_subcommands_mut() {
-            let told = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
             let help = verb.clone().term_width(0).render_help().to_string();
-            assert!(!told.is_empty() && help.starts_with(&told), "{}: {help}", verb.get_name());
+            assert!(!about.is_empty() && help.starts_with(&about), "{}: {help}", verb.get_name());
         }
     }
 }

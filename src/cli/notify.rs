@@ -7,7 +7,7 @@ use clap::ArgGroup;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
-use crate::cli::{CliError, tell, time_value};
+use crate::cli::{CliError, print_line, time_value};
 use crate::config::Config;
 use crate::decision::{Boottime, Realtime};
 use crate::duration;
@@ -46,21 +46,21 @@ impl NotifyArgs {
     pub fn run(self, began: Boottime) -> Result<Exit, CliError> {
         let what = NoticeKind::named(&self.what);
         let what = what.ok_or_else(|| CliError::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
-        let told = self.time.zip(self.bound).map(|(at, bound)| CallerTime { at, as_of: began, bound });
-        if let Some(why) = told.as_ref().and_then(|_| what.refuses_time()) {
+        let given = self.time.zip(self.bound).map(|(at, bound)| CallerTime { at, as_of: began, bound });
+        if let Some(why) = given.as_ref().and_then(|_| what.refuses_time()) {
             return Err(CliError::new(Exit::Usage, why));
         }
-        let waits = self.wait || told.is_some();
+        let waits = self.wait || given.is_some();
         let patience = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
         let agent = AgentClient::connect(&socket(self.bus))?;
-        let outcome = match told {
-            Some(told) => agent.notify_with_time(what, told, patience)?,
+        let outcome = match given {
+            Some(given) => agent.notify_with_time(what, given, patience)?,
             None => agent.notify(what, patience)?,
         };
         if self.json {
-            tell(json!({"version": 2, "notified": what.name(), "agent": outcome}));
+            print_line(json!({"version": 2, "notified": what.name(), "agent": outcome}));
         } else if waits {
-            tell(sentence(&outcome));
+            print_line(sentence(&outcome));
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
         if waited_in_vain {
@@ -71,10 +71,10 @@ impl NotifyArgs {
     }
 }
 
-/// The agent's socket: where we are told, or where the configuration says.
-pub(super) fn socket(told: Option<PathBuf>) -> PathBuf {
+/// The agent's socket: as given, or as in the configuration.
+pub(super) fn socket(given: Option<PathBuf>) -> PathBuf {
     // A hook's word must come through whatever is wrong with the configuration; the agent says what that is.
-    told.unwrap_or_else(|| Config::load(Path::new("/")).unwrap_or_default().bus.socket)
+    given.unwrap_or_else(|| Config::load(Path::new("/")).unwrap_or_default().bus.socket)
 }
 
 /// What the agent answered, for people.

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commas_and_white_space_stand_between_servers() {
+    fn servers_are_separated_by_commas_and_white_space() {
         let servers = parse(" 192.0.2.1,b.example:99\t[::1]:5 ,").unwrap();
         let texts: Vec<String> = servers.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["192.0.2.1", "b.example:99", "[::1]:5"]);

@@ -110,7 +110,7 @@ fn text(view: &View, held: &[Waiting], frozen: &Frozen) -> String {
         ("State", view.state_name().to_owned()),
         ("Epoch", format!("{}, {} s old, cause: {}", view.epoch, now.since(view.since).as_secs(), view.cause_name())),
     ];
-    // The last words of an agent are what there is to say of it.
+    // The reason why an agent ended is shown instead.
     if !view.why.is_empty() && !matches!(view.agent, Agent::Ended { .. }) {
         lines.push(("Why", view.why.clone()));
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::agent::{self, Goal, OneshotOutcome};
 use crate::cli::http::{self, AuthorityOptions};
 use crate::cli::servers::of_the_environment;
-use crate::cli::{CliError, tell};
+use crate::cli::{CliError, print_line};
 use crate::config::Config;
 use crate::decision::{
     Conclusion, DatePlan, Failure, Gate, HttpDate, Offset, StepError, bound_in_words, nanos_u64, plan,
@@ -105,9 +105,11 @@ impl SyncArgs {
         if self.json {
             let bound = nanos_u64(agreement.bound());
             let offset = agreement.offset.as_nanos();
-            tell(json!({ "version": 2, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict }));
+            print_line(
+                json!({ "version": 2, "dry_run": true, "offset_ns": offset, "bound_ns": bound, "verdict": verdict }),
+            );
         } else {
-            tell(format!(
+            print_line(format!(
                 "the clock is {}, at most {} wrong: {verdict}",
                 agreement.offset.in_words(),
                 bound_in_words(agreement.bound())
@@ -116,7 +118,7 @@ impl SyncArgs {
         Ok(exit)
     }
 
-    /// A coarse step that proves nothing. An agent that runs sees it as it sees any step by somebody else: it shuts its gate and measures.
+    /// A coarse step that proves nothing. A running agent sees it as it sees a step by any other program: it shuts its gate and measures.
     fn by_date(&self, url: &HttpUrl, config: &Config) -> Result<Exit, CliError> {
         require_the_hosts_clocks()?;
         let patience = self.timeout.unwrap_or(HTTP_PATIENCE);
@@ -160,12 +162,12 @@ impl SyncArgs {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
             let http = http::json_of(date, now, drift_ppm);
             let dry_run = self.dry_run;
-            tell(json!({
+            print_line(json!({
                 "version": 2, "proven": false, "dry_run": dry_run, "http": http, "steps_ns": steps, "verdict": verdict,
             }));
         } else {
             let how = http::exactness(date, now, drift_ppm);
-            tell(format!("{}: the clock was {} ({how}): {verdict}", date.source, date.offset.in_words()));
+            print_line(format!("{}: the clock was {} ({how}): {verdict}", date.source, date.offset.in_words()));
         }
     }
 
@@ -176,9 +178,9 @@ impl SyncArgs {
         let is_proven = outcome.gate == Gate::Proven.to_string();
         let is_done = is_proven || (self.reckoned && outcome.gate == Gate::Unproven.to_string());
         if self.json {
-            tell(json!({ "version": 2, "proven": is_proven, "agent": outcome }));
+            print_line(json!({ "version": 2, "proven": is_proven, "agent": outcome }));
         } else {
-            tell(format!("the agent: {}", super::notify::sentence(&outcome)));
+            print_line(format!("the agent: {}", super::notify::sentence(&outcome)));
         }
         if is_done { Ok(Exit::Ok) } else { Err(CliError::still_shut("the clock is not proven", super::ASK_STATUS)) }
     }
@@ -203,12 +205,12 @@ impl SyncArgs {
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
             let bound = nanos_u64(bound);
-            tell(
+            print_line(
                 json!({ "version": 2, "proven": true, "steps_ns": steps, "offset_ns": offset.as_nanos(), "bound_ns": bound }),
             );
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
-            tell(format!(
+            print_line(format!(
                 "{}proven: the clock is {}, at most {} wrong",
                 stepped.concat(),
                 offset.in_words(),
@@ -228,10 +230,10 @@ impl SyncArgs {
     fn say_reckoned(&self, steps: &[Offset]) {
         if self.json {
             let steps: Vec<i64> = steps.iter().map(|step| step.as_nanos()).collect();
-            tell(json!({ "version": 2, "proven": false, "reckoned": true, "steps_ns": steps }));
+            print_line(json!({ "version": 2, "proven": false, "reckoned": true, "steps_ns": steps }));
         } else {
             let stepped: Vec<String> = steps.iter().map(|step| format!("stepped by {step}; ")).collect();
-            tell(format!("{}set by dead reckoning, not proven", stepped.concat()));
+            print_line(format!("{}set by dead reckoning, not proven", stepped.concat()));
         }
     }
 
@@ -243,12 +245,12 @@ impl SyncArgs {
         CliError::still_shut(format!("the clock is not proven: {why}{}", each.concat()), super::ASK_OTHERS)
     }
 
-    /// Whoever asked for JSON gets it, whatever came of it.
+    /// Where `--json` was given, a failure is JSON too.
     fn say_failed(&self, why: &str, failures: &[Failure]) {
         if self.json {
             let each = failures.iter().map(|Failure { source, why, .. }| json!({ "source": source, "why": why }));
             let failures: Vec<_> = each.collect();
-            tell(json!({ "version": 2, "proven": false, "why": why, "failures": failures }));
+            print_line(json!({ "version": 2, "proven": false, "why": why, "failures": failures }));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::{CliError, tell};
+use crate::cli::{CliError, print_line};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::sys::foreign::shown_path;
@@ -37,7 +37,7 @@ pub struct ThawArgs {
 }
 
 impl ThawArgs {
-    /// Performs the verb: 0 when nothing of ours is frozen any more.
+    /// Performs the verb: 0 when nothing that clockgate froze is frozen any more.
     pub fn run(self) -> Result<Exit, CliError> {
         if let Some(session) = &self.guard {
             return self.keep(session);
@@ -50,7 +50,7 @@ impl ThawArgs {
             Err(_) => &nothing,
         };
         if self.json {
-            tell(as_json(thawed, &outcome));
+            print_line(as_json(thawed, &outcome));
         } else {
             let _ = output::print(&as_text(thawed, outcome.is_ok()));
         }
@@ -88,7 +88,7 @@ impl ThawArgs {
             .map_err(|e| CliError::caused(Exit::Usage, format!("invalid session `{session}`"), e))?;
         let failed = |error: workload::WorkloadError| CliError::caused(code(&error), "the guard has failed", error);
         let folder = CgroupMount::find(Path::new("/proc"), self.cgroup.as_deref()).map_err(failed)?.folder;
-        // A guard is told everything: it reads no configuration.
+        // A guard gets everything as options: it reads no configuration.
         let ledger = self.ledger.clone().unwrap_or_else(|| ledger::PATH.into());
         let watch = GuardTask { ledger, folder, session };
         thaw_guard::keep(&watch).map(|()| Exit::Ok).map_err(failed)

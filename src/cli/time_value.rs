@@ -13,7 +13,7 @@ const SINCE_1970: &str = r"^\d{1,10}(\.\d{1,9})?$";
 /// Parses a moment.
 ///
 /// # Errors
-/// A sentence that says what is wanted.
+/// A sentence that says what is expected.
 pub fn parse(text: &str) -> Result<Realtime, String> {
     let parsed = match text.strip_prefix('@') {
         Some(seconds) => since_1970(seconds),

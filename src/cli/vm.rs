@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 
 use crate::cli::notify::sentence;
-use crate::cli::{CliError, tell, time_value};
+use crate::cli::{CliError, print_line, time_value};
 use crate::decision::{Boottime, Gate, Realtime, forward};
 use crate::disruption::notice::NoticeKind;
 use crate::disruption::vm::vsock::host::{GuestError, converse, through};
@@ -85,19 +85,19 @@ impl Notify {
         let what = what.ok_or_else(|| CliError::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
         let waits = self.wait || self.time.is_some();
         let wait = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
-        let told = GivenTime { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
-        // A clock that is not known to be right is found out before the guest is told.
+        let given = GivenTime { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
+        // An unsynchronised clock is found out before the guest is notified.
         if self.time.is_some() {
-            told.answer(0)?;
+            given.answer(0)?;
         }
         let stream = self.reach(began + wait)?;
-        let request = Request { what, wait, tells_time: self.time.is_some() };
-        let answer = converse(stream, request, |nonce| told.answer(nonce)).map_err(not_answered)??;
+        let request = Request { what, wait, has_time: self.time.is_some() };
+        let answer = converse(stream, request, |nonce| given.answer(nonce)).map_err(not_answered)??;
         let outcome = outcome(&answer);
         if self.json {
-            tell(json!({"version": 2, "notified": what.name(), "agent": answer}));
+            print_line(json!({"version": 2, "notified": what.name(), "agent": answer}));
         } else if waits {
-            tell(sentence(&outcome));
+            print_line(sentence(&outcome));
         }
         let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
         if waited_in_vain {
@@ -142,7 +142,7 @@ fn outcome(answer: &Value) -> Outcome {
     }
 }
 
-/// Which time is told.
+/// Which time is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
     /// Whatever this host's clock says when it is asked.
@@ -185,7 +185,7 @@ impl GivenTime {
     }
 }
 
-/// How wrong this host's clock may be: by its own gate, or where it has none, by the claim of whoever keeps it.
+/// How wrong this host's clock may be: by its own gate, or where it has none, by the claim of its time daemon.
 fn own_bound(directory: &Path) -> Result<Duration, CliError> {
     const ADVICE: &str = "give its bound, as in --time now --bound 50ms";
     let unproven = |why: String| CliError::new(Exit::StillShut, format!("{why}: {ADVICE}"));
@@ -212,8 +212,8 @@ mod tests {
         assert_eq!("now".parse(), Ok(When::Now));
         assert_eq!("@1793491200.25".parse(), Ok(When::At(Realtime::from_nanos(1_793_491_200_250_000_000))));
         assert!("then".parse::<When>().is_err());
-        let told = GivenTime { when: When::At(Realtime::default()), bound: None, began: boottime() };
-        let error = told.answer(0).unwrap_err();
+        let given = GivenTime { when: When::At(Realtime::default()), bound: None, began: boottime() };
+        let error = given.answer(0).unwrap_err();
         assert!(error.exit == Exit::Usage && error.to_string().contains("--bound"), "{error}");
     }
 
@@ -221,10 +221,10 @@ mod tests {
     fn a_time_that_was_named_goes_on() {
         let began = Boottime::from_nanos(boottime().as_nanos() - 2_000_000_000);
         let at = Realtime::from_secs(1_793_491_200);
-        let told = GivenTime { when: When::At(at), bound: Some(Duration::from_millis(1)), began };
-        let answer = told.answer(7).unwrap();
-        let gone = answer.at - at;
-        assert!(gone >= Offset::from_secs(2) && gone < Offset::from_secs(12), "{gone}");
+        let given = GivenTime { when: When::At(at), bound: Some(Duration::from_millis(1)), began };
+        let answer = given.answer(7).unwrap();
+        let passed = answer.at - at;
+        assert!(passed >= Offset::from_secs(2) && passed < Offset::from_secs(12), "{passed}");
         assert_eq!((answer.nonce, answer.bound), (7, Duration::from_millis(1)));
     }
 }

@@ -1,7 +1,7 @@
 //! `clockgate wait`
 
 use super::gate_options::{GateOptions, refused};
-use crate::cli::{CliError, tell};
+use crate::cli::{CliError, print_line};
 use crate::exit::Exit;
 use crate::sys::signals;
 use crate::waiter::{Progress, Style, wait};
@@ -20,9 +20,9 @@ impl WaitArgs {
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
         let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
         if self.gate.json {
-            tell(serde_json::json!({ "version": 2, "released": true, "reason": ground.to_string() }));
+            print_line(serde_json::json!({ "version": 2, "released": true, "reason": ground.to_string() }));
         } else {
-            tell(ground);
+            print_line(ground);
         }
         Ok(Exit::Ok)
     }

@@ -1,4 +1,4 @@
-//! Which files, in which order: as systemd reads its own (systemd.unit(5), "drop-in"), so that nobody has to learn it twice.
+//! Which files, in which order: as systemd reads its own (systemd.unit(5), "drop-in"), so that there is nothing new to learn.
 //!
 //! The first `config.yaml` of /etc, /run and /usr/lib is read, and the others are not. Then come the files of all three
 //! `config.d`, sorted by name wherever they lie; of two with one name, the first of /etc, /run and /usr/lib. An empty file, or a
@@ -73,7 +73,7 @@ pub fn read(file: &Path) -> Result<String, String> {
 }
 
 fn exists(file: &Path) -> bool {
-    // A dangling link is there, and wrong: it is to be complained of, not passed over.
+    // A dangling link is there, and wrong: it is reported, not skipped.
     file.symlink_metadata().is_ok()
 }
 

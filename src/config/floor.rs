@@ -1,7 +1,7 @@
 //! The floor: the latest time that has certainly passed, below which no reference is believed.
 //!
-//! systemd-timesyncd's own file (/var/lib/systemd/timesync/clock) is left out on purpose: it is touched every minute with what the
-//! system clock says, so one wrong `date -s` would raise the floor above the truth and keep the gate shut for ever.
+//! systemd-timesyncd's own file (/var/lib/systemd/timesync/clock) is left out on purpose: it is touched every minute with the time of
+//! the system clock, so one wrong `date -s` would raise the floor above the truth, and the gate would stay shut for ever.
 
 use std::fs;
 use std::path::{Path, PathBuf};

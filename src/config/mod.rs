@@ -89,7 +89,7 @@ pub struct Vsock {
     pub enabled: bool,
     /// On which port (vsock(7)).
     pub port: usize,
-    /// Whose word counts there: a machine's number; 2 is the hypervisor's in all its guests (VMADDR_CID_HOST).
+    /// The CID that may connect; 2 is the hypervisor's in all its guests (VMADDR_CID_HOST).
     pub peer_cid: usize,
 }
 

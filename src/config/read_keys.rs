@@ -142,7 +142,7 @@ fn unknown(prefix: &str, full: &str) -> String {
     what
 }
 
-/// How many letters have to be added, taken away or changed (Levenshtein).
+/// How many letters have to be added, removed or changed (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{MessageFormatter, Spanned, UserMessageFormatter};
 
-/// Nested deeper than any key of ours, and far from what a parser could stumble over.
+/// Nested deeper than any of our keys, and far from what a parser could stumble over.
 const MAX_DEPTH: usize = 16;
 /// A fragment has a few dozen lines; aliases that unfold to more than this are an attack or an accident.
 const MAX_NODES: usize = 10_000;

@@ -1,7 +1,7 @@
 //! What is wrong with this host's clock, and why? Facts are gathered first, with all of the I/O; they are judged afterwards, by checks
 //! that are pure; and a cause is a rule over the results of checks.
 //!
-//! Nothing is changed, and nothing needs root: what root could add is a check that is skipped, and says so.
+//! Nothing is changed, and nothing needs root: a check that root could add is skipped, and reported as skipped.
 
 mod cause;
 mod check;

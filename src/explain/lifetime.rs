@@ -73,7 +73,7 @@ impl Lifetime {
     }
 }
 
-/// Reads what stands at `place`, where a mark was found.
+/// Reads the text at `place`, where a mark was found.
 pub(super) fn read(window: &str, place: usize, line: u64) -> Option<Lifetime> {
     let (before, after) = window.split_at_checked(place)?;
     if after.starts_with("eyJ") {

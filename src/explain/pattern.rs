@@ -7,13 +7,13 @@ use regex_lite::Regex;
 
 use super::time::Format;
 
-/// The patterns that come with the program: name and YAML. Where two match the same words, the one that stands first counts.
+/// The patterns that come with the program: name and YAML. Where two match the same words, the first one counts.
 pub const EMBEDDED: &[(&str, &str)] = &[
     ("aws.yaml", include_str!("patterns/aws.yaml")),
     ("tls.yaml", include_str!("patterns/tls.yaml")),
     ("tokens.yaml", include_str!("patterns/tokens.yaml")),
     ("hosts.yaml", include_str!("patterns/hosts.yaml")),
-    // What is known of a time daemon stands in the room of the daemons.
+    // What is known of a time daemon is in the room of the daemons.
     ("daemon/messages.yaml", include_str!("../daemon/messages.yaml")),
 ];
 
@@ -65,7 +65,7 @@ pub struct Pattern {
     pub id: String,
     /// Who says it.
     pub issuer: String,
-    /// Texts of which one stands in the message; what is searched for first.
+    /// Texts of which the message contains one; what is searched for first.
     pub literals: Vec<String>,
     /// The message with its named groups, in each of its forms; none where a literal says it all.
     pub regexes: Vec<Expression>,
@@ -79,7 +79,7 @@ pub struct Pattern {
     pub proves: Proves,
     /// What it was otherwise.
     pub otherwise: Otherwise,
-    /// How far apart the clocks may be; none where nobody knows.
+    /// How far apart the clocks may be; none where that is unknown.
     pub tolerance: Option<Duration>,
     /// Who says so.
     pub tolerance_source: String,

@@ -114,7 +114,7 @@ impl<'p> Scanner<'p> {
             .filter(|hit| (self.done..end).contains(&hit.start))
             .collect();
         self.done = end;
-        // Of patterns that match the same words, the one that stands first in its file counts.
+        // Of patterns that match the same words, the first one in its file counts.
         let mut found: Vec<(usize, usize, usize, Match<'p>)> = vec![];
         for hit in hits {
             if hit.pattern == self.literals.patterns.len() {
@@ -176,7 +176,7 @@ impl<'p> Scanner<'p> {
         (before.clone() + &after, before.len())
     }
 
-    /// Lets go of what was looked at.
+    /// Drops what was looked at.
     fn forget(&mut self) {
         let drop_to = self.done.saturating_sub(BEFORE);
         self.text.drain(..drop_to);

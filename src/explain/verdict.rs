@@ -13,7 +13,7 @@ pub enum Verdict {
     ClockNow,
     /// The clock was wrong then, and is right now.
     ClockThen,
-    /// A clock was wrong when the text was written; nobody measured now.
+    /// A clock was wrong when the text was written; there is no measurement of now.
     ClockUnmeasured,
     /// Keys, tokens, sessions.
     Credentials,
@@ -25,7 +25,7 @@ pub enum Verdict {
     TimeZone,
     /// The other side's clock.
     TheirClock,
-    /// Nothing that can be told.
+    /// Nothing can be said.
     Unknown,
 }
 

@@ -48,7 +48,7 @@ pub enum PastMoment {
 /// All that is known beside the text.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// What was measured; none where nobody asked or nobody answered.
+    /// What was measured; none where no reference was asked or none answered.
     pub now: Option<Now>,
     /// What this machine's clock says now.
     pub local: Option<Realtime>,

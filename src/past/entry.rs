@@ -26,8 +26,8 @@ pub enum ClockEvent {
     SleepStop,
     /// A keeper has stepped the clock.
     Step,
-    /// A time daemon begins to slew a clock that is wrong by more than a second: before this entry it was wrong, and nobody knows
-    /// since when.
+    /// A time daemon begins to slew a clock that is wrong by more than a second: before this entry it was wrong, since an
+    /// unknown time.
     Slew,
     /// Nothing of the clock.
     Nothing,

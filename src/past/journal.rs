@@ -66,7 +66,7 @@ impl Journal {
         let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(JournalError::Failed("it has no output".to_owned()));
         };
-        // Each of the two is read by somebody: a full pipe would hold journalctl.
+        // Each of the two has its reader: a full pipe would hold journalctl.
         let said = thread::spawn(move || {
             let mut said = vec![];
             let _ = stderr.by_ref().take(LINE_MAX).read_to_end(&mut said);

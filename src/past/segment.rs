@@ -10,7 +10,7 @@ const BESIDE_NANOS: i64 = 2_000_000_000;
 /// A clock that is off by less was right, for those who refuse requests.
 const RIGHT_NANOS: u64 = 1_000_000_000;
 
-/// A time in which nobody stepped the clock.
+/// A time in which the clock was not stepped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     boot: String,
@@ -145,7 +145,7 @@ impl Rated<'_> {
             return None;
         }
         let is_right = offset.abs().as_nanos() < u128::from(RIGHT_NANOS);
-        // Who set it right did not make it wrong, and at the beginning of a boot nobody looked: it became wrong later.
+        // The program that set it right did not make it wrong, and at the beginning of a boot it was not measured: it became wrong later.
         let is_since = match &segment.begun {
             Some(Author::Keeper(_)) | None => is_right,
             Some(Author::Other) => true,
@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(at(19_000, &all, now), Some((0, Some(14_602), None, None)), "{now:?}");
         }
         assert_eq!(at(9_000, &all, Some(0)), None, "the journal does not reach so far");
-        // It is wrong again, and nobody has stepped it since.
+        // It is wrong again, and was not stepped since.
         assert_eq!(at(19_000, &all, Some(500)), Some((500, None, None, None)));
     }
 

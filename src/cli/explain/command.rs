@@ -35,7 +35,7 @@ pub fn run(line: &[OsString], scanners: &mut [Scanner<'_>; 2]) -> Result<i32, Cl
     if reads_output {
         command.stdout(Stdio::piped());
     }
-    // The command gets the default action back, and ends by itself when nobody reads it.
+    // The command gets the default action back, and ends by itself when its output has no reader.
     signals::outlive_readers().map_err(|e| CliError::caused(Exit::Bug, "cannot outlive a closed pipe", e))?;
     let mut child = command.spawn().map_err(|error| {
         let exit = if error.kind() == ErrorKind::NotFound { Exit::NotFound } else { Exit::CannotExecute };

@@ -29,7 +29,7 @@ impl<'a> JournalPast<'a> {
     pub fn at(&self, moment: PastMoment) -> Option<Then> {
         let (PastMoment::True(near) | PastMoment::Local(near)) = moment;
         let is_keeper = |comm: &str| program::keeps_clocks(comm) || comm == "clockgate";
-        let parse = move |line: &[u8]| JournalEntry::parse(line, is_keeper, tells);
+        let parse = move |line: &[u8]| JournalEntry::parse(line, is_keeper, clock_event);
         let journal = match Journal::read(self.root, near + MARGIN, parse) {
             Ok(journal) => journal,
             Err(error) => {
@@ -52,7 +52,7 @@ impl<'a> JournalPast<'a> {
     }
 }
 
-fn tells(message: &str) -> ClockEvent {
+fn clock_event(message: &str) -> ClockEvent {
     match program::correction(message) {
         Some(ClockMessage::Stepped) => ClockEvent::Step,
         Some(ClockMessage::Slews) => ClockEvent::Slew,

@@ -17,7 +17,7 @@ use crate::sys::output;
 use crate::waiter::supervise::{CommandEnd, SuperviseError, supervise};
 use crate::waiter::{Progress, Style, wait};
 
-/// A rejection stands among so many last lines.
+/// A rejection is looked for among so many last lines.
 const LAST_LINES: usize = 20;
 
 /// Why there is no second try though the clock was the reason.
@@ -69,7 +69,7 @@ fn refusal(ended: &CommandEnd, gate: &GateOptions) -> Option<String> {
     let literals = match literals {
         Ok(literals) => literals,
         Err(why) => {
-            output::say(&format!("clockgate: cannot tell whether it was the clock: {why}\n"));
+            output::say(&format!("clockgate: cannot judge whether it was the clock: {why}\n"));
             return None;
         }
     };

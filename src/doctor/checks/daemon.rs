@@ -361,7 +361,7 @@ fn spent(running: &InspectedDaemon, why: &str, off: Duration, slew_ppm: u32) -> 
 
 pub fn one_server(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let running = facts.daemon.running.iter().find(|running| running.servers.len() == 1 && running.others == 0)?;
-    // A pool's name stands for several, and the daemon's own list says how many it has.
+    // A pool's name has several servers, and the daemon's own list says how many.
     let has_several = summary(facts).is_some_and(|summary| summary.total >= ENOUGH_SERVERS);
     let title =
         format!("{} has one server, {}: when that is wrong, so is this clock", running.name, running.servers[0]);

@@ -97,7 +97,7 @@ pub fn boot(facts: &DoctorFacts) -> Option<CheckVerdict> {
     })
 }
 
-/// Who sets the RTC: the kernel every eleven minutes, while it is told that the clock is synchronised.
+/// What sets the RTC: the kernel every eleven minutes, while its clock is marked synchronised.
 pub fn systohc(facts: &DoctorFacts) -> Option<CheckVerdict> {
     match facts.hardware.rtc.as_ref()? {
         RtcState::NotThere => return None,

@@ -3,7 +3,7 @@
 use super::CheckVerdict;
 use crate::doctor::facts::DoctorFacts;
 
-/// A line of the log outlives what it tells of: where the kernel is told that the clock is synchronised, somebody may.
+/// A line of the log outlives its cause: where the kernel's clock is marked synchronised, some program has the right.
 pub fn denied(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let denials = &facts.log.denials;
     let of_the_clock = denials.iter().filter(|denial| denial.is_of_the_clock).count();

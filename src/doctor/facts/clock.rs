@@ -19,7 +19,7 @@ const SLACK_SECS: i64 = 60;
 pub struct ClockFacts {
     /// What it said; none for an image that is not running.
     pub local: Option<Realtime>,
-    /// The kernel's word; none where it was not asked.
+    /// The kernel's clock; none where it was not asked.
     pub kernel: Option<KernelClock>,
     /// What it cannot be before.
     pub floor: Floor,
@@ -51,7 +51,7 @@ pub struct ZoneFacts {
     pub localtime_exists: bool,
     /// The name in /etc/timezone.
     pub timezone: Option<String>,
-    /// The zone in TZ that has no file, so that programs take UTC without a word.
+    /// The zone in TZ that has no file, so that programs take UTC without a warning.
     pub tz_without_data: Option<String>,
 }
 

@@ -46,7 +46,7 @@ pub struct NetworkFacts {
     pub falsetickers: Vec<String>,
     /// What came of each server that did not answer.
     pub silent: Vec<ServerProbe>,
-    /// What somebody on the way answers in the name of a host that there is not; asked where no server answers.
+    /// What a machine on the path answers for a host that does not exist; asked where no server answers.
     pub portal: Option<PortalReply>,
     /// The cloud that this is.
     pub cloud: Option<CloudFacts>,
@@ -106,7 +106,7 @@ pub fn gather(asked: Asked) -> NetworkFacts {
 }
 
 fn ask(root: &Path, servers: Vec<Server>, names: &[ServerName], policy: &Policy, facts: NetworkFacts) -> NetworkFacts {
-    // Where the daemon told an address, no name is waited for.
+    // Where the daemon reported an address, no look-up is waited for.
     let waits = servers.iter().any(|server| server.addresses.is_empty() && server.name.address().is_none());
     let references = References::new(servers);
     if waits {
@@ -117,7 +117,7 @@ fn ask(root: &Path, servers: Vec<Server>, names: &[ServerName], policy: &Policy,
     let mut silent: Vec<ServerName> = names.iter().filter(|name| !answered(&measurement, name)).cloned().collect();
     let servers_answered = names.len() - silent.len();
     silent.truncate(MOST_PROBED);
-    let portal = (servers_answered == 0).then(|| std::thread::spawn(|| PortalReply::heard(WHY)));
+    let portal = (servers_answered == 0).then(|| std::thread::spawn(|| PortalReply::found(WHY)));
     NetworkFacts {
         servers_answered,
         falsetickers: agreement.as_ref().map(|agreement| agreement.falsetickers.clone()).unwrap_or_default(),
