@@ -221,7 +221,7 @@ impl Performer {
 
     async fn prolong(&self, order: OrderId, until: Awake) {
         if let Some(Err(why)) = self.in_turn(order, move |workloads| workloads.prolong(until)).await {
-            warn!(epoch = order.epoch.get(), "cannot tell the guard to wait longer, it may thaw too early: {why}");
+            warn!(epoch = order.epoch.get(), "cannot extend the time of the guard, it may thaw too early: {why}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! Standard output and standard error, which may be closed, full, or a pipe without a reader. std's macros panic there, and a
-//! panic of ours is an abort; clippy forbids them.
+//! panic ends the process; clippy forbids them.
 
 use std::io::{self, Write as _};
 

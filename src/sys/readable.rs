@@ -1,4 +1,4 @@
-//! File descriptors of ours that the runtime waits on.
+//! File descriptors that the runtime waits on.
 #![expect(unsafe_code, reason = "tokio asks for a promise that the descriptor is not closed under it")]
 
 use std::fs::File;

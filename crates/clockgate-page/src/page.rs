@@ -30,7 +30,7 @@ pub struct Page {
     shift: Mutex<Option<Shift>>,
 }
 
-/// How often to read a page whose word does not change: a proof ends, a clock is set and an agent is killed without a wake.
+/// How often to read a page that does not change: a proof ends, a clock is set and an agent is killed, and no futex is woken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Page {

@@ -18,7 +18,7 @@ impl Machine {
         self.policy.freeze.is_some()
     }
 
-    /// Whether anything of ours may be frozen, being frozen or being thawed.
+    /// Whether a container may be frozen by us, being frozen or being thawed.
     #[must_use]
     pub const fn may_be_frozen(&self) -> bool {
         self.freezing.may_be_frozen()

@@ -168,7 +168,7 @@ impl Machine {
         actions
     }
 
-    /// A step of ours that ended after its time limit moved the clock after the proof, as a step by another program does.
+    /// Our own step that ended after its time limit moved the clock after the proof, as a step by another program does.
     pub(super) fn stepped_late(&mut self, change: Offset, now: &Clocks) -> Vec<Action> {
         if self.absorb(change, now) { vec![] } else { self.disrupt(Cause::ForeignStep { change }, now) }
     }

@@ -32,7 +32,7 @@ const LOOK_FOR_CARRIERS_EVERY: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Debug)]
 enum Phase {
-    /// Nothing of ours is frozen.
+    /// We have frozen nothing.
     Thawed,
     /// Being frozen; who waits for that.
     Freezing {

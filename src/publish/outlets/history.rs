@@ -1,4 +1,4 @@
-//! The history: lines below the state directory, written behind the event loop. The gate never waits for a disk: what does not fit into
+//! The history: lines below the state directory, written behind the event loop. The gate never waits for a disk: what exceeds
 //! the queue, or cannot be written, is counted and reported.
 
 use std::collections::VecDeque;
