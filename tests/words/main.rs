@@ -1,4 +1,5 @@
-//! The words of every text for people: README, docs, manual pages, help, comments of the configuration, log lines and errors.
+//! The words of every text for people: README, docs, manual pages, help, comments of the configuration, log lines, errors, and the
+//! comments of the source.
 //!
 //! `refused` has the phrases that are not written, with better ones; `docs/glossary.md` has the terms of our own.
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
@@ -82,19 +83,29 @@ fn phrases(texts: &[Text], refused: &[String], breaches: &mut Breaches) {
     }
 }
 
-/// Sentences, by their numbers of words; what is shorter than three words is a label. In a message a colon or a semicolon ends
-/// one too: `cannot X: cause; what to do`.
+/// Code in backticks as one word.
+fn without_code(paragraph: &str) -> String {
+    let parts = paragraph.split('`').enumerate();
+    parts.map(|(i, part)| if i % 2 == 0 { part.to_owned() } else { "code".to_owned() }).collect()
+}
+
+/// Sentences, by their numbers of words; what is shorter than three words is a label. In prose a semicolon ends one too, and in a
+/// message a colon as well: `cannot X: cause; what to do`.
 fn sentences(text: &Text) -> Vec<usize> {
-    let ends: &[&str] = if text.kind == Kind::Message { &[". ", "? ", "! ", ": ", "; "] } else { &[". ", "? ", "! "] };
+    let ends: &[&str] = match text.kind {
+        Kind::Reference | Kind::Comment => &[". ", "? ", "! "],
+        Kind::Prose => &[". ", "? ", "! ", "; "],
+        Kind::Message => &[". ", "? ", "! ", "; ", ": "],
+    };
     let split = |paragraph: &String| {
-        let marked = ends.iter().fold(paragraph.clone(), |text, end| text.replace(end, "\n"));
+        let marked = ends.iter().fold(without_code(paragraph), |text, end| text.replace(end, "\n"));
         marked.lines().map(|sentence| sentence.split_whitespace().count()).collect::<Vec<_>>()
     };
     text.paragraphs.iter().flat_map(split).filter(|words| *words > 2).collect()
 }
 
 fn lengths(texts: &[Text], breaches: &mut Breaches) {
-    for text in texts.iter().filter(|text| text.kind != Kind::Prose) {
+    for text in texts.iter().filter(|text| text.kind != Kind::Comment) {
         let all = sentences(text);
         let long = all.iter().filter(|words| **words > LONGEST).count();
         if long > 0 {
@@ -111,7 +122,8 @@ fn glossary(texts: &[Text], explained: &str, breaches: &mut Breaches) {
     for term in TERMS {
         let is_used = |text: &&Text| text.paragraphs.iter().any(|paragraph| plain(paragraph).contains(&plain(term)));
         let is_explained = explained.lines().any(|line| line.to_lowercase().starts_with(&format!("**{term}**")));
-        if let (Some(text), false) = (texts.iter().filter(|text| text.kind != Kind::Prose).find(is_used), is_explained)
+        if let (Some(text), false) =
+            (texts.iter().filter(|text| !matches!(text.kind, Kind::Prose | Kind::Comment)).find(is_used), is_explained)
         {
             breaches.insert((text.name.clone(), format!("`{term}` is not in docs/glossary.md")), 1);
         }
@@ -165,13 +177,33 @@ fn a_long_sentence_and_a_long_average_are_found() {
     assert_eq!(count(&"word ".repeat(35)), 1, "the average");
     assert_eq!(count(&"A sentence of six words only. ".repeat(9)), 0);
 
-    let clauses = "a cause of four words: ".repeat(9);
-    let count = |kind| {
-        let mut breaches = Breaches::new();
-        lengths(&of(kind, &clauses), &mut breaches);
-        breaches.len()
+    let kinds = [Kind::Reference, Kind::Message, Kind::Prose, Kind::Comment];
+    let count = |paragraph: &str| {
+        kinds.map(|kind| {
+            let mut breaches = Breaches::new();
+            lengths(&of(kind, paragraph), &mut breaches);
+            breaches.len()
+        })
     };
-    assert_eq!((count(Kind::Reference), count(Kind::Message), count(Kind::Prose)), (2, 0, 0));
+    assert_eq!(count(&"a cause of four words: ".repeat(9)), [2, 0, 2, 0], "a colon ends a sentence of a message alone");
+    assert_eq!(count(&"a clause of four words; ".repeat(9)), [2, 0, 0, 0], "a semicolon one of prose too");
+    assert_eq!(count(&format!("The line `{}` is a word.", "word ".repeat(36))), [0; 4], "code is one word");
+}
+
+#[test]
+fn a_refused_phrase_is_found_in_each_form_of_comment_and_not_in_code() {
+    let found = |source: &str| {
+        let text = Text { name: "a".to_owned(), kind: Kind::Comment, paragraphs: texts::comments(source) };
+        let mut breaches = Breaches::new();
+        phrases(&[text], &refused(), &mut breaches);
+        breaches.values().sum::<usize>()
+    };
+    for source in
+        ["//! Whoever waits.", "    /// Whoever waits.", "f(); // Whoever waits.", "// They let\n    // go of it."]
+    {
+        assert_eq!(found(source), 1, "{source}");
+    }
+    assert_eq!(found("let told = \"whoever\";\nlet url = \"http://whoever\";\n// It let\n\n// Go is a language."), 0);
 }
 
 #[test]
@@ -217,6 +249,9 @@ fn every_kind_of_text_is_read() {
         "clockgate hooks install --help",
         "clockgate config sample",
         "src/agent",
+        "comments of src/agent/mod.rs",
+        "comments of src/decision/agreement/tests.rs",
+        "comments of crates/clockgate-page/src/page.rs",
     ] {
         let found = texts.iter().find(|text| text.name.starts_with(name));
         assert!(found.is_some_and(|text| !text.paragraphs.is_empty()), "{name}");

@@ -13,6 +13,8 @@ pub enum Kind {
     Message,
     /// To be read through.
     Prose,
+    /// Comments of the source.
+    Comment,
 }
 
 /// One text.
@@ -31,7 +33,7 @@ fn root() -> &'static Path {
 /// Every text.
 pub fn all() -> Vec<Text> {
     let mut all = vec![];
-    for file in ["README.md", "CONTRIBUTING.md", "SECURITY.md"] {
+    for file in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
         all.push(markdown(file));
     }
     for file in ["docs", "docs/decisions"].into_iter().flat_map(|folder| files(folder, "md")) {
@@ -44,10 +46,16 @@ pub fn all() -> Vec<Text> {
     }
     all.extend(help(&[]));
     let sample = program(&["config", "sample"]);
-    let comments =
-        sample.lines().filter_map(|line| line.trim_start().strip_prefix("# ")).collect::<Vec<_>>().join("\n");
-    all.push(Text { name: "clockgate config sample".into(), kind: Kind::Reference, paragraphs: paragraphs(&comments) });
-    all.extend(literals());
+    let of_keys = sample.lines().filter_map(|line| line.trim_start().strip_prefix("# ")).collect::<Vec<_>>().join("\n");
+    all.push(Text { name: "clockgate config sample".into(), kind: Kind::Reference, paragraphs: paragraphs(&of_keys) });
+    for (name, source) in sources() {
+        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let said: Vec<String> = strings(code).into_iter().filter(|s| s.split_whitespace().count() > 2).collect();
+        if name.starts_with("src/") && !name.ends_with("tests.rs") && !said.is_empty() {
+            all.push(Text { name: name.clone(), kind: Kind::Message, paragraphs: said });
+        }
+        all.push(Text { name: format!("comments of {name}"), kind: Kind::Comment, paragraphs: comments(&source) });
+    }
     all
 }
 
@@ -135,31 +143,39 @@ fn help(verbs: &[&str]) -> Vec<Text> {
     found
 }
 
-/// The literals of log lines and errors in the program's source.
-fn literals() -> Vec<Text> {
+/// The source files of the program and of the page's crate, sorted, with their text.
+fn sources() -> Vec<(String, String)> {
     let mut found = vec![];
-    let mut folders = vec![root().join("src")];
+    let mut folders = vec![root().join("src"), root().join("crates/clockgate-page")];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
-                continue;
-            }
-            if path.ends_with("tests.rs") {
-                continue;
-            }
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let said: Vec<String> = strings(code).into_iter().filter(|s| s.split_whitespace().count() > 2).collect();
-            if !said.is_empty() {
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-                found.push(Text { name, kind: Kind::Message, paragraphs: said });
+                found.push((name, fs::read_to_string(&path).unwrap()));
             }
         }
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.sort();
     found
+}
+
+/// The comments of a source file: lines of one kind that follow one another are a paragraph.
+pub fn comments(source: &str) -> Vec<String> {
+    let mut text = String::new();
+    for line in source.lines() {
+        let words = line.trim_start();
+        match words.strip_prefix("//") {
+            Some(rest) => text.push_str(rest.trim_start_matches(['/', '!'])),
+            // A comment behind code has a blank on each side of its slashes; an address has none.
+            None => {
+                text.push_str(&words.split_once(" // ").map_or("\n".to_owned(), |(_, rest)| format!("\n\n{rest}\n")))
+            }
+        }
+        text.push('\n');
+    }
+    paragraphs(&text)
 }
 
 /// The string literals outside of comments; a line that goes on is one.
