@@ -12,18 +12,16 @@
 use std::fmt;
 use std::path::PathBuf;
 
-pub mod awaiting_start;
-mod caller;
+mod calling_engine;
 pub mod cgroup;
 pub mod containerd;
 pub mod crio;
 pub mod docker;
 pub mod exemption;
 pub mod files;
-pub mod guest;
-pub mod inside;
 mod lookup;
 mod metadata;
+pub mod own_container;
 mod pattern;
 mod places;
 pub mod podman;
@@ -31,8 +29,10 @@ mod root;
 mod tasks;
 mod toml;
 mod unit;
+pub mod unused_engines;
+pub mod virtual_machine;
 
-pub use caller::Caller;
+pub use calling_engine::Caller;
 pub use lookup::Lookup;
 pub use metadata::Metadata;
 pub use pattern::GlobPattern;

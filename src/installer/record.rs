@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Host, InstallerError, Plan, Target};
-use crate::container::awaiting_start::{self, FOLDER};
+use crate::container::unused_engines::{self, FOLDER};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
@@ -99,7 +99,7 @@ pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), InstallerEr
 
 /// Until the wrapper takes the file away.
 fn await_a_start(host: &Host, target: Target) -> Result<(), InstallerError> {
-    let file = awaiting_start::file(target.name());
+    let file = unused_engines::file(target.name());
     match target {
         Target::SystemdSleep => Ok(()),
         Target::Docker | Target::Podman | Target::PodmanHook | Target::Containerd | Target::Crio | Target::CrioHook => {
@@ -111,7 +111,7 @@ fn await_a_start(host: &Host, target: Target) -> Result<(), InstallerError> {
 /// Whether an installed target has started nothing since.
 #[must_use]
 pub fn is_unused(host: &Host, target: Target) -> bool {
-    host.at(awaiting_start::file(target.name())).exists()
+    host.at(unused_engines::file(target.name())).exists()
 }
 
 fn make(host: &Host, record: &Record) -> Result<(), InstallerError> {
@@ -185,7 +185,7 @@ fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), InstallerError> {
 /// # Errors
 /// [`InstallerError::File`].
 pub fn forget(host: &Host, target: Target) -> Result<(), InstallerError> {
-    for path in [file(target), awaiting_start::file(target.name())] {
+    for path in [file(target), unused_engines::file(target.name())] {
         remove(&host.at(&path)).map_err(InstallerError::io("remove", path))?;
     }
     let _ = fs::remove_dir(host.at(FOLDER));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Thoroughness;
 use super::cgroup_tree::CgroupMount;
 use crate::container::exemption::{self, Duty};
-use crate::container::{Container, Engine, guest};
+use crate::container::{Container, Engine, virtual_machine};
 use crate::sys::foreign;
 use crate::sys::process_status::{Capability, ProcessStatus, processes};
 
@@ -62,14 +62,14 @@ pub fn keepers(
         let keeper = |program: &str, what| {
             Some(ExemptProcess { cgroup: place.of_process(&process)?, program: program.to_owned(), what })
         };
-        if guest::is_monitor(&comm) {
+        if virtual_machine::is_monitor(&comm) {
             return keeper(&comm, ExemptReason::Machine);
         }
         if let Some((program, duty)) = exemption::program(&comm) {
             return may_do(duty, &process, &ours).and_then(|()| keeper(program, ExemptReason::Daemon(duty)));
         }
         let has_run_a_guest =
-            || foreign::text(&process.join("stat")).is_ok_and(|stat| guest::has_run_one(&comm, &stat));
+            || foreign::text(&process.join("stat")).is_ok_and(|stat| virtual_machine::has_run_one(&comm, &stat));
         match thoroughness {
             Thoroughness::Anew if has_run_a_guest() => keeper(&comm, ExemptReason::Guest),
             Thoroughness::Anew | Thoroughness::WhatIsNew => None,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::container::inside;
+use crate::container::own_container;
 use crate::sys::foreign;
 use crate::sys::time_namespace::require_the_hosts;
 
@@ -27,7 +27,7 @@ pub fn gather(root: &Path) -> ContainerFacts {
         u64::from_str_radix(&mask, 16).ok()
     });
     ContainerFacts {
-        inside: inside::sign(root),
+        inside: own_container::sign(root),
         may_set_the_clock: mask.map(|mask| mask >> CAP_SYS_TIME & 1 == 1),
         has_clocks_of_its_own: root == Path::new("/") && require_the_hosts().is_err(),
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{OciError, OciSettings, Start, survive_the_answer};
-use crate::container::{Caller, Metadata, awaiting_start};
+use crate::container::{Caller, Metadata, unused_engines};
 
 /// A state has some kilobytes; a longer one is not a runtime's.
 const SIZE_MAX: u64 = 1 << 20;
@@ -33,7 +33,7 @@ pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), OciError> {
     let state: ContainerState = serde_json::from_slice(&bytes).unwrap_or_default();
     let metadata = || Metadata::of_bundle(&state.bundle).with(state.annotations.clone());
     let caller = Caller::named_in(&Metadata::default().with(state.annotations.clone())).unwrap_or(Caller::Other);
-    awaiting_start::came_by_hook(caller);
+    unused_engines::came_by_hook(caller);
     Start::new("start", &state.id, caller, &metadata, &OciSettings::of(Path::new(argv0)))
         .hold()
         .inspect_err(|_| survive_the_answer())

@@ -17,7 +17,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::container::{Caller, Metadata, awaiting_start, exemption};
+use crate::container::{Caller, Metadata, exemption, unused_engines};
 use crate::error_chain::in_full;
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
@@ -89,7 +89,7 @@ fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<In
     let settings = OciSettings::of(Path::new(argv0));
     if let Some(what) = &call.start {
         let bundle = call.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
-        awaiting_start::came_by(call.caller(), &bundle);
+        unused_engines::came_by(call.caller(), &bundle);
         Start::new(what, &call.id, call.caller(), &|| Metadata::of_bundle(&bundle), &settings).hold()?;
     }
     let runtime = match settings.runtime {
