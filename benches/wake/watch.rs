@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clockgate::decision::{Boottime, Gate, Offset};
 use clockgate::page::{DIRECTORY, Page};
+use clockgate::sys::async_descriptor::readable;
 use clockgate::sys::clock;
-use clockgate::sys::readable::readable;
 use clockgate::sys::timerfd::ClockSetWatch;
 
 use crate::lab::guest::Guest;

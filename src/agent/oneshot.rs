@@ -14,8 +14,8 @@ use crate::decision::{
 use crate::disruption::clock_set::ClockSet;
 use crate::publish::outlets;
 use crate::publish::proof_file::ProofFile;
+use crate::sys::async_descriptor::readable;
 use crate::sys::clock::clocks;
-use crate::sys::readable::readable;
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 use crate::transition::{Recorder, Walked};

@@ -13,8 +13,8 @@ use crate::exit::Exit;
 use crate::explain::{Findings, Literals, Now, Scanner, World, json, judge, list, text};
 use crate::page::{self, Agent, Page};
 use crate::sys::clock::{boottime, realtime};
+use crate::sys::local_time::utc_offset_secs;
 use crate::sys::output;
-use crate::sys::zone::utc_offset_secs;
 use credentials::UserCredentials;
 use journal::JournalArgs;
 

@@ -1,7 +1,7 @@
 //! BusyBox' ntpd, which answers no queries and takes no orders: its servers are in its arguments, else in its file.
 
-use super::conf::{Listed, ntp_conf};
 use super::process::Process;
+use super::server_lines::{Listed, ntp_conf};
 use crate::reference::{Server, ServerName};
 
 /// Whether an ntpd is BusyBox': by its own name, or by a peer among its arguments, where others have a file.

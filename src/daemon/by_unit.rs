@@ -9,10 +9,10 @@ use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
 use super::bus::BusConnection;
-use super::by_process::{self, RunningDaemon, Who};
-use super::conf::Listed;
+use super::detection::{self, RunningDaemon, Who};
 use super::facts::{DAEMONS, Daemon, Resumption};
 use super::process::Process;
+use super::server_lines::Listed;
 use super::source_reports::{self, DaemonReport};
 use super::unit::{SystemdUnit, Units};
 use super::{connman, ntpd, ntpd_rs, openntpd};
@@ -82,7 +82,7 @@ impl Others {
             return said;
         }
         let root = self.root.clone();
-        let listed = spawn_blocking(move || by_process::configured(&root, &seen)).await.ok()?;
+        let listed = spawn_blocking(move || detection::configured(&root, &seen)).await.ok()?;
         source_reports::authority(listed.plain, &listed.authenticated)
     }
 
@@ -109,7 +109,7 @@ impl Others {
     pub async fn listed_by_an_ended_one(&self) -> Option<(Daemon, Listed)> {
         let daemon = self.ended_by_itself().await?.daemon;
         let (root, seen) = (self.root.clone(), RunningDaemon { who: Who::Daemon(daemon), process: Process::default() });
-        let listed = spawn_blocking(move || by_process::configured(&root, &seen)).await.ok()?;
+        let listed = spawn_blocking(move || detection::configured(&root, &seen)).await.ok()?;
         Some((daemon, listed))
     }
 
@@ -127,7 +127,7 @@ impl Others {
 
     async fn look(&self) -> Vec<RunningDaemon> {
         let root = self.root.clone();
-        spawn_blocking(move || by_process::look(&root)).await.unwrap_or_default()
+        spawn_blocking(move || detection::look(&root)).await.unwrap_or_default()
     }
 
     /// None where it leaves the clock alone.
@@ -207,7 +207,7 @@ fn ask(root: &Path, daemon: Daemon, process: &Process) -> Result<DaemonReport, S
         Daemon::Ntpsec | Daemon::Ntp if is_ours => ntpd::ask(ntpd::LOOPBACK),
         Daemon::Openntpd if is_ours => openntpd::ask(root),
         Daemon::NtpdRs => {
-            let configuration = by_process::texts(root, daemon, process).into_iter().next().unwrap_or_default();
+            let configuration = detection::texts(root, daemon, process).into_iter().next().unwrap_or_default();
             ntpd_rs::ask(&ntpd_rs::socket(root, &configuration))
         }
         Daemon::Ntpsec | Daemon::Ntp | Daemon::Openntpd => Err("it runs in another root directory".to_owned()),

@@ -8,7 +8,7 @@ use zbus::message::Message;
 use zbus::{OwnedObjectPath, OwnedVariant, Type, Variant};
 
 use super::bus::{BusConnection, BusError, ObjectInterface};
-use super::conf::Listed;
+use super::server_lines::Listed;
 use super::source_reports::DaemonReport;
 use super::sources::name;
 use crate::reference::{NTP_PORT, Server};

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::conf::{Listed, ntp_conf, timesyncd_conf};
 use super::facts::Daemon;
 use super::process::{Process, processes};
 use super::program::{PROGRAMS, Role};
+use super::server_lines::{Listed, ntp_conf, timesyncd_conf};
 use super::{busybox, connman, ntpd_rs};
 use crate::reference::Server;
 use crate::sys::foreign;

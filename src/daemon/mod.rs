@@ -6,12 +6,11 @@
 
 mod bus;
 mod busybox;
-mod by_process;
 mod by_unit;
 pub mod chrony;
-mod conf;
 mod connman;
 mod corrector;
+mod detection;
 pub mod facts;
 pub mod inspection;
 mod ntpd;
@@ -19,6 +18,7 @@ mod ntpd_rs;
 mod openntpd;
 mod process;
 pub mod program;
+mod server_lines;
 mod source_reports;
 mod sources;
 mod timesyncd;

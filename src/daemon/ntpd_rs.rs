@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use toml_edit::DocumentMut;
 
-use super::conf::{Listed, ServerLine};
+use super::server_lines::{Listed, ServerLine};
 use super::source_reports::{Claim, DaemonReport, length, offset};
 use super::sources::name;
 use crate::decision::{Leap, Realtime};

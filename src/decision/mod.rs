@@ -8,6 +8,7 @@ mod date_plan;
 mod event;
 mod evidence;
 mod exchange;
+mod failure_class;
 mod floor;
 mod http_date;
 mod leap;
@@ -19,13 +20,13 @@ mod reading;
 mod reckoning;
 mod state;
 mod time;
-mod trouble;
 
 pub use action::{Action, OrderId, Samples, StepBy, Warning};
 pub use agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agree};
 pub use date_plan::{DatePlan, DateRefusal};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, StepError};
 pub use evidence::{ClockContradiction, Evidence, Fix, Hint, Witness};
+pub use failure_class::{Class, Trouble};
 pub use floor::{Floor, FloorFile};
 pub use http_date::{HttpDate, PeerCheck, SERVERS_OWN_ERROR};
 pub use leap::LeapSecond;
@@ -40,4 +41,3 @@ pub use time::{
     Awake, Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, bound_in_words, drift, forward, nanos_u64,
     size_in_words,
 };
-pub use trouble::{Class, Trouble};

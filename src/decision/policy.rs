@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::failure_class::Class;
 use super::floor::Floor;
-use super::trouble::Class;
 
 /// Who corrects the clock (`correction:` in the configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

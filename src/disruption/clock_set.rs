@@ -8,8 +8,8 @@ use tokio::io::unix::AsyncFd;
 
 use super::suspend;
 use crate::decision::{Cause, Clocks, Event};
+use crate::sys::async_descriptor::readable;
 use crate::sys::clock::clocks;
-use crate::sys::readable::readable;
 use crate::sys::step::{ClockChange, NOISE, SystemClock};
 use crate::sys::timerfd::ClockSetWatch;
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::{DisruptionSource, LastMark};
 use crate::decision::Event;
-use crate::sys::readable::readable;
+use crate::sys::async_descriptor::readable;
 
 /// RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and RTMGRP_IPV6_ROUTE of linux/rtnetlink.h.
 const GROUPS: u32 = 0x10 | 0x40 | 0x100 | 0x400;

@@ -11,13 +11,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
-use super::joining::{Joining, PATIENCE_OTHERS};
 use super::local;
 use super::ntp::address::Address;
 use super::ntp::conversation::ExchangeError;
 use super::ntp::packet;
 use super::ntp::participant::{Participant, ServerOutcome};
 use super::ntp::server_pool::{Invited, LookUp, is_anothers};
+use super::pending::{Joining, PATIENCE_OTHERS};
 use super::question::Question;
 use super::shared::Shared;
 use crate::decision::{AwaitedSource, Boottime, Failure, Gate, Measurement, Reading};

@@ -3,9 +3,9 @@
 pub mod caller;
 mod exchange;
 pub mod http;
-mod joining;
 pub mod local;
 pub mod ntp;
+mod pending;
 pub mod probe;
 mod question;
 mod references;

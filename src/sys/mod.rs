@@ -1,21 +1,22 @@
 //! The kernel made safe: the only `unsafe` blocks of the program are here.
 
 pub mod adjtimex;
+pub mod async_descriptor;
 pub mod cgroup;
 pub mod child;
 pub mod clock;
-pub mod counter;
+pub mod cpu_counter;
 pub mod descriptors;
 pub mod foreign;
 pub mod input;
 pub mod journal;
+pub mod local_time;
 pub mod nss;
 pub mod output;
 pub mod process_status;
 pub mod ptp;
 pub mod public_files;
 pub mod random;
-pub mod readable;
 pub mod signals;
 pub mod step;
 pub mod terminal;
@@ -24,6 +25,5 @@ pub mod timerfd;
 pub mod unix_peer;
 pub mod vmclock;
 pub mod vsock;
-pub mod zone;
 
 pub use clockgate_page::sys::nap;

@@ -5,11 +5,11 @@ use std::path::Path;
 use tokio::task::spawn_blocking;
 
 use super::Corrector;
-use crate::daemon::by_process::{self, RunningDaemon, Who};
 use crate::daemon::chrony::Chronyd;
 use crate::daemon::chrony::protocol::ChronyError;
-use crate::daemon::conf::Listed;
+use crate::daemon::detection::{self, RunningDaemon, Who};
 use crate::daemon::facts::Daemon;
+use crate::daemon::server_lines::Listed;
 use crate::daemon::sources::DaemonSources;
 use crate::decision::Reading;
 use crate::reference::Server;
@@ -30,7 +30,7 @@ impl Corrector {
             Ok(Some(servers)) => timesyncds(servers),
             // It starts, or there is no bus that we could ask.
             Ok(None) | Err(_) if self.timesyncd.is_started() => {
-                let of_the_files = spawn_blocking(move || by_process::timesyncds(&root)).await;
+                let of_the_files = spawn_blocking(move || detection::timesyncds(&root)).await;
                 timesyncds(of_the_files.unwrap_or_default())
             }
             Ok(None) | Err(_) => self.servers_of_those_seen(untold.as_ref()).await,
@@ -42,8 +42,8 @@ impl Corrector {
     async fn servers_of_those_seen(&self, untold: Option<&ChronyError>) -> DaemonSources {
         let root = self.root.clone();
         let look = move || {
-            let seen = by_process::look(&root);
-            seen.into_iter().map(|seen| (by_process::configured(&root, &seen), seen)).collect::<Vec<_>>()
+            let seen = detection::look(&root);
+            seen.into_iter().map(|seen| (detection::configured(&root, &seen), seen)).collect::<Vec<_>>()
         };
         let mut all = vec![];
         for (configured, seen) in spawn_blocking(look).await.unwrap_or_default() {

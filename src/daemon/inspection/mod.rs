@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::CorrectorSettings;
-use super::by_process::{self, RunningDaemon, Who};
 use super::chrony::protocol::{ChronyClient, ChronyError, Problem, SourceData, SourceMode, Spare};
 use super::chrony::{Chronyd, LOOK, outranking};
+use super::detection::{self, RunningDaemon, Who};
 use super::facts::Daemon;
 use crate::sys::clock::boottime;
 
@@ -103,7 +103,7 @@ pub struct SourceSummary {
 #[must_use]
 pub fn inspect(settings: &CorrectorSettings) -> Inspection {
     let root = &settings.root;
-    let seen = by_process::look(root);
+    let seen = detection::look(root);
     let running: Vec<InspectedDaemon> = seen.iter().map(|seen| running(root, seen)).collect();
     let chronyd = seen.iter().position(|seen| seen.who == Who::Daemon(Daemon::Chrony));
     let most_distance = chronyd.and_then(|at| running.get(at)?.most_distance);
@@ -119,9 +119,9 @@ pub fn inspect(settings: &CorrectorSettings) -> Inspection {
 }
 
 fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
-    let listed = by_process::configured(root, seen);
+    let listed = detection::configured(root, seen);
     let known = match seen.who {
-        Who::Daemon(daemon) => Some((daemon, by_process::texts(root, daemon, &seen.process).join("\n"))),
+        Who::Daemon(daemon) => Some((daemon, detection::texts(root, daemon, &seen.process).join("\n"))),
         Who::Ptp(_) => None,
     };
     let directives = known.as_ref().map(|(daemon, text)| steps::directives(*daemon, text)).unwrap_or_default();

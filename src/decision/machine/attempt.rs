@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::evidence::Witness;
+use super::super::failure_class::Trouble;
 use super::super::time::{Awake, Boottime, Clocks};
-use super::super::trouble::Trouble;
 
 /// Retries grow from the first to the last of these; while the gate is shut and before the deadline, only to the middle one: as
 /// often as a server may be asked for long, and as the shortest pause that one asks for by the kiss code RATE.

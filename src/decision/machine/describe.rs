@@ -4,11 +4,11 @@ use super::super::action::StepBy;
 use super::super::agreement::ExchangeState;
 use super::super::event::Cause;
 use super::super::evidence::{ClockContradiction, Evidence, Witness};
+use super::super::failure_class::Trouble;
 use super::super::policy::AtDeadline;
 use super::super::published::Snapshot;
 use super::super::state::State;
 use super::super::time::{Boottime, Epoch, Round};
-use super::super::trouble::Trouble;
 use super::Machine;
 
 impl Machine {

@@ -2,8 +2,8 @@
 
 use super::super::action::{Action, StepBy};
 use super::super::event::StepError;
+use super::super::failure_class::Trouble;
 use super::super::time::{Boottime, Clocks, Offset, Realtime};
-use super::super::trouble::Trouble;
 use super::Machine;
 use super::attempt::{Busy, LOST_AFTER, Purpose};
 

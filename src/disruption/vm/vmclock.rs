@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use crate::decision::{Cause, Event};
 use crate::disruption::{DisruptionSource, LastMark};
-use crate::sys::readable::readable;
+use crate::sys::async_descriptor::readable;
 use crate::sys::vmclock::{VmClock, VmClockPage, VmClockPageError};
 
 /// Where the device does not notify us; a read costs about a microsecond.

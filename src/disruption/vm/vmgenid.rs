@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::decision::{Cause, Event};
 use crate::disruption::{DisruptionSource, LastMark};
-use crate::sys::readable::readable;
+use crate::sys::async_descriptor::readable;
 
 /// Where the device is, below the root.
 const DEVICE: &str = "dev/kmsg";

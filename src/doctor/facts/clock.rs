@@ -8,7 +8,7 @@ use crate::daemon::inspection::{FIRST_SYNC_FLAG, SAVED_CLOCKS};
 use crate::decision::{Floor, Realtime};
 use crate::sys::adjtimex::{self, KernelClock};
 use crate::sys::clock::realtime;
-use crate::sys::zone::utc_offset_secs;
+use crate::sys::local_time::utc_offset_secs;
 
 const LOGS: &str = "var/log";
 /// What a file may be ahead by: it was written while the clock was slewed, or by another machine over the network.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::bracket::undisturbed;
 use crate::decision::{Leap, Offset, Reading, Realtime, ReferenceKind, Voice};
 use crate::reference::BUILT;
-use crate::sys::zone;
+use crate::sys::local_time;
 
 /// Where the kernel lists them, below the root.
 const CLASS: &str = "sys/class/rtc";
@@ -176,7 +176,7 @@ fn in_utc(shown: Realtime, keeps: Keeps) -> Realtime {
     let offset = match keeps {
         Keeps::Utc => 0,
         // The offset of the shown time, not of the true one: the same but for an hour at the two changes of a year.
-        Keeps::Local => zone::utc_offset_secs(shown).unwrap_or(0),
+        Keeps::Local => local_time::utc_offset_secs(shown).unwrap_or(0),
     };
     shown + Offset::from_secs(-offset)
 }

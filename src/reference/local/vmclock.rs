@@ -12,7 +12,7 @@ use super::bracket::undisturbed;
 use crate::decision::{Leap, Offset, Reading, Realtime, ReferenceKind, Voice, drift};
 use crate::reference::BUILT;
 use crate::sys::clock::realtime;
-use crate::sys::counter;
+use crate::sys::cpu_counter;
 use crate::sys::vmclock::{self, CounterTime, VmClock};
 
 /// Where the kernel lists the counters that it trusts, below the root.
@@ -46,7 +46,7 @@ pub enum VmClockError {
         value: u8,
     },
     /// The kernel has found the counter to be unreliable.
-    #[error("the kernel does not trust the processor's counter ({})", counter::CLOCKSOURCE)]
+    #[error("the kernel does not trust the processor's counter ({})", cpu_counter::CLOCKSOURCE)]
     BadCounter,
     /// A time that has certainly passed, or is beyond all numbers.
     #[error("VMClock shows an impossible time")]
@@ -62,17 +62,17 @@ pub enum VmClockError {
 /// [`VmClockError`]
 pub fn measure(root: &Path) -> Result<Reading, VmClockError> {
     let device = VmClock::open(root)?;
-    if device.read()?.time.is_none_or(|time| Some(time.counter_id) != counter::ID) {
+    if device.read()?.time.is_none_or(|time| Some(time.counter_id) != cpu_counter::ID) {
         return Err(VmClockError::NoTime);
     }
     let trusted = fs::read_to_string(root.join(CLOCKSOURCES)).unwrap_or_default();
-    if !trusted.split_whitespace().any(|source| source == counter::CLOCKSOURCE) {
+    if !trusted.split_whitespace().any(|source| source == cpu_counter::CLOCKSOURCE) {
         return Err(VmClockError::BadCounter);
     }
     // The sequence lock spans the counter as well: a page written in between may belong to another counter.
     let ask = || {
         let page = device.read()?;
-        let (before, counted, after) = (realtime(), counter::read(), realtime());
+        let (before, counted, after) = (realtime(), cpu_counter::read(), realtime());
         if device.read()?.sequence != page.sequence {
             return Err(VmClockError::Disturbed);
         }
@@ -226,7 +226,7 @@ pub(in crate::reference) mod tests {
         assert!(matches!(measure(root.path()), Err(VmClockError::Page(vmclock::VmClockPageError::NotThere { .. }))));
         FakePage::new(1).write(root.path());
         assert!(matches!(measure(root.path()), Err(VmClockError::NoTime)));
-        let Some(id) = counter::ID else { return };
+        let Some(id) = cpu_counter::ID else { return };
         let time = Some(CounterTime { counter_id: id, ..gigahertz() });
         FakePage { time, ..FakePage::new(1) }.write(root.path());
         assert!(matches!(measure(root.path()), Err(VmClockError::BadCounter)));
@@ -234,17 +234,17 @@ pub(in crate::reference) mod tests {
 
     /// A page and a clock source as a hypervisor would have them; none where the counter cannot be read.
     pub(crate) fn root_with_a_page_that_is_right() -> Option<tempfile::TempDir> {
-        let id = counter::ID?;
+        let id = cpu_counter::ID?;
         let root = tempfile::tempdir().unwrap();
         let sources = root.path().join(CLOCKSOURCES);
         fs::create_dir_all(sources.parent().unwrap()).unwrap();
-        fs::write(sources, format!("kvm-clock {}\n", counter::CLOCKSOURCE)).unwrap();
+        fs::write(sources, format!("kvm-clock {}\n", cpu_counter::CLOCKSOURCE)).unwrap();
         // As a hypervisor would: the counter of now, and the time of now.
         let now = realtime().as_nanos().unsigned_abs();
         let frac = u64::try_from((u128::from(now % 1_000_000_000) << 64) / 1_000_000_000).unwrap();
         let time = CounterTime {
             counter_id: id,
-            counter_value: counter::read(),
+            counter_value: cpu_counter::read(),
             secs: now / 1_000_000_000,
             frac,
             ..gigahertz()

@@ -25,7 +25,7 @@ use crate::disruption::notice::Notice;
 use crate::disruption::notice_rate::{Rate, Teller};
 use crate::disruption::{DisruptionSource, LastMark};
 use crate::reference::caller::registry::{CallerRegistration, Callers, TimeRequest};
-use crate::sys::readable::readable;
+use crate::sys::async_descriptor::readable;
 use crate::sys::vsock;
 
 /// What the agent may take to answer a notice whose sender does not wait.
