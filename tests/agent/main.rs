@@ -32,6 +32,11 @@ fn main() -> ExitCode {
             below_a_root,
         ),
         trial("killed_it_leaves_a_gate_that_shut_gate_shuts_and_its_successor_counts_on", killed),
+        needing(
+            lacks_program("setpriv").or_else(|| lacks_program("python3")),
+            "a_lease_on_the_page_of_a_dead_agent_does_not_keep_the_next_one_out",
+            leased,
+        ),
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
         trial("without_the_privilege_it_says_what_to_do_and_holds", without_the_privilege),
         trial("a_wrong_configuration_ends_it_with_78_and_a_reload_of_one_changes_nothing", wrong_configuration),
@@ -217,6 +222,31 @@ fn killed() -> Outcome {
     ended(&mut agent)?;
     // Nobody had the time to shut it; the unit's ExecStopPost= does.
     host.gate("the gate is left open", proven)?;
+    let output = host.clockgate("agent").arg("--shut-gate").output()?;
+    expect(output.status.success(), &output)?;
+    host.gate("the gate is shut", |view| view.gate == Gate::Shut)?;
+    let _agent = host.agent()?;
+    let view = host.gate("the gate is proven again", proven)?;
+    assert_eq!(view.epoch, 2, "the count of this boot goes on");
+    Ok(())
+}
+
+/// What root in a container can do to a page that is open to nobody for writing (fcntl(2), `F_SETLEASE`).
+fn leased() -> Outcome {
+    let hold = "import fcntl, os, signal, sys, time; signal.signal(signal.SIGIO, signal.SIG_IGN); \
+                fcntl.fcntl(os.open(sys.argv[1], os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK); \
+                print(1, flush=True); time.sleep(600)";
+    let truth = Liar::here(Offset::ZERO)?;
+    let host = Host::new(&[&truth], "correction: none")?;
+    let mut agent = host.agent()?;
+    host.gate("the gate is proven", proven)?;
+    kill(agent.pid(), Signal::SIGKILL)?;
+    ended(&mut agent)?;
+    let told = host.0.path().join("leased");
+    let mut holder = Command::new("python3");
+    holder.args(["-c", hold]).arg(host.page().join("gate")).stdout(fs::File::create(&told)?);
+    let _holder = Ours::spawn(&mut holder)?;
+    until("the lease is taken", SOON, || fs::read(&told).is_ok_and(|told| !told.is_empty()))?;
     let output = host.clockgate("agent").arg("--shut-gate").output()?;
     expect(output.status.success(), &output)?;
     host.gate("the gate is shut", |view| view.gate == Gate::Shut)?;

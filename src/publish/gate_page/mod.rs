@@ -1,8 +1,8 @@
-//! The gate page as its one writer sees it. The inode lives from boot to boot: it is never renamed and never removed, since
-//! containers have it mounted and waiters sleep on it.
+//! The gate page as its one writer sees it. The inode lives from boot to boot: it is never renamed, and removed only where somebody
+//! keeps us from opening it, since containers have it mounted and waiters sleep on it.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -266,15 +266,11 @@ pub fn last_words(directory: &Path, why: &str) -> Result<(), GatePageError> {
 /// The page as a file that has its memory: on a full /run, storing into a hole would end us, and every reader of it (SIGBUS).
 fn lay(path: &Path) -> Result<File, GatePageError> {
     let failed = |what| move |source| GatePageError { what, path: path.to_owned(), source };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .mode(0o644)
-        // Another file in its place, a FIFO too, does not block us.
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
-        .open(path)
-        .map_err(failed("open"))?;
+    let file = match open(path) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => replace(path),
+        opened => opened,
+    };
+    let file = file.map_err(failed("open"))?;
     let found = file.metadata().map_err(failed("look at"))?;
     if !found.is_file() {
         let source = io::Error::other("the path of the page is not a regular file");
@@ -290,6 +286,24 @@ fn lay(path: &Path) -> Result<File, GatePageError> {
         Ok(()) | Err(nix::errno::Errno::EOPNOTSUPP) => Ok(file),
         Err(errno) => Err(failed("allocate (is the file system full?)")(errno.into())),
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // Whatever stands in its place, a FIFO too, keeps nobody waiting.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(flags).open(path)
+}
+
+/// A new file with the contents of the one that a lease keeps us from opening. Root in a container, without a user namespace, may
+/// take one once the agent is gone, and again whenever the kernel has broken it; on a file that is open for writing nobody can
+/// (fcntl(2), `F_SETLEASE`).
+fn replace(path: &Path) -> io::Result<File> {
+    let mut left = vec![];
+    File::open(path)?.take(LEN as u64).read_to_end(&mut left)?;
+    fs::remove_file(path)?;
+    let mut file = open(path)?;
+    file.write_all(&left)?;
+    Ok(file)
 }
 
 fn lock(path: &Path) -> io::Result<nix::fcntl::Flock<File>> {
