@@ -1,8 +1,9 @@
 //! What was proven in this boot, kept for the next program in it: an agent that is started again, `clockgate sync`. Without
 //! it each start would be the first proof since boot, which may go a year forward on one reference.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,13 +73,19 @@ impl ProofFile {
             "restored": now.restored,
         });
         let new = self.path.with_extension("new");
-        let outcome = fs::write(&new, format!("{text}\n")).and_then(|()| fs::rename(&new, &self.path));
+        let outcome = write(&new, &format!("{text}\n")).and_then(|()| fs::rename(&new, &self.path));
         self.written = Some(now);
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => outcome,
         }
     }
+}
+
+/// For us alone, whatever our umask is.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn this_boot() -> Option<String> {
@@ -114,6 +121,8 @@ fn reckoning(value: &Value) -> Option<Reckoning> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn proven() -> Evidence {
@@ -131,6 +140,7 @@ mod tests {
         assert_eq!(known.read(), Evidence::default());
         known.note(&proven()).unwrap();
         assert_eq!(known.read(), proven());
+        assert_eq!(fs::metadata(known.path()).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(known.path()).unwrap();
         fs::write(known.path(), text.replace(&this_boot().unwrap(), "00")).unwrap();
         assert_eq!(known.read(), Evidence::default());
