@@ -170,6 +170,17 @@ fn every_command_that_a_text_names_has_that_verb_and_those_options() {
 }
 
 #[test]
+fn every_verb_that_prints_has_json() {
+    let verbs = verbs();
+    let is_parent = |verb: &str| verbs.keys().any(|other| other.starts_with(&format!("{verb} ")));
+    let silent: Vec<&String> =
+        verbs.iter().filter(|(_, options)| !options.contains("json")).map(|(verb, _)| verb).collect();
+    // The agent logs, and what becomes an OCI runtime prints what that does.
+    let silent: Vec<&str> = silent.into_iter().filter(|verb| !is_parent(verb)).map(String::as_str).collect();
+    assert_eq!(silent, ["", "agent", "oci"]);
+}
+
+#[test]
 fn every_option_that_a_page_names_alone_is_one_of_some_verb() {
     let verbs = verbs();
     for (path, text) in pages() {

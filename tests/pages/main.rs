@@ -4,6 +4,7 @@
 mod commands;
 mod examples;
 mod exempt;
+mod facts;
 mod names;
 mod promises;
 mod stage;

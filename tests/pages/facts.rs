@@ -1,0 +1,127 @@
+//! Lists and excerpts that pages have from other files: the settings of `oci.conf`, the errors of the bus, the unit's capabilities,
+//! the configuration and the first process of a microVM.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use clockgate::config::keys::KEYS;
+use clockgate::config::load_file;
+use clockgate::waiter::oci::OciSettings;
+
+use super::{all_pages, read};
+
+/// What stands between two texts.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    text.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).map_or("", |(found, _)| found)
+}
+
+/// The settings that the program takes, by the arms in which it does.
+fn settings() -> BTreeSet<String> {
+    let source = read("src/waiter/oci/settings.rs");
+    let arms = between(&source, "match name {", "unknown setting").lines().map(str::trim);
+    let named = arms.filter(|line| line.starts_with('"') && line.contains("=>") && !line.contains("OciNoAgent::"));
+    named.filter_map(|line| line.split('"').nth(1)).map(str::to_owned).collect()
+}
+
+/// The settings of clockgate-oci(8), each with its text.
+fn described(manual: &str) -> Vec<(&str, String)> {
+    let section = between(manual, "\n.Sh FILES\n", "\n.Sh ");
+    let entries = section.split(".It Ic ").skip(1).filter_map(|entry| entry.split_once('\n'));
+    entries.map(|(name, text)| (name, text.split_whitespace().collect::<Vec<_>>().join(" "))).collect()
+}
+
+/// Blocks and words of a page that are meant as configuration.
+fn configurations(page: &str) -> Vec<String> {
+    let is_ours = |text: &str| {
+        text.split_once(':').is_some_and(|(key, rest)| {
+            let key = key.trim();
+            rest.starts_with([' ', '\n'])
+                && KEYS.iter().any(|known| known.name.split('.').next() == Some(key))
+                && !rest.trim().is_empty()
+        })
+    };
+    let blocks = page.split("\n\n").filter(|block| block.lines().all(|line| line.starts_with("    ")));
+    let blocks = blocks.map(|block| block.lines().map(|line| format!("{}\n", &line[4..])).collect::<String>());
+    let words = page.split('`').skip(1).step_by(2).map(str::to_owned);
+    blocks.chain(words).filter(|text| is_ours(text)).collect()
+}
+
+/// What is wrong with a text as a file of the configuration.
+fn fault(text: &str) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    fs::write(&file, text).unwrap();
+    load_file(&file).err().map(|error| format!("{text}: {error}"))
+}
+
+#[test]
+fn the_manual_has_the_settings_of_oci_conf_with_their_defaults() {
+    let manual = read("docs/man/clockgate-oci.8");
+    let described = described(&manual);
+    let named: BTreeSet<String> = described.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(named, settings());
+    let folder = tempfile::tempdir().unwrap();
+    let taken = |line: &str| {
+        let file = folder.path().join("oci.conf");
+        fs::write(&file, line).unwrap();
+        let mut settings = OciSettings::default();
+        (settings.take_file(&file), settings)
+    };
+    let with_default: Vec<(&str, &str)> =
+        described.iter().map(|(name, text)| (*name, between(text, "Default: ", ".").trim())).collect();
+    for (name, default) in with_default.iter().filter(|(_, default)| !default.is_empty()) {
+        // Said aloud, a default changes nothing.
+        assert_eq!(taken(&format!("{name} = {default}\n")), (vec![], OciSettings::default()), "{name}");
+    }
+    assert_eq!(with_default.iter().filter(|(_, default)| !default.is_empty()).count(), 6, "{with_default:?}");
+    assert_ne!(taken("max-wait = 61s\n").1, OciSettings::default());
+}
+
+#[test]
+fn the_manual_names_the_errors_of_the_bus_and_no_others() {
+    let source = read("src/publish/bus/error.rs");
+    let has: BTreeSet<&str> = source.lines().filter_map(|line| line.trim().strip_suffix("(String),")).collect();
+    let manual = read("docs/man/clockgate-interfaces.7");
+    let said = between(&manual, "\nErrors are\n", "each with a sentence");
+    let said: BTreeSet<&str> = said
+        .split_whitespace()
+        .filter(|word| word.len() > 3)
+        .map(|word| word.trim_start_matches("org.clockgate.Error."))
+        .collect();
+    assert!(has.len() > 4, "{has:?}");
+    assert_eq!(said, has);
+}
+
+#[test]
+fn the_threat_model_names_the_capabilities_of_the_unit_and_no_others() {
+    let unit = read("packaging/usr/lib/systemd/system/clockgate.service");
+    let bounding = between(&unit, "\nCapabilityBoundingSet=", "\n");
+    let has: BTreeSet<&str> = bounding.split_whitespace().collect();
+    let page = read("docs/threat-model.md");
+    let agent = between(&page, "\n## Agent\n", "\n\n");
+    let said: BTreeSet<&str> = agent.split('`').filter(|word| word.starts_with("CAP_")).collect();
+    assert!(has.len() > 1, "{has:?}");
+    assert_eq!(said, has);
+}
+
+#[test]
+fn every_configuration_that_a_page_shows_is_one() {
+    let pages = all_pages().into_iter().filter(|page| page != "CHANGELOG.md");
+    let shown: Vec<String> = pages.flat_map(|page| configurations(&read(&page))).collect();
+    assert!(shown.len() > 5, "{shown:?}");
+    assert_eq!(shown.iter().filter_map(|text| fault(text)).collect::<Vec<_>>(), Vec::<String>::new());
+    let mutant = "`freeze: {engine: []}`, `threshold: 5`, `a: b`\n\n    at-deadline:\n      unreachable: shut\n\nText";
+    let found = configurations(mutant);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(found.iter().filter_map(|text| fault(text)).count(), 3);
+}
+
+#[test]
+fn the_first_process_that_a_page_shows_is_that_of_the_example() {
+    let page = read("docs/virtual-machines.md");
+    let shown: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| !line.is_empty()).collect();
+    let example = read("examples/microvm-init");
+    let mut lines = example.lines();
+    assert!(shown.len() > 4 && shown.iter().all(|line| lines.any(|other| other == *line)), "{shown:?}");
+}
