@@ -105,6 +105,18 @@ fn the_threat_model_names_the_capabilities_of_the_unit_and_no_others() {
 }
 
 #[test]
+fn every_field_of_the_journal_that_the_manual_names_is_written() {
+    let source = read("src/transition/facts.rs");
+    let manual = read("docs/man/clockgate.8");
+    let section = between(&manual, "\n.Ss Journal\n", "\n.Ss ");
+    let words = section.split_whitespace().filter_map(|word| word.strip_prefix("CLOCKGATE_"));
+    let named: Vec<String> = words.map(str::to_lowercase).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let invented: Vec<&String> = named.iter().filter(|name| !source.contains(&format!("\"{name}\""))).collect();
+    assert_eq!(invented, Vec::<&String>::new());
+}
+
+#[test]
 fn every_configuration_that_a_page_shows_is_one() {
     let pages = all_pages().into_iter().filter(|page| page != "CHANGELOG.md");
     let shown: Vec<String> = pages.flat_map(|page| configurations(&read(&page))).collect();
