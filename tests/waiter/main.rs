@@ -92,6 +92,11 @@ fn main() -> std::process::ExitCode {
         retry::on_a_terminal,
     ));
     trials.push(needing(lacks_program("script"), "on_a_terminal_there_is_one_live_line", live_line));
+    trials.push(needing(
+        lacks_program("strace"),
+        "it_opens_the_page_and_proc_and_no_connection",
+        pages::what_is_opened,
+    ));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -181,3 +181,26 @@ set +e
     let ended = stdout.lines().collect::<Vec<_>>() == ["status 69", "run 69", "agent 75"];
     expect(ended && stderr.contains("is the file system full"), &output)
 }
+
+/// What the kernel is asked between the start of `run` and that of the command.
+pub fn what_is_opened() -> Outcome {
+    let (folder, _page) = page(&proven())?;
+    let log = folder.path().join("strace");
+    let run = waiter("run", folder.path(), ["--", "true"]);
+    let mut traced = Command::new("strace");
+    traced.arg("-o").arg(&log).arg(run.get_program()).args(run.get_args()).env_remove("CLOCKGATE_SERVERS");
+    let output = traced.output()?;
+    expect(output.status.success(), &output)?;
+    let log = std::fs::read_to_string(log)?;
+    let begin = format!("execve(\"{CLOCKGATE}\"");
+    let ours = log.lines().skip_while(|call| !call.starts_with(&begin)).skip(1);
+    let calls: Vec<&str> = ours.take_while(|call| !call.starts_with("execve(")).collect();
+    let opened = calls.iter().filter(|call| call.starts_with("open")).filter_map(|call| call.split('"').nth(1));
+    let page = folder.path().join("public/gate");
+    let others: Vec<&str> = opened.filter(|path| !path.starts_with("/proc/") && Path::new(path) != page).collect();
+    let talked = calls.iter().any(|call| call.starts_with("socket") || call.starts_with("connect"));
+    if others.is_empty() && !talked && (1..60).contains(&calls.len()) {
+        return Ok(());
+    }
+    Err(format!("{} calls, {others:?}:\n{}", calls.len(), calls.join("\n")).into())
+}
