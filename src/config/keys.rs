@@ -62,18 +62,18 @@ pub static KEYS: [Key; 36] = [
     },
     Key {
         name: "max-step.forward",
-        does: "The largest step forward that one reference alone may cause after a suspend, a restore or the first \
-               start that explains it. Two references that agree have no limit.",
+        does: "The largest step forward that one reference alone may cause at the first proof since boot, after a \
+               restore or a pause, or where the RTC agrees. Two references that agree have no limit.",
         place: |c| KeyValue::Duration(&mut c.policy.max_forward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.unexplained",
-        does: "The largest step forward that one reference alone may cause when nothing else explains it.",
+        does: "The largest step forward that one reference alone may cause otherwise, beyond what dead reckoning expects.",
         place: |c| KeyValue::Duration(&mut c.policy.max_unexplained, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.backward",
-        does: "The largest step backward that one reference alone may cause.",
+        does: "The largest step backward that one reference alone may cause, beyond what dead reckoning expects.",
         place: |c| KeyValue::Duration(&mut c.policy.max_backward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
