@@ -13,7 +13,9 @@ use crate::sys::foreign;
 /// Where syslog writes the kernel's lines, on Debian and on Fedora.
 const FILES: [&str; 2] = ["var/log/kern.log", "var/log/messages"];
 /// A log that takes longer is cut: what matters of the RTC is at its beginning.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(300);
+/// What a killed journalctl had printed is there by then, or a process that it left behind holds its output.
+const END: Duration = Duration::from_millis(50);
 /// The most bytes that are read of it.
 const MOST: u64 = 4 * 1024 * 1024;
 /// The first line of every boot (linux_banner in init/version.c).
@@ -112,7 +114,7 @@ fn journal() -> Option<String> {
     let _ = child.kill();
     let _ = child.wait();
     // Killed, it has closed its output, and what it printed until then counts.
-    let bytes = in_time.or_else(|_| told.recv_timeout(PATIENCE)).ok()?;
+    let bytes = in_time.or_else(|_| told.recv_timeout(END)).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
