@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "texts")]
     list: bool,
 
-    /// Do not measure: judge by the text alone
+    /// Ask no server: judge by the text and by what this host has kept of the clock's past
     #[arg(long)]
     offline: bool,
 
@@ -56,7 +56,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Read the configuration below this directory
+    /// Read the configuration and the clock's past below this directory
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
 }
@@ -119,7 +119,7 @@ impl Args {
         let local = realtime();
         let zone_secs = utc_offset_secs(local).unwrap_or_default();
         let world = World { now, local: Some(local), zone_secs, lifetimes: found.lifetimes };
-        let past = past::JournalPast::new(&self.root, world.now.as_ref().map(|now| now.offset));
+        let past = past::KnownPast::new(&self.root, world.now.as_ref().map(|now| now.offset));
         let mut explained = judge(found.matches, &world, |moment| past.at(moment));
         explained.hints.extend(own.unread.into_iter().map(|what| format!("Not known: {what}.")));
         explained.hints.extend(why_not.map(|why| format!("Not measured: {why}.")));

@@ -36,7 +36,7 @@ pub struct DatedRecord {
 
 /// What lies between a record and the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gap {
+pub enum Gap {
     /// Nothing that a clock would miss.
     None,
     /// A sleep, which the kernel counts to a second or two.
@@ -63,21 +63,29 @@ pub fn date(records: Vec<HistoryRecord>) -> Vec<DatedRecord> {
     records.into_iter().enumerate().map(dated).collect()
 }
 
-/// The gap before each record.
-fn gaps(records: &[HistoryRecord]) -> Vec<Gap> {
-    let before = |pair: &[HistoryRecord]| {
-        let [before, record] = pair else { return Gap::Unknown };
+impl Gap {
+    /// The gap between a record and the one after it.
+    #[must_use]
+    pub fn between(before: &HistoryRecord, record: &HistoryRecord) -> Self {
         if before.boot != record.boot || record.at < before.at {
-            return Gap::Unknown;
+            return Self::Unknown;
         }
         match record.cause.as_str() {
-            _ if before.epoch == record.epoch => Gap::None,
-            "restore" | "pause" => Gap::Unknown,
-            "resume" => Gap::Sleep,
-            _ => Gap::None,
+            _ if before.epoch == record.epoch => Self::None,
+            "restore" | "pause" => Self::Unknown,
+            "resume" => Self::Sleep,
+            _ => Self::None,
         }
+    }
+}
+
+/// The gap before each record.
+fn gaps(records: &[HistoryRecord]) -> Vec<Gap> {
+    let between = |pair: &[HistoryRecord]| match pair {
+        [before, record] => Gap::between(before, record),
+        _ => Gap::Unknown,
     };
-    std::iter::once(Gap::Unknown).chain(records.windows(2).map(before)).collect()
+    std::iter::once(Gap::Unknown).chain(records.windows(2).map(between)).collect()
 }
 
 /// The proof that comes next after each record, or is its own, across gaps that pass.

@@ -5,7 +5,7 @@ mod dating;
 mod files;
 mod record;
 
-pub use dating::{DatedBy, DatedRecord, date};
+pub use dating::{DatedBy, DatedRecord, Gap, date};
 pub use files::{HistoryFiles, LARGEST, ReadHistory};
 pub use record::HistoryRecord;
 

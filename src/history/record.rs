@@ -17,6 +17,8 @@ pub struct HistoryRecord {
     pub shown: Realtime,
     /// The epoch.
     pub epoch: u64,
+    /// When it began.
+    pub epoch_began: Option<Boottime>,
     /// The kind of event.
     pub event: String,
     /// Why the epoch began.
@@ -25,6 +27,8 @@ pub struct HistoryRecord {
     pub message: String,
     /// The true time minus `CLOCK_BOOTTIME`, where the record has a proof.
     pub truth: Option<Offset>,
+    /// Reference minus local at the last measurement of the epoch, proven or not.
+    pub measured: Option<Offset>,
     /// The whole line.
     pub fields: Map<String, Value>,
 }
@@ -39,17 +43,19 @@ impl HistoryRecord {
         if fields.get("version")?.as_u64()? > VERSION {
             return None;
         }
-        let offset = number("offset_ns").unwrap_or_default();
+        let measured = number("offset_ns").map(Offset::from_nanos);
         let proven = number("real_minus_boot_ns").filter(|_| text("gate") == Some("open"));
         Some(Self {
             boot: text("boot_id")?.to_owned(),
             at: Boottime::from_nanos(number("boottime_ns")?.try_into().ok()?),
             shown: Realtime::from_nanos(number("realtime_ns")?),
             epoch: number("epoch")?.try_into().ok()?,
+            epoch_began: number("since_boottime_ns").and_then(|at| at.try_into().ok()).map(Boottime::from_nanos),
             event: text("event")?.to_owned(),
             cause: text("cause").unwrap_or_default().to_owned(),
             message: text("message").unwrap_or_default().to_owned(),
-            truth: proven.map(|proven| Offset::from_nanos(proven.saturating_add(offset))),
+            truth: proven.map(|proven| Offset::from_nanos(proven) + measured.unwrap_or(Offset::ZERO)),
+            measured,
             fields,
         })
     }

@@ -4,7 +4,7 @@ use super::entry::{Author, ClockEvent, JournalEntry};
 use crate::decision::{Offset, Realtime};
 
 /// What moves the difference of the two clocks by less is their reading, not a step.
-const STEP_NANOS: i64 = 20_000_000;
+pub(super) const STEP_NANOS: i64 = 20_000_000;
 /// Who wrote so near to a step may have made it, nanoseconds.
 const BESIDE_NANOS: i64 = 2_000_000_000;
 /// A clock that is off by less was right, for those who refuse requests.
@@ -13,16 +13,20 @@ const RIGHT_NANOS: u64 = 1_000_000_000;
 /// A time in which the clock was not stepped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
-    boot: String,
-    /// What the clock said at its first and its last entry.
-    first: Realtime,
-    last: Realtime,
+    pub(super) boot: String,
+    /// What the clock said at its beginning and its end, as far as they are known.
+    pub(super) first: Realtime,
+    pub(super) last: Realtime,
     /// How far the step at its end moved the clock, and who may have made it; none at the end of a boot.
-    ended: Option<(Offset, Author)>,
+    pub(super) ended: Option<(Offset, Author)>,
     /// Who may have made the step at its beginning; none at the beginning of a boot, or of the journal.
-    begun: Option<Author>,
+    pub(super) begun: Option<Author>,
     /// Up to here the clock was wrong by more than was slewed away afterwards.
-    slewed: Option<Realtime>,
+    pub(super) slewed: Option<Realtime>,
+    /// How far off the clock was by a proof; none where there is none.
+    pub(super) proven: Option<Offset>,
+    /// Whether it goes on.
+    pub(super) is_open: bool,
 }
 
 /// How far off the clock was, in one segment.
@@ -69,12 +73,24 @@ impl Segment {
                 segment.slewed = Some(entry.realtime);
             }
         }
+        if let Some(segment) = segments.last_mut() {
+            segment.is_open = true;
+        }
         segments
     }
 
     fn begin(entry: &JournalEntry, begun: Option<Author>) -> Self {
         let at = entry.realtime;
-        Self { boot: entry.boot.clone(), first: at, last: at, ended: None, begun, slewed: None }
+        Self {
+            boot: entry.boot.clone(),
+            first: at,
+            last: at,
+            ended: None,
+            begun,
+            slewed: None,
+            proven: None,
+            is_open: false,
+        }
     }
 }
 
@@ -83,7 +99,6 @@ struct Rated<'a> {
     segment: &'a Segment,
     offset: Option<Offset>,
     until: Option<Realtime>,
-    goes_on: bool,
 }
 
 /// The latest first. `now` is how far off the clock is at the end of the last one, where that was measured.
@@ -94,31 +109,33 @@ fn rate(segments: &[Segment], now: Option<Offset>) -> Vec<Rated<'_>> {
         let follows = later.filter(|after| after.segment.boot == segment.boot);
         let is_keepers = |author: &Author| matches!(author, Author::Keeper(_));
         let offset = match (follows, &segment.ended) {
+            _ if segment.proven.is_some() => segment.proven,
             // A keeper's step is right where nothing is known of what came after it.
             (Some(after), Some((moved, author))) => {
                 after.offset.or(is_keepers(author).then_some(Offset::ZERO)).map(|after| after + *moved)
             }
-            _ if later.is_none() && now.is_some() => now,
+            _ if segment.is_open && now.is_some() => now,
             _ => segment.begun.as_ref().filter(|by| is_keepers(by)).map(|_| Offset::ZERO),
         };
         // The step fell between two entries: the second one was written because of it, or soon after.
         let moved = segment.ended.as_ref().map(|(moved, _)| *moved);
         let next = follows.and_then(|after| Some(after.segment.first + (offset? - moved?)));
         let until = next.or_else(|| Some(segment.last + offset?));
-        let goes_on = later.is_none();
-        rated.push(Rated { segment, offset, until, goes_on });
+        rated.push(Rated { segment, offset, until });
     }
     rated
 }
 
 impl Past {
-    /// The clock at this moment of true time, if the journal tells it. `now` is how far off the clock is at the end of the last
+    /// The clock at this moment of true time, if it is known. `now` is how far off the clock is at the end of the last
     /// segment, where that was measured.
     #[must_use]
     pub fn at(moment: Realtime, segments: &[Segment], now: Option<Offset>) -> Option<Self> {
         let rated = rate(segments, now);
         let covers = |one: &&Rated<'_>| match (one.offset, one.until) {
-            (Some(offset), Some(until)) => moment >= one.segment.first + offset && (one.goes_on || moment < until),
+            (Some(offset), Some(until)) => {
+                moment >= one.segment.first + offset && (one.segment.is_open || moment < until)
+            }
             _ => false,
         };
         let one = rated.iter().find(covers)?;
@@ -130,7 +147,8 @@ impl Past {
     #[must_use]
     pub fn when_it_said(local: Realtime, segments: &[Segment], now: Option<Offset>) -> Option<Self> {
         let rated = rate(segments, now);
-        let covers = |one: &&Rated<'_>| local >= one.segment.first && (one.goes_on || local <= one.segment.last);
+        let covers =
+            |one: &&Rated<'_>| local >= one.segment.first && (one.segment.is_open || local <= one.segment.last);
         let mut found = rated.iter().filter(covers);
         let one = found.next()?;
         let past = one.past(local + one.offset?)?;
@@ -156,8 +174,8 @@ impl Rated<'_> {
         });
         Some(Past {
             offset: if is_right { Offset::ZERO } else { offset },
-            since: is_since.then(|| segment.first + offset),
-            until: self.until.filter(|_| !self.goes_on),
+            since: is_since.then(|| segment.slewed.unwrap_or(segment.first) + offset),
+            until: self.until.filter(|_| !segment.is_open),
             by,
         })
     }
@@ -289,7 +307,7 @@ mod tests {
             ],
         );
         assert_eq!(at(10_500, &all, Some(0)), None);
-        assert_eq!(at(11_500, &all, Some(0)), Some((0, Some(10_000), None, None)));
+        assert_eq!(at(11_500, &all, Some(0)), Some((0, Some(11_000), None, None)));
     }
 
     #[test]

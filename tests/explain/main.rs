@@ -1,7 +1,7 @@
 //! Error messages as folders: `message`, `world` (may be absent: nothing was measured), `verdict`. A new message needs no Rust.
 //!
 //! A line of `world` is `now OFFSET ROOT-DISTANCE`, `local TIME`, `past OFFSET` (and `undated`, where nobody knows since when), `credentials-until TIME`, or `zone SECONDS`; offsets are seconds, positive where our clock is
-//! behind. `verdict` begins with the verdict, the direction and the ids of what was found; then comes what is printed.
+//! behind. `history`, if it is there, is what the agent has kept, as it writes it, and tells the past. `verdict` begins with the verdict, the direction and the ids of what was found; then comes what is printed.
 //! `CLOCKGATE_BLESS=1` writes it anew, to be read before it is committed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
@@ -17,7 +17,11 @@ use std::time::Duration;
 
 use clockgate::config::patterns;
 use clockgate::decision::{Offset, Realtime};
-use clockgate::explain::{Lifetime, Literals, Match, Now, Proves, Scanner, Then, TokenKind, World, judge, text};
+use clockgate::explain::{
+    Lifetime, Literals, Match, Now, PastMoment, Proves, Scanner, Then, TokenKind, World, judge, text,
+};
+use clockgate::history::{FOLDER, HistoryRecord};
+use clockgate::past::{Past, Segment};
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::expected::is_as_written;
 use support::{Outcome, folders};
@@ -40,6 +44,7 @@ fn main() -> std::process::ExitCode {
         Trial::test("a_command_keeps_its_output_and_its_exit_code_and_is_explained_when_it_fails", command),
         Trial::test("the_logs_of_twenty_tools_without_a_clock_error_give_no_clock_verdict", logs),
         Trial::test("the_journal_is_read_by_journalctl_and_who_has_none_is_told", journal),
+        Trial::test("the_agents_history_tells_the_past_and_no_journal_is_asked_then", history),
         Trial::test("exit_codes_and_json_are_as_documented", codes),
         Trial::test("a_message_of_the_hosts_own_needs_no_program", own),
     ];
@@ -95,7 +100,18 @@ fn case(folder: &Path) -> Outcome {
             _ => return Err(format!("{}: {line}", folder.display()).into()),
         }
     }
-    let explained = judge(found(&message), &known, |_| past.clone());
+    let history = std::fs::read_to_string(folder.join("history")).unwrap_or_default();
+    let records: Vec<HistoryRecord> = history.lines().filter_map(HistoryRecord::parse).collect();
+    let now = known.now.as_ref().map(|now| now.offset);
+    let kept = |moment| {
+        let segments = Segment::of_history(&records, None);
+        let Past { offset, since, until, by } = match moment {
+            PastMoment::True(at) => Past::at(at, &segments, now),
+            PastMoment::Local(at) => Past::when_it_said(at, &segments, now),
+        }?;
+        Some(Then { offset, since, until, by })
+    };
+    let explained = judge(found(&message), &known, |moment| past.clone().or_else(|| kept(moment)));
     let became = format!(
         "{} {} {}\n{}",
         explained.verdict.name(),
@@ -420,6 +436,32 @@ fn journal() -> Outcome {
     assert!(String::from_utf8(output.stderr)?.contains("no journalctl here"));
     let output = explain(String::new(), "0", &["-u", "app.service"])?;
     assert_eq!(output.status.code(), Some(2), "a unit without --journal");
+    Ok(())
+}
+
+/// A host without a journal, with what its agent has kept of a clock that was set back and stepped.
+fn history() -> Outcome {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/explain/26-the-agents-history-knows-that-the-clock-was-set-back");
+    let root = tempfile::tempdir()?;
+    let folder = root.path().join(FOLDER);
+    std::fs::create_dir_all(&folder)?;
+    let explain = |text: &str| -> Result<(serde_json::Value, Option<i32>), Failed> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clockgate"));
+        command.args(["explain", "--offline", "--json", "--root"]).arg(root.path()).arg(text);
+        let output = command.env("PATH", "/nonexistent").output()?;
+        Ok((serde_json::from_slice(&output.stdout)?, output.status.code()))
+    };
+    let refused = std::fs::read_to_string(case.join("message"))?;
+    let (unknown, code) = explain(&refused)?;
+    assert_eq!((&unknown["verdict"], code), (&"clock-unmeasured".into(), Some(0)), "{unknown:#}");
+    assert!(unknown["hints"].to_string().contains("journalctl"), "there is no journal: {unknown:#}");
+    std::fs::copy(case.join("history"), folder.join("events.jsonl"))?;
+    let (known, code) = explain(&refused)?;
+    assert_eq!((&known["verdict"], code), (&"clock-then".into(), Some(0)), "{known:#}");
+    assert_eq!((&known["direction"], &known["then"]["by"]), (&"behind".into(), &"clockgate".into()), "{known:#}");
+    assert_eq!(known["then"]["offset_ns"], 1_800_000_000_000_i64, "{known:#}");
+    assert!(!known["hints"].to_string().contains("journalctl"), "the journal was asked: {known:#}");
     Ok(())
 }
 

@@ -11,7 +11,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("duration", &[]),
     ("error_chain", &[]),
     ("sys", &["decision"]),
-    ("past", &["decision"]),
     ("explain", &["decision", "duration"]),
     ("correction", &["decision", "sys"]),
     ("reference", &["decision", "error_chain", "sys"]),
@@ -37,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("transition", &["decision"]),
     ("history", &["decision", "transition"]),
+    ("past", &["decision", "history", "transition"]),
     ("publish", &["decision", "disruption", "history", "page", "reference", "sys", "transition"]),
     ("waiter", &["container", "decision", "error_chain", "duration", "exit", "page", "reference", "sys"]),
     (

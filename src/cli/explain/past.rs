@@ -1,4 +1,4 @@
-//! The clock's past, for an explanation: by the journal, which is read when it is asked for.
+//! The clock's past, for an explanation: by clockgate's own history, else by the journal; each is read when it is asked for.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -6,43 +6,57 @@ use std::path::Path;
 use crate::daemon::program::{self, ClockMessage};
 use crate::decision::Offset;
 use crate::explain::{PastMoment, Then};
-use crate::past::{ClockEvent, Journal, JournalEntry, JournalError, Past};
+use crate::history::HistoryFiles;
+use crate::page::boot_id;
+use crate::past::{ClockEvent, Journal, JournalEntry, JournalError, Past, Present, Segment};
+use crate::sys::clock::clocks;
 
 /// A clock that was wrong dated its entries so; how far back the journal is read before a moment.
 const MARGIN: Offset = Offset::from_secs(-2 * 24 * 3600);
 
 /// What is known of the past, and why it is not.
 #[derive(Debug)]
-pub struct JournalPast<'a> {
+pub struct KnownPast<'a> {
     root: &'a Path,
     now: Option<Offset>,
     error: RefCell<Option<JournalError>>,
 }
 
-impl<'a> JournalPast<'a> {
-    /// By the journal of the system below this root; `now` is how far off its clock is, where that was measured.
+impl<'a> KnownPast<'a> {
+    /// Of the system below this root; `now` is how far off its clock is, where that was measured.
     pub const fn new(root: &'a Path, now: Option<Offset>) -> Self {
         Self { root, now, error: RefCell::new(None) }
     }
 
     /// The clock at that moment.
     pub fn at(&self, moment: PastMoment) -> Option<Then> {
+        self.by_history(moment).or_else(|| self.by_journal(moment))
+    }
+
+    /// It says more than a journal, and reading it takes no program. Who may not read it has the journal.
+    fn by_history(&self, moment: PastMoment) -> Option<Then> {
+        let records = HistoryFiles::below(self.root).read().ok()?.records;
+        self.then(moment, &Segment::of_history(&records, present(self.root).as_ref()))
+    }
+
+    fn by_journal(&self, moment: PastMoment) -> Option<Then> {
         let (PastMoment::True(near) | PastMoment::Local(near)) = moment;
         let is_keeper = |comm: &str| program::keeps_clocks(comm) || comm == "clockgate";
         let parse = move |line: &[u8]| JournalEntry::parse(line, is_keeper, clock_event);
-        let journal = match Journal::read(self.root, near + MARGIN, parse) {
-            Ok(journal) => journal,
+        match Journal::read(self.root, near + MARGIN, parse) {
+            Ok(journal) => self.then(moment, &journal.segments()),
             Err(error) => {
                 *self.error.borrow_mut() = Some(error);
-                return None;
+                None
             }
-        };
-        let segments = journal.segments();
-        let past = match moment {
-            PastMoment::True(at) => Past::at(at, &segments, self.now),
-            PastMoment::Local(at) => Past::when_it_said(at, &segments, self.now),
-        };
-        let Past { offset, since, until, by } = past?;
+        }
+    }
+
+    fn then(&self, moment: PastMoment, segments: &[Segment]) -> Option<Then> {
+        let Past { offset, since, until, by } = match moment {
+            PastMoment::True(at) => Past::at(at, segments, self.now),
+            PastMoment::Local(at) => Past::when_it_said(at, segments, self.now),
+        }?;
         Some(Then { offset, since, until, by })
     }
 
@@ -50,6 +64,12 @@ impl<'a> JournalPast<'a> {
     pub fn why_not(&self) -> Option<String> {
         self.error.borrow().as_ref().map(ToString::to_string)
     }
+}
+
+/// The clocks now, where this is the system that runs.
+fn present(root: &Path) -> Option<Present> {
+    let boot = boot_id().filter(|_| root == Path::new("/"))?;
+    Some(Present { boot: boot.iter().map(|byte| format!("{byte:02x}")).collect(), clocks: clocks() })
 }
 
 fn clock_event(message: &str) -> ClockEvent {
