@@ -1,5 +1,5 @@
-//! A command as a child that should not notice: signals that come to us are passed on to it, it is waited for, and every
-//! orphan below us is reaped, as process 1 has to.
+//! A command as a child that should not notice: signals that come to us are passed on to it, we stop when it stops, it is waited for, and
+//! whatever becomes an orphan below us is reaped, as process 1 has to.
 #![expect(unsafe_code, reason = "sigaction(2), waitpid(2), kill(2) and the child before its execve(2)")]
 
 use std::io;
@@ -7,11 +7,11 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, raise, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// What is left to its own action: faults of our own, and what stops and continues a whole job.
-const NOT_PASSED_ON: [Signal; 12] = [
+/// What is left to its own action: faults of our own, and what stops a whole job that touches a terminal from the background.
+const NOT_PASSED_ON: [Signal; 10] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,
     Signal::SIGFPE,
@@ -20,14 +20,15 @@ const NOT_PASSED_ON: [Signal; 12] = [
     Signal::SIGABRT,
     Signal::SIGSYS,
     Signal::SIGPIPE,
-    Signal::SIGTSTP,
     Signal::SIGTTIN,
     Signal::SIGTTOU,
-    Signal::SIGCONT,
 ];
 
-/// The kernel itself sent it: by a key of the terminal, whose whole job has it already (sigaction(2)).
+/// The kernel itself sent it (sigaction(2)).
 const BY_THE_KERNEL: i32 = 0x80;
+/// What the kernel sends to the whole job in the foreground, by a key or because the window has another size (termios(3),
+/// ioctl_tty(2)). Of a terminal that is gone it tells the session's leader alone, which may be us.
+const OF_THE_JOB: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
 
 /// From its begin to its end, signals wait to be passed on.
 #[derive(Debug)]
@@ -71,20 +72,23 @@ impl SignalRelay {
         unsafe { command.pre_exec(restore) }.spawn()
     }
 
-    /// Passes signals on to the child until it has ended, and reaps every process that ends.
+    /// Passes signals on to the child until it has ended, stops while it is stopped, and reaps whoever ends.
     ///
     /// # Errors
     /// What waitpid(2) or signalfd(2) said.
     pub fn wait(&self, child: &Child) -> io::Result<ExitStatus> {
         let child = child.id().cast_signed();
         loop {
-            if let Some(status) = reap(child)? {
-                return Ok(status);
+            match reap(child)? {
+                ChildChange::Ended(status) => return Ok(status),
+                ChildChange::Stopped(by) => stop_by(by)?,
+                ChildChange::Nothing => {}
             }
             let Some(signal) = self.signals.read_signal()? else { continue };
-            let is_for_the_job = signal.ssi_code == BY_THE_KERNEL;
-            if signal.ssi_signo != Signal::SIGCHLD as u32 && !is_for_the_job {
-                // SAFETY: it was not reaped, so no other process has its id (kill(2)).
+            let is = |one: Signal| signal.ssi_signo == one as u32;
+            let has_it = signal.ssi_code == BY_THE_KERNEL && OF_THE_JOB.into_iter().any(is);
+            if !is(Signal::SIGCHLD) && !has_it {
+                // SAFETY: it was not reaped, so its id is nobody else's (kill(2)).
                 unsafe { libc::kill(child, signal.ssi_signo.cast_signed()) };
             }
         }
@@ -93,26 +97,63 @@ impl SignalRelay {
 
 impl Drop for SignalRelay {
     fn drop(&mut self) {
+        // A second command finds what the first one found.
+        for (signal, _) in self.ignored.iter().filter(|(_, is_ignored)| *is_ignored) {
+            let _ = set(*signal, SigHandler::SigIgn);
+        }
         // The mask is one that this thread had.
         let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
     }
 }
 
-/// Reaps all who have ended; how the child did, if it is among them.
-fn reap(child: i32) -> io::Result<Option<ExitStatus>> {
-    let mut ended = None;
+/// What became of the child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChildChange {
+    Nothing,
+    /// It was stopped by this signal, and not continued since.
+    Stopped(i32),
+    Ended(ExitStatus),
+}
+
+/// Reaps all who have ended; what became of the child, if it is among them.
+fn reap(child: i32) -> io::Result<ChildChange> {
+    let mut change = ChildChange::Nothing;
     loop {
         let mut status = 0;
         // SAFETY: the status is ours and lives as long as the call (waitpid(2)).
-        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
-            0 => return Ok(ended),
-            -1 if Errno::last() == Errno::ECHILD && ended.is_some() => return Ok(ended),
+        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) } {
+            0 => return Ok(change),
+            -1 if Errno::last() == Errno::ECHILD && matches!(change, ChildChange::Ended(_)) => return Ok(change),
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Err(io::Error::last_os_error()),
-            pid if pid == child => ended = Some(ExitStatus::from_raw(status)),
+            pid if pid == child && libc::WIFSTOPPED(status) => change = ChildChange::Stopped(libc::WSTOPSIG(status)),
+            pid if pid == child => change = ChildChange::Ended(ExitStatus::from_raw(status)),
             _ => {}
         }
     }
+}
+
+/// Stops as the child did, so that the shell whose job this is has its terminal back. Who continues us is heard as a signal that is passed
+/// on. The kernel stops no process 1, which then waits on for its child. Whoever was continued already does not stop again: a signal that
+/// stops would take away the one that continues (signal(7)).
+fn stop_by(signal: i32) -> io::Result<()> {
+    let mut pending = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: the set is ours, and sigpending(2) fills it.
+    let is_continued = unsafe {
+        libc::sigpending(pending.as_mut_ptr());
+        libc::sigismember(pending.as_ptr(), libc::SIGCONT) == 1
+    };
+    if is_continued {
+        return Ok(());
+    }
+    if signal != libc::SIGTSTP {
+        return Ok(raise(Signal::SIGSTOP)?);
+    }
+    // It waits to be passed on, and is to do here what it did there.
+    let keyboard = SigSet::from(Signal::SIGTSTP);
+    raise(Signal::SIGTSTP)?;
+    pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&keyboard), None)?;
+    Ok(pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&keyboard), None)?)
 }
 
 fn is_ignored(signal: Signal) -> bool {

@@ -1,20 +1,23 @@
 //! The command as a child of `run`, which passes its output through untouched and keeps the last of it.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Read, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, PipeReader, Read, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::thread::JoinHandle;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::run::ExecError;
 use crate::sys::child::SignalRelay;
 
 /// So much of what was written last is kept, of each of the two streams.
 const KEPT: usize = 16 * 1024;
-/// What the command left behind may hold its output open for ever: what was written is passed on, and no more is waited for.
-const QUIET: Duration = Duration::from_millis(200);
+/// What a pipe holds where the kernel does not say (pipe(7)).
+const PIPE_SIZE: usize = 64 * 1024;
 
 /// How a command ended, and the last of what it wrote.
 #[derive(Debug)]
@@ -39,59 +42,125 @@ pub enum SuperviseError {
 }
 
 /// Runs the command to its end. Standard input is its own; standard error goes through us, and standard output where it is no terminal,
-/// for a program that writes to a terminal is to see one.
+/// for a program that writes to a terminal is to see one. What is closed stays closed.
 ///
 /// # Errors
 /// [`SuperviseError`].
 pub fn supervise(line: &[OsString]) -> Result<CommandEnd, SuperviseError> {
     let (program, arguments) = line.split_first().ok_or_else(ExecError::nothing_to_execute)?;
+    // Before we open something in the place of one that is closed.
+    let (stdout, stderr) = (own(io::stdout()), own(io::stderr()));
+    let stdout = stdout.filter(|stdout| !stdout.is_terminal());
     let relay = SignalRelay::begin().map_err(|errno| SuperviseError::Wait(errno.into()))?;
     let mut command = Command::new(program);
-    command.args(arguments).stderr(Stdio::piped());
-    if !io::stdout().is_terminal() {
+    command.args(arguments);
+    if stdout.is_some() {
         command.stdout(Stdio::piped());
     }
+    if stderr.is_some() {
+        command.stderr(Stdio::piped());
+    }
+    // The command's end is told by that of a pipe.
+    let (of_stdout, runs) = io::pipe().map_err(SuperviseError::Wait)?;
+    let of_stderr = of_stdout.try_clone().map_err(SuperviseError::Wait)?;
     let mut child = relay.spawn(&mut command).map_err(|error| ExecError::new(program, &error))?;
-    let last = [Arc::new(Mutex::new(vec![])), Arc::new(Mutex::new(vec![]))];
-    let (open, closed) = sync_channel(1);
-    if let Some(stdout) = child.stdout.take() {
-        pass_on(stdout, io::stdout(), (last[0].clone(), open.clone()));
-    }
-    if let Some(stderr) = child.stderr.take() {
-        pass_on(stderr, io::stderr(), (last[1].clone(), open.clone()));
-    }
-    drop(open);
+    let stdout = stdout.zip(child.stdout.take()).map(|(to, from)| Passage::begin(from, to, of_stdout));
+    let stderr = stderr.zip(child.stderr.take()).map(|(to, from)| Passage::begin(from, to, of_stderr));
     let status = relay.wait(&child).map_err(SuperviseError::Wait)?;
-    // Each piece begins the wait anew.
-    while !matches!(closed.recv_timeout(QUIET), Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout)) {}
-    let last = last.map(|kept| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)));
+    // From here on a signal ends us, who may wait for a reader that is slow.
+    drop((runs, relay));
+    let last = [stdout, stderr].map(|thread| thread.map(JoinHandle::join).and_then(Result::ok).unwrap_or_default());
     Ok(CommandEnd { code: code(status), has_failed: status.code().is_some_and(|code| code != 0), last })
 }
 
-fn pass_on(
-    mut from: impl Read + Send + 'static,
-    mut to: impl Write + Send + 'static,
-    (last, told): (Arc<Mutex<Vec<u8>>>, SyncSender<()>),
-) {
-    std::thread::spawn(move || {
+/// A second descriptor of what may be closed.
+fn own(stream: impl AsFd) -> Option<File> {
+    stream.as_fd().try_clone_to_owned().ok().map(File::from)
+}
+
+/// From the command's pipe to where it would have written.
+struct Passage {
+    from: PipeReader,
+    to: File,
+    /// Whose writer is gone when the command has ended.
+    ended: PipeReader,
+    /// The last of what it wrote.
+    last: Vec<u8>,
+}
+
+impl Passage {
+    fn begin(from: impl Into<OwnedFd>, to: File, ended: PipeReader) -> JoinHandle<Vec<u8>> {
+        let passage = Self { from: from.into().into(), to, ended, last: vec![] };
+        std::thread::spawn(move || passage.pass_on())
+    }
+
+    /// Passes everything on until nobody writes or nobody reads any more. What the command left behind may hold its output open for ever:
+    /// at the command's end that is passed on which it can have written, and nobody is waited for but the reader.
+    fn pass_on(mut self) -> Vec<u8> {
         let mut piece = vec![0; 16 * 1024];
-        loop {
-            match from.read(&mut piece) {
-                Ok(0) => return,
-                Ok(read) => {
-                    keep(&mut last.lock().unwrap_or_else(PoisonError::into_inner), &piece[..read]);
-                    // A reader that is gone is the command's to notice: its pipe closes with this thread.
-                    if to.write_all(&piece[..read]).and_then(|()| to.flush()).is_err() {
-                        return;
-                    }
-                    // One that is full says the same.
-                    let _ = told.try_send(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return,
+        let mut left = None;
+        while left != Some(0) {
+            let [written, ended, gone] = self.look();
+            // A reader that is gone is the command's to notice: its pipe closes with us.
+            if gone || (ended && !written) {
+                break;
+            }
+            if !written {
+                continue;
+            }
+            if ended {
+                left.get_or_insert_with(|| size_of_pipe(self.from.as_fd()));
+            }
+            let most = piece.len().min(left.unwrap_or(usize::MAX));
+            let read = match self.from.read(&mut piece[..most]) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
+            left = left.map(|left| left - read);
+            keep(&mut self.last, &piece[..read]);
+            if self.write(&piece[..read]).is_err() {
+                break;
             }
         }
-    });
+        self.last
+    }
+
+    /// Waits until there is something in the pipe, the command has ended, or the reader is gone.
+    fn look(&self) -> [bool; 3] {
+        let asks = [(self.from.as_fd(), PollFlags::POLLIN), (self.ended.as_fd(), PollFlags::POLLIN)];
+        let [from, ended] = asks.map(|(fd, events)| PollFd::new(fd, events));
+        let mut fds = [from, ended, PollFd::new(self.to.as_fd(), PollFlags::empty())];
+        // EINTR comes back here, with nothing to be done.
+        if poll(&mut fds, PollTimeout::NONE).is_err() {
+            return [false; 3];
+        }
+        let said = fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        [!said[0].is_empty(), !said[1].is_empty(), said[2].contains(PollFlags::POLLERR)]
+    }
+
+    /// Writes all of it, also to one whom somebody else has made not to wait.
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.to.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut ready = [PollFd::new(self.to.as_fd(), PollFlags::POLLOUT)];
+                    // EINTR comes back here.
+                    let _ = poll(&mut ready, PollTimeout::NONE);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn size_of_pipe(pipe: BorrowedFd<'_>) -> usize {
+    fcntl(pipe, FcntlArg::F_GETPIPE_SZ).ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(PIPE_SIZE)
 }
 
 fn keep(last: &mut Vec<u8>, piece: &[u8]) {

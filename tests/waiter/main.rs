@@ -1,7 +1,9 @@
 //! `run`, `wait` and `status` as they are used: at a page that an agent of ours publishes, and without one.
 
+mod jobs;
 mod pages;
 mod retry;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -85,6 +87,36 @@ fn main() -> std::process::ExitCode {
         lacks_root().or_else(|| lacks_program("unshare")),
         "as_process_1_it_reaps_orphans",
         retry::orphans_of_process_1,
+    ));
+    trials.extend([
+        Trial::test("a_pipe_that_was_not_read_allows_a_second_try", streams::unread_input),
+        Trial::test("a_reader_that_is_slow_gets_all_of_it", streams::slow_reader),
+        Trial::test("what_is_left_behind_and_writes_on_is_not_waited_for", streams::left_behind),
+        Trial::test("what_it_writes_is_there_at_once_and_may_be_closed", streams::at_once),
+        Trial::test(
+            "a_reader_that_is_gone_and_a_stream_that_is_closed_are_as_without_the_option",
+            streams::nobody_reads,
+        ),
+        Trial::test("lines_of_a_megabyte_and_of_strange_bytes_are_searched_as_others", streams::strange_lines),
+        Trial::test("without_the_option_the_command_is_the_same_process", streams::same_process),
+        Trial::test("the_second_run_finds_the_dispositions_of_the_first", retry::second_run_dispositions),
+    ]);
+    trials.push(needing(
+        lacks_program("script"),
+        "a_terminal_that_is_gone_ends_the_command_of_the_sessions_leader",
+        jobs::hung_up,
+    ));
+    trials.push(Trial::test("it_stops_when_the_command_stops_and_goes_on_with_it", jobs::stopped_by_itself));
+    trials.push(Trial::test("what_stops_and_continues_is_passed_on_to_the_command", jobs::passed_on));
+    trials.push(needing(
+        lacks_program("script").or_else(|| lacks_program("bash")),
+        "as_the_job_of_a_shell_it_stops_and_is_brought_back_as_the_command_alone_is",
+        jobs::of_a_shell,
+    ));
+    trials.push(needing(
+        lacks_root().or_else(|| lacks_program("unshare")),
+        "as_process_1_it_ends_as_the_command_does_and_passes_term_on",
+        jobs::process_1,
     ));
     trials.push(needing(
         lacks_program("script"),

@@ -16,29 +16,29 @@ use crate::support::Outcome;
 use crate::support::gate_page::shut;
 
 /// As AWS refuses a signature (SigV4).
-const REFUSED: &str =
+pub const REFUSED: &str =
     "Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (20260627T143000Z - 15 min.)";
 
 /// A script that counts its runs in `count`, and `run`s with the option, until its end.
-fn retried(folder: &Path, script: &str, options: &[&str]) -> Command {
+pub fn retried(folder: &Path, script: &str, options: &[&str]) -> Command {
     let script = format!("echo run >> {}/count; {script}", folder.display());
     let arguments = [&["--retry-clock"], options, &["--", "sh", "-c", &script]].concat();
     waiter("run", folder, arguments)
 }
 
-fn runs(folder: &Path) -> usize {
+pub fn runs(folder: &Path) -> usize {
     std::fs::read_to_string(folder.join("count")).unwrap_or_default().lines().count()
 }
 
 /// A script that is refused the first time, and then says what it reads.
-fn once(folder: &Path, then: &str) -> String {
+pub fn once(folder: &Path, then: &str) -> String {
     format!(
         "if [ $(wc -l < {}/count) = 1 ]; then echo first; cat >/dev/null; echo '{REFUSED}' >&2; exit 254; fi; {then}",
         folder.display()
     )
 }
 
-fn with_page() -> Result<(tempfile::TempDir, GatePage), libtest_mimic::Failed> {
+pub fn with_page() -> Result<(tempfile::TempDir, GatePage), libtest_mimic::Failed> {
     page(&proven())
 }
 
@@ -68,7 +68,7 @@ pub fn refused_and_run_again() -> Outcome {
     expect(stderr.ends_with("careful\n") && runs(folder.path()) == 2, &output)
 }
 
-fn holds(condition: bool, what: &str) -> Outcome {
+pub fn holds(condition: bool, what: &str) -> Outcome {
     if condition { Ok(()) } else { Err(what.into()) }
 }
 
@@ -195,7 +195,7 @@ pub fn signals() -> Outcome {
 }
 
 /// The same command with the default actions of the signals that a shell's background job ignores.
-fn defaults(command: &Command) -> Command {
+pub fn defaults(command: &Command) -> Command {
     let mut env = Command::new("env");
     env.arg("--default-signal=INT,TERM,QUIT").arg(command.get_program()).args(command.get_args());
     env
@@ -221,6 +221,27 @@ pub fn mask_and_dispositions() -> Outcome {
     } else {
         Err(format!("bare:\n{bare}\ngated:\n{gated}").into())
     }
+}
+
+pub fn second_run_dispositions() -> Outcome {
+    let (folder, _page) = with_page()?;
+    // No shell: it would hear of its children.
+    let script = format!(
+        r#"BEGIN {{ while ((getline line < "/proc/self/status") > 0) if (line ~ /^SigIgn/) print line
+                    print "run" >> "{}/count"; print "{REFUSED}" > "/dev/stderr"; exit 254 }}"#,
+        folder.path().display()
+    );
+    let inner = waiter("run", folder.path(), ["--retry-clock", "--", "awk", &script]);
+    let mut outer = Command::new("env");
+    outer.arg("--ignore-signal=CHLD,USR1,PIPE").arg(inner.get_program()).args(inner.get_args());
+    let output = outer.stdin(Stdio::null()).output()?;
+    // The signals that programs have; 33 is the C library's own.
+    let stdout = texts(&output).0;
+    let ignored: Vec<_> =
+        stdout.lines().filter_map(|line| u64::from_str_radix(line.get(8..)?.trim(), 16).ok()).collect();
+    let programs = |set: &u64| set & 0x7fff_ffff;
+    let is_same = ignored.len() == 2 && programs(&ignored[0]) == programs(&ignored[1]);
+    expect(is_same && ignored[0] & (1 << 16) != 0 && runs(folder.path()) == 2, &output)
 }
 
 pub fn bytes_pass_untouched() -> Outcome {
