@@ -10,6 +10,8 @@ pub enum Exit {
     No = 1,
     /// The command line is wrong (clap's own code).
     Usage = 2,
+    /// `status --format nagios`: there is nothing to judge by ("unknown" of the Monitoring Plugins).
+    Unknown = 3,
     /// No agent, or no page of it (EX_UNAVAILABLE).
     NoAgent = 69,
     /// A bug in clockgate (EX_SOFTWARE).
@@ -26,4 +28,9 @@ pub enum Exit {
     CannotExecute = 126,
     /// `run`: the command was not found.
     NotFound = 127,
+}
+
+impl Exit {
+    /// `status --format nagios`: the gate is shut ("critical" of the Monitoring Plugins).
+    pub const CRITICAL: Self = Self::Usage;
 }

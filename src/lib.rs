@@ -43,6 +43,8 @@ pub mod explain;
 pub mod exit;
 // What happened on this host, kept and dated.
 pub mod history;
+// What monitoring asks for: the table of metrics and its two forms.
+pub mod metrics;
 // The gate installed into container engines, and removed again.
 pub mod installer;
 // The gate page: layout and reader, a crate of its own.

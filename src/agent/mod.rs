@@ -24,7 +24,7 @@ use crate::disruption::notice::Notice;
 use crate::disruption::notice_rate::Rate;
 use crate::disruption::vm::hypervisor;
 use crate::error_chain::in_full;
-use crate::publish::bus::Face;
+use crate::publish::bus::{Face, MetricsFace};
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
@@ -77,7 +77,7 @@ pub async fn run(
     let (outcomes, mut done) = mpsc::channel(QUEUE);
     let (notices, mut noticed) = mpsc::channel(QUEUE);
     let (untaken, not_in_force) = watch::channel(None);
-    let outlets = Outlets::new(&config.root, Snapshot { epoch, ..Snapshot::default() });
+    let outlets = Outlets::new(&config.root, &config.page, Snapshot { epoch, ..Snapshot::default() });
     let seen = outlets.watch();
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     perform::heed_authority(&corrector, &config);
@@ -106,7 +106,8 @@ pub async fn run(
     }
     let callers = event_loop.performer.callers();
     tokio::spawn(sd_notify::notify_status(seen.clone(), not_in_force));
-    let face = Face { snapshots: seen, notices, callers, rate: Rate::default(), root: config.root.clone() };
+    let metrics = MetricsFace::new(event_loop.outlets.metrics());
+    let face = Face { snapshots: seen, notices, callers, rate: Rate::default(), metrics, root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
     tokio::pin!(shutdown);
     let ended = async {

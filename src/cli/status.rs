@@ -1,12 +1,16 @@
 //! `clockgate status`
 
+mod nagios;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::{CliError, print};
 use crate::decision::{Boottime, Gate, Offset, bound_in_words, nanos_u64};
 use crate::exit::Exit;
+use crate::metrics::{MetricSources, MetricsFormat};
 use crate::page::{self, Agent, Page, View};
+use crate::publish::bus::client::AgentClient;
 use crate::sys::nap;
 use crate::waiter::oci::{self, Waiting};
 use crate::workload::{self, FreezeSettings, StillFrozen};
@@ -25,6 +29,10 @@ pub struct StatusArgs {
     #[arg(long)]
     json: bool,
 
+    /// Print for a monitoring system
+    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
+    format: Option<StatusFormat>,
+
     /// Look for containers and their names below this folder
     #[arg(long, value_name = "DIR", default_value = "/", hide = true)]
     root: PathBuf,
@@ -34,10 +42,28 @@ pub struct StatusArgs {
     cgroup: Option<PathBuf>,
 }
 
+/// What monitoring systems read.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum StatusFormat {
+    /// OpenMetrics 1.0
+    Openmetrics,
+    /// Prometheus' text format 0.0.4
+    Prometheus,
+    /// A Monitoring Plugins line
+    Nagios,
+}
+
 impl StatusArgs {
     /// Performs the verb: 0 when the gate is open on a proof, 69 where its agent is gone, 1 when it is not open on a proof.
     pub fn run(self) -> Result<Exit, CliError> {
-        let page = Page::open(&self.page).map_err(|e| CliError::caused(Exit::NoAgent, "no gate to report on", e))?;
+        let page = match Page::open(&self.page) {
+            Ok(page) => page,
+            Err(error) if matches!(self.format, Some(StatusFormat::Nagios)) => {
+                print(&nagios::unknown(&error))?;
+                return Ok(Exit::Unknown);
+            }
+            Err(error) => return Err(CliError::caused(Exit::NoAgent, "no gate to report on", error)),
+        };
         let mut view = page.read();
         // Just after a sleep of the machine the agent may be about to say that it lives.
         for _ in 0..LOOKS_AT_SILENT {
@@ -48,14 +74,27 @@ impl StatusArgs {
             view = page.read();
         }
         let held = oci::waiting(Path::new("/proc"));
-        let frozen = self.frozen();
-        let status = if self.json { format!("{}\n", json(&view, &held, &frozen)) } else { text(&view, &held, &frozen) };
-        print(&status)?;
+        match self.format {
+            Some(StatusFormat::Openmetrics) => print(&self.metrics(MetricsFormat::OpenMetrics, &view, held.len()))?,
+            Some(StatusFormat::Prometheus) => print(&self.metrics(MetricsFormat::Prometheus, &view, held.len()))?,
+            Some(StatusFormat::Nagios) => {
+                print(&nagios::line(&view, held.len(), self.frozen().ok().map(|frozen| frozen.len())))?;
+                return Ok(nagios::exit(&view));
+            }
+            None if self.json => print(&format!("{}\n", json(&view, &held, &self.frozen())))?,
+            None => print(&text(&view, &held, &self.frozen()))?,
+        }
         Ok(match view.gate {
             Gate::Proven => Exit::Ok,
             Gate::Shut | Gate::Unproven if view.agent.is_gone() => Exit::NoAgent,
             Gate::Shut | Gate::Unproven => Exit::No,
         })
+    }
+
+    /// The agent's metrics; where it does not answer, or not to us, those that the page has.
+    fn metrics(&self, format: MetricsFormat, view: &View, held: usize) -> String {
+        let asked = AgentClient::connect(&self.page.with_file_name("bus")).and_then(|agent| agent.metrics(format));
+        asked.unwrap_or_else(|_| format.write(MetricSources { view, tally: None, held: Some(held as u64) }))
     }
 
     fn frozen(&self) -> Frozen {

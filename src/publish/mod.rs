@@ -4,6 +4,7 @@ pub mod bus;
 pub mod clockbound;
 pub mod gate_page;
 pub mod last_good;
+pub mod metrics_reader;
 pub mod outlets;
 pub mod proof_file;
 pub mod sd_notify;

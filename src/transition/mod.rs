@@ -1,12 +1,14 @@
-//! What happened, as one record. Every text about an event is made from it: log, journal, history, bus. It is pure data, made
-//! in the event loop once the page is published, and no outlet computes anything of its own.
+//! What happened, as one record. Every text about an event is made from it: log, journal, history, metrics, bus. It is pure
+//! data, made in the event loop once the page is published, and no outlet computes anything of its own.
 
 mod facts;
 mod kind;
 mod occurrence;
 mod recorder;
+mod tally;
 mod words;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decision::{Clocks, Gate, Offset, ReferenceKind, Snapshot};
@@ -15,6 +17,7 @@ pub use facts::Fact;
 pub use kind::{EventKind, Urgency};
 pub use occurrence::Occurrence;
 pub use recorder::{Recorder, Walked};
+pub use tally::{KnownReference, SHUT_MS, ShutTimes, StepCounts, Tally};
 
 /// One thing that happened, and all there is to say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct Transition {
     pub is_repetition: bool,
     /// How many waiters slept at the gate page and were woken, where this opened or shut it.
     pub released: u64,
+    /// What was counted up to it.
+    pub tally: Arc<Tally>,
 }
 
 /// A state and its gate.

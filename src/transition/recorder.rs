@@ -1,9 +1,10 @@
 //! Where records are made: from an event, what the machine made of it, and what is remembered of the epoch.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Course, FrozenCount, Occurrence, Position, ReceivedAnswer, Transition};
+use super::{Course, FrozenCount, Occurrence, Position, ReceivedAnswer, Tally, Transition};
 use crate::decision::{
     Action, Boottime, Clocks, Epoch, Event, Failure, Gate, Machine, Measurement, Offset, Reading, Round, Snapshot,
     State, Warning,
@@ -34,6 +35,7 @@ pub struct Walked<'a> {
 pub struct Recorder {
     epoch: Epoch,
     course: Course,
+    tally: Arc<Tally>,
     silent: SilentSources,
     refused: RefusedSteps,
     renewed: Boottime,
@@ -79,6 +81,8 @@ impl Recorder {
             | Action::ThawCarriers(_)
             | Action::AllowSleep => None,
         }));
+        let tally = Arc::make_mut(&mut self.tally);
+        all.iter().for_each(|what| tally.note(what, walked.at.boot));
         all.into_iter().map(|what| self.repeated(self.transition(what, walked))).collect()
     }
 
@@ -112,6 +116,7 @@ impl Recorder {
             falsetickers: walked.machine.falsetickers().to_vec(),
             daemon: walked.machine.daemon().map(str::to_owned),
             released: walked.released,
+            tally: self.tally.clone(),
         }
     }
 
@@ -129,6 +134,7 @@ impl Recorder {
 
     /// Keeps up with the epoch.
     fn follow(&mut self, event: &Event, walked: &Walked<'_>) {
+        Arc::make_mut(&mut self.tally).count(event, walked.before, walked.after, walked.at.boot);
         let epoch = walked.after.epoch;
         if self.epoch != epoch {
             // What is frozen stays so into the next epoch.

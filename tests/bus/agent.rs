@@ -11,7 +11,8 @@ use std::time::Duration;
 use clockgate::decision::{Epoch, Event, Gate, Offset, Snapshot, State};
 use clockgate::disruption::notice::Notice;
 use clockgate::disruption::notice_rate::Rate;
-use clockgate::publish::bus::{Face, NAME, PATH, peer_socket, system};
+use clockgate::publish::bus::{Face, MetricsFace, NAME, PATH, peer_socket, system};
+use clockgate::publish::metrics_reader::MetricsReader;
 use clockgate::reference::caller::registry::Callers;
 use futures_core::Stream as _;
 use tokio::sync::{mpsc, watch};
@@ -37,10 +38,11 @@ impl Agent {
         let (snapshots, seen) = watch::channel(first);
         let (sender, notices) = mpsc::channel(4);
         let (callers, root) = (Callers::default(), PathBuf::from("/nowhere"));
+        let metrics = MetricsFace::new(MetricsReader::new(&root));
         Self {
             snapshots,
             notices,
-            face: Face { snapshots: seen, notices: sender, callers, rate: Rate::default(), root },
+            face: Face { snapshots: seen, notices: sender, callers, rate: Rate::default(), metrics, root },
         }
     }
 

@@ -13,6 +13,7 @@ use clockgate::config::patterns;
 use clockgate::daemon::facts::DAEMONS;
 use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot};
 use clockgate::explain::Pattern;
+use clockgate::metrics::FAMILIES;
 use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::{Arguments, Trial};
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Trial::test("the_manual_names_all_that_the_bus_object_has", the_bus),
         Trial::test("every_cause_is_named_wherever_causes_are_listed", the_causes),
         Trial::test("each_time_daemon_has_its_row_of_facts_in_the_documentation", the_daemons),
+        Trial::test("every_metric_has_its_row_in_the_documentation_and_every_cause_is_named", the_metrics),
         Trial::test("the_drawing_of_the_states_is_what_the_machine_does", the_states),
         Trial::test("the_manual_of_messages_is_what_the_program_knows", messages),
         Trial::test("what_the_readme_shows_of_explain_is_what_it_prints", explained),
@@ -176,6 +178,22 @@ fn the_daemons() -> Outcome {
     } else {
         Err(format!("{written} rows; not there: {missing:#?}").into())
     }
+}
+
+/// `CLOCKGATE_BLESS=1` writes the table anew.
+fn the_metrics() -> Outcome {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let begin = "|---|---|---|---|\n";
+    let (before, rest) = page.split_once(begin).unwrap();
+    let after: String = rest.split_inclusive('\n').skip_while(|line| line.starts_with('|')).collect();
+    let rows: String = FAMILIES.iter().map(|family| format!("{}\n", family.row())).collect();
+    let names: Vec<_> = (0..).map(Cause::name_of).take_while(|name| *name != "unknown").collect();
+    let (last, others) = names.split_last().unwrap();
+    let causes = format!("{} and {last}.", others.join(", "));
+    let text = after.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&causes), "not there: {causes}");
+    is_as_written(&path, &format!("{before}{begin}{rows}{after}"))
 }
 
 fn every_key() -> Outcome {

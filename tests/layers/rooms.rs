@@ -37,7 +37,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("transition", &["decision"]),
     ("history", &["decision", "transition"]),
     ("past", &["decision", "history", "transition"]),
-    ("publish", &["decision", "disruption", "history", "page", "reference", "sys", "transition"]),
+    ("metrics", &["decision", "page", "transition"]),
+    ("publish", &["decision", "disruption", "history", "metrics", "page", "reference", "sys", "transition", "waiter"]),
     ("waiter", &["container", "decision", "error_chain", "duration", "exit", "page", "reference", "sys"]),
     (
         "agent",
@@ -85,6 +86,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "explain",
             "history",
             "installer",
+            "metrics",
             "page",
             "past",
             "publish",

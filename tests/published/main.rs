@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clockgate::config::patterns;
@@ -271,6 +272,7 @@ fn happened() -> Vec<Transition> {
         daemon: Some("a daemon".into()),
         is_repetition: false,
         released: 3,
+        tally: Arc::default(),
     };
     let because = Snapshot { why: "why".into(), ..shut() };
     vec![

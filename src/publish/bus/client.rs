@@ -11,6 +11,7 @@ use zbus::proxy::CacheProperties;
 
 pub use super::object::NoticeKind;
 use crate::decision::nanos_u64;
+use crate::metrics::MetricsFormat;
 pub use crate::reference::caller::caller_time::CallerTime;
 use crate::sys::unix_peer::connect;
 
@@ -85,6 +86,7 @@ trait AgentInterface {
         wait_ms: u32,
         time: (i64, u64, u64),
     ) -> zbus::Result<(String, String, u64, i64, u64, String)>;
+    fn metrics(&self, format: &str) -> zbus::Result<String>;
 }
 
 /// A connection to the agent; its calls block.
@@ -172,18 +174,29 @@ impl AgentClient {
         self.call(time_limit, self.agent.notify_with_time(what.name(), millis(time_limit).max(1), time))
     }
 
+    /// The agent's metrics as a text.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub fn metrics(&self, format: MetricsFormat) -> Result<String, ClientError> {
+        self.answer(Duration::ZERO, self.agent.metrics(format.name()))
+    }
+
     fn call(
         &self,
         time_limit: Duration,
         call: impl Future<Output = zbus::Result<(String, String, u64, i64, u64, String)>>,
     ) -> Result<Outcome, ClientError> {
+        let (state, gate, epoch, offset, bound, why) = self.answer(time_limit, call)?;
+        let measured = bound != u64::MAX;
+        let (offset_ns, bound_ns) = (measured.then_some(offset), measured.then_some(bound));
+        Ok(Outcome { state, gate, epoch, offset_ns, bound_ns, why })
+    }
+
+    fn answer<T>(&self, time_limit: Duration, call: impl Future<Output = zbus::Result<T>>) -> Result<T, ClientError> {
         let within = time_limit.saturating_add(GRACE);
         match self.runtime.block_on(async { timeout(within, call).await }) {
-            Ok(Ok((state, gate, epoch, offset, bound, why))) => {
-                let measured = bound != u64::MAX;
-                let (offset_ns, bound_ns) = (measured.then_some(offset), measured.then_some(bound));
-                Ok(Outcome { state, gate, epoch, offset_ns, bound_ns, why })
-            }
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.refusal(error)),
             Err(_) => Err(ClientError::Stuck { path: self.path.clone(), source: None }),
         }

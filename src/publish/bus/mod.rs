@@ -16,12 +16,14 @@ pub mod client;
 mod connection_limits;
 mod error;
 mod handshake;
+mod metrics;
 mod object;
 pub mod peer_socket;
 pub mod system;
 mod transport;
 
 pub(in crate::publish) use access::{GROUP, group_id};
+pub use metrics::MetricsFace;
 
 /// The name on the system bus.
 pub const NAME: &str = "org.clockgate.Agent1";
@@ -39,6 +41,8 @@ pub struct Face {
     pub callers: Callers,
     /// How many notices each caller has sent.
     pub rate: Rate,
+    /// The metrics.
+    pub metrics: MetricsFace,
     /// The root of the host's file system.
     pub root: PathBuf,
 }

@@ -143,6 +143,12 @@ impl BusObject {
         Ok(answer_of(&self.settled(&asked, until).await?))
     }
 
+    /// The metrics of docs/metrics.md as a text; `format` is `openmetrics` or `prometheus`. Everybody may ask.
+    #[zbus(out_args("text"))]
+    async fn metrics(&self, format: &str) -> Result<String, MethodError> {
+        self.face.metrics.write(format).await
+    }
+
     /// Unknown, Suspended, Disrupted, Settling, Synchronized, FreeRunning or GaveUp.
     #[zbus(property)]
     fn state(&self) -> String {

@@ -4,6 +4,7 @@
 mod history;
 mod journal;
 mod log;
+mod metrics;
 mod watchers;
 
 use std::path::Path;
@@ -11,11 +12,13 @@ use std::path::Path;
 use tokio::sync::watch;
 
 use crate::decision::Snapshot;
+use crate::publish::metrics_reader::MetricsReader;
 use crate::transition::Transition;
 
 use history::HistoryOutlet;
 use journal::JournalOutlet;
 pub use log::record as log;
+use metrics::MetricsOutlet;
 use watchers::Watchers;
 
 /// The outlets of an agent.
@@ -25,16 +28,18 @@ pub struct Outlets {
     journal: Option<JournalOutlet>,
     history: HistoryOutlet,
     watchers: Watchers,
+    metrics: MetricsOutlet,
 }
 
 impl Outlets {
-    /// Outlets on the host at `root`, whose watchers begin with this snapshot.
+    /// Outlets on the host at `root` with its gate page in `page`, whose watchers begin with this snapshot.
     #[must_use]
-    pub fn new(root: &Path, first: Snapshot) -> Self {
+    pub fn new(root: &Path, page: &Path, first: Snapshot) -> Self {
         Self {
             journal: JournalOutlet::of_standard_error(root),
             history: HistoryOutlet::new(root),
             watchers: Watchers::new(first),
+            metrics: MetricsOutlet::new(page),
         }
     }
 
@@ -44,6 +49,12 @@ impl Outlets {
         self.watchers.watch()
     }
 
+    /// Where metrics are read.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsReader {
+        self.metrics.reader()
+    }
+
     /// Passes a record to every outlet.
     pub fn record(&mut self, happened: &Transition) {
         // A journal that restarts, or does not keep up, gets it as a line of standard error.
@@ -51,6 +62,7 @@ impl Outlets {
             log(happened);
         }
         self.watchers.record(happened);
+        self.metrics.record(happened);
         self.history.record(happened);
     }
 

@@ -1,0 +1,99 @@
+//! Metrics: what was counted last and what the gate page says, for whoever asks on a thread of its own. The event loop leaves a record
+//! and goes on.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::decision::Boottime;
+use crate::metrics::{MetricSources, MetricsFormat};
+use crate::page::{self, Gate, Page, View};
+use crate::sys::clock::boottime;
+use crate::transition::{Occurrence, Tally, Transition};
+use crate::waiter::oci;
+
+/// Who is held is looked for in all processes: not more often than that, however many ask.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The gate page and the latest record, as threads beside the event loop read them.
+#[derive(Clone, Debug)]
+pub struct MetricsReader(Arc<MetricsState>);
+
+#[derive(Debug)]
+struct MetricsState {
+    /// The folder of the page.
+    page: PathBuf,
+    latest: Mutex<LatestCount>,
+    changed: Condvar,
+    /// How many starts were held, and when that was looked for.
+    held: Mutex<Option<(Boottime, u64)>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct LatestCount {
+    tally: Arc<Tally>,
+    /// How many records there were.
+    records: u64,
+    has_ended: bool,
+}
+
+impl MetricsReader {
+    /// Nothing was counted yet; `page` is the folder of the gate page.
+    #[must_use]
+    pub fn new(page: &Path) -> Self {
+        Self(Arc::new(MetricsState {
+            page: page.to_owned(),
+            latest: Mutex::default(),
+            changed: Condvar::new(),
+            held: Mutex::default(),
+        }))
+    }
+
+    /// Leaves a record for those who read.
+    pub(super) fn tell(&self, happened: &Transition) {
+        let mut latest = lock(&self.0.latest);
+        latest.tally = happened.tally.clone();
+        latest.records += 1;
+        latest.has_ended |= happened.what == Occurrence::Ended;
+        self.0.changed.notify_all();
+    }
+
+    /// What the gate page says now.
+    ///
+    /// # Errors
+    /// As [`Page::open`].
+    pub fn view(&self) -> Result<View, page::Error> {
+        Ok(Page::open(&self.0.page)?.read())
+    }
+
+    /// All metrics as of now. It may take seconds: not for the event loop.
+    ///
+    /// # Errors
+    /// As [`Page::open`].
+    pub fn write(&self, format: MetricsFormat) -> Result<String, page::Error> {
+        let view = self.view()?;
+        let tally = lock(&self.0.latest).tally.clone();
+        Ok(format.write(MetricSources { view: &view, tally: Some(&tally), held: Some(self.held(&view)) }))
+    }
+
+    /// How many starts are held: none at an open gate.
+    fn held(&self, view: &View) -> u64 {
+        if view.gate != Gate::Shut {
+            return 0;
+        }
+        let mut held = lock(&self.0.held);
+        let now = boottime();
+        match *held {
+            Some((looked, count)) if now.since(looked) < LOOK_EVERY => count,
+            Some(_) | None => {
+                let count = oci::waiting(Path::new("/proc")).len() as u64;
+                *held = Some((boottime(), count));
+                count
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

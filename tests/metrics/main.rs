@@ -1,0 +1,32 @@
+//! What monitoring systems read: the metrics of a real agent in both forms, and the line of `status --format nagios`.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod status;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use support::{lacks_program, needing};
+
+fn main() -> ExitCode {
+    let plain: [(&str, fn()); 3] = [
+        ("without_an_agent_there_are_the_metrics_of_the_page_alone", status::page_alone),
+        ("nagios_gets_a_line_and_a_code_for_each_gate", status::nagios),
+        ("a_format_is_not_json", status::no_json),
+    ];
+    // The agent is started without the right to set the clock.
+    let agents: [(&str, fn()); 1] = [("status_prints_what_the_agent_has_counted_in_both_forms", status::of_an_agent)];
+    let trial = |lacks, (name, test): (&str, fn())| {
+        needing(lacks, name, move || {
+            test();
+            Ok(())
+        })
+    };
+    let mut trials: Vec<Trial> = plain.map(|test| trial(None, test)).into();
+    trials.extend(agents.map(|test| trial(lacks_program("setpriv"), test)));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
