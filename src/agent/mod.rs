@@ -16,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenAddress, MetricsConfig};
 use crate::daemon::Corrector;
 use crate::decision::{Action, Cause, Clocks, Event, Gate, Leap, Machine, Policy, Snapshot, State};
 use crate::disruption::clock_set::ClockSet;
@@ -28,6 +28,7 @@ use crate::publish::bus::{Face, MetricsFace};
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::last_good::LastGood;
+use crate::publish::metrics_listener::MetricsListener;
 use crate::publish::outlets::Outlets;
 use crate::publish::proof_file::ProofFile;
 use crate::publish::sd_notify::{self, Watchdog};
@@ -106,6 +107,7 @@ pub async fn run(
     }
     let callers = event_loop.performer.callers();
     tokio::spawn(sd_notify::notify_status(seen.clone(), not_in_force));
+    serve_metrics(&config.metrics, &mut event_loop.outlets);
     let metrics = MetricsFace::new(event_loop.outlets.metrics());
     let face = Face { snapshots: seen, notices, callers, rate: Rate::default(), metrics, root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
@@ -363,6 +365,21 @@ fn policy(config: &Config) -> Policy {
 fn clockbound(config: &Config) -> Option<ClockBoundPage> {
     let page = config.clockbound.enabled.then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))?;
     page.inspect_err(|error| error!(error = error as &dyn std::error::Error, "cannot write ClockBound's page")).ok()
+}
+
+/// Metrics, where they are wanted; the gate is kept without them all the same.
+fn serve_metrics(config: &MetricsConfig, outlets: &mut Outlets) {
+    if let Some(path) = &config.textfile {
+        outlets.keep_metrics_file(path.clone());
+    }
+    let listener = match &config.listen {
+        None => return,
+        Some(ListenAddress::Tcp(address)) => MetricsListener::tcp(*address),
+        Some(ListenAddress::Unix(path)) => MetricsListener::unix(path),
+    };
+    if let Err(error) = listener.and_then(|listener| listener.serve(outlets.metrics())) {
+        error!(error = &error as &dyn std::error::Error, "cannot serve metrics");
+    }
 }
 
 /// Waits for the machine's alarm.

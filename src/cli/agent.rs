@@ -11,11 +11,12 @@ use crate::agent::signals as signal;
 use crate::cli::CliError;
 use crate::config::{self, Config};
 use crate::exit::Exit;
-use crate::publish::{clockbound, gate_page};
+use crate::publish::{clockbound, gate_page, metrics_file};
 use crate::sys::{descriptors, signals, time_namespace};
 
-/// What an agent has open on a busy day: 64 callers, the references of an exchange, the containers of a freeze, and itself.
-const DESCRIPTORS: u64 = 256;
+/// What an agent has open on a busy day: 64 callers and as many scrapers, the references of an exchange, the containers of a freeze,
+/// and itself.
+const DESCRIPTORS: u64 = 320;
 
 #[derive(Debug, clap::Args)]
 pub struct AgentArgs {
@@ -84,6 +85,11 @@ impl AgentArgs {
                     e,
                 )
             })?;
+        }
+        if let Some(path) = &config.metrics.textfile
+            && let Err(error) = metrics_file::shut(path, &config.page)
+        {
+            error!(%error, "cannot write the end of the agent to {}", path.display());
         }
         gate.map(|()| Exit::Ok).map_err(|e| {
             CliError::caused(Exit::StillShut, "cannot shut the gate; run `systemctl restart clockgate`", e)

@@ -36,7 +36,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 36] = [
+pub static KEYS: [Key; 38] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by at most this.",
@@ -200,6 +200,18 @@ pub static KEYS: [Key; 36] = [
         does: "The vsock address (CID) that may connect. 2: the hypervisor. 3: the parent instance of a Nitro \
                enclave. 1: any program of this machine itself, for tests only.",
         place: |c| KeyValue::Count(&mut c.vsock.peer_cid, 1, 4_294_967_294),
+    },
+    Key {
+        name: "metrics.textfile",
+        does: "A file that metrics are written to, for node_exporter's textfile collector, which reads files that end in \
+               .prom. It is written on each change and once a minute. none: no file.",
+        place: |c| KeyValue::OptionalPath(&mut c.metrics.textfile),
+    },
+    Key {
+        name: "metrics.listen",
+        does: "Where /metrics, /readyz and /livez are served by HTTP, to any program that can connect: an address and a \
+               port, or the path of a unix socket. none: nowhere.",
+        place: |c| KeyValue::Listen(&mut c.metrics.listen),
     },
     Key {
         name: "freeze.engines",

@@ -49,6 +49,8 @@ pub struct Config {
     pub timesyncd: TimesyncdConfig,
     /// Where the hypervisor is listened to.
     pub vsock: Vsock,
+    /// Where metrics go.
+    pub metrics: MetricsConfig,
     /// Which containers are frozen, and how they are thawed.
     pub freeze: Freeze,
     /// The root of the host's file system; given, not configured.
@@ -91,6 +93,24 @@ pub struct Vsock {
     pub port: usize,
     /// The CID that may connect; 2 is the hypervisor's in all its guests (VMADDR_CID_HOST).
     pub peer_cid: usize,
+}
+
+/// Where metrics go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// The file for a textfile collector, if it is written.
+    pub textfile: Option<PathBuf>,
+    /// Where scrapers connect, if they may.
+    pub listen: Option<ListenAddress>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
 }
 
 /// What may be asked of timedated.
@@ -140,6 +160,7 @@ impl Default for Config {
             },
             timesyncd: TimesyncdConfig { set_ntp: false },
             vsock: Vsock { enabled: false, port: 9123, peer_cid: 2 },
+            metrics: MetricsConfig::default(),
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
                 exclude: vec![],
@@ -228,14 +249,15 @@ impl Config {
     /// it. Says which keys would want a restart.
     pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
         let (page, bus) = (self.page.clone(), self.bus.clone());
-        let (clockbound, vsock) = (self.clockbound.clone(), self.vsock.clone());
+        let (clockbound, vsock, metrics) = (self.clockbound.clone(), self.vsock.clone(), self.metrics.clone());
         let differing = [
             ("page", page != new.page),
             ("bus", bus != new.bus),
             ("clockbound", clockbound != new.clockbound),
             ("vsock", vsock != new.vsock),
+            ("metrics", metrics != new.metrics),
         ];
-        *self = Self { page, bus, clockbound, vsock, ..new };
+        *self = Self { page, bus, clockbound, vsock, metrics, ..new };
         differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
@@ -247,6 +269,10 @@ impl Config {
         place(&mut self.bus.socket);
         place(&mut self.clockbound.path);
         self.ca_file.iter_mut().for_each(place);
+        self.metrics.textfile.iter_mut().for_each(place);
+        if let Some(ListenAddress::Unix(path)) = &mut self.metrics.listen {
+            place(path);
+        }
         if !origins.contains_key("chrony.socket") {
             place(&mut self.chrony.socket);
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ListenAddress;
 use super::yaml::Value;
 use crate::container::Engine;
 use crate::decision::{AtDeadline, Correction};
@@ -49,6 +50,8 @@ pub enum KeyValue<'a> {
     HttpUrls(&'a mut Vec<HttpUrl>),
     /// A path from the root, or `none`.
     OptionalPath(&'a mut Option<PathBuf>),
+    /// An address and a port, or a path from the root that fits a socket's address, or `none`.
+    Listen(&'a mut Option<ListenAddress>),
     /// The engines whose containers are frozen.
     Engines(&'a mut Vec<Engine>),
     /// Which containers are not.
@@ -79,6 +82,7 @@ impl KeyValue<'_> {
             Self::Servers(place) => *place = list(value, SERVERS_MAX, "[ntp.example, 192.0.2.1:123]", server)?,
             Self::HttpUrls(place) => *place = list(value, HTTP_URLS_MAX, "[https://sts.amazonaws.com]", http_url)?,
             Self::OptionalPath(place) => *place = optional_path(value).map_err(whole)?,
+            Self::Listen(place) => *place = listen(value).map_err(whole)?,
             Self::Engines(place) => *place = list(value, Engine::ALL.len(), "[docker, podman]", engine)?,
             Self::Patterns(place) => *place = list(value, PATTERNS_MAX, "[vpn, example.tier=infra]", pattern)?,
         }
@@ -102,6 +106,11 @@ impl KeyValue<'_> {
             Self::OptionalPath(place) => {
                 place.as_ref().map_or_else(|| NO_ADDRESS.to_owned(), |path| quoted(&path.to_string_lossy()))
             }
+            Self::Listen(place) => match place {
+                None => NO_ADDRESS.to_owned(),
+                Some(ListenAddress::Tcp(address)) => quoted(&address.to_string()),
+                Some(ListenAddress::Unix(path)) => quoted(&path.to_string_lossy()),
+            },
             Self::Engines(place) => listed(place),
             Self::Patterns(place) => listed(place),
         }
@@ -124,6 +133,7 @@ impl KeyValue<'_> {
             }
             Self::HttpUrls(_) => format!("a list of at most {HTTP_URLS_MAX} URLs, https:// or http://"),
             Self::OptionalPath(_) => format!("a path from the root, or {NO_ADDRESS}"),
+            Self::Listen(_) => format!("an address and a port, a path from the root, or {NO_ADDRESS}"),
             Self::Engines(_) => format!("a list of {}", engine_names()),
             Self::Patterns(_) => format!("a list of at most {PATTERNS_MAX} patterns"),
         }
@@ -207,6 +217,21 @@ fn address(value: &Value) -> Result<Option<SocketAddr>, String> {
         return Ok(None);
     }
     text.parse().map(Some).map_err(|_| unfit(value, wanted))
+}
+
+fn listen(value: &Value) -> Result<Option<ListenAddress>, String> {
+    let wanted = "an address and a port, as in 127.0.0.1:9990, the path of a socket, or `none`";
+    let Value::Text(text) = value else { return Err(unfit(value, wanted)) };
+    if text == NO_ADDRESS {
+        return Ok(None);
+    }
+    if text.starts_with('/') {
+        return Ok(Some(ListenAddress::Unix(socket(value)?)));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() > 0 => Ok(Some(ListenAddress::Tcp(address))),
+        Ok(_) | Err(_) => Err(unfit(value, wanted)),
+    }
 }
 
 /// A list without duplicates; every item that is wrong is named with its line.

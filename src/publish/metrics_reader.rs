@@ -32,9 +32,16 @@ struct MetricsState {
 #[derive(Clone, Debug, Default)]
 struct LatestCount {
     tally: Arc<Tally>,
-    /// How many records there were.
-    records: u64,
-    has_ended: bool,
+    seen: SeenRecords,
+}
+
+/// Which records there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SeenRecords {
+    /// How many.
+    count: u64,
+    /// Whether the agent's last was among them.
+    pub(super) has_ended: bool,
 }
 
 impl MetricsReader {
@@ -50,12 +57,24 @@ impl MetricsReader {
     }
 
     /// Leaves a record for those who read.
-    pub(super) fn tell(&self, happened: &Transition) {
+    pub(super) fn record(&self, happened: &Transition) {
         let mut latest = lock(&self.0.latest);
         latest.tally = happened.tally.clone();
-        latest.records += 1;
-        latest.has_ended |= happened.what == Occurrence::Ended;
+        latest.seen.count += 1;
+        latest.seen.has_ended |= happened.what == Occurrence::Ended;
         self.0.changed.notify_all();
+    }
+
+    /// Which records there were.
+    pub(super) fn seen(&self) -> SeenRecords {
+        lock(&self.0.latest).seen
+    }
+
+    /// Waits for another record, and not longer than so.
+    pub(super) fn wait(&self, seen: SeenRecords, at_most: Duration) -> SeenRecords {
+        let latest = lock(&self.0.latest);
+        let waited = self.0.changed.wait_timeout_while(latest, at_most, |latest| latest.seen == seen);
+        waited.unwrap_or_else(PoisonError::into_inner).0.seen
     }
 
     /// What the gate page says now.

@@ -4,6 +4,8 @@ pub mod bus;
 pub mod clockbound;
 pub mod gate_page;
 pub mod last_good;
+pub mod metrics_file;
+pub mod metrics_listener;
 pub mod metrics_reader;
 pub mod outlets;
 pub mod proof_file;

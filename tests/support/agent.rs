@@ -16,7 +16,7 @@ pub const CONFIG: &str = "etc/clockgate/config.yaml";
 #[derive(Debug)]
 pub struct Agent {
     pub host: HostFolder,
-    _process: Ours,
+    pub process: Ours,
 }
 
 impl Agent {
@@ -24,7 +24,7 @@ impl Agent {
     pub fn start(config: &str) -> Outcome<Self> {
         let host = HostFolder::new(&[(CONFIG, config)])?;
         let process = Ours::spawn(clockgate().args(["agent", "--root"]).arg(host.path()).stderr(Stdio::null()))?;
-        let agent = Self { host, _process: process };
+        let agent = Self { host, process };
         until("the agent starts", Duration::from_secs(30), || agent.bus().exists())?;
         Ok(agent)
     }

@@ -35,7 +35,7 @@ const LIVING_WITHIN: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub enum PeerSocketError {
     /// Something else has the path.
-    #[error("{} exists and is not a socket; remove it, or set bus.socket", .0.display())]
+    #[error("{} exists and is not a socket; remove it, or configure another path", .0.display())]
     NotASocket(PathBuf),
     /// Another agent has it.
     #[error("another agent answers on {}", .0.display())]
@@ -66,6 +66,25 @@ impl Listener {
     /// # Errors
     /// [`PeerSocketError`]
     pub fn bind(path: &Path, root: &Path) -> Result<Self, PeerSocketError> {
+        Self::bind_and(path, |fresh| {
+            let Some(gid) = group_id(root, GROUP) else { return Ok(()) };
+            let open = |()| fs::set_permissions(fresh, fs::Permissions::from_mode(0o660));
+            if let Err(error) = chown(fresh, None, Some(gid)).and_then(open) {
+                warn!(%error, socket = %path.display(), "cannot give the socket to the group {GROUP}: only root can use it");
+            }
+            Ok(())
+        })
+    }
+
+    /// The same, open to everybody.
+    ///
+    /// # Errors
+    /// [`PeerSocketError`]
+    pub fn bind_public(path: &Path) -> Result<Self, PeerSocketError> {
+        Self::bind_and(path, |fresh| fs::set_permissions(fresh, fs::Permissions::from_mode(0o666)))
+    }
+
+    fn bind_and(path: &Path, open: impl FnOnce(&Path) -> io::Result<()>) -> Result<Self, PeerSocketError> {
         let cannot = |what, path: &Path| {
             let path = path.to_owned();
             move |source| PeerSocketError::Cannot { what, path, source }
@@ -82,15 +101,18 @@ impl Listener {
         let fresh = path.with_extension(format!("{}.new", std::process::id()));
         drop(fs::remove_file(&fresh));
         let listener = bind_private(&fresh).map_err(|errno| cannot("bind", &fresh)(errno.into()))?;
-        if let Some(gid) = group_id(root, GROUP) {
-            let open = |()| fs::set_permissions(&fresh, fs::Permissions::from_mode(0o660));
-            if let Err(error) = chown(&fresh, None, Some(gid)).and_then(open) {
-                warn!(%error, socket = %path.display(), "cannot give the socket to the group {GROUP}: only root can use it");
-            }
-        }
+        open(&fresh).map_err(cannot("open to others", &fresh))?;
         fs::rename(&fresh, path).map_err(cannot("put in its place", &fresh))?;
         let inode = fs::symlink_metadata(path).map_err(cannot("look at", path))?.ino();
         Ok(Self { listener, path: path.to_owned(), inode })
+    }
+
+    /// The listening end, without blocking.
+    ///
+    /// # Errors
+    /// What dup(2) said.
+    pub(in crate::publish) fn accepting(&self) -> io::Result<StdListener> {
+        self.listener.try_clone()
     }
 
     /// Serves every client, until it is dropped.
@@ -98,7 +120,7 @@ impl Listener {
     /// # Errors
     /// What the runtime said about the socket.
     pub async fn serve(&self, face: Face) -> io::Result<()> {
-        let listener = UnixListener::from_std(self.listener.try_clone()?)?;
+        let listener = UnixListener::from_std(self.accepting()?)?;
         // One of zbus's own opens a file for it, and panics where it cannot.
         let digits = format!("{:016x}{:016x}", random::number()?, random::number()?);
         let guid = Guid::try_from(digits).map_err(io::Error::other)?;

@@ -7,7 +7,7 @@ mod log;
 mod metrics;
 mod watchers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
@@ -55,6 +55,11 @@ impl Outlets {
         self.metrics.reader()
     }
 
+    /// Writes metrics to a file from now on.
+    pub fn keep_metrics_file(&mut self, path: PathBuf) {
+        self.metrics.keep_file(path);
+    }
+
     /// Passes a record to every outlet.
     pub fn record(&mut self, happened: &Transition) {
         // A journal that restarts, or does not keep up, gets it as a line of standard error.
@@ -69,5 +74,6 @@ impl Outlets {
     /// Waits a moment for what is behind.
     pub async fn end(&mut self) {
         self.history.end().await;
+        self.metrics.end().await;
     }
 }
