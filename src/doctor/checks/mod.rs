@@ -5,9 +5,12 @@ mod containers;
 mod daemon;
 mod hardware;
 mod machine;
+mod masters;
 mod own;
 mod rights;
 mod servers;
+mod sources;
+mod steps;
 
 use super::check::{Check, CheckSection, CheckVerdict};
 use super::facts::DoctorFacts;
@@ -36,23 +39,23 @@ pub const ALL: &[CheckRule] = &[
     rule("clock.tick", CheckSection::Clock, clock::tick),
     rule("daemon.none", CheckSection::Daemon, daemon::none),
     rule("daemon.condition", CheckSection::Daemon, daemon::condition),
-    rule("daemon.two", CheckSection::Daemon, daemon::two),
-    rule("daemon.setters", CheckSection::Daemon, daemon::setters),
-    rule("daemon.cron", CheckSection::Daemon, daemon::cron),
-    rule("daemon.observes", CheckSection::Daemon, daemon::observes),
-    rule("daemon.powerless", CheckSection::Daemon, daemon::powerless),
+    rule("daemon.two", CheckSection::Daemon, masters::two),
+    rule("daemon.setters", CheckSection::Daemon, masters::setters),
+    rule("daemon.cron", CheckSection::Daemon, masters::cron),
+    rule("daemon.observes", CheckSection::Daemon, masters::observes),
+    rule("daemon.powerless", CheckSection::Daemon, masters::powerless),
     rule("daemon.denied", CheckSection::Daemon, rights::denied),
-    rule("daemon.sources", CheckSection::Daemon, daemon::sources),
-    rule("daemon.unreached", CheckSection::Daemon, daemon::unreached),
-    rule("daemon.offline", CheckSection::Daemon, daemon::offline),
-    rule("daemon.no-majority", CheckSection::Daemon, daemon::no_majority),
-    rule("daemon.distance", CheckSection::Daemon, daemon::distance),
-    rule("daemon.authentication", CheckSection::Daemon, daemon::authentication),
-    rule("daemon.exit-limit", CheckSection::Daemon, daemon::exit_limit),
-    rule("daemon.step-limit", CheckSection::Daemon, daemon::step_limit),
-    rule("daemon.one-server", CheckSection::Daemon, daemon::one_server),
-    rule("daemon.local", CheckSection::Daemon, daemon::local),
-    rule("daemon.rtcsync", CheckSection::Daemon, daemon::rtcsync),
+    rule("daemon.sources", CheckSection::Daemon, sources::sources),
+    rule("daemon.unreached", CheckSection::Daemon, sources::unreached),
+    rule("daemon.offline", CheckSection::Daemon, sources::offline),
+    rule("daemon.no-majority", CheckSection::Daemon, sources::no_majority),
+    rule("daemon.distance", CheckSection::Daemon, sources::distance),
+    rule("daemon.authentication", CheckSection::Daemon, sources::authentication),
+    rule("daemon.exit-limit", CheckSection::Daemon, steps::exit_limit),
+    rule("daemon.step-limit", CheckSection::Daemon, steps::step_limit),
+    rule("daemon.one-server", CheckSection::Daemon, sources::one_server),
+    rule("daemon.local", CheckSection::Daemon, steps::local),
+    rule("daemon.rtcsync", CheckSection::Daemon, steps::rtcsync),
     rule("net.dns", CheckSection::Servers, servers::dns),
     rule("net.firewall", CheckSection::Servers, servers::firewall),
     rule("net.route", CheckSection::Servers, servers::route),
