@@ -110,6 +110,9 @@ pub fn configured(root: &Path, seen: &RunningDaemon) -> Listed {
 
 /// The texts of its configuration, that of its command line first; ntpd's `-f` is its drift file, which names no server.
 pub fn texts(root: &Path, daemon: Daemon, process: &Process) -> Vec<String> {
+    if daemon == Daemon::Timesyncd {
+        return timesyncds_texts(root);
+    }
     let named = ["-c", "-f"].iter().flat_map(|flag| process.values(flag)).filter_map(|path| path.strip_prefix('/'));
     let files = named.chain(daemon.facts().files.iter().copied()).map(|file| root.join(file));
     files.filter_map(|file| text(&file)).collect()
@@ -117,6 +120,23 @@ pub fn texts(root: &Path, daemon: Daemon, process: &Process) -> Vec<String> {
 
 /// The servers in systemd-timesyncd's files, for where no bus reports them.
 pub fn timesyncds(root: &Path) -> Vec<Server> {
+    timesyncd_conf(&timesyncds_texts(root))
+}
+
+/// Whether systemd-timesyncd has none but the servers that it falls back to: neither a file of its own names one, nor the network, as
+/// systemd-networkd notes it of each link (systemd's sd-network.c).
+pub fn timesyncd_falls_back(root: &Path) -> bool {
+    let links = std::fs::read_dir(root.join("run/systemd/netif/links")).into_iter().flatten().flatten();
+    let of_the_network = links.filter_map(|link| text(&link.path()));
+    let is_named = |text: &String| {
+        let mut named = text.lines().filter_map(|line| line.trim().strip_prefix("NTP")?.trim().strip_prefix('='));
+        // An empty one takes back what was said before.
+        named.next_back().is_some_and(|value| !value.trim().is_empty())
+    };
+    ![timesyncds_texts(root).join("\n")].into_iter().chain(of_the_network).any(|text| is_named(&text))
+}
+
+fn timesyncds_texts(root: &Path) -> Vec<String> {
     let mut files = vec![root.join("etc/systemd/timesyncd.conf")];
     for folder in ["usr/lib", "run", "etc"] {
         let fragments = std::fs::read_dir(root.join(folder).join("systemd/timesyncd.conf.d")).into_iter();
@@ -125,8 +145,7 @@ pub fn timesyncds(root: &Path) -> Vec<Server> {
         fragments.sort();
         files.extend(fragments);
     }
-    let texts: Vec<String> = files.iter().filter_map(|file| text(file)).collect();
-    timesyncd_conf(&texts)
+    files.iter().filter_map(|file| text(file)).collect()
 }
 
 fn text(file: &Path) -> Option<String> {

@@ -121,6 +121,7 @@ fn apply(facts: &mut DoctorFacts, words: &[&str]) -> Option<()> {
             }));
         }
         ["too-far", count] => sources(facts)?.too_far = count.parse().ok()?,
+        ["unusable", count] => sources(facts)?.unusable = count.parse().ok()?,
         ["outranked", count] => sources(facts)?.outranked = count.parse().ok()?,
         _ => return None,
     }

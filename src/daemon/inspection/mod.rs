@@ -31,6 +31,10 @@ pub const SAVED_CLOCKS: [&str; 3] =
 
 /// The order by which chronyd asks its sources again.
 pub const SET_ONLINE: &str = "sudo chronyc online";
+/// What shows which test of its answers fails.
+pub const EXAMINE_SAMPLES: &str = "sudo chronyc ntpdata  # which of the tests A, B, C and D fails, by source";
+/// What to do where one server is too few.
+pub const INSTALL_SEVERAL: &str = "where that matters install a time daemon that asks several, such as chrony";
 /// What to do where there is no daemon.
 pub const INSTALL_ONE: &str = "install a time daemon, such as chrony or systemd-timesyncd";
 
@@ -76,6 +80,10 @@ pub struct InspectedDaemon {
     pub most_distance: Option<Duration>,
     /// The directive by which it follows its own clock where it has no other source.
     pub follows_itself: Option<&'static str>,
+    /// It asks so seldom once its clock is steady; none where a step is noticed before the next answer, or that is not known.
+    pub slowest_poll: Option<Duration>,
+    /// Whether nobody named a server, so that it asks those that it was built with.
+    pub falls_back: bool,
 }
 
 /// What a daemon says of its sources.
@@ -95,6 +103,8 @@ pub struct SourceSummary {
     pub too_far: usize,
     /// How many answered and do not count, since authenticated ones that are silent outrank them.
     pub outranked: usize,
+    /// How many answer each poll while their last sample is older than three of them: what they answer fails its tests.
+    pub unusable: usize,
     /// Whether it follows one of them.
     pub follows_one: bool,
 }
@@ -139,6 +149,8 @@ fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
         exits_beyond: directives.exits_beyond,
         most_distance: directives.most_distance,
         follows_itself: directives.follows_itself,
+        slowest_poll: directives.slowest_poll,
+        falls_back: seen.who == Who::Daemon(Daemon::Timesyncd) && by_process::timesyncd_falls_back(root),
     }
 }
 
@@ -173,9 +185,17 @@ fn summary(client: &mut ChronyClient, most_distance: Duration) -> Result<SourceS
         offline: count(activity.offline),
         unresolved: count(activity.unresolved),
         too_far: reached.iter().filter(|source| source.root_distance > most_distance).count(),
+        unusable: reached.iter().filter(|source| answers_in_vain(source)).count(),
         outranked: if is_silent { reached.len() } else { 0 },
         follows_one: sources.iter().any(|source| source.selected),
     })
+}
+
+/// Its answers come and none becomes a sample (chrony's FAQ, 3.8: tests A to D of `chronyc ntpdata`).
+fn answers_in_vain(source: &SourceData) -> bool {
+    const ALL_EIGHT: u16 = 0o377;
+    let too_old = source.poll.as_secs().saturating_mul(3);
+    source.reach == ALL_EIGHT && source.since_sample_secs.is_some_and(|secs| u64::from(secs) > too_old)
 }
 
 /// How long it takes to slew so far, where the daemon is known to slew at one rate.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use toml_edit::{DocumentMut, Item};
 
 use crate::daemon::facts::Daemon;
@@ -12,6 +13,8 @@ const CHRONYS_SLEW_PPM: u32 = 83_333;
 const ADJTIMES_SLEW_PPM: u32 = 500;
 /// CLOCK_PANIC of ntp.org's and NTPsec's ntp_loopfilter.c; the default of `single-step-panic-threshold` in ntp.toml(5).
 const PANIC: Duration = Duration::from_secs(1000);
+/// timesyncd.conf(5), `PollIntervalMaxSec`.
+const TIMESYNCDS_SLOWEST_POLL: Duration = Duration::from_secs(2048);
 /// chrony.conf(5), `maxdistance`.
 const CHRONYS_MOST_DISTANCE: Duration = Duration::from_secs(3);
 
@@ -49,6 +52,8 @@ pub struct Directives {
     pub exits_beyond: Option<Duration>,
     /// It follows no source that is farther away.
     pub most_distance: Option<Duration>,
+    /// It asks so seldom once its clock is steady, and nothing but its next answer tells it of a step.
+    pub slowest_poll: Option<Duration>,
 }
 
 /// The directives in this daemon's configuration; where one is repeated, the last one counts.
@@ -60,7 +65,8 @@ pub fn directives(daemon: Daemon, text: &str) -> Directives {
         }
         Daemon::Ntpsec | Daemon::Ntp => Directives { exits_beyond: ntpds_panic(text), ..Directives::default() },
         Daemon::NtpdRs => Directives { exits_beyond: ntpd_rss_panic(text), ..Directives::default() },
-        Daemon::Timesyncd | Daemon::Busybox | Daemon::Connman => Directives::default(),
+        Daemon::Timesyncd => Directives { slowest_poll: Some(timesyncds_slowest_poll(text)), ..Directives::default() },
+        Daemon::Busybox | Daemon::Connman => Directives::default(),
     }
 }
 
@@ -88,6 +94,14 @@ fn ntpd_rss_panic(text: &str) -> Option<Duration> {
     };
     let ways = ["forward", "backward"].into_iter().filter_map(|way| item.get(way).and_then(number));
     number(item).or_else(|| ways.min())
+}
+
+/// systemd.time(7): a number of seconds, or numbers with their units; of several lines the last one counts.
+fn timesyncds_slowest_poll(text: &str) -> Duration {
+    let values =
+        text.lines().filter_map(|line| line.trim().strip_prefix("PollIntervalMaxSec")?.trim().strip_prefix('='));
+    let span = |value: &str| secs(value).or_else(|| value.parse::<SignedDuration>().ok()?.try_into().ok());
+    values.map(str::trim).filter_map(span).next_back().unwrap_or(TIMESYNCDS_SLOWEST_POLL)
 }
 
 fn secs(word: &str) -> Option<Duration> {
@@ -130,6 +144,7 @@ fn chronys(text: &str) -> Directives {
         follows_itself: with("local").map(|_| "local"),
         exits_beyond,
         most_distance: Some(most_distance),
+        slowest_poll: None,
     }
 }
 
@@ -170,5 +185,14 @@ mod tests {
         assert_eq!(of(Daemon::NtpdRs, ways), Some(86_400));
         assert_eq!(of(Daemon::NtpdRs, ""), Some(1000));
         assert_eq!(of(Daemon::Timesyncd, ""), None);
+    }
+
+    #[test]
+    fn how_seldom_timesyncd_asks_is_read_in_systemds_units() {
+        let of = |text: &str| directives(Daemon::Timesyncd, text).slowest_poll.map(|poll| poll.as_secs());
+        assert_eq!(of("[Time]\n#PollIntervalMaxSec=2048\n"), Some(2048));
+        assert_eq!(of("PollIntervalMaxSec = 64\nPollIntervalMaxSec=5min 20s\n"), Some(320));
+        assert_eq!(of("PollIntervalMaxSec=128"), Some(128));
+        assert_eq!(directives(Daemon::Chrony, "pool x").slowest_poll, None);
     }
 }

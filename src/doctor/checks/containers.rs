@@ -2,7 +2,7 @@
 
 use super::CheckVerdict;
 use crate::daemon::inspection::Rights;
-use crate::doctor::facts::DoctorFacts;
+use crate::doctor::facts::{AgentState, DoctorFacts};
 
 pub fn clock(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let containers = &facts.containers;
@@ -47,5 +47,17 @@ pub fn namespace(facts: &DoctorFacts) -> Option<CheckVerdict> {
     facts.containers.has_clocks_of_its_own.then(|| {
         CheckVerdict::warn("this is a time namespace whose boot clocks are not the host's, or /proc is not mounted")
             .mend("run it outside, without timeOffsets of the OCI runtime")
+    })
+}
+
+/// The gate of the host, which a container sees only where its folder is mounted.
+pub fn page(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    facts.containers.inside.as_ref()?;
+    Some(match facts.own.agent {
+        AgentState::NotThere => {
+            CheckVerdict::note("the host's gate is not seen from here: programs cannot wait for it")
+                .mend("mount /run/clockgate/public of the host into the container, read-only")
+        }
+        AgentState::Runs(..) | AgentState::Gone(_) => CheckVerdict::ok("the host's gate is seen from here"),
     })
 }

@@ -10,12 +10,16 @@ pub fn clocksource(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let machine = &facts.machine;
     let source = machine.clocksource.as_ref()?;
     let others = format!("available: {}", machine.available.join(", "));
-    Some(if DEGRADED.contains(&source.as_str()) {
-        let title = format!("the clock source is {source}: the kernel gave up a better one");
-        CheckVerdict::warn(title).because(others).mend("sudo dmesg | grep -i clocksource")
+    let given_up = facts.log.unstable_timer.as_ref();
+    let verdict = if DEGRADED.contains(&source.as_str()) {
+        let why = if given_up.is_some() { "the kernel found tsc unstable" } else { "the kernel gave up a better one" };
+        CheckVerdict::warn(format!("the clock source is {source}: {why}")).mend("sudo dmesg | grep -i clocksource")
+    } else if given_up.is_some() {
+        CheckVerdict::note(format!("the clock source is {source}: the kernel found tsc unstable"))
     } else {
-        CheckVerdict::ok(format!("the clock source is {source}")).because(others)
-    })
+        CheckVerdict::ok(format!("the clock source is {source}"))
+    };
+    Some(verdict.because(others).because_all(given_up.cloned()))
 }
 
 /// The hypervisor's clock: without it the time after a pause or a restore comes from the network alone.

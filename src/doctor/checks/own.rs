@@ -9,6 +9,9 @@ pub fn agent(facts: &DoctorFacts) -> Option<CheckVerdict> {
         return Some(CheckVerdict::skip("this root is not the running system"));
     }
     Some(match &facts.own.agent {
+        AgentState::NotThere if facts.containers.inside.is_some() => {
+            CheckVerdict::skip("the agent of the host is not seen from here")
+        }
         AgentState::NotThere => CheckVerdict::note("no agent runs: workloads do not wait for the clock")
             .mend("sudo systemctl enable --now clockgate"),
         AgentState::Runs(Gate::Proven, _) => CheckVerdict::ok("the gate is open on a proof"),

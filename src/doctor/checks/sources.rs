@@ -1,7 +1,7 @@
 //! The time daemon's sources, as it reports them itself.
 
 use super::CheckVerdict;
-use crate::daemon::inspection::{SET_ONLINE, SourceSummary};
+use crate::daemon::inspection::{EXAMINE_SAMPLES, INSTALL_SEVERAL, SET_ONLINE, SourceSummary};
 use crate::decision::size_in_words;
 use crate::doctor::facts::DoctorFacts;
 
@@ -114,4 +114,40 @@ pub fn one_server(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let title =
         format!("{} has one server, {}: when that is wrong, so is this clock", running.name, running.servers[0]);
     (!has_several).then(|| CheckVerdict::note(title).mend("name three servers or more"))
+}
+
+/// Sources that answer and whose answers are not used: most often since their delay has grown, or their clock went wrong.
+pub fn samples(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let summary = summary(facts).filter(|summary| summary.unusable > 0)?;
+    let title = format!(
+        "{} of {} source(s) answer each poll and none of it is used: its tests fail, as they do with a delay that varies",
+        summary.unusable, summary.reached
+    );
+    let verdict =
+        if summary.unusable >= summary.reached { CheckVerdict::warn(title) } else { CheckVerdict::note(title) };
+    Some(verdict.mend(EXAMINE_SAMPLES))
+}
+
+/// How seldom the daemon asks where nothing but its next answer tells it of a step.
+pub fn poll(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let (running, slowest) = facts.daemon.running.iter().find_map(|running| Some((running, running.slowest_poll?)))?;
+    let often = size_in_words(slowest);
+    let title =
+        format!("{} asks one server, every {often} at the least: a wrong answer stands for so long", running.name);
+    Some(CheckVerdict::note(title).mend(INSTALL_SEVERAL))
+}
+
+/// Servers that nobody chose.
+pub fn fallback(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let running = facts.daemon.running.iter().find(|running| running.falls_back)?;
+    let title = format!(
+        "neither a file nor the network names a server for {}: it asks those that it falls back to",
+        running.name
+    );
+    let names = running.servers.iter().map(|server| format!("its files name {server} to fall back to"));
+    Some(
+        CheckVerdict::note(title)
+            .because_all(names)
+            .mend("name servers near to this host: `NTP=` in its configuration"),
+    )
 }

@@ -52,6 +52,8 @@ const POWER_LOST: [&str; 24] = [
 const UNNAMED: [&str; 5] = ["bq32k ", "ds1511 ", "ds3234 ", "rx6110 ", "stk17ta8 "];
 /// drivers/rtc/class.c, rtc_hctosys.
 const SET_AT_BOOT: &str = "setting system clock to ";
+/// kernel/time/clocksource.c, __clocksource_unstable; arch/x86/kernel/tsc.c, mark_tsc_unstable and check_system_tsc_reliable.
+const UNSTABLE_TIMER: [&str; 3] = ["Marking clocksource 'tsc", "Marking TSC unstable", "TSC found unstable"];
 const UNREAD: &str = "hctosys: unable to read the hardware clock";
 
 /// What the log of this boot tells; nothing where it may not be read.
@@ -65,6 +67,8 @@ pub struct LogFacts {
     pub set_at_boot: Option<String>,
     /// Whether the kernel could not read the RTC at boot.
     pub is_unread: bool,
+    /// The line by which the kernel gave up the processor's own timer; none where it did not.
+    pub unstable_timer: Option<String>,
 }
 
 pub fn gather(root: &Path) -> LogFacts {
@@ -90,6 +94,10 @@ fn read(text: &str) -> LogFacts {
             Some(time.get(..19)?.replace('T', " ")).filter(|time| time.starts_with(|c: char| c.is_ascii_digit()))
         }),
         is_unread: text.contains(UNREAD),
+        unstable_timer: text
+            .lines()
+            .find(|line| UNSTABLE_TIMER.iter().any(|words| line.contains(words)))
+            .map(foreign::shown),
     }
 }
 
@@ -131,6 +139,10 @@ mod tests {
         assert_eq!(log.power_lost.len(), 1);
         assert_eq!(log.set_at_boot.as_deref(), Some("1970-01-01 00:00:12"));
         assert_eq!(read("setting system clock to"), LogFacts::default());
+        let given_up = "clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable because the skew is too large:";
+        assert_eq!(read(&format!("Linux version 6.1\n{given_up}\n")).unstable_timer.as_deref(), Some(given_up));
+        assert!(read("kernel: tsc: Marking TSC unstable due to clocksource watchdog").unstable_timer.is_some());
+        assert_eq!(read("tsc: Refined TSC clocksource calibration: 2899.999 MHz").unstable_timer, None);
         assert!(read("rtc-hym8563 1-0051: hctosys: unable to read the hardware clock").is_unread);
     }
 
