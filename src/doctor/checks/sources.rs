@@ -133,7 +133,7 @@ pub fn poll(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let (running, slowest) = facts.daemon.running.iter().find_map(|running| Some((running, running.slowest_poll?)))?;
     let often = size_in_words(slowest);
     let title =
-        format!("{} asks one server, every {often} at the least: a wrong answer stands for so long", running.name);
+        format!("{} asks one server, every {often} at the least: a wrong answer counts for so long", running.name);
     Some(CheckVerdict::note(title).mend(INSTALL_SEVERAL))
 }
 
