@@ -150,7 +150,7 @@ fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
         most_distance: directives.most_distance,
         follows_itself: directives.follows_itself,
         slowest_poll: directives.slowest_poll,
-        falls_back: seen.who == Who::Daemon(Daemon::Timesyncd) && by_process::timesyncd_falls_back(root),
+        falls_back: seen.who == Who::Daemon(Daemon::Timesyncd) && detection::timesyncd_falls_back(root),
     }
 }
 
