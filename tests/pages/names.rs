@@ -30,6 +30,23 @@ fn missing_sources<'a>(text: &'a str, tree: &[String]) -> Vec<&'a str> {
     named.filter(|name| !tree.iter().any(|path| format!("/{path}").ends_with(&format!("/{name}")))).collect()
 }
 
+/// The types that a page names between backquotes and that no source has.
+fn missing_types<'a>(text: &'a str, sources: &[(String, String)]) -> Vec<&'a str> {
+    let is_type = |word: &&str| {
+        let mut letters = word.chars();
+        letters.next().is_some_and(char::is_uppercase)
+            && word.contains(char::is_lowercase)
+            && letters.all(char::is_alphanumeric)
+    };
+    let is_there = |name: &&str| {
+        let kinds = ["struct", "enum", "trait", "type"].map(|kind| format!("{kind} {name}"));
+        let begins = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric());
+        let defines = |text: &str| kinds.iter().any(|kind| text.split(kind.as_str()).skip(1).any(begins));
+        sources.iter().any(|(path, text)| path.starts_with("src/") && defines(text))
+    };
+    text.split('`').skip(1).step_by(2).filter(is_type).filter(|name| !is_there(name)).collect()
+}
+
 /// Of the program's own sources, without its tests: the variables of the environment that are read by name.
 fn read_variables(sources: &[(String, String)]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -77,6 +94,13 @@ fn every_source_file_that_a_page_names_is_in_the_tree() {
     }
     let mutant = "`machine/attempt.rs`, `main.rs`, `nowhere.rs`, `chine/attempt.rs`";
     assert_eq!(missing_sources(mutant, &tree), ["nowhere.rs", "chine/attempt.rs"]);
+}
+
+#[test]
+fn every_type_that_the_architecture_names_is_in_the_sources() {
+    let sources = sources();
+    assert_eq!(missing_types(&read("docs/architecture.md"), &sources), Vec::<&str>::new());
+    assert_eq!(missing_types("`Machine`, `Mach`, `Engine`, `NTP`, `x`, `Nowhere`", &sources), ["Mach", "Nowhere"]);
 }
 
 #[test]
