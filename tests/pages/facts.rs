@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use clockgate::config::keys::KEYS;
 use clockgate::config::load_file;
+use clockgate::page::{WHY_LEN, at, state_name};
 use clockgate::waiter::oci::OciSettings;
 
-use super::{all_pages, read};
+use super::{all_pages, read, root};
 
 /// What stands between two texts.
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
@@ -90,6 +92,68 @@ fn the_manual_names_the_errors_of_the_bus_and_no_others() {
         .collect();
     assert!(has.len() > 4, "{has:?}");
     assert_eq!(said, has);
+}
+
+#[test]
+fn the_table_of_the_page_has_each_field_where_the_program_has_it() {
+    let fields = [
+        ("magic", at::MAGIC, 8),
+        ("version", at::VERSION, 4),
+        ("size", at::SIZE, 4),
+        ("boot_id", at::BOOT_ID, 16),
+        ("gate", at::GATE, 4),
+        ("sequence", at::SEQUENCE, 4),
+        ("epoch", at::EPOCH, 8),
+        ("state", at::STATE, 4),
+        ("cause", at::CAUSE, 4),
+        ("offset", at::OFFSET, 8),
+        ("bound", at::BOUND, 8),
+        ("as_of", at::AS_OF, 8),
+        ("threshold", at::THRESHOLD, 8),
+        ("valid_until", at::VALID_UNTIL, 8),
+        ("since", at::SINCE, 8),
+        ("deadline", at::DEADLINE, 8),
+        ("max_drift", at::MAX_DRIFT, 4),
+        ("why", at::WHY, WHY_LEN),
+        ("alive_until", at::ALIVE_UNTIL, 8),
+        ("real_minus_boot", at::REAL_MINUS_BOOT, 8),
+        ("boot_minus_mono", at::BOOT_MINUS_MONO, 8),
+        ("mono_minus_raw", at::MONO_MINUS_RAW, 8),
+        ("leap_at", at::LEAP_AT, 8),
+        ("leap", at::LEAP, 8),
+    ];
+    let has: Vec<String> = fields.iter().map(|(name, at, size)| format!("{at} {size} {name}")).collect();
+    let page = read("docs/interfaces.md");
+    let rows = page.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    let rows = rows.filter(|cells| cells.len() == 7 && cells[1].parse::<usize>().is_ok());
+    assert_eq!(rows.map(|cells| format!("{} {} {}", cells[1], cells[2], cells[4])).collect::<Vec<_>>(), has);
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let older = format!("wrote {}, one before the leap second {}", at::ALIVE_UNTIL, at::DIFFERENCES_END);
+    assert!(page.contains(&older) && page.contains(&format!("This one writes {}", at::END)), "{older}, {}", at::END);
+    let states: Vec<String> = (0..8).map(|code| format!("{code} {}", state_name(code))).collect();
+    assert!(page.contains(&states.join(", ")), "{states:?}");
+}
+
+#[test]
+fn the_agent_runs_no_other_programs_than_the_threat_model_names() {
+    fn below(folder: &Path, found: &mut Vec<String>) {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                below(&path, found);
+            } else if fs::read_to_string(&path).unwrap().split("#[cfg(test)]").next().unwrap().contains("Command::new(")
+            {
+                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    // What a person runs from a terminal runs what it likes.
+    let of_a_person = ["cli/", "doctor/", "installer/", "past/", "waiter/"].map(|folder| format!("src/{folder}"));
+    let mut found = vec![];
+    below(&root().join("src"), &mut found);
+    found.retain(|path| of_a_person.iter().all(|folder| !path.starts_with(folder)));
+    found.sort();
+    assert_eq!(found, ["src/daemon/openntpd.rs", "src/workload/thaw_guard.rs"], "a program that the page has to name");
+    assert!(read("docs/threat-model.md").contains("runs itself as the guard"), "docs/threat-model.md");
 }
 
 #[test]
