@@ -6,13 +6,13 @@ use crate::cli::servers::of_the_environment;
 use crate::cli::{CliError, print, runtime};
 use crate::config::Config;
 use crate::doctor::facts::{self, Examination, NetworkUse};
-use crate::doctor::{CheckOutcome, Detail, Diagnosis, is_selector, json, text};
+use crate::doctor::{CheckOutcome, Detail, Diagnosis, is_selector, json, text, wants_slow};
 use crate::exit::Exit;
 use crate::reference::ServerName;
 
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
-    /// Print what each result rests on, and what mends it
+    /// Print what each result rests on, and what mends it; asks servers what takes up to 10 s
     #[arg(short, long)]
     verbose: bool,
 
@@ -52,11 +52,16 @@ impl DoctorArgs {
             return Err(CliError::new(Exit::Usage, format!("{} is not a directory", self.root.display())));
         }
         let servers = if self.servers.is_empty() { of_the_environment()? } else { self.servers };
+        let is_slow = self.verbose && wants_slow(&self.only, &self.skip);
         let examination = Examination {
             config: Config::load(&self.root).map_err(|error| error.to_string()),
             root: self.root,
             servers,
-            network: if self.offline { NetworkUse::Offline } else { NetworkUse::Asked },
+            network: match (self.offline, is_slow) {
+                (true, _) => NetworkUse::Offline,
+                (false, true) => NetworkUse::AskedSlowly,
+                (false, false) => NetworkUse::Asked,
+            },
         };
         let runtime = runtime()?;
         let facts = runtime.block_on(facts::gather(&examination));

@@ -69,6 +69,10 @@ pub const CAUSES: &[CauseRule] = &[
         ..cause("bent-rate", "a time daemon ended while it slewed, and the clock goes on at that rate", &["clock.tick"])
     },
     CauseRule {
+        supporting: &["clock.offset", "vm.clocksource"],
+        ..cause("broken-timer", "the timer of this machine runs at a wrong rate", &["clock.rate"])
+    },
+    CauseRule {
         supporting: &["clock.offset", "clock.flag-stale", "daemon.none"],
         ..cause(
             "daemon-gave-up",

@@ -11,5 +11,5 @@ mod report;
 
 pub use cause::{CAUSES, CauseRule, LikelyCause};
 pub use check::{Check, CheckOutcome, CheckSection, CheckVerdict};
-pub use checks::{ALL, CheckRule, is_selector};
+pub use checks::{ALL, CheckRule, is_selector, wants_slow};
 pub use report::{Detail, Diagnosis, json, text};

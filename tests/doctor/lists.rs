@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use super::network::{SERVER, apart, shell};
+use super::support::check_list::is_listed;
 use super::support::liar::{Liar, Manner};
 use super::support::{CLOCKGATE, copy_program, lacks_program, lacks_root, needing};
 
@@ -29,40 +30,7 @@ pub fn trials() -> Vec<Trial> {
 fn listed(name: &str, run: fn() -> Result<Value, Failed>) -> Outcome {
     shell(&format!("ip addr add {SERVER}/32 dev lo"))?;
     let _server = Liar::that(SocketAddr::new(SERVER.parse()?, 123), Manner::default())?;
-    let said = run()?;
-    let wrong = differences(&list(name)?, &said);
-    if wrong.is_empty() { Ok(()) } else { Err(format!("{name}: {wrong:#?}\n{said:#}").into()) }
-}
-
-fn list(name: &str) -> Result<String, Failed> {
-    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/doctor/lists");
-    Ok(fs::read_to_string(folder.join(name))?)
-}
-
-/// A line is an id, the results that it may have with `|` between them, and why.
-fn differences(list: &str, said: &Value) -> Vec<String> {
-    let lines: Vec<(&str, &str, &str)> = list
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .filter_map(|line| {
-            let (id, rest) = line.split_once(' ')?;
-            let (results, why) = rest.split_once(' ').unwrap_or((rest, ""));
-            Some((id, results, why))
-        })
-        .collect();
-    let mut wrong = vec![];
-    for check in said["checks"].as_array().into_iter().flatten() {
-        let (id, result) = (check["id"].as_str().unwrap_or_default(), check["result"].as_str().unwrap_or_default());
-        match lines.iter().find(|(listed, ..)| *listed == id) {
-            None => wrong.push(format!("{id} is not listed: {check}")),
-            Some((_, results, _)) if !results.split('|').any(|one| one == result) => {
-                wrong.push(format!("{id} is {result}, and {results} is listed: {check}"));
-            }
-            Some((_, _, "")) if result == "fail" => wrong.push(format!("{id} fails, and nothing says why: {check}")),
-            Some(_) => {}
-        }
-    }
-    wrong
+    is_listed(name, &run()?)
 }
 
 fn machine() -> Result<Value, Failed> {

@@ -8,6 +8,9 @@
 
 mod lists;
 mod network;
+#[path = "../http/site.rs"]
+mod site;
+mod slow;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -18,7 +21,9 @@ use std::time::Duration;
 use clockgate::config::Config;
 use clockgate::daemon::inspection::SourceSummary;
 use clockgate::decision::{Leap, Offset, Realtime};
-use clockgate::doctor::facts::{AgentState, DoctorFacts, Examination, MeasuredNow, NetworkUse, gather};
+use clockgate::doctor::facts::{
+    AgentState, DoctorFacts, Examination, MeasuredNow, NetworkUse, SlowFacts, TimerRate, gather,
+};
 use clockgate::doctor::{CAUSES, Detail, Diagnosis, text};
 use clockgate::sys::adjtimex::KernelClock;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -39,7 +44,7 @@ fn main() -> std::process::ExitCode {
     ];
     libtest_mimic::run(
         &Arguments::from_args(),
-        cases.chain(others).chain(network::trials()).chain(lists::trials()).collect(),
+        cases.chain(others).chain(network::trials()).chain(lists::trials()).chain(slow::trials()).collect(),
     )
     .exit_code()
 }
@@ -119,6 +124,11 @@ fn apply(facts: &mut DoctorFacts, words: &[&str]) -> Option<()> {
                 follows_one: *follows == "follows",
                 ..SourceSummary::default()
             }));
+        }
+        ["timer", error, bound] => {
+            let (error_ppm, bound_ppm) = (error.parse().ok()?, bound.parse().ok()?);
+            let timer = Some(TimerRate { error_ppm, bound_ppm, source: "192.0.2.1:123".to_owned() });
+            facts.network.slow = Some(SlowFacts { timer, ..SlowFacts::default() });
         }
         ["too-far", count] => sources(facts)?.too_far = count.parse().ok()?,
         ["unusable", count] => sources(facts)?.unusable = count.parse().ok()?,

@@ -66,6 +66,8 @@ pub struct InspectedDaemon {
     pub servers: Vec<String>,
     /// How many other sources its configuration has.
     pub others: usize,
+    /// How many servers it asks by NTS or with a key.
+    pub authenticated: usize,
     /// When it steps instead of slewing; none where that is not known.
     pub step_limit: Option<StepLimit>,
     /// What it does about an offset beyond its limit, in words; none for one of PTP.
@@ -142,6 +144,7 @@ fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
         name: seen.who.name(),
         servers: listed.servers.iter().map(|server| server.name.to_string()).collect(),
         others: listed.others,
+        authenticated: listed.authenticated.len(),
         step_limit: directives.step_limit,
         beyond_its_limit: known.map(|(daemon, _)| daemon.facts().beyond_its_limit),
         observes: flag,

@@ -9,6 +9,7 @@ mod masters;
 mod own;
 mod rights;
 mod servers;
+mod slow;
 mod sources;
 mod steps;
 
@@ -37,6 +38,7 @@ pub const ALL: &[CheckRule] = &[
     rule("clock.quarter-hours", CheckSection::Clock, clock::quarter_hours),
     rule("clock.zone", CheckSection::Clock, clock::zone),
     rule("clock.tick", CheckSection::Clock, clock::tick),
+    rule("clock.rate", CheckSection::Clock, slow::rate),
     rule("daemon.none", CheckSection::Daemon, daemon::none),
     rule("daemon.condition", CheckSection::Daemon, daemon::condition),
     rule("daemon.two", CheckSection::Daemon, masters::two),
@@ -68,6 +70,10 @@ pub const ALL: &[CheckRule] = &[
     rule("net.captive", CheckSection::Servers, servers::captive),
     rule("net.falsetickers", CheckSection::Servers, servers::falsetickers),
     rule("net.cloud", CheckSection::Servers, servers::cloud),
+    rule("net.family", CheckSection::Servers, slow::family),
+    rule("net.size", CheckSection::Servers, slow::size),
+    rule("net.source-port", CheckSection::Servers, slow::source_port),
+    rule("net.nts", CheckSection::Servers, slow::nts),
     rule("rtc.none", CheckSection::Hardware, hardware::none),
     rule("rtc.unreadable", CheckSection::Hardware, hardware::unreadable),
     rule("rtc.battery", CheckSection::Hardware, hardware::battery),
@@ -103,6 +109,17 @@ pub fn is_selector(selector: &str) -> bool {
     ALL.iter().any(|rule| selects(selector, rule.id, rule.section))
 }
 
+/// The checks that rest on slow questions, which are made only on request.
+const SLOW: [&str; 5] = ["clock.rate", "net.family", "net.size", "net.source-port", "net.nts"];
+
+/// Whether any of the checks that are wanted rests on slow questions.
+#[must_use]
+pub fn wants_slow(only: &[String], skip: &[String]) -> bool {
+    let is_in = |list: &[String], rule: &CheckRule| list.iter().any(|one| selects(one, rule.id, rule.section));
+    let is_wanted = |rule: &&CheckRule| (only.is_empty() || is_in(only, rule)) && !is_in(skip, rule);
+    ALL.iter().filter(is_wanted).any(|rule| SLOW.contains(&rule.id))
+}
+
 pub fn selects(selector: &str, id: &str, section: CheckSection) -> bool {
     selector == id || selector == section.name() || id.split_once('.').is_some_and(|(group, _)| group == selector)
 }
@@ -117,6 +134,9 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), ALL.len());
+        assert!(SLOW.iter().all(|id| ALL.iter().any(|rule| rule.id == *id)));
+        let one = |id: &str| [id.to_owned()];
+        assert!(wants_slow(&[], &[]) && wants_slow(&one("net"), &one("net.size")) && !wants_slow(&one("net.dns"), &[]));
         assert!(ALL.is_sorted_by_key(|rule| rule.section));
         assert!(is_selector("net") && is_selector("net.dns") && is_selector("servers") && !is_selector("nonsense"));
     }

@@ -7,6 +7,7 @@ mod log;
 mod machine;
 mod network;
 mod own;
+mod slow;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use log::LogFacts;
 pub use machine::MachineFacts;
 pub use network::{CloudFacts, MeasuredNow, NetworkFacts};
 pub use own::{AgentFacts, AgentState};
+pub use slow::{SlowFacts, TimerRate};
 
 /// A bus or a daemon that does not answer is waited for this long.
 const DAEMONS_PATIENCE: Duration = Duration::from_millis(500);
@@ -48,8 +50,10 @@ pub struct Examination {
 /// Whether the network may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkUse {
-    /// The configured servers are asked.
+    /// The configured servers are asked, for three seconds at most.
     Asked,
+    /// They are asked more, for ten.
+    AskedSlowly,
     /// Nothing leaves this host.
     Offline,
 }

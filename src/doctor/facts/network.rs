@@ -1,14 +1,16 @@
 //! The clock as servers have it, and why some do not answer.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use super::NetworkUse;
+use super::slow::{self, SlowFacts, Timed};
 use crate::decision::{Measurement, Offset, Policy};
 use crate::reference::ntp::default_servers as defaults;
 use crate::reference::probe::{self, PortalReply, ServerProbe};
 use crate::reference::{Question, References, Server, ServerName};
-use crate::sys::clock::boottime;
+use crate::sys::clock::{boottime, realtime};
 
 /// The names are waited for so long, then the answers; and then it is asked why there were none.
 const LOOK_UP: Duration = Duration::from_millis(500);
@@ -50,6 +52,8 @@ pub struct NetworkFacts {
     pub portal: Option<PortalReply>,
     /// The cloud that this is.
     pub cloud: Option<CloudFacts>,
+    /// What the slow questions found; none where they were not asked.
+    pub slow: Option<SlowFacts>,
 }
 
 /// What the references agree on.
@@ -91,34 +95,44 @@ pub fn gather(asked: Asked) -> NetworkFacts {
     } else {
         (named.into_iter().map(Server::from).collect(), "the servers that were named".to_owned())
     };
-    let names: Vec<ServerName> = servers.iter().map(|server| server.name.clone()).collect();
     let facts = NetworkFacts {
         origin,
-        servers: names.iter().map(ToString::to_string).collect(),
+        servers: servers.iter().map(|server| server.name.to_string()).collect(),
         remark,
         cloud,
         ..NetworkFacts::default()
     };
     match network {
         NetworkUse::Offline => facts,
-        NetworkUse::Asked => ask(&root, servers, &names, &policy, facts),
+        NetworkUse::Asked | NetworkUse::AskedSlowly => ask(&root, servers, &policy, network, facts),
     }
 }
 
-fn ask(root: &Path, servers: Vec<Server>, names: &[ServerName], policy: &Policy, facts: NetworkFacts) -> NetworkFacts {
+fn ask(root: &Path, servers: Vec<Server>, policy: &Policy, network: NetworkUse, facts: NetworkFacts) -> NetworkFacts {
+    let names: Vec<ServerName> = servers.iter().map(|server| server.name.clone()).collect();
     // Where the daemon reported an address, no look-up is waited for.
     let waits = servers.iter().any(|server| server.addresses.is_empty() && server.name.address().is_none());
     let references = References::new(servers);
     if waits {
         references.resolve(LOOK_UP);
     }
-    let measurement = references.measure(Question { hardware: Some(root.to_owned()), ..ANSWER.into() });
+    let question = || Question { hardware: Some(root.to_owned()), ..ANSWER.into() };
+    let first = Timed::by(|| references.measure(question()));
+    let measurement = &first.measurement;
     let agreement = measurement.agreement(policy, boottime());
-    let mut silent: Vec<ServerName> = names.iter().filter(|name| !answered(&measurement, name)).cloned().collect();
+    let mut silent: Vec<ServerName> = names.iter().filter(|name| !answered(measurement, name)).cloned().collect();
     let servers_answered = names.len() - silent.len();
     silent.truncate(MOST_PROBED);
-    let portal = (servers_answered == 0).then(|| std::thread::spawn(|| PortalReply::found(WHY)));
+    let portal = (servers_answered == 0).then(|| thread::spawn(|| PortalReply::found(WHY)));
+    let truth = agreement.as_ref().map_or_else(|_| realtime(), |agreement| realtime() + agreement.offset);
+    let ask_slowly = || slow::gather(&references, &names, &first, truth, |references| references.measure(question()));
+    let (slow, silent) = thread::scope(|scope| {
+        let slow = (network == NetworkUse::AskedSlowly).then(|| scope.spawn(ask_slowly));
+        let silent = if silent.is_empty() { vec![] } else { probe::servers(&silent, WHY) };
+        (slow.and_then(|asked| asked.join().ok()), silent)
+    });
     NetworkFacts {
+        slow,
         servers_answered,
         falsetickers: agreement.as_ref().map(|agreement| agreement.falsetickers.clone()).unwrap_or_default(),
         measured: Some(agreement.map_err(|why| why.to_string()).map(|agreement| MeasuredNow {
@@ -126,7 +140,7 @@ fn ask(root: &Path, servers: Vec<Server>, names: &[ServerName], policy: &Policy,
             root_distance: agreement.bound().saturating_sub(agreement.offset.abs()),
             supporters: agreement.supporters,
         })),
-        silent: if silent.is_empty() { vec![] } else { probe::servers(&silent, WHY) },
+        silent,
         portal: portal.and_then(|asked| asked.join().ok().flatten()),
         ..facts
     }

@@ -26,7 +26,7 @@ pub struct AuthoritiesError {
 /// Whose certificates are believed.
 #[derive(Clone, Debug)]
 pub struct TrustedAuthorities {
-    pub(super) store: Arc<RootCertStore>,
+    pub(in crate::reference) store: Arc<RootCertStore>,
     /// How many certificates of the place could not be read.
     unreadable: usize,
 }

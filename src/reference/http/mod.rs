@@ -23,7 +23,7 @@ use crate::decision::{Boottime, Floor, HttpDate, Offset, PeerCheck, Realtime};
 use crate::sys::clock::{boottime, clocks};
 
 pub use authorities::{AuthoritiesError, TrustedAuthorities};
-pub use tls::TlsError;
+pub use tls::{TlsError, certificate_error};
 pub use url::{HttpUrl, HttpUrlError};
 
 /// An answer that took longer says too little.

@@ -32,7 +32,7 @@ impl Hops {
         }
         let mut sockets = vec![];
         for distance in 1..=MOST_HOPS {
-            let socket = open(address).ok()?;
+            let socket = open(address, 0).ok()?;
             socket.set_ttl(distance).ok()?;
             socket.send(&packet::request(Nonce(random::number().ok()?))).ok()?;
             sockets.push((distance, socket));

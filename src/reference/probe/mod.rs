@@ -2,14 +2,18 @@
 //! questions to the same host. Nothing here measures the clock, and nothing needs a privilege.
 
 mod hops;
+mod key_exchange;
 mod lookup;
 mod portal;
 mod question;
+mod slow;
 
 pub use hops::Hops;
+pub use key_exchange::KeyExchange;
 pub use lookup::{LookUpFault, look_up};
 pub use portal::PortalReply;
-pub use question::{IcmpError, NtpOutcome};
+pub use question::{IcmpError, LONG, NtpOutcome};
+pub use slow::{FixedPortProbe, Slot, SlowProbe, from_ntp_port, is_answer, long, of_each_family};
 
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -73,7 +77,7 @@ fn probe(address: SocketAddr, deadline: Boottime) -> AddressProbe {
     let patience = deadline.since(boottime());
     let controls: Vec<_> = CONTROL_PORTS.map(|port| thread::spawn(move || lives(address, port, patience))).into();
     let path = thread::spawn(move || Hops::trace(address, patience));
-    let outcome = question::ask(address, patience);
+    let outcome = question::ask(address, question::QuestionForm::Plain, patience);
     let is_silent = matches!(outcome, NtpOutcome::Silent { .. });
     // What answered needs no control question, and those are not waited for.
     let host_answers =

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 
+use crate::reference::NTP_PORT;
 use crate::reference::ntp::packet::{self, Kiss, Nonce};
 use crate::sys::clock::boottime;
 use crate::sys::random;
@@ -56,10 +57,49 @@ pub struct IcmpError {
     pub from: Option<IpAddr>,
 }
 
+/// The form of a question: what else differs is what a filter on the way may go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuestionForm {
+    /// 48 bytes from any port.
+    Plain,
+    /// As long as one of NTS, by an extension that servers skip.
+    Long,
+    /// From port 123.
+    FromNtpPort,
+}
+
+/// What a question with a cookie of NTS measures (RFC 8915 section 5.7, with AES-SIV-CMAC-256).
+pub const LONG: usize = 228;
+/// Unique Identifier (RFC 8915 section 5.3): of all extensions the one that alone obliges nobody.
+const UNIQUE_IDENTIFIER: u16 = 0x0104;
+
+impl QuestionForm {
+    const fn port(self) -> u16 {
+        match self {
+            Self::Plain | Self::Long => 0,
+            Self::FromNtpPort => NTP_PORT,
+        }
+    }
+
+    fn packet(self, nonce: Nonce) -> Vec<u8> {
+        let mut packet = packet::request(nonce).to_vec();
+        match self {
+            Self::Plain | Self::FromNtpPort => {}
+            Self::Long => {
+                let length = u16::try_from(LONG - packet.len()).unwrap_or_default();
+                packet.extend(UNIQUE_IDENTIFIER.to_be_bytes());
+                packet.extend(length.to_be_bytes());
+                packet.resize(LONG, 0);
+            }
+        }
+        packet
+    }
+}
+
 /// Asks, and once more when nothing comes.
-pub fn ask(address: SocketAddr, patience: Duration) -> NtpOutcome {
+pub fn ask(address: SocketAddr, form: QuestionForm, patience: Duration) -> NtpOutcome {
     let began = boottime();
-    let socket = match open(address) {
+    let socket = match open(address, form.port()) {
         Ok(socket) => socket,
         Err(OpenError::NotSent(errno)) => return NtpOutcome::NotSent(errno),
         Err(OpenError::Local(why)) => return NtpOutcome::NoSocket(why),
@@ -75,7 +115,7 @@ pub fn ask(address: SocketAddr, patience: Duration) -> NtpOutcome {
         if nonces.len() < 2 && waited >= due {
             let Ok(number) = random::number() else { return NtpOutcome::NoSocket("no random numbers".to_owned()) };
             nonces.push(Nonce(number));
-            if let Err(error) = socket.send(&packet::request(Nonce(number))) {
+            if let Err(error) = socket.send(&form.packet(Nonce(number))) {
                 // A firewall that rejects says so by ICMP, too; that the packet never left is what counts.
                 let errno = errno(&error);
                 let by_icmp = refusal(&socket).filter(|_| errno != Errno::EPERM);
@@ -101,12 +141,12 @@ pub enum OpenError {
     Local(String),
 }
 
-/// A socket connected to that address, which receives ICMP errors, those of routers as well.
-pub fn open(address: SocketAddr) -> Result<UdpSocket, OpenError> {
+/// A socket connected to that address, which receives ICMP errors, those of routers as well; port 0 is any.
+pub fn open(address: SocketAddr, port: u16) -> Result<UdpSocket, OpenError> {
     let local = |error: &dyn std::fmt::Display| OpenError::Local(error.to_string());
     let any = match address {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
     };
     let socket = UdpSocket::bind(any).map_err(|e| local(&e))?;
     match address {
@@ -121,6 +161,19 @@ pub fn open(address: SocketAddr) -> Result<UdpSocket, OpenError> {
 
 fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
+}
+
+/// Waits for so long.
+pub fn pause(length: Duration) {
+    let end = boottime() + length;
+    loop {
+        let left = end.since(boottime());
+        if left.is_zero() {
+            return;
+        }
+        // A signal ends it early.
+        let _ = poll(&mut [], PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+    }
 }
 
 /// Until something came, of whatever kind, or for so long.
@@ -174,12 +227,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_long_question_is_a_plain_one_with_an_extension_that_fills_it() {
+        let long = QuestionForm::Long.packet(Nonce(7));
+        assert_eq!(long[..48], packet::request(Nonce(7)));
+        assert_eq!((long.len(), &long[48..52]), (228, &[0x01, 0x04, 0, 180][..]));
+    }
+
+    #[test]
     fn a_closed_port_is_refused_by_its_host_and_a_socket_without_an_answer_is_silent() {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
         let address = socket.local_addr().unwrap();
-        assert!(matches!(ask(address, Duration::from_millis(50)), NtpOutcome::Silent { .. }));
+        assert!(matches!(ask(address, QuestionForm::Plain, Duration::from_millis(50)), NtpOutcome::Silent { .. }));
         drop(socket);
-        let refused = ask(address, Duration::from_secs(5));
+        let refused = ask(address, QuestionForm::Plain, Duration::from_secs(5));
         let by_itself = IcmpError { errno: Errno::ECONNREFUSED, from: Some(address.ip()) };
         assert_eq!(refused, NtpOutcome::Refused(by_itself));
     }
