@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod prometheus;
 mod served;
 mod status;
 
@@ -37,5 +38,10 @@ fn main() -> ExitCode {
     };
     let mut trials: Vec<Trial> = plain.map(|test| trial(None, test)).into();
     trials.extend(agents.map(|test| trial(lacks_program("setpriv"), test)));
+    let servers: [(&str, fn()); 2] = [
+        ("promtool_finds_no_fault_in_what_is_printed_served_and_written", prometheus::promtool),
+        ("prometheus_2_42_and_3_5_scrape_both_forms", prometheus::scrapes),
+    ];
+    trials.extend(servers.map(|test| trial(prometheus::lacks().or_else(|| lacks_program("setpriv")), test)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

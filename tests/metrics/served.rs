@@ -48,7 +48,7 @@ fn ask(mut stream: impl std::io::Read + std::io::Write, request: &str) -> String
     answer
 }
 
-fn get(port: u16, path: &str, accept: &str) -> String {
+pub fn get(port: u16, path: &str, accept: &str) -> String {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     ask(stream, &format!("GET {path} HTTP/1.1\r\nHost: here\r\nAccept: {accept}\r\n\r\n"))
