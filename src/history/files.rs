@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, Open
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, fchown};
+use serde_json::Map;
 
 use super::{FOLDER, HistoryRecord};
 
@@ -115,6 +116,18 @@ impl HistoryFiles {
     /// # Errors
     /// What the file system said.
     pub fn read(&self) -> io::Result<ReadHistory> {
+        self.read_as(|record| record)
+    }
+
+    /// The same without the fields that have no place of their own in a record: they take most of the memory.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn read_in_short(&self) -> io::Result<ReadHistory> {
+        self.read_as(|record| HistoryRecord { fields: Map::new(), ..record })
+    }
+
+    fn read_as(&self, kept: impl Fn(HistoryRecord) -> HistoryRecord) -> io::Result<ReadHistory> {
         let (mut files, mut seen) = (vec![], BTreeSet::new());
         // The latest is opened first: one that is set aside meanwhile is met again, and known by its inode.
         for name in NAMES {
@@ -129,13 +142,13 @@ impl HistoryFiles {
             }
         }
         let mut read = ReadHistory::default();
-        files.into_iter().rev().try_for_each(|file| read.add(file))?;
+        files.into_iter().rev().try_for_each(|file| read.add(file, &kept))?;
         Ok(read)
     }
 }
 
 impl ReadHistory {
-    fn add(&mut self, file: File) -> io::Result<()> {
+    fn add(&mut self, file: File, kept: impl Fn(HistoryRecord) -> HistoryRecord) -> io::Result<()> {
         let mut reader = BufReader::new(file);
         loop {
             let mut line = vec![];
@@ -144,7 +157,7 @@ impl ReadHistory {
             }
             let text = String::from_utf8_lossy(&line);
             match HistoryRecord::parse(&text) {
-                Some(record) => self.records.push(record),
+                Some(record) => self.records.push(kept(record)),
                 None if text.trim().is_empty() => {}
                 None => self.skipped += 1,
             }

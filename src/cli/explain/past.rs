@@ -35,7 +35,7 @@ impl<'a> KnownPast<'a> {
 
     /// It says more than a journal, and reading it takes no program. Who may not read it has the journal.
     fn by_history(&self, moment: PastMoment) -> Option<Then> {
-        let records = HistoryFiles::below(self.root).read().ok()?.records;
+        let records = HistoryFiles::below(self.root).read_in_short().ok()?.records;
         self.then(moment, &Segment::of_history(&records, present(self.root).as_ref()))
     }
 
