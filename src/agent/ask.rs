@@ -62,6 +62,7 @@ impl Performer {
             | Event::Dated(..)
             | Event::Accepted
             | Event::Reckon
+            | Event::StepByDate(_)
             | Event::SourceLost(_)
             | Event::Unseen(_)
             | Event::KernelFlagged(_)

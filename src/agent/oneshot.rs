@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -15,10 +16,13 @@ use crate::disruption::clock_set::ClockSet;
 use crate::publish::outlets;
 use crate::publish::proof_file::ProofFile;
 use crate::sys::async_descriptor::readable;
-use crate::sys::clock::clocks;
+use crate::sys::clock::{boottime, clocks, standing};
 use crate::sys::step::SystemClock;
 use crate::sys::timerfd::Alarm;
 use crate::transition::{Recorder, Walked};
+
+/// How often the clock is looked at while another program sets it.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +128,22 @@ pub async fn step_once(config: &Config, date: &HttpDate) -> Result<(Offset, Opti
     Ok((moved?, forgotten.trouble.or(resynced.err())))
 }
 
+/// By how much the clock has moved since REALTIME was ahead of BOOTTIME by `before`, once whoever was asked to step it by `wanted` has
+/// done so; none if it is not done in time.
+pub async fn stepped_meanwhile(before: Offset, wanted: Offset, within: Duration) -> Option<Offset> {
+    let end = boottime() + within;
+    loop {
+        let moved = standing().real_minus_boot - before;
+        if (moved - wanted).abs() <= wanted.abs() / 2 {
+            return Some(moved);
+        }
+        if boottime() >= end {
+            return None;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Asks every reference once, and leaves it at that.
 pub async fn measure(config: &Config) -> Measurement {
     let (events, _inbox) = mpsc::channel(1);
@@ -153,6 +173,7 @@ impl OneshotOutcome {
             | Event::Dated(..)
             | Event::Accepted
             | Event::Reckon
+            | Event::StepByDate(_)
             | Event::SourceLost(_)
             | Event::Unseen(_)
             | Event::KernelFlagged(_)

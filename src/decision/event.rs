@@ -197,6 +197,8 @@ pub enum Event {
     Accepted,
     /// An operator wants the clock set by dead reckoning (`clockgate sync --reckoned`).
     Reckon,
+    /// An operator wants the clock set by a web server's `Date` (`clockgate sync --http`).
+    StepByDate(HttpDate),
     /// The kernel's leap second flag changed: it makes this leap second at the end of the day, or none.
     KernelFlagged(Leap),
     /// A source of disruptions ended; what it would have detected is missed until it is back.

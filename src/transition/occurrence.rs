@@ -138,6 +138,7 @@ impl Occurrence {
             | Event::Hinted(..)
             | Event::Accepted
             | Event::Reckon
+            | Event::StepByDate(_)
             // What lost it has said why.
             | Event::SourceLost(_)
             | Event::KernelFlagged(_)

@@ -174,6 +174,7 @@ impl Recorder {
             | Event::NetworkChanged
             | Event::Accepted
             | Event::Reckon
+            | Event::StepByDate(_)
             | Event::KernelFlagged(_)
             | Event::SourceLost(_)
             | Event::Unseen(_)

@@ -130,6 +130,7 @@ impl Tally {
             | Event::NetworkChanged
             | Event::Accepted
             | Event::Reckon
+            | Event::StepByDate(_)
             | Event::KernelFlagged(_)
             | Event::SourceLost(_)
             | Event::Unseen(_)

@@ -162,6 +162,7 @@ impl World {
             "alarm" => Event::Alarm,
             "accepted" => Event::Accepted,
             "reckon" => Event::Reckon,
+            "step-by-date" => Event::StepByDate(self.http_date(rest, now)?),
             "dated" => Event::Dated(epoch, self.http_date(rest, now)?),
             "forgotten" => Event::Forgotten(epoch, self.forgotten(rest, now)?),
             "measured" => Event::Measured(epoch, self.machine.round(), self.measurement(rest, now)?),

@@ -262,10 +262,14 @@ struct Host {
 
 impl Host {
     fn with(site: &Site) -> Self {
+        Self::correcting(site, "none")
+    }
+
+    fn correcting(site: &Site, correction: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("etc/clockgate")).unwrap();
         let config = format!(
-            "servers: ['127.0.0.1:1']\nhttp-references: ['http://127.0.0.1:{}']\ncorrection: none\ndeadline: 2s\n\
+            "servers: ['127.0.0.1:1']\nhttp-references: ['http://127.0.0.1:{}']\ncorrection: {correction}\ndeadline: 2s\n\
              measure-timeout: 1s\nbus: {{system: false}}\nfreeze: {{engines: []}}\n",
             site.port
         );
@@ -296,6 +300,30 @@ fn an_agent_whose_references_are_silent_is_held_by_a_date_that_contradicts_the_c
     let host = Host::with(&site);
     host.becomes("held", |view| view.gate == Gate::Shut && view.why.contains("behind by the Date of http://127.0.0.1"));
     host.becomes("past the deadline", |view| view.why.contains("held shut") && view.why.contains("by the Date of"));
+}
+
+#[test]
+fn beside_an_agent_it_is_the_agent_that_steps() {
+    if let Some(lack) = support::lacks_root() {
+        clockgate::sys::output::say(&format!("skipped: {lack}\n"));
+        return;
+    }
+    let site = Site::start(Manner { ahead: HOUR, ..Manner::default() }, None);
+    let host = Host::correcting(&site, "clockgate");
+    host.becomes("begun", |view| view.gate == Gate::Shut);
+    let url = format!("http://127.0.0.1:{}", site.port);
+    let root = host.root.path().to_str().unwrap();
+    let sync = |more: &[&str]| says(&[&["sync", "--root", root, "--http", &url], more].concat());
+    // It has been asked to, and has no right to set a clock here; this command does not try it in its place.
+    let refused = sync(&[]);
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    assert!(words.contains("the agent has not stepped the clock") && words.contains("clockgate status"), "{words}");
+    let log = fs::read_to_string(host.root.path().join("log")).unwrap();
+    assert!(log.contains("step by date") && log.contains("may not set the clock"), "{log}");
+    // What needs no step needs no agent.
+    let planned = sync(&["--dry-run"]);
+    assert!(stdout(&planned).contains("the clock would be stepped by +3"), "{planned:?}");
 }
 
 #[test]

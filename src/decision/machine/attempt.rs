@@ -24,6 +24,8 @@ pub(super) enum Purpose {
     Floor,
     /// Back to what reckoning says: it proves nothing.
     Reckoning,
+    /// To what a web server's `Date` says, by an operator's word: it proves nothing.
+    HttpDate,
 }
 
 /// What is under way; nothing is begun twice.

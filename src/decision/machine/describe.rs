@@ -94,7 +94,9 @@ impl Machine {
             State::Unknown => "nothing was measured yet".to_owned(),
             State::Suspended if self.cause == Cause::Snapshot => "a snapshot is being taken".to_owned(),
             State::Suspended => "the machine is going to sleep".to_owned(),
-            State::Disrupted if self.attempt.ended == 0 => format!("{}: measuring", self.cause),
+            State::Disrupted if self.attempt.ended == 0 && self.attempt.failures == 0 => {
+                format!("{}: measuring", self.cause)
+            }
             State::Disrupted if !self.freezing.carriers().is_empty() => {
                 let carriers = self.freezing.carriers().join(", ");
                 format!("{}: {}; thawed to carry the network: {carriers}", self.cause, self.reason.trouble)

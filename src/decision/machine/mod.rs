@@ -204,9 +204,10 @@ impl Machine {
                 self.try_again(now)
             }
             (State::Unknown | State::Suspended | State::Synchronized, Event::NetworkChanged) => vec![],
-            (State::Suspended, Event::Accepted | Event::Reckon) => vec![],
+            (State::Suspended, Event::Accepted | Event::Reckon | Event::StepByDate(_)) => vec![],
             (_, Event::Accepted) => self.accept(now),
             (_, Event::Reckon) => self.reckon_by_order(now),
+            (_, Event::StepByDate(date)) => self.step_by_date(&date, now),
             (_, Event::Frozen(order, _)) => self.freezing.frozen(order),
             (_, Event::Thawed(order, outcome)) => {
                 self.freezing.thawed(order, outcome, now.boot);

@@ -5,7 +5,7 @@ use super::super::event::StepError;
 use super::super::failure_class::Trouble;
 use super::super::time::{Boottime, Clocks, Offset, Realtime};
 use super::Machine;
-use super::attempt::{Busy, LOST_AFTER, Purpose};
+use super::attempt::{Busy, LOST_AFTER, Purpose, Reason};
 
 /// A step to be made: an offset, and the moment and local time that it is true for.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +33,8 @@ impl Machine {
         self.attempt.busy = Busy::Stepping(now.boot, purpose);
         let way = match purpose {
             Purpose::Offset => self.way.unwrap_or(StepBy::Own),
-            // The daemon knows of neither.
-            Purpose::Floor | Purpose::Reckoning => StepBy::Own,
+            // The daemon knows of none of them.
+            Purpose::Floor | Purpose::Reckoning | Purpose::HttpDate => StepBy::Own,
         };
         let Step { offset, as_of, local } = step;
         let step = Action::Step { epoch: self.epoch, way, offset, as_of, local };
@@ -51,6 +51,14 @@ impl Machine {
                     Purpose::Offset => self.verify(now),
                     // Asked anew: servers that require an approximately right time may answer now.
                     Purpose::Floor => self.ask_anew(now),
+                    Purpose::HttpDate => {
+                        // What was said of the clock before is over.
+                        self.evidence.http_date = None;
+                        self.reason = Reason::unknown();
+                        let mut actions = vec![Action::ResyncDaemon(self.epoch)];
+                        actions.extend(self.ask_anew(now));
+                        actions
+                    }
                     Purpose::Reckoning => {
                         let mut actions = vec![Action::ResyncDaemon(self.epoch)];
                         actions

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::action::{Action, StepBy, Warning};
+use super::super::date_plan::DatePlan;
 use super::super::event::Cause;
 use super::super::evidence::{ClockContradiction, Witness};
 use super::super::failure_class::{Class, Trouble};
@@ -202,7 +203,7 @@ impl Machine {
         if matches!(self.attempt.busy, Busy::Stepping(..)) {
             return vec![];
         }
-        let mut actions = self.disrupt_for_reckoning(now);
+        let mut actions = self.disrupt_by_order(now);
         match self.reckoned_step(now) {
             Some(step) => actions.extend(self.order_step(Purpose::Reckoning, step, now)),
             None => {
@@ -213,7 +214,26 @@ impl Machine {
         actions
     }
 
-    fn disrupt_for_reckoning(&mut self, now: &Clocks) -> Vec<Action> {
+    /// An operator names a web server: a coarse step, if the guards allow it, and the gate is shut until a reference proves it. Who
+    /// asks has judged it by the same rules, and says what was refused.
+    pub(super) fn step_by_date(&mut self, date: &HttpDate, now: &Clocks) -> Vec<Action> {
+        let is_stepping = matches!(self.attempt.busy, Busy::Stepping(..));
+        match date.plan(&self.evidence, now, &self.policy) {
+            DatePlan::Step if !is_stepping => {
+                if matches!(self.state, State::GaveUp(_)) {
+                    self.deadline = Deadline::after(self.policy.deadline, now);
+                    (self.attempt.confirming, self.attempt.order) = (false, None);
+                }
+                let mut actions = self.disrupt_by_order(now);
+                let step = Step { offset: date.offset, as_of: date.as_of, local: date.local };
+                actions.extend(self.order_step(Purpose::HttpDate, step, now));
+                actions
+            }
+            DatePlan::Step | DatePlan::Keep | DatePlan::Refused(_) => vec![],
+        }
+    }
+
+    fn disrupt_by_order(&mut self, now: &Clocks) -> Vec<Action> {
         if matches!(self.state, State::Disrupted | State::GaveUp(_)) {
             self.state = State::Disrupted;
             return vec![];

@@ -10,7 +10,7 @@ use zbus::connection;
 use zbus::proxy::CacheProperties;
 
 pub use super::object::NoticeKind;
-use crate::decision::nanos_u64;
+use crate::decision::{HttpDate, PeerCheck, nanos_u64};
 use crate::metrics::MetricsFormat;
 pub use crate::reference::caller::caller_time::CallerTime;
 use crate::sys::unix_peer::connect;
@@ -79,6 +79,12 @@ trait AgentInterface {
     fn sync(&self, timeout_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn accept(&self) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn reckon(&self, timeout_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
+    fn step_by_date(
+        &self,
+        url: &str,
+        verified: bool,
+        date: (i64, u64, i64, u64),
+    ) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn notify(&self, what: &str, wait_ms: u32) -> zbus::Result<(String, String, u64, i64, u64, String)>;
     fn notify_with_time(
         &self,
@@ -150,6 +156,16 @@ impl AgentClient {
     /// [`ClientError`]
     pub fn reckon(&self, time_limit: Duration) -> Result<Outcome, ClientError> {
         self.call(time_limit, self.agent.reckon(millis(time_limit).max(1)))
+    }
+
+    /// Has the clock stepped by a web server's `Date`; the step itself is not waited for.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub fn step_by_date(&self, date: &HttpDate) -> Result<Outcome, ClientError> {
+        let measured = (date.local.as_nanos(), date.as_of.as_nanos(), date.offset.as_nanos(), nanos_u64(date.measured));
+        let is_verified = date.peer == PeerCheck::Verified;
+        self.call(Duration::ZERO, self.agent.step_by_date(&date.source, is_verified, measured))
     }
 
     /// Sends a notice of a disruption, and waits for what follows from it, if `time_limit` is not zero.
