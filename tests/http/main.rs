@@ -51,6 +51,34 @@ fn a_fresh_certificate_is_verified_at_the_time_received_with_a_clock_an_hour_off
 }
 
 #[test]
+fn a_clock_that_is_years_off_either_way_verifies_at_the_time_received() {
+    let authority = Authority::new();
+    // A dead battery: our clock is twenty years behind. A clock nine days ahead: the server is behind it, above the floor.
+    for ahead in [20 * 365 * DAY, -9 * DAY] {
+        let site = Site::start(Manner { ahead, ..Manner::default() }, Some(authority.signs(fresh(ahead))));
+        let date = ask(&site, "https", &question(&authority)).unwrap();
+        assert!(is_measured(&date, ahead), "{ahead}: {date:?}");
+    }
+}
+
+#[test]
+fn whoever_has_an_old_key_can_lie_within_its_life_above_the_floor_and_nowhere_else() {
+    let authority = Authority::new();
+    // It expired two days ago, and the floor is ten days ago.
+    let life = Life { name: "localhost", begins: -12 * DAY, ends: -2 * DAY };
+    for (ahead, words) in
+        [(-5 * DAY, None), (-2 * DAY + HOUR, Some("it expired at")), (-11 * DAY, Some("before the release"))]
+    {
+        let site = Site::start(Manner { ahead, ..Manner::default() }, Some(authority.signs(life)));
+        let said = ask(&site, "https", &question(&authority));
+        match words {
+            None => assert!(is_measured(&said.unwrap(), ahead)),
+            Some(words) => assert!(said.as_ref().unwrap_err().contains(words), "{ahead}: {said:?}"),
+        }
+    }
+}
+
+#[test]
 fn questions_around_the_edge_of_a_second_bring_the_bound_below_a_fifth() {
     let site = Site::start(Manner { ahead: 17, ..Manner::default() }, None);
     let date = ask(&site, "http", &question(&Authority::new())).unwrap();
