@@ -19,7 +19,7 @@ const MISTAKEN: [&str; 4] = ["clockgate.yaml", "clockgate.yml", "clockgate.conf"
 /// The stronger first.
 const FOLDERS: [&str; 3] = ["etc/clockgate", "run/clockgate", "usr/lib/clockgate"];
 
-/// The files to read, the later ones overriding the earlier ones, and what stood in the way of finding them.
+/// The files to read, the later ones overriding the earlier ones, and the errors in finding them.
 pub fn find(root: &Path) -> (Vec<PathBuf>, Vec<Fault>) {
     let mut faults = vec![];
     let main = FOLDERS.iter().map(|folder| root.join(folder).join("config.yaml")).find(|file| exists(file));

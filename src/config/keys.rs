@@ -18,20 +18,20 @@ pub struct Key {
     pub name: &'static str,
     /// What it does, for the sample and the manual.
     pub does: &'static str,
-    pub(super) place: for<'a> fn(&'a mut Config) -> KeyValue<'a>,
+    pub(super) value: for<'a> fn(&'a mut Config) -> KeyValue<'a>,
 }
 
 impl Key {
     /// Its value in this configuration, as it would be written in a file.
     #[must_use]
     pub fn print(&self, config: &Config) -> String {
-        (self.place)(&mut config.clone()).print()
+        (self.value)(&mut config.clone()).print()
     }
 
     /// What may be written there, in words.
     #[must_use]
     pub fn allows(&self) -> String {
-        (self.place)(&mut Config::default()).allows()
+        (self.value)(&mut Config::default()).allows()
     }
 }
 
@@ -40,98 +40,98 @@ pub static KEYS: [Key; 38] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by at most this.",
-        place: |c| KeyValue::Duration(&mut c.policy.threshold, MS, HOUR),
+        value: |c| KeyValue::Duration(&mut c.policy.threshold, MS, HOUR),
     },
     Key {
         name: "max-drift-ppm",
         does: "The largest error of the clock's rate between two measurements, in parts per million. A proof lasts \
                until the bound, which grows at this rate, reaches the threshold.",
-        place: |c| KeyValue::Ppm(&mut c.policy.max_drift_ppm, 1, 10_000),
+        value: |c| KeyValue::Ppm(&mut c.policy.max_drift_ppm, 1, 10_000),
     },
     Key {
         name: "min-references",
         does: "The least number of references that must answer. A majority of those that answer must agree.",
-        place: |c| KeyValue::Count(&mut c.policy.min_references, 1, 16),
+        value: |c| KeyValue::Count(&mut c.policy.min_references, 1, 16),
     },
     Key {
         name: "correction",
         does: "Which program corrects the clock. auto: clockgate steps it, except where the time daemon has \
                authenticated sources; then the daemon does. clockgate: always clockgate. daemon: always the daemon. \
                none: clockgate never corrects the clock; the gate waits.",
-        place: |c| KeyValue::Correction(&mut c.policy.correction),
+        value: |c| KeyValue::Correction(&mut c.policy.correction),
     },
     Key {
         name: "max-step.forward",
         does: "The largest step forward that one reference alone may cause at the first proof since boot, after a \
                restore or a pause, or where the RTC agrees. Two references that agree have no limit.",
-        place: |c| KeyValue::Duration(&mut c.policy.max_forward, Duration::ZERO, YEAR.saturating_mul(100)),
+        value: |c| KeyValue::Duration(&mut c.policy.max_forward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.unexplained",
         does: "The largest step forward that one reference alone may cause otherwise, beyond what dead reckoning expects.",
-        place: |c| KeyValue::Duration(&mut c.policy.max_unexplained, Duration::ZERO, YEAR.saturating_mul(100)),
+        value: |c| KeyValue::Duration(&mut c.policy.max_unexplained, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "max-step.backward",
         does: "The largest step backward that one reference alone may cause, beyond what dead reckoning expects.",
-        place: |c| KeyValue::Duration(&mut c.policy.max_backward, Duration::ZERO, YEAR.saturating_mul(100)),
+        value: |c| KeyValue::Duration(&mut c.policy.max_backward, Duration::ZERO, YEAR.saturating_mul(100)),
     },
     Key {
         name: "deadline",
         does: "How long the gate may stay shut before at-deadline applies.",
-        place: |c| KeyValue::Duration(&mut c.policy.deadline, SEC, YEAR),
+        value: |c| KeyValue::Duration(&mut c.policy.deadline, SEC, YEAR),
     },
     Key {
         name: "at-deadline.unreachable",
         does: "At the deadline, when no reference that counts has answered and nothing shows that the clock is wrong. \
                open: open the gate, publish the clock as unproven, and shut the gate again as soon as a reference \
                disagrees. hold: stay shut.",
-        place: |c| KeyValue::AtDeadline(&mut c.policy.unreachable),
+        value: |c| KeyValue::AtDeadline(&mut c.policy.unreachable),
     },
     Key {
         name: "at-deadline.imprecise",
         does: "At the deadline, when the answers agree with the clock and their bound exceeds the threshold.",
-        place: |c| KeyValue::AtDeadline(&mut c.policy.imprecise),
+        value: |c| KeyValue::AtDeadline(&mut c.policy.imprecise),
     },
     Key {
         name: "at-deadline.wrong",
         does: "At the deadline, when the clock is known to be wrong and could not be corrected. A reference shows it, \
                or dead reckoning from the last proof, the RTC, or a time that has certainly passed.",
-        place: |c| KeyValue::AtDeadline(&mut c.policy.wrong),
+        value: |c| KeyValue::AtDeadline(&mut c.policy.wrong),
     },
     Key {
         name: "undo-foreign-steps",
         does: "Whether dead reckoning undoes a step by another program, where no reference answers and the last proof \
                would still be valid. The gate then opens without a proof.",
-        place: |c| KeyValue::Switch(&mut c.policy.undo_foreign_steps),
+        value: |c| KeyValue::Switch(&mut c.policy.undo_foreign_steps),
     },
     Key {
         name: "suspend-timeout",
         does: "How long the gate stays shut for a suspend that was announced and does not happen.",
-        place: |c| KeyValue::Duration(&mut c.policy.suspend_timeout, SEC.saturating_mul(5), HOUR),
+        value: |c| KeyValue::Duration(&mut c.policy.suspend_timeout, SEC.saturating_mul(5), HOUR),
     },
     Key {
         name: "remeasure.min",
         does: "The shortest time between two measurements while the gate is open, unless the proof ends sooner.",
-        place: |c| KeyValue::Duration(&mut c.policy.remeasure_min, SEC, DAY),
+        value: |c| KeyValue::Duration(&mut c.policy.remeasure_min, SEC, DAY),
     },
     Key {
         name: "remeasure.max",
         does: "The longest time between two measurements while the gate is open.",
-        place: |c| KeyValue::Duration(&mut c.policy.remeasure_max, SEC, DAY),
+        value: |c| KeyValue::Duration(&mut c.policy.remeasure_max, SEC, DAY),
     },
     Key {
         name: "servers",
         does: "NTP servers to ask. Empty: those of the running time daemon, else those of the cloud, else a public \
                pool.",
-        place: |c| KeyValue::Servers(&mut c.servers),
+        value: |c| KeyValue::Servers(&mut c.servers),
     },
     Key {
         name: "measure-timeout",
         does: "How long one exchange may take while no server answers. Once one has answered, each other server gets \
                three times its largest recent delay, at least 300 ms, or 1 s if it never answered. A server that \
                misses that three times in a row is no longer waited for. Never longer than the deadline.",
-        place: |c| KeyValue::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
+        value: |c| KeyValue::Duration(&mut c.measure_timeout, MS.saturating_mul(10), SEC.saturating_mul(30)),
     },
     Key {
         name: "http-references",
@@ -139,114 +139,114 @@ pub static KEYS: [Key; 38] = [
                blocked. Its bound is 1 s and more, so it never opens the gate and never counts as a reference. It \
                can show that the clock is wrong, and then the gate stays shut. Name the servers that the workloads \
                talk to; https is verified, plain http is not.",
-        place: |c| KeyValue::HttpUrls(&mut c.http_references),
+        value: |c| KeyValue::HttpUrls(&mut c.http_references),
     },
     Key {
         name: "ca-file",
         does: "A file with the certificate authorities that https servers are verified by, in PEM. none: those of \
                SSL_CERT_FILE, else the system's, else built-in ones.",
-        place: |c| KeyValue::OptionalPath(&mut c.ca_file),
+        value: |c| KeyValue::OptionalPath(&mut c.ca_file),
     },
     Key {
         name: "page",
         does: "The directory of the gate page, which containers mount.",
-        place: |c| KeyValue::Path(&mut c.page),
+        value: |c| KeyValue::Path(&mut c.page),
     },
     Key {
         name: "bus.system",
         does: "Whether the agent serves org.clockgate.Agent1 on the system bus.",
-        place: |c| KeyValue::Switch(&mut c.bus.system),
+        value: |c| KeyValue::Switch(&mut c.bus.system),
     },
     Key {
         name: "bus.socket",
         does: "The socket that serves the same object without a bus; the command line uses it.",
-        place: |c| KeyValue::Socket(&mut c.bus.socket),
+        value: |c| KeyValue::Socket(&mut c.bus.socket),
     },
     Key {
         name: "clockbound.enabled",
         does: "Whether the agent also writes ClockBound's page, for programs that use ClockBound. Not where \
                ClockBound itself runs.",
-        place: |c| KeyValue::Switch(&mut c.clockbound.enabled),
+        value: |c| KeyValue::Switch(&mut c.clockbound.enabled),
     },
     Key {
         name: "clockbound.path",
         does: "The file that ClockBound's clients read.",
-        place: |c| KeyValue::Path(&mut c.clockbound.path),
+        value: |c| KeyValue::Path(&mut c.clockbound.path),
     },
-    Key { name: "chrony.socket", does: "chronyd's command socket.", place: |c| KeyValue::Socket(&mut c.chrony.socket) },
+    Key { name: "chrony.socket", does: "chronyd's command socket.", value: |c| KeyValue::Socket(&mut c.chrony.socket) },
     Key {
         name: "chrony.udp",
         does: "chronyd's command port, used to read its state where the socket is not accessible; none: never.",
-        place: |c| KeyValue::Address(&mut c.chrony.udp),
+        value: |c| KeyValue::Address(&mut c.chrony.udp),
     },
     Key {
         name: "timesyncd.set-ntp",
         does: "Whether, after a step, timedated may start the time daemon that this host is configured for, if none \
                runs.",
-        place: |c| KeyValue::Switch(&mut c.timesyncd.set_ntp),
+        value: |c| KeyValue::Switch(&mut c.timesyncd.set_ntp),
     },
     Key {
         name: "vsock.enabled",
         does: "Whether the agent accepts notifications and the time from the hypervisor on a vsock port.",
-        place: |c| KeyValue::Switch(&mut c.vsock.enabled),
+        value: |c| KeyValue::Switch(&mut c.vsock.enabled),
     },
     Key {
         name: "vsock.port",
         does: "The vsock port.",
-        place: |c| KeyValue::Count(&mut c.vsock.port, 1, 4_294_967_294),
+        value: |c| KeyValue::Count(&mut c.vsock.port, 1, 4_294_967_294),
     },
     Key {
         name: "vsock.peer-cid",
         does: "The vsock address (CID) that may connect. 2: the hypervisor. 3: the parent instance of a Nitro \
                enclave. 1: any program of this machine itself, for tests only.",
-        place: |c| KeyValue::Count(&mut c.vsock.peer_cid, 1, 4_294_967_294),
+        value: |c| KeyValue::Count(&mut c.vsock.peer_cid, 1, 4_294_967_294),
     },
     Key {
         name: "metrics.textfile",
         does: "A file that metrics are written to, for node_exporter's textfile collector, which reads files that end in \
                .prom. It is written on each change and once a minute. none: no file.",
-        place: |c| KeyValue::OptionalPath(&mut c.metrics.textfile),
+        value: |c| KeyValue::OptionalPath(&mut c.metrics.textfile),
     },
     Key {
         name: "metrics.listen",
         does: "Where /metrics, /readyz and /livez are served by HTTP, to any program that can connect: an address and a \
                port, or the path of a unix socket. none: nowhere.",
-        place: |c| KeyValue::Listen(&mut c.metrics.listen),
+        value: |c| KeyValue::Listen(&mut c.metrics.listen),
     },
     Key {
         name: "freeze.engines",
         does: "The engines whose containers are frozen until the clock is proven. containerd: those of nerdctl and ctr. []: none.",
-        place: |c| KeyValue::Engines(&mut c.freeze.engines),
+        value: |c| KeyValue::Engines(&mut c.freeze.engines),
     },
     Key {
         name: "freeze.exclude",
         does: "Containers that are not frozen: a name or an id; a cgroup, if it begins with /; LABEL=VALUE. * matches \
                any characters, ? one. The label clockgate.exempt=true excludes too. Time daemons, the services of a \
                Kubernetes node, and virtual machines in containers are never frozen.",
-        place: |c| KeyValue::Patterns(&mut c.freeze.exclude),
+        value: |c| KeyValue::Patterns(&mut c.freeze.exclude),
     },
     Key {
         name: "freeze.max",
         does: "How long containers stay frozen at most, not counting suspend. They are thawed then, even if the clock \
                is wrong.",
-        place: |c| KeyValue::Duration(&mut c.freeze.max, SEC, HOUR),
+        value: |c| KeyValue::Duration(&mut c.freeze.max, SEC, HOUR),
     },
     Key {
         name: "freeze.carriers",
         does: "Containers that carry the network: in the host's network namespace with CAP_NET_ADMIN, as a VPN or a \
                network plugin. thaw: thaw them first where no reference can be reached. never: treat them as all \
                others.",
-        place: |c| KeyValue::Carriers(&mut c.policy.thaw_carriers),
+        value: |c| KeyValue::Carriers(&mut c.policy.thaw_carriers),
     },
     Key {
         name: "freeze.wave-size",
         does: "How many containers are thawed together, so that their due jobs do not all start at once. 0: all.",
-        place: |c| KeyValue::Count(&mut c.freeze.wave_size, 0, 100_000),
+        value: |c| KeyValue::Count(&mut c.freeze.wave_size, 0, 100_000),
     },
     Key {
         name: "freeze.wave-pause",
         does: "The time between two such waves.",
-        place: |c| KeyValue::Duration(&mut c.freeze.wave_pause, MS, SEC.saturating_mul(10)),
+        value: |c| KeyValue::Duration(&mut c.freeze.wave_pause, MS, SEC.saturating_mul(10)),
     },
 ];
 

@@ -136,7 +136,7 @@ pub struct Freeze {
 }
 
 impl Freeze {
-    /// What the policy goes by: the limit; none where nobody's containers are frozen.
+    /// The limit of a freeze in the policy; none where no container is frozen.
     #[must_use]
     pub fn policy(&self) -> Option<Duration> {
         (!self.engines.is_empty()).then_some(self.max)
@@ -217,7 +217,7 @@ pub struct Loaded {
 
 impl Config {
     /// Reads `config.yaml` and `config.d` below `root`, and finds what the policy has from elsewhere: the floor, and whether
-    /// there is anybody to freeze.
+    /// the containers of any engine are to be frozen.
     ///
     /// # Errors
     /// [`ConfigError`] with every fault of every file.
@@ -264,17 +264,17 @@ impl Config {
     /// Nothing of the host is touched below another root: what is published and served lies in there, and no bus or daemon of the
     /// host's is spoken to that the configuration does not name.
     fn lie_below(&mut self, root: &Path, origins: &BTreeMap<&'static str, Origin>) {
-        let place = |path: &mut PathBuf| *path = below(root, path);
-        place(&mut self.page);
-        place(&mut self.bus.socket);
-        place(&mut self.clockbound.path);
-        self.ca_file.iter_mut().for_each(place);
-        self.metrics.textfile.iter_mut().for_each(place);
+        let below_root = |path: &mut PathBuf| *path = below(root, path);
+        below_root(&mut self.page);
+        below_root(&mut self.bus.socket);
+        below_root(&mut self.clockbound.path);
+        self.ca_file.iter_mut().for_each(below_root);
+        self.metrics.textfile.iter_mut().for_each(below_root);
         if let Some(ListenAddress::Unix(path)) = &mut self.metrics.listen {
-            place(path);
+            below_root(path);
         }
         if !origins.contains_key("chrony.socket") {
-            place(&mut self.chrony.socket);
+            below_root(&mut self.chrony.socket);
         }
         if !origins.contains_key("chrony.udp") {
             self.chrony.udp = None;

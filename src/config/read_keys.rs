@@ -1,4 +1,4 @@
-//! Reads the keys of a file's mapping, each into its place; what is wrong is said with line and key.
+//! Reads the keys of a file's mapping, each into its field; faults are reported with line and key.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -88,7 +88,7 @@ impl Taking<'_> {
             let what = format!("is also given under its other name, in line {line}: remove one of them");
             return self.fault(node.line, Some(key.name), what);
         }
-        match (key.place)(&mut self.loaded.config).take(&node.value) {
+        match (key.value)(&mut self.loaded.config).take(&node.value) {
             Ok(()) => {
                 let origin = Origin { file: self.file.to_owned(), line: node.line };
                 self.loaded.origins.insert(key.name, origin);

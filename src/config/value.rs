@@ -15,14 +15,14 @@ use crate::workload::Exclusion;
 
 /// `sun_path` of unix(7) less its closing zero.
 const SOCKET_PATH_MAX: usize = 107;
-/// More servers than this tell no better time, and cost a packet each at every measurement.
+/// More servers than this give no better time, and cost a packet each at every measurement.
 const SERVERS_MAX: usize = 32;
 /// One is enough, and each takes seconds.
 const HTTP_URLS_MAX: usize = 8;
 /// Each pattern is compared with each container.
 const PATTERNS_MAX: usize = 256;
 
-/// The place of one key in the configuration.
+/// The field of one key in the configuration.
 pub enum KeyValue<'a> {
     /// A duration from the first to the last.
     Duration(&'a mut Duration, Duration, Duration),
@@ -62,29 +62,29 @@ pub enum KeyValue<'a> {
 pub type Wrong = (Option<u64>, String);
 
 impl KeyValue<'_> {
-    /// Takes a value, if it is one for this place.
+    /// Takes a value, if it is one for this field.
     pub fn take(self, value: &Value) -> Result<(), Vec<Wrong>> {
         let whole = |what: String| vec![(None, what)];
         match self {
-            Self::Duration(place, least, most) => *place = duration_within(value, least, most).map_err(whole)?,
-            Self::Count(place, least, most) => *place = number_within(value, least, most).map_err(whole)?,
-            Self::Ppm(place, least, most) => *place = number_within(value, least, most).map_err(whole)?,
-            Self::Switch(place) => {
+            Self::Duration(setting, least, most) => *setting = duration_within(value, least, most).map_err(whole)?,
+            Self::Count(setting, least, most) => *setting = number_within(value, least, most).map_err(whole)?,
+            Self::Ppm(setting, least, most) => *setting = number_within(value, least, most).map_err(whole)?,
+            Self::Switch(setting) => {
                 let Value::Switch(on) = value else { return Err(whole(unfit(value, "`true` or `false`"))) };
-                *place = *on;
+                *setting = *on;
             }
-            Self::Correction(place) => *place = word(value, &CORRECTIONS).map_err(whole)?,
-            Self::AtDeadline(place) => *place = word(value, &AT_DEADLINE).map_err(whole)?,
-            Self::Carriers(place) => *place = word(value, &CARRIERS).map_err(whole)?,
-            Self::Path(place) => *place = path(value).map_err(whole)?,
-            Self::Socket(place) => *place = socket(value).map_err(whole)?,
-            Self::Address(place) => *place = address(value).map_err(whole)?,
-            Self::Servers(place) => *place = list(value, SERVERS_MAX, "[ntp.example, 192.0.2.1:123]", server)?,
-            Self::HttpUrls(place) => *place = list(value, HTTP_URLS_MAX, "[https://sts.amazonaws.com]", http_url)?,
-            Self::OptionalPath(place) => *place = optional_path(value).map_err(whole)?,
-            Self::Listen(place) => *place = listen(value).map_err(whole)?,
-            Self::Engines(place) => *place = list(value, Engine::ALL.len(), "[docker, podman]", engine)?,
-            Self::Patterns(place) => *place = list(value, PATTERNS_MAX, "[vpn, example.tier=infra]", pattern)?,
+            Self::Correction(setting) => *setting = word(value, &CORRECTIONS).map_err(whole)?,
+            Self::AtDeadline(setting) => *setting = word(value, &AT_DEADLINE).map_err(whole)?,
+            Self::Carriers(setting) => *setting = word(value, &CARRIERS).map_err(whole)?,
+            Self::Path(setting) => *setting = path(value).map_err(whole)?,
+            Self::Socket(setting) => *setting = socket(value).map_err(whole)?,
+            Self::Address(setting) => *setting = address(value).map_err(whole)?,
+            Self::Servers(setting) => *setting = list(value, SERVERS_MAX, "[ntp.example, 192.0.2.1:123]", server)?,
+            Self::HttpUrls(setting) => *setting = list(value, HTTP_URLS_MAX, "[https://sts.amazonaws.com]", http_url)?,
+            Self::OptionalPath(setting) => *setting = optional_path(value).map_err(whole)?,
+            Self::Listen(setting) => *setting = listen(value).map_err(whole)?,
+            Self::Engines(setting) => *setting = list(value, Engine::ALL.len(), "[docker, podman]", engine)?,
+            Self::Patterns(setting) => *setting = list(value, PATTERNS_MAX, "[vpn, example.tier=infra]", pattern)?,
         }
         Ok(())
     }
@@ -92,27 +92,27 @@ impl KeyValue<'_> {
     /// The value as it would be written in a file.
     pub fn print(self) -> String {
         match self {
-            Self::Duration(place, ..) => duration::print(*place),
-            Self::Count(place, ..) => place.to_string(),
-            Self::Ppm(place, ..) => place.to_string(),
-            Self::Switch(place) => place.to_string(),
-            Self::Correction(place) => name_of(*place, &CORRECTIONS),
-            Self::AtDeadline(place) => name_of(*place, &AT_DEADLINE),
-            Self::Carriers(place) => name_of(*place, &CARRIERS),
-            Self::Path(place) | Self::Socket(place) => quoted(&place.to_string_lossy()),
-            Self::Address(place) => place.map_or_else(|| NO_ADDRESS.to_owned(), |a| quoted(&a.to_string())),
-            Self::Servers(place) => listed(place),
-            Self::HttpUrls(place) => listed(place),
-            Self::OptionalPath(place) => {
-                place.as_ref().map_or_else(|| NO_ADDRESS.to_owned(), |path| quoted(&path.to_string_lossy()))
+            Self::Duration(setting, ..) => duration::print(*setting),
+            Self::Count(setting, ..) => setting.to_string(),
+            Self::Ppm(setting, ..) => setting.to_string(),
+            Self::Switch(setting) => setting.to_string(),
+            Self::Correction(setting) => name_of(*setting, &CORRECTIONS),
+            Self::AtDeadline(setting) => name_of(*setting, &AT_DEADLINE),
+            Self::Carriers(setting) => name_of(*setting, &CARRIERS),
+            Self::Path(setting) | Self::Socket(setting) => quoted(&setting.to_string_lossy()),
+            Self::Address(setting) => setting.map_or_else(|| NO_ADDRESS.to_owned(), |a| quoted(&a.to_string())),
+            Self::Servers(setting) => listed(setting),
+            Self::HttpUrls(setting) => listed(setting),
+            Self::OptionalPath(setting) => {
+                setting.as_ref().map_or_else(|| NO_ADDRESS.to_owned(), |path| quoted(&path.to_string_lossy()))
             }
-            Self::Listen(place) => match place {
+            Self::Listen(setting) => match setting {
                 None => NO_ADDRESS.to_owned(),
                 Some(ListenAddress::Tcp(address)) => quoted(&address.to_string()),
                 Some(ListenAddress::Unix(path)) => quoted(&path.to_string_lossy()),
             },
-            Self::Engines(place) => listed(place),
-            Self::Patterns(place) => listed(place),
+            Self::Engines(setting) => listed(setting),
+            Self::Patterns(setting) => listed(setting),
         }
     }
 
