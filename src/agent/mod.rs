@@ -42,7 +42,7 @@ use crate::sys::timerfd::Alarm;
 use crate::transition::{Recorder, Walked};
 use crate::workload::Thoroughness;
 
-pub use oneshot::{Goal, OneshotOutcome, measure, once, step_once, stepped_meanwhile};
+pub use oneshot::{Goal, OneshotOutcome, measure, measure_step_and_prove, step_once, stepped_meanwhile};
 use perform::Performer;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.

@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct OneshotOutcome {
-    /// How the machine stood at the end; its gate says whether the clock is proven.
+    /// The state of the machine at the end; its gate says whether the clock is proven.
     pub end: Snapshot,
     /// Why there is no proof; meaningless where there is one.
     pub trouble: String,
@@ -52,7 +52,7 @@ pub enum Goal {
 ///
 /// # Errors
 /// [`AgentError::Alarm`].
-pub async fn once(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentError> {
+pub async fn measure_step_and_prove(config: &Config, goal: Goal) -> Result<OneshotOutcome, AgentError> {
     let clock = Arc::new(SystemClock::new());
     let (outcomes, mut inbox) = mpsc::channel(super::QUEUE);
     let corrector = Corrector::new(clock.clone(), config.correction_settings());

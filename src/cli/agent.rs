@@ -57,7 +57,7 @@ impl AgentArgs {
         })
     }
 
-    /// An agent that does not start says so where people look; where the configuration is wrong, its usual place has to do.
+    /// An agent that does not start leaves the reason on the page; where the configuration is wrong, on the one in the default place.
     fn last_words(&self, error: &CliError) {
         if self.root.is_dir() {
             // A user who may not write there, or an agent beside one that lives, leaves the page as it is.
@@ -68,7 +68,7 @@ impl AgentArgs {
 
     /// Shuts what a dead agent left open, each thing for itself.
     fn shut(&self) -> Result<Exit, CliError> {
-        // A gate has to be shut whatever is wrong with the configuration that the agent ended by.
+        // The gate has to be shut with any fault of the configuration by which the agent ended.
         let config = Config::load(&self.root).unwrap_or_else(|error| {
             error!("{error}; shutting the gate in the default folder");
             Config::unread(&self.root)

@@ -29,7 +29,7 @@ const JSON_VERSION: u32 = 2;
 const HTTP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What to do then.
-const NOBODY: &str = "check the network and UDP port 123, or name another server with `--server HOST`";
+const NO_ANSWER: &str = "check the network and UDP port 123, or name another server with `--server HOST`";
 
 #[derive(Debug, clap::Args)]
 pub struct MeasureArgs {
@@ -95,7 +95,7 @@ impl MeasureArgs {
         let report = Report { asked, measurement, claim, agreement, dates, undated, drift_ppm, threshold, kernel };
         print(&if self.json { format!("{:#}\n", report.json()) } else { report.table() })?;
         if report.measurement.readings.is_empty() && report.dates.is_empty() {
-            return Err(CliError::still_shut("no reference answered", NOBODY));
+            return Err(CliError::still_shut("no reference answered", NO_ANSWER));
         }
         Ok(Exit::Ok)
     }

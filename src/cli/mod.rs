@@ -156,7 +156,7 @@ fn load(root: &Path) -> Result<Config, CliError> {
 
 /// How long a thread that has nothing to do stays: longer than the agent sleeps between two renewals of a proof.
 const THREADS_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// More wait for the clock, a bus or a freeze at the same time on a busy day by no means.
+/// The most threads that wait for the clock, a bus or a freeze at the same time on a busy day.
 const THREADS_MOST: usize = 32;
 
 /// The runtime of the verbs that need one: one thread, and more only for what blocks.

@@ -1,4 +1,4 @@
-//! `clockgate notify`: tell the agent of a sleep, a wake-up, a snapshot or a restore.
+//! `clockgate notify`: a notice to the agent of a sleep, a wake-up, a snapshot or a restore.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl NotifyArgs {
 
 /// The agent's socket: as given, or as in the configuration.
 pub(super) fn socket(given: Option<PathBuf>) -> PathBuf {
-    // A hook's word must come through whatever is wrong with the configuration; the agent says what that is.
+    // A hook's notice must arrive with any fault of the configuration; the agent reports the fault.
     given.unwrap_or_else(|| Config::load(Path::new("/")).unwrap_or_default().bus.socket)
 }
 

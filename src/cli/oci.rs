@@ -6,7 +6,7 @@ use crate::cli::CliError;
 use crate::exit::Exit;
 use crate::waiter::oci;
 
-// None of its own: whatever comes is the runtime's.
+// None of its own: all arguments are the runtime's.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct OciArgs {

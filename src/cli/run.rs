@@ -32,7 +32,7 @@ impl RunArgs {
             .map_err(|errno| CliError::caused(Exit::RunFailed, "cannot handle SIGTERM and SIGINT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
         let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
-        // A gate that stood open on a proof is nothing to talk about; whatever else let the command go is.
+        // A gate that was open on a proof needs no message; every other release has one.
         if progress.has_spoken() || !matches!(ground, Ground::Proven(_)) {
             progress.ground(&ground);
         }

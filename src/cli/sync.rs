@@ -81,7 +81,7 @@ impl SyncArgs {
         }
         // One writer at a time: where an agent keeps this clock, it is asked to.
         match is_kept(&config.page) {
-            Ok(false) => self.alone(&config),
+            Ok(false) => self.without_agent(&config),
             Ok(true) if self.servers.is_empty() => self.by_the_agent(&config),
             Ok(true) => Err(CliError::new(
                 Exit::Usage,
@@ -206,10 +206,10 @@ impl SyncArgs {
         if is_done { Ok(Exit::Ok) } else { Err(CliError::still_shut("the clock is not proven", super::ASK_STATUS)) }
     }
 
-    fn alone(&self, config: &Config) -> Result<Exit, CliError> {
+    fn without_agent(&self, config: &Config) -> Result<Exit, CliError> {
         require_the_hosts_clocks()?;
         let outcome = super::runtime()?
-            .block_on(agent::once(config, if self.reckoned { Goal::Reckoning } else { Goal::Proof }))
+            .block_on(agent::measure_step_and_prove(config, if self.reckoned { Goal::Reckoning } else { Goal::Proof }))
             .map_err(|e| CliError::caused(Exit::Bug, "the measurement ended without a result", e))?;
         let OneshotOutcome { end, trouble, steps, not_permitted, failures } = &outcome;
         if let Some(why) = not_permitted {

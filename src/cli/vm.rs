@@ -1,5 +1,5 @@
-//! `clockgate vm`: the hypervisor's side of the vsock port. It tells a guest's agent what happens to the guest, and what time
-//! it is while the guest proves its clock.
+//! `clockgate vm`: the hypervisor's side of the vsock port. It notifies a guest's agent of what happens to the guest, and of the time
+//! while the guest proves its clock.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ fn outcome(answer: &Value) -> Outcome {
 /// Which time is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    /// Whatever this host's clock says when it is asked.
+    /// This host's clock at the time of the question.
     Now,
     /// This, when the command began.
     At(Realtime),
@@ -159,7 +159,7 @@ impl FromStr for When {
     }
 }
 
-/// A time to tell, and how wrong it may be.
+/// A time to send, and how wrong it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct GivenTime {
     when: When,

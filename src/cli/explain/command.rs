@@ -77,7 +77,7 @@ fn pass_on(
     mut from: impl Read + Send + 'static,
     mut to: impl Write + Send + 'static,
     which: usize,
-    tell: SyncSender<Piece>,
+    sender: SyncSender<Piece>,
 ) {
     thread::spawn(move || {
         let mut piece = vec![0; 16 * 1024];
@@ -87,7 +87,7 @@ fn pass_on(
                 Ok(read) => {
                     // A reader that is gone is the command's to notice: its pipe closes with this thread.
                     let is_passed = to.write_all(&piece[..read]).and_then(|()| to.flush()).is_ok();
-                    if tell.send((which, piece[..read].to_vec())).is_err() || !is_passed {
+                    if sender.send((which, piece[..read].to_vec())).is_err() || !is_passed {
                         return;
                     }
                 }

@@ -82,7 +82,7 @@ fn refusal(ended: &CommandEnd, gate: &GateOptions) -> Option<String> {
     let refuses = |one: &Match<'_>| match one.proves {
         _ if !one.pattern.refused_before_effect => false,
         Proves::Clock => true,
-        // The clock or the credentials: a gate that is shut now tells which.
+        // The clock or the credentials: a gate that is shut now shows which.
         Proves::Either => is_doubtful(),
         Proves::Other => false,
     };
