@@ -36,7 +36,7 @@ pub async fn ask(bus: &BusConnection) -> Result<Option<DaemonReport>, BusError> 
     Ok(Some(reported(&clock, services.first().map(|(_, service)| service))))
 }
 
-/// Makes it ask at once: it begins anew when its list is set, and it is set to what it is. A failure leaves nothing half
+/// Makes it ask at once: it begins anew when its list is set, so the list is set again, unchanged. A failure leaves nothing half
 /// done, as one between switching it off and on would. (`__connman_timeserver_system_set` in its timeserver.c, from 1.38.)
 ///
 /// # Errors

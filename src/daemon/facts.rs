@@ -33,7 +33,7 @@ pub const DAEMONS: [Daemon; 8] = [
     Daemon::Connman,
 ];
 
-/// How a daemon goes on after the clock was stepped.
+/// How a daemon continues after the clock was stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumption {
     /// It is ordered to reset and to measure.
@@ -42,7 +42,7 @@ pub enum Resumption {
     Woken,
     /// It has no such order: its unit is restarted.
     Restarted,
-    /// Its list of servers is set to what it is, over the bus.
+    /// Its list of servers is set again, unchanged, over the bus.
     AskedAnew,
 }
 
@@ -61,7 +61,7 @@ pub struct Facts {
     pub on_a_foreign_step: &'static str,
     /// What it does about an offset that is beyond its limit, while it runs.
     pub beyond_its_limit: &'static str,
-    /// How it goes on after our step.
+    /// How it continues after our step.
     pub resumption: Resumption,
 }
 
@@ -97,7 +97,7 @@ impl Resumption {
             Self::Ordered => "reset before and after the step, and asked to measure",
             Self::Woken => "nothing: the step makes it measure",
             Self::Restarted => "its unit is restarted after the step, or started if it has exited",
-            Self::AskedAnew => "its list of servers is set to what it is after the step, which makes it measure",
+            Self::AskedAnew => "after the step its list of servers is set again, unchanged, which makes it measure",
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn socket(root: &Path, configuration: &str) -> PathBuf {
     root.join(path.unwrap_or(SOCKET).trim_start_matches('/'))
 }
 
-/// What the ntpd-rs at this socket tells; blocks.
+/// The report of the ntpd-rs at this socket; blocks.
 ///
 /// # Errors
 /// In words.

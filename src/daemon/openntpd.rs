@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A peer is two lines.
 const LONGEST: u64 = 256 * 1024;
 
-/// What the openntpd of this root tells; blocks, and costs a process.
+/// The report of the openntpd of this root; blocks, and costs a process.
 ///
 /// # Errors
 /// In words.
@@ -123,7 +123,7 @@ fn add(servers: &mut Vec<Server>, line: &str) {
 fn claim(figures: &[&str]) -> Option<Claim> {
     let [_, _, stratum, _, _, at, delay, jitter] = figures else { return None };
     let secs = |text: &str| text.strip_suffix("ms")?.parse::<f64>().ok().map(|ms| ms / 1e3);
-    // It does not tell the server's own distance: nothing is proven by this.
+    // It does not report the server's own distance: nothing is proven by this.
     let root_distance = length(secs(delay)? / 2.0 + secs(jitter)?)?;
     Some(Claim {
         offset: offset(secs(at)?)?,

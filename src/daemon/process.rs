@@ -19,7 +19,7 @@ pub struct Process {
     pub arguments: Vec<String>,
     /// The unit of systemd's that it runs in, by its cgroup; none where it runs in none.
     pub unit: Option<String>,
-    /// Whether it is root's, or may set the host's clock: anybody can call a process chronyd.
+    /// Whether it is root's, or may set the host's clock: any user can call a process chronyd.
     pub is_the_hosts: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::sys::process_status::{processes, shows_the_host};
 pub enum Role {
     /// It keeps the clock, by servers or by hardware: slews and steps it.
     Keeper,
-    /// It leaves the system's clock alone, and a keeper needs it or it tells programs what time it is.
+    /// It does not set the system's clock: a daemon needs it, or it serves the time to other programs.
     Helper,
     /// The hypervisor's guest tools: they bend and step the clock to the host's.
     GuestTools,

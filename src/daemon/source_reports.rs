@@ -1,11 +1,11 @@
-//! What a running daemon tells when it is asked: whom it asks itself, which of them are authenticated, what it makes of the clock.
+//! What a running daemon reports when it is asked: its servers, which of them are authenticated, and its estimate of the clock.
 
 use std::time::Duration;
 
 use crate::decision::{Authority, Boottime, Leap, Offset, Reading, Realtime, ReferenceKind, Voice};
 use crate::reference::Server;
 
-/// What a daemon tells.
+/// The report of a daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaemonReport {
     /// The NTP servers that it asks.

@@ -311,7 +311,7 @@ fn delay_within(logind: Duration) -> Duration {
     logind.saturating_sub(BEFORE_LOGIND_GIVES_UP).max(logind / 2).min(HOLD_AT_MOST)
 }
 
-/// Who owns logind's name now, if the bus itself says so.
+/// The owner of logind's name now, if the bus itself reports it.
 fn new_owner(message: &Message) -> Option<Option<OwnedUniqueName>> {
     if message.header().sender().map(UniqueName::as_str) != Some(DRIVER) {
         return None;

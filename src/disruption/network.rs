@@ -31,7 +31,7 @@ impl DisruptionSource for NetworkMonitor {
         let was_lost = self.0.begins_again();
         let socket = readable(subscribe()?)?;
         if was_lost {
-            // Whatever changed meanwhile; a full queue has an event in it that says the same or more.
+            // For all changes meanwhile; a full queue has an event in it that says the same or more.
             drop(events.try_send(Event::NetworkChanged));
         }
         follow(&socket, events).await

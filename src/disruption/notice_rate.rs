@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// A notice that would have to wait longer is refused: it would come too late, and the queue must not grow.
 const WAITS_MOST: Duration = Duration::from_secs(4);
 
-/// Who tells.
+/// The sender of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Teller {
     /// A user, by either bus.

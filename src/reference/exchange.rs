@@ -69,7 +69,7 @@ struct RunningExchange<'a> {
 impl<'a> RunningExchange<'a> {
     fn begin(shared: &'a Arc<Shared>, question: Question) -> Self {
         let began = boottime();
-        // Before anybody is looked for, so that no look-up ends unheard.
+        // Before the first look-up, so that the end of none is missed.
         let looked_up = shared.listen();
         let invited = shared.pool().invite(began, question.gate);
         let no_address_is_known = invited.targets.is_empty() && invited.failures.is_empty();
@@ -105,7 +105,7 @@ impl<'a> RunningExchange<'a> {
         }
     }
 
-    /// Where nobody's address is known every name is looked up anew, otherwise those that never were.
+    /// Where no address is known every name is looked up anew, otherwise those that never were.
     fn look_up_names(&mut self) {
         let mut pool = self.shared.pool();
         let names = if self.others.names_are_waited_for() { pool.take_unfound_names() } else { pool.take_new_names() };
@@ -184,7 +184,7 @@ impl<'a> RunningExchange<'a> {
         }
     }
 
-    /// Whether anybody can still answer.
+    /// Whether any answer can still come.
     fn is_open(&self) -> bool {
         self.participants.iter().any(|p| p.conversation().is_some()) || !self.others.have_ended()
     }
@@ -205,11 +205,11 @@ impl<'a> RunningExchange<'a> {
     /// Reads all that has come.
     fn receive(&mut self) {
         for participant in &mut self.participants {
-            let Some(heard) = participant.receive() else { continue };
+            let Some(outcome) = participant.receive() else { continue };
             self.news = true;
             let mut pool = self.shared.pool();
             let address = pool.at(participant.target.socket);
-            match heard {
+            match outcome {
                 ServerOutcome::InTime(answer) => {
                     address.answered(answer.took);
                     self.readings.push(participant.reading(&answer));
@@ -247,8 +247,8 @@ impl<'a> RunningExchange<'a> {
                 LookUp::Found => {
                     let asked: Vec<SocketAddr> = self.participants.iter().map(|p| p.target.socket).collect();
                     let invited = self.shared.pool().invite_found(&name.name, &asked, boottime(), self.gate);
-                    let nobody_new = invited.targets.is_empty() && invited.failures.is_empty();
-                    self.failures.extend((nobody_new && !name.is_asked).then(|| is_anothers(&name.name)));
+                    let none_new = invited.targets.is_empty() && invited.failures.is_empty();
+                    self.failures.extend((none_new && !name.is_asked).then(|| is_anothers(&name.name)));
                     self.take_in(invited);
                     self.news = true;
                 }

@@ -26,12 +26,12 @@ pub struct Name {
     pub name: ServerName,
     /// Whether a server is asked for it meanwhile, at an address known otherwise.
     pub is_asked: bool,
-    /// Whether it is waited for: only where nobody's address was known.
+    /// Whether it is waited for: only where no address was known.
     is_waited_for: bool,
 }
 
 impl Joining {
-    /// These names, which are waited for where nobody's address is known, and these callers, which always are.
+    /// These names, which are waited for where no address is known, and these callers, which always are.
     pub fn new(names: &[Unresolved], no_address_is_known: bool, callers: Vec<PendingAnswer>) -> Self {
         let name = |unresolved: &Unresolved| {
             let Unresolved { name, is_asked } = unresolved.clone();
@@ -50,7 +50,7 @@ impl Joining {
         self.names_are_waited_for() || (self.callers_are_waited_for && !self.callers.is_empty())
     }
 
-    /// Whether nobody's address was known, and a look-up is waited for.
+    /// Whether no address was known, and a look-up is waited for.
     pub fn names_are_waited_for(&self) -> bool {
         self.names.iter().any(|n| n.is_waited_for)
     }

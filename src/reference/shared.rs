@@ -75,7 +75,7 @@ impl Shared {
             }
             None => false,
         });
-        // Last of all, when everybody knows.
+        // Last of all, when every exchange was notified.
         let mut memory = self.memory();
         if !addresses.is_empty()
             && name.address().is_none()

@@ -127,7 +127,7 @@ impl SystemClock {
     }
 
     /// Moves the clock by one microsecond: the kernel marks it unsynchronised with a maximum error of 16 s, stops writing it
-    /// into the RTC and cancels everybody's cancel-on-set timers, which makes systemd-timesyncd measure at once.
+    /// into the RTC and cancels the cancel-on-set timers of all programs, which makes systemd-timesyncd measure at once.
     ///
     /// # Errors
     /// What adjtimex(2) said; EPERM without CAP_SYS_TIME.

@@ -38,7 +38,7 @@ impl Corrector {
         if seen.daemon.is_some() { seen } else { reported }
     }
 
-    /// Each daemon's own list, and that of its configuration where it tells none.
+    /// Each daemon's own list, or that of its configuration where it reports none.
     async fn servers_of_those_seen(&self, untold: Option<&ChronyError>) -> DaemonSources {
         let root = self.root.clone();
         let look = move || {

@@ -53,7 +53,7 @@ pub struct Inspection {
     pub installed: Vec<InstalledUnit>,
     /// Lines of cron that set the clock.
     pub cron: Vec<CronLine>,
-    /// What the running one says of its sources; none where it does not tell that.
+    /// The running daemon's report of its sources; none where it does not give one.
     pub sources: Option<Result<SourceSummary, String>>,
 }
 
@@ -157,7 +157,7 @@ fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
     }
 }
 
-/// By its socket where that is open to us, else by UDP, where it tells as much.
+/// By its socket where that is open to us, else by UDP, which reports as much.
 fn sources(settings: &CorrectorSettings, most_distance: Duration) -> Result<SourceSummary, String> {
     let chronyd = Chronyd { socket: settings.chrony_socket.clone(), udp: settings.chrony_udp, spare: Spare::default() };
     let over_socket = summary(&mut chronyd.client(LOOK), most_distance);
@@ -178,7 +178,7 @@ fn summary(client: &mut ChronyClient, most_distance: Duration) -> Result<SourceS
     let sources = client.sources()?;
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let reached: Vec<&SourceData> = sources.iter().filter(|source| source.reach != 0).collect();
-    // Over UDP, and before 4.0, it does not tell whom it ranks first.
+    // Over UDP, and before 4.0, it does not report which source it ranks first.
     let first = outranking(client).ok().flatten().unwrap_or_default();
     let is_silent = !first.is_empty() && !reached.iter().any(|source| first.contains(&source.address));
     Ok(SourceSummary {

@@ -14,7 +14,7 @@ const FIRST_BYTE: u8 = 0x26;
 const HEADER: usize = 12;
 /// The longest datagram: 468 bytes of data, and a MAC that we never ask for.
 const LONGEST: usize = 1024;
-/// More data than any answer has; what goes on beyond that is none.
+/// More data than any answer has; the rest is ignored.
 const MOST: usize = 64 * 1024;
 
 /// What is asked for.

@@ -25,7 +25,7 @@ const MOST: usize = 128;
 /// Status bits of an association (RFC 9327 section 3.2): it is to be authenticated.
 const AUTHENTICATED: u16 = 0x4000;
 
-/// What the ntpd at `address` tells; blocks.
+/// The report of the ntpd at `address`; blocks.
 ///
 /// # Errors
 /// In words.

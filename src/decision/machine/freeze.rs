@@ -230,7 +230,7 @@ impl Freezing {
         };
     }
 
-    /// What the state asks for, by whatever path it was reached.
+    /// What the state asks for, independent of the path to it.
     pub(super) fn settle(&mut self, state: State, epoch: Epoch, now: &Clocks) -> Vec<Action> {
         let is_decided = match state {
             State::Synchronized | State::FreeRunning | State::GaveUp(_) => true,

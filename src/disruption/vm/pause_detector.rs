@@ -149,7 +149,7 @@ impl LastComparison {
         now.proven = proven && published.since <= now.as_of;
         let last = self.last.replace(now)?;
         let lost = if now.asleep.saturating_sub(last.asleep) > NOISE {
-            // The kernel tells of a sleep, and counts it by the RTC, up to a second off.
+            // The kernel reports a sleep, and counts it by the RTC, up to a second off.
             self.at_proof = None;
             None
         } else if published.since > last.as_of {

@@ -94,7 +94,7 @@ fn begin(root: &Path) -> Result<(Watched, VmClockPage), VmClockPageError> {
 /// The page, and how we learn that it changed.
 struct Watched {
     device: VmClock,
-    /// Where the kernel tells us: a descriptor that counts what was read by it. Elsewhere we look.
+    /// Where the kernel notifies us: a descriptor that counts what was read by it. Elsewhere we poll.
     notified: Option<AsyncFd<VmClock>>,
 }
 
@@ -147,7 +147,7 @@ mod tests {
         let page = FakePage::new(7);
         page.write(root.path());
         let (mut inbox, _source) = watched(root.path());
-        // It has begun when it has looked once and waits: time goes on by itself only when every task does.
+        // It has begun when it has looked once and waits: the paused clock advances only when every task waits.
         sleep(LOOK_EVERY).await;
         FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
         assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
@@ -195,7 +195,7 @@ mod tests {
             std::fs::write(&device, [0; 4096]).unwrap();
         });
         assert!(matches!(lost.0, Err(VmClockPageError::Unknown { .. })), "{lost:?}");
-        // Gone for a while, as a driver is that is loaded again.
+        // Absent for a while, as a driver is that is loaded again.
         std::fs::remove_file(&device).unwrap();
         assert!(matches!(marker.watch(&events).await, Err(VmClockPageError::NotThere { .. })));
         FakePage { marker: 8, ..page }.write(root.path());

@@ -35,7 +35,7 @@ impl KernelLog {
         Self { root, last: LastMark::Unread }
     }
 
-    /// What a record tells, after what was lost before it.
+    /// What a record reports, after what was lost before it.
     fn take(&mut self, record: &[u8]) -> Vec<Event> {
         let mut events = vec![];
         if let Some(number) = number_of(record) {
@@ -107,7 +107,7 @@ async fn follow(known: &mut KernelLog, log: File, events: &Sender<Event>) -> io:
         let read = match ready.try_io(|fd| fd.get_ref().read(&mut buffer)) {
             Ok(Ok(0)) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(Ok(len)) => known.take(&buffer[..len]),
-            // EPIPE: the ring has run over what we had not read; the next read goes on with what is left.
+            // EPIPE: the ring has run over what we had not read; the next read continues with what is left.
             Ok(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
                 debug!("the kernel logs faster than the agent reads");
                 known.last = LastMark::Lost;

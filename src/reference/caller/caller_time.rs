@@ -33,10 +33,10 @@ pub struct CallerTime {
 /// Why a time is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallerTimeError {
-    /// It is vouched for at a moment to come.
+    /// Its timestamp is in the future.
     #[error("the timestamp of that time is in the future")]
     Early,
-    /// It is vouched for at a moment long past.
+    /// Its timestamp is long past.
     #[error("that time is {} ms old; {} ms are allowed between the caller and the agent", .0.as_millis(), ARRIVES_WITHIN.as_millis())]
     Late(Duration),
 }

@@ -19,7 +19,7 @@ pub struct PendingAnswer {
 /// The end at which an answer is given; dropped without one, the caller has disconnected. Giving it does not block.
 #[derive(Debug)]
 pub struct CallerAnswer {
-    // Dropped in this order: what is to be said is there before anybody is woken.
+    // Dropped in this order: the answer is there before the exchange is woken.
     answer: SyncSender<Result<Reading, Failure>>,
     _closes: PipeWriter,
 }
@@ -35,7 +35,7 @@ pub fn caller(waiting: AwaitedSource) -> io::Result<(CallerAnswer, PendingAnswer
 }
 
 impl CallerAnswer {
-    /// Answers; the exchange may have ended, which is nobody's fault.
+    /// Answers; the exchange may have ended, which is no fault.
     pub fn give(self, outcome: Result<Reading, Failure>) {
         let _ = self.answer.try_send(outcome);
     }

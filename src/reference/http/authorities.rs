@@ -13,7 +13,7 @@ use rustls_native_certs::{CertificateResult, ErrorKind, load_certs_from_paths, l
 const FILE_VARIABLE: &str = "SSL_CERT_FILE";
 const FOLDER_VARIABLE: &str = "SSL_CERT_DIR";
 
-/// Why nobody's certificate could be believed.
+/// Why no certificate could be verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read certificate authorities from {place}: {why}")]
 pub struct AuthoritiesError {

@@ -1,5 +1,5 @@
 //! What several answers say together. An answer made between two moments carries the second in which it was made; around a second's
-//! edge the next one tells the two halves of what is left apart.
+//! edge the next one distinguishes the two halves of what is left.
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ pub fn measure(root: &Path) -> Measurement {
     }
     match vmclock::measure(root) {
         Ok(reading) => measurement.readings.push(reading),
-        // No page, or one that tells of disruptions alone.
+        // No page, or one that reports only disruptions.
         Err(vmclock::VmClockError::Page(page::VmClockPageError::NotThere { .. }) | vmclock::VmClockError::NoTime) => {}
         Err(error) => measurement.failures.push(failure("vmclock0", &error)),
     }

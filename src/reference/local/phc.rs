@@ -30,12 +30,12 @@ pub enum Scale {
     Tai,
 }
 
-/// The clocks whose time is somebody's care: the beginning of the name, the scale, and how wrong the keeper may be, which
-/// the clock does not tell. A host kept by NTP is right within milliseconds; this leaves room for one kept badly.
+/// The clocks that a cloud or a hypervisor synchronises: the beginning of the name, the scale, and how wrong the keeper may be, which
+/// the clock does not report. A host kept by NTP is right within milliseconds; this leaves room for one kept badly.
 const KNOWN: [(&str, Scale, Duration); 6] = [
     // drivers/ptp/ptp_kvm_common.c: the host's CLOCK_REALTIME.
     ("KVM virtual PTP", Scale::Utc, Duration::from_millis(10)),
-    // drivers/hv/hv_util.c: the host's time as Hyper-V's time synchronization tells it.
+    // drivers/hv/hv_util.c: the host's time as Hyper-V's time synchronization sends it.
     ("hyperv", Scale::Utc, Duration::from_millis(10)),
     // drivers/ptp/ptp_vmw.c: VMware's precision clock.
     ("ptp_vmw", Scale::Utc, Duration::from_millis(10)),
@@ -99,11 +99,11 @@ pub struct Phc {
     scale: Scale,
     /// How wrong its keeper may be.
     keeper: Duration,
-    /// Where the driver tells that, if it does: nanoseconds.
+    /// The file in which the driver reports it, if it does: nanoseconds.
     bound_file: PathBuf,
 }
 
-/// The clocks of this machine that tell the time of day.
+/// The clocks of this machine that show the time of day.
 #[must_use]
 pub fn find(root: &Path) -> Vec<Phc> {
     let Ok(entries) = fs::read_dir(root.join(CLASS)) else {

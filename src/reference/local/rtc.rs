@@ -74,11 +74,11 @@ pub enum Keeps {
 /// What a clock turned out to be worth, at a moment when the system clock was proven right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
-    /// It tells the time.
+    /// It shows the time.
     Right,
     /// It shows local time, and `/etc/adjtime` does not say so.
     Shifted(Offset),
-    /// It tells anything; it is believed in nothing.
+    /// It shows an arbitrary time, and counts for nothing.
     Wrong,
 }
 
@@ -122,7 +122,7 @@ pub fn read(root: &Path, keeps: Keeps) -> Result<Reading, RtcError> {
     })
 }
 
-/// What the clock shows, whatever that is worth, in UTC or local time as it keeps it.
+/// What the clock shows, right or wrong, in UTC or local time as it keeps it.
 ///
 /// # Errors
 /// [`RtcError::NotThere`], [`RtcError::Unreadable`] and [`RtcError::NoNumber`].

@@ -23,7 +23,7 @@ const TAI: u8 = 1;
 const SYNCHRONIZED: u8 = 2;
 const FREE_RUNNING: u8 = 3;
 
-/// What a hypervisor that does not tell how wrong its time is may be wrong.
+/// The largest error of a hypervisor's time, where the page does not have it.
 const UNTOLD: Duration = Duration::from_millis(10);
 /// The largest error of the counter's rate where the page does not have it, parts per million.
 const UNKNOWN_RATE_PPM: u32 = 500;
@@ -34,7 +34,7 @@ pub enum VmClockError {
     /// The page cannot be read.
     #[error("cannot read the time of VMClock")]
     Page(#[from] vmclock::VmClockPageError),
-    /// A page that tells of disruptions alone.
+    /// A page that reports only disruptions.
     #[error("VMClock has no time")]
     NoTime,
     /// Time that is not to be trusted, or not in a scale that we know.
@@ -106,7 +106,7 @@ struct PageTime {
     leap: Leap,
 }
 
-/// The time at which the counter stood so.
+/// The time at this value of the counter.
 fn time_at(time: &CounterTime, counted: u64) -> Result<PageTime, VmClockError> {
     let not_usable = |what, value| Err(VmClockError::NotUsable { what, value });
     if !matches!(time.status, SYNCHRONIZED | FREE_RUNNING) {
@@ -160,7 +160,7 @@ pub(in crate::reference) mod tests {
 
     const AT: u64 = 1_800_000_000;
 
-    /// A counter of 1 GHz that stood at 5,000,000,000 at AT and a quarter.
+    /// A counter of 1 GHz whose value was 5,000,000,000 at AT and a quarter.
     fn gigahertz() -> CounterTime {
         CounterTime {
             counter_id: 1,

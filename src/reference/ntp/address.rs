@@ -14,9 +14,9 @@ const REMEMBERED: usize = 8;
 const PATIENCE_UNHEARD: Duration = Duration::from_secs(1);
 /// After so many waits in vain it is taken for dead and no longer for far; if it answers late, its delay is known all the same.
 const ENOUGH_IN_VAIN: u8 = 3;
-/// The least patience: a server on the same desk can lose a packet's worth of time to its scheduler.
+/// The least wait for a server: one on the same desk can lose a packet's worth of time to its scheduler.
 const PATIENCE_LEAST: Duration = Duration::from_millis(300);
-/// Patience is this many times the largest delay remembered.
+/// The wait is this many times the largest delay remembered.
 const PATIENCE_FACTOR: u32 = 3;
 /// What has to remain in the bucket after a question is repeated.
 const KEPT_BY_REPETITION: u32 = 4;
@@ -140,7 +140,7 @@ impl Address {
         self.in_vain = 0;
     }
 
-    /// Two questions may be asked, whatever was asked before.
+    /// Two questions may be asked, regardless of earlier ones.
     pub fn replenish(&mut self, now: Boottime) {
         self.bucket.replenish(now);
     }

@@ -69,7 +69,7 @@ const POOL: [&str; 4] = ["0.pool.ntp.org", "1.pool.ntp.org", "2.pool.ntp.org", "
 
 struct Cloud {
     name: &'static str,
-    /// The file below `/sys/class/dmi/id` that anybody may read, and what it says.
+    /// The file below `/sys/class/dmi/id` that every user may read, and what it says.
     dmi: (&'static str, Says),
     addresses: &'static [IpAddr],
     names: &'static [&'static str],

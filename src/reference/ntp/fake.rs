@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::decision::{Offset, Realtime};
 use crate::sys::clock::realtime;
 
-/// An answer, every field as it goes on the wire.
+/// An answer, every field as in the packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FakeAnswer {
     pub leap: u8,

@@ -21,7 +21,7 @@ const LEAP_UNSYNCHRONISED: u8 = 3;
 const MAX_STRATUM: u8 = 15;
 
 /// The random number in the place of our transmit timestamp. The server sends it back, so that only who has seen the question
-/// can answer it; our own clock, which is in doubt, is nobody's business.
+/// can answer it; our own clock, which is in doubt, is not disclosed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Nonce(pub u64);
 
@@ -200,7 +200,7 @@ fn power_of_two(exponent: i8) -> Duration {
 /// RFC 5905 has the format unsigned, and chronyd reads it so (util.c, UTI_Ntp32ToDouble). But RFC 1305 section 3.2.1 lets the
 /// root delay be negative, ntpd reads it signed (ntp_proto.c, process_packet, FPTOD) and servers are seen that send 0xffffff1b:
 /// their own round trip came out below zero, which is no distance. All ones are not taken for that: chronyd writes them for
-/// whatever is too large (UTI_DoubleToNtp32). A second below zero and more is nobody's rounding, and stays as large as it reads.
+/// every larger one (UTI_DoubleToNtp32). A second below zero and more is no rounding, and stays as large as it reads.
 fn short(packet: &[u8; PACKET_LEN], at: usize) -> Duration {
     match u64_at(packet, at) >> 32 {
         0xffff_0000..=0xffff_fffe => Duration::ZERO,

@@ -87,9 +87,9 @@ mod tests {
     use std::time::Duration;
 
     fn found(text: &str) -> Result<Vec<SocketAddr>, ResolverError> {
-        let (tell, told) = mpsc::channel();
-        look_up(text.parse().unwrap(), move |outcome| tell.send(outcome).unwrap())?;
-        told.recv_timeout(Duration::from_secs(60)).unwrap()
+        let (sender, receiver) = mpsc::channel();
+        look_up(text.parse().unwrap(), move |outcome| sender.send(outcome).unwrap())?;
+        receiver.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 
     #[test]

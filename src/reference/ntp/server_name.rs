@@ -64,7 +64,7 @@ pub enum ServerNameError {
     Port {
         /// The whole text.
         text: String,
-        /// What stood after the colon.
+        /// The text after the colon.
         port: String,
     },
     /// A bracket is not closed, or something follows it that is no port.

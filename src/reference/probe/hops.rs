@@ -1,5 +1,5 @@
 //! How far do packets get? Each with a smaller time to live draws an ICMP error from the router where it ends, as traceroute(8) has
-//! it; what the kernel tells of them needs no privilege.
+//! it; what the kernel reports of them needs no privilege.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

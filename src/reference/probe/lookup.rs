@@ -44,14 +44,14 @@ pub fn look_up(name: &ServerName, patience: Duration) -> Result<Vec<SocketAddr>,
     if let Some(ip) = name.address() {
         return Ok(vec![SocketAddr::new(ip, name.port())]);
     }
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let done = move |outcome| {
         // Who waited has gone on.
-        let _ = tell.send(outcome);
+        let _ = sender.send(outcome);
     };
     let started = resolver::look_up(name.clone(), done);
     started.map_err(|error| LookUpFault::Other(error.to_string()))?;
-    match told.recv_timeout(patience) {
+    match receiver.recv_timeout(patience) {
         Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(error)) => Err(fault(&error)),
         Err(_) => Err(LookUpFault::Silent),

@@ -50,7 +50,7 @@ pub struct AddressProbe {
     pub hops: Option<Hops>,
 }
 
-/// Asks every server at once, and ends at the deadline whatever came.
+/// Asks every server at once, and ends at the deadline with the answers so far.
 #[must_use]
 pub fn servers(names: &[ServerName], patience: Duration) -> Vec<ServerProbe> {
     let deadline = boottime() + patience;

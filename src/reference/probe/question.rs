@@ -111,12 +111,12 @@ pub fn ask(address: SocketAddr, form: QuestionForm, patience: Duration) -> NtpOu
             return NtpOutcome::Silent { waited };
         }
         let due = AGAIN_AFTER * u32::try_from(nonces.len()).unwrap_or(u32::MAX);
-        // Two questions at most: more would only tell how patient a rate limit is.
+        // Two questions at most: more would only measure a rate limit.
         if nonces.len() < 2 && waited >= due {
             let Ok(number) = random::number() else { return NtpOutcome::NoSocket("no random numbers".to_owned()) };
             nonces.push(Nonce(number));
             if let Err(error) = socket.send(&form.packet(Nonce(number))) {
-                // A firewall that rejects says so by ICMP, too; that the packet never left is what counts.
+                // A firewall that rejects answers by ICMP, too; that the packet never left is what counts.
                 let errno = errno(&error);
                 let by_icmp = refusal(&socket).filter(|_| errno != Errno::EPERM);
                 return by_icmp.map_or(NtpOutcome::NotSent(errno), NtpOutcome::Refused);
@@ -126,7 +126,7 @@ pub fn ask(address: SocketAddr, form: QuestionForm, patience: Duration) -> NtpOu
         if let Some(icmp) = refusal(&socket) {
             return NtpOutcome::Refused(icmp);
         }
-        if let Some(outcome) = heard(&socket, &nonces, boottime().since(began)) {
+        if let Some(outcome) = outcome_of(&socket, &nonces, boottime().since(began)) {
             return outcome;
         }
     }
@@ -176,7 +176,7 @@ pub fn pause(length: Duration) {
     }
 }
 
-/// Until something came, of whatever kind, or for so long.
+/// Until any packet came, or for so long.
 pub fn wait(socket: &UdpSocket, at_most: Duration) {
     let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
     // A signal ends it early, and the caller looks at what it has.
@@ -203,7 +203,7 @@ pub fn refusal(socket: &UdpSocket) -> Option<IcmpError> {
     })
 }
 
-fn heard(socket: &UdpSocket, nonces: &[Nonce], took: Duration) -> Option<NtpOutcome> {
+fn outcome_of(socket: &UdpSocket, nonces: &[Nonce], took: Duration) -> Option<NtpOutcome> {
     let mut packet = [0; BUFFER_LEN];
     loop {
         let length = match socket.recv(&mut packet) {

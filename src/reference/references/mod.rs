@@ -63,7 +63,7 @@ impl References {
         self.shared.pool().void_delays();
     }
 
-    /// After a disruption that was real each server may be asked twice, whatever it was asked before.
+    /// After a disruption that was real each server may be asked twice, regardless of earlier questions.
     pub fn replenish(&self) {
         self.shared.pool().replenish(boottime());
     }

@@ -281,7 +281,7 @@ fn where_nobody_answers_everybody_is_waited_for_until_the_timeout_and_asked_agai
 }
 
 #[test]
-fn nobody_to_ask_is_one_report_and_no_wait() {
+fn no_server_to_ask_is_one_report_and_no_wait() {
     let reports = reports(&named(&[]), LONG, to_the_end);
     let [only] = &reports[..] else { panic!("{reports:?}") };
     assert!(only.readings.is_empty() && only.failures.is_empty() && only.waiting.is_empty());
@@ -310,9 +310,9 @@ fn a_caller_is_asked_beside_the_servers_and_waited_for_like_one() {
     let question = Question { callers: vec![answering, hanging_up], ..LONG.into() };
     let reports = reports(&known(&[&server]), question, |measured| {
         if let Some((answers, hangs_up)) = ends.take() {
-            let told =
+            let supplied =
                 Reading { source: "a caller".to_owned(), kind: ReferenceKind::Caller, ..measured.readings[0].clone() };
-            answers.give(Ok(told));
+            answers.give(Ok(supplied));
             drop(hangs_up);
         }
         ControlFlow::Continue(())

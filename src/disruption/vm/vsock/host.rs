@@ -108,7 +108,7 @@ impl GuestAgent {
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
                 let rest = self.received.split_off(end + 1);
                 let line = std::mem::replace(&mut self.received, rest);
-                // A guest that goes on talking does not keep us.
+                // A guest that never ends its answer does not keep us.
                 return if boottime() < self.until {
                     Ok(shown(String::from_utf8_lossy(&line).trim_end()))
                 } else {

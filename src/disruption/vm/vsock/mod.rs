@@ -169,7 +169,7 @@ async fn converse(line: &mut HypervisorConnection, desk: &Desk) -> Result<(), Vs
     line.say(&protocol::answer(&snapshot)).await
 }
 
-/// The next question for the time; none comes to who does not tell it.
+/// The next question for the time; none for a caller that has no time.
 async fn asked(on_the_line: &mut Option<CallerRegistration>) -> TimeRequest {
     match on_the_line {
         Some(line) => line.asked().await,
@@ -177,7 +177,7 @@ async fn asked(on_the_line: &mut Option<CallerRegistration>) -> TimeRequest {
     }
 }
 
-/// Tells the agent and waits for what the hypervisor waits for.
+/// Notifies the agent and waits for what the hypervisor waits for.
 async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, VsockError> {
     if !desk.rate.turn(Teller::Hypervisor).await {
         return Err(VsockError::TooOften);

@@ -15,7 +15,7 @@ pub const PORT: u32 = 9123;
 pub const LINE_MOST: usize = 256;
 /// No line of the agent's is longer: a reason of 256 bytes, each escaped, and the rest.
 pub const ANSWER_MOST: usize = 4096;
-/// An hour is longer than anybody has to wait, and short enough to be no number of nanoseconds by mistake.
+/// An hour is longer than any caller has to wait, and too short to be a number of nanoseconds by mistake.
 const WAIT_MOST: Duration = Duration::from_secs(3600);
 
 /// A line that is not of this protocol.

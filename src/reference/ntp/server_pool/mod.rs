@@ -19,7 +19,7 @@ const ENOUGH: usize = 8;
 #[derive(Debug, Default)]
 pub struct ServerPool {
     entries: Vec<PoolEntry>,
-    /// What is known of each address that was asked, whoever's it is.
+    /// What is known of each address that was asked, under whichever name.
     addresses: HashMap<SocketAddr, Address>,
     /// Where each name was last found, in this life or an earlier one.
     remembered: HashMap<ServerName, Vec<SocketAddr>>,
@@ -190,7 +190,7 @@ impl ServerPool {
         self.addresses.values_mut().for_each(Address::void_delays);
     }
 
-    /// Everybody may be asked twice, whatever was asked before.
+    /// Every server may be asked twice, regardless of earlier questions.
     pub fn replenish(&mut self, now: Boottime) {
         self.addresses.values_mut().for_each(|address| address.replenish(now));
     }
