@@ -17,7 +17,7 @@ pub enum Caller {
     Crio,
     /// containerd for a kubelet.
     Kubernetes,
-    /// containerd for anybody else: nerdctl, ctr.
+    /// containerd for another client: nerdctl, ctr.
     Containerd,
     /// Another caller.
     Other,
@@ -40,7 +40,7 @@ impl Caller {
         } else if bundle.is_some_and(is_shim_bundle) {
             Self::Containerd
         } else if last(bundle, 0) == b"userdata" {
-            // The folder of containers/storage, which CRI-O has too; the container's annotations tell.
+            // The folder of containers/storage, which CRI-O has too; the container's annotations decide.
             Self::Podman
         } else {
             Self::Other

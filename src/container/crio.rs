@@ -19,7 +19,7 @@ pub struct CrioConfig {
     pub folder: PathBuf,
     /// The last of its drop-ins but for ours that names runtimes.
     pub last_with_runtimes: Option<PathBuf>,
-    /// The name of the runtime that a pod gets which asks for none, where something says so.
+    /// The name of the runtime that a pod gets which asks for none, where one is configured.
     pub default_runtime: Option<FromFile<String>>,
     /// Its runtimes by name: one in a later file replaces the earlier one as a whole.
     pub runtimes: Vec<(String, FromFile<Table>)>,
@@ -73,7 +73,7 @@ impl CrioConfig {
         Ok(config)
     }
 
-    /// Takes what a file says, and tells whether it names runtimes.
+    /// Takes the settings of a file, and returns whether it names runtimes.
     fn take(&mut self, document: &DocumentMut, file: &Path) -> Result<bool, FileError> {
         let said = |value: String| FromFile { value, file: file.to_owned() };
         if let Some(item) = toml::get(document, &["crio", "runtime", "default_runtime"]).and_then(Item::as_str) {

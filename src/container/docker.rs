@@ -69,7 +69,7 @@ impl DockerConfig {
         self.text_of("default-runtime").unwrap_or("runc")
     }
 
-    /// Whether the command line names the default runtime, and what says so: dockerd does not start if the file does as well.
+    /// Whether the command line names the default runtime, and where: dockerd does not start if the file does as well.
     #[must_use]
     pub fn default_on_the_command_line(&self) -> Option<FromFile<String>> {
         self.command_line.value(&["--default-runtime"])

@@ -81,7 +81,7 @@ pub fn homes(root: &Root) -> Vec<PathBuf> {
     let users = root.read(Path::new("/etc/passwd")).ok().flatten().unwrap_or_default();
     let named = users.lines().filter_map(|line| line.split(':').nth(5)).map(PathBuf::from);
     let usual = Path::new("/home");
-    // By their names alone, before anybody looks at one.
+    // By their names alone, before any of them is opened.
     let entries = (!mounts.may_wait(usual)).then(|| std::fs::read_dir(root.at(usual)).ok()).flatten();
     let usual = entries.into_iter().flatten().flatten().map(|entry| usual.join(entry.file_name()));
     let mut homes: Vec<PathBuf> =

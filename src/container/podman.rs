@@ -26,11 +26,11 @@ pub const HOOKS: &str = "/usr/share/containers/oci/hooks.d";
 /// What podman reads as root, as it merges it.
 #[derive(Clone, Debug, Default)]
 pub struct PodmanConfig {
-    /// The name of the runtime that a container gets which asks for none, where a file says so.
+    /// The name of the runtime that a container gets which asks for none, where a file names one.
     pub runtime: Option<FromFile<String>>,
     /// Programs by the name of the runtime; the last file that names one has it.
     pub runtimes: Vec<(String, FromFile<Vec<String>>)>,
-    /// Where hooks are looked for, if a file says so.
+    /// Where hooks are looked for, if a file names folders.
     pub hooks: Option<FromFile<Vec<String>>>,
 }
 

@@ -40,7 +40,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
                 notes.extend(handler.on_other_platforms());
                 handler.write(&mut dropin, &wrapper)?;
             }
-            // It has the default's path, whatever that is.
+            // It has the path of the default.
             CrioHold::WithTheDefault => {}
             CrioHold::Not(why) if handler.is_default => {
                 let what = format!("CRI-O's default runtime `{}` {why}: no wrapper holds what it starts", handler.name);

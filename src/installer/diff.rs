@@ -12,7 +12,7 @@ pub fn unified(before: &str, after: &str) -> String {
     let mut at = 0;
     while let Some(first) = edits.iter().skip(at).position(|edit| edit.sign != ' ').map(|ahead| at + ahead) {
         let from = first.saturating_sub(CONTEXT).max(at);
-        // A hunk goes on as long as the next change is not further away than the context of both.
+        // A hunk continues as long as the next change is not further away than the context of both.
         let mut last = first;
         while let Some(next) = edits.iter().skip(last + 1).take(2 * CONTEXT + 1).position(|edit| edit.sign != ' ') {
             last += 1 + next;

@@ -103,7 +103,7 @@ impl DefaultRuntime {
         let shim = format!("has the default runtime `{name}`, a shim of its own that no wrapper fits into");
         let found = match runtimes.get(name) {
             None if STOCK.contains(&name) => Self { program: "runc".into(), entry: json!({ "path": "runc" }) },
-            // Whatever has a dot in its name and is named nowhere is looked for as containerd-shim-NAME.
+            // A name with a dot that is defined nowhere is looked for as containerd-shim-NAME.
             None if name.contains('.') => return Err(shim),
             None => return Err(format!("has the default runtime `{name}`, of which it does not say what it is")),
             Some(entry) => {

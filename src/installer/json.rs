@@ -24,7 +24,7 @@ pub fn set_runtime(text: &str, name: &str, runtime: &Value) -> Result<String, St
         }
         Some(runtimes) => {
             let inner = JsonObject::read(text, runtimes.value.0)?;
-            // Whatever has our name is of an install that was forgotten.
+            // An entry with our name is of an install that was forgotten.
             inner
                 .member(name)
                 .map_or_else(|| inner.insert(text, name, runtime), |old| inner.replace(text, old, runtime))
@@ -101,7 +101,7 @@ impl JsonObject {
             }
             None => {
                 let outer = indent(text, self.inside);
-                // Nothing tells how far in the next level is but the level that we are on.
+                // Only the level that we are on shows how far in the next level is.
                 let unit = if outer.is_empty() { "    " } else { &outer };
                 let own = format!("{outer}{unit}");
                 let (end, value) = (line_end(text), pretty(value, &own, unit, line_end(text)));

@@ -25,7 +25,7 @@ pub use host::Host;
 pub use podman::hook as podman_hook;
 pub use record::{Standing, apply, drift, forget, is_unused, standing, undo};
 
-/// Whatever starts containers, or sends the machine to sleep.
+/// A program that starts containers, or sends the machine to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// dockerd.

@@ -87,11 +87,11 @@ pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), InstallerEr
         folders.extend(missing);
     }
     let record = Record { version: 1, changes: plan.changes.clone(), folders };
-    // Before the first change: from here on, whatever happens can be taken back.
+    // Before the first change: from here on, every change can be undone.
     save(host, target, &record)?;
     let written = make(host, &record).and_then(|()| await_a_start(host, target));
     if written.is_err() {
-        // The reason why it was not written is the one to tell.
+        // The reason why it was not written is the one to report.
         drop(undo(host, target));
     }
     written
@@ -116,7 +116,7 @@ pub fn is_unused(host: &Host, target: Target) -> bool {
 
 fn make(host: &Host, record: &Record) -> Result<(), InstallerError> {
     for folder in &record.folders {
-        // The same umask for all would be somebody's own.
+        // The same umask for all would be a user's setting.
         fs::create_dir(host.at(folder)).map_err(InstallerError::io("make", folder))?;
         fs::set_permissions(host.at(folder), PermissionsExt::from_mode(0o755))
             .map_err(InstallerError::io("make", folder))?;
@@ -292,7 +292,7 @@ impl Change {
             || match self {
                 Self::File { before: Some(before), .. } => fs::read(path).is_ok_and(|bytes| bytes == before.as_bytes()),
                 Self::File { before: None, .. } => path.symlink_metadata().is_err(),
-                // Nothing is undone about a link, so nobody's work can be.
+                // Nothing is undone about a link, so no work can be lost.
                 Self::Link { .. } => true,
             }
     }

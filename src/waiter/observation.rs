@@ -8,7 +8,7 @@ use crate::page::{self, Agent, Page, View};
 use crate::sys::clock::boottime;
 use crate::sys::nap;
 
-/// An agent that ended is started again by systemd within a second or two; one that is gone for so long is no agent.
+/// An agent that ended is started again by systemd within a second or two; after so long there is none.
 const GONE_AFTER: Duration = Duration::from_secs(10);
 /// How often to look for an agent where there is none, or none that lives: nothing wakes us when one comes.
 const LOOK_FOR_AGENT_EVERY: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub enum Absence {
     /// There is no page.
     #[error(transparent)]
     NoPage(page::Error),
-    /// There is one, and its agent is gone.
+    /// There is a page, and its agent has ended.
     #[error("{0}")]
     Gone(String),
 }

@@ -105,7 +105,7 @@ impl Road<'_> {
         container.cgroup.ancestors().filter_map(set).collect()
     }
 
-    /// Takes away every mark that keeps one of them frozen, the outermost first; whatever fails, the others are tried.
+    /// Removes every mark that keeps one of them frozen, the outermost first; where one fails, the others are tried.
     fn free(&self, carriers: &[Carrier<'_>]) -> Result<(), WorkloadError> {
         let mut marks: Vec<&Entry> = carriers.iter().flat_map(|carrier| &carrier.marks).collect();
         marks.sort_by(|a, b| a.cgroup.cmp(&b.cgroup));

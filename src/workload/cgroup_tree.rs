@@ -16,7 +16,7 @@ use crate::sys::foreign;
 const MAX_DEPTH: usize = 12;
 /// Of a user's containers, those beyond this number are not frozen.
 const MOST_OF_A_USER: usize = 256;
-/// Cgroups that are looked at in one user's tree, whatever they are called.
+/// Cgroups that are looked at in one user's tree, with any name.
 const MOST_LOOKED_AT: usize = 2048;
 /// `cgroup.events` has two short lines.
 const EVENTS_MAX: u64 = 4096;
@@ -74,7 +74,7 @@ impl CgroupMount {
         Ok(())
     }
 
-    /// The cgroup of a process, relative to the folder; none when it lies elsewhere or the process is gone.
+    /// The cgroup of a process, relative to the folder; none when it lies elsewhere or the process has ended.
     #[must_use]
     pub fn of_process(&self, process: &Path) -> Option<PathBuf> {
         let path = unified(&foreign::text(&process.join("cgroup")).ok()?)?;

@@ -1,4 +1,4 @@
-//! What can go wrong with containers, and what to tell about it.
+//! What can go wrong with containers, and the messages about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::sys::foreign::shown_path;
 pub struct Thawed {
     /// Cgroups that run again, the last frozen first; relative to the hierarchy.
     pub thawed: Vec<PathBuf>,
-    /// Cgroups that were gone, or replaced by others of the same name.
+    /// Cgroups that were removed, or replaced by others of the same name.
     pub gone: Vec<PathBuf>,
     /// Lines of the ledger that could not be read.
     pub damaged: usize,
@@ -20,7 +20,7 @@ pub struct Thawed {
 /// Why containers could not be found, frozen or thawed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkloadError {
-    /// No cgroup2 hierarchy is mounted: nothing can be frozen on this host, whatever is tried.
+    /// No cgroup2 hierarchy is mounted: nothing can be frozen on this host.
     #[error("no cgroup2 hierarchy is mounted according to {path}; containers cannot be frozen", path = shown_path(.0))]
     NoHierarchy(PathBuf),
     /// A file that is needed is not there.

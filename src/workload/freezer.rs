@@ -194,7 +194,7 @@ impl Freezer<'_> {
         }
     }
 
-    /// Thaws what the ledger says was frozen, by `session` alone or by anybody, the last first.
+    /// Thaws what the ledger has as frozen, by `session` alone or by any agent, the last first.
     ///
     /// # Errors
     /// [`WorkloadError::StillFrozen`] names what could not be thawed; all the rest was. Any other [`WorkloadError`] is about the ledger itself.

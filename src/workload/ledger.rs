@@ -1,4 +1,4 @@
-//! What we froze and have to thaw, whatever becomes of us: a file in `/run`, written and synced before each freeze, gone with the
+//! What we froze and have to thaw, also after the agent was killed: a file in `/run`, written and synced before each freeze, gone with the
 //! boot as the freezes are.
 //!
 //! It is only ever appended to, by the agent that freezes, the guard, and `clockgate thaw`, one write(2) at a time, and cut back
@@ -45,7 +45,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What tells it from others: a cgroup is frozen once by an agent.
+    /// What distinguishes it from others: a cgroup is frozen once by an agent.
     pub const fn key(&self) -> (u64, u64) {
         (self.session, self.inode)
     }
@@ -104,7 +104,7 @@ impl Ledger {
         }
         let file =
             options().create(true).mode(0o644).open(path).map_err(|e| WorkloadError::from_io("make", path, e))?;
-        // `status` names what is frozen to everybody.
+        // Every user may read it: `status` names what is frozen.
         public_files::file(&file).map_err(|e| WorkloadError::from_io("make readable", path, e))?;
         Ok(Self { file, path: path.to_owned(), boot: boot.to_owned() })
     }

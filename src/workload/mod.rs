@@ -1,4 +1,4 @@
-//! Who runs: find the containers, freeze them, thaw them, whatever becomes of us.
+//! Running containers: find them, freeze them, and thaw them, also after the agent was killed.
 //!
 //! ```text
 //! tree       which cgroups are containers               exclusion       which of them run on, by the configuration
@@ -74,7 +74,7 @@ pub struct FreezeSettings {
     pub root: PathBuf,
 }
 
-/// Nobody's containers; whose is the configuration's to say.
+/// No containers; which ones are frozen is for the configuration to say.
 impl Default for FreezeSettings {
     fn default() -> Self {
         Self {
@@ -229,7 +229,7 @@ impl Workloads {
         freezer.freeze(&units, &Order { session: *session, limit, name: &name })
     }
 
-    /// Whatever is frozen stays so for longer: the guard thaws a moment after `until`.
+    /// Extends the freeze: the guard thaws a moment after `until`.
     ///
     /// # Errors
     /// [`WorkloadError`] when there is no guard any more, and none can be posted: it has thawed what was frozen.
@@ -338,7 +338,7 @@ impl Workloads {
         Ok(())
     }
 
-    /// The guard's time ends then; one that is gone is replaced.
+    /// Sets the end of the guard's time; a guard that has ended is replaced.
     fn arm(&self, state: &mut FreezerState, place: &CgroupMount, until: Awake) -> Result<(), WorkloadError> {
         if state.guard.as_ref().is_some_and(|guard| guard.arm(until).is_ok()) {
             return Ok(());

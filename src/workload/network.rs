@@ -54,7 +54,7 @@ fn hex(text: &str) -> Option<u32> {
     u32::from_str_radix(text, 16).ok()
 }
 
-/// The host's network: the namespaces of a process that has to do with it, as far as `/proc` tells of them without CAP_SYS_PTRACE,
+/// The host's network: the namespaces of a process that has to do with it, as far as `/proc` shows them without CAP_SYS_PTRACE,
 /// which the agent has not: the links in `ns/` of a process with more capabilities than ours are closed to us.
 #[derive(Debug)]
 pub struct Network {
@@ -92,7 +92,7 @@ impl Network {
     }
 }
 
-/// None where the process is gone.
+/// None where the process has ended.
 fn home(process: &Path) -> Option<Home> {
     let network = fs::metadata(process.join("net/dev")).ok()?.ino();
     Some(Home { network, user: foreign::text(&process.join("uid_map")).ok()? })

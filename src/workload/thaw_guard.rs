@@ -98,7 +98,7 @@ impl Guard {
     /// while the machine sleeps.
     ///
     /// # Errors
-    /// What write(2) said: the guard is gone, and another has to be posted.
+    /// What write(2) said: the guard has ended, and another has to be posted.
     pub fn arm(&self, until: Awake) -> io::Result<()> {
         self.say(until)
     }
@@ -113,7 +113,7 @@ impl Guard {
 
     fn say(&self, until: Awake) -> io::Result<()> {
         let Some(line) = &self.line else { return Ok(()) };
-        // A guard that is gone is an error to handle, no SIGPIPE; one that does not listen is not waited for.
+        // A guard that has ended is an error to handle, no SIGPIPE; one that does not listen is not waited for.
         send(line.as_raw_fd(), &until.as_nanos().to_ne_bytes(), MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)?;
         Ok(())
     }
@@ -169,7 +169,7 @@ enum GuardMessage {
     Until(Awake),
     /// The time is up.
     Nothing,
-    /// The agent is gone.
+    /// The agent has ended.
     End,
 }
 

@@ -24,12 +24,12 @@ pub fn usual_states() -> impl Iterator<Item = &'static str> {
 pub enum Writer {
     /// The host's administrator.
     Admin,
-    /// Somebody's program at each start, from one of these templates where there is one, in Go's language.
+    /// A program at each start, from one of these templates where there is one, in Go's language.
     Program {
         /// The first that is there counts.
         templates: Vec<PathBuf>,
     },
-    /// Somebody's program at each start, from this file, whose variables it replaces.
+    /// A program at each start, from this file, whose variables it replaces.
     Template(PathBuf),
     /// k0s at each start: what lies in the folder becomes part of the file.
     Patches {

@@ -28,7 +28,7 @@ fn has_our_name(path: &Path) -> bool {
 pub(super) struct ConfigEdits {
     /// As containerd would read them.
     read: BTreeMap<PathBuf, String>,
-    /// As they are to be written, where somebody's program makes of them what containerd reads.
+    /// As they are to be written, where another program makes of them what containerd reads.
     written: BTreeMap<PathBuf, String>,
 }
 
@@ -91,7 +91,7 @@ impl WrappedContainerd<'_> {
             let Some(wrapped) = self.wrappers.get(&runtime.keys) else { continue };
             let keys: Vec<&str> =
                 ["plugins", plugin].into_iter().chain(runtime.keys.iter().map(String::as_str)).collect();
-            // The file that says so as well may go one day, and a runtime without a shim would be left.
+            // The file that names it as well may be removed one day, and a runtime without a shim would be left.
             let shim = if runtime.shim.is_empty() { SHIMS[0] } else { &runtime.shim };
             text =
                 toml::put(&text, &[&keys[..], &["runtime_type"]].concat(), shim).map_err(|what| self.refused(what))?;

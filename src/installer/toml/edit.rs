@@ -99,7 +99,7 @@ impl KeyPath<'_> {
         }
         let headings = self.headings();
         let family = headings.iter().filter(|(path, _)| self.is_below(path)).max_by_key(|(path, _)| path.len());
-        // After the last heading of its family, and before whatever is said above the next one.
+        // After the last heading of its family, and before the comments above the next one.
         let last = family.and_then(|(family, _)| headings.iter().rposition(|(path, _)| path.starts_with(family)));
         let next = last.and_then(|last| headings.get(last + 1));
         let at = next.map_or(self.body.len(), |(_, span)| self.above(span.start));

@@ -129,7 +129,7 @@ impl<'a> Start<'a> {
                 let rule = self.exempt_by.as_deref().unwrap_or_default();
                 self.log(Grave::Info, &format!("not held at the shut gate: exempt by {rule}"));
             }
-            // A gate that stood open on a proof is nothing to talk about; whatever else let the container go is.
+            // A gate that was open on a proof needs no line in the log; every other release has one.
             Ok(Released::On(Ground::Proven(_))) if self.told.is_none() => {}
             Ok(Released::On(ground @ Ground::Proven(_))) => self.log(Grave::Info, &format!("released: {ground}")),
             Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("released: {ground}")),

@@ -40,7 +40,7 @@ pub struct OciSettings {
     pub no_agent_wait: Duration,
     /// How long Docker's containers are held; none is for ever.
     pub docker: Option<Duration>,
-    /// How long everybody else's are.
+    /// How long those of all other engines are.
     pub others: Option<Duration>,
     /// Exempt containers.
     pub exempt: Vec<Rule>,

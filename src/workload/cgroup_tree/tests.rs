@@ -75,7 +75,7 @@ fn a_user_s_tree_is_read_up_to_a_limit_with_any_content() {
     let root = tempfile::tempdir().unwrap();
     let tree = root.path().join("tree");
     let user = tree.join("user.slice/user@1000.service");
-    // What would be a container's, what containerd might have, and what is nobody's; one of them is given on to another user.
+    // A container's name, one that containerd might have, and one that is neither; one of them is given on to another user.
     for n in 0..1000 {
         for name in [format!("docker-{n:064x}.scope"), format!("{n:064x}"), format!("app-{n}/below")] {
             fs::create_dir_all(user.join(name)).unwrap();
