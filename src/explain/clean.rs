@@ -31,7 +31,7 @@ pub struct Cleaner {
 const COMMAND_MAX: usize = 512;
 
 impl Cleaner {
-    /// Appends what is to be read of `bytes`; tells `on_line` where a line begins in `into`.
+    /// Appends what is to be read of `bytes`; calls `on_line` where a line begins in `into`.
     pub fn feed(&mut self, bytes: &[u8], into: &mut Vec<u8>, mut on_line: impl FnMut(usize)) {
         for byte in bytes {
             self.byte(*byte, into);

@@ -15,7 +15,7 @@ const LEAST: Duration = Duration::from_secs(1);
 /// Two times of one moment in a text are as near as this.
 const SAME: Duration = Duration::from_secs(60);
 
-/// Judges what was found in a text; `past` tells how far off the clock was at a moment, if anybody knows.
+/// Judges what was found in a text; `past` is how far off the clock was at a moment, if that is known.
 pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(PastMoment) -> Option<Then>) -> Explanation<'p> {
     let matches = ranked(found);
     let first = matches.first();

@@ -1,4 +1,4 @@
-//! One entry of a journal: the two clocks at its arrival, and what it tells of the clock.
+//! One entry of a journal: the two clocks at its arrival, and what it reports of the clock.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ pub enum Author {
     Other,
 }
 
-/// What an entry tells beside the time.
+/// What an entry reports beside the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockEvent {
     /// The machine goes to sleep.
@@ -44,16 +44,16 @@ pub struct JournalEntry {
     pub monotonic: i64,
     /// Who wrote it.
     pub author: Author,
-    /// What it tells.
+    /// What it reports.
     pub event: ClockEvent,
 }
 
 impl JournalEntry {
     /// Reads a line of `journalctl --output=json`; none where a field is missing.
     ///
-    /// `keeper` says whether the program with this comm keeps clocks, `tells` what a keeper's message tells of the clock.
+    /// `keeper` says whether the program with this comm keeps clocks, `event_of` what a keeper's message reports of the clock.
     #[must_use]
-    pub fn parse(line: &[u8], keeper: impl Fn(&str) -> bool, tells: impl Fn(&str) -> ClockEvent) -> Option<Self> {
+    pub fn parse(line: &[u8], keeper: impl Fn(&str) -> bool, event_of: impl Fn(&str) -> ClockEvent) -> Option<Self> {
         let fields: Value = serde_json::from_slice(line).ok()?;
         let text = |name: &str| fields[name].as_str();
         let nanos = |name: &str| text(name)?.parse::<i64>().ok()?.checked_mul(1_000);
@@ -63,7 +63,7 @@ impl JournalEntry {
         let event = match text("MESSAGE_ID") {
             Some(SLEEP_START) => ClockEvent::SleepStart,
             Some(SLEEP_STOP) => ClockEvent::SleepStop,
-            Some(_) | None if author.is_some() => text("MESSAGE").map_or(ClockEvent::Nothing, tells),
+            Some(_) | None if author.is_some() => text("MESSAGE").map_or(ClockEvent::Nothing, event_of),
             Some(_) | None => ClockEvent::Nothing,
         };
         Some(Self {

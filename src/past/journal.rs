@@ -17,7 +17,7 @@ const FIELDS: &str = "--output-fields=_COMM,SYSLOG_IDENTIFIER,MESSAGE_ID,MESSAGE
 const LONGEST: Duration = Duration::from_secs(20);
 /// A message may be long; what is read of a line.
 const LINE_MAX: u64 = 64 * 1024;
-/// Entries that are so near to each other, and tell nothing, are one.
+/// Entries that are so near to each other, and report nothing, are one.
 const SAMPLE_NANOS: i64 = 1_000_000_000;
 
 /// Why the journal cannot be read.
@@ -91,7 +91,7 @@ impl Journal {
         }
     }
 
-    /// Takes the next entry. What is near the one before it, and tells nothing that it does not, is left out.
+    /// Takes the next entry. One near the entry before it that reports nothing else is left out.
     pub fn push(&mut self, entry: JournalEntry) {
         let repeats = |before: &JournalEntry| {
             before.boot == entry.boot

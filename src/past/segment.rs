@@ -200,7 +200,7 @@ mod tests {
 
     const HOUR: i64 = 3600;
 
-    /// Entries of one boot: what the clock says, seconds awake since boot, who wrote, what it tells.
+    /// Entries of one boot: what the clock says, seconds awake since boot, which program wrote, what it reports.
     fn entries(boot: &str, list: &[(i64, i64, &str, ClockEvent)]) -> Vec<JournalEntry> {
         let entry = |(realtime, monotonic, keeper, event): &(i64, i64, &str, ClockEvent)| JournalEntry {
             boot: boot.to_owned(),

@@ -1,4 +1,4 @@
-//! The log of this boot, as far as it tells of the clock: the kernel's and the security module's lines, and those of time daemons.
+//! The log of this boot, as far as it is about the clock: the kernel's and the security module's lines, and those of time daemons.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -56,7 +56,7 @@ const SET_AT_BOOT: &str = "setting system clock to ";
 const UNSTABLE_TIMER: [&str; 3] = ["Marking clocksource 'tsc", "Marking TSC unstable", "TSC found unstable"];
 const UNREAD: &str = "hctosys: unable to read the hardware clock";
 
-/// What the log of this boot tells; nothing where it may not be read.
+/// The clock's part of the log of this boot; nothing where it may not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogFacts {
     /// What a time daemon was not allowed to do.

@@ -93,8 +93,8 @@ pub async fn gather(examination: &Examination) -> DoctorFacts {
     let config = examination.config.clone().unwrap_or_else(|_| Config::unread(&root));
     let settings = config.correction_settings();
     let corrector = Corrector::new(Arc::new(SystemClock::new()), settings.clone());
-    let told = timeout(DAEMONS_PATIENCE, corrector.servers()).await.unwrap_or_default();
-    let DaemonSources { servers, others, remark, .. } = told;
+    let found = timeout(DAEMONS_PATIENCE, corrector.servers()).await.unwrap_or_default();
+    let DaemonSources { servers, others, remark, .. } = found;
     let asked = network::Asked {
         root: root.clone(),
         named: if examination.servers.is_empty() { config.servers.clone() } else { examination.servers.clone() },
