@@ -164,24 +164,6 @@ impl Host {
             Err(error) => Err(InstallerError::io("read", path)(error)),
         }
     }
-
-    /// The files of a folder that end so, by name; none where there is no such folder.
-    ///
-    /// # Errors
-    /// [`InstallerError::File`].
-    pub fn list(&self, folder: &Path, ending: &str) -> Result<Vec<PathBuf>, InstallerError> {
-        let entries = match fs::read_dir(self.at(folder)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-            Err(error) => return Err(InstallerError::io("list", folder)(error)),
-        };
-        let names = entries.collect::<Result<Vec<_>, _>>().map_err(InstallerError::io("list", folder))?;
-        let mut files: Vec<_> = names.iter().map(fs::DirEntry::file_name).collect();
-        files.retain(|name| name.to_string_lossy().ends_with(ending));
-        files.retain(|name| self.before.get(&folder.join(name)).is_none_or(Option::is_some));
-        files.sort();
-        Ok(files.iter().map(|name| folder.join(name)).collect())
-    }
 }
 
 fn is_program(path: &Path) -> bool {
