@@ -14,6 +14,7 @@ mod chrony;
 mod crash;
 mod crowd;
 pub mod daemons;
+mod doctor;
 mod explain;
 mod freeze;
 mod gate;
@@ -66,9 +67,11 @@ pub fn all() -> Vec<Scenario> {
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
     let nights = nights.iter().map(|scenarios| night(scenarios, Begins::Installed));
     let fresh = night(installed::SCENARIOS, Begins::Fresh);
+    let unknown = night(doctor::SCENARIOS, Begins::Fresh);
+    let kept = night(doctor::WITH_A_DAEMON, Begins::Fresh);
     let sdk = night(explain::SCENARIOS, Begins::Over { root: "guest", tree: Some("sdk/tree") });
     let mut dealt: Vec<(usize, Scenario)> = nights
-        .chain([fresh, sdk])
+        .chain([fresh, unknown, kept, sdk])
         .chain(daemons::nights())
         .flat_map(|scenarios| scenarios.into_iter().enumerate())
         .collect();
