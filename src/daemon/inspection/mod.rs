@@ -33,6 +33,9 @@ pub const SAVED_CLOCKS: [&str; 3] =
 pub const SET_ONLINE: &str = "sudo chronyc online";
 /// What shows which test of its answers fails.
 pub const EXAMINE_SAMPLES: &str = "sudo chronyc ntpdata  # which of the tests A, B, C and D fails, by source";
+/// How it is given the hypervisor's clock (chrony.conf(5), `refclock`).
+pub const USE_HARDWARE: &str =
+    "add `refclock PHC /dev/ptp0 poll 2` to its configuration, with the device of that clock";
 /// What to do where one server is too few.
 pub const INSTALL_SEVERAL: &str = "where that matters install a time daemon that asks several, such as chrony";
 /// What to do where there is no daemon.

@@ -1,6 +1,7 @@
 //! The virtual machine that this host is.
 
 use super::CheckVerdict;
+use crate::daemon::inspection::USE_HARDWARE;
 use crate::doctor::facts::DoctorFacts;
 
 /// Clock sources that are slow to read or stop, to which the kernel falls back.
@@ -50,6 +51,15 @@ pub fn clock(facts: &DoctorFacts) -> Option<CheckVerdict> {
         }
         .because_all(vendor),
     )
+}
+
+/// A clock that the time daemon could follow after a pause, and does not.
+pub fn clock_unused(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let clock = facts.machine.clocks.first().filter(|_| facts.machine.is_virtual)?;
+    let summary = facts.daemon.sources.as_ref()?.as_ref().ok()?;
+    (summary.total > 0 && summary.hardware == 0).then(|| {
+        CheckVerdict::note(format!("the time daemon does not follow the hypervisor's clock {clock}")).mend(USE_HARDWARE)
+    })
 }
 
 pub fn time_service(facts: &DoctorFacts) -> Option<CheckVerdict> {

@@ -83,6 +83,7 @@ pub const ALL: &[CheckRule] = &[
     rule("rtc.offset", CheckSection::Hardware, hardware::offset),
     rule("vm.clocksource", CheckSection::Machine, machine::clocksource),
     rule("vm.clock", CheckSection::Machine, machine::clock),
+    rule("vm.clock-unused", CheckSection::Machine, machine::clock_unused),
     rule("vm.time-service", CheckSection::Machine, machine::time_service),
     rule("vm.wsl", CheckSection::Machine, machine::wsl),
     rule("container.clock", CheckSection::Containers, containers::clock),

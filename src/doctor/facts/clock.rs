@@ -11,6 +11,8 @@ use crate::sys::clock::realtime;
 use crate::sys::local_time::utc_offset_secs;
 
 const LOGS: &str = "var/log";
+/// Made with the distribution's image: systemd takes no earlier time at boot (src/shared/clock-util.c).
+const EPOCH: &str = "usr/lib/clock-epoch";
 /// What a file may be ahead by: it was written while the clock was slewed, or by another machine over the network.
 const SLACK_SECS: i64 = 60;
 
@@ -71,7 +73,7 @@ pub fn gather(root: &Path, floor: Floor) -> ClockFacts {
 
 fn future(root: &Path, local: Realtime) -> Vec<FutureFile> {
     let logs = fs::read_dir(root.join(LOGS)).into_iter().flatten().flatten().map(|entry| entry.path());
-    let files = SAVED_CLOCKS.iter().map(|file| root.join(file)).chain(logs);
+    let files = SAVED_CLOCKS.iter().chain([&EPOCH]).map(|file| root.join(file)).chain(logs);
     let written = |path: PathBuf| {
         let modified = fs::symlink_metadata(&path).and_then(|meta| meta.modified()).ok()?;
         let since = modified.duration_since(UNIX_EPOCH).ok()?;
