@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::NetworkUse;
-use super::slow::{self, SlowFacts, Timed};
+use super::slow::{self, RawTimed, SlowFacts};
 use crate::decision::{Measurement, Offset, Policy};
 use crate::reference::ntp::default_servers as defaults;
 use crate::reference::probe::{self, PortalReply, ServerProbe};
@@ -117,7 +117,7 @@ fn ask(root: &Path, servers: Vec<Server>, policy: &Policy, network: NetworkUse, 
         references.resolve(LOOK_UP);
     }
     let question = || Question { hardware: Some(root.to_owned()), ..ANSWER.into() };
-    let first = Timed::by(|| references.measure(question()));
+    let first = RawTimed::by(|| references.measure(question()));
     let measurement = &first.measurement;
     let agreement = measurement.agreement(policy, boottime());
     let mut silent: Vec<ServerName> = names.iter().filter(|name| !answered(measurement, name)).cloned().collect();

@@ -37,13 +37,13 @@ pub struct TimerRate {
 
 /// A measurement, and the clocks just before it.
 #[derive(Debug)]
-pub struct Timed {
+pub struct RawTimed {
     pub measurement: Measurement,
     boot: Boottime,
     raw_nanos: u64,
 }
 
-impl Timed {
+impl RawTimed {
     /// What `measure` finds.
     pub fn by(measure: impl FnOnce() -> Measurement) -> Self {
         let (boot, raw_nanos) = (boottime(), monotonic_raw_nanos());
@@ -65,7 +65,7 @@ fn nanos(length: Duration) -> i128 {
 pub fn gather(
     references: &References,
     names: &[ServerName],
-    first: &Timed,
+    first: &RawTimed,
     time: Realtime,
     again: impl FnOnce(&References) -> Measurement,
 ) -> SlowFacts {
@@ -81,13 +81,13 @@ pub fn gather(
     Slot::Long.wait(began);
     probe::long(&mut probes);
     Slot::Rate.wait(began);
-    let second = Timed::by(|| again(references));
+    let second = RawTimed::by(|| again(references));
     Slot::FromNtpPort.wait(began);
     SlowFacts { from_ntp_port: probe::from_ntp_port(&probes), probes, timer: rate(first, &second) }
 }
 
 /// By whoever answered both times, where that says the most.
-fn rate(first: &Timed, second: &Timed) -> Option<TimerRate> {
+fn rate(first: &RawTimed, second: &RawTimed) -> Option<TimerRate> {
     let pairs = first.measurement.readings.iter().filter_map(|before| {
         let after = second.measurement.readings.iter().find(|after| after.source == before.source)?;
         let ((began, slack), (ended, more)) = (first.raw_at(before), second.raw_at(after));
