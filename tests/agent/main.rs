@@ -376,9 +376,10 @@ fn reload() -> Outcome {
     // Another page wants a restart, and the rest of the file is in force all the same; chronyd elsewhere is another keeper.
     let file = host.0.path().join("etc/clockgate/config.yaml");
     let text = fs::read_to_string(&file)?.replace("threshold: never", "threshold: 5s");
+    let text = format!("{text}\nmetrics: {{textfile: /clockgate.prom}}\n");
     fs::write(&file, text.replace("/public", "/elsewhere").replace("/no,", "/another,"))?;
     kill(agent.pid(), Signal::SIGHUP)?;
-    manager.hears("restart the agent to apply page")?;
+    manager.hears("restart the agent to apply page, metrics")?;
     let asked_anew = |view: &View| proven(view) && view.epoch == 2 && view.threshold == Duration::from_secs(5);
     host.gate("the clock is proven anew", asked_anew)?;
     assert!(!host.0.path().join("elsewhere").exists());
