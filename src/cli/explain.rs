@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "texts")]
     list: bool,
 
-    /// Ask no server: judge by the text and by what this host has kept of the clock's past
+    /// Ask no server, and the journal only with --journal: judge by the text and by clockgate's own history
     #[arg(long)]
     offline: bool,
 
@@ -120,7 +120,10 @@ impl Args {
         let zone_secs = utc_offset_secs(local).unwrap_or_default();
         let world = World { now, local: Some(local), zone_secs, lifetimes: found.lifetimes };
         let past = past::KnownPast::new(&self.root, world.now.as_ref().map(|now| now.offset));
-        let mut explained = judge(found.matches, &world, |moment| past.at(moment));
+        // A journal is read for seconds, where it is large.
+        let is_quick = self.offline && !self.journal.is_wanted();
+        let known = |moment| if is_quick { past.recorded(moment) } else { past.at(moment) };
+        let mut explained = judge(found.matches, &world, known);
         explained.hints.extend(own.unread.into_iter().map(|what| format!("Not known: {what}.")));
         explained.hints.extend(why_not.map(|why| format!("Not measured: {why}.")));
         explained.hints.extend(past.why_not().map(|why| format!("The clock's past is not known: {why}.")));

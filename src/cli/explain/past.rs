@@ -30,11 +30,11 @@ impl<'a> KnownPast<'a> {
 
     /// The clock at that moment.
     pub fn at(&self, moment: PastMoment) -> Option<Then> {
-        self.by_history(moment).or_else(|| self.by_journal(moment))
+        self.recorded(moment).or_else(|| self.by_journal(moment))
     }
 
-    /// It says more than a journal, and reading it takes no program. Who may not read it has the journal.
-    fn by_history(&self, moment: PastMoment) -> Option<Then> {
+    /// The clock at that moment by the history alone: no program is started. Who may not read it has the journal.
+    pub fn recorded(&self, moment: PastMoment) -> Option<Then> {
         let records = HistoryFiles::below(self.root).read_in_short().ok()?.records;
         self.then(moment, &Segment::of_history(&records, present(self.root).as_ref()))
     }
