@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
+mod built;
 mod names;
 mod purity;
 mod rooms;
@@ -122,6 +123,8 @@ fn main() -> std::process::ExitCode {
     let tree = Tree::read();
     let mut trials = vec![
         Trial::test("paths_are_found_however_they_are_imported", imports),
+        Trial::test("the_wrapper_is_linked_without_a_runtime_a_bus_and_a_command_line", built::wrapper),
+        Trial::test("every_file_that_the_laboratory_is_made_of_is_in_a_stamp", built::laboratory),
         Trial::test("the_pages_crate_needs_libc_alone", || same(&purity::dependencies_of_the_page(), &["libc"])),
     ];
     for Rule { name, check, violations } in RULES {
