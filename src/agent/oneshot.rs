@@ -152,32 +152,16 @@ pub async fn measure(config: &Config) -> Measurement {
 }
 
 impl OneshotOutcome {
+    /// What a caller is shown; the rest of what happened is in the record.
     fn note(&mut self, event: &Event) {
-        match event {
-            Event::Stepped(_, Ok(moved)) => self.steps.push(*moved),
-            Event::Stepped(_, Err(StepError::NotPermitted(why))) => self.not_permitted = Some(why.clone()),
-            Event::Measured(_, _, measurement) => self.failures.clone_from(&measurement.failures),
-            Event::Stepped(..)
-            | Event::Started
-            | Event::Disrupted(_)
-            | Event::Sleeping(_)
-            | Event::Woken(_)
-            | Event::Forgotten(..)
-            | Event::HandedOver(..)
-            | Event::DaemonAsked(..)
-            | Event::Frozen(..)
-            | Event::Thawed(..)
-            | Event::CarriersThawed(..)
-            | Event::NetworkChanged
-            | Event::Hinted(..)
-            | Event::Dated(..)
-            | Event::Accepted
-            | Event::Reckon
-            | Event::StepByDate(_)
-            | Event::SourceLost(_)
-            | Event::Unseen(_)
-            | Event::KernelFlagged(_)
-            | Event::Alarm => {}
+        if let Event::Measured(_, _, measurement) = event {
+            self.failures.clone_from(&measurement.failures);
+        }
+        let Event::Stepped(_, stepped) = event else { return };
+        match stepped {
+            Ok(moved) => self.steps.push(*moved),
+            Err(StepError::NotPermitted(why)) => self.not_permitted = Some(why.clone()),
+            Err(StepError::Superseded { .. } | StepError::Failed(_)) => {}
         }
     }
 }

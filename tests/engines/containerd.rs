@@ -26,13 +26,10 @@ fn run(world: &World, wrapper: &Wrapper, id: &str, flags: &[&str]) -> std::proce
 
 fn hold(world: &World, wrapper: &Wrapper, id: &str) -> Outcome {
     wrapper.publish(&shut())?;
-    let mut run = Waiting::spawn(&mut run(world, wrapper, id, &[]))?;
+    let run = Waiting::spawn(&mut run(world, wrapper, id, &[]))?;
     wrapper.wait_until_said(1, "kubernetes: container ")?;
     wrapper.wait_until_said(1, "held: the gate is shut: resume: measuring")?;
-    run.is_held()?;
-    wrapper.publish(&proven())?;
-    let output = run.end()?;
-    expect(output.status.success() && texts(&output).0 == "hello\n", &output)
+    wrapper.release(run)
 }
 
 fn refuse(world: &World, wrapper: &Wrapper, id: &str) -> Outcome {

@@ -7,7 +7,7 @@ use libtest_mimic::Failed;
 
 use crate::support::gate_page::{proven, shut};
 use crate::support::{CLOCKGATE, Outcome, expect, texts};
-use crate::world::{Trial, Waiting, World};
+use crate::world::{Trial, Waiting, World, hello, no_starts};
 use crate::wrapper::{Wrapper, refusal};
 
 /// Each trial, its runtime's settings, and what is tried.
@@ -35,21 +35,15 @@ fn flags<'a>(world: &'a World, verb: &'a str, rest: &[&'a str]) -> Vec<&'a str> 
 fn run_and_start(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let args = flags(world, "run", &["--name", runtime, "bb", "echo", "hello"]);
-    let mut run = Waiting::spawn(&mut podman(world, runtime, &args))?;
+    let run = Waiting::spawn(&mut podman(world, runtime, &args))?;
     wrapper.wait_until_said(1, "held: the gate is shut: resume: measuring")?;
     assert!(wrapper.said().contains("podman: container "), "{}", wrapper.said());
-    run.is_held()?;
-    wrapper.publish(&proven())?;
-    let output = run.end()?;
-    expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
+    wrapper.release(run)?;
     wrapper.wait_until_said(1, "released: the clock is proven right")?;
     wrapper.publish(&shut())?;
-    let mut start = Waiting::spawn(&mut podman(world, runtime, &["start", "--attach", runtime]))?;
+    let start = Waiting::spawn(&mut podman(world, runtime, &["start", "--attach", runtime]))?;
     wrapper.wait_until_said(2, "held: ")?;
-    start.is_held()?;
-    wrapper.publish(&proven())?;
-    let output = start.end()?;
-    expect(output.status.success() && texts(&output).0 == "hello\n", &output)
+    wrapper.release(start)
 }
 
 /// By a name of ours podman hands the runtime no log, and shows what conmon heard on standard error; under the name of a runtime that
@@ -82,15 +76,7 @@ fn pass(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let run = podman(world, runtime, &args).output()?;
     expect(run.status.success(), &run)?;
     wrapper.publish(&shut())?;
-    for verb in [
-        vec!["exec", runtime, "echo", "in"],
-        vec!["pause", runtime],
-        vec!["unpause", runtime],
-        vec!["inspect", runtime],
-        vec!["kill", "--signal", "CONT", runtime],
-        vec!["stop", "--time", "0", runtime],
-        vec!["rm", runtime],
-    ] {
+    for verb in no_starts(runtime) {
         let output = podman(world, runtime, &verb).output()?;
         expect(output.status.success(), &output)?;
     }
@@ -116,10 +102,7 @@ fn exempt(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
 fn alone(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let args = flags(world, "run", &["--rm", "bb", "echo", "hello"]);
     let output = podman(world, runtime, &args).output()?;
-    expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
-    wrapper.wait_until_said(1, "released: ")?;
-    assert!(wrapper.said().contains("no agent"), "{}", wrapper.said());
-    Ok(())
+    wrapper.released_without_agent(&output)
 }
 
 /// The folder with the hook's file, as `clockgate hooks install podman-hook` writes it.
@@ -140,7 +123,7 @@ fn hook(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let hooks = hooks(world, wrapper, runtime)?;
     wrapper.publish(&shut())?;
     let args = flags(world, "run", &["--name", runtime, "bb", "echo", "hello"]);
-    let mut run = Waiting::spawn(&mut with_hook(world, &hooks, &args))?;
+    let run = Waiting::spawn(&mut with_hook(world, &hooks, &args))?;
     wrapper.wait_until_said(1, "held: the gate is shut: resume: measuring")?;
     let said = wrapper.said();
     let short =
@@ -148,10 +131,7 @@ fn hook(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let status = Command::new(CLOCKGATE).args(["status", "--page"]).arg(&wrapper.public).output()?;
     let named = |line: &str| line.contains(&format!("Held: podman: container {short}")) && line.contains(" (echo) ");
     expect(texts(&status).0.lines().any(named), &status)?;
-    run.is_held()?;
-    wrapper.publish(&proven())?;
-    let output = run.end()?;
-    expect(output.status.success() && texts(&output).0 == "hello\n", &output)
+    wrapper.release(run)
 }
 
 fn hook_refuses(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
@@ -171,6 +151,6 @@ fn hook_exempts(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     wrapper.publish(&shut())?;
     let args = flags(world, "run", &["--rm", "--annotation", "clockgate.exempt=true", "bb", "echo", "hello"]);
     let output = with_hook(world, &hooks, &args).output()?;
-    expect(output.status.success() && texts(&output).0 == "hello\n", &output)?;
+    hello(&output)?;
     wrapper.wait_until_said(1, "exempt by clockgate.exempt=true")
 }

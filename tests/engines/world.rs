@@ -274,6 +274,24 @@ impl World {
     }
 }
 
+/// Whether a container that had to say hello did so and ended well.
+pub fn hello(output: &Output) -> Outcome {
+    support::expect(output.status.success() && support::texts(output).0 == "hello\n", output)
+}
+
+/// What is done to a container that runs, its end last; none of it is a start.
+pub fn no_starts(container: &str) -> [Vec<&str>; 7] {
+    [
+        vec!["exec", container, "echo", "in"],
+        vec!["pause", container],
+        vec!["unpause", container],
+        vec!["inspect", container],
+        vec!["kill", "--signal", "CONT", container],
+        vec!["stop", "--time", "0", container],
+        vec!["rm", container],
+    ]
+}
+
 /// Runs to a good end.
 pub fn done(command: &mut Command) -> Outcome {
     let output = command.output()?;

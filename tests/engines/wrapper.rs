@@ -3,14 +3,16 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::Mutex;
 
 use clockgate::decision::{Boottime, Snapshot};
 use clockgate::publish::gate_page::GatePage;
 use libtest_mimic::Failed;
 
+use crate::support::gate_page::proven;
 use crate::support::{Outcome, until};
-use crate::world::{OCI, SOON, World};
+use crate::world::{OCI, SOON, Waiting, World, hello};
 
 pub struct Wrapper {
     /// What an engine calls.
@@ -64,6 +66,21 @@ impl Wrapper {
         if let Some(mut page) = self.page.lock().map_err(|_| "page")?.take() {
             page.end("it was stopped")?;
         }
+        Ok(())
+    }
+
+    /// Opens the gate for a start that is held until then, of a container that says hello.
+    pub fn release(&self, mut start: Waiting) -> Outcome {
+        start.is_held()?;
+        self.publish(&proven())?;
+        hello(&start.end()?)
+    }
+
+    /// That a container which says hello was started because there is no agent.
+    pub fn released_without_agent(&self, output: &Output) -> Outcome {
+        hello(output)?;
+        self.wait_until_said(1, "released: ")?;
+        assert!(self.said().contains("no agent"), "{}", self.said());
         Ok(())
     }
 

@@ -22,6 +22,26 @@ fn says(source: &str, offset_ms: i64, distance_ms: u64) -> Reading {
     }
 }
 
+impl Agreement {
+    /// What one server says by itself.
+    pub fn of_one(offset: Offset, root_distance: Duration) -> Self {
+        Self {
+            offset,
+            root_distance,
+            as_of: NOW,
+            local: Realtime::from_secs(1_800_000_000),
+            supporters: 1,
+            references: 1,
+            operator: None,
+            is_majority: true,
+            authenticated: false,
+            leap: Leap::None,
+            falsetickers: vec![],
+            outvoted: BTreeSet::new(),
+        }
+    }
+}
+
 /// Who may still answer is marked by a question mark, who did not by a minus.
 fn state_of(readings: &[Reading], others: &str) -> ExchangeState {
     stands_for(readings, others, 1)

@@ -194,6 +194,7 @@ impl Activity {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::tests::{bytes, parsed};
     use super::super::wire::{Command, decode};
     use super::*;
     use proptest::prelude::*;
@@ -211,21 +212,6 @@ mod tests {
     const ACTIVITY: &str =
         "06020000002c000c000000000000000097b4a7df00000000000000000000000000000000000000010000000000000000";
     const RESET: &str = "060200000042000100000000000000005d123ee00000000000000000";
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
-        digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
-    }
-
-    fn parsed<T>(
-        hex: &str,
-        command: Command,
-        parse: fn(&ReplyFields<'_>) -> Result<T, Malformed>,
-    ) -> Result<T, Malformed> {
-        let packet = bytes(hex);
-        let sequence = u32::from_be_bytes([packet[16], packet[17], packet[18], packet[19]]);
-        decode(&packet, command, sequence).and_then(|(_, fields)| parse(&fields))
-    }
 
     #[test]
     fn tracking_of_a_clock_thirty_seconds_slow_has_a_positive_offset() -> Result<(), Malformed> {

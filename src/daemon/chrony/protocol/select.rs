@@ -47,7 +47,7 @@ impl SelectData {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::{Command, decode};
+    use super::super::wire::{Command, tests};
     use super::*;
 
     // Captured from chronyd 4.3 -x with two sources, `key 1` and none, in the default mode, `mix`.
@@ -57,10 +57,7 @@ mod tests {
         00004d0003000000000000000000048000000000000000000000";
 
     fn parsed(hex: &str) -> Result<SelectData, Malformed> {
-        let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
-        let packet: Vec<u8> = digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect();
-        let sequence = u32::from_be_bytes([packet[16], packet[17], packet[18], packet[19]]);
-        decode(&packet, Command::SelectData, sequence).and_then(|(_, fields)| SelectData::parse(&fields))
+        tests::parsed(hex, Command::SelectData, SelectData::parse)
     }
 
     #[test]

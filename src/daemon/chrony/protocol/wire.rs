@@ -257,9 +257,26 @@ impl SourceAddress {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A packet as it was captured.
+    pub fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+        digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
+    }
+
+    /// What a captured reply says.
+    pub fn parsed<T>(
+        hex: &str,
+        command: Command,
+        parse: fn(&ReplyFields<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
+        let packet = bytes(hex);
+        let sequence = u32::from_be_bytes([packet[16], packet[17], packet[18], packet[19]]);
+        decode(&packet, command, sequence).and_then(|(_, fields)| parse(&fields))
+    }
 
     /// The coefficient's largest size that fits 25 bits with a sign.
     const COEFFICIENT_MAX: f64 = 16_777_215.0;

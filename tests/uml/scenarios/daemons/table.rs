@@ -76,12 +76,9 @@ pub const DAEMONS: &[Daemon] = &[
         // As on a machine that has run for an hour: without it, it measures its rate first, and calls itself unsynchronised meanwhile.
         prepare: "echo 'u ntpsec - - /nonexistent' | systemd-sysusers -; install -o ntpsec -g ntpsec -d /var/lib/ntpsec
             echo 0.0 >/var/lib/ntpsec/ntp.drift",
-        is_synchronised: NTPQ,
         // Without -g it believes at its start what it believes after `stepout` otherwise.
         left_alone: "sed -i 's/-g//' /etc/default/ntpsec; systemctl restart ntpsec",
-        quits: true,
-        small_step: AFTER_STEPOUT,
-        ..PLAIN
+        ..NTPD
     },
     Daemon {
         name: "ntp",
@@ -94,11 +91,8 @@ pub const DAEMONS: &[Daemon] = &[
         )],
         prepare: "echo 'u ntp - - /nonexistent' | systemd-sysusers -; install -o ntp -g ntp -d /var/lib/ntp
             echo 0.0 >/var/lib/ntp/ntp.drift",
-        is_synchronised: NTPQ,
         left_alone: "sed -i 's/-g//' /etc/default/ntp; systemctl restart ntp",
-        quits: true,
-        small_step: AFTER_STEPOUT,
-        ..PLAIN
+        ..NTPD
     },
     Daemon {
         name: "openntpd",
@@ -193,6 +187,9 @@ const PLAIN: Daemon = Daemon {
 };
 
 /// They do not believe in it before 300 s (ntpd) or 900 s (ntpsec) have passed, `stepout`, which cannot be made shorter.
+/// Both that ntpd's own code is in.
+const NTPD: Daemon = Daemon { is_synchronised: NTPQ, quits: true, small_step: AFTER_STEPOUT, ..PLAIN };
+
 const AFTER_STEPOUT: SmallStep = SmallStep::Corrected(Duration::from_secs(1200));
 
 const NTPQ: &str = "ntpq -n -c rv -c peers >/run/said; grep -q leap_none /run/said; grep -q '^\\*SERVER' /run/said";
