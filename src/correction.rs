@@ -5,14 +5,12 @@ use std::io;
 use tracing::{info, warn};
 
 use crate::decision::{Boottime, Offset, Realtime, StepError};
-use crate::sys::adjtimex;
+use crate::sys::adjtimex::{self, NOMINAL_TICK_US};
 use crate::sys::step::{self, SystemClock, reset_rate};
 
 const MAY_NOT: &str = "this process may not set the clock (CAP_SYS_TIME): run it as root, with AmbientCapabilities=CAP_SYS_TIME \
     in its unit, or with --cap-add SYS_TIME in a container";
 
-/// Microseconds in a tick without a frequency correction (adjtimex(2)).
-const NOMINAL_TICK_US: i64 = 10_000;
 /// 1,000 ppm: more than a crystal ever needs, less than any slew by the tick worth the name (up to 83,333 ppm).
 const BENT_US: u64 = 10;
 

@@ -266,7 +266,7 @@ impl EventLoop {
         let released = self.page.woken();
         self.publish_clockbound(after);
         if let Err(error) = self.last_good.note(after) {
-            warn!(%error, "cannot save the last good time to {}", crate::publish::last_good::FILE);
+            warn!(%error, "cannot save the last good time to {}", crate::decision::LAST_GOOD_FILE);
         }
         if before.gate != Gate::Proven && after.gate == Gate::Proven {
             self.performer.judge_rtc();

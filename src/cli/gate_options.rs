@@ -1,14 +1,19 @@
 //! The options that `run` and `wait` share.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::cli::CliError;
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
+use crate::decision::Policy;
 use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::reference::ServerName;
 use crate::waiter::{NoAgent, OnTimeout, Options, Refusal};
+
+/// The agent's own, as it is written.
+static THRESHOLD: LazyLock<String> = LazyLock::new(|| crate::duration::print(Policy::default().threshold));
 
 // How to wait for the gate; no documentation comment, which would be what `run --help` begins with.
 #[derive(Debug, clap::Args)]
@@ -38,7 +43,7 @@ pub struct GateOptions {
     servers: Vec<ServerName>,
 
     /// The bound that is required without a gate page
-    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = THRESHOLD.as_str(), value_parser = crate::duration::parse)]
     threshold: Duration,
 
     /// Print JSON

@@ -7,14 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::decision::{Floor, FloorFile, Realtime};
+use crate::decision::{Floor, FloorFile, LAST_GOOD_FILE, Realtime};
 
 /// The month of this release, seconds since 1970 (2026-11-01): a constant, so that builds stay reproducible.
 const RELEASED: i64 = 1_793_491_200;
 /// systemd's clock epoch: distributions set the file's time when they build an image (systemd(1)).
 const CLOCK_EPOCH: &str = "usr/lib/clock-epoch";
-/// Our last good time (publish/last_good.rs), in the file's own time.
-const LAST_GOOD: &str = "var/lib/clockgate/clock";
 
 /// The release, and the later of systemd's clock epoch and our last good time, where one is later than the release.
 #[must_use]
@@ -24,7 +22,7 @@ pub fn find(root: &Path) -> Floor {
         let time = fs::metadata(&file).and_then(|meta| meta.modified()).ok().and_then(realtime)?;
         (time > release).then(|| FloorFile { path: file.display().to_string(), time })
     };
-    let files = [CLOCK_EPOCH, LAST_GOOD].map(|file| dated(root.join(file)));
+    let files = [CLOCK_EPOCH, LAST_GOOD_FILE].map(|file| dated(root.join(file)));
     Floor { release, file: files.into_iter().flatten().max_by_key(|file| file.time) }
 }
 
@@ -59,8 +57,8 @@ mod tests {
         assert_eq!(find(root.path()).file, None);
         stamp(CLOCK_EPOCH, RELEASED + 9);
         assert_eq!(named(), Some(root.path().join(CLOCK_EPOCH)));
-        stamp(LAST_GOOD, RELEASED + 10);
-        assert_eq!(named(), Some(root.path().join(LAST_GOOD)));
+        stamp(LAST_GOOD_FILE, RELEASED + 10);
+        assert_eq!(named(), Some(root.path().join(LAST_GOOD_FILE)));
         assert_eq!(find(root.path()).highest(), Realtime::from_secs(RELEASED + 10));
     }
 }

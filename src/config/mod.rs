@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::container::Engine;
 use crate::daemon::{BusAddress, CorrectorSettings};
 use crate::decision::Policy;
+use crate::disruption::vm::vsock::protocol;
+use crate::page;
 use crate::reference::ServerName;
 use crate::reference::http::HttpUrl;
 use crate::workload::{self, Exclusion, Waves};
@@ -151,7 +153,7 @@ impl Default for Config {
             http_references: vec![],
             ca_file: None,
             measure_timeout: Duration::from_secs(5),
-            page: PathBuf::from("/run/clockgate/public"),
+            page: PathBuf::from(page::DIRECTORY),
             bus: BusConfig { system: true, socket: PathBuf::from("/run/clockgate/bus") },
             clockbound: ClockBound { enabled: false, path: PathBuf::from("/run/clockbound/shm0") },
             chrony: Chrony {
@@ -159,7 +161,7 @@ impl Default for Config {
                 udp: Some(SocketAddr::from(([127, 0, 0, 1], 323))),
             },
             timesyncd: TimesyncdConfig { set_ntp: false },
-            vsock: Vsock { enabled: false, port: 9123, peer_cid: 2 },
+            vsock: Vsock { enabled: false, port: protocol::PORT as usize, peer_cid: 2 },
             metrics: MetricsConfig::default(),
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],

@@ -7,7 +7,7 @@ use super::Root;
 use crate::sys::foreign;
 
 /// No configuration is larger.
-const SIZE_MAX: u64 = 1 << 20;
+pub const SIZE_MAX: u64 = 1 << 20;
 
 /// Why an engine's configuration is not known.
 #[derive(Debug, thiserror::Error)]

@@ -83,15 +83,6 @@ impl Program {
         comm(self.name)
     }
 
-    /// Whether it steps the system's clock, by itself or by an order.
-    #[must_use]
-    pub const fn sets_the_clock(&self) -> bool {
-        match self.role {
-            Role::Keeper | Role::GuestTools | Role::OnOrder => true,
-            Role::Helper => false,
-        }
-    }
-
     /// Whether a host may need it to have a right clock: a container that runs it is neither held nor frozen.
     #[must_use]
     pub const fn is_needed(&self) -> bool {

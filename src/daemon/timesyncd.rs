@@ -5,17 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::decision::{Boottime, Leap, Offset, Reading, Realtime, ReferenceKind, Voice};
-use crate::reference::{Server, ServerName};
+use crate::reference::{NTP_PORT, Server, ServerName};
 
 use super::bus::{BusConnection, BusError, ObjectInterface};
 use super::facts::Daemon;
 use super::sources::name;
+use super::unit::MANAGER;
 
 /// Its name in texts and readings.
 pub const NAME: &str = Daemon::Timesyncd.facts().name;
 const UNIT: &str = Daemon::Timesyncd.facts().units[0];
-/// It has no port option.
-const PORT: u16 = 123;
 /// From here on it steps, below it slews (NTP_MAX_ADJUST in timesyncd-manager.c).
 const STEPS_FROM: Duration = Duration::from_millis(400);
 
@@ -23,11 +22,6 @@ const TIMESYNC: ObjectInterface<'static> = ObjectInterface {
     name: "org.freedesktop.timesync1",
     path: "/org/freedesktop/timesync1",
     interface: "org.freedesktop.timesync1.Manager",
-};
-const SYSTEMD: ObjectInterface<'static> = ObjectInterface {
-    name: "org.freedesktop.systemd1",
-    path: "/org/freedesktop/systemd1",
-    interface: "org.freedesktop.systemd1.Manager",
 };
 const TIMEDATE: ObjectInterface<'static> = ObjectInterface {
     name: "org.freedesktop.timedate1",
@@ -74,7 +68,7 @@ impl Timesyncd {
         }
         let (_, bytes): (i32, Vec<u8>) = self.bus.property(TIMESYNC, "ServerAddress").await?;
         let name: String = self.bus.property(TIMESYNC, "ServerName").await?;
-        Ok(address(&bytes).map(|ip| ServerName::numeric(ip, PORT)).or_else(|| name.parse().ok()))
+        Ok(address(&bytes).map(|ip| ServerName::numeric(ip, NTP_PORT)).or_else(|| name.parse().ok()))
     }
 
     /// Its whole list; none where it is not on the bus. Its fallback servers count only where it has no others.
@@ -101,7 +95,7 @@ impl Timesyncd {
 
     /// Starts it anew: it measures and steps in 1.5 to 2.6 s, and we need no right to set the clock for that.
     pub async fn restart(&self) -> Result<(), BusError> {
-        self.bus.call(SYSTEMD, "RestartUnit", &(UNIT, "replace")).await.map(|_| ())
+        self.bus.call(MANAGER, "RestartUnit", &(UNIT, "replace")).await.map(|_| ())
     }
 
     /// Has systemd start the time daemon that this host is set up for.
@@ -117,12 +111,12 @@ fn listed(mut names: Vec<String>, asked: &str, at: Option<IpAddr>) -> Vec<Server
     }
     let mut servers: Vec<Server> = vec![];
     for host in names {
-        let Some(server) = name(&host, PORT).map(Server::from) else { continue };
+        let Some(server) = name(&host, NTP_PORT).map(Server::from) else { continue };
         if servers.iter().any(|known| known.name == server.name) {
             continue;
         }
         let is_found = host == asked && server.name.address().is_none();
-        let addresses = at.filter(|_| is_found).map(|ip| SocketAddr::new(ip, PORT)).into_iter().collect();
+        let addresses = at.filter(|_| is_found).map(|ip| SocketAddr::new(ip, NTP_PORT)).into_iter().collect();
         servers.push(Server { addresses, ..server });
     }
     servers

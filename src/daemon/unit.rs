@@ -111,7 +111,8 @@ impl Units {
     }
 }
 
-const MANAGER: ObjectInterface<'static> = ObjectInterface {
+/// systemd itself.
+pub const MANAGER: ObjectInterface<'static> = ObjectInterface {
     name: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",

@@ -2,6 +2,9 @@
 
 use super::time::Realtime;
 
+/// The file, below the host's root, whose modification time is the last good time: the true time was at least this.
+pub const LAST_GOOD_FILE: &str = "var/lib/clockgate/clock";
+
 /// What the clock cannot be before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Floor {

@@ -5,11 +5,10 @@ use std::time::Duration;
 pub use clockgate_page::LeapSecond;
 
 use super::reading::Leap;
-use super::time::{Boottime, NOISE, Offset, Realtime};
+use super::time::{Boottime, NOISE, Offset, Realtime, SECS_PER_DAY};
 
-const SECS_PER_DAY: i64 = 86_400;
 /// The kernel makes it at its next tick, and a change of the clock is only seen to so much.
-const SLACK: Duration = Duration::from_millis(50);
+pub(super) const SLACK: Duration = Duration::from_millis(50);
 /// No question is asked so near to it: one server calls the second 59 again and another one 00 already.
 const UNASKED: Duration = Duration::from_secs(2);
 

@@ -27,7 +27,7 @@ pub use date_plan::{DatePlan, DateRefusal};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, StepError};
 pub use evidence::{ClockContradiction, Evidence, Fix, Hint, Witness};
 pub use failure_class::{Class, Trouble};
-pub use floor::{Floor, FloorFile};
+pub use floor::{Floor, FloorFile, LAST_GOOD_FILE};
 pub use http_date::{HttpDate, PeerCheck, SERVERS_OWN_ERROR};
 pub use leap::LeapSecond;
 pub use machine::Machine;
@@ -35,9 +35,9 @@ pub use plausibility::{Conclusion, StepRefusal, judge, plan};
 pub use policy::{AtDeadline, Correction, Policy};
 pub use published::{Gate, Snapshot};
 pub use reading::{AwaitedSource, Failure, Leap, Measurement, Reading, ReferenceKind, Upstream, Voice};
-pub use reckoning::{Reckoned, Reckoning};
+pub use reckoning::{RAW_RATE_PPM, Reckoned, Reckoning};
 pub use state::State;
 pub use time::{
-    Awake, Boottime, Clocks, Differences, Epoch, Offset, Realtime, Round, bound_in_words, drift, forward, nanos_u64,
-    size_in_words,
+    Awake, Boottime, Clocks, Differences, Epoch, NOISE, Offset, Realtime, Round, bound_in_words, drift, forward,
+    nanos_u64, size_in_words,
 };

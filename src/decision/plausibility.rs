@@ -8,13 +8,12 @@ use super::evidence::Evidence;
 use super::policy::Policy;
 use super::reading::Leap;
 use super::reckoning::zone_shift;
-use super::time::{Boottime, Clocks, Offset, Realtime, drift, forward, size_in_words};
+use super::time::{Boottime, Clocks, Offset, Realtime, SECS_PER_DAY, drift, forward, size_in_words};
 
 /// How far the offset that a step undoes may lie from what dead reckoning expects.
 pub(super) const RECKONING_SLACK: Duration = Duration::from_secs(1);
 /// How near a flagged leap second no step is made.
 const LEAP_MARGIN_SECS: i64 = 2;
-const SECS_PER_DAY: i64 = 86_400;
 
 /// What allows a change that one reference alone may not ask for. All of it has to fit into the page ([`crate::page::WHY_LEN`]).
 const TWO_ARE_BELIEVED: &str =
@@ -226,7 +225,6 @@ mod tests {
     use crate::decision::evidence::Fix;
     use crate::decision::floor::{Floor, FloorFile};
     use crate::decision::reckoning::Reckoning;
-    use std::collections::BTreeSet;
 
     const NOON: i64 = 1_800_014_400;
 
@@ -254,18 +252,11 @@ mod tests {
 
     fn asks(offset_secs: i64, references: usize) -> Agreement {
         Agreement {
-            offset: Offset::from_secs(offset_secs),
-            root_distance: Duration::from_millis(1),
             as_of: now().boot,
             local: now().real,
             supporters: references,
             references,
-            operator: None,
-            is_majority: true,
-            authenticated: false,
-            leap: Leap::None,
-            falsetickers: vec![],
-            outvoted: BTreeSet::new(),
+            ..Agreement::of_one(Offset::from_secs(offset_secs), Duration::from_millis(1))
         }
     }
 

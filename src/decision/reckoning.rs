@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use super::time::{Boottime, Clocks, Offset, Realtime, drift, forward};
+use super::time::{Boottime, Clocks, NOISE, Offset, Realtime, SECS_PER_DAY, drift, forward};
 
-/// CLOCK_MONOTONIC_RAW's rate is the crystal's: no further from the truth than this, parts per million.
-const RAW_RATE_PPM: u32 = 500;
+/// CLOCK_MONOTONIC_RAW's rate is the crystal's, or that of a guest's miscounted TSC: no further from the truth than this, parts per
+/// million.
+pub const RAW_RATE_PPM: u32 = 500;
 /// What the kernel's count of a sleep can be wrong by, each: the RTC that it counts by shows whole seconds.
 const SLEEP_WIDTH: Duration = Duration::from_secs(2);
-/// A growth of `BOOTTIME − MONOTONIC` below this is the reading's own uncertainty.
-const ASLEEP_NOISE: Duration = Duration::from_millis(1);
-const SECS_PER_DAY: i64 = 86_400;
 /// Zones lie apart by quarters of an hour, and from UTC by 14 hours at most.
 const ZONE_STEP: Duration = Duration::from_secs(900);
 const ZONE_MOST: Duration = Duration::from_secs(15 * 3600);
@@ -50,7 +48,7 @@ impl Reckoning {
     pub fn reckon(&self, now: &Clocks) -> Reckoned {
         let awake = now.raw.saturating_sub(self.at.raw);
         let slept = now.asleep.saturating_sub(self.at.asleep);
-        let slept = if slept <= ASLEEP_NOISE { Duration::ZERO } else { slept };
+        let slept = if slept <= NOISE { Duration::ZERO } else { slept };
         let sleeps = if slept.is_zero() { 0 } else { self.sleeps.max(1) };
         let time = self.truth + forward(awake) + forward(slept);
         let width = self

@@ -3,8 +3,8 @@
 use std::fmt;
 
 pub use clockgate_page::time::{
-    Awake, Boottime, Clocks, Differences, NOISE, Offset, Realtime, bound_in_words, drift, forward, nanos_u64,
-    size_in_words,
+    Awake, Boottime, Clocks, Differences, NOISE, Offset, Realtime, SECS_PER_DAY, bound_in_words, drift, forward,
+    nanos_u64, size_in_words,
 };
 
 /// Our count of disruptions. Every question and every answer carries it; an answer from an older epoch changes nothing.

@@ -7,10 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Change, InstallerError};
+use crate::container::files::SIZE_MAX;
 use crate::container::{PROGRAM_FOLDERS, Root};
 
-/// No configuration is larger.
-const SIZE_MAX: u64 = 1 << 20;
 /// Where a package or `make install` puts the wrapper.
 const WRAPPERS: [&str; 4] = [
     "/usr/lib/clockgate/clockgate-oci",

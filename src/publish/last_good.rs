@@ -6,10 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Gate, Snapshot};
+use crate::decision::{Boottime, Gate, LAST_GOOD_FILE, Snapshot};
 
-/// The file below the state directory.
-pub const FILE: &str = "var/lib/clockgate/clock";
 /// A floor is for telling years apart; the disk is spared the rest.
 const EVERY: Duration = Duration::from_secs(3600);
 
@@ -24,7 +22,7 @@ impl LastGood {
     /// Nothing is written yet.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self { path: root.join(FILE), written: None }
+        Self { path: root.join(LAST_GOOD_FILE), written: None }
     }
 
     /// Notes the proven time, at most once an hour.

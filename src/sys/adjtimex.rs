@@ -7,7 +7,10 @@ use std::time::Duration;
 use crate::decision::Leap;
 
 /// The kernel's tick at USER_HZ 100, microseconds; one more or less is 100 ppm (adjtimex(2), `tick`).
-const NOMINAL_TICK_US: i64 = 10_000;
+pub const NOMINAL_TICK_US: i64 = 10_000;
+/// How far a daemon can slew the clock's rate by the tick, BOOTTIME's with it, parts per million: the kernel allows a tenth
+/// (kernel/time/timekeeping.c, timekeeping_validate_timex), chronyd uses 83,333 at most.
+pub const MOST_SLEWED_PPM: u32 = 100_000;
 const PPB_PER_TICK_US: i64 = 100_000;
 /// A second takes `offset >> (SHIFT_PLL + constant)` out of a phase offset (kernel/time/ntp.c, ntp_offset_chunk).
 const SHIFT_PLL: u32 = 2;

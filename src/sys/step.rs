@@ -5,15 +5,13 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::adjtimex::NOMINAL_TICK_US;
 use super::clock::standing;
 use crate::decision::{Boottime, Differences, Offset, Realtime};
 
 /// How far two readings of `REALTIME − BOOTTIME` may differ without the clock having been set: the two clocks share the
 /// kernel's rate, slewed or not, so only the reading itself is uncertain.
-pub const NOISE: Duration = Duration::from_millis(1);
-
-/// The kernel's tick at USER_HZ 100, microseconds (adjtimex(2), `tick`).
-const NOMINAL_TICK: libc::c_long = 10_000;
+pub use crate::decision::NOISE;
 
 /// The system clock as something to set. Every step that is ours goes through here, so that the others are foreign.
 #[derive(Debug)]
@@ -176,7 +174,7 @@ impl Default for SystemClock {
 pub fn reset_rate() -> io::Result<()> {
     let mut timex = zeroed();
     timex.modes = libc::ADJ_TICK;
-    timex.tick = NOMINAL_TICK;
+    timex.tick = NOMINAL_TICK_US as libc::c_long;
     adjtimex(&mut timex)
 }
 

@@ -10,8 +10,6 @@ use crate::sys::clock::boottime;
 
 /// How long an exchange may take.
 const EXCHANGE: Duration = Duration::from_secs(1);
-/// RFC 5905's PHI is 15; ours allows for a laptop's crystal.
-const DRIFT_PPM: u32 = 500;
 
 /// How often to look again: each look is two questions to every server, which allows one more in 2 s; the kernel's claim costs
 /// a microsecond.
@@ -94,7 +92,7 @@ impl<'a> Alone<'a> {
 
 /// What the references agree on, and who of them, if the clock is right by that.
 fn judge(measurement: &Measurement, threshold: Duration) -> Result<(Agreement, String), String> {
-    let policy = Policy { threshold, max_drift_ppm: DRIFT_PPM, ..Policy::default() };
+    let policy = Policy { threshold, ..Policy::default() };
     match measurement.agreement(&policy, boottime()) {
         Ok(agreement) => {
             let source = supporters(measurement, &agreement);
@@ -139,16 +137,12 @@ fn by_the_kernel(clock: &KernelClock, threshold: Duration) -> Result<Ground, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
-
-    use crate::decision::{Leap, Offset, Realtime};
-
-    const THRESHOLD: Duration = Duration::from_millis(200);
+    use crate::decision::Offset;
 
     fn kernel(max_error_ms: u64, unsynchronised: bool) -> Result<Ground, String> {
         let read = adjtimex::read().expect("adjtimex(2) may be read");
         let max_error = Duration::from_millis(max_error_ms);
-        by_the_kernel(&KernelClock { max_error, unsynchronised, ..read }, THRESHOLD)
+        by_the_kernel(&KernelClock { max_error, unsynchronised, ..read }, Policy::default().threshold)
     }
 
     #[test]
@@ -164,20 +158,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_moved_between_two_exchanges_is_not_confirmed() {
-        let at = |offset_ms: i64| Agreement {
-            offset: Offset::from_nanos(offset_ms * 1_000_000),
-            root_distance: Duration::from_millis(10),
-            as_of: Boottime::default(),
-            local: Realtime::from_secs(1_800_000_000),
-            supporters: 1,
-            references: 1,
-            operator: None,
-            is_majority: true,
-            authenticated: false,
-            leap: Leap::None,
-            falsetickers: vec![],
-            outvoted: BTreeSet::new(),
-        };
+        let at =
+            |offset_ms: i64| Agreement::of_one(Offset::from_nanos(offset_ms * 1_000_000), Duration::from_millis(10));
         assert_eq!(confirmed(&at(-10), &at(10)), Ok(()));
         assert!(confirmed(&at(-30), &at(30)).is_err_and(|why| why.contains("moved by 60.000 ms")));
     }

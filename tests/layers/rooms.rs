@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "container",
             "daemon",
             "decision",
+            "disruption",
             "duration",
             "error_chain",
             "explain",

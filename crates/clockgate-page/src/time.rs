@@ -5,9 +5,82 @@ use std::ops::{Add, Neg, Sub};
 use std::time::Duration;
 
 const NANOS_PER_SEC: i64 = 1_000_000_000;
+/// Those of a day in UTC without a leap second.
+pub const SECS_PER_DAY: i64 = 86_400;
 
 /// Differences of clocks that were read one after the other are equal to so much.
 pub const NOISE: Duration = Duration::from_millis(1);
+
+/// What the clocks that begin at boot have in common.
+macro_rules! since_boot {
+    ($clock:ident) => {
+        impl $clock {
+            /// From nanoseconds since boot.
+            #[must_use]
+            pub const fn from_nanos(nanos: u64) -> Self {
+                Self(nanos)
+            }
+
+            /// Nanoseconds since boot.
+            #[must_use]
+            pub const fn as_nanos(self) -> u64 {
+                self.0
+            }
+
+            /// How long after `earlier` this is; zero if it is not after it.
+            #[must_use]
+            pub const fn since(self, earlier: Self) -> Duration {
+                Duration::from_nanos(self.0.saturating_sub(earlier.0))
+            }
+        }
+
+        impl Add<Duration> for $clock {
+            type Output = Self;
+            fn add(self, after: Duration) -> Self {
+                Self(self.0.saturating_add(nanos_u64(after)))
+            }
+        }
+    };
+}
+
+/// What a moment of UTC and an offset have in common: signed nanoseconds, which offsets are added to.
+macro_rules! signed {
+    ($kind:ident) => {
+        impl $kind {
+            /// From nanoseconds; a moment's are since 1970.
+            #[must_use]
+            pub const fn from_nanos(nanos: i64) -> Self {
+                Self(nanos)
+            }
+
+            /// From whole seconds; a moment's are since 1970.
+            #[must_use]
+            pub const fn from_secs(secs: i64) -> Self {
+                Self(secs.saturating_mul(NANOS_PER_SEC))
+            }
+
+            /// Nanoseconds; a moment's are since 1970.
+            #[must_use]
+            pub const fn as_nanos(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl Add<Offset> for $kind {
+            type Output = Self;
+            fn add(self, offset: Offset) -> Self {
+                Self(self.0.saturating_add(offset.0))
+            }
+        }
+
+        impl Sub for $kind {
+            type Output = Offset;
+            fn sub(self, other: Self) -> Offset {
+                Offset(self.0.saturating_sub(other.0))
+            }
+        }
+    };
+}
 
 /// A moment on `CLOCK_BOOTTIME`: nanoseconds since boot, time asleep included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,37 +90,14 @@ impl Boottime {
     /// The far end of time: a deadline that never comes.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// From nanoseconds since boot.
-    #[must_use]
-    pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
-    }
-
-    /// Nanoseconds since boot.
-    #[must_use]
-    pub const fn as_nanos(self) -> u64 {
-        self.0
-    }
-
     /// The reading of a clock that said 1970 at boot: what `CLOCK_REALTIME` differs from by `real_minus_boot`.
     #[must_use]
     pub const fn as_realtime(self) -> Realtime {
         Realtime::from_nanos(if self.0 > i64::MAX as u64 { i64::MAX } else { self.0.cast_signed() })
     }
-
-    /// How long after `earlier` this is; zero if it is not after it.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
 }
 
-impl Add<Duration> for Boottime {
-    type Output = Self;
-    fn add(self, after: Duration) -> Self {
-        Self(self.0.saturating_add(nanos_u64(after)))
-    }
-}
+since_boot!(Boottime);
 
 /// A moment on `CLOCK_MONOTONIC`: nanoseconds awake since boot, which stand still while the machine sleeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,24 +107,6 @@ impl Awake {
     /// The far end of time.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// From nanoseconds awake since boot.
-    #[must_use]
-    pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
-    }
-
-    /// Nanoseconds awake since boot.
-    #[must_use]
-    pub const fn as_nanos(self) -> u64 {
-        self.0
-    }
-
-    /// How long after `earlier` this is; zero if it is not after it.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-
     /// The same on BOOTTIME, if the machine does not sleep meanwhile.
     #[must_use]
     pub fn on_boottime(self, now: &Clocks) -> Boottime {
@@ -82,48 +114,25 @@ impl Awake {
     }
 }
 
-impl Add<Duration> for Awake {
-    type Output = Self;
-    fn add(self, after: Duration) -> Self {
-        Self(self.0.saturating_add(nanos_u64(after)))
-    }
-}
+since_boot!(Awake);
 
 /// A moment on `CLOCK_REALTIME`, right or wrong: nanoseconds since 1970-01-01 UTC (until the year 2262).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Realtime(i64);
 
+signed!(Realtime);
+
 impl Realtime {
-    /// From nanoseconds since 1970.
-    #[must_use]
-    pub const fn from_nanos(nanos: i64) -> Self {
-        Self(nanos)
-    }
-
-    /// From whole seconds since 1970.
-    #[must_use]
-    pub const fn from_secs(secs: i64) -> Self {
-        Self(secs.saturating_mul(NANOS_PER_SEC))
-    }
-
-    /// Nanoseconds since 1970.
-    #[must_use]
-    pub const fn as_nanos(self) -> i64 {
-        self.0
-    }
-
     /// Whole seconds since 1970, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(NANOS_PER_SEC)
     }
-}
 
-impl Realtime {
     /// Day and minute in UTC, `2026-11-01 09:30 UTC`.
     #[must_use]
     pub fn minute(self) -> String {
-        let minutes = self.as_secs().rem_euclid(86_400) / 60;
+        let minutes = self.as_secs().rem_euclid(SECS_PER_DAY) / 60;
         format!("{} {:02}:{:02} UTC", self.date(), minutes / 60, minutes % 60)
     }
 
@@ -138,27 +147,13 @@ impl Realtime {
     #[must_use]
     pub const fn civil(self) -> (i64, i64, i64) {
         // Days since 0000-03-01 in the proleptic Gregorian calendar: a year that begins in March has its leap day at its end.
-        let days = self.as_secs().div_euclid(86_400) + 719_468;
+        let days = self.as_secs().div_euclid(SECS_PER_DAY) + 719_468;
         let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
         let month = (5 * day + 2) / 153;
         let day = day - (153 * month + 2) / 5 + 1;
         if month < 10 { (era * 400 + year, month + 3, day) } else { (era * 400 + year + 1, month - 9, day) }
-    }
-}
-
-impl Add<Offset> for Realtime {
-    type Output = Self;
-    fn add(self, offset: Offset) -> Self {
-        Self(self.0.saturating_add(offset.0))
-    }
-}
-
-impl Sub for Realtime {
-    type Output = Offset;
-    fn sub(self, other: Self) -> Offset {
-        Offset(self.0.saturating_sub(other.0))
     }
 }
 
@@ -189,27 +184,11 @@ pub fn bound_in_words(bound: Duration) -> String {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(i64);
 
+signed!(Offset);
+
 impl Offset {
     /// No difference at all.
     pub const ZERO: Self = Self(0);
-
-    /// From nanoseconds.
-    #[must_use]
-    pub const fn from_nanos(nanos: i64) -> Self {
-        Self(nanos)
-    }
-
-    /// From whole seconds.
-    #[must_use]
-    pub const fn from_secs(secs: i64) -> Self {
-        Self(secs.saturating_mul(NANOS_PER_SEC))
-    }
-
-    /// Nanoseconds, signed.
-    #[must_use]
-    pub const fn as_nanos(self) -> i64 {
-        self.0
-    }
 
     /// Its size without the sign.
     #[must_use]
@@ -234,20 +213,6 @@ impl Offset {
     #[must_use]
     pub const fn is_backward(self) -> bool {
         self.0 < 0
-    }
-}
-
-impl Add for Offset {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
-    }
-}
-
-impl Sub for Offset {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        Self(self.0.saturating_sub(other.0))
     }
 }
 

@@ -11,14 +11,10 @@ use super::super::policy::Correction;
 use super::super::published::Gate;
 use super::super::reading::Leap;
 use super::super::state::State;
-use super::super::time::{Boottime, Clocks, Offset};
+use super::super::time::{Boottime, Clocks, NOISE, Offset};
 use super::Machine;
 use super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
 
-/// A smaller change of `REALTIME − BOOTTIME` is no step: a program marked the clock unsynchronised, or set it to the time that it had.
-const NO_MOVE: Duration = Duration::from_millis(1);
-/// A leap second moves the clock by one second, to so much.
-const LEAP_SLACK: Duration = Duration::from_millis(50);
 /// Sets within a minute that are more than a person or a daemon would make.
 const MANY_SETS: usize = 6;
 const SETS_WITHIN: Duration = Duration::from_secs(60);
@@ -145,13 +141,13 @@ impl Machine {
     /// Another program set the clock.
     pub(super) fn set_by_others(&mut self, state: State, change: Offset, now: &Clocks) -> Vec<Action> {
         if let Some(rest) = self.take_leap_second(change, now) {
-            return if rest.abs() <= NO_MOVE { vec![] } else { self.set_by_others(state, rest, now) };
+            return if rest.abs() <= NOISE { vec![] } else { self.set_by_others(state, rest, now) };
         }
         let mut actions = self.count_sets(now);
         if self.is_leap_second(change, now) {
             self.evidence.last.iter_mut().chain(&mut self.evidence.anchor).for_each(|known| known.shift(change));
         }
-        let is_no_move = change.abs() <= NO_MOVE;
+        let is_no_move = change.abs() <= NOISE;
         actions.extend(match state {
             State::Synchronized | State::FreeRunning if self.absorb(change, now) => vec![],
             // A request to measure: a program marked the clock unsynchronised.
@@ -202,7 +198,7 @@ impl Machine {
             Leap::Insert => Offset::from_secs(-1),
             Leap::Delete => Offset::from_secs(1),
         };
-        near_midnight(now.real) && (change - expected).abs() <= LEAP_SLACK
+        near_midnight(now.real) && (change - expected).abs() <= leap::SLACK
     }
 
     fn leap_flag(&self) -> Leap {

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info};
 
 use crate::decision::{Boottime, Cause, Event, Gate, Offset, Reading, ReferenceKind, Snapshot, drift, forward};
+use crate::sys::adjtimex::MOST_SLEWED_PPM;
 use crate::sys::clock::standing;
 use crate::sys::step::NOISE;
 
@@ -22,8 +23,6 @@ const FINE_EVERY: Duration = Duration::from_secs(1);
 const COARSE_EVERY: Duration = Duration::from_secs(2);
 /// What may go missing between two looks at a fine clock: a busy hypervisor runs us late, and a host sets its own clock.
 const FINE_SLACK: Duration = Duration::from_millis(100);
-/// chronyd bends the clock's rate by up to 8.3 %, BOOTTIME's with it.
-const SLEW_PPM: u32 = 100_000;
 
 /// A clock outside of the system's own, and how to look at it. Looking may block.
 #[derive(Clone)]
@@ -159,7 +158,7 @@ impl LastComparison {
             }
             self.still_missing(&now, published)
         } else {
-            let slewed = drift(now.as_of.since(last.as_of), SLEW_PPM);
+            let slewed = drift(now.as_of.since(last.as_of), MOST_SLEWED_PPM);
             missing(now.ahead - last.ahead, self.slack + slewed, [&last, &now])
                 .or_else(|| self.still_missing(&now, published))
                 .or_else(|| self.missing_since_the_proof(last, &now, published))

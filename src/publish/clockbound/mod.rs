@@ -42,9 +42,6 @@ mod record;
 
 use record::{RECORD_AT, RecordClocks, is_fresh, record};
 
-/// Where ClockBound's clients look (`/var/run` is a link to `/run`).
-pub const DEFAULT_PATH: &str = "/run/clockbound/shm0";
-
 const SIZE: usize = 80;
 const MAGIC: [u32; 2] = [0x414D_5A4E, 0x4342_0200];
 const VERSION: u16 = 2;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{
-    Boottime, Cause, Epoch, Leap, Offset, Reading, Realtime, ReferenceKind, Snapshot, Voice, drift, forward,
+    Boottime, Cause, Epoch, Leap, Offset, Policy, Reading, Realtime, ReferenceKind, Snapshot, Voice, drift, forward,
 };
+use crate::sys::adjtimex::MOST_SLEWED_PPM;
 use crate::sys::clock::{boottime, standing};
 use crate::sys::vmclock::VmClock;
 
@@ -14,10 +15,6 @@ use crate::sys::vmclock::VmClock;
 pub const SOURCE: &str = "the caller (notify --time)";
 /// Our own command takes milliseconds from its start to the agent; what took longer went another way.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(5);
-/// A daemon slews BOOTTIME's rate by 8.3 % at most, until its reset.
-const SLEWED_PPM: u32 = 100_000;
-/// What it goes wrong by as it ages: the rate that a bound grows by (`max-drift-ppm` by default).
-const AGES_PPM: u32 = 500;
 
 /// A time, and when it was that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +86,7 @@ impl AcceptedTime {
         let as_of = boottime();
         let age = as_of.since(self.supplied.as_of);
         // The first question comes just after the daemon forgot; from there on the rate is known.
-        let slewed = *self.slewed.get_or_insert_with(|| drift(age, SLEWED_PPM));
+        let slewed = *self.slewed.get_or_insert_with(|| drift(age, MOST_SLEWED_PPM));
         let since_boot = i64::try_from(as_of.as_nanos()).unwrap_or(i64::MAX);
         let local = Realtime::from_nanos(since_boot) + standing().real_minus_boot;
         let offset: Offset = self.supplied.at + forward(age) - local;
@@ -100,7 +97,11 @@ impl AcceptedTime {
             as_of,
             local,
             offset,
-            root_distance: self.supplied.bound.saturating_add(slewed).saturating_add(drift(age, AGES_PPM)),
+            root_distance: self
+                .supplied
+                .bound
+                .saturating_add(slewed)
+                .saturating_add(drift(age, Policy::default().max_drift_ppm)),
             authenticated: false,
             leap: Leap::None,
             stratum: None,

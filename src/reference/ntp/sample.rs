@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::packet::Reply;
-use crate::decision::{Offset, Realtime, drift};
-
-/// How wrong CLOCK_MONOTONIC_RAW's rate can be, parts per million: a laptop's crystal, or a guest's miscounted TSC.
-const RAW_RATE_PPM: u32 = 500;
+use crate::decision::{Offset, RAW_RATE_PPM, Realtime, drift};
 
 /// Our side of an exchange. The time of the answer is not asked of CLOCK_REALTIME, which a daemon can bend by 8 % or set
 /// meanwhile: it is the time of the question and what CLOCK_MONOTONIC_RAW counted since.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::settings::{OciNoAgent, OciSettings};
-use crate::decision::{Boottime, Gate};
+use crate::decision::{Boottime, Gate, Policy};
 use crate::sys::clock::boottime;
 use crate::sys::nap;
 use crate::waiter::observation::{Lookout, Sight};
@@ -146,7 +146,7 @@ fn kernel(page: &Path) -> Options {
         require_proof: false,
         no_agent: waiter::NoAgent::Kernel,
         servers: vec![],
-        threshold: Duration::from_millis(200),
+        threshold: Policy::default().threshold,
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::protocol;
 use crate::decision::{Leap, Offset, Reading, Realtime, ReferenceKind, Voice, drift};
+use crate::sys::adjtimex::MOST_SLEWED_PPM;
 use crate::sys::clock::{boottime, standing};
 use crate::sys::foreign::shown;
 use crate::sys::random;
@@ -17,8 +18,6 @@ use crate::sys::step::NOISE;
 pub const SOURCE: &str = "the hypervisor (vsock)";
 /// A hypervisor that has connected says at once what it wants.
 pub const SAYS_WITHIN: Duration = Duration::from_secs(5);
-/// A daemon bends BOOTTIME's rate by 8.3 % at most; half of it is how far the middle of a round trip can be off.
-const BENT_PPM: u32 = 100_000;
 
 /// What can go wrong on the line.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +125,7 @@ impl HypervisorConnection {
             as_of,
             local,
             offset: answered.at - (local + half),
-            root_distance: answered.bound.saturating_add(took / 2).saturating_add(drift(took, BENT_PPM) / 2),
+            root_distance: answered.bound.saturating_add(took / 2).saturating_add(drift(took, MOST_SLEWED_PPM) / 2),
             authenticated: false,
             leap: Leap::None,
             stratum: None,
