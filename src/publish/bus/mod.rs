@@ -19,6 +19,7 @@ mod handshake;
 mod metrics;
 mod object;
 pub mod peer_socket;
+mod supplied_date;
 pub mod system;
 mod transport;
 

@@ -12,21 +12,18 @@ use zbus::{Connection, Variant, interface};
 use super::Face;
 use super::access::{Admitted, Door, NOTIFY_ACTION, SYNC_ACTION};
 use super::error::MethodError;
-use crate::decision::{Boottime, Cause, Event, Gate, HttpDate, Offset, PeerCheck, Realtime, Snapshot, State, Voice};
+use super::supplied_date::supplied_date;
+use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
 use crate::disruption::notice::Notice;
 pub use crate::disruption::notice::NoticeKind;
 use crate::disruption::notice_rate::Teller;
 use crate::reference::caller::caller_time::{AcceptedTime, CallerTime, SOURCE};
 use crate::reference::caller::registry::CallerRegistration;
-use crate::reference::http::HttpUrl;
-use crate::sys::clock::boottime;
 
 /// What a caller gets that names no timeout.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// An agent that takes no notice in this time is stuck.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
-/// How old the measurement of a web server may be: its questions take some ten seconds.
-const ASKED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The object, behind one of its doors.
 #[derive(Debug)]
@@ -170,7 +167,7 @@ impl BusObject {
         #[zbus(connection)] bus: &Connection,
     ) -> Result<(String, String, u64, i64, u64, String), MethodError> {
         let caller = self.door.admit_root(&header, bus).await?;
-        let date = told_date(url, verified, date)?;
+        let date = supplied_date(url, verified, date)?;
         self.takes_turn(&caller, "step by date").await?;
         Ok(answer_of(&self.notify_agent(Event::StepByDate(date), Instant::now() + TAKEN_WITHIN).await?))
     }
@@ -333,27 +330,6 @@ fn named(what: &str) -> Result<NoticeKind, MethodError> {
     NoticeKind::named(what).ok_or_else(|| {
         let names = NoticeKind::ALL.map(NoticeKind::name).join(", ");
         MethodError::InvalidArgument(format!("`{what}` is not one of {names}"))
-    })
-}
-
-/// What a caller has measured at a web server.
-fn told_date(url: &str, verified: bool, date: (i64, u64, i64, u64)) -> Result<HttpDate, MethodError> {
-    let source = url.parse::<HttpUrl>().map_err(|error| MethodError::InvalidArgument(error.to_string()))?.to_string();
-    let as_of = Boottime::from_nanos(date.1);
-    let now = boottime();
-    if as_of > now || now.since(as_of) > ASKED_WITHIN {
-        let why = format!("that was measured at another time than within the last {} s", ASKED_WITHIN.as_secs());
-        return Err(MethodError::InvalidArgument(why));
-    }
-    Ok(HttpDate {
-        source,
-        peer: if verified { PeerCheck::Verified } else { PeerCheck::Unverified },
-        as_of,
-        local: Realtime::from_nanos(date.0),
-        offset: Offset::from_nanos(date.2),
-        measured: Duration::from_nanos(date.3),
-        delay: Duration::ZERO,
-        answers: 1,
     })
 }
 
