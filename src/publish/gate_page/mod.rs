@@ -1,4 +1,4 @@
-//! The gate page as its one writer sees it. The inode lives from boot to boot: it is never renamed, and removed only where somebody
+//! The gate page as its one writer sees it. The inode lives from boot to boot: it is never renamed, and removed only where a lease
 //! keeps us from opening it, since containers have it mounted and waiters sleep on it.
 
 use std::fs::{self, File, OpenOptions};
@@ -288,18 +288,24 @@ fn lay(path: &Path) -> Result<File, GatePageError> {
     }
 }
 
+/// Another file in its place, a FIFO too, does not block us.
+const NEVER_BLOCKS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+
 fn open(path: &Path) -> io::Result<File> {
-    // Whatever stands in its place, a FIFO too, keeps nobody waiting.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(flags).open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(NEVER_BLOCKS).open(path)
 }
 
 /// A new file with the contents of the one that a lease keeps us from opening. Root in a container, without a user namespace, may
-/// take one once the agent is gone, and again whenever the kernel has broken it; on a file that is open for writing nobody can
-/// (fcntl(2), `F_SETLEASE`).
+/// take one once the agent is gone, and again whenever the kernel has broken it; on a file that is open for writing no process
+/// can (fcntl(2), `F_SETLEASE`). What a write lease hides is lost, and the page begins anew.
 fn replace(path: &Path) -> io::Result<File> {
     let mut left = vec![];
-    File::open(path)?.take(LEN as u64).read_to_end(&mut left)?;
+    match OpenOptions::new().read(true).custom_flags(NEVER_BLOCKS).open(path) {
+        Ok(leased) => drop(leased.take(LEN as u64).read_to_end(&mut left)?),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
     fs::remove_file(path)?;
     let mut file = open(path)?;
     file.write_all(&left)?;
