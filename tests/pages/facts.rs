@@ -129,7 +129,7 @@ fn the_table_of_the_page_has_each_field_where_the_program_has_it() {
     assert_eq!(rows.map(|cells| format!("{} {} {}", cells[1], cells[2], cells[4])).collect::<Vec<_>>(), has);
     let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
     let older = format!("wrote {}, one before the leap second {}", at::ALIVE_UNTIL, at::DIFFERENCES_END);
-    assert!(page.contains(&older) && page.contains(&format!("This one writes {}", at::END)), "{older}, {}", at::END);
+    assert!(page.contains(&older) && page.contains(&format!("present one writes {}", at::END)), "{older}, {}", at::END);
     let states: Vec<String> = (0..8).map(|code| format!("{code} {}", state_name(code))).collect();
     assert!(page.contains(&states.join(", ")), "{states:?}");
 }

@@ -83,15 +83,16 @@ fn phrases(texts: &[Text], refused: &[String], breaches: &mut Breaches) {
     }
 }
 
-/// Code in backticks as one word.
+/// Code in backticks as one word, and so are names that follow one another in a list.
 fn without_code(paragraph: &str) -> String {
     let parts = paragraph.split('`').enumerate();
-    parts.map(|(i, part)| if i % 2 == 0 { part.to_owned() } else { "code".to_owned() }).collect()
+    let names = parts.filter(|(i, part)| i % 2 == 1 || part.trim() != ",");
+    names.map(|(i, part)| if i % 2 == 0 { part.to_owned() } else { "code".to_owned() }).collect()
 }
 
-/// Sentences, by their numbers of words; what is shorter than three words is a label. In prose a semicolon ends one too, and in a
+/// Sentences; what is shorter than three words is a label. In prose a semicolon ends one too, and in a
 /// message a colon as well: `cannot X: cause; what to do`.
-fn sentences(text: &Text) -> Vec<usize> {
+fn sentences(text: &Text) -> Vec<String> {
     let ends: &[&str] = match text.kind {
         Kind::Reference | Kind::Comment => &[". ", "? ", "! "],
         Kind::Prose => &[". ", "? ", "! ", "; "],
@@ -99,19 +100,24 @@ fn sentences(text: &Text) -> Vec<usize> {
     };
     let split = |paragraph: &String| {
         let marked = ends.iter().fold(without_code(paragraph), |text, end| text.replace(end, "\n"));
-        marked.lines().map(|sentence| sentence.split_whitespace().count()).collect::<Vec<_>>()
+        marked.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    text.paragraphs.iter().flat_map(split).filter(|words| *words > 2).collect()
+    text.paragraphs.iter().flat_map(split).filter(|sentence| words(sentence) > 2).collect()
+}
+
+fn words(sentence: &str) -> usize {
+    sentence.split_whitespace().count()
 }
 
 fn lengths(texts: &[Text], breaches: &mut Breaches) {
     for text in texts.iter().filter(|text| text.kind != Kind::Comment) {
         let all = sentences(text);
-        let long = all.iter().filter(|words| **words > LONGEST).count();
-        if long > 0 {
-            breaches.insert((text.name.clone(), format!("sentences over {LONGEST} words")), long);
+        for long in all.iter().filter(|sentence| words(sentence) > LONGEST) {
+            let start: Vec<&str> = long.split_whitespace().take(8).collect();
+            let rule = format!("words, over {LONGEST}, in \"{} ...\"", start.join(" "));
+            breaches.insert((text.name.clone(), rule), words(long));
         }
-        let average = all.iter().sum::<usize>() / all.len().max(1);
+        let average = all.iter().map(|sentence| words(sentence)).sum::<usize>() / all.len().max(1);
         if average > AVERAGE {
             breaches.insert((text.name.clone(), format!("words a sentence on average, over {AVERAGE}")), average);
         }
@@ -188,6 +194,7 @@ fn a_long_sentence_and_a_long_average_are_found() {
     assert_eq!(count(&"a cause of four words: ".repeat(9)), [2, 0, 2, 0], "a colon ends a sentence of a message alone");
     assert_eq!(count(&"a clause of four words; ".repeat(9)), [2, 0, 0, 0], "a semicolon one of prose too");
     assert_eq!(count(&format!("The line `{}` is a word.", "word ".repeat(36))), [0; 4], "code is one word");
+    assert_eq!(count(&format!("The names are {}`b`.", "`a`, ".repeat(36))), [0; 4], "a list of names is one word");
 }
 
 #[test]
