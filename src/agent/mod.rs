@@ -367,7 +367,7 @@ fn clockbound(config: &Config) -> Option<ClockBoundPage> {
     page.inspect_err(|error| error!(error = error as &dyn std::error::Error, "cannot write ClockBound's page")).ok()
 }
 
-/// Metrics, where they are wanted; the gate is kept without them all the same.
+/// Serves metrics, if they are configured; an error here does not end the agent.
 fn serve_metrics(config: &MetricsConfig, outlets: &mut Outlets) {
     if let Some(path) = &config.textfile {
         outlets.keep_metrics_file(path.clone());

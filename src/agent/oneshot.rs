@@ -128,7 +128,7 @@ pub async fn step_once(config: &Config, date: &HttpDate) -> Result<(Offset, Opti
     Ok((moved?, forgotten.trouble.or(resynced.err())))
 }
 
-/// By how much the clock has moved since REALTIME was ahead of BOOTTIME by `before`, once whoever was asked to step it by `wanted` has
+/// By how much the clock has moved since REALTIME was ahead of BOOTTIME by `before`, once the agent that was asked to step it by `wanted` has
 /// done so; none if it is not done in time.
 pub async fn stepped_meanwhile(before: Offset, wanted: Offset, within: Duration) -> Option<Offset> {
     let end = boottime() + within;

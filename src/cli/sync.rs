@@ -25,7 +25,7 @@ use crate::waiter::is_kept;
 
 /// How long a web server has to answer the first time.
 const HTTP_PATIENCE: Duration = Duration::from_secs(10);
-/// How long an agent may take for a step: what runs is frozen before it.
+/// How long an agent may take for a step: containers are frozen before it.
 const STEPPED_WITHIN: Duration = Duration::from_secs(8);
 
 #[derive(Debug, clap::Args)]

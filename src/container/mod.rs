@@ -40,7 +40,7 @@ pub use places::Places;
 pub use root::Root;
 pub use tasks::Tasks;
 
-/// What a wrapper's file name begins with; the name of the runtime that it stands for follows.
+/// What a wrapper's file name begins with; the name of the runtime that it replaces follows.
 pub const WRAPPER_PREFIX: &str = "clockgate-";
 
 /// Where the programs of a host are, in the order in which they are looked for.

@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), *kind == MetricType::Counter, "{name}");
             assert_eq!(name.ends_with("_info"), *kind == MetricType::Info, "{name}");
             assert!(["_ms", "_ns", "_us", "_minutes"].iter().all(|unit| !name.ends_with(unit)), "{name}");
-            // Everything that is a label has few values: names that are configured, or of ours.
+            // Every label has few values: configured names, or names that the program defines.
             assert!(labels.iter().all(|label| {
                 ["version", "state", "cause", "direction", "reference", "authenticated"].contains(label)
             }));

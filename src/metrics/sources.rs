@@ -12,7 +12,7 @@ pub struct MetricSources<'a> {
     pub view: &'a View,
     /// What the agent has counted; none where only the page can be read.
     pub tally: Option<&'a Tally>,
-    /// How many starts of containers are held; none where nobody looked.
+    /// How many starts of containers are held; none where that was not counted.
     pub held: Option<u64>,
 }
 

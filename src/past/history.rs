@@ -75,7 +75,7 @@ fn add(run: &[HistoryRecord], segments: &mut Vec<Segment>) {
     }
 }
 
-/// Who made a clock wrong that was paused, taken back or asleep: nobody who keeps it. Up to a pause it was watched.
+/// Who made a clock wrong that was paused, taken back or asleep: no program that keeps it. Up to a pause the clock was watched.
 fn begun_by_a_gap(first: &HistoryRecord, before: &mut Segment) -> Option<Author> {
     match first.cause.as_str() {
         _ if first.boot != before.boot => None,

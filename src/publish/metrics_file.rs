@@ -17,7 +17,7 @@ use crate::sys::public_files;
 
 /// The bound grows and the proof ages while nothing happens.
 const EVERY: Duration = Duration::from_secs(60);
-/// How long an agent that ends waits for the last words.
+/// How long an agent that ends waits for the last write.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The file, kept until the agent's last record.

@@ -1,4 +1,4 @@
-//! Metrics: what was counted last and what the gate page says, for whoever asks on a thread of its own. The event loop leaves a record
+//! Metrics: what was counted last and what the gate page says, for readers on threads of their own. The event loop leaves a record
 //! and goes on.
 
 use std::path::{Path, PathBuf};

@@ -27,7 +27,7 @@ const NOT_PASSED_ON: [Signal; 10] = [
 /// The kernel itself sent it (sigaction(2)).
 const BY_THE_KERNEL: i32 = 0x80;
 /// What the kernel sends to the whole job in the foreground, by a key or because the window has another size (termios(3),
-/// ioctl_tty(2)). Of a terminal that is gone it tells the session's leader alone, which may be us.
+/// ioctl_tty(2)). It informs only the session's leader of a terminal that is gone, which may be us.
 const OF_THE_JOB: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
 
 /// From its begin to its end, signals wait to be passed on.
@@ -72,7 +72,7 @@ impl SignalRelay {
         unsafe { command.pre_exec(restore) }.spawn()
     }
 
-    /// Passes signals on to the child until it has ended, stops while it is stopped, and reaps whoever ends.
+    /// Passes signals on to the child until it has ended, stops while it is stopped, and reaps every process that ends.
     ///
     /// # Errors
     /// What waitpid(2) or signalfd(2) said.
@@ -88,7 +88,7 @@ impl SignalRelay {
             let is = |one: Signal| signal.ssi_signo == one as u32;
             let has_it = signal.ssi_code == BY_THE_KERNEL && OF_THE_JOB.into_iter().any(is);
             if !is(Signal::SIGCHLD) && !has_it {
-                // SAFETY: it was not reaped, so its id is nobody else's (kill(2)).
+                // SAFETY: it was not reaped, so no other process has its id (kill(2)).
                 unsafe { libc::kill(child, signal.ssi_signo.cast_signed()) };
             }
         }
@@ -133,8 +133,8 @@ fn reap(child: i32) -> io::Result<ChildChange> {
     }
 }
 
-/// Stops as the child did, so that the shell whose job this is has its terminal back. Who continues us is heard as a signal that is passed
-/// on. The kernel stops no process 1, which then waits on for its child. Whoever was continued already does not stop again: a signal that
+/// Stops as the child did, so that the shell whose job this is has its terminal back. The signal that continues us is passed
+/// on. The kernel stops no process 1, which then waits on for its child. A process that was continued already does not stop again: a signal that
 /// stops would take away the one that continues (signal(7)).
 fn stop_by(signal: i32) -> io::Result<()> {
     let mut pending = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();

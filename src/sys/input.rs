@@ -15,7 +15,7 @@ use nix::unistd::{Whence, lseek};
 pub enum Input {
     /// A file, at this place: it can be read again from there.
     File(i64),
-    /// A pipe: what was read is gone, and the kernel tells whether anything was.
+    /// A pipe: what was read cannot be read again, and the kernel reports whether anything was read.
     Pipe(ReadWatch),
     /// A socket, or a pipe of which the kernel does not tell: what was read is gone, and it may be that something was.
     Stream,
@@ -50,7 +50,7 @@ impl Input {
     }
 }
 
-/// Whether a pipe is read, by the kernel's word (inotify(7)).
+/// A watch for reads of a pipe (inotify(7)).
 #[derive(Debug)]
 pub struct ReadWatch(Inotify);
 
@@ -72,13 +72,13 @@ impl ReadWatch {
         self.0.add_watch(format!("/proc/self/fd/{pipe}").as_str(), AddWatchFlags::IN_ACCESS).ok().map(drop)
     }
 
-    /// Whether nobody has read it since.
+    /// Whether it has not been read since.
     fn is_unread(&self) -> bool {
         self.0.read_events().is_err_and(|errno| errno == Errno::EAGAIN)
     }
 }
 
-/// Whether nothing is in it and nobody writes to it any more.
+/// Whether nothing is in it and it has no writer any more.
 fn has_ended(input: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(input, PollFlags::POLLIN)];
     let asked = poll(&mut fds, PollTimeout::ZERO);

@@ -9,7 +9,7 @@ use crate::decision::{Boottime, Cause, DaemonVerdict, Event, Gate, Measurement, 
 /// The upper ends of the classes of [`Tally::shut`], milliseconds.
 pub const SHUT_MS: [u64; 14] =
     [10, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000, 180_000, 300_000];
-/// Somebody who has not set the clock for so long has ceased to.
+/// A program that has not set the clock for so long counts no more.
 const SETS_WITHIN: Duration = Duration::from_secs(3600);
 
 /// What is counted.
@@ -99,7 +99,7 @@ impl Tally {
         self.hear(event);
     }
 
-    /// Takes what is told as well.
+    /// Counts a record.
     pub(super) fn note(&mut self, what: &Occurrence, now: Boottime) {
         if matches!(what, Occurrence::Warned(Warning::SetByOthers(_))) {
             self.set_by_others = Some(now);
@@ -145,7 +145,7 @@ impl Tally {
             return;
         }
         let mut before = std::mem::take(&mut self.references);
-        // A failure without a voice is nobody in particular.
+        // A failure without a voice belongs to no reference.
         for voice in asked().filter_map(|failure| failure.voice.as_ref()) {
             let authenticated = before.remove(&voice.operator).is_some_and(|known| known.authenticated);
             let silent = KnownReference { answer: None, authenticated };

@@ -60,7 +60,7 @@ pub fn supervise(line: &[OsString]) -> Result<CommandEnd, SuperviseError> {
     if stderr.is_some() {
         command.stderr(Stdio::piped());
     }
-    // The command's end is told by that of a pipe.
+    // The command has ended when this pipe has.
     let (of_stdout, runs) = io::pipe().map_err(SuperviseError::Wait)?;
     let of_stderr = of_stdout.try_clone().map_err(SuperviseError::Wait)?;
     let mut child = relay.spawn(&mut command).map_err(|error| ExecError::new(program, &error))?;
@@ -94,8 +94,8 @@ impl Passage {
         std::thread::spawn(move || passage.pass_on())
     }
 
-    /// Passes everything on until nobody writes or nobody reads any more. What the command left behind may hold its output open for ever:
-    /// at the command's end that is passed on which it can have written, and nobody is waited for but the reader.
+    /// Passes everything on until it has no writer or no reader any more. What the command left behind may hold its output open for ever:
+    /// at the command's end only what it can have written is passed on, and only the reader is waited for.
     fn pass_on(mut self) -> Vec<u8> {
         let mut piece = vec![0; 16 * 1024];
         let mut left = None;
@@ -140,7 +140,7 @@ impl Passage {
         [!said[0].is_empty(), !said[1].is_empty(), said[2].contains(PollFlags::POLLERR)]
     }
 
-    /// Writes all of it, also to one whom somebody else has made not to wait.
+    /// Writes all of it, also where another process has made the stream non-blocking.
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.to.write(bytes) {

@@ -49,7 +49,7 @@ pub struct Layout {
     pub config: PathBuf,
     /// Who writes that.
     pub writer: Writer,
-    /// Where it keeps what runs, unless its configuration says where.
+    /// Where it keeps the state of running containers, unless its configuration names another folder.
     pub state: PathBuf,
     /// The folder of the runtime that comes with it.
     pub programs: Option<PathBuf>,

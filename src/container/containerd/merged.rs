@@ -168,7 +168,7 @@ impl Merged {
     /// Reads `config` and what it imports as `reading` does.
     ///
     /// # Errors
-    /// As [`files`].
+    /// As [`files()`].
     pub fn read(root: &Root, config: &Path, reading: ContainerdRelease) -> Result<Self, FileError> {
         Ok(Self::of(&files(root, config, reading)?, reading))
     }
@@ -176,7 +176,7 @@ impl Merged {
     /// As each containerd that may read `config` has it.
     ///
     /// # Errors
-    /// As [`files`], for each of them.
+    /// As [`files()`], for each of them.
     pub fn by_each_release(root: &Root, config: &Path) -> impl Iterator<Item = Result<Self, FileError>> {
         let first = files(root, config, ContainerdRelease::V2_1).unwrap_or_default();
         readings(&first).iter().map(move |reading| Self::read(root, config, *reading))

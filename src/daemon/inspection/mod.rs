@@ -87,7 +87,7 @@ pub struct InspectedDaemon {
     pub follows_itself: Option<&'static str>,
     /// It asks so seldom once its clock is steady; none where a step is noticed before the next answer, or that is not known.
     pub slowest_poll: Option<Duration>,
-    /// Whether nobody named a server, so that it asks those that it was built with.
+    /// Whether no server is configured, so that it asks those that it was built with.
     pub falls_back: bool,
 }
 

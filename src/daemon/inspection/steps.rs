@@ -52,7 +52,7 @@ pub struct Directives {
     pub exits_beyond: Option<Duration>,
     /// It follows no source that is farther away.
     pub most_distance: Option<Duration>,
-    /// It asks so seldom once its clock is steady, and nothing but its next answer tells it of a step.
+    /// It asks so seldom once its clock is steady, and only its next answer shows it a step.
     pub slowest_poll: Option<Duration>,
 }
 

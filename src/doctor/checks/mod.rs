@@ -113,7 +113,7 @@ pub fn is_selector(selector: &str) -> bool {
 /// The checks that rest on slow questions, which are made only on request.
 const SLOW: [&str; 5] = ["clock.rate", "net.family", "net.size", "net.source-port", "net.nts"];
 
-/// Whether any of the checks that are wanted rests on slow questions.
+/// Whether any of the selected checks needs slow questions.
 #[must_use]
 pub fn wants_slow(only: &[String], skip: &[String]) -> bool {
     let is_in = |list: &[String], rule: &CheckRule| list.iter().any(|one| selects(one, rule.id, rule.section));

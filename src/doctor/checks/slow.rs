@@ -14,7 +14,7 @@ fn asked(facts: &DoctorFacts) -> Option<&SlowFacts> {
     facts.network.slow.as_ref().filter(|slow| !slow.probes.is_empty())
 }
 
-/// The machine's own timer, which nobody bends: a crystal is off by 100 ppm at most.
+/// The machine's own timer, which no program slews: a crystal is off by 100 ppm at most.
 pub fn rate(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let slow = facts.network.slow.as_ref()?;
     let Some(timer) = &slow.timer else { return Some(CheckVerdict::skip("no server answered twice")) };

@@ -109,7 +109,7 @@ pub fn authentication(facts: &DoctorFacts) -> Option<CheckVerdict> {
 
 pub fn one_server(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let running = facts.daemon.running.iter().find(|running| running.servers.len() == 1 && running.others == 0)?;
-    // A pool's name stands for several, and the daemon's own list says how many it has.
+    // A pool's name is that of several servers, and the daemon's own list says how many it has.
     let has_several = summary(facts).is_some_and(|summary| summary.total >= ENOUGH_SERVERS);
     let title =
         format!("{} has one server, {}: when that is wrong, so is this clock", running.name, running.servers[0]);
@@ -128,7 +128,7 @@ pub fn samples(facts: &DoctorFacts) -> Option<CheckVerdict> {
     Some(verdict.mend(EXAMINE_SAMPLES))
 }
 
-/// How seldom the daemon asks where nothing but its next answer tells it of a step.
+/// How seldom the daemon asks where only its next answer shows it a step.
 pub fn poll(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let (running, slowest) = facts.daemon.running.iter().find_map(|running| Some((running, running.slowest_poll?)))?;
     let often = size_in_words(slowest);
@@ -137,7 +137,7 @@ pub fn poll(facts: &DoctorFacts) -> Option<CheckVerdict> {
     Some(CheckVerdict::note(title).mend(INSTALL_SEVERAL))
 }
 
-/// Servers that nobody chose.
+/// Servers that are the default of the build.
 pub fn fallback(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let running = facts.daemon.running.iter().find(|running| running.falls_back)?;
     let title = format!(

@@ -1,4 +1,4 @@
-//! What the time daemon does about an offset: whether it steps, slews or ends, and whom it tells.
+//! What the time daemon does about an offset: whether it steps, slews or ends, and what it reports to the kernel.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use crate::sys::clock::{boottime, monotonic_raw_nanos};
 
 /// More servers than these tell no more.
 const MOST_ASKED: usize = 4;
-/// chrony.conf(5), `maxslewrate`, and adjtimex(2), `tick`: nobody bends BOOTTIME more.
+/// chrony.conf(5), `maxslewrate`, and adjtimex(2), `tick`: BOOTTIME is never slewed more.
 const MOST_BENT: u32 = 10;
 
 /// What the slow questions found.
@@ -18,13 +18,13 @@ const MOST_BENT: u32 = 10;
 pub struct SlowFacts {
     /// What came of each server.
     pub probes: Vec<SlowProbe>,
-    /// A question from port 123; none where there is nobody to ask.
+    /// A question from port 123; none where there is no server to ask.
     pub from_ntp_port: Option<FixedPortProbe>,
     /// The timer's rate; none where no server answered twice.
     pub timer: Option<TimerRate>,
 }
 
-/// The rate of CLOCK_MONOTONIC_RAW, which nobody bends, against a server's.
+/// The rate of CLOCK_MONOTONIC_RAW, which no program slews, against a server's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimerRate {
     /// How much faster it runs, parts per million.
@@ -86,7 +86,7 @@ pub fn gather(
     SlowFacts { from_ntp_port: probe::from_ntp_port(&probes), probes, timer: rate(first, &second) }
 }
 
-/// By whoever answered both times, where that says the most.
+/// By the server that answered both times, where its bound is the narrowest.
 fn rate(first: &RawTimed, second: &RawTimed) -> Option<TimerRate> {
     let pairs = first.measurement.readings.iter().filter_map(|before| {
         let after = second.measurement.readings.iter().find(|after| after.source == before.source)?;

@@ -27,7 +27,7 @@ const WITHIN: Duration = Duration::from_secs(3);
 /// Out of descriptors, most likely: one scraper that leaves is a descriptor again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Why nobody can scrape.
+/// Why metrics cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address is not to be had.

@@ -70,7 +70,7 @@ pub enum QuestionForm {
 
 /// What a question with a cookie of NTS measures (RFC 8915 section 5.7, with AES-SIV-CMAC-256).
 pub const LONG: usize = 228;
-/// Unique Identifier (RFC 8915 section 5.3): of all extensions the one that alone obliges nobody.
+/// Unique Identifier (RFC 8915 section 5.3): the only extension that obliges the server to nothing.
 const UNIQUE_IDENTIFIER: u16 = 0x0104;
 
 impl QuestionForm {
