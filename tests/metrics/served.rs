@@ -142,8 +142,12 @@ pub fn textfile() {
     let requested = || number(&written(&path), "clockgate_disruptions_total{cause=\"requested\"}") == Some(1.0);
     until("the change, long before the minute", Duration::from_secs(20), requested).unwrap();
     assert!(number(&written(&path), "clockgate_written_boottime_seconds").unwrap() > first);
-    let names: Vec<_> = fs::read_dir(served.agent.host.path()).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert!(!names.iter().any(|name| name.to_string_lossy().ends_with(".new")), "{names:?}");
+    let is_left = || {
+        let names = fs::read_dir(served.agent.host.path()).unwrap().flatten().map(|entry| entry.file_name());
+        names.into_iter().any(|name| name.to_string_lossy().ends_with(".new"))
+    };
+    // It is there while the next text is written.
+    until("nothing is left of the writing", SOON, || !is_left()).unwrap();
     // Killed, it leaves an open gate; what systemd runs then says so in the file too.
     let Served { agent, .. } = served;
     let Agent { host, process } = agent;
