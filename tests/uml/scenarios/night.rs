@@ -33,6 +33,6 @@ pub fn stale_sleeps(guest: &Guest) -> Outcome {
 /// Puts everything back: the right time, no daemon, none of our hooks, and nothing known of a clock that was wrong.
 pub fn over(guest: &Guest) -> Outcome {
     guest.sh("rm -f /lib/systemd/system-sleep/zz-*; systemctl stop clockgate chrony systemd-timesyncd
-         systemctl reset-failed; rm -rf /var/lib/clockgate/*")?;
+         systemctl reset-failed; rm -rf /var/lib/clockgate/* /run/clockgate/proof.json")?;
     guest.set_right()
 }
