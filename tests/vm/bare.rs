@@ -9,11 +9,11 @@ use clockgate::decision::{Boottime, Realtime};
 
 use crate::gate::{self, Gate};
 use crate::lab::guest::Guest;
-use crate::lab::told::{now, off_by};
+use crate::lab::told::off_by;
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, fail, inside, pass, until};
 use crate::machine::{Machine, pack};
-use crate::scenarios::AT_THE_GATE;
+use crate::scenarios::{AT_THE_GATE, supply_time};
 use crate::timeline::Moment;
 
 /// In software it takes a busy host up to seconds to start a command, and that is in the bound of the time that it is told.
@@ -46,7 +46,7 @@ fn show(machine: &Machine) -> Outcome {
         Ok(read(guest)?.filter(|gate| gate.gate == "shut" && gate.why.contains("no reference")))
     })?;
     ensure(worked(guest)?.is_empty(), "the workload has begun at a shut gate")?;
-    tell(guest)?;
+    supply_time(guest)?;
     right(guest, &first, "restore")?;
     until("the workload begins", SOON, || Ok((!worked(guest)?.is_empty()).then_some(())))?;
 
@@ -58,7 +58,7 @@ fn show(machine: &Machine) -> Outcome {
     let since = Moment::of(guest, machine.load("image")?)?.on_the_machine();
     let off = off_by(guest)?;
     ensure(off.abs() > GONE / 2, format!("it has not stood still: off by {off}"))?;
-    tell(guest)?;
+    supply_time(guest)?;
     right(guest, &before, "restore")?;
     let truth = guest.truth()?;
     let after = || -> Outcome<Vec<_>> { Ok(worked(guest)?.into_iter().filter(|(at, _)| *at > since).collect()) };
@@ -68,12 +68,6 @@ fn show(machine: &Machine) -> Outcome {
         ensure(off.abs() < THRESHOLD, format!("work was done on a clock that was off by {off}"))?;
     }
     calm(&guest.sh("cat /run/log")?)
-}
-
-/// Says what time it is, once, by the control socket.
-fn tell(guest: &Guest) -> Outcome {
-    let tell = "clockgate notify post-restore --bound 3s --time $now";
-    guest.sh(&format!("{}{tell}", now(guest, 0)?)).map(drop)
 }
 
 fn right(guest: &Guest, before: &Gate, cause: &str) -> Outcome {

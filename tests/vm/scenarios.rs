@@ -128,16 +128,15 @@ fn guest_agent(guest: &Guest, world: &World) -> Outcome<Qmp> {
 /// host up to seconds to start a command, and that is in the bound of the time that it is told.
 fn told(machine: Machine, _world: &World) -> Outcome<Machine> {
     let guest = &machine.guest;
-    let tell = || guest.sh(&format!("{}clockgate notify post-restore --bound 3s --time $now", now(guest, 0)?));
     gate::start_with(guest, "threshold: 5s\nservers: [192.0.2.1]\nat-deadline: {unreachable: hold}\n")?;
-    tell()?;
+    supply_time(guest)?;
     let before = gate::read(guest)?;
     machine.save(IMAGE)?;
     pass(GONE / 2);
     let went_on = machine.load(IMAGE)?;
     let since = Moment::of(guest, went_on)?;
     is_stale(&machine)?;
-    tell()?;
+    supply_time(guest)?;
     let after = gate::read(guest)?;
     ensure(after.is_proven() && after.epoch > before.epoch, format!("{after:?}\n{}", gate::log(guest)?))?;
     let off = off_by(guest)?;
@@ -234,6 +233,17 @@ fn slept_unnoticed(machine: Machine, world: &World) -> Outcome<Machine> {
     guest.sh("kill -CONT $(systemctl show -p MainPID --value clockgate)")?;
     gate::when(guest, "a later epoch is proven", |now| now.epoch > before.epoch && now.is_proven())?;
     Ok(machine)
+}
+
+/// Supplies the true time after a restore. One that takes longer than five seconds from the command to the agent is refused and changes
+/// nothing; without hardware virtualisation, beside other work, it can.
+pub fn supply_time(guest: &Guest) -> Outcome {
+    until("the agent accepts the time", SOON, || {
+        let script = format!("{}clockgate notify post-restore --bound 3s --time $now", now(guest, 0)?);
+        let ran = guest.run(&script)?;
+        ensure(ran.code == 0 || ran.err.contains("are allowed between"), &ran.err)?;
+        Ok((ran.code == 0).then_some(()))
+    })
 }
 
 fn proven_again(machine: &Machine, since: Moment, before: &Gate, cause: &str) -> Outcome<Timeline> {

@@ -10,7 +10,7 @@ use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, fail, until};
 
 /// Long enough for a busy machine, where the agent itself takes milliseconds.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(120);
 
 /// Starts the agent with the true server as its reference; returns when the gate is open on a proof.
 pub fn start(guest: &Guest, world: &World) -> Outcome<Gate> {
