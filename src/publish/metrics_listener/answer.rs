@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::stream::ScrapeStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
 use crate::metrics::MetricsFormat;
 use crate::page::{Agent, Gate};
 use crate::publish::metrics_reader::MetricsReader;
@@ -25,7 +26,10 @@ struct HttpAnswer {
     body: String,
 }
 
-pub(super) async fn answer(stream: &ScrapeStream, reader: &MetricsReader) -> io::Result<()> {
+pub(super) async fn answer(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    reader: &MetricsReader,
+) -> io::Result<()> {
     let request = read(stream).await?;
     let is_head = request.as_ref().is_some_and(|request| request.method == "HEAD");
     let HttpAnswer { status, content_type, body } = match request {
@@ -41,7 +45,7 @@ pub(super) async fn answer(stream: &ScrapeStream, reader: &MetricsReader) -> io:
 }
 
 /// The head of a request; none where it is not one.
-async fn read(stream: &ScrapeStream) -> io::Result<Option<ScrapeRequest>> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<ScrapeRequest>> {
     let mut bytes = vec![0; REQUEST_MAX];
     let mut filled = 0;
     while filled < REQUEST_MAX {

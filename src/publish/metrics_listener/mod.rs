@@ -2,7 +2,6 @@
 //! scrapers read the gate page and the latest record, and wait for one another alone.
 
 mod answer;
-mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
@@ -11,14 +10,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::bus::peer_socket::{Listener, PeerSocketError};
 use super::metrics_reader::MetricsReader;
-use stream::ScrapeStream;
 
 /// Those beyond wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -98,15 +97,6 @@ enum Accepting {
     Unix(UnixListener),
 }
 
-impl Accepting {
-    async fn accept(&self) -> io::Result<ScrapeStream> {
-        match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| ScrapeStream::Tcp(stream)),
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| ScrapeStream::Unix(stream)),
-        }
-    }
-}
-
 async fn serve(listener: &MetricsListener, reader: MetricsReader) -> io::Result<()> {
     let accepting = match listener {
         MetricsListener::Tcp(listener) => Accepting::Tcp(TcpListener::from_std(listener.try_clone()?)?),
@@ -115,22 +105,27 @@ async fn serve(listener: &MetricsListener, reader: MetricsReader) -> io::Result<
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-        match accepting.accept().await {
-            Ok(stream) => {
-                let reader = reader.clone();
-                tokio::spawn(async move {
-                    match timeout(WITHIN, answer::answer(&stream, &reader)).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => debug!(%error, "a scraper left"),
-                        Err(_) => debug!("a scraper was too slow"),
-                    }
-                    drop(place);
-                });
+        let reader = reader.clone();
+        let accepted = match &accepting {
+            Accepting::Tcp(listener) => {
+                listener.accept().await.map(|(stream, _)| tokio::spawn(attend(stream, reader, place)))
             }
-            Err(error) => {
-                debug!(%error, "cannot accept a scraper");
-                sleep(PAUSE).await;
+            Accepting::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| tokio::spawn(attend(stream, reader, place)))
             }
+        };
+        if let Err(error) = accepted {
+            debug!(%error, "cannot accept a scraper");
+            sleep(PAUSE).await;
         }
     }
+}
+
+async fn attend(mut stream: impl AsyncRead + AsyncWrite + Unpin, reader: MetricsReader, place: OwnedSemaphorePermit) {
+    match timeout(WITHIN, answer::answer(&mut stream, &reader)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a scraper left"),
+        Err(_) => debug!("a scraper was too slow"),
+    }
+    drop(place);
 }
