@@ -96,7 +96,7 @@ mod tests {
     fn timex() -> libc::timex {
         // SAFETY: as in `read`.
         let mut timex: libc::timex = unsafe { std::mem::zeroed() };
-        timex.tick = 10_000;
+        timex.tick = NOMINAL_TICK_US;
         timex
     }
 

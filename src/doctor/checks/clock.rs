@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::CheckVerdict;
 use crate::decision::{Offset, bound_in_words, forward, size_in_words};
 use crate::doctor::facts::{DoctorFacts, MeasuredNow};
+use crate::sys::adjtimex::NOMINAL_TICK_US;
 
 /// Above this a request that is signed with the time is refused soon, and a log cannot be compared with another.
 const WRONG: Duration = Duration::from_secs(1);
@@ -18,8 +19,6 @@ const GROWS_PPM: f64 = 500.0;
 const QUARTER: i64 = 900;
 /// Who sets a clock by hand is off by a minute.
 const BY_HAND_SECS: i64 = 90;
-/// adjtimex(2), `tick`, at USER_HZ 100.
-const NOMINAL_TICK_US: i64 = 10_000;
 
 /// What the references agree on, where they do.
 pub fn agreed(facts: &DoctorFacts) -> Option<MeasuredNow> {
@@ -155,7 +154,8 @@ pub fn tick(facts: &DoctorFacts) -> Option<CheckVerdict> {
     if bent == 0 || !facts.daemon.running.is_empty() {
         return None;
     }
-    let gains = forward(Duration::from_secs(3600).mul_f64(bent.unsigned_abs() as f64 / 10_000.0)).size_in_words();
+    let gains =
+        forward(Duration::from_secs(3600).mul_f64(bent.unsigned_abs() as f64 / NOMINAL_TICK_US as f64)).size_in_words();
     let title = format!(
         "the kernel's tick is {} ppm off and no time daemon runs: {} an hour",
         bent * 100,

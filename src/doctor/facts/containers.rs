@@ -3,11 +3,8 @@
 use std::path::Path;
 
 use crate::container::own_container;
-use crate::sys::foreign;
+use crate::sys::process_status::{Capability, ProcessStatus};
 use crate::sys::time_namespace::require_the_hosts;
-
-/// linux/capability.h.
-const CAP_SYS_TIME: u32 = 25;
 
 /// Containers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,14 +18,10 @@ pub struct ContainerFacts {
 }
 
 pub fn gather(root: &Path) -> ContainerFacts {
-    let status = foreign::text(&root.join("proc/self/status")).ok();
-    let mask = status.and_then(|status| {
-        let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?.trim().to_owned();
-        u64::from_str_radix(&mask, 16).ok()
-    });
+    let rights = ProcessStatus::read(&root.join("proc/self")).ok().and_then(|status| status.effective());
     ContainerFacts {
         inside: own_container::sign(root),
-        may_set_the_clock: mask.map(|mask| mask >> CAP_SYS_TIME & 1 == 1),
+        may_set_the_clock: rights.map(|rights| rights.has(Capability::SysTime)),
         has_clocks_of_its_own: root == Path::new("/") && require_the_hosts().is_err(),
     }
 }

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use crate::decision::{Boottime, Measurement, Reading, Realtime};
+use crate::decision::{Boottime, Measurement, Reading, Realtime, drift};
 use crate::reference::http::TrustedAuthorities;
 use crate::reference::probe::{self, FixedPortProbe, Slot, SlowProbe};
 use crate::reference::{References, ServerName};
+use crate::sys::adjtimex::MOST_SLEWED_PPM;
 use crate::sys::clock::{boottime, monotonic_raw_nanos};
 
 /// More servers than these tell no more.
 const MOST_ASKED: usize = 4;
-/// chrony.conf(5), `maxslewrate`, and adjtimex(2), `tick`: BOOTTIME is never slewed more.
-const MOST_BENT: u32 = 10;
 
 /// What the slow questions found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +52,7 @@ impl RawTimed {
     /// RAW when this was asked, and how far off that may be.
     fn raw_at(&self, reading: &Reading) -> (i128, Duration) {
         let later = reading.as_of.since(self.boot);
-        (i128::from(self.raw_nanos) + nanos(later), later / MOST_BENT)
+        (i128::from(self.raw_nanos) + nanos(later), drift(later, MOST_SLEWED_PPM))
     }
 }
 
