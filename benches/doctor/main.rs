@@ -1,11 +1,10 @@
 //! How long `doctor` takes on a network without a fault and on dead ones, each in a namespace of its own, as a user without rights. Its
 //! table goes to docs/performance.md.
-#![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[path = "../../tests/doctor/network.rs"]
 #[allow(dead_code, reason = "the tests of doctor use the rest")]
@@ -104,11 +103,5 @@ fn doctor(servers: &[&str]) -> Outcome<Duration> {
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--"]);
     command.args([CLOCKGATE, "doctor"]).args(servers.iter().flat_map(|server| ["--server", server]));
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let started = Instant::now();
-    let status = command.status()?;
-    let took = started.elapsed();
-    match status.code() {
-        Some(0 | 1) => Ok(took),
-        _ => Err(format!("{command:?} ended with {status}").into()),
-    }
+    report::timed(&mut command)
 }

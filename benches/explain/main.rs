@@ -1,12 +1,11 @@
 //! `explain` on a log of 100 MB beside `grep -cF -f` with the same literals, its memory there, and on a short text. Its table goes to
 //! docs/performance.md.
-#![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clockgate::config::patterns;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -84,11 +83,5 @@ fn write_literals(path: &Path) -> Outcome {
 /// Both end with 1 where they find nothing.
 fn timed(command: &mut Command, input: &Path) -> Outcome<Duration> {
     command.stdin(File::open(input)?).stdout(Stdio::null()).stderr(Stdio::null());
-    let started = Instant::now();
-    let status = command.status()?;
-    let took = started.elapsed();
-    match status.code() {
-        Some(0 | 1) => Ok(took),
-        _ => Err(format!("{command:?} ended with {status}").into()),
-    }
+    report::timed(command)
 }

@@ -4,7 +4,10 @@
 
 use std::fmt::{Display, Write as _};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
+
+use clockgate::sys::clock::boottime;
 
 use crate::support::Outcome;
 
@@ -67,6 +70,17 @@ pub fn in_turn(
         all_b.push(b()?);
     }
     Ok((median(&all_a), median(&all_b)))
+}
+
+/// How long a command of ours or of others takes that ends with 1 where it has found what it looks for, or has not.
+pub fn timed(command: &mut Command) -> Outcome<Duration> {
+    let started = boottime();
+    let status = command.status()?;
+    let took = boottime().since(started);
+    match status.code() {
+        Some(0 | 1) => Ok(took),
+        _ => Err(format!("{command:?} ended with {status}").into()),
+    }
 }
 
 pub fn median(all: &[Duration]) -> Duration {
