@@ -266,6 +266,7 @@ fn start(world: &World, begins: Begins, staged: &Path, line: OwnedFd) -> Outcome
         .args(["uml_dir=./", "umid=uml"])
         .current_dir(world.run())
         .env("TMPDIR", memory_folder(world))
+        .env("LD_PRELOAD", std::fs::canonicalize(folder().join("xstate/xstate.so"))?)
         .stdin(line)
         .stdout(console.try_clone()?)
         .stderr(console)

@@ -42,7 +42,7 @@ pub fn missing() -> Option<String> {
     if !Path::new("/usr/bin/linux.uml").exists() {
         return Some("needs /usr/bin/linux.uml: run tests/setup".into());
     }
-    laboratory::missing(&["guest", "chrony", "engines", "libraries", "hands", "trixie", "daemons"])
+    laboratory::missing(&["guest", "xstate", "chrony", "engines", "libraries", "hands", "trixie", "daemons"])
 }
 
 /// Lets time go by, where the time itself is what is tested: a sleep, a silence.
