@@ -26,6 +26,7 @@ mod liars;
 mod network;
 mod night;
 mod page;
+mod record;
 mod sleep;
 mod soak;
 mod step;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<Scenario> {
             told::SCENARIOS,
             crash::SCENARIOS,
             page::SCENARIOS,
+            record::SCENARIOS,
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),
