@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub valid_until: Boottime,
     /// When the deadline's policy applies; zero when nothing waits for it.
     pub deadline: Boottime,
+    /// When the next measurement is due, in the past while one is under way; zero where none is planned.
+    pub next: Boottime,
     /// The differences of the clocks at the proof; meaningless without one.
     pub differences: Differences,
     /// The leap second that the clock is to make, and the truth with it.

@@ -157,7 +157,8 @@ impl Occurrence {
 
     /// What a change of the page means; a renewal is recognised by the time of the last one.
     pub(super) fn of_change(before: &Snapshot, after: &Snapshot) -> Option<Self> {
-        if before == after {
+        // When the next measurement is due is for those who look at the page, and no event.
+        if *before == (Snapshot { next: before.next, ..after.clone() }) {
             return None;
         }
         if (before.state, before.epoch, before.gate) == (after.state, after.epoch, after.gate) {

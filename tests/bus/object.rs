@@ -75,6 +75,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
             threshold: Duration::from_nanos(5),
             valid_until: Boottime::from_nanos(6),
             deadline: Boottime::from_nanos(7),
+            next: Boottime::from_nanos(10),
             leap_second: None,
             differences: Differences::default(),
             max_drift_ppm: 8,

@@ -528,6 +528,9 @@ impl World {
         }
         let snapshot = self.machine.snapshot();
         assert!(snapshot.gate != Gate::Proven || snapshot.valid_until > self.now, "open beyond the end of the proof");
+        let is_planned = snapshot.next != Boottime::default();
+        assert!(snapshot.gate != Gate::Proven || is_planned, "proven, and never measured again");
+        assert!(self.machine.state() != State::Suspended || !is_planned, "measured while the machine is to sleep");
     }
 
     fn happen(&mut self, happening: Happening) {

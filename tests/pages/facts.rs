@@ -114,6 +114,7 @@ fn the_table_of_the_page_has_each_field_where_the_program_has_it() {
         ("since", at::SINCE, 8),
         ("deadline", at::DEADLINE, 8),
         ("max_drift", at::MAX_DRIFT, 4),
+        ("changes", at::CHANGES, 4),
         ("why", at::WHY, WHY_LEN),
         ("alive_until", at::ALIVE_UNTIL, 8),
         ("real_minus_boot", at::REAL_MINUS_BOOT, 8),
@@ -121,6 +122,7 @@ fn the_table_of_the_page_has_each_field_where_the_program_has_it() {
         ("mono_minus_raw", at::MONO_MINUS_RAW, 8),
         ("leap_at", at::LEAP_AT, 8),
         ("leap", at::LEAP, 8),
+        ("next", at::NEXT, 8),
     ];
     let has: Vec<String> = fields.iter().map(|(name, at, size)| format!("{at} {size} {name}")).collect();
     let page = read("docs/interfaces.md");
@@ -128,7 +130,12 @@ fn the_table_of_the_page_has_each_field_where_the_program_has_it() {
     let rows = rows.filter(|cells| cells.len() == 7 && cells[1].parse::<usize>().is_ok());
     assert_eq!(rows.map(|cells| format!("{} {} {}", cells[1], cells[2], cells[4])).collect::<Vec<_>>(), has);
     let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
-    let older = format!("wrote {}, one before the leap second {}", at::ALIVE_UNTIL, at::DIFFERENCES_END);
+    let older = format!(
+        "wrote {}, one before the leap second {}, one before the next measurement {}",
+        at::ALIVE_UNTIL,
+        at::DIFFERENCES_END,
+        at::LEAP_END
+    );
     assert!(page.contains(&older) && page.contains(&format!("present one writes {}", at::END)), "{older}, {}", at::END);
     let states: Vec<String> = (0..8).map(|code| format!("{code} {}", state_name(code))).collect();
     assert!(page.contains(&states.join(", ")), "{states:?}");

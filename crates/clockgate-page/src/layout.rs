@@ -89,7 +89,8 @@ pub mod at {
     pub const DEADLINE: usize = 104;
     /// u32, parts per million that the bound grows by.
     pub const MAX_DRIFT: usize = 112;
-    // Four bytes of nothing: the text begins at a multiple of eight.
+    /// u32, moves with everything that is published, after it, and wakes those who sleep on it; an agent before [`NEXT`] leaves it zero.
+    pub const CHANGES: usize = 116;
     /// 256 bytes, why the gate is not open on a proof.
     pub const WHY: usize = 120;
     /// u64 nanoseconds since boot, until when the agent lives if it says nothing more; in the state Ended, when it ended.
@@ -106,6 +107,10 @@ pub mod at {
     pub const LEAP_AT: usize = DIFFERENCES_END;
     /// i64 nanoseconds, by how much the clock moves at [`LEAP_AT`]; zero: no leap second is expected.
     pub const LEAP: usize = LEAP_AT + 8;
+    /// Behind the leap second: an agent before the next measurement ends here.
+    pub const LEAP_END: usize = LEAP + 8;
+    /// u64 nanoseconds since boot, when the next measurement is due; zero where none is planned.
+    pub const NEXT: usize = LEAP_END;
     /// Behind the last field.
-    pub const END: usize = LEAP + 8;
+    pub const END: usize = NEXT + 8;
 }

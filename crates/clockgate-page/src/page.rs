@@ -135,6 +135,17 @@ impl Page {
         }
     }
 
+    /// Sleeps until the agent has published something since `view`, whether the word changed or not, or about `timeout` of time awake;
+    /// it may return early. An agent that does not count its changes ([`View::changes`]) wakes nobody.
+    pub fn wait_for_publication(&self, view: &View, timeout: Duration) {
+        match (view.agent, view.changes) {
+            (Agent::PageGone, _) | (_, None) => sys::nap(timeout),
+            (Agent::Alive | Agent::Starting | Agent::Ended { .. } | Agent::Silent { .. }, Some(changes)) => {
+                futex::wait(&self.mapping, at::CHANGES, changes, timeout);
+            }
+        }
+    }
+
     /// One consistent look, and why a word that says proven is none.
     fn look(&self, shift: Option<Shift>) -> (View, Option<Doubt>) {
         let clocks = |()| clock::clocks_of_the_host(shift.unwrap_or_default());
@@ -180,6 +191,7 @@ impl Page {
         let mut view = View {
             gate: Gate::from_word(word),
             word,
+            changes: has(at::END).then(|| u32_at(at::CHANGES)),
             now,
             agent: if has(at::REAL_MINUS_BOOT) {
                 Agent::of(time_at(at::ALIVE_UNTIL), state, now)
@@ -197,13 +209,15 @@ impl Page {
             valid_until: time_at(at::VALID_UNTIL),
             since: time_at(at::SINCE),
             deadline: time_at(at::DEADLINE),
+            next: Some(time_at(at::NEXT)).filter(|next| has(at::END) && *next != Boottime::default()),
+            alive_until: time_at(at::ALIVE_UNTIL),
             max_drift_ppm: u32_at(at::MAX_DRIFT),
             differences: has(at::DIFFERENCES_END).then(|| Differences {
                 real_minus_boot: offset_at(at::REAL_MINUS_BOOT),
                 boot_minus_mono: Duration::from_nanos(u64_at(at::BOOT_MINUS_MONO)),
                 mono_minus_raw: offset_at(at::MONO_MINUS_RAW),
             }),
-            leap_second: has(at::END)
+            leap_second: has(at::LEAP_END)
                 .then(|| LeapSecond { at: time_at(at::LEAP_AT), change: offset_at(at::LEAP) })
                 .filter(|leap| leap.change != Offset::ZERO),
             why: self.why(),

@@ -17,6 +17,8 @@ pub struct View {
     pub gate: Gate,
     /// The word, for sleeping on it.
     pub word: u32,
+    /// The count of what was published, for sleeping on it; none on the page of an agent that does not count.
+    pub changes: Option<u32>,
     /// The moment of this look, on the host's `CLOCK_BOOTTIME` as all times of the page are.
     pub now: Boottime,
     /// Whether there is an agent behind it.
@@ -43,6 +45,10 @@ pub struct View {
     pub since: Boottime,
     /// When the policy for failures applies.
     pub deadline: Boottime,
+    /// When the next measurement is due, in the past while one is under way; none where none is planned or its agent does not say.
+    pub next: Option<Boottime>,
+    /// Until when the agent lives if it says nothing more.
+    pub alive_until: Boottime,
     /// Parts per million that the bound grows by.
     pub max_drift_ppm: u32,
     /// The differences of the clocks at the proof; none on the page of an agent that does not write them.
@@ -133,6 +139,7 @@ impl View {
         Self {
             gate: Gate::Shut,
             word: 0,
+            changes: None,
             now,
             agent: Agent::PageGone,
             epoch: 0,
@@ -146,6 +153,8 @@ impl View {
             valid_until: Boottime::default(),
             since: Boottime::default(),
             deadline: Boottime::default(),
+            next: None,
+            alive_until: Boottime::default(),
             max_drift_ppm: 0,
             differences: None,
             leap_second: None,

@@ -81,6 +81,7 @@ impl Machine {
             threshold: self.policy.threshold,
             valid_until: self.proof.map_or(Boottime::default(), |p| p.valid_until),
             deadline: self.published_deadline(),
+            next: self.next_measurement(),
             differences: self.proof.map_or_else(Default::default, |p| p.differences),
             leap_second: self.leap_second,
             max_drift_ppm: self.proof.map_or(self.policy.max_drift_ppm, |p| p.drift_ppm),

@@ -81,6 +81,16 @@ impl Machine {
         }
     }
 
+    /// What the page says of the next measurement; zero where none is planned.
+    pub(super) fn next_measurement(&self) -> Boottime {
+        let planned = match self.state {
+            State::Unknown | State::Suspended => Boottime::NEVER,
+            State::Disrupted | State::Settling | State::GaveUp(_) => self.attempt.retry,
+            State::Synchronized | State::FreeRunning => self.remeasure(),
+        };
+        if planned == Boottime::NEVER { Boottime::default() } else { planned }
+    }
+
     pub(super) fn on_alarm(&mut self, now: &Clocks) -> Vec<Action> {
         let due = self.waits_for().into_iter().find(|(_, at)| now.boot >= *at);
         match due.map(|(due, _)| due) {

@@ -67,6 +67,7 @@ impl GatePage {
         }
         self.write(|page| page.store_fields(snapshot));
         self.mapping.store_u32(at::GATE, word);
+        self.count_change();
         self.woken = 0;
         if word != before {
             // Cannot fail for a mapped word; and no reader sleeps for longer than its own interval between two looks.
@@ -100,10 +101,11 @@ impl GatePage {
     /// As [`GatePage::publish`].
     pub fn end(&mut self, why: &str) -> Result<(), GatePageError> {
         self.alive_until = boottime();
-        let (valid_until, deadline) = (Boottime::default(), Boottime::default());
+        let (valid_until, deadline, next) = (Boottime::default(), Boottime::default(), Boottime::default());
         let last = Snapshot {
             valid_until,
             deadline,
+            next,
             state: ENDED,
             gate: Gate::Shut,
             why: format!("the agent has ended: {why}"),
@@ -156,6 +158,15 @@ impl GatePage {
             page.mapping.store_u64(at::MAGIC, MAGIC);
         });
         drop(futex::wake_all(&self.mapping, at::GATE));
+        self.count_change();
+    }
+
+    /// After everything else: who follows all that is published sleeps on this count, and not on the word.
+    fn count_change(&self) {
+        let before = self.mapping.reader().load_u32(at::CHANGES);
+        self.mapping.store_u32(at::CHANGES, before.wrapping_add(1));
+        // As above; a follower looks again when the agent should have said that it lives.
+        let _ = futex::wake_all(&self.mapping, at::CHANGES);
     }
 
     /// Whether the page had been truncated or removed; then there is a whole one again, shut.
@@ -208,6 +219,7 @@ impl GatePage {
         page.store_u64(at::VALID_UNTIL, snapshot.valid_until.as_nanos());
         page.store_u64(at::SINCE, snapshot.since.as_nanos());
         page.store_u64(at::DEADLINE, snapshot.deadline.as_nanos());
+        page.store_u64(at::NEXT, snapshot.next.as_nanos());
         page.store_u32(at::MAX_DRIFT, snapshot.max_drift_ppm);
         page.store_u64(at::ALIVE_UNTIL, self.alive_until.as_nanos());
         let Differences { real_minus_boot, boot_minus_mono, mono_minus_raw } = snapshot.differences;

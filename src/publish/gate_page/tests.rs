@@ -201,3 +201,31 @@ fn a_page_of_an_agent_before_the_differences_is_read_as_it_was() -> Result<(), B
     assert_eq!((view.gate, view.agent, view.differences), (Gate::Proven, Agent::Alive, None));
     Ok(())
 }
+
+#[test]
+fn who_follows_the_page_is_woken_by_a_publication_that_leaves_the_gate_as_it_is()
+-> Result<(), Box<dyn std::error::Error>> {
+    const LONG: Duration = Duration::from_secs(60);
+    let directory = tempfile::tempdir()?;
+    let (mut writer, _) = GatePage::open(directory.path())?;
+    writer.publish(&proven())?;
+    let reader = Page::open(directory.path())?;
+    let seen = reader.read();
+    let next = boottime() + LONG;
+    writer.alive(next)?;
+    assert_eq!(reader.read().changes, seen.changes, "a sign of life is no news");
+    let slept = std::thread::scope(|scope| -> Result<Duration, Box<dyn std::error::Error>> {
+        let sleeper = scope.spawn(|| {
+            let began = boottime();
+            while reader.read().changes == seen.changes && boottime().since(began) < LONG {
+                reader.wait_for_publication(&seen, LONG);
+            }
+            boottime().since(began)
+        });
+        writer.publish(&Snapshot { next, ..proven() })?;
+        sleeper.join().map_err(|_| "the sleeper failed".into())
+    })?;
+    assert!(slept < LONG);
+    assert_eq!((reader.read().next, reader.read().word), (Some(next), seen.word));
+    Ok(())
+}

@@ -24,6 +24,7 @@ pub fn fields() -> Done {
     expect((view.as_of, view.valid_until) == (proof.as_of, proof.valid_until), &view)?;
     expect((view.threshold, view.max_drift_ppm) == (Duration::from_millis(200), 500), &view)?;
     expect((view.since, view.deadline) == (Boottime::from_nanos(1), Boottime::default()), &view)?;
+    expect((view.next, view.alive_until) == (Some(Boottime::from_nanos(2)), proof.alive_until), &view)?;
     // Up to the first zero, and nothing that a terminal would obey.
     expect(view.why == "gr\u{fc}n\\u{1b}[m", &view)?;
     expect(view.bound_now.is_some_and(|now| now >= Duration::from_millis(3)), &view)?;

@@ -15,6 +15,10 @@ pub fn older() -> Done {
     let differences = Differences { real_minus_boot: standing().real_minus_boot - hour, ..standing() };
     let (mut writer, page) = Writer::with(&Proof { differences, ..Proof::now() })?;
     expect(page.read().gate == Gate::Shut, "the clock was set since")?;
+    // Before the next measurement: that is not there, and changes are not counted.
+    expect(page.read().next.is_some() && page.read().changes == Some(0), page.read())?;
+    writer.locked(|page| page.store_u32(at::SIZE, u32::try_from(at::LEAP_END).unwrap()));
+    expect((page.read().next, page.read().changes) == (None, None), page.read())?;
     // Before the leap second: the differences are there.
     writer.locked(|page| page.store_u32(at::SIZE, u32::try_from(at::DIFFERENCES_END).unwrap()));
     expect(page.read().gate == Gate::Shut && page.read().differences == Some(differences), page.read())?;

@@ -112,6 +112,7 @@ impl Writer {
             page.store_u64(at::MONO_MINUS_RAW, proof.differences.mono_minus_raw.as_nanos().cast_unsigned());
             page.store_u64(at::LEAP_AT, leap_at.as_nanos());
             page.store_u64(at::LEAP, change.as_nanos().cast_unsigned());
+            page.store_u64(at::NEXT, 2);
         });
     }
 
