@@ -1,0 +1,132 @@
+//! What it costs the walk that it is recorded: the log alone, and beside it every outlet at once with a hundred slow scrapers, in one
+//! boot of user-mode Linux. Its table goes to docs/performance.md.
+#![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clockgate::decision::Boottime;
+
+#[path = "../../tests/uml/scenarios/gate.rs"]
+#[allow(dead_code, reason = "the scenarios ask more of it")]
+mod gate;
+#[path = "../../tests/uml/lab/mod.rs"]
+mod lab;
+#[path = "../report/mod.rs"]
+mod report;
+#[path = "../report/guest.rs"]
+mod report_guest;
+mod scrapers;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+#[path = "../wake/watch.rs"]
+mod watch;
+
+use lab::guest::Guest;
+use lab::stage::Begins;
+use lab::world::World;
+use lab::{Outcome, pass, until};
+use report::{Table, median, met, millis, ratio};
+use scrapers::SlowScrapers;
+use watch::Seen;
+
+/// How often both are measured, in turn.
+const TURNS: usize = 8;
+/// How often in each turn.
+const ROUNDS: usize = 5;
+/// A server answers two questions of each round, and one in two seconds in the long run.
+const PAUSE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(20);
+const GOAL: f64 = 1.02;
+const SCRAPERS: usize = 100;
+const PORT: u16 = 9975;
+const DROP_IN: &str = "/etc/systemd/system/clockgate.service.d/zz-outlets.conf";
+
+fn main() -> ExitCode {
+    if let Some(done) = watch::perform_verb().or_else(lab::inside::perform_verb) {
+        return done;
+    }
+    report_guest::run(lab::missing(), measure)
+}
+
+fn measure() -> Outcome {
+    let world = World::new()?;
+    let guest = Guest::boot(&world, Begins::Installed)?;
+    tables(&guest, &world).inspect_err(|_| eprintln!("{}", guest.last_words()))
+}
+
+fn tables(guest: &Guest, world: &World) -> Outcome {
+    guest.set_right()?;
+    gate::start(guest, world)?;
+    watch::start(guest)?;
+    let (mut alone, mut all) = (vec![], vec![]);
+    for _ in 0..TURNS {
+        log_alone(guest, world)?;
+        alone.extend(walks(guest)?);
+        every_outlet(guest, world)?;
+        let scrapers = SlowScrapers::start((world.guest_address(), PORT).into(), SCRAPERS)?;
+        all.extend(walks(guest)?);
+        scrapers.end()?;
+    }
+    let mut table = Table::new(&["outlets", "walks", "median", "beside the log alone", "goal"]);
+    let (log, every) = (median(&alone), median(&all));
+    table.row(&[&"the log alone", &alone.len(), &millis(log), &"1", &"-"]);
+    let times = ratio(every, log);
+    table.row(&[
+        &format!("journal, history, metrics by listener and textfile, ClockBound; {SCRAPERS} slow scrapers"),
+        &all.len(),
+        &millis(every),
+        &format!("{times:.3}"),
+        &format!("at most {GOAL}: {}", met(times <= GOAL)),
+    ]);
+    table.write("outlets")
+}
+
+/// Lines on standard error, and no folder that a history could be in.
+fn log_alone(guest: &Guest, world: &World) -> Outcome {
+    begin(guest, "[Service]\nStateDirectory=\n", "rm -rf /var/lib/clockgate", &config(world, ""))
+}
+
+/// The journal in its own form, history, ClockBound's file, and metrics in both ways.
+fn every_outlet(guest: &Guest, world: &World) -> Outcome {
+    let metrics = format!("metrics: {{listen: '0.0.0.0:{PORT}', textfile: /var/lib/clockgate/clockgate.prom}}\n");
+    begin(
+        guest,
+        "[Service]\nUnsetEnvironment=\n",
+        "",
+        &config(world, &format!("{metrics}clockbound: {{enabled: true}}\n")),
+    )
+}
+
+fn config(world: &World, more: &str) -> String {
+    format!("servers: [{}]\n{more}", world.truth.address())
+}
+
+fn begin(guest: &Guest, drop_in: &str, before: &str, config: &str) -> Outcome {
+    guest.put(DROP_IN, drop_in)?;
+    guest.sh(&format!("systemctl stop clockgate; systemctl daemon-reload; {before}"))?;
+    guest.set_right()?;
+    gate::start_with(guest, config)?;
+    gate::proven(guest).map(drop)
+}
+
+fn walks(guest: &Guest) -> Outcome<Vec<Duration>> {
+    (0..ROUNDS).map(|_| walk(guest)).collect()
+}
+
+/// From a clock that was set back to a waiter that may go on.
+fn walk(guest: &Guest) -> Outcome<Duration> {
+    pass(PAUSE);
+    let (from, before) = (Boottime::from_nanos(guest.clocks()?.boottime), gate::read(guest)?);
+    guest.sh("date -u -s '1 hour ago'")?;
+    // Asking the guest takes its one processor: not while it is measured.
+    pass(PAUSE / 4);
+    gate::when(guest, "a later epoch is proven", |now| now.epoch > before.epoch && now.is_proven())?;
+    until("the opening was seen", PATIENCE, || {
+        let seen = watch::seen(guest, from)?;
+        let set = seen.iter().find(|(_, seen)| matches!(seen, Seen::Clock { .. })).map(|(at, _)| *at);
+        // Whoever waits for a processor may see the gate open again, and not that it was shut.
+        let opened = seen.iter().rev().find(|(_, seen)| matches!(seen, Seen::Gate(true))).map(|(at, _)| *at);
+        Ok(set.zip(opened).filter(|(set, opened)| opened > set).map(|(set, opened)| opened.since(set)))
+    })
+}
