@@ -4,10 +4,10 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{CliError, print, time_value};
+use crate::cli::time_value::{self, utc};
+use crate::cli::{CliError, print};
 use crate::decision::{Offset, Realtime};
 use crate::duration;
 use crate::exit::Exit;
@@ -64,11 +64,6 @@ impl HistoryArgs {
 fn since(text: &str) -> Result<Realtime, String> {
     let ago = |ago: Duration| realtime() + Offset::from_nanos(-i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX));
     duration::parse(text).map(ago).or_else(|_| time_value::parse(text))
-}
-
-fn utc(time: Realtime) -> String {
-    let stamp = Timestamp::from_nanosecond(time.as_nanos().into());
-    stamp.map_or_else(|_| "?".to_owned(), |stamp| stamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
 }
 
 fn text(dated: &[DatedRecord], skipped: usize) -> String {

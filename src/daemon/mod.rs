@@ -24,6 +24,14 @@ mod sources;
 mod timesyncd;
 mod unit;
 
+use std::path::Path;
+
 pub use bus::BusAddress;
 pub use corrector::{Corrector, CorrectorSettings};
 pub use sources::DaemonSources;
+
+/// The names of the time daemons that run below this root, by their processes alone: that needs neither a bus nor a privilege.
+#[must_use]
+pub fn running(root: &Path) -> Vec<&'static str> {
+    detection::look(root).iter().map(|seen| seen.who.name()).collect()
+}

@@ -39,5 +39,5 @@ pub use reckoning::{RAW_RATE_PPM, Reckoned, Reckoning};
 pub use state::State;
 pub use time::{
     Awake, Boottime, Clocks, Differences, Epoch, NOISE, Offset, Realtime, Round, bound_in_words, drift, forward,
-    nanos_u64, size_in_words,
+    lasting_in_words, nanos_u64, size_in_words,
 };

@@ -1,11 +1,21 @@
 //! The kinds of time clockgate reckons in: those of the page, which other programs read as well, and our two counts.
 
 use std::fmt;
+use std::time::Duration;
 
 pub use clockgate_page::time::{
     Awake, Boottime, Clocks, Differences, NOISE, Offset, Realtime, SECS_PER_DAY, bound_in_words, drift, forward,
     nanos_u64, size_in_words,
 };
+
+/// How long something lasts that is watched: whole seconds up to a minute, then in larger units.
+#[must_use]
+pub fn lasting_in_words(length: Duration) -> String {
+    match length.as_secs() {
+        secs @ 0..60 => format!("{secs} s"),
+        60.. => size_in_words(length),
+    }
+}
 
 /// Our count of disruptions. Every question and every answer carries it; an answer from an older epoch changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

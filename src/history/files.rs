@@ -116,7 +116,15 @@ impl HistoryFiles {
     /// # Errors
     /// What the file system said.
     pub fn read(&self) -> io::Result<ReadHistory> {
-        self.read_as(|record| record)
+        self.read_files(&NAMES, |record| record)
+    }
+
+    /// The records of the two latest files alone, which are read in a moment.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn read_latest(&self) -> io::Result<ReadHistory> {
+        self.read_files(&NAMES[..2], |record| record)
     }
 
     /// The same without the fields that have no place of their own in a record: they take most of the memory.
@@ -124,13 +132,13 @@ impl HistoryFiles {
     /// # Errors
     /// What the file system said.
     pub fn read_in_short(&self) -> io::Result<ReadHistory> {
-        self.read_as(|record| HistoryRecord { fields: Map::new(), ..record })
+        self.read_files(&NAMES, |record| HistoryRecord { fields: Map::new(), ..record })
     }
 
-    fn read_as(&self, kept: impl Fn(HistoryRecord) -> HistoryRecord) -> io::Result<ReadHistory> {
+    fn read_files(&self, names: &[&str], kept: impl Fn(HistoryRecord) -> HistoryRecord) -> io::Result<ReadHistory> {
         let (mut files, mut seen) = (vec![], BTreeSet::new());
         // The latest is opened first: one that is set aside meanwhile is met again, and known by its inode.
-        for name in NAMES {
+        for name in names {
             match File::open(self.folder.join(name)) {
                 Ok(file) => {
                     if seen.insert(file.metadata()?.ino()) {

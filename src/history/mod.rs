@@ -2,10 +2,12 @@
 //! read by anyone who may. A record is dated when it is read: the time that the clock showed may have been wrong.
 
 mod dating;
+mod disruption;
 mod files;
 mod record;
 
 pub use dating::{DatedBy, DatedRecord, Gap, date};
+pub use disruption::Disruption;
 pub use files::{HistoryFiles, LARGEST, ReadHistory};
 pub use record::HistoryRecord;
 

@@ -14,9 +14,18 @@ pub fn say(text: &str) {
 /// # Errors
 /// What write(2) said; a reader that has stopped early is none.
 pub fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match print_to_a_reader(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// The same, where it is to end once nobody reads.
+///
+/// # Errors
+/// What write(2) said; [`io::ErrorKind::BrokenPipe`] where the reader has stopped.
+pub fn print_to_a_reader(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }

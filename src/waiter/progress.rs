@@ -1,6 +1,5 @@
 //! What a waiter says while it waits: one live line on a terminal; elsewhere a line at once and then every ten seconds.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::decision::{Boottime, Gate, bound_in_words};
@@ -29,9 +28,7 @@ impl Style {
     /// What suits standard error.
     #[must_use]
     pub fn of_stderr(json: bool) -> Self {
-        // A dumb terminal cannot take a line back.
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        match (json, std::io::stderr().is_terminal() && !is_dumb) {
+        match (json, terminal::is_live(&std::io::stderr())) {
             (true, _) => Self::Json,
             (false, true) => Self::Live,
             (false, false) => Self::Lines,
@@ -121,7 +118,10 @@ impl Progress {
         self.last = Some(now);
         signals::line_begun(self.style == Style::Live);
         say(&match self.style {
-            Style::Live => format!("\r\x1b[K{}", cut(&format!("clockgate: {line}"), terminal::columns())),
+            Style::Live => format!(
+                "\r\x1b[K{}",
+                terminal::cut(&format!("clockgate: {line}"), terminal::size(&std::io::stderr()).columns)
+            ),
             Style::Lines => format!("clockgate: {line}\n"),
             Style::Json => format!("{}\n", serde_json::to_string(line).unwrap_or_default()),
         });
@@ -153,28 +153,6 @@ impl Progress {
     }
 }
 
-/// So much of a line as fits before the last column: a line that wraps cannot be written over.
-fn cut(line: &str, columns: usize) -> String {
-    let room = columns.saturating_sub(1).max(1);
-    if line.chars().count() <= room {
-        return line.to_owned();
-    }
-    line.chars().take(room.saturating_sub(3)).chain("...".chars().take(room)).collect()
-}
-
 fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_cut_before_the_last_column() {
-        assert_eq!(cut("waiting", 8), "waiting");
-        assert_eq!(cut("waiting", 7), "wai...");
-        assert_eq!(cut("±±±±±±±±", 6), "±±...");
-        assert_eq!(cut("waiting", 1), ".");
-    }
 }

@@ -1,6 +1,5 @@
 //! What we have frozen: by the ledger and the kernel's own marks, so that no list in memory can be wrong.
 
-use std::fmt;
 use std::path::Path;
 
 use super::cgroup_tree::{self, CgroupMount, CgroupNode};
@@ -8,7 +7,7 @@ use super::error::WorkloadError;
 use super::ledger::{Entry, Ledger};
 use super::{FreezeSettings, boot_id, open};
 use crate::container::{Container, Lookup, Places};
-use crate::decision::{Boottime, forward};
+use crate::decision::{Boottime, lasting_in_words};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::foreign::shown;
 
@@ -24,13 +23,19 @@ pub struct StillFrozen {
 }
 
 impl StillFrozen {
-    /// In one line: `docker: container 3f2a8c01d9e2 (web), for 18 s`.
+    /// Which one it is: `docker: container 3f2a8c01d9e2 (web)`.
     #[must_use]
-    pub fn in_words(&self, now: Boottime) -> String {
-        let Self { container, name, since } = self;
+    pub fn title(&self) -> String {
+        let Self { container, name, since: _ } = self;
         let short = container.id.get(..12).unwrap_or(&container.id);
         let name = name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
-        shown(&format!("{}: container {short}{name}, for {}", container.engine, Lasting(now.since(*since))))
+        shown(&format!("{}: container {short}{name}", container.engine))
+    }
+
+    /// The same, and for how long: `docker: container 3f2a8c01d9e2 (web), for 18 s`.
+    #[must_use]
+    pub fn in_words(&self, now: Boottime) -> String {
+        format!("{}, for {}", self.title(), lasting_in_words(now.since(self.since)))
     }
 
     /// As our JSON has it.
@@ -44,18 +49,6 @@ impl StillFrozen {
             "cgroup": format!("/{}", container.cgroup.display()),
             "since_boottime_ns": since.as_nanos(),
         })
-    }
-}
-
-/// Whole seconds up to a minute, then in larger units.
-struct Lasting(std::time::Duration);
-
-impl fmt::Display for Lasting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs() {
-            secs @ 0..60 => write!(f, "{secs} s"),
-            60.. => f.write_str(&forward(self.0).size_in_words()),
-        }
     }
 }
 

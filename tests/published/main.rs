@@ -180,10 +180,12 @@ impl Answered {
 
 #[test]
 fn status() {
-    let host = Host::new(&[]);
+    let daemon = [("proc/9/comm", "chronyd\n"), ("proc/9/status", "NSpid:\t9\nCapPrm:\t0000000002000000\n")];
+    let host = Host::new(&[&daemon[..], &[("var/lib/clockgate/clock", "")]].concat());
+    record_all(&host);
     let page = host.directory();
     let says = || clockgate(&["status", "--json", "--root", host.path(), "--page", page.to_str().unwrap()]);
-    let open_page = host.page(&proven());
+    let open_page = host.page(&Snapshot { next: boottime(), ..proven() });
     let mut open = says();
     drop(open_page);
     let _shut = host.page(&shut());
@@ -285,13 +287,18 @@ fn happened() -> Vec<Transition> {
     ]
 }
 
-#[test]
-fn history() {
-    let host = Host::new(&[("var/lib/clockgate/clock", "")]);
+/// A history that has them.
+fn record_all(host: &Host) {
     let files = HistoryFiles::below(host.0.path());
     for record in happened() {
         files.append(&HistoryRecord::line(&record, "boot", 1), None).unwrap();
     }
+}
+
+#[test]
+fn history() {
+    let host = Host::new(&[("var/lib/clockgate/clock", "")]);
+    record_all(&host);
     holds("history", &[host.says(&["history"])]);
 }
 
