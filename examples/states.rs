@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Forgotten, FreezeOutcome, Leap, Machine,
-    Measurement, Notifier, Offset, Policy, Reading, Realtime, ReferenceKind, State, StepError, Voice, forward,
+    Action, AtDeadline, Boottime, Cause, Clocks, ContainerList, DaemonVerdict, Epoch, Event, Forgotten, FreezeOutcome,
+    Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, ReferenceKind, State, StepError, Voice,
+    forward,
 };
 
 fn main() {
@@ -100,7 +101,7 @@ fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -
             ("the daemon disagrees", Event::DaemonAsked(epoch, DaemonVerdict::Disagrees { offset }))
         }
         Action::Freeze(order, _) => ("frozen", Event::Frozen(order, FreezeOutcome::default())),
-        Action::ThawCarriers(order) => ("thawed", Event::CarriersThawed(order, Ok(vec![]))),
+        Action::ThawCarriers(order) => ("thawed", Event::CarriersThawed(order, Ok(ContainerList::default()))),
         Action::Thaw(order) => ("thawed", Event::Thawed(order, Ok(()))),
         Action::Prolong(..) | Action::AllowSleep | Action::Warn(_) => return None,
     })

@@ -27,6 +27,7 @@ use crate::error_chain::in_full;
 use crate::publish::bus::{Face, MetricsFace};
 use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
+use crate::publish::held_starts::HeldStarts;
 use crate::publish::last_good::LastGood;
 use crate::publish::metrics_listener::MetricsListener;
 use crate::publish::outlets::Outlets;
@@ -78,7 +79,8 @@ pub async fn run(
     let (outcomes, mut done) = mpsc::channel(QUEUE);
     let (notices, mut noticed) = mpsc::channel(QUEUE);
     let (untaken, not_in_force) = watch::channel(None);
-    let outlets = Outlets::new(&config.root, &config.page, Snapshot { epoch, ..Snapshot::default() });
+    let mut outlets = Outlets::new(&config.root, &config.page, Snapshot { epoch, ..Snapshot::default() });
+    outlets.name_containers(config.history.containers);
     let seen = outlets.watch();
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     perform::heed_authority(&corrector, &config);
@@ -93,6 +95,7 @@ pub async fn run(
         known,
         recorder: Recorder::default(),
         outlets,
+        held: HeldStarts::default(),
         sleepers: vec![],
         watchdog: Watchdog::new(boottime()),
         clock,
@@ -153,6 +156,8 @@ struct EventLoop {
     recorder: Recorder,
     /// Where they are reported.
     outlets: Outlets,
+    /// Who is held at the gate, for the records.
+    held: HeldStarts,
     /// Callers that wait for the permission to sleep.
     sleepers: Vec<tokio::sync::oneshot::Sender<Snapshot>>,
     watchdog: Watchdog,
@@ -206,12 +211,12 @@ impl EventLoop {
         let before = self.machine.snapshot();
         let actions = self.machine.step(event.clone(), now);
         let after = self.machine.snapshot();
-        let released = if after == before { 0 } else { self.publish(&before, &after) };
-        let walked =
-            Walked { before: &before, after: &after, machine: &self.machine, actions: &actions, at: now, released };
-        for happened in self.recorder.record(&event, &walked) {
-            self.outlets.record(&happened);
-        }
+        let woken = if after == before { 0 } else { self.publish(&before, &after) };
+        let (machine, held) = (&self.machine, &self.held.seen());
+        let walked = Walked { before: &before, after: &after, machine, actions: &actions, at: now, woken, held };
+        let happened = self.recorder.record(&event, &walked);
+        happened.iter().for_each(|record| self.outlets.record(record));
+        self.held.follow(&happened);
         for action in actions {
             debug!(?action, "action");
             self.act(action);
@@ -252,6 +257,7 @@ impl EventLoop {
             let corrector = Corrector::new(self.clock.clone(), self.config.correction_settings());
             self.performer = self.performer.with_corrector(corrector);
         }
+        self.outlets.name_containers(self.config.history.containers);
         self.performer = self.performer.with(&self.config);
         self.performer.refresh();
         self.machine.set_policy(policy(&self.config));

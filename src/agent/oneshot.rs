@@ -10,7 +10,8 @@ use super::{AgentError, Performer};
 use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{
-    Epoch, Event, Failure, HttpDate, Machine, Measurement, Offset, Policy, Snapshot, State, StepBy, StepError,
+    ContainerList, Epoch, Event, Failure, HttpDate, Machine, Measurement, Offset, Policy, Snapshot, State, StepBy,
+    StepError,
 };
 use crate::disruption::clock_set::ClockSet;
 use crate::publish::outlets;
@@ -99,7 +100,8 @@ pub async fn measure_step_and_prove(config: &Config, goal: Goal) -> Result<Onesh
         let actions = machine.step(event.clone(), now);
         let end = machine.snapshot();
         // Nothing is published and the verb prints the end itself: what the events say is all there is to log.
-        let walked = Walked { before: &end, after: &end, machine: &machine, actions: &[], at: now, released: 0 };
+        let held = &ContainerList::default();
+        let walked = Walked { before: &end, after: &end, machine: &machine, actions: &[], at: now, woken: 0, held };
         recorder.events(&event, &walked).iter().for_each(outlets::log);
         // The next who asks one reference counts on from here; where there is no place to keep it, it is the first proof.
         drop(known.note(machine.evidence()));

@@ -14,7 +14,8 @@ use super::default_servers::DefaultServers;
 use crate::config::Config;
 use crate::daemon::Corrector;
 use crate::decision::{
-    Action, Awake, Correction, Event, Fix, Floor, Forgotten, FreezeOutcome, Gate, OrderId, Samples, StepBy,
+    Action, Awake, ContainerList, ContainerText, Correction, Event, Fix, Floor, Forgotten, FreezeOutcome, Gate,
+    OrderId, Samples, StepBy,
 };
 use crate::error_chain::in_full;
 use crate::reference::caller::registry::Callers;
@@ -226,7 +227,7 @@ impl Performer {
     }
 
     /// Between two waves the turn is free: a freeze that is ordered meanwhile ends this thaw.
-    async fn thaw(&self, order: OrderId) -> Option<Result<(), String>> {
+    async fn thaw(&self, order: OrderId) -> Option<Result<(), ContainerText>> {
         let mut thaw = Thaw::default();
         loop {
             let wave = move |workloads: &Workloads| {
@@ -244,7 +245,7 @@ impl Performer {
         }
     }
 
-    async fn thaw_carriers(&self, order: OrderId) -> Option<Result<Vec<String>, String>> {
+    async fn thaw_carriers(&self, order: OrderId) -> Option<Result<ContainerList, ContainerText>> {
         self.in_turn(order, Workloads::thaw_carriers).await
     }
 
@@ -253,14 +254,18 @@ impl Performer {
         &self,
         order: OrderId,
         work: impl FnOnce(&Workloads) -> Result<T, workload::WorkloadError> + Send + 'static,
-    ) -> Option<Result<T, String>> {
+    ) -> Option<Result<T, ContainerText>> {
         let _turn = self.turn.lock().await;
         if self.last_order.load(Ordering::Relaxed) != order.number {
             return None;
         }
         let performer = self.clone();
         let outcome = tokio::task::spawn_blocking(move || work(&performer.workloads())).await;
-        Some(outcome.map_err(|error| error.to_string()).and_then(|outcome| outcome.map_err(|error| in_full(&error))))
+        Some(match outcome {
+            Ok(outcome) => outcome.map_err(|error| error.text()),
+            // It ended in a panic, which may say anything.
+            Err(error) => Err(ContainerText::default().private(error.to_string(), "the work was not done")),
+        })
     }
 
     /// Thaws what is frozen, ours or left by an agent before us, behind what is under way. What was ordered before and has not begun is

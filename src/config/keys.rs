@@ -36,7 +36,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 38] = [
+pub static KEYS: [Key; 39] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by at most this.",
@@ -212,6 +212,12 @@ pub static KEYS: [Key; 38] = [
         does: "Where /metrics, /readyz and /livez are served by HTTP, to any program that can connect: an address and a \
                port, or the path of a unix socket. none: nowhere.",
         value: |c| KeyValue::Listen(&mut c.metrics.listen),
+    },
+    Key {
+        name: "history.containers",
+        does: "What the history on disk says of containers that are frozen, held or released. names: engine, id and \
+               name. ids: engine and id. none: how many. The log has the names in any case.",
+        value: |c| KeyValue::Naming(&mut c.history.containers),
     },
     Key {
         name: "freeze.engines",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::container::Engine;
 use crate::daemon::{BusAddress, CorrectorSettings};
-use crate::decision::Policy;
+use crate::decision::{ContainerNaming, Policy};
 use crate::disruption::vm::vsock::protocol;
 use crate::page;
 use crate::reference::ServerName;
@@ -53,6 +53,8 @@ pub struct Config {
     pub vsock: Vsock,
     /// Where metrics go.
     pub metrics: MetricsConfig,
+    /// What the history says.
+    pub history: HistoryConfig,
     /// Which containers are frozen, and how they are thawed.
     pub freeze: Freeze,
     /// The root of the host's file system; given, not configured.
@@ -104,6 +106,13 @@ pub struct MetricsConfig {
     pub textfile: Option<PathBuf>,
     /// Where scrapers connect, if they may.
     pub listen: Option<ListenAddress>,
+}
+
+/// What the history says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// How much of containers.
+    pub containers: ContainerNaming,
 }
 
 /// Where a server listens.
@@ -163,6 +172,7 @@ impl Default for Config {
             timesyncd: TimesyncdConfig { set_ntp: false },
             vsock: Vsock { enabled: false, port: protocol::PORT as usize, peer_cid: 2 },
             metrics: MetricsConfig::default(),
+            history: HistoryConfig::default(),
             freeze: Freeze {
                 engines: vec![Engine::Docker, Engine::Podman, Engine::Containerd, Engine::Lxc, Engine::Nspawn],
                 exclude: vec![],

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ListenAddress;
 use super::yaml::Value;
 use crate::container::Engine;
-use crate::decision::{AtDeadline, Correction};
+use crate::decision::{AtDeadline, ContainerNaming, Correction};
 use crate::duration;
 use crate::reference::ServerName;
 use crate::reference::http::HttpUrl;
@@ -38,6 +38,8 @@ pub enum KeyValue<'a> {
     AtDeadline(&'a mut AtDeadline),
     /// Whether what carries the network is thawed first.
     Carriers(&'a mut bool),
+    /// How much of containers is written down.
+    Naming(&'a mut ContainerNaming),
     /// A path from the root.
     Path(&'a mut PathBuf),
     /// A path from the root that fits a socket's address.
@@ -76,6 +78,7 @@ impl KeyValue<'_> {
             Self::Correction(setting) => *setting = word(value, &CORRECTIONS).map_err(whole)?,
             Self::AtDeadline(setting) => *setting = word(value, &AT_DEADLINE).map_err(whole)?,
             Self::Carriers(setting) => *setting = word(value, &CARRIERS).map_err(whole)?,
+            Self::Naming(setting) => *setting = word(value, &NAMINGS).map_err(whole)?,
             Self::Path(setting) => *setting = path(value).map_err(whole)?,
             Self::Socket(setting) => *setting = socket(value).map_err(whole)?,
             Self::Address(setting) => *setting = address(value).map_err(whole)?,
@@ -99,6 +102,7 @@ impl KeyValue<'_> {
             Self::Correction(setting) => name_of(*setting, &CORRECTIONS),
             Self::AtDeadline(setting) => name_of(*setting, &AT_DEADLINE),
             Self::Carriers(setting) => name_of(*setting, &CARRIERS),
+            Self::Naming(setting) => name_of(*setting, &NAMINGS),
             Self::Path(setting) | Self::Socket(setting) => quoted(&setting.to_string_lossy()),
             Self::Address(setting) => setting.map_or_else(|| NO_ADDRESS.to_owned(), |a| quoted(&a.to_string())),
             Self::Servers(setting) => listed(setting),
@@ -126,6 +130,7 @@ impl KeyValue<'_> {
             Self::Correction(_) => names(&CORRECTIONS),
             Self::AtDeadline(_) => names(&AT_DEADLINE),
             Self::Carriers(_) => names(&CARRIERS),
+            Self::Naming(_) => names(&NAMINGS),
             Self::Path(_) | Self::Socket(_) => "a path from the root".to_owned(),
             Self::Address(_) => format!("an address and a port, or {NO_ADDRESS}"),
             Self::Servers(_) => {
@@ -148,6 +153,8 @@ const CORRECTIONS: [(&str, Correction); 4] = [
 ];
 const AT_DEADLINE: [(&str, AtDeadline); 2] = [("open", AtDeadline::Open), ("hold", AtDeadline::Hold)];
 const CARRIERS: [(&str, bool); 2] = [("thaw", true), ("never", false)];
+const NAMINGS: [(&str, ContainerNaming); 3] =
+    [("names", ContainerNaming::Names), ("ids", ContainerNaming::Ids), ("none", ContainerNaming::None)];
 const NO_ADDRESS: &str = "none";
 
 fn duration_within(value: &Value, least: Duration, most: Duration) -> Result<Duration, String> {

@@ -47,6 +47,19 @@ impl Caller {
         }
     }
 
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Crio => "cri-o",
+            Self::Kubernetes => "kubernetes",
+            Self::Containerd => "containerd",
+            Self::Other => "runtime",
+        }
+    }
+
     /// By the annotation that podman and CRI-O leave for conmon; none where there is no such annotation.
     #[must_use]
     pub fn named_in(metadata: &Metadata) -> Option<Self> {
@@ -64,13 +77,6 @@ fn is_shim_bundle(bundle: &Path) -> bool {
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Docker => "docker",
-            Self::Podman => "podman",
-            Self::Crio => "cri-o",
-            Self::Kubernetes => "kubernetes",
-            Self::Containerd => "containerd",
-            Self::Other => "runtime",
-        })
+        f.write_str(self.name())
     }
 }

@@ -80,6 +80,15 @@ impl Engine {
             Self::Nspawn => "nspawn",
         }
     }
+
+    /// Whether it gives its containers ids of its own beside the names that their users choose.
+    #[must_use]
+    pub const fn has_ids(self) -> bool {
+        match self {
+            Self::Docker | Self::Podman | Self::Containerd | Self::Kubernetes => true,
+            Self::Lxc | Self::Nspawn => false,
+        }
+    }
 }
 
 impl fmt::Display for Engine {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::containers::ContainerText;
 use super::time::{Awake, Boottime, Epoch, Offset, Realtime, Round};
 
 /// Which freeze or thaw this is: an answer says which order it answers, and an order that a later one overtook is not performed.
@@ -75,7 +76,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// The deadline has passed without a proof, and why.
-    NoProof(String),
+    NoProof(ContainerText),
     /// Another program sets the clock again and again.
     SetByOthers(String),
     /// Containers were frozen for as long as they may be, and the clock is not proven.
@@ -86,12 +87,13 @@ pub enum Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoProof(why) | Self::SetByOthers(why) => why,
-            Self::FrozenTooLong => {
-                "containers were frozen for freeze.max and the clock is not proven yet: thawed, and the clock may be wrong"
-            }
-            Self::CannotReckon(why) => why,
-        })
+        match self {
+            Self::NoProof(why) => write!(f, "{why}"),
+            Self::SetByOthers(why) => f.write_str(why),
+            Self::FrozenTooLong => f.write_str(
+                "containers were frozen for freeze.max and the clock is not proven yet: thawed, and the clock may be wrong",
+            ),
+            Self::CannotReckon(why) => f.write_str(why),
+        }
     }
 }

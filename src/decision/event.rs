@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::action::OrderId;
+use super::containers::{ContainerList, ContainerText};
 use super::evidence::{Fix, Hint};
 use super::http_date::HttpDate;
 use super::reading::{Leap, Measurement};
@@ -152,12 +153,12 @@ pub enum DaemonVerdict {
 /// What came of a freeze.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FreezeOutcome {
-    /// How many containers are frozen.
-    pub frozen: usize,
+    /// The containers that are frozen.
+    pub frozen: ContainerList,
     /// How many there are to freeze.
     pub of: usize,
-    /// Those that did not freeze in time, by name, and what could not be done at all.
-    pub stuck: Vec<String>,
+    /// Those that did not freeze in time, and what could not be done at all.
+    pub stuck: Vec<ContainerText>,
 }
 
 /// What can happen to the machine.
@@ -188,9 +189,9 @@ pub enum Event {
     /// The running containers were frozen, as far as possible.
     Frozen(OrderId, FreezeOutcome),
     /// What was frozen runs again, or does not.
-    Thawed(OrderId, Result<(), String>),
-    /// The containers that carry the network run again though the others of this freeze do not, by name; or do not.
-    CarriersThawed(OrderId, Result<Vec<String>, String>),
+    Thawed(OrderId, Result<(), ContainerText>),
+    /// The containers that carry the network run again though the others of this freeze do not; or do not.
+    CarriersThawed(OrderId, Result<ContainerList, ContainerText>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
     /// An operator means this time: what reckoning and the date of a file say is to be forgotten (`clockgate accept`).

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub use clockgate_page::Gate;
 
+use super::containers::ContainerText;
 use super::event::Cause;
 use super::leap::LeapSecond;
 use super::time::{Boottime, Differences, Epoch, Offset};
@@ -44,5 +45,5 @@ pub struct Snapshot {
     /// Whether two references or an authenticated one stand behind the proof, at once or one after the other, or an RTC that ran through.
     pub is_supported: bool,
     /// Why the gate is shut, in words; empty when it is open on a proof.
-    pub why: String,
+    pub why: ContainerText,
 }

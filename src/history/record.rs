@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::VERSION;
-use crate::decision::{Boottime, Offset, Realtime};
+use crate::decision::{Boottime, NamedContainer, Offset, Realtime};
 use crate::transition::{Fact, ReceivedAnswer, Transition};
 
 /// A line that was read. Fields of later versions are kept in `fields` and mean nothing here.
@@ -80,8 +80,17 @@ fn value(fact: Fact) -> Value {
         Fact::Number(number) => number.into(),
         Fact::Text(text) => text.into(),
         Fact::Texts(texts) => texts.into(),
+        Fact::Containers(containers) => containers.iter().map(container).collect(),
         Fact::Answers(answers) => answers.iter().map(answer).collect(),
     }
+}
+
+/// What may not be written down, or is not known, is left out.
+fn container(container: &NamedContainer) -> Value {
+    let NamedContainer { engine, id, name } = container;
+    let id = Some(id).filter(|id| !id.is_empty());
+    let known = [("engine", Some(*engine)), ("id", id.map(String::as_str)), ("name", name.as_deref())];
+    known.into_iter().filter_map(|(field, text)| Some((field, text?))).collect()
 }
 
 fn answer(answer: &ReceivedAnswer) -> Value {

@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod clockbound;
 pub mod gate_page;
+pub mod held_starts;
 pub mod last_good;
 pub mod metrics_file;
 pub mod metrics_listener;

@@ -1,7 +1,7 @@
 //! A record as names and values, for programs: the fields of the journal and of the history are these.
 
 use super::{Occurrence, ReceivedAnswer, Transition};
-use crate::decision::{Boottime, Offset, State, nanos_u64};
+use crate::decision::{Boottime, ContainerList, NamedContainer, Offset, State, nanos_u64};
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Fact {
     Text(String),
     /// Several texts.
     Texts(Vec<String>),
+    /// Several containers.
+    Containers(Vec<NamedContainer>),
     /// What the references said.
     Answers(Vec<ReceivedAnswer>),
 }
@@ -48,7 +50,7 @@ impl Transition {
         facts.number("stepped_ns", self.course.stepped.map(Offset::as_nanos));
         self.add_course(&mut facts);
         if !now.why.is_empty() {
-            facts.text("why", &now.why);
+            facts.text("why", &now.why.to_string());
         }
         self.add_own(&mut facts);
         facts.0
@@ -57,15 +59,23 @@ impl Transition {
     fn add_course(&self, facts: &mut FactList) {
         let (course, parts) = (&self.course, &self.course.parts);
         facts.some_text("daemon", self.daemon.as_ref());
-        facts.number("frozen", course.frozen.map(|count| count.frozen as u64));
-        facts.number("frozen_of", course.frozen.map(|count| count.of as u64));
+        facts.number("frozen", course.frozen.as_ref().map(|freeze| freeze.frozen.count()));
+        facts.number("frozen_of", course.frozen.as_ref().map(|freeze| freeze.of));
+        facts.number("held", (!self.held.is_empty()).then(|| self.held.count()));
         facts.number("released", (self.released > 0).then_some(self.released));
+        if self.what.tells_of_the_gate() {
+            facts.containers("held_containers", &self.held);
+            facts.containers("released_containers", &self.released_containers);
+        }
+        if let Some(freeze) = course.frozen.as_ref().filter(|_| self.what.tells_of_the_frozen()) {
+            facts.containers("frozen_containers", &freeze.frozen);
+        }
         facts.number("answered_after_ns", parts.answered.map(nanos_u64));
         facts.number("frozen_after_ns", parts.frozen.map(nanos_u64));
         facts.number("stepped_after_ns", parts.stepped.map(nanos_u64));
         facts.number("opened_after_ns", parts.opened.map(nanos_u64));
         facts.number("thawed_after_ns", parts.thawed.map(nanos_u64));
-        facts.texts("falsetickers", &self.falsetickers);
+        facts.texts("falsetickers", self.falsetickers.iter().cloned());
         if !course.answers.is_empty() {
             facts.0.push(("answers", Fact::Answers(course.answers.clone())));
         }
@@ -83,8 +93,8 @@ impl Transition {
             Occurrence::DaemonNotReset { daemon, .. } if self.daemon.is_none() => {
                 facts.some_text("daemon", daemon.as_ref());
             }
-            Occurrence::FrozenInPart(stuck) => facts.texts("not_frozen", stuck),
-            Occurrence::CarriersThawed(names) => facts.texts("carriers", names),
+            Occurrence::FrozenInPart(stuck) => facts.texts("not_frozen", stuck.iter().map(ToString::to_string)),
+            Occurrence::CarriersThawed(run) => facts.texts("carriers", run.first().iter().map(ToString::to_string)),
             Occurrence::GateShut
             | Occurrence::GateStaysShut
             | Occurrence::GateOpen
@@ -136,9 +146,16 @@ impl FactList {
         }
     }
 
-    fn texts(&mut self, name: &'static str, values: &[String]) {
+    fn texts(&mut self, name: &'static str, values: impl Iterator<Item = String>) {
+        let values: Vec<String> = values.collect();
         if !values.is_empty() {
-            self.0.push((name, Fact::Texts(values.to_vec())));
+            self.0.push((name, Fact::Texts(values)));
+        }
+    }
+
+    fn containers(&mut self, name: &'static str, containers: &ContainerList) {
+        if !containers.first().is_empty() {
+            self.0.push((name, Fact::Containers(containers.first().to_vec())));
         }
     }
 }

@@ -11,7 +11,7 @@ mod words;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decision::{Clocks, Gate, Offset, ReferenceKind, Snapshot};
+use crate::decision::{Clocks, ContainerList, ContainerNaming, Gate, Offset, ReferenceKind, Snapshot};
 
 pub use facts::Fact;
 pub use kind::{EventKind, Urgency};
@@ -38,8 +38,12 @@ pub struct Transition {
     pub daemon: Option<String>,
     /// Whether the same was recorded before in this epoch.
     pub is_repetition: bool,
-    /// How many waiters slept at the gate page and were woken, where this opened or shut it.
+    /// The containers whose start the gate holds, as far as that is known.
+    pub held: ContainerList,
+    /// How many waiters slept at the gate page and were released, where this opened the gate.
     pub released: u64,
+    /// The containers among them, as far as that is known.
+    pub released_containers: ContainerList,
     /// What was counted up to it.
     pub tally: Arc<Tally>,
 }
@@ -66,18 +70,18 @@ pub struct Course {
     pub answers: Vec<ReceivedAnswer>,
     /// By how much the clock was stepped in all; none where it was not.
     pub stepped: Option<Offset>,
-    /// How many containers are frozen; none where none were to be.
-    pub frozen: Option<FrozenCount>,
+    /// The containers that are frozen; none where none were to be.
+    pub frozen: Option<FrozenContainers>,
     /// How long each part took.
     pub parts: Parts,
 }
 
-/// How many containers a freeze got hold of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FrozenCount {
+/// The containers that a freeze got hold of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FrozenContainers {
     /// Those that are frozen.
-    pub frozen: usize,
-    /// Those that were to be.
+    pub frozen: ContainerList,
+    /// How many were to be.
     pub of: usize,
 }
 
@@ -118,9 +122,38 @@ impl Transition {
         self.what.kind()
     }
 
+    /// The same with as much of containers as may be written down.
+    #[must_use]
+    pub fn naming(&self, naming: ContainerNaming) -> Self {
+        // Field by field: a new one that names containers is not forgotten.
+        Self {
+            what: self.what.naming(naming),
+            at: self.at,
+            before: self.before,
+            now: Snapshot { why: self.now.why.naming(naming), ..self.now.clone() },
+            course: self.course.naming(naming),
+            falsetickers: self.falsetickers.clone(),
+            daemon: self.daemon.clone(),
+            is_repetition: self.is_repetition,
+            held: self.held.naming(naming),
+            released: self.released,
+            released_containers: self.released_containers.naming(naming),
+            tally: self.tally.clone(),
+        }
+    }
+
     /// Whether it belongs into the history.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.kind().is_kept() && !self.is_repetition
+    }
+}
+
+impl Course {
+    fn naming(&self, naming: ContainerNaming) -> Self {
+        let Self { answers, stepped, frozen, parts } = self.clone();
+        let frozen =
+            frozen.map(|FrozenContainers { frozen, of }| FrozenContainers { frozen: frozen.naming(naming), of });
+        Self { answers, stepped, frozen, parts }
     }
 }

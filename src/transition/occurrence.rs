@@ -1,7 +1,9 @@
 //! What can be said to have happened: each has its kind, and the words that belong to it alone.
 
 use super::kind::EventKind;
-use crate::decision::{DaemonVerdict, Event, FreezeOutcome, Gate, Offset, Snapshot, Warning};
+use crate::decision::{
+    ContainerList, ContainerNaming, ContainerText, DaemonVerdict, Event, FreezeOutcome, Gate, Offset, Snapshot, Warning,
+};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,15 +57,15 @@ pub enum Occurrence {
     /// All containers that were to be frozen are.
     Frozen,
     /// Some containers are not frozen, these and why.
-    FrozenInPart(Vec<String>),
+    FrozenInPart(Vec<ContainerText>),
     /// What was frozen runs again.
     Thawed,
     /// What was frozen does not run again; it is tried again.
-    NotThawed(String),
+    NotThawed(ContainerText),
     /// The containers that carry the network run, though the others do not.
-    CarriersThawed(Vec<String>),
+    CarriersThawed(ContainerList),
     /// The containers that carry the network could not be thawed.
-    CarriersNotThawed(String),
+    CarriersNotThawed(ContainerText),
     /// No reference answers, and an HTTP server's `Date` says something.
     Dated(String),
     /// A restore may have been missed.
@@ -122,7 +124,7 @@ impl Occurrence {
                 Some(Self::FrozenInPart(stuck.clone()))
             }
             Event::Frozen(_, FreezeOutcome { of, .. }) => (*of > 0).then_some(Self::Frozen),
-            Event::CarriersThawed(_, Ok(names)) => (!names.is_empty()).then(|| Self::CarriersThawed(names.clone())),
+            Event::CarriersThawed(_, Ok(run)) => (!run.is_empty()).then(|| Self::CarriersThawed(run.clone())),
             Event::CarriersThawed(_, Err(why)) => Some(Self::CarriersNotThawed(why.clone())),
             Event::Thawed(_, Ok(())) => Some(Self::Thawed),
             Event::Thawed(_, Err(why)) => Some(Self::NotThawed(why.clone())),
@@ -143,6 +145,65 @@ impl Occurrence {
             | Event::SourceLost(_)
             | Event::KernelFlagged(_)
             | Event::Alarm => None,
+        }
+    }
+
+    /// Whether its record lists the containers that the gate holds or releases; every other one has their number alone.
+    pub(super) const fn tells_of_the_gate(&self) -> bool {
+        matches!(
+            self,
+            Self::GateShut
+                | Self::GateStaysShut
+                | Self::GateOpen
+                | Self::GateOpenUnproven
+                | Self::Warned(Warning::NoProof(_))
+        )
+    }
+
+    /// Whether its record lists the containers that are frozen; every other one has their number alone.
+    pub(super) const fn tells_of_the_frozen(&self) -> bool {
+        matches!(
+            self,
+            Self::Frozen
+                | Self::FrozenInPart(_)
+                | Self::Thawed
+                | Self::GateOpen
+                | Self::GateOpenUnproven
+                | Self::Warned(Warning::FrozenTooLong)
+        )
+    }
+
+    /// The same with as much of containers as may be written down.
+    #[must_use]
+    pub fn naming(&self, naming: ContainerNaming) -> Self {
+        match self {
+            Self::Warned(Warning::NoProof(why)) => Self::Warned(Warning::NoProof(why.naming(naming))),
+            Self::FrozenInPart(stuck) => Self::FrozenInPart(stuck.iter().map(|text| text.naming(naming)).collect()),
+            Self::NotThawed(why) => Self::NotThawed(why.naming(naming)),
+            Self::CarriersThawed(run) => Self::CarriersThawed(run.naming(naming)),
+            Self::CarriersNotThawed(why) => Self::CarriersNotThawed(why.naming(naming)),
+            Self::GateShut
+            | Self::GateStaysShut
+            | Self::GateOpen
+            | Self::GateStaysOpen
+            | Self::GateOpenUnproven
+            | Self::Renewed
+            | Self::Updated
+            | Self::Ended
+            | Self::Stepped(_)
+            | Self::NotStepped(_)
+            | Self::StepRefused(_)
+            | Self::Warned(Warning::SetByOthers(_) | Warning::FrozenTooLong | Warning::CannotReckon(_))
+            | Self::Silent { .. }
+            | Self::DaemonNotReset { .. }
+            | Self::DaemonNotNotified(_)
+            | Self::DaemonAgrees(_)
+            | Self::DaemonDisagrees(_)
+            | Self::DaemonSilent(_)
+            | Self::Frozen
+            | Self::Thawed
+            | Self::Dated(_)
+            | Self::RestoreMissed(_) => self.clone(),
         }
     }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Course, FrozenCount, Occurrence, Position, ReceivedAnswer, Tally, Transition};
+use super::{Course, FrozenContainers, Occurrence, Position, ReceivedAnswer, Tally, Transition};
 use crate::decision::{
-    Action, Boottime, Clocks, Epoch, Event, Failure, Gate, Machine, Measurement, Offset, Reading, Round, Snapshot,
-    State, Warning,
+    Action, Boottime, Clocks, ContainerList, Epoch, Event, Failure, Gate, Machine, Measurement, Offset, Reading, Round,
+    Snapshot, State, Warning,
 };
 
 /// A proof is renewed every few minutes; a record of each would crowd out what happened.
@@ -27,7 +27,9 @@ pub struct Walked<'a> {
     /// The clocks at the event.
     pub at: Clocks,
     /// How many waiters the publication woke.
-    pub released: u64,
+    pub woken: u64,
+    /// The containers whose start was held when that was looked for last.
+    pub held: &'a ContainerList,
 }
 
 /// Makes the records; remembers what is said once, and how the epoch went.
@@ -101,11 +103,15 @@ impl Recorder {
     pub fn end(&self, machine: &Machine, at: Clocks) -> Transition {
         let before = machine.snapshot();
         let after = Snapshot { gate: Gate::Shut, ..before.clone() };
-        let walked = Walked { before: &before, after: &after, machine, actions: &[], at, released: 0 };
+        let held = &ContainerList::default();
+        let walked = Walked { before: &before, after: &after, machine, actions: &[], at, woken: 0, held };
         self.transition(Occurrence::Ended, &walked)
     }
 
     fn transition(&self, what: Occurrence, walked: &Walked<'_>) -> Transition {
+        let (gate_before, gate) = (walked.before.gate, walked.after.gate);
+        let is_opened = gate != gate_before && gate != Gate::Shut;
+        let held_if = |is_so: bool| if is_so { walked.held.clone() } else { ContainerList::default() };
         Transition {
             what,
             is_repetition: false,
@@ -115,7 +121,9 @@ impl Recorder {
             course: self.course.clone(),
             falsetickers: walked.machine.falsetickers().to_vec(),
             daemon: walked.machine.daemon().map(str::to_owned),
-            released: walked.released,
+            held: held_if(gate == Gate::Shut),
+            released: if is_opened { walked.woken } else { 0 },
+            released_containers: held_if(is_opened && gate_before == Gate::Shut),
             tally: self.tally.clone(),
         }
     }
@@ -138,7 +146,7 @@ impl Recorder {
         let epoch = walked.after.epoch;
         if self.epoch != epoch {
             // What is frozen stays so into the next epoch.
-            let frozen = self.course.frozen.filter(|_| walked.machine.may_be_frozen());
+            let frozen = self.course.frozen.take().filter(|_| walked.machine.may_be_frozen());
             (self.epoch, self.course) = (epoch, Course { frozen, ..Course::default() });
         }
         let passed = Some(walked.at.boot.since(walked.after.since));
@@ -153,7 +161,7 @@ impl Recorder {
                 course.parts.stepped = passed;
             }
             Event::Frozen(_, outcome) if outcome.of > 0 => {
-                course.frozen = Some(FrozenCount { frozen: outcome.frozen, of: outcome.of });
+                course.frozen = Some(FrozenContainers { frozen: outcome.frozen.clone(), of: outcome.of });
                 course.parts.frozen = passed;
             }
             Event::Thawed(_, Ok(())) => course.parts.thawed = passed,

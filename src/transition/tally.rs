@@ -109,9 +109,9 @@ impl Tally {
     fn hear(&mut self, event: &Event) {
         match event {
             Event::Stepped(_, Ok(moved)) => self.steps.add(*moved),
-            Event::Frozen(_, outcome) => self.frozen = outcome.frozen as u64,
+            Event::Frozen(_, outcome) => self.frozen = outcome.frozen.count() as u64,
             Event::Thawed(_, Ok(())) => self.frozen = 0,
-            Event::CarriersThawed(_, Ok(names)) => self.frozen = self.frozen.saturating_sub(names.len() as u64),
+            Event::CarriersThawed(_, Ok(run)) => self.frozen = self.frozen.saturating_sub(run.count() as u64),
             Event::DaemonAsked(_, DaemonVerdict::Agrees { .. }) => self.daemon_agrees = Some(true),
             Event::DaemonAsked(_, DaemonVerdict::Disagrees { .. }) => self.daemon_agrees = Some(false),
             Event::Measured(_, _, measurement) => self.note_references(measurement),

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::{FrozenCount, Occurrence, ReceivedAnswer, Transition};
-use crate::decision::{State, bound_in_words, nanos_u64};
+use super::{Occurrence, ReceivedAnswer, Transition};
+use crate::decision::{ContainerList, State, bound_in_words, nanos_u64};
 
 impl Transition {
     /// What happened, in words.
@@ -29,7 +29,10 @@ impl Transition {
             Occurrence::DaemonDisagrees(_) => "the daemon disagrees".to_owned(),
             Occurrence::DaemonSilent(why) => format!("cannot ask the time daemon whether it agrees: {why}"),
             Occurrence::Frozen => "frozen".to_owned(),
-            Occurrence::FrozenInPart(stuck) => format!("cannot freeze everything: {}", stuck.join("; ")),
+            Occurrence::FrozenInPart(stuck) => {
+                let stuck: Vec<String> = stuck.iter().map(ToString::to_string).collect();
+                format!("cannot freeze everything: {}", stuck.join("; "))
+            }
             Occurrence::Thawed => "thawed".to_owned(),
             Occurrence::NotThawed(why) => format!("cannot thaw; trying again: {why}"),
             Occurrence::CarriersThawed(_) => {
@@ -60,11 +63,16 @@ impl Transition {
             Occurrence::DaemonNotReset { daemon, .. } => line.add_some("daemon", daemon.as_ref()),
             Occurrence::DaemonAgrees(offset) | Occurrence::DaemonDisagrees(offset) => line.add("offset", offset),
             Occurrence::Frozen | Occurrence::FrozenInPart(_) => {
-                let FrozenCount { frozen, of } = self.course.frozen.unwrap_or_default();
-                line.add("frozen", frozen);
-                line.add("of", of);
+                let freeze = self.course.frozen.clone().unwrap_or_default();
+                line.add("frozen", freeze.frozen.count());
+                line.add("of", freeze.of);
+                line.add_some("containers", in_quotes(&freeze.frozen));
             }
-            Occurrence::CarriersThawed(names) => line.add("containers", format_args!("{:?}", names.join(" "))),
+            Occurrence::Thawed => {
+                let freeze = self.course.frozen.clone().unwrap_or_default();
+                line.add_some("containers", in_quotes(&freeze.frozen));
+            }
+            Occurrence::CarriersThawed(run) => line.add_some("containers", in_quotes(run)),
             Occurrence::RestoreMissed(source) => line.add("source", source),
             Occurrence::Warned(_) => line.add("gate", self.now.gate),
             Occurrence::Ended
@@ -72,7 +80,6 @@ impl Transition {
             | Occurrence::StepRefused(_)
             | Occurrence::DaemonNotNotified(_)
             | Occurrence::DaemonSilent(_)
-            | Occurrence::Thawed
             | Occurrence::NotThawed(_)
             | Occurrence::CarriersNotThawed(_)
             | Occurrence::Dated(_) => {}
@@ -87,8 +94,14 @@ impl Transition {
         line.add_some("bound_us", self.now.bound.map(|bound| nanos_u64(bound) / 1000));
         let falsetickers = (!self.falsetickers.is_empty()).then(|| format!("{:?}", self.falsetickers.join(" ")));
         line.add_some("falsetickers", falsetickers);
+        line.add_some("held", in_quotes(&self.held));
+        line.add_some("released", in_quotes(&self.released_containers));
         line.add("after_us", nanos_u64(self.at.boot.since(self.now.since)) / 1000);
     }
+}
+
+fn in_quotes(containers: &ContainerList) -> Option<String> {
+    (!containers.is_empty()).then(|| format!("{:?}", containers.to_string()))
 }
 
 struct Line(String);

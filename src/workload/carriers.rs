@@ -12,9 +12,9 @@ use super::freezer::{self, Freezer};
 use super::ledger::{Contents, Entry};
 use super::network::{self, Network};
 use super::plan::{self, Grain, Rules};
-use super::{FreezerState, Thoroughness, Workloads, name, open};
+use super::{FreezerState, Thoroughness, Workloads, named, open};
 use crate::container::{Container, Engine, Lookup, Tasks};
-use crate::decision::nanos_u64;
+use crate::decision::{ContainerList, nanos_u64};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::clock::monotonic_nanos;
 
@@ -47,34 +47,36 @@ impl Workloads {
     ///
     /// # Errors
     /// [`WorkloadError`] when not one of them could be thawed.
-    pub fn thaw_carriers(&self) -> Result<Vec<String>, WorkloadError> {
+    pub fn thaw_carriers(&self) -> Result<ContainerList, WorkloadError> {
         let mut state = self.state();
         let Some(mut frozen) = state.ledger.as_ref().map(|ledger| ledger.read()).transpose()? else {
-            return Ok(vec![]);
+            return Ok(ContainerList::default());
         };
         // What another agent froze is not under our guard.
         frozen.entries.retain(|entry| entry.session == state.session);
         if frozen.entries.is_empty() || !network::has_a_way_out(&self.settings.proc_root) {
-            return Ok(vec![]);
+            return Ok(ContainerList::default());
         }
         let place = self.place(&mut state)?;
         let hierarchy = open(&place)?;
         let places = self.places(&mut state, Thoroughness::WhatIsNew);
         let mut lookup = Lookup::new(&places);
         let tree = cgroup_tree::walk(&place.folder, lookup.tasks())?;
-        let FreezerState { ledger: Some(ledger), session, seen, .. } = &mut *state else { return Ok(vec![]) };
+        let FreezerState { ledger: Some(ledger), session, seen, .. } = &mut *state else {
+            return Ok(ContainerList::default());
+        };
         let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
         let road = Road { workloads: self, place: &place, tasks: lookup.tasks(), freezer, session: *session };
         let carriers = road.carriers(&tree, &frozen);
         let outcome = road.free(&carriers);
 
-        let mut names = vec![];
-        let freed = carriers.iter().filter(|carrier| road.marks(carrier.container).is_empty());
-        for Carrier { container, .. } in freed.collect::<Vec<_>>() {
+        let freed: Vec<&Carrier<'_>> =
+            carriers.iter().filter(|carrier| road.marks(carrier.container).is_empty()).collect();
+        for Carrier { container, .. } in &freed {
             seen.metadata.entry(container.inode).or_insert_with(|| lookup.metadata(container));
-            names.push(name(seen, container));
         }
-        if names.is_empty() { outcome.map(|()| names) } else { Ok(names) }
+        let run = ContainerList::new(&freed, |carrier| named(seen, carrier.container));
+        if run.is_empty() { outcome.map(|()| run) } else { Ok(run) }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::decision::ContainerText;
 use crate::error_chain::in_full;
 use crate::sys::foreign::shown_path;
 
@@ -82,11 +83,38 @@ impl WorkloadError {
             _ => Self::Broken { what, path, source },
         }
     }
+
+    /// The same with its causes, with every path apart from the words: that of a cgroup names a container.
+    #[must_use]
+    pub fn text(&self) -> ContainerText {
+        let text = |tried: &str, what: &'static str, path: &Path| {
+            let path_of = if Self::OF_CGROUPS.contains(&what) { "a cgroup" } else { "a file" };
+            ContainerText::from(format!("{tried} {what} ")).private(shown_path(path), path_of)
+        };
+        match self {
+            Self::Absent { what, path } => text("cannot", what, path).words(": it is not there"),
+            Self::NotPermitted { what, path, source } => {
+                text("not permitted to", what, path).words(format!(": {source}"))
+            }
+            Self::Broken { what, path, source } => text("cannot", what, path).words(format!(": {source}")),
+            Self::StillFrozen { thawed: _, failed } => {
+                let each = failed.iter().enumerate();
+                each.fold(ContainerText::from("still frozen: "), |all, (i, error)| {
+                    all.words(if i > 0 { "; " } else { "" }).then(error.text())
+                })
+            }
+            Self::NoHierarchy(_) | Self::Held(_) | Self::Guard { .. } => in_full(self).into(),
+        }
+    }
+
+    /// What is tried on cgroups alone.
+    const OF_CGROUPS: [&'static str; 3] = ["freeze", "thaw", "look at"];
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::ContainerNaming;
 
     #[test]
     fn not_there_not_allowed_and_broken_are_different_errors_that_name_the_file() {
@@ -116,5 +144,22 @@ mod tests {
         let failed = vec![WorkloadError::from_io("thaw", Path::new("/a"), io::Error::from_raw_os_error(libc::EIO))];
         let still = in_full(&WorkloadError::StillFrozen { thawed: Thawed::default(), failed });
         assert_eq!(still, "still frozen: cannot thaw /a: Input/output error (os error 5)");
+    }
+
+    #[test]
+    fn a_text_is_the_error_with_its_causes_and_can_do_without_the_path_of_a_cgroup() {
+        let error =
+            |what, errno| WorkloadError::from_io(what, Path::new("/cg/lxc/web"), io::Error::from_raw_os_error(errno));
+        let failed = vec![error("thaw", libc::EIO), error("thaw", libc::EACCES), error("write", libc::ENOENT)];
+        let guard = WorkloadError::Guard { program: "/x".into(), source: io::Error::from_raw_os_error(libc::EIO) };
+        let still = WorkloadError::StillFrozen { thawed: Thawed::default(), failed };
+        for error in [error("freeze", libc::ENOENT), error("freeze", libc::EPERM), error("read", libc::EIO), guard] {
+            assert_eq!(error.text().to_string(), in_full(&error));
+            assert!(!error.text().naming(ContainerNaming::None).to_string().contains("web"));
+        }
+        assert_eq!(still.text().to_string(), in_full(&still));
+        let unnamed = "still frozen: cannot thaw a cgroup: Input/output error (os error 5); not permitted to thaw a cgroup: \
+                       Permission denied (os error 13); cannot write a file: it is not there";
+        assert_eq!(still.text().naming(ContainerNaming::Ids).to_string(), unnamed);
     }
 }

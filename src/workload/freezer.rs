@@ -8,8 +8,7 @@ use super::error::{Thawed, WorkloadError};
 use super::ledger::{Contents, Entry, Ledger};
 use super::plan::FreezeUnit;
 use crate::container::Container;
-use crate::decision::{Boottime, FreezeOutcome, nanos_u64};
-use crate::error_chain::in_full;
+use crate::decision::{Boottime, ContainerList, ContainerText, FreezeOutcome, NamedContainer, nanos_u64};
 use crate::sys::cgroup::{CgroupMark, Hierarchy, is_gone};
 use crate::sys::clock::{boottime, monotonic_nanos};
 use crate::sys::foreign;
@@ -26,7 +25,7 @@ pub struct Order<'a> {
     /// How long to wait for the tasks to stop.
     pub limit: Duration,
     /// What a container is called.
-    pub name: &'a dyn Fn(&Container) -> String,
+    pub name: &'a dyn Fn(&Container) -> NamedContainer,
 }
 
 /// The hands on the hierarchy.
@@ -56,15 +55,16 @@ impl Freezer<'_> {
             let (_, error) = failed.swap_remove(0);
             return Err(error);
         }
-        let mut report = FreezeOutcome::default();
+        let mut found = Confirmed::default();
         for (unit, error) in failed {
-            report.of += unit.containers.len().max(1);
-            report.stuck.push(format!("{}: {}", called(unit, order), in_full(&error)));
+            found.of += unit.containers.len().max(1);
+            found.stuck.push(called(unit, order).words(": ").then(error.text()));
         }
         for unit in marked {
-            self.confirm(unit, end, order, &mut report);
+            self.confirm(unit, end, order, &mut found);
         }
-        Ok(report)
+        let frozen = ContainerList::new(&found.frozen, |container| (order.name)(container));
+        Ok(FreezeOutcome { frozen, of: found.of, stuck: found.stuck })
     }
 
     /// Gives a mark of its own to what is frozen by one above it, `by` that session and since then, so that it stays frozen when that
@@ -121,29 +121,30 @@ impl Freezer<'_> {
         Ok(noted)
     }
 
-    fn confirm(&self, unit: &FreezeUnit<'_>, end: u64, order: &Order<'_>, report: &mut FreezeOutcome) {
+    fn confirm<'u>(&self, unit: &FreezeUnit<'u>, end: u64, order: &Order<'_>, found: &mut Confirmed<'u>) {
         let mut pause = LOOK_AFTER;
         loop {
             let left = Duration::from_nanos(end.saturating_sub(monotonic_nanos()));
             match self.is_frozen(unit.cgroup, left.min(pause)) {
                 Ok(true) => {
-                    report.frozen += unit.containers.len();
-                    report.of += unit.containers.len();
+                    found.frozen.extend(&unit.containers);
+                    found.of += unit.containers.len();
                     return;
                 }
                 Err(error) if is_gone(&error) => return,
-                Err(error) => return self.unknown(unit.cgroup, error, report),
+                Err(error) => return self.unknown(unit.cgroup, error, found),
                 Ok(false) => {}
             }
             let (frozen, awaited): (Vec<&Container>, Vec<&Container>) =
-                unit.containers.iter().partition(|container| self.is_frozen_or_gone(&container.cgroup));
+                unit.containers.iter().copied().partition(|container| self.is_frozen_or_gone(&container.cgroup));
             let is_over = left.is_zero();
             if is_over || (awaited.is_empty() && !unit.containers.is_empty()) {
-                report.frozen += frozen.len();
-                report.of += unit.containers.len();
-                report.stuck.extend(awaited.iter().map(|one| self.why(&one.cgroup, (order.name)(one))));
+                found.frozen.extend(frozen);
+                found.of += unit.containers.len();
+                let named = |one: &Container| ContainerText::default().containers((order.name)(one));
+                found.stuck.extend(awaited.into_iter().map(|one| self.why(&one.cgroup, named(one))));
                 if unit.containers.is_empty() {
-                    report.stuck.push(self.why(unit.cgroup, called(unit, order)));
+                    found.stuck.push(self.why(unit.cgroup, called(unit, order)));
                 }
                 return;
             }
@@ -158,9 +159,9 @@ impl Freezer<'_> {
         }
     }
 
-    fn unknown(&self, cgroup: &Path, error: io::Error, report: &mut FreezeOutcome) {
-        report.of += 1;
-        report.stuck.push(in_full(&self.error("look at", cgroup, error)));
+    fn unknown(&self, cgroup: &Path, error: io::Error, found: &mut Confirmed<'_>) {
+        found.of += 1;
+        found.stuck.push(self.error("look at", cgroup, error).text());
     }
 
     fn is_frozen(&self, cgroup: &Path, limit: Duration) -> io::Result<bool> {
@@ -168,13 +169,16 @@ impl Freezer<'_> {
     }
 
     /// Names the processes that the kernel cannot stop: those in uninterruptible sleep.
-    fn why(&self, cgroup: &Path, name: String) -> String {
+    fn why(&self, cgroup: &Path, name: ContainerText) -> ContainerText {
         let mut asleep = vec![];
         self.uninterruptible(cgroup, &mut asleep);
         let shown: Vec<&str> = asleep.iter().map(String::as_str).take(3).collect();
+        let said = name.words(" has not stopped");
         match shown[..] {
-            [] => format!("{name} has not stopped"),
-            _ => format!("{name} has not stopped: uninterruptible sleep of process {}", shown.join(", ")),
+            [] => said,
+            _ => {
+                said.words(": uninterruptible sleep of ").private(format!("process {}", shown.join(", ")), "a process")
+            }
         }
     }
 
@@ -244,10 +248,18 @@ impl Freezer<'_> {
     }
 }
 
-fn called(unit: &FreezeUnit<'_>, order: &Order<'_>) -> String {
+/// What was found of the marked cgroups.
+#[derive(Default)]
+struct Confirmed<'u> {
+    frozen: Vec<&'u Container>,
+    of: usize,
+    stuck: Vec<ContainerText>,
+}
+
+fn called(unit: &FreezeUnit<'_>, order: &Order<'_>) -> ContainerText {
     match unit.containers[..] {
-        [only] if only.cgroup == unit.cgroup => (order.name)(only),
-        _ => format!("/{}", foreign::shown_path(unit.cgroup)),
+        [only] if only.cgroup == unit.cgroup => ContainerText::default().containers((order.name)(only)),
+        _ => ContainerText::default().private(format!("/{}", foreign::shown_path(unit.cgroup)), "a cgroup"),
     }
 }
 

@@ -48,7 +48,7 @@ use thaw_guard::{Guard, GuardTask};
 
 use crate::container::exemption::{self, Exemption, Rule};
 use crate::container::{Lookup, Metadata, Places};
-use crate::decision::{Awake, FreezeOutcome};
+use crate::decision::{Awake, FreezeOutcome, NamedContainer};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::foreign;
 
@@ -224,7 +224,7 @@ impl Workloads {
             return Err(WorkloadError::Absent { what: "hold", path: self.settings.ledger.clone() });
         };
         let hierarchy = open(&place)?;
-        let name = |container: &Container| name(seen, container);
+        let name = |container: &Container| named(seen, container);
         let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
         freezer.freeze(&units, &Order { session: *session, limit, name: &name })
     }
@@ -380,13 +380,12 @@ fn open(place: &CgroupMount) -> Result<Hierarchy, WorkloadError> {
     Hierarchy::open(&place.folder).map_err(|e| WorkloadError::from_io("open", &place.folder, e))
 }
 
-/// `web (docker 3f2a8c01d9e2)`
-fn name(seen: &ScanCache, container: &Container) -> String {
-    let short = container.id.get(..12).unwrap_or(&container.id);
-    match seen.metadata.get(&container.inode).and_then(|metadata| metadata.name.as_deref()) {
-        Some(name) if name != container.id => foreign::shown(&format!("{name} ({} {short})", container.engine)),
-        _ => foreign::shown(&format!("{} {short}", container.engine)),
-    }
+/// A container as texts have it.
+fn named(seen: &ScanCache, container: &Container) -> NamedContainer {
+    let id = foreign::shown(&container.id);
+    let known = || seen.metadata.get(&container.inode)?.name.as_deref().map(foreign::shown);
+    let name = if container.engine.has_ids() { known() } else { Some(id.clone()) };
+    NamedContainer::new(container.engine.name(), &id, name.as_deref())
 }
 
 /// The id of this boot, as text.

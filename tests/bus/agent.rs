@@ -58,7 +58,7 @@ impl Agent {
             s.state = DISRUPTED;
             s.gate = Gate::Shut;
             s.epoch = s.epoch.next();
-            s.why = "measuring".to_owned();
+            s.why = "measuring".into();
         });
         notice.answer.send(self.snapshots.borrow().clone()).unwrap();
     }
@@ -69,7 +69,7 @@ impl Agent {
             s.gate = Gate::Proven;
             s.offset = Some(Offset::from_nanos(-5));
             s.bound = Some(Duration::from_nanos(7));
-            s.why = String::new();
+            s.why = "".into();
         });
     }
 

@@ -58,7 +58,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
     assert_eq!(changed(&soon(next(&mut signals)).await), ["Cause", "Epoch", "Gate", "Since", "State"]);
     // Published again without a change: silence. Then one change more.
     agent.publish(|_| {});
-    agent.publish(|s| s.why = "the references disagree".to_owned());
+    agent.publish(|s| s.why = "the references disagree".into());
     assert_eq!(changed(&soon(next(&mut signals)).await), ["Why"]);
     assert_eq!(object.get_property::<String>("Cause").await.unwrap(), "restore");
     // Every property is in the signal when all of them change.
@@ -80,7 +80,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
             differences: Differences::default(),
             max_drift_ppm: 8,
             is_supported: false,
-            why: String::new(),
+            why: "".into(),
         };
     });
     let mut said = changed(&soon(next(&mut signals)).await);

@@ -13,9 +13,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Fix, Floor,
-    FloorFile, Forgotten, FreezeOutcome, HttpDate, Leap, Machine, Measurement, Notifier, Offset, OrderId, PeerCheck,
-    Policy, Reading, Realtime, ReferenceKind, Round, StepBy, StepError, Upstream, Voice,
+    Action, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, ContainerList, DaemonVerdict, Epoch, Event,
+    Failure, Fix, Floor, FloorFile, Forgotten, FreezeOutcome, HttpDate, Leap, Machine, Measurement, NamedContainer,
+    Notifier, Offset, OrderId, PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, StepBy, StepError, Upstream,
+    Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::expected::is_as_written;
@@ -155,7 +156,7 @@ impl World {
             "snapshot" => Event::Disrupted(Cause::Snapshot),
             "restore" => Event::Disrupted(Cause::Restore),
             "requested" => Event::Disrupted(Cause::Requested),
-            "carriers-thawed" => Event::CarriersThawed(self.freeze_of(what), Ok(vec![rest.to_owned()])),
+            "carriers-thawed" => Event::CarriersThawed(self.freeze_of(what), Ok(carrier(rest))),
             "network-changed" => Event::NetworkChanged,
             "source-lost" => Event::SourceLost("logind"),
             "unseen" => Event::Unseen("vmgenid"),
@@ -170,7 +171,7 @@ impl World {
             "late" => Event::Measured(epoch, Round::default(), self.measurement(rest, now)?),
             "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
             "frozen" => Event::Frozen(self.freeze_of(what), FreezeOutcome::default()),
-            "thawed" => Event::Thawed(self.thaw_of(what), if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
+            "thawed" => Event::Thawed(self.thaw_of(what), if rest.is_empty() { Ok(()) } else { Err(rest.into()) }),
             "handed-over" => Event::HandedOver(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
             "daemon" => Event::DaemonAsked(epoch, verdict(rest)?),
             _ => return Err(format!("no event `{word}`")),
@@ -316,6 +317,10 @@ fn order(action: &Action, now: Clocks) -> String {
         Action::AllowSleep => "let sleep".to_owned(),
         Action::Warn(_) => "complain".to_owned(),
     }
+}
+
+fn carrier(name: &str) -> ContainerList {
+    NamedContainer::new("docker", "3f2a8c01d9e2", Some(name)).into()
 }
 
 fn notifier(text: &str) -> Result<Notifier, String> {

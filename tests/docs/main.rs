@@ -351,7 +351,7 @@ fn reads() -> Outcome {
     let bound = said["bound"].as_f64().unwrap();
     assert!((0.003..0.013).contains(&bound), "3 ms, growing by half a millisecond a second: {bound}");
 
-    page.publish(&Snapshot { gate: Gate::Shut, bound: None, why: "schläft".to_owned(), ..snapshot.clone() }).unwrap();
+    page.publish(&Snapshot { gate: Gate::Shut, bound: None, why: "schläft".into(), ..snapshot.clone() }).unwrap();
     let output = reader.read();
     let said = json(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -238,7 +238,8 @@ impl<'a> Host<'a> {
     /// How many are frozen, which are all.
     fn freeze(&self) -> Result<usize, Failed> {
         let FreezeOutcome { frozen, of, stuck } = self.workloads.freeze(LIMIT, Awake::NEVER)?;
-        if (frozen, stuck.len()) == (of, 0) { Ok(of) } else { Err(format!("{frozen} of {of}: {stuck:?}").into()) }
+        let is_whole = (frozen.count(), stuck.len()) == (of, 0);
+        if is_whole { Ok(of) } else { Err(format!("{frozen} of {of}: {stuck:?}").into()) }
     }
 
     fn name(&self, name: &str) -> String {

@@ -14,7 +14,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::cgroups::{Cgroups, id};
 use crate::killed::{Agent, MOMENTS, Moments, THAWED_WITHIN};
 use crate::support::{Outcome, expect, lacks_root, needing, until};
-use crate::{LIMIT, report};
+use crate::{LIMIT, counts, names, report};
 
 /// CAP_NET_ADMIN of linux/capability.h.
 const CAP_NET_ADMIN: u32 = 12;
@@ -129,20 +129,20 @@ fn out_of_a_folder() -> Outcome {
     host.world.mark(&docker(3), "1")?;
     host.world.mark(&docker(4), "1")?;
     let workloads = host.workloads()?;
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(5));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(5));
     let done = count();
     host.world.mark(&docker(5), "1")?;
     host.plain(&docker(6))?;
     until("what starts below waits", LIMIT, || host.world.is_frozen(&docker(6)))?;
 
-    assert_eq!(workloads.thaw_carriers()?, [format!("vpn ({})", unnamed(1))]);
+    assert_eq!(names(&workloads.thaw_carriers()?), [format!("vpn ({})", unnamed(1))]);
     let all: Vec<String> = (1..=6).map(docker).collect();
     assert_eq!(host.frozen(&all), [false, true, true, true, true, true]);
     let marked: Vec<bool> = all.iter().map(|path| host.world.is_marked(path)).collect();
     assert_eq!(marked, [false, true, true, true, true, true]);
     assert!(!host.world.is_marked("docker"));
     assert_eq!(count(), done, "it had not a moment");
-    assert_eq!(workloads.thaw_carriers()?, [""; 0], "they run already");
+    assert_eq!(names(&workloads.thaw_carriers()?), [""; 0], "they run already");
 
     let thawed = workloads.thaw()?.thawed;
     assert_eq!(thawed.len(), 2, "the others' marks are their users': {thawed:?}");
@@ -150,7 +150,7 @@ fn out_of_a_folder() -> Outcome {
     until("it goes on", LIMIT, || count() > done)?;
     assert_eq!(fs::metadata(host.world.ledger())?.len(), 0);
     // The next freeze is one of the whole folder again.
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(6));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(6));
     assert!(host.world.is_marked("docker") && host.world.is_frozen(&docker(1)) && !host.world.is_marked(&docker(2)));
     workloads.thaw()?;
     Ok(())
@@ -164,8 +164,8 @@ fn out_of_pods() -> Outcome {
         host.plain(&pod(name, n))?;
     }
     let workloads = host.workloads()?;
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(5));
-    assert_eq!(workloads.thaw_carriers()?, [format!("kubernetes {}", &id(1)[..12])]);
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(5));
+    assert_eq!(names(&workloads.thaw_carriers()?), [format!("kubernetes {}", &id(1)[..12])]);
     for path in ["kubepods", "kubepods/burstable", "kubepods/burstable/podA", &pod("burstable/podA", 1)] {
         assert!(!host.world.is_marked(path) && !host.world.is_frozen(path), "{path}");
     }
@@ -185,10 +185,10 @@ fn one_by_one() -> Outcome {
     host.plain(&docker(4))?;
     let waves = Some(Waves { size: 2, pause: Duration::ZERO });
     let workloads = Workloads::new(FreezeSettings { waves, ..host.settings(DEFAULT_ROUTE)? });
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(4));
-    let mut names = workloads.thaw_carriers()?;
-    names.sort();
-    assert_eq!(names, [unnamed(1), unnamed(3)]);
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(4));
+    let mut run = names(&workloads.thaw_carriers()?);
+    run.sort();
+    assert_eq!(run, [unnamed(1), unnamed(3)]);
     assert_eq!(host.frozen(&[scope(1), scope(2), docker(3), docker(4)]), [false, true, false, true]);
     assert_eq!(workloads.thaw()?.thawed.len(), 2);
     assert_eq!(host.frozen(&[scope(2), docker(4)]), [false, false]);
@@ -202,10 +202,10 @@ fn who_carries_nothing() -> Outcome {
     // All capabilities, and none of them reaches the host's network.
     host.within(&docker(3), "unshare", &["--user", "--map-root-user"])?;
     let workloads = host.workloads()?;
-    assert_eq!(workloads.thaw_carriers()?, [""; 0], "nothing is frozen");
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
+    assert_eq!(names(&workloads.thaw_carriers()?), [""; 0], "nothing is frozen");
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(3));
     let noted = fs::metadata(host.world.ledger())?.len();
-    assert_eq!(workloads.thaw_carriers()?, [""; 0]);
+    assert_eq!(names(&workloads.thaw_carriers()?), [""; 0]);
     assert!(host.world.is_marked("docker") && !host.world.is_marked(&docker(1)));
     assert_eq!(fs::metadata(host.world.ledger())?.len(), noted);
     workloads.thaw()?;
@@ -216,11 +216,11 @@ fn without_a_route() -> Outcome {
     let mut host = Host::new()?;
     host.carrier(&docker(1))?;
     let workloads = Workloads::new(host.settings("")?);
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
-    assert_eq!(workloads.thaw_carriers()?, [""; 0]);
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(1));
+    assert_eq!(names(&workloads.thaw_carriers()?), [""; 0]);
     assert!(host.world.is_marked("docker") && host.world.is_frozen(&docker(1)));
     fs::write(host.world.scratch.path().join("proc/self/net/route"), DEFAULT_ROUTE)?;
-    assert_eq!(workloads.thaw_carriers()?, [unnamed(1)], "as soon as there is one");
+    assert_eq!(names(&workloads.thaw_carriers()?), [unnamed(1)], "as soon as there is one");
     workloads.thaw()?;
     Ok(())
 }
@@ -230,13 +230,13 @@ fn the_guard() -> Outcome {
     host.carrier(&docker(1))?;
     host.plain(&docker(2))?;
     let workloads = Workloads::new(host.settings(DEFAULT_ROUTE)?);
-    assert_eq!(workloads.freeze(LIMIT, crate::awake_in(Duration::from_secs(1)))?, report(2));
+    assert_eq!(counts(&workloads.freeze(LIMIT, crate::awake_in(Duration::from_secs(1)))?), report(2));
     let guards = host.world.guards();
-    assert_eq!(workloads.thaw_carriers()?.len(), 1);
+    assert_eq!(workloads.thaw_carriers()?.count(), 1);
     assert!(host.world.is_frozen(&docker(2)));
     until("the guard thaws at its time", LIMIT, || !host.world.is_frozen(&docker(2)))?;
     assert_eq!(host.world.guards(), guards, "the one that was posted");
-    assert_eq!((workloads.thaw_carriers()?.len(), workloads.thaw()?.thawed.len()), (0, 0));
+    assert_eq!((workloads.thaw_carriers()?.count(), workloads.thaw()?.thawed.len()), (0, 0));
     Ok(())
 }
 
@@ -246,14 +246,14 @@ fn by_hand() -> Outcome {
     host.plain(&docker(2))?;
     let workloads = host.workloads()?;
     for carriers_first in [true, false] {
-        assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(2));
+        assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(2));
         if carriers_first {
-            assert_eq!(workloads.thaw_carriers()?.len(), 1);
+            assert_eq!(workloads.thaw_carriers()?.count(), 1);
         }
         let output = host.world.thaw_command().output()?;
         expect(output.status.success(), &output)?;
         assert_eq!(host.frozen(&[docker(1), docker(2)]), [false, false]);
-        assert_eq!((workloads.thaw_carriers()?.len(), workloads.thaw()?.thawed.len()), (0, 0));
+        assert_eq!((workloads.thaw_carriers()?.count(), workloads.thaw()?.thawed.len()), (0, 0));
         assert!(!host.world.is_marked(&docker(2)));
     }
     Ok(())

@@ -55,7 +55,7 @@ pub fn agent(_role: &str) -> ExitCode {
         let report = workloads.freeze(LIMIT, crate::awake_in(max)).unwrap();
         println!("frozen {} of {}", report.frozen, report.of);
         if proc_root.is_some() {
-            println!("carriers: {}", workloads.thaw_carriers().unwrap().len());
+            println!("carriers: {}", workloads.thaw_carriers().unwrap().count());
         }
         workloads.thaw().unwrap();
         println!("thawed");

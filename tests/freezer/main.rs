@@ -18,7 +18,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cgroups::{Cgroups, id};
-use clockgate::decision::{Awake, FreezeOutcome};
+use clockgate::decision::{Awake, ContainerList, FreezeOutcome, NamedContainer};
 use clockgate::sys::clock::monotonic_nanos;
 use clockgate::workload::{Engine, FreezeSettings, Thoroughness, Waves, WorkloadError, Workloads};
 use libtest_mimic::Arguments;
@@ -64,8 +64,18 @@ fn awake_in(time: Duration) -> Awake {
     Awake::from_nanos(monotonic_nanos()) + time
 }
 
-fn report(frozen: usize) -> FreezeOutcome {
-    FreezeOutcome { frozen, of: frozen, stuck: vec![] }
+/// How many are frozen, and of how many; nothing is stuck.
+fn report(frozen: usize) -> (usize, usize, usize) {
+    (frozen, frozen, 0)
+}
+
+fn counts(outcome: &FreezeOutcome) -> (usize, usize, usize) {
+    (outcome.frozen.count(), outcome.of, outcome.stuck.len())
+}
+
+/// As a text names them.
+fn names(containers: &ContainerList) -> Vec<String> {
+    containers.first().iter().map(ToString::to_string).collect()
 }
 
 fn one_and_a_hundred() -> Outcome {
@@ -81,7 +91,15 @@ fn one_and_a_hundred() -> Outcome {
         }
         let workloads = world.workloads();
         for _ in 0..3 {
-            assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(count));
+            let outcome = workloads.freeze(LIMIT, Awake::NEVER)?;
+            assert_eq!(counts(&outcome), report(count));
+            for n in 0..count {
+                let engine = if n % 3 == 2 { "podman" } else { "docker" };
+                assert!(
+                    outcome.frozen.first().contains(&NamedContainer::new(engine, &id(n), None)),
+                    "{n}: {outcome:?}"
+                );
+            }
             assert!((0..count).all(|n| world.is_frozen(&name(n))));
             assert!(!world.is_marked(&name(0)), "the folder holds the mark");
             let thawed = workloads.thaw()?;
@@ -127,7 +145,7 @@ fn a_users_pause() -> Outcome {
     world.mark(&below, "1")?;
     world.mark(&scope, "1")?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(3));
     // One more while everything is frozen.
     world.mark(&other, "1")?;
     assert_eq!(workloads.thaw()?.thawed, [std::path::Path::new("docker")]);
@@ -146,7 +164,7 @@ fn a_folder_frozen_before() -> Outcome {
     world.container(&scope)?;
     world.mark("docker", "1")?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(2));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(2));
     assert_eq!(workloads.thaw()?.thawed, [std::path::Path::new(&scope)]);
     assert!(world.is_frozen(&below) && !world.is_frozen(&scope));
     Ok(())
@@ -178,7 +196,7 @@ fn exclusions() -> Outcome {
     assert_eq!(reasons[..3], wanted);
     assert_eq!(reasons[3..], ["gpsd runs in it", ""]);
 
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(2));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(2));
     assert!(!world.is_marked("docker"));
     assert_eq!((1..=5).map(|n| world.is_frozen(&docker(n))).collect::<Vec<_>>(), [false, false, false, false, true]);
     assert!(world.is_frozen(&scope));
@@ -190,7 +208,7 @@ fn exclusions() -> Outcome {
         ledger: world.scratch.path().join("other"),
         ..world.settings()
     });
-    assert_eq!(only.freeze(LIMIT, Awake::NEVER)?, report(1));
+    assert_eq!(counts(&only.freeze(LIMIT, Awake::NEVER)?), report(1));
     assert!(!world.is_frozen(&docker(5)) && world.is_frozen(&scope));
     only.thaw()?;
     Ok(())
@@ -201,15 +219,15 @@ fn again() -> Outcome {
     let scope = |n| format!("system.slice/docker-{}.scope", id(n));
     world.container(&scope(1))?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(1));
     world.container(&scope(2))?;
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(2));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(2));
     world.remove(&scope(1))?;
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(1));
     let thawed = workloads.thaw()?;
     assert_eq!(thawed.thawed, [std::path::PathBuf::from(scope(2))]);
     assert_eq!(thawed.gone, [std::path::PathBuf::from(scope(1))]);
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(1));
     workloads.thaw()?;
     assert_eq!(world.guards().len(), 1, "one guard for all of it");
     drop(workloads);
@@ -221,7 +239,7 @@ fn a_start_below() -> Outcome {
     let mut world = Cgroups::new()?;
     fs::create_dir(world.folder.join("docker"))?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(0));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(0));
     let started = format!("docker/{}", id(1));
     world.container(&started)?;
     until("what is started below is frozen", LIMIT, || world.is_frozen(&started))?;
@@ -252,7 +270,7 @@ fn waves() -> Outcome {
     let pause = Duration::from_millis(30);
     let waves = Some(Waves { size: 3, pause });
     let workloads = Workloads::new(FreezeSettings { waves, ..world.settings() });
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(7));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(7));
     assert!(!world.is_marked("docker"));
     let noted = fs::read_to_string(world.ledger())?;
     let order: Vec<&str> = noted.lines().filter_map(|line| line.rsplit(' ').next()).filter(|p| !p.is_empty()).collect();
@@ -293,7 +311,7 @@ fn one_agent() -> Outcome {
     assert!(world.is_frozen(&scope));
     first.thaw()?;
     drop(first);
-    assert_eq!(second.freeze(LIMIT, Awake::NEVER)?, report(1));
+    assert_eq!(counts(&second.freeze(LIMIT, Awake::NEVER)?), report(1));
     drop(second);
     until("the guard thaws what an agent leaves frozen that ends", LIMIT, || !world.is_frozen(&scope))
 }
@@ -317,7 +335,7 @@ fn nothing_to_freeze() -> Outcome {
             workloads.prepare(look)?;
             assert_eq!(world.guards().len(), 1, "posted ahead of the freeze");
         }
-        assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
+        assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(1));
         assert_eq!(world.guards().len(), 1);
         workloads.thaw()?;
         world.remove(&scope)?;
@@ -336,7 +354,7 @@ fn other_settings() -> Outcome {
     let mut workloads = Workloads::new(nobodys.clone());
     assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, FreezeOutcome::default());
     workloads.set(world.settings());
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(1));
     let guard = world.guards();
     workloads.set(nobodys);
     assert!(world.is_frozen(&scope) && world.guards() == guard, "what is frozen stays under its guard");
@@ -351,7 +369,7 @@ fn the_guard_stays() -> Outcome {
     let scope = format!("system.slice/docker-{}.scope", id(1));
     world.container(&scope)?;
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(1));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(1));
     // From now on it would not be frozen.
     let keeper = world.scratch.path().join("gpsd");
     support::copy_program("/bin/sleep".as_ref(), &keeper)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use clockgate::decision::Awake;
+use clockgate::decision::{Awake, ContainerNaming};
 use libtest_mimic::{Failed, Trial};
 
 use crate::LIMIT;
@@ -58,10 +58,15 @@ fn named_at_the_limit() -> Outcome {
     let started = Instant::now();
     let report = workloads.freeze(limit, Awake::NEVER)?;
     assert!(started.elapsed() >= limit);
-    assert_eq!((report.frozen, report.of), (2, 3), "{report:?}");
+    assert_eq!((report.frozen.count(), report.of), (2, 3), "{report:?}");
+    assert_eq!(report.frozen.to_string(), format!("docker {}, podman {}", &id(1)[..12], &id(3)[..12]));
     let short = &id(2)[..12];
     let wanted = format!("backup (docker {short}) has not stopped: uninterruptible sleep of process {pid} (cat)");
-    assert_eq!(report.stuck, [wanted]);
+    let [said] = &report.stuck[..] else { return Err(format!("{report:?}").into()) };
+    assert_eq!(said.to_string(), wanted);
+    let unnamed = [ContainerNaming::Ids, ContainerNaming::None].map(|naming| said.naming(naming).to_string());
+    let by_id = format!("docker {short} has not stopped: uninterruptible sleep of a process");
+    assert_eq!(unnamed, [by_id.as_str(), "1 container has not stopped: uninterruptible sleep of a process"]);
     // The mark stays: it stops when it comes back.
     assert!(world.is_marked("docker") && world.is_frozen(&well));
     let thawed = workloads.thaw()?;
@@ -118,7 +123,7 @@ fn paused_by_the_old_freezer() -> Outcome {
     assert_eq!(frozen, [true, false, true]);
     let started = Instant::now();
     let report = workloads.freeze(Duration::from_secs(60), Awake::NEVER)?;
-    assert_eq!((report.frozen, report.of, report.stuck.len()), (3, 3, 0), "{report:?}");
+    assert_eq!((report.frozen.count(), report.of, report.stuck.len()), (3, 3, 0), "{report:?}");
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     assert!(world.is_frozen(&other));
     workloads.thaw()?;

@@ -67,7 +67,7 @@ fn in_a_mount_namespace() -> Outcome {
         world.container(&scope(n))?;
     }
     let workloads = world.workloads();
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(3));
     let read_only = ReadOnly::new(&world.folder.join(scope(2)).join("cgroup.freeze"))?;
     let frozen = |world: &Cgroups| [1, 2, 3].map(|n| world.is_frozen(&scope(n)));
     for _ in 0..2 {
@@ -77,7 +77,7 @@ fn in_a_mount_namespace() -> Outcome {
         assert!(failed.len() == 1 && failed[0].to_string().contains(&id(2)), "{failed:?}");
         assert_eq!(frozen(&world), [false, true, false]);
         // Frozen it is, whoever may not write it: it is nothing that has not stopped.
-        assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
+        assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(3));
         assert_eq!(frozen(&world), [true; 3]);
     }
     drop(read_only);
@@ -93,13 +93,13 @@ fn between_waves() -> Outcome {
     }
     let pause = Duration::from_secs(4);
     let workloads = Workloads::new(FreezeSettings { waves: Some(Waves { size: 1, pause }), ..world.settings() });
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
+    assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(3));
     let all = |world: &Cgroups| (1..=3).all(|n| world.is_frozen(&scope(n)));
     std::thread::scope(|threads| {
         let thaw = threads.spawn(|| workloads.thaw());
         until("the first wave", LIMIT, || !all(&world))?;
         let started = Instant::now();
-        assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?, report(3));
+        assert_eq!(counts(&workloads.freeze(LIMIT, Awake::NEVER)?), report(3));
         assert!(started.elapsed() < pause / 2 && all(&world), "{:?}", started.elapsed());
         let _ = thaw.join();
         Ok::<(), Failed>(())

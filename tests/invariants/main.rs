@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event,
-    Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate, Leap, Machine, Measurement, Notifier, Offset, OrderId,
-    PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, Samples, State, StepBy, StepError, Voice, forward,
+    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, ContainerList, DaemonVerdict, Epoch,
+    Event, Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate, Leap, Machine, Measurement, NamedContainer,
+    Notifier, Offset, OrderId, PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, Samples, State, StepBy,
+    StepError, Voice, forward,
 };
 use proptest::prelude::*;
 
@@ -183,8 +184,8 @@ fn answered(question: &Action, answer: &Answer, now: &Clocks) -> Option<Event> {
         ),
         Action::Freeze(order, _) => Event::Frozen(*order, FreezeOutcome::default()),
         Action::ThawCarriers(order) => {
-            let names = if matches!(answer, Answer::Nobody) { vec![] } else { vec!["vpn".to_owned()] };
-            Event::CarriersThawed(*order, Ok(names))
+            let run = if matches!(answer, Answer::Nobody) { ContainerList::default() } else { vpn() };
+            Event::CarriersThawed(*order, Ok(run))
         }
         Action::Thaw(order) => Event::Thawed(
             *order,
@@ -226,6 +227,10 @@ impl Containers {
     fn are_known_to_run(&self) -> bool {
         !self.are_frozen() && (self.orders.is_empty() || self.answered == Some(true))
     }
+}
+
+fn vpn() -> ContainerList {
+    NamedContainer::new("docker", "3f2a8c01d9e2", Some("vpn")).into()
 }
 
 fn order(action: &Action) -> Option<OrderId> {
@@ -589,8 +594,8 @@ impl World {
             for event in [
                 Event::Frozen(order, FreezeOutcome::default()),
                 Event::Thawed(order, Ok(())),
-                Event::Thawed(order, Err("cgroup.freeze: Input/output error".to_owned())),
-                Event::CarriersThawed(order, Ok(vec!["vpn".to_owned()])),
+                Event::Thawed(order, Err("cgroup.freeze: Input/output error".into())),
+                Event::CarriersThawed(order, Ok(vpn())),
             ] {
                 assert!(self.machine.step(event, self.clocks()).is_empty());
             }

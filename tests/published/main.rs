@@ -17,13 +17,15 @@ use std::time::Duration;
 
 use clockgate::config::patterns;
 use clockgate::container::{Caller, Container, Engine};
-use clockgate::decision::{Clocks, Evidence, Offset, Realtime, Reckoning, ReferenceKind, Snapshot};
+use clockgate::decision::{
+    Clocks, ContainerList, Evidence, NamedContainer, Offset, Realtime, Reckoning, ReferenceKind, Snapshot,
+};
 use clockgate::explain::{Literals, Now, Scanner, Then, World, judge};
 use clockgate::history::{HistoryFiles, HistoryRecord};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::publish::proof_file::ProofFile;
 use clockgate::sys::clock::boottime;
-use clockgate::transition::{Course, FrozenCount, Occurrence, Parts, Position, ReceivedAnswer, Transition};
+use clockgate::transition::{Course, FrozenContainers, Occurrence, Parts, Position, ReceivedAnswer, Transition};
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
 use serde_json::{Value, json};
@@ -147,7 +149,13 @@ impl Host {
 
 /// A container that waits at the gate.
 fn waiting() -> Waiting {
-    Waiting { pid: 1, engine: Caller::Docker, id: "a".to_owned(), title: Some("web".to_owned()) }
+    Waiting {
+        pid: 1,
+        engine: Caller::Docker,
+        id: "a".to_owned(),
+        name: Some("web".to_owned()),
+        title: Some("web".to_owned()),
+    }
 }
 
 /// A server that has this machine's own time.
@@ -262,7 +270,8 @@ fn happened() -> Vec<Transition> {
     };
     let took = Some(Duration::from_millis(1));
     let parts = Parts { answered: took, frozen: took, stepped: took, opened: took, thawed: took };
-    let frozen = Some(FrozenCount { frozen: 1, of: 2 });
+    let one = |name: &str| ContainerList::from(NamedContainer::new("docker", "3f2a8c01d9e2", Some(name)));
+    let frozen = Some(FrozenContainers { frozen: one("web"), of: 2 });
     let course = Course { answers: vec![answer], stepped: Some(Offset::ZERO), frozen, parts };
     let record = |what: Occurrence, now: Snapshot| Transition {
         what,
@@ -273,7 +282,9 @@ fn happened() -> Vec<Transition> {
         falsetickers: vec!["b".into()],
         daemon: Some("a daemon".into()),
         is_repetition: false,
+        held: one("held"),
         released: 3,
+        released_containers: one("released"),
         tally: Arc::default(),
     };
     let because = Snapshot { why: "why".into(), ..shut() };
@@ -283,7 +294,7 @@ fn happened() -> Vec<Transition> {
         record(Occurrence::DaemonAgrees(Offset::ZERO), proven()),
         record(Occurrence::RestoreMissed("a source"), proven()),
         record(Occurrence::FrozenInPart(vec!["c".into()]), shut()),
-        record(Occurrence::CarriersThawed(vec!["d".into()]), shut()),
+        record(Occurrence::CarriersThawed(one("d")), shut()),
     ]
 }
 

@@ -35,7 +35,7 @@ pub fn shut() -> Snapshot {
         epoch: Epoch::new(2),
         cause: Cause::Requested,
         since: boottime(),
-        why: "resume: measuring".to_owned(),
+        why: "resume: measuring".into(),
         ..Snapshot::default()
     }
 }

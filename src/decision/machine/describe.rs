@@ -2,6 +2,7 @@
 
 use super::super::action::StepBy;
 use super::super::agreement::ExchangeState;
+use super::super::containers::ContainerText;
 use super::super::event::Cause;
 use super::super::evidence::{ClockContradiction, Evidence, Witness};
 use super::super::failure_class::Trouble;
@@ -90,18 +91,27 @@ impl Machine {
         }
     }
 
-    pub(super) fn why(&self) -> String {
+    pub(super) fn why(&self) -> ContainerText {
+        let carriers = self.freezing.carriers().filter(|_| self.state == State::Disrupted && !self.is_first_look());
+        match carriers {
+            Some(run) => ContainerText::from(self.why_in_words())
+                .words("; thawed to carry the network: ")
+                .containers(run.clone()),
+            None => self.why_in_words().into(),
+        }
+    }
+
+    /// Whether nothing has come of the first attempt of this epoch yet.
+    const fn is_first_look(&self) -> bool {
+        self.attempt.ended == 0 && self.attempt.failures == 0
+    }
+
+    fn why_in_words(&self) -> String {
         match self.state {
             State::Unknown => "nothing was measured yet".to_owned(),
             State::Suspended if self.cause == Cause::Snapshot => "a snapshot is being taken".to_owned(),
             State::Suspended => "the machine is going to sleep".to_owned(),
-            State::Disrupted if self.attempt.ended == 0 && self.attempt.failures == 0 => {
-                format!("{}: measuring", self.cause)
-            }
-            State::Disrupted if !self.freezing.carriers().is_empty() => {
-                let carriers = self.freezing.carriers().join(", ");
-                format!("{}: {}; thawed to carry the network: {carriers}", self.cause, self.reason.trouble)
-            }
+            State::Disrupted if self.is_first_look() => format!("{}: measuring", self.cause),
             State::Disrupted => format!("{}: {}", self.cause, self.reason.trouble),
             State::Settling if self.attempt.failures > 0 => {
                 format!("{}: not verified by a second exchange: {}", self.cause, self.reason.trouble)

@@ -16,6 +16,7 @@
 use std::time::Duration;
 
 use super::super::action::{Action, OrderId, Warning};
+use super::super::containers::{ContainerList, ContainerText};
 use super::super::published::Gate;
 use super::super::state::State;
 use super::super::time::{Awake, Boottime, Clocks, Epoch};
@@ -54,7 +55,7 @@ enum Phase {
 /// The containers that carry the network and run again, though the others do not.
 #[derive(Clone, Debug, Default)]
 struct Carriers {
-    names: Vec<String>,
+    run: ContainerList,
     /// When they were looked for last in this freeze; none before.
     looked_for: Option<Boottime>,
 }
@@ -172,7 +173,7 @@ impl Freezing {
     pub(super) fn thaws_carriers(&mut self, now: Boottime) -> Option<OrderId> {
         let Phase::Frozen { order, carriers, .. } = &mut self.phase else { return None };
         let is_soon = carriers.looked_for.is_some_and(|at| now.since(at) < LOOK_FOR_CARRIERS_EVERY);
-        if is_soon || !carriers.names.is_empty() {
+        if is_soon || !carriers.run.is_empty() {
             return None;
         }
         carriers.looked_for = Some(now);
@@ -181,10 +182,10 @@ impl Freezing {
 
     /// These run again; says whether that is so still, and news.
     #[must_use]
-    pub(super) fn carriers_run(&mut self, answered: OrderId, names: Vec<String>) -> bool {
+    pub(super) fn carriers_run(&mut self, answered: OrderId, run: ContainerList) -> bool {
         match &mut self.phase {
-            Phase::Frozen { order, carriers, .. } if *order == answered && !names.is_empty() => {
-                carriers.names = names;
+            Phase::Frozen { order, carriers, .. } if *order == answered && !run.is_empty() => {
+                carriers.run = run;
                 true
             }
             Phase::Thawed
@@ -195,11 +196,11 @@ impl Freezing {
         }
     }
 
-    /// The containers that run again though the others are frozen.
-    pub(super) fn carriers(&self) -> &[String] {
+    /// The containers that run again though the others are frozen; none where none do.
+    pub(super) fn carriers(&self) -> Option<&ContainerList> {
         match &self.phase {
-            Phase::Frozen { carriers, .. } => &carriers.names,
-            Phase::Thawed | Phase::Freezing { .. } | Phase::Thawing { .. } | Phase::PartlyThawed { .. } => &[],
+            Phase::Frozen { carriers, .. } => Some(&carriers.run).filter(|run| !run.is_empty()),
+            Phase::Thawed | Phase::Freezing { .. } | Phase::Thawing { .. } | Phase::PartlyThawed { .. } => None,
         }
     }
 
@@ -216,7 +217,7 @@ impl Freezing {
     }
 
     /// What was frozen runs again, or not all of it.
-    pub(super) fn thawed(&mut self, answered: OrderId, outcome: Result<(), String>, now: Boottime) {
+    pub(super) fn thawed(&mut self, answered: OrderId, outcome: Result<(), ContainerText>, now: Boottime) {
         let Phase::Thawing { order, failures, .. } = self.phase else { return };
         if order != answered {
             return;

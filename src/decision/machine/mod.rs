@@ -213,9 +213,9 @@ impl Machine {
                 self.freezing.thawed(order, outcome, now.boot);
                 vec![]
             }
-            (_, Event::CarriersThawed(order, Ok(names))) => {
+            (_, Event::CarriersThawed(order, Ok(run))) => {
                 // The road may be open now.
-                if self.freezing.carriers_run(order, names) { self.try_again(now) } else { vec![] }
+                if self.freezing.carriers_run(order, run) { self.try_again(now) } else { vec![] }
             }
             (_, Event::CarriersThawed(_, Err(_)) | Event::SourceLost(_)) => vec![],
             (_, Event::Unseen(_)) => {

@@ -247,7 +247,7 @@ impl BusObject {
     /// Why the gate is shut, in words; empty when it is open on a proof.
     #[zbus(property)]
     fn why(&self) -> String {
-        self.now().why
+        self.now().why.to_string()
     }
 
     /// The agent's version.
@@ -321,7 +321,7 @@ impl BusObject {
         match waited {
             Ok(Ok(snapshot)) => Ok(snapshot),
             Ok(Err(_)) => Err(MethodError::NoAnswer("the agent ended meanwhile".to_owned())),
-            Err(_) => Err(MethodError::StillShut(self.now().why)),
+            Err(_) => Err(MethodError::StillShut(self.now().why.to_string())),
         }
     }
 }
@@ -356,13 +356,13 @@ fn properties(snapshot: &Snapshot) -> [(&'static str, Variant<'static>); 13] {
         ("MaxDriftPpm", snapshot.max_drift_ppm.into()),
         ("ValidUntil", snapshot.valid_until.as_nanos().into()),
         ("Deadline", snapshot.deadline.as_nanos().into()),
-        ("Why", snapshot.why.clone().into()),
+        ("Why", snapshot.why.to_string().into()),
     ]
 }
 
 fn answer_of(snapshot: &Snapshot) -> (String, String, u64, i64, u64, String) {
     let state = State::name_of(snapshot.state).to_owned();
-    let (epoch, why) = (snapshot.epoch.get(), snapshot.why.clone());
+    let (epoch, why) = (snapshot.epoch.get(), snapshot.why.to_string());
     (state, snapshot.gate.to_string(), epoch, offset(snapshot), bound(snapshot), why)
 }
 

@@ -108,7 +108,7 @@ impl GatePage {
             next,
             state: ENDED,
             gate: Gate::Shut,
-            why: format!("the agent has ended: {why}"),
+            why: format!("the agent has ended: {why}").into(),
             ..self.last.clone()
         };
         self.publish(&last)
@@ -140,7 +140,7 @@ impl GatePage {
     fn adopt(&mut self) -> Epoch {
         let epoch = if self.is_of_this_boot() { self.mapping.reader().load_u64(at::EPOCH) } else { 0 };
         let epoch = Epoch::new(epoch);
-        self.last = Snapshot { epoch, why: "the agent is starting".to_owned(), ..Snapshot::default() };
+        self.last = Snapshot { epoch, why: "the agent is starting".into(), ..Snapshot::default() };
         self.alive_until = boottime() + STARTS_WITHIN;
         self.write_whole();
         epoch
@@ -231,7 +231,8 @@ impl GatePage {
         page.store_u64(at::LEAP_AT, at.as_nanos());
         page.store_u64(at::LEAP, change.as_nanos().cast_unsigned());
         let mut why = [0; WHY_LEN];
-        let text = &snapshot.why[..snapshot.why.floor_char_boundary(WHY_LEN)];
+        let text = snapshot.why.to_string();
+        let text = &text[..text.floor_char_boundary(WHY_LEN)];
         why[..text.len()].copy_from_slice(text.as_bytes());
         self.store_bytes(at::WHY, &why);
     }

@@ -32,7 +32,7 @@ fn a_reader_sees_what_was_published() -> Result<(), Box<dyn std::error::Error>> 
     );
     assert_eq!((view.offset, view.bound), (Some(Offset::from_nanos(-5)), Some(Duration::from_millis(3))));
     let why = "ä".repeat(WHY_LEN);
-    writer.publish(&Snapshot { gate: Gate::Shut, why: why.clone(), ..proven() })?;
+    writer.publish(&Snapshot { gate: Gate::Shut, why: why.clone().into(), ..proven() })?;
     let view = Page::open(directory.path())?.read();
     assert_eq!((view.gate, view.why), (Gate::Shut, why[..WHY_LEN].to_owned()));
     Ok(())
@@ -115,7 +115,7 @@ fn an_agent_is_alive_silent_or_has_ended_and_the_last_words_stay() -> Result<(),
     writer.alive(Boottime::from_nanos(1))?;
     let silent = Agent::Silent { since: Boottime::from_nanos(1) };
     assert_eq!((reader.read().agent, reader.read().gate), (silent, Gate::Proven));
-    writer.publish(&Snapshot { gate: Gate::Unproven, why: "opened without a proof".to_owned(), ..proven() })?;
+    writer.publish(&Snapshot { gate: Gate::Unproven, why: "opened without a proof".into(), ..proven() })?;
     assert_eq!(reader.read().gate, Gate::Shut, "no agent would shut it");
     writer.end("it was stopped")?;
     drop(writer);

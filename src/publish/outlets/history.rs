@@ -11,6 +11,7 @@ use nix::unistd::Gid;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::decision::ContainerNaming;
 use crate::history::{HistoryFiles, HistoryRecord};
 use crate::page::boot_id;
 use crate::publish::bus::{GROUP, group_id};
@@ -26,6 +27,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(1);
 pub struct HistoryOutlet {
     writer: Arc<HistoryWriter>,
     writing: Option<JoinHandle<()>>,
+    /// How much of containers may be written down.
+    naming: ContainerNaming,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,12 @@ impl HistoryOutlet {
         let boot = boot_id().unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect();
         let group = group_id(root, GROUP).map(Gid::from_raw);
         let writer = HistoryWriter { files: HistoryFiles::below(root), boot, group, queue: Mutex::default() };
-        Self { writer: Arc::new(writer), writing: None }
+        Self { writer: Arc::new(writer), writing: None, naming: ContainerNaming::default() }
+    }
+
+    /// How much of containers is written down from now on.
+    pub const fn name_containers(&mut self, naming: ContainerNaming) {
+        self.naming = naming;
     }
 
     /// Keeps it.
@@ -64,7 +72,7 @@ impl HistoryOutlet {
             queue.lost += 1;
             return;
         }
-        queue.waiting.push_back(happened.clone());
+        queue.waiting.push_back(happened.naming(self.naming));
         if !queue.is_taken_from {
             queue.is_taken_from = true;
             let writer = self.writer.clone();
@@ -119,3 +127,6 @@ impl HistoryWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

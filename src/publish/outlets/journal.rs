@@ -51,6 +51,7 @@ fn entry(happened: &Transition) -> JournalFields {
             Fact::Text(text) => entry.add(&name, &text),
             // A field may be there several times.
             Fact::Texts(texts) => texts.iter().for_each(|text| entry.add(&name, text)),
+            Fact::Containers(all) => all.iter().for_each(|one| entry.add(&name, &one.to_string())),
             Fact::Answers(answers) => answers.iter().for_each(|answer| entry.add(&name, &answer.to_string())),
         }
     }

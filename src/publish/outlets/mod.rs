@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
-use crate::decision::Snapshot;
+use crate::decision::{ContainerNaming, Snapshot};
 use crate::publish::metrics_reader::MetricsReader;
 use crate::transition::Transition;
 
@@ -58,6 +58,11 @@ impl Outlets {
     /// Writes metrics to a file from now on.
     pub fn keep_metrics_file(&mut self, path: PathBuf) {
         self.metrics.keep_file(path);
+    }
+
+    /// How much of containers the history says from now on.
+    pub fn name_containers(&mut self, naming: ContainerNaming) {
+        self.history.name_containers(naming);
     }
 
     /// Passes a record to every outlet.

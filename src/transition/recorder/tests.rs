@@ -7,12 +7,21 @@ struct Loop {
     machine: Machine,
     recorder: Recorder,
     now: Clocks,
+    /// How many waiters each publication wakes, and which containers are held.
+    woken: u64,
+    held: ContainerList,
 }
 
 impl Loop {
     fn new() -> Self {
         let now = Clocks { boot: Boottime::from_nanos(1_000_000_000), ..Clocks::default() };
-        Self { machine: Machine::new(Policy::default(), Epoch::default()), recorder: Recorder::default(), now }
+        Self {
+            machine: Machine::new(Policy::default(), Epoch::default()),
+            recorder: Recorder::default(),
+            now,
+            woken: 0,
+            held: ContainerList::default(),
+        }
     }
 
     fn after(&mut self, passed: Duration) -> &mut Self {
@@ -31,7 +40,8 @@ impl Loop {
             machine: &self.machine,
             actions: &actions,
             at: self.now,
-            released: 0,
+            woken: self.woken,
+            held: &self.held,
         };
         self.recorder.record(&event, &walked)
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use crate::container::{Caller, Metadata, WRAPPER_PREFIX};
+use crate::decision::NamedContainer;
 use crate::sys::clock::boottime;
 use crate::sys::foreign;
 
@@ -28,6 +29,8 @@ pub struct Waiting {
     pub engine: Caller,
     /// The container.
     pub id: String,
+    /// Its name; none where it has none, or where we may not read its bundle.
+    pub name: Option<String>,
     /// What it is called beside that: its name, else its image or command. None where we may not read its bundle.
     pub title: Option<String>,
 }
@@ -43,10 +46,17 @@ impl fmt::Display for Waiting {
 }
 
 impl Waiting {
+    /// As records have it.
+    #[must_use]
+    pub fn named(&self) -> NamedContainer {
+        let name = self.name.as_deref().map(foreign::shown);
+        NamedContainer::new(self.engine.name(), &foreign::shown(&self.id), name.as_deref())
+    }
+
     /// As our JSON has it.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
-        let Self { pid, engine, id, title } = self;
+        let Self { pid, engine, id, name: _, title } = self;
         serde_json::json!({ "pid": pid, "engine": engine.to_string(), "id": id, "title": title })
     }
 }
@@ -90,7 +100,7 @@ fn look(process: &Path) -> Option<Waiting> {
     };
     let metadata = Metadata::of_bundle(&bundle);
     let engine = Caller::named_in(&metadata).unwrap_or_else(|| call.caller());
-    Some(Waiting { pid, engine, id: call.id, title: metadata.title().map(str::to_owned) })
+    Some(waiting_container((pid, engine), call.id, metadata))
 }
 
 /// A hook gets its container's state on standard input; but runtimes start it in the bundle, which is in the container's folder.
@@ -99,7 +109,11 @@ fn at_hook(pid: u32, process: &Path) -> Option<Waiting> {
     let id = bundle.parent()?.file_name()?.to_str()?.to_owned();
     let metadata = Metadata::of_bundle(&process.join("cwd"));
     let engine = Caller::named_in(&metadata).unwrap_or(Caller::Podman);
-    Some(Waiting { pid, engine, id, title: metadata.title().map(str::to_owned) })
+    Some(waiting_container((pid, engine), id, metadata))
+}
+
+fn waiting_container((pid, engine): (u32, Caller), id: String, metadata: Metadata) -> Waiting {
+    Waiting { pid, engine, id, title: metadata.title().map(str::to_owned), name: metadata.name }
 }
 
 #[cfg(test)]

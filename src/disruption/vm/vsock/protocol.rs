@@ -142,7 +142,7 @@ pub fn answer(snapshot: &Snapshot) -> String {
         "epoch": snapshot.epoch.get(),
         "offset_ns": snapshot.offset.map(|offset| offset.as_nanos()),
         "bound_ns": snapshot.bound.map(nanos_u64),
-        "why": snapshot.why,
+        "why": snapshot.why.to_string(),
     });
     format!("answer {json}")
 }
