@@ -12,6 +12,8 @@ use crate::waiter::oci::{self, Waiting};
 
 /// After a look, none follows for so many times as long as it took: looking costs a twentieth of a processor at most.
 const PAUSE: u32 = 20;
+/// The processor is the walk's first: most gates are open again before that.
+const FIRST_LOOK_AFTER: Duration = Duration::from_millis(100);
 
 /// What was seen last at this shut gate.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +60,10 @@ impl HeldStarts {
         state.is_due = true;
         if !std::mem::replace(&mut state.is_busy, true) {
             let held = self.clone();
-            tokio::spawn(async move { while held.look_once().await {} });
+            tokio::spawn(async move {
+                tokio::time::sleep(FIRST_LOOK_AFTER).await;
+                while held.look_once().await {}
+            });
         }
     }
 
