@@ -12,7 +12,10 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("aws.yaml", include_str!("patterns/aws.yaml")),
     ("tls.yaml", include_str!("patterns/tls.yaml")),
     ("tokens.yaml", include_str!("patterns/tokens.yaml")),
+    ("apis.yaml", include_str!("patterns/apis.yaml")),
+    ("builds.yaml", include_str!("patterns/builds.yaml")),
     ("hosts.yaml", include_str!("patterns/hosts.yaml")),
+    ("clusters.yaml", include_str!("patterns/clusters.yaml")),
     // What is known of a time daemon is in the room of the daemons.
     ("daemon/messages.yaml", include_str!("../daemon/messages.yaml")),
 ];
