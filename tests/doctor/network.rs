@@ -72,6 +72,12 @@ fn worlds() -> Vec<World> {
             "silent host(s) answer on TCP",
         ),
         world(
+            "a_host_that_answers_on_udp_port_53_alone_shows_that_port_123_is_filtered",
+            "nft add table inet f\nnft add chain inet f i '{ type filter hook input priority 0 ; }'\nnft add rule inet f i udp sport 123 drop\nnft add rule inet f i tcp sport '{ 443, 4460 }' drop",
+            Some("net.udp123"),
+            "silent host(s) answer on UDP port 53",
+        ),
+        world(
             "a_host_that_drops_everything_is_silent_on_tcp_too",
             "nft add table inet f\nnft add chain inet f i '{ type filter hook input priority 0 ; }'\nnft add rule inet f i ip saddr 192.0.2.1 drop",
             Some("net.udp123"),
@@ -309,10 +315,25 @@ fn portal() -> Outcome {
         return Err(format!("the portal is not told: {said:#}").into());
     }
     let (said, _) = doctor(&["198.51.100.1"])?;
-    let is_a_note = said["checks"]
-        .as_array()
-        .is_some_and(|checks| checks.iter().any(|check| check["id"] == "net.captive" && check["result"] == "note"));
-    if is_a_note { Ok(()) } else { Err(format!("the proxy is not told: {said:#}").into()) }
+    let notes = |said: &Value| {
+        let checks = said["checks"].as_array();
+        checks.is_some_and(|all| all.iter().any(|check| check["id"] == "net.captive" && check["result"] == "note"))
+    };
+    if !notes(&said) || said.to_string().contains("answers questions about names") {
+        return Err(format!("the proxy is not told: {said:#}").into());
+    }
+    // Whoever takes questions about names for others, and no connection.
+    let names = UdpSocket::bind("192.0.2.113:53")?;
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, from)) = names.recv_from(&mut question) {
+            question[2] |= 0x80;
+            let _ = names.send_to(&question[..length], from);
+        }
+    });
+    let (said, _) = doctor(&["198.51.100.1"])?;
+    let is_told = notes(&said) && said.to_string().contains("answers questions about names");
+    if is_told { Ok(()) } else { Err(format!("it is not told: {said:#}").into()) }
 }
 
 /// A router in a namespace of its own, which loses what it is to pass on.
@@ -330,9 +351,17 @@ fn routed() -> Outcome {
     inside(
         "ip link add lost type veth peer name sink && ip link set lost up && ip link set sink up && ip addr add 203.0.113.254/24 dev lost && ip neigh add 203.0.113.1 lladdr 02:00:00:00:00:01 dev lost",
     )?;
-    inside("echo 1 > /proc/sys/net/ipv4/ip_forward")?;
+    // It reports each packet: by default one each second to each host.
+    inside("echo 1 > /proc/sys/net/ipv4/ip_forward && echo 0 > /proc/sys/net/ipv4/icmp_ratelimit")?;
     let (said, _) = doctor(&["203.0.113.1"])?;
     let text = said.to_string();
     let is_named = text.contains("net.udp123") && text.contains("10.9.0.1, at hop 1");
-    if is_named { Ok(()) } else { Err(format!("the router is not named: {said:#}").into()) }
+    if !is_named || text.contains("packets to UDP port 53 get to") {
+        return Err(format!("the router is not named: {said:#}").into());
+    }
+    // A filter of port 123 in the router, before it counts the hops: other questions get to it.
+    inside("nft add table ip f && nft add chain ip f p \"{ type filter hook prerouting priority 0 ; }\" && nft add rule ip f p udp dport 123 drop")?;
+    let (said, _) = doctor(&["203.0.113.1"])?;
+    let is_between = said.to_string().contains("packets to UDP port 53 get to 10.9.0.1, at hop 1, and those to port 123");
+    if is_between { Ok(()) } else { Err(format!("the filter is not named: {said:#}").into()) }
 }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::CheckVerdict;
 use crate::decision::size_in_words;
 use crate::doctor::facts::DoctorFacts;
-use crate::reference::probe::{AddressProbe, LookUpFault, NtpOutcome, ServerProbe};
+use crate::reference::probe::{AddressProbe, Hops, LookUpFault, NtpOutcome, ServerProbe};
 
 /// A fault is a failure where no server answers, and a warning beside one that does.
 fn graded(facts: &DoctorFacts, title: String) -> CheckVerdict {
@@ -156,33 +156,55 @@ pub fn udp123(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let alive = found.iter().filter(|(_, probe)| probe.host_answers == Some(true)).count();
     let last = found.iter().find_map(|(_, probe)| probe.hops.as_ref()?.last());
     let port = first.address.port();
+    let names = |probe: &AddressProbe| probe.name_port.as_ref().is_some_and(|names| names.answers);
+    let by_names = found.iter().filter(|(_, probe)| names(probe)).count();
     let title = if alive > 0 {
         format!("UDP port {port} is filtered: {alive} of {} silent host(s) answer on TCP", found.len())
+    } else if by_names > 0 {
+        format!("UDP port {port} is filtered: {by_names} of {} silent host(s) answer on UDP port 53", found.len())
     } else {
         format!("no answer on UDP port {port} from {} address(es), nor on TCP: filtered, or not there", found.len())
     };
     let silence = found.iter().map(|(server, probe)| {
         let waited =
             if let NtpOutcome::Silent { waited } = &probe.outcome { size_in_words(*waited) } else { String::new() };
-        let control = if probe.host_answers == Some(true) { "answers" } else { "does not answer" };
-        format!("{}: silent for {waited}; TCP 443 or 4460 {control}", at(server, probe.address))
+        let said = |answers: bool| if answers { "answers" } else { "does not answer" };
+        let (tcp, udp) = (said(probe.host_answers == Some(true)), said(names(probe)));
+        format!("{}: silent for {waited}; TCP 443 or 4460 {tcp}; UDP port 53 {udp}", at(server, probe.address))
     });
     let hop = last.map(|(distance, router)| {
         format!("the last router that reports these packets is {router}, at hop {distance}: look there or behind it")
     });
-    let fix = match last {
-        Some((_, router)) => format!("allow UDP port 123 outward, and the answers in, at {router} or behind it"),
-        None => "allow UDP port 123 outward, and the answers in: first in this host's own input rules (sudo nft list ruleset)".to_owned(),
+    let farther = found.iter().find_map(|(_, probe)| {
+        let reached = probe.hops.as_ref().and_then(Hops::last).map_or(0, |(distance, _)| distance);
+        probe.name_port.as_ref()?.hops.as_ref()?.last().filter(|(distance, _)| *distance > reached)
+    });
+    let way = farther.map(|(distance, router)| {
+        format!("packets to UDP port 53 get to {router}, at hop {distance}, and those to port {port} do not: the filter is between")
+    });
+    let fix = match (last, farther) {
+        (Some((_, router)), _) => format!("allow UDP port 123 outward, and the answers in, at {router} or behind it"),
+        (None, Some((_, router))) => {
+            format!("allow UDP port 123 outward, and the answers in, at {router} or in front of it")
+        }
+        (None, None) => "allow UDP port 123 outward, and the answers in: first in this host's own input rules (sudo nft list ruleset)".to_owned(),
     };
-    Some(graded(facts, title).because_all(silence).because_all(hop).mend(fix))
+    Some(graded(facts, title).because_all(silence).because_all(hop).because_all(way).mend(fix))
 }
 
 /// A reply in the name of an address that no host has.
 pub fn captive(facts: &DoctorFacts) -> Option<CheckVerdict> {
-    let portal = facts.network.portal.as_ref()?;
+    let names = facts.network.are_names_taken.then(|| {
+        "192.0.2.113, which no host has, answers questions about names (UDP port 53)".to_owned()
+    });
+    let Some(portal) = facts.network.portal.as_ref() else {
+        let title = "a machine on the way answers questions about names that are sent to any address";
+        return names.map(|evidence| CheckVerdict::note(title).because(evidence));
+    };
     let evidence = format!("192.0.2.113, which no host has, answers over HTTP with status {}", portal.status);
     if !portal.is_portal() {
-        return Some(CheckVerdict::note("a proxy on the way takes HTTP connections to any address").because(evidence));
+        let title = "a proxy on the way takes HTTP connections to any address";
+        return Some(CheckVerdict::note(title).because(evidence).because_all(names));
     }
     let page = portal.location.as_ref().map(|location| format!("it sends browsers to {location}"));
     let title = "this network has a portal: nothing gets through until a user has logged in there";
@@ -190,6 +212,7 @@ pub fn captive(facts: &DoctorFacts) -> Option<CheckVerdict> {
         graded(facts, title.to_owned())
             .because(evidence)
             .because_all(page)
+            .because_all(names)
             .mend("log in with a browser, or use another network"),
     )
 }

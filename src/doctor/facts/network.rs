@@ -50,6 +50,8 @@ pub struct NetworkFacts {
     pub silent: Vec<ServerProbe>,
     /// What a machine on the path answers for a host that does not exist; asked where no server answers.
     pub portal: Option<PortalReply>,
+    /// Whether a machine on the path answers questions about names in the place of a host that does not exist.
+    pub are_names_taken: bool,
     /// The cloud that this is.
     pub cloud: Option<CloudFacts>,
     /// What the slow questions found; none where they were not asked.
@@ -124,6 +126,7 @@ fn ask(root: &Path, servers: Vec<Server>, policy: &Policy, network: NetworkUse, 
     let servers_answered = names.len() - silent.len();
     silent.truncate(MOST_PROBED);
     let portal = (servers_answered == 0).then(|| thread::spawn(|| PortalReply::found(WHY)));
+    let taken = (servers_answered == 0).then(|| thread::spawn(|| probe::names_are_taken(WHY)));
     let truth = agreement.as_ref().map_or_else(|_| realtime(), |agreement| realtime() + agreement.offset);
     let ask_slowly = || slow::gather(&references, &names, &first, truth, |references| references.measure(question()));
     let (slow, silent) = thread::scope(|scope| {
@@ -142,6 +145,7 @@ fn ask(root: &Path, servers: Vec<Server>, policy: &Policy, network: NetworkUse, 
         })),
         silent,
         portal: portal.and_then(|asked| asked.join().ok().flatten()),
+        are_names_taken: taken.is_some_and(|asked| asked.join().unwrap_or_default()),
         ..facts
     }
 }

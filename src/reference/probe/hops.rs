@@ -24,9 +24,18 @@ pub struct Hops {
     pub answered: Vec<(u32, IpAddr)>,
 }
 
+/// A plain question about the time.
+pub fn of_ntp() -> Option<Vec<u8>> {
+    random::number().ok().map(|number| packet::request(Nonce(number)).to_vec())
+}
+
 impl Hops {
-    /// Sends one question for each distance; IPv4 alone. None where no packet could be sent.
-    pub fn trace(address: SocketAddr, patience: Duration) -> Option<Self> {
+    /// Sends one `question` for each distance; IPv4 alone. None where no packet could be sent.
+    pub fn trace(
+        address: SocketAddr,
+        patience: Duration,
+        question: &dyn Fn() -> Option<Vec<u8>>,
+    ) -> Option<Self> {
         if address.is_ipv6() {
             return None;
         }
@@ -34,7 +43,7 @@ impl Hops {
         for distance in 1..=MOST_HOPS {
             let socket = open(address, 0).ok()?;
             socket.set_ttl(distance).ok()?;
-            socket.send(&packet::request(Nonce(random::number().ok()?))).ok()?;
+            socket.send(&question()?).ok()?;
             sockets.push((distance, socket));
         }
         let deadline: Boottime = boottime() + patience.min(PATIENCE);

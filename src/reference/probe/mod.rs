@@ -4,6 +4,7 @@
 mod hops;
 mod key_exchange;
 mod lookup;
+mod names;
 mod portal;
 mod question;
 mod slow;
@@ -11,6 +12,7 @@ mod slow;
 pub use hops::Hops;
 pub use key_exchange::KeyExchange;
 pub use lookup::{LookUpFault, look_up};
+pub use names::{NamePort, are_taken as names_are_taken};
 pub use portal::PortalReply;
 pub use question::{IcmpError, LONG, NtpOutcome};
 pub use slow::{FixedPortProbe, Slot, SlowProbe, from_ntp_port, is_answer, long, of_each_family};
@@ -48,6 +50,8 @@ pub struct AddressProbe {
     pub host_answers: Option<bool>,
     /// How far UDP packets to that port get; none where that was not asked.
     pub hops: Option<Hops>,
+    /// The same of UDP port 53, which hardly anybody filters; none where that was not asked.
+    pub name_port: Option<NamePort>,
 }
 
 /// Asks every server at once, and ends at the deadline with the answers so far.
@@ -76,14 +80,16 @@ fn server(name: ServerName, deadline: Boottime) -> ServerProbe {
 fn probe(address: SocketAddr, deadline: Boottime) -> AddressProbe {
     let patience = deadline.since(boottime());
     let controls: Vec<_> = CONTROL_PORTS.map(|port| thread::spawn(move || lives(address, port, patience))).into();
-    let path = thread::spawn(move || Hops::trace(address, patience));
+    let path = thread::spawn(move || Hops::trace(address, patience, &hops::of_ntp));
+    let names = thread::spawn(move || NamePort::asked(address, patience));
     let outcome = question::ask(address, question::QuestionForm::Plain, patience);
     let is_silent = matches!(outcome, NtpOutcome::Silent { .. });
     // What answered needs no control question, and those are not waited for.
     let host_answers =
         is_silent.then(|| controls.into_iter().any(|control| control.join().is_ok_and(|answers| answers)));
     let hops = if is_silent { path.join().ok().flatten() } else { None };
-    AddressProbe { address, outcome, host_answers, hops }
+    let name_port = if is_silent { names.join().ok() } else { None };
+    AddressProbe { address, outcome, host_answers, hops, name_port }
 }
 
 /// A refused connection is an answer as good as an open one: the host is there.

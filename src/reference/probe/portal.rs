@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::sys::clock::boottime;
 
 /// TEST-NET-1 of RFC 5737, for documentation: no host has it.
-const UNUSED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 113);
+pub(super) const UNUSED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 113);
 const PORT: u16 = 80;
 /// The head of a reply; more is not read.
 const MOST: usize = 4096;
