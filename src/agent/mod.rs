@@ -20,7 +20,7 @@ use crate::config::{self, Config, ListenAddress, MetricsConfig};
 use crate::daemon::Corrector;
 use crate::decision::{Action, Cause, Clocks, Event, Gate, Leap, Machine, Policy, Snapshot, State};
 use crate::disruption::clock_set::ClockSet;
-use crate::disruption::notice::Notice;
+use crate::disruption::notice::{Notice, NoticeAnswer};
 use crate::disruption::notice_rate::Rate;
 use crate::disruption::vm::hypervisor;
 use crate::error_chain::in_full;
@@ -159,7 +159,7 @@ struct EventLoop {
     /// Who is held at the gate, for the records.
     held: HeldStarts,
     /// Callers that wait for the permission to sleep.
-    sleepers: Vec<tokio::sync::oneshot::Sender<Snapshot>>,
+    sleepers: Vec<tokio::sync::oneshot::Sender<NoticeAnswer>>,
     watchdog: Watchdog,
     clock: Arc<SystemClock>,
     /// As it was seen last.
@@ -177,9 +177,11 @@ impl EventLoop {
             self.sleepers.push(answer);
             return self.take(event);
         }
+        let refusal =
+            if let Event::StepByDate(date) = &event { self.machine.refuses_date(date, &clocks()) } else { None };
         self.take(event)?;
         // The caller may have disconnected.
-        let _ = answer.send(self.machine.snapshot());
+        let _ = answer.send(refusal.map_or_else(|| Ok(self.machine.snapshot()), Err));
         Ok(())
     }
 
@@ -311,7 +313,7 @@ impl EventLoop {
         match action {
             Action::AllowSleep => {
                 for sleeper in self.sleepers.drain(..) {
-                    let _ = sleeper.send(self.machine.snapshot());
+                    let _ = sleeper.send(Ok(self.machine.snapshot()));
                 }
             }
             // Its record is reported.

@@ -15,7 +15,7 @@ use crate::decision::{
 };
 use crate::exit::Exit;
 use crate::page::Page;
-use crate::publish::bus::client::AgentClient;
+use crate::publish::bus::client::{AgentClient, ClientError};
 use crate::publish::proof_file::ProofFile;
 use crate::reference::ServerName;
 use crate::reference::http::HttpUrl;
@@ -151,7 +151,14 @@ impl SyncArgs {
     fn step_by_the_agent(&self, date: &HttpDate, config: &Config) -> Result<Exit, CliError> {
         let agent = AgentClient::connect(&config.bus.socket)?;
         let before = standing().real_minus_boot;
-        agent.step_by_date(date)?;
+        agent.step_by_date(date).map_err(|error| match error {
+            ClientError::Refused(why) => CliError::new(Exit::StillShut, format!("the step is refused: {why}")),
+            ClientError::NoAgent { .. }
+            | ClientError::NotPermitted(_)
+            | ClientError::TooOften(_)
+            | ClientError::StillShut(_)
+            | ClientError::Stuck { .. } => error.into(),
+        })?;
         let moved = super::runtime()?.block_on(agent::stepped_meanwhile(before, date.offset, STEPPED_WITHIN));
         let Some(moved) = moved else {
             let why = Page::open(&config.page).map_or_else(|error| error.to_string(), |page| page.read().why);

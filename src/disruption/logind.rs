@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 use zbus::names::{OwnedUniqueName, UniqueName};
 use zbus::{Connection, MatchRule, Message, MessageStream, OwnedFd, connection, fdo, message};
 
-use super::notice::Notice;
-use crate::decision::{Event, Notifier, Snapshot};
+use super::notice::{Notice, NoticeAnswer};
+use crate::decision::{Event, Notifier};
 
 const LOGIND: &str = "org.freedesktop.login1";
 const DRIVER: &str = "org.freedesktop.DBus";
@@ -85,7 +85,7 @@ struct LogindMonitor {
     /// How long a sleep is held back.
     delay: Duration,
     /// The answer that is waited for, and until when, before the inhibitor is released.
-    held_until: Option<(oneshot::Receiver<Snapshot>, Instant)>,
+    held_until: Option<(oneshot::Receiver<NoticeAnswer>, Instant)>,
     /// Whether the loss was said.
     lost: bool,
     /// Whether it was said that logind refuses the inhibitor.
@@ -272,7 +272,7 @@ impl LogindMonitor {
     }
 
     /// Hands an event on; an agent that does not take it in time is as good as none.
-    async fn send(&self, event: Event) -> Option<oneshot::Receiver<Snapshot>> {
+    async fn send(&self, event: Event) -> Option<oneshot::Receiver<NoticeAnswer>> {
         let (notice, answer) = Notice::new(event);
         match timeout(HOLD_AT_MOST, self.notices.send(notice)).await {
             Ok(Ok(())) => Some(answer),
@@ -330,7 +330,7 @@ enum NoticeOutcome {
 }
 
 /// The answer to a notice that was sent; waits for ever when none was.
-async fn answered(held_until: &mut Option<(oneshot::Receiver<Snapshot>, Instant)>) -> NoticeOutcome {
+async fn answered(held_until: &mut Option<(oneshot::Receiver<NoticeAnswer>, Instant)>) -> NoticeOutcome {
     let Some((answer, until)) = held_until else { return pending().await };
     match timeout_at(*until, answer).await {
         Ok(Ok(_)) => NoticeOutcome::Given,

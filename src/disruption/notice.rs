@@ -12,13 +12,16 @@ pub struct Notice {
     /// What happened.
     pub event: Event,
     /// The channel for the answer; it need not have a reader.
-    pub answer: oneshot::Sender<Snapshot>,
+    pub answer: oneshot::Sender<NoticeAnswer>,
 }
+
+/// The state after it, or why it was refused.
+pub type NoticeAnswer = Result<Snapshot, String>;
 
 impl Notice {
     /// A notice and the place where its answer will come.
     #[must_use]
-    pub fn new(event: Event) -> (Self, oneshot::Receiver<Snapshot>) {
+    pub fn new(event: Event) -> (Self, oneshot::Receiver<NoticeAnswer>) {
         let (answer, answered) = oneshot::channel();
         (Self { event, answer }, answered)
     }

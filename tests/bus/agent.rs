@@ -60,7 +60,7 @@ impl Agent {
             s.epoch = s.epoch.next();
             s.why = "measuring".into();
         });
-        notice.answer.send(self.snapshots.borrow().clone()).unwrap();
+        notice.answer.send(Ok(self.snapshots.borrow().clone())).unwrap();
     }
 
     pub fn proves(&self) {

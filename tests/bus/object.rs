@@ -22,7 +22,7 @@ const XML_HEAD: &str = r#"<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Objec
      the socket /run/clockgate/bus.
 
      Reading is everybody's. Methods need root, the group clockgate, or polkit's leave (system bus only). Errors are
-     org.clockgate.Error.NotPermitted, InvalidArgument, StillShut, NotYetShut, NoAnswer and TooOften, each with a sentence.
+     org.clockgate.Error.NotPermitted, InvalidArgument, Refused, StillShut, NotYetShut, NoAnswer and TooOften, each with a sentence.
      Durations are nanoseconds; moments are nanoseconds on CLOCK_BOOTTIME.
    -->
 "#;
@@ -146,6 +146,15 @@ pub async fn notify_passes_each_event_and_waits_as_it_is_told() {
         let gate = soon(call).await.unwrap().unwrap().1;
         assert_eq!(gate, if what == "resume" || what == "post-restore" { "open" } else { "shut" }, "{what}");
     }
+    // What the agent's guards refuse, with the reason.
+    let (clocks, url) = ((1_i64, clockgate::sys::clock::boottime().as_nanos(), 1_i64, 1_u64), "https://a.example");
+    let proxy = object.clone();
+    let call = tokio::spawn(async move { proxy.call::<_, _, Told>("StepByDate", &(url, true, clocks)).await });
+    let notice = soon(agent.notices.recv()).await.unwrap();
+    assert!(matches!(notice.event, Event::StepByDate(_)), "{:?}", notice.event);
+    notice.answer.send(Err("the machine is about to sleep".to_owned())).unwrap();
+    let error = soon(call).await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "org.clockgate.Error.Refused: the machine is about to sleep");
     // Without a wait nobody has to answer.
     soon(object.call::<_, _, Told>("Notify", &("suspend", 0_u32))).await.unwrap();
     let notice = soon(agent.notices.recv()).await.unwrap();

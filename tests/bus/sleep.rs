@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clockgate::decision::{Event, Notifier, Snapshot};
 use clockgate::disruption::logind;
-use clockgate::disruption::notice::Notice;
+use clockgate::disruption::notice::{Notice, NoticeAnswer};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -31,15 +31,15 @@ impl Agent {
         Self { notices, watch }
     }
 
-    async fn told(&mut self, event: Event) -> oneshot::Sender<Snapshot> {
+    async fn told(&mut self, event: Event) -> oneshot::Sender<NoticeAnswer> {
         let notice = soon(self.notices.recv()).await.unwrap();
         assert_eq!(notice.event, event);
         notice.answer
     }
 }
 
-fn answer(question: oneshot::Sender<Snapshot>) {
-    question.send(Snapshot::default()).unwrap();
+fn answer(question: oneshot::Sender<NoticeAnswer>) {
+    question.send(Ok(Snapshot::default())).unwrap();
 }
 
 pub async fn the_machine_sleeps_only_after_the_answer_and_the_next_sleep_is_held_again() {
@@ -105,7 +105,7 @@ pub async fn a_wake_up_before_the_answer_ends_the_wait() {
     agent.told(WOKEN).await;
     let second = soon(logind.given()).await;
     soon(first.released()).await;
-    drop(question.send(Snapshot::default()));
+    drop(question.send(Ok(Snapshot::default())));
     logind.prepare_for_sleep(true).await;
     let question = agent.told(SLEEPING).await;
     assert!(second.is_held(), "the late answer to the first question let go of the second inhibitor");

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, ContainerList, DaemonVerdict, Epoch,
-    Event, Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate, Leap, Machine, Measurement, NamedContainer,
-    Notifier, Offset, OrderId, PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, Samples, State, StepBy,
-    StepError, Voice, forward,
+    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, ContainerList, DaemonVerdict,
+    DatePlan, Epoch, Event, Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate, Leap, Machine, Measurement,
+    NamedContainer, Notifier, Offset, OrderId, PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, Samples,
+    State, StepBy, StepError, Voice, forward,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,8 @@ enum Happening {
     Reckon,
     /// An HTTP server's `Date` says that the clock is so many milliseconds off.
     Dated(i64),
+    /// An operator names such a server.
+    StepByDate(i64, PeerCheck),
     /// The oldest open question is overtaken by the others.
     Overtaken,
     /// An answer to a question of an older epoch.
@@ -89,6 +91,11 @@ fn happening() -> impl Strategy<Value = Happening> {
         8 => answer().prop_map(Happening::Answer),
         1 => prop_oneof![Just(Happening::Accepted), Just(Happening::Reckon)],
         2 => prop_oneof![Just(0_i64), -7_200_000..7_200_000_i64].prop_map(Happening::Dated),
+        2 => (
+            prop_oneof![Just(0_i64), -7_200_000..7_200_000_i64, Just(-400_000_000_000_i64)],
+            prop_oneof![Just(PeerCheck::Verified), Just(PeerCheck::Unverified)],
+        )
+            .prop_map(|(offset_ms, peer)| Happening::StepByDate(offset_ms, peer)),
         1 => Just(Happening::Overtaken),
         2 => answer().prop_map(Happening::Stale),
     ]
@@ -361,6 +368,12 @@ impl World {
             assert!(!is_new_proof && after.is_supported == before.is_supported, "a Date is no voice");
             assert!(actions.iter().all(|a| !matches!(a, Action::Step { .. })), "a Date steps nothing by itself");
         }
+        if matches!(event, Event::StepByDate(_)) {
+            assert!(after.gate == before.gate || after.gate == Gate::Shut, "a Date opened the gate");
+            assert!(!is_new_proof, "a Date proves nothing");
+            assert!(before.is_supported || !after.is_supported, "a Date supports nothing");
+            assert!(after.gate == Gate::Shut || actions.is_empty(), "a step behind an open gate");
+        }
         if is_new_proof && matches!(event, Event::Measured(..)) {
             self.judge_proof();
         }
@@ -562,6 +575,7 @@ impl World {
                 let after = Evidence { http_date: evidence.http_date.clone(), ..self.machine.evidence().clone() };
                 assert_eq!(after, evidence, "what was proven is not touched by a Date");
             }
+            Happening::StepByDate(offset_ms, peer) => self.step_by_date(offset_ms, peer),
             Happening::Accepted => self.take(Event::Accepted),
             Happening::Reckon => self.take(Event::Reckon),
             Happening::Stale(answer) => {
@@ -578,6 +592,30 @@ impl World {
                 assert_eq!(before, after, "an answer from an older epoch, or to an older order");
             }
         }
+    }
+
+    /// The clock moves as the plan says and by that much, or nothing changes; what was proven stays so.
+    fn step_by_date(&mut self, offset_ms: i64, peer: PeerCheck) {
+        let date = HttpDate { peer, ..http_date(&self.clocks(), offset_ms) };
+        let evidence = self.machine.evidence().clone();
+        let plan = date.plan(&evidence, &self.clocks(), &self.policy);
+        let refused = self.machine.refuses_date(&date, &self.clocks());
+        assert!(plan == DatePlan::Step || refused.is_some(), "{plan:?} and not refused");
+        let (before, orders) = (self.machine.snapshot(), self.open.len());
+        self.take(Event::StepByDate(date.clone()));
+        let steps = self.open[orders..].iter().filter_map(|action| match action {
+            Action::Step { offset, .. } => Some(*offset),
+            _ => None,
+        });
+        assert!(steps.clone().count() <= 1 && steps.clone().all(|offset| offset == date.offset), "another step");
+        if refused.is_some() {
+            assert_eq!(self.open.len(), orders, "refused and acted upon: {refused:?}");
+            assert_eq!(self.machine.snapshot(), before, "refused and not without effect: {refused:?}");
+        } else {
+            assert_eq!(self.machine.snapshot().gate, Gate::Shut);
+        }
+        let known = |evidence: &Evidence| (evidence.last, evidence.anchor);
+        assert_eq!(known(self.machine.evidence()), known(&evidence), "what was proven is not touched by a Date");
     }
 
     fn stale(&mut self, question: &Action, answer: &Answer) {

@@ -224,23 +224,33 @@ impl Machine {
         actions
     }
 
-    /// An operator names a web server: a coarse step, if the guards allow it, and the gate is shut until a reference proves it. Who
-    /// asks has judged it by the same rules, and says what was refused.
-    pub(super) fn step_by_date(&mut self, date: &HttpDate, now: &Clocks) -> Vec<Action> {
+    /// Why the clock is not stepped by a `Date` now; none where it is. Who asks has judged it by the same rules, and by less knowledge.
+    #[must_use]
+    pub fn refuses_date(&self, date: &HttpDate, now: &Clocks) -> Option<String> {
+        if self.state == State::Suspended {
+            return Some("the machine is about to sleep".to_owned());
+        }
         let is_stepping = matches!(self.attempt.busy, Busy::Stepping(..));
         match date.plan(&self.evidence, now, &self.policy) {
-            DatePlan::Step if !is_stepping => {
-                if matches!(self.state, State::GaveUp(_)) {
-                    self.deadline = Deadline::after(self.policy.deadline, now);
-                    (self.attempt.confirming, self.attempt.order) = (false, None);
-                }
-                let mut actions = self.disrupt_by_order(now);
-                let step = Step { offset: date.offset, as_of: date.as_of, local: date.local };
-                actions.extend(self.order_step(Purpose::HttpDate, step, now));
-                actions
-            }
-            DatePlan::Step | DatePlan::Keep | DatePlan::Refused(_) => vec![],
+            DatePlan::Step => is_stepping.then(|| "the clock is being stepped already".to_owned()),
+            DatePlan::Keep => Some("the clock is as right as a Date can tell".to_owned()),
+            DatePlan::Refused(refusal) => Some(refusal.to_string()),
         }
+    }
+
+    /// An operator names a web server: a coarse step, if the guards allow it, and the gate is shut until a reference proves it.
+    pub(super) fn step_by_date(&mut self, date: &HttpDate, now: &Clocks) -> Vec<Action> {
+        if self.refuses_date(date, now).is_some() {
+            return vec![];
+        }
+        if matches!(self.state, State::GaveUp(_)) {
+            self.deadline = Deadline::after(self.policy.deadline, now);
+            (self.attempt.confirming, self.attempt.order) = (false, None);
+        }
+        let mut actions = self.disrupt_by_order(now);
+        let step = Step { offset: date.offset, as_of: date.as_of, local: date.local };
+        actions.extend(self.order_step(Purpose::HttpDate, step, now));
+        actions
     }
 
     fn disrupt_by_order(&mut self, now: &Clocks) -> Vec<Action> {

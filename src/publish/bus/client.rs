@@ -51,7 +51,7 @@ pub enum ClientError {
     /// We may not.
     #[error("not permitted: {0}; run as root, or as a member of the group clockgate")]
     NotPermitted(String),
-    /// The agent does not accept the arguments.
+    /// The agent does not accept the arguments, or its guards do not allow it.
     #[error("the agent refused: {0}")]
     Refused(String),
     /// Too many notices in too short a time.
@@ -226,7 +226,7 @@ impl AgentClient {
         };
         match name {
             Some("NotPermitted") => ClientError::NotPermitted(sentence),
-            Some("InvalidArgument") => ClientError::Refused(sentence),
+            Some("InvalidArgument" | "Refused") => ClientError::Refused(sentence),
             Some("TooOften") => ClientError::TooOften(sentence),
             Some("StillShut") => ClientError::StillShut(format!("the clock is still not proven: {sentence}")),
             Some("NotYetShut") => ClientError::StillShut(format!("the gate is still not shut: {sentence}")),

@@ -11,6 +11,8 @@ pub(super) enum MethodError {
     NotPermitted(String),
     /// There is no such thing to notify of.
     InvalidArgument(String),
+    /// The guards do not allow it.
+    Refused(String),
     /// The clock was not proven in the caller's time.
     StillShut(String),
     /// The gate was not shut in the caller's time.

@@ -14,7 +14,7 @@ use super::access::{Admitted, Door, NOTIFY_ACTION, SYNC_ACTION};
 use super::error::MethodError;
 use super::supplied_date::supplied_date;
 use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
-use crate::disruption::notice::Notice;
+use crate::disruption::notice::{Notice, NoticeAnswer};
 pub use crate::disruption::notice::NoticeKind;
 use crate::disruption::notice_rate::Teller;
 use crate::reference::caller::caller_time::{AcceptedTime, CallerTime, SOURCE};
@@ -275,7 +275,7 @@ impl BusObject {
         )))
     }
 
-    async fn send(&self, event: Event) -> Result<tokio::sync::oneshot::Receiver<Snapshot>, MethodError> {
+    async fn send(&self, event: Event) -> Result<tokio::sync::oneshot::Receiver<NoticeAnswer>, MethodError> {
         let (notice, answer) = Notice::new(event);
         match timeout(TAKEN_WITHIN, self.face.notices.send(notice)).await {
             Ok(Ok(())) => Ok(answer),
@@ -289,7 +289,7 @@ impl BusObject {
         let begins = matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot));
         let answer = self.send(event).await?;
         match timeout_at(until, answer).await {
-            Ok(Ok(snapshot)) => Ok(snapshot),
+            Ok(Ok(answered)) => answered.map_err(MethodError::Refused),
             Ok(Err(_)) => Err(MethodError::NoAnswer("the agent ended before it answered".to_owned())),
             Err(_) if begins => Err(MethodError::NotYetShut("the agent did not answer in time".to_owned())),
             Err(_) => Err(MethodError::StillShut("the agent did not answer in time".to_owned())),

@@ -46,11 +46,16 @@ fn held_and_stepped(guest: &Guest, world: &World) -> Outcome {
     })?;
     let stepped = guest.sh(&format!("clockgate sync --http {url} --ca-file {AUTHORITY}"))?;
     let off = guest.offset()?;
+    let at_once = gate::read(guest)?;
+    let again = guest.sh(&format!("clockgate sync --http {url} --ca-file {AUTHORITY}"))?;
     let after = gate::when(guest, "the gate is open without a proof", |now| now.gate == "unproven")?;
     let measured =
         guest.sh(&format!("clockgate measure --server {} --http {url} --ca-file {AUTHORITY}", world.address(9)))?;
     night::over(guest)?;
-    ensure(stepped.contains("coarsely and not proven") && stepped.contains("stepped by +3"), stepped)?;
+    let is_by_the_agent = stepped.contains("stepped by +3") && stepped.contains("by the agent, coarsely and not proven");
+    ensure(is_by_the_agent, stepped)?;
+    ensure(!at_once.is_proven(), format!("proven by a Date: {at_once:?}"))?;
+    ensure(again.contains("as right as a Date can tell"), again)?;
     ensure(off.abs() < Duration::from_millis(1100), format!("off by {off}: {held:?}, {after:?}"))?;
     ensure(measured.contains("your clock may be right"), measured)
 }

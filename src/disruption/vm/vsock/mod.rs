@@ -191,9 +191,10 @@ async fn outcome(request: Request, desk: Desk) -> Result<Snapshot, VsockError> {
     }
     let taken = timeout_at(if waits { until } else { Instant::now() + TAKEN_WITHIN }, answer).await;
     let answered = match taken {
-        Ok(Ok(snapshot)) => snapshot,
+        Ok(Ok(Ok(snapshot))) => snapshot,
         Ok(Err(_)) => return Err(VsockError::Ending),
-        Err(_) => return Ok(desk.published.borrow().clone()),
+        // A notice of the hypervisor's is never refused.
+        Ok(Ok(Err(_))) | Err(_) => return Ok(desk.published.borrow().clone()),
     };
     if !waits || request.what.begins() {
         return Ok(answered);
