@@ -1,7 +1,7 @@
 //! What metrics are made of: the gate page as everybody reads it, and what the agent has counted.
 
 use super::{MetricSample, MetricValue};
-use crate::decision::{Boottime, Offset};
+use crate::decision::{Boottime, Offset, Realtime};
 use crate::page::{Gate, View};
 use crate::transition::{KnownReference, Tally};
 
@@ -14,6 +14,8 @@ pub struct MetricSources<'a> {
     pub tally: Option<&'a Tally>,
     /// How many starts of containers are held; none where that was not counted.
     pub held: Option<u64>,
+    /// The host's clock, for a scraper that compares it with its own at once; none in a text that may be read later.
+    pub clock: Option<Realtime>,
 }
 
 impl MetricSources<'_> {

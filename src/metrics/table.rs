@@ -55,7 +55,7 @@ impl MetricType {
 }
 
 /// Every metric, in the order in which they are written.
-pub static FAMILIES: [Family; 20] = [
+pub static FAMILIES: [Family; 22] = [
     Family {
         name: "clockgate_build_info",
         kind: MetricType::Info,
@@ -105,6 +105,20 @@ pub static FAMILIES: [Family; 20] = [
         labels: &[],
         help: "The most that the clock is wrong now.",
         samples: |now| optional(now.view.bound_now.map(|bound| nanos(bound.as_nanos()))),
+    },
+    Family {
+        name: "clockgate_gate_threshold_seconds",
+        kind: MetricType::Gauge,
+        labels: &[],
+        help: "The bound under which the gate opens.",
+        samples: |now| plain(nanos(now.view.threshold.as_nanos())),
+    },
+    Family {
+        name: "clockgate_time_seconds",
+        kind: MetricType::Gauge,
+        labels: &[],
+        help: "The time of day by the host's clock, right or wrong, in seconds since 1970; by `metrics.listen` alone.",
+        samples: |now| optional(now.clock.map(|clock| MetricValue::Nanos(clock.as_nanos().into()))),
     },
     Family {
         name: "clockgate_proof_age_seconds",

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::decision::Boottime;
+use crate::decision::{Boottime, Realtime};
 use crate::metrics::{MetricSources, MetricsFormat};
 use crate::page::{self, Gate, Page, View};
-use crate::sys::clock::boottime;
+use crate::sys::clock::{boottime, realtime};
 use crate::transition::{Occurrence, Tally, Transition};
 use crate::waiter::oci;
 
@@ -85,14 +85,26 @@ impl MetricsReader {
         Ok(Page::open(&self.0.page)?.read())
     }
 
-    /// All metrics as of now. It may take seconds: not for the event loop.
+    /// All metrics as of now, as a text that may be read later. It may take seconds: not for the event loop.
     ///
     /// # Errors
     /// As [`Page::open`].
     pub fn write(&self, format: MetricsFormat) -> Result<String, page::Error> {
+        self.write_with(format, None)
+    }
+
+    /// The same for a scraper that reads it at once: with the host's clock, which the scraper compares with its own.
+    ///
+    /// # Errors
+    /// As [`Page::open`].
+    pub fn answer(&self, format: MetricsFormat) -> Result<String, page::Error> {
+        self.write_with(format, Some(realtime()))
+    }
+
+    fn write_with(&self, format: MetricsFormat, clock: Option<Realtime>) -> Result<String, page::Error> {
         let view = self.view()?;
         let tally = lock(&self.0.latest).tally.clone();
-        Ok(format.write(MetricSources { view: &view, tally: Some(&tally), held: Some(self.held(&view)) }))
+        Ok(format.write(MetricSources { view: &view, tally: Some(&tally), held: Some(self.held(&view)), clock }))
     }
 
     /// How many starts are held: none at an open gate.

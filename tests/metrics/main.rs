@@ -42,6 +42,6 @@ fn main() -> ExitCode {
         ("promtool_finds_no_fault_in_what_is_printed_served_and_written", prometheus::promtool),
         ("prometheus_2_42_and_3_5_scrape_both_forms", prometheus::scrapes),
     ];
-    trials.extend(servers.map(|test| trial(prometheus::lacks().or_else(|| lacks_program("setpriv")), test)));
+    trials.extend(servers.map(|test| trial(support::prometheus::missing().or_else(|| lacks_program("setpriv")), test)));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -14,6 +14,7 @@ use clockgate::metrics::MetricsFormat;
 use crate::status::{SOON, number};
 use crate::support::agent::Agent;
 use crate::support::liar::Liar;
+use crate::support::prometheus::free_port;
 use crate::support::{clockgate, until, until_some};
 
 /// An agent with a reference of its own, and these metrics.
@@ -36,11 +37,6 @@ impl Served {
     }
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn ask(mut stream: impl std::io::Read + std::io::Write, request: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -59,7 +55,10 @@ pub fn by_tcp() {
     let served = Served::start(&format!("{{listen: '127.0.0.1:{port}'}}"));
     until("ready", SOON, || get(port, "/readyz", "*/*").starts_with("HTTP/1.1 200 OK\r\n")).unwrap();
     let open = get(port, "/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
+    let before = clock();
     let plain = get(port, "/metrics?name=x", "*/*");
+    let time = number(&plain, "clockgate_time_seconds").unwrap();
+    assert!(before <= time && time <= clock(), "{before} {time}");
     for (answer, format) in [(&open, MetricsFormat::OpenMetrics), (&plain, MetricsFormat::Prometheus)] {
         assert!(answer.contains(&format!("\r\nContent-Type: {}\r\n", format.content_type())), "{answer}");
         assert_eq!(number(answer, "clockgate_gate_proven"), Some(1.0), "{answer}");
@@ -90,6 +89,11 @@ pub fn by_socket() {
     let answer = ask(UnixStream::connect(&path).unwrap(), "GET /metrics HTTP/1.0\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+}
+
+/// The host's clock in seconds, as a metric has it.
+fn clock() -> f64 {
+    Duration::from_nanos(clockgate::sys::clock::realtime().as_nanos().cast_unsigned()).as_secs_f64()
 }
 
 /// How long a proof takes, and that is what a person waits for.
@@ -137,6 +141,7 @@ pub fn textfile() {
     let path = served.agent.host.at("clockgate.prom");
     until("an open gate", SOON, || number(&written(&path), "clockgate_gate_proven") == Some(1.0)).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(number(&written(&path), "clockgate_time_seconds"), None, "a file is read later than it is written");
     let first = number(&written(&path), "clockgate_written_boottime_seconds").unwrap();
     served.proves_anew();
     let requested = || number(&written(&path), "clockgate_disruptions_total{cause=\"requested\"}") == Some(1.0);
@@ -148,6 +153,7 @@ pub fn textfile() {
     };
     // It is there while the next text is written.
     until("nothing is left of the writing", SOON, || !is_left()).unwrap();
+    until("the gate is open again", SOON, || number(&written(&path), "clockgate_gate_proven") == Some(1.0)).unwrap();
     // Killed, it leaves an open gate; what systemd runs then says so in the file too.
     let Served { agent, .. } = served;
     let Agent { host, process } = agent;

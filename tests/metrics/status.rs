@@ -58,6 +58,8 @@ pub fn of_an_agent() {
         assert!(number(text, "clockgate_proof_age_seconds").unwrap() < SOON.as_secs_f64(), "{text}");
         assert_eq!(number(text, "clockgate_second_masters"), Some(0.0), "{text}");
         assert_eq!(number(text, "clockgate_starts_held"), Some(0.0), "{text}");
+        assert_eq!(number(text, "clockgate_gate_threshold_seconds"), Some(0.2), "{text}");
+        assert_eq!(number(text, "clockgate_time_seconds"), None, "what is printed may be read later");
     }
     assert_eq!(number(&open, "clockgate_build_info{version=\"0.1.0\"}"), Some(1.0), "{open}");
     whole(&plain, &open);

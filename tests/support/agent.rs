@@ -22,7 +22,13 @@ pub struct Agent {
 impl Agent {
     /// Starts it with this configuration, and waits until it can be asked.
     pub fn start(config: &str) -> Outcome<Self> {
-        let host = HostFolder::new(&[(CONFIG, config)])?;
+        Self::start_with(config, &[])
+    }
+
+    /// The same on a host that has these files.
+    pub fn start_with(config: &str, files: &[(&str, &str)]) -> Outcome<Self> {
+        let host = HostFolder::new(files)?;
+        host.put(CONFIG, config)?;
         let process = Ours::spawn(clockgate().args(["agent", "--root"]).arg(host.path()).stderr(Stdio::null()))?;
         let agent = Self { host, process };
         until("the agent starts", Duration::from_secs(30), || agent.bus().exists())?;

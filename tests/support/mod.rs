@@ -13,6 +13,7 @@ pub mod liar;
 pub mod outcome;
 pub mod private_bus;
 pub mod process;
+pub mod prometheus;
 pub mod requirement;
 pub mod vsock_guest;
 pub mod wait;

@@ -104,6 +104,6 @@ impl StatusArgs {
         let bus = self.places.page.with_file_name("bus");
         let asked = AgentClient::connect(&bus).and_then(|agent| agent.metrics(format));
         let held = || Some(report::held().len() as u64);
-        asked.unwrap_or_else(|_| format.write(MetricSources { view, tally: None, held: held() }))
+        asked.unwrap_or_else(|_| format.write(MetricSources { view, tally: None, held: held(), clock: None }))
     }
 }

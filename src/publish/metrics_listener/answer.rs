@@ -91,7 +91,7 @@ fn answer_to(request: &ScrapeRequest, reader: &MetricsReader) -> HttpAnswer {
 }
 
 fn metrics(format: MetricsFormat, reader: &MetricsReader) -> HttpAnswer {
-    match reader.write(format) {
+    match reader.answer(format) {
         Ok(body) => HttpAnswer { status: "200 OK", content_type: format.content_type(), body },
         Err(error) => no_page(&error),
     }
