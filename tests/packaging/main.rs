@@ -71,6 +71,12 @@ fn uninstall_leaves_the_files_and_folders_that_were_there_before() {
         let hook = root.path().join("usr/lib/systemd/system-sleep/clockgate");
         assert_eq!(fs::metadata(hook).unwrap().permissions().mode() & 0o777, 0o755);
 
+        let shipped = root.path().join(format!("{}/share/clockgate/prometheus", &prefix[1..]));
+        for name in ["clockgate.rules.yaml", "clockgate.rules.test.yaml", "dashboard.json"] {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/prometheus").join(name);
+            assert_eq!(fs::read(shipped.join(name)).unwrap(), fs::read(source).unwrap(), "{name}");
+        }
+
         // Twice is an upgrade, which takes away what the version before had and this one has not.
         let list = root.path().join(format!("{}/lib/clockgate/files", &prefix[1..]));
         let old = format!("{prefix}/lib/clockgate/old-hook");
