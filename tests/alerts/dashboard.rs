@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clockgate::metrics::FAMILIES;
 use serde_json::Value;
 
-use crate::shipped;
+use crate::{parsed, shipped};
 
 /// Metrics of waiters' tolerances, which rules and dashboard use where they are there.
 const OPTIONAL: [&str; 1] = ["clockgate_smallest_tolerance_seconds"];
@@ -47,14 +47,14 @@ pub fn metrics() {
     let documented: BTreeSet<String> = FAMILIES.iter().map(|family| family.name.to_owned()).collect();
     let optional: BTreeSet<String> = OPTIONAL.map(str::to_owned).into();
     let shown: BTreeSet<String> =
-        shipped::panels().iter().flat_map(|panel| &panel.queries).flat_map(|query| shipped::metrics(query)).collect();
-    let compared: BTreeSet<String> = shipped::rules().iter().flat_map(|rule| shipped::metrics(&rule.expr)).collect();
+        shipped::panels().iter().flat_map(|panel| &panel.queries).flat_map(|query| parsed::metrics(query)).collect();
+    let compared: BTreeSet<String> = parsed::rules().iter().flat_map(|rule| parsed::metrics(&rule.expr)).collect();
     assert!(documented.is_subset(&shown), "not in the dashboard: {:?}", documented.difference(&shown));
     let known = &documented | &optional;
     assert!(shown.is_subset(&known), "there is no metric {:?}", shown.difference(&known));
     assert!(compared.is_subset(&known), "there is no metric {:?}", compared.difference(&known));
     assert_eq!(
-        shipped::metrics("sum(a) + clockgate_a_bucket{le=\"1\"} or rate(clockgate_b_total[1m])"),
+        parsed::metrics("sum(a) + clockgate_a_bucket{le=\"1\"} or rate(clockgate_b_total[1m])"),
         ["clockgate_a".to_owned(), "clockgate_b_total".to_owned()].into()
     );
 }

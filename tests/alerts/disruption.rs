@@ -3,7 +3,8 @@
 use clockgate::decision::Offset;
 
 use crate::fleet::{Fleet, SOON, Scraped};
-use crate::shipped::{SEEN_IN_A_GUEST, asked, panels, rules};
+use crate::parsed::rules;
+use crate::shipped::{SEEN_IN_A_GUEST, asked, panels};
 use crate::support::agent::Agent;
 use crate::support::liar::Answer;
 use crate::support::prometheus::{Prometheus, Series};

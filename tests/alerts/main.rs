@@ -10,6 +10,7 @@ mod dashboard;
 mod disruption;
 mod fleet;
 mod mutants;
+mod parsed;
 mod rules;
 mod shipped;
 

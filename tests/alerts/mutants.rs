@@ -4,22 +4,23 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::shipped::{self, Rule};
+use crate::parsed::{self, Rule};
+use crate::shipped;
 use crate::support::prometheus::program;
 
 /// Each number of a rule is doubled and halved in turn, 0 becomes 2; those of durations are among them.
 pub fn killed() {
     let folder = tempfile::tempdir().unwrap();
-    let (rules, tests) = (blocks(shipped::RULES, "      - alert: "), blocks(shipped::TESTS, "  - name: "));
+    let (rules, tests) = (blocks(shipped::RULES, "      - alert: "), blocks(parsed::TESTS, "  - name: "));
     let mut count = 0;
-    for rule in shipped::rules() {
+    for rule in parsed::rules() {
         let is_of_it = |block: &&String| block.contains(&format!(": {}\n", rule.alert));
         let own = rules.blocks.iter().find(is_of_it).unwrap();
         let name = format!("  - name: '{}: ", rule.alert);
         let own_tests: String = tests.blocks.iter().filter(|block| block.starts_with(&name)).cloned().collect();
         // An anchor of YAML is in the first test of all.
         let own_tests = own_tests.replace("*runbook", &rule.annotations["runbook_url"]).replace("&runbook ", "");
-        fs::write(folder.path().join(shipped::TESTS), format!("{}{own_tests}", tests.head)).unwrap();
+        fs::write(folder.path().join(parsed::TESTS), format!("{}{own_tests}", tests.head)).unwrap();
         let passes = |block: &str| {
             fs::write(folder.path().join(shipped::RULES), format!("{}{block}", rules.head)).unwrap();
             passes(folder.path())
@@ -35,7 +36,7 @@ pub fn killed() {
 
 fn passes(folder: &Path) -> bool {
     let mut promtool = Command::new(program("bookworm", "promtool"));
-    promtool.args(["test", "rules", shipped::TESTS]).current_dir(folder).output().unwrap().status.success()
+    promtool.args(["test", "rules", parsed::TESTS]).current_dir(folder).output().unwrap().status.success()
 }
 
 /// A file in pieces that begin alike.

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::shipped::{self, Rule, RuleTest};
+use crate::parsed::{self, Rule, RuleTest};
+use crate::shipped;
 use crate::support::expected::is_as_written;
 use crate::support::prometheus::{SUITES, program};
 
@@ -15,7 +16,7 @@ const RUNBOOK: &str = "https://github.com/clockgate/clockgate/blob/main/docs/met
 const HEAD: &str = "| alert | when | severity | what to do |\n|---|---|---|---|\n";
 
 pub fn complete() {
-    let rules = shipped::rules();
+    let rules = parsed::rules();
     let names: BTreeSet<&str> = rules.iter().map(|rule| rule.alert.as_str()).collect();
     assert!(rules.len() == names.len() && rules.len() > 10, "{names:?}");
     for rule in &rules {
@@ -46,7 +47,7 @@ fn todo(rule: &Rule) -> &str {
 }
 
 pub fn tested() {
-    let (rules, tests) = (shipped::rules(), shipped::tests());
+    let (rules, tests) = (parsed::rules(), parsed::tests());
     let names: BTreeSet<&str> = rules.iter().map(|rule| rule.alert.as_str()).collect();
     let asked: BTreeSet<&str> = tests.iter().flat_map(|test| &test.moments).map(|one| one.alertname.as_str()).collect();
     assert_eq!(names, asked);
@@ -77,7 +78,7 @@ pub fn documented() {
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(HEAD).unwrap();
     let after: String = rest.split_inclusive('\n').skip_while(|line| line.starts_with('|')).collect();
-    let rows = shipped::rules();
+    let rows = parsed::rules();
     let rows = rows.iter().map(|rule| {
         let (summary, severity) = (&rule.annotations["summary"], &rule.labels["severity"]);
         format!("| `{}` | {summary} | {severity} | {} |\n", rule.alert, todo(rule))
@@ -88,12 +89,12 @@ pub fn documented() {
 
 pub fn promtool() {
     for suite in SUITES {
-        for verb in [["check", "rules", shipped::RULES], ["test", "rules", shipped::TESTS]] {
+        for verb in [["check", "rules", shipped::RULES], ["test", "rules", parsed::TESTS]] {
             let mut promtool = Command::new(program(suite, "promtool"));
             let output = promtool.args(verb).current_dir(shipped::path("")).output().unwrap();
             let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
             assert!(output.status.success() && said.contains("SUCCESS"), "{suite}: {verb:?}: {said}");
-            assert!(verb[0] == "test" || said.contains(&format!("{} rules found", shipped::rules().len())), "{said}");
+            assert!(verb[0] == "test" || said.contains(&format!("{} rules found", parsed::rules().len())), "{said}");
         }
     }
 }

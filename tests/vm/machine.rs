@@ -128,7 +128,7 @@ impl Machine {
 
 /// What keeps such a machine from running here, if anything does.
 pub fn missing() -> Option<String> {
-    laboratory::missing(&["machine", "beside", "engines"])
+    laboratory::missing(&["machine", "beside", "engines", "prometheus"])
 }
 
 fn lab() -> PathBuf {

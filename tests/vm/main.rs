@@ -14,8 +14,14 @@ mod gate;
 #[path = "../uml/lab/mod.rs"]
 mod lab;
 mod machine;
+#[allow(dead_code, reason = "the scenarios of both laboratories use a part of it each")]
+#[path = "../uml/scenarios/night.rs"]
+mod night;
 mod qmp;
 mod scenarios;
+mod scraped;
+#[path = "../alerts/shipped.rs"]
+mod shipped;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeline;
