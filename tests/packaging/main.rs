@@ -93,6 +93,52 @@ fn uninstall_leaves_the_files_and_folders_that_were_there_before() {
     }
 }
 
+/// What of the page's crate would be published: nothing is left out, nothing is too much, and cargo has nothing to warn of.
+#[test]
+fn the_pages_crate_is_ready_to_be_published() {
+    let package = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args([
+            "package",
+            "--package",
+            "clockgate-page",
+            "--offline",
+            "--allow-dirty",
+        ]);
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success() && !stderr(&output).contains("warning"), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed = package(&["--list"]);
+    let is_source = |line: &&str| line.starts_with("src/") || line.starts_with("tests/");
+    let (sources, others): (Vec<&str>, Vec<&str>) = listed.lines().partition(is_source);
+    let made = [".cargo_vcs_info.json", "Cargo.lock", "Cargo.toml", "Cargo.toml.orig"];
+    let ours = ["LICENSE-APACHE", "LICENSE-MIT", "README.md", "include/clockgate-page.h"];
+    // Without a repository around it there is no state of one to be noted.
+    let noted = others.iter().filter(|name| **name != made[0]).copied().collect::<Vec<_>>();
+    assert_eq!(noted, [&made[1..], &ours].concat());
+    assert!(sources.contains(&"src/lib.rs") && sources.contains(&"tests/page/main.rs"), "{sources:?}");
+    let target = tempfile::tempdir().unwrap();
+    package(&["--no-verify", "--target-dir", target.path().to_str().unwrap()]);
+    let archive = fs::read_dir(target.path().join("package")).unwrap().map(|entry| entry.unwrap().path());
+    let archive = archive.filter(|path| path.extension().is_some_and(|end| end == "crate")).collect::<Vec<_>>();
+    assert_eq!(archive.len(), 1, "{archive:?}");
+    let unpacked = Command::new("tar")
+        .args(["-xOf", archive[0].to_str().unwrap(), "--wildcards", "*/LICENSE-MIT"])
+        .output()
+        .unwrap();
+    assert_eq!(unpacked.stdout, fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE-MIT")).unwrap());
+    let manifest = Command::new("tar")
+        .args(["-xOf", archive[0].to_str().unwrap(), "--wildcards", "*/Cargo.toml"])
+        .output()
+        .unwrap();
+    let manifest = String::from_utf8(manifest.stdout).unwrap();
+    for key in ["rust-version", "license", "description", "repository", "readme", "keywords", "categories"] {
+        assert!(manifest.contains(&format!("\n{key} = ")), "{key} in\n{manifest}");
+    }
+    assert!(!manifest.contains("path = \"../"), "{manifest}");
+}
+
 #[test]
 fn it_is_not_installed_in_two_places() {
     let root = tempfile::tempdir().unwrap();
