@@ -108,7 +108,7 @@ impl Bench {
             let started = Instant::now();
             let report = workloads.freeze(LIMIT, Awake::NEVER)?;
             let frozen = started.elapsed();
-            if (report.frozen, report.of) != (count, count) {
+            if (report.frozen.count(), report.of) != (count, count) {
                 return Err(format!("{report:?}").into());
             }
             let started = Instant::now();

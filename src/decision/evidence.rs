@@ -83,9 +83,23 @@ impl Evidence {
     pub fn contradicts(&self, now: &Clocks, floor: &Floor, threshold: Duration) -> Option<ClockContradiction> {
         self.by_floor(now, floor)
             .or_else(|| self.by_reckoning(now, threshold))
-            .or_else(|| self.by_rtc(now))
-            .or_else(|| self.by_daemon(threshold))
-            .or_else(|| self.by_http_date(now, threshold))
+            .or_else(|| self.by_rtc(now, Duration::ZERO))
+            .or_else(|| self.by_daemon(Offset::ZERO, threshold))
+            .or_else(|| self.by_http_date(Offset::ZERO, now, threshold))
+    }
+
+    /// Whether what is known says that a measurement is wrong: an offset, and how far that may be from the truth. A clock below the floor
+    /// is wrong for everybody.
+    #[must_use]
+    pub fn refutes(&self, (offset, distance): (Offset, Duration), now: &Clocks, floor: &Floor) -> bool {
+        let as_measured = Clocks { real: now.real + offset, ..*now };
+        self.by_floor(now, floor)
+            .or_else(|| self.by_floor(&as_measured, floor))
+            .or_else(|| self.by_reckoning(&as_measured, distance))
+            .or_else(|| self.by_rtc(&as_measured, distance))
+            .or_else(|| self.by_daemon(offset, distance))
+            .or_else(|| self.by_http_date(offset, now, distance))
+            .is_some()
     }
 
     /// The offset that dead reckoning expects, and how far that may be from the truth; nothing where nothing was proven.
@@ -134,26 +148,28 @@ impl Evidence {
             .then_some(ClockContradiction { witness: Witness::Reckoning, offset })
     }
 
-    fn by_rtc(&self, now: &Clocks) -> Option<ClockContradiction> {
+    fn by_rtc(&self, now: &Clocks, beyond: Duration) -> Option<ClockContradiction> {
         let fix = self.rtc.filter(|fix| fix.found_right)?;
         let elapsed = now.boot.since(fix.at);
         let offset = fix.truth + forward(elapsed) - now.real;
-        let slack = RTC_SLACK + drift(elapsed, 500);
+        let slack = (RTC_SLACK + drift(elapsed, 500)).saturating_add(beyond);
         (offset.abs() > slack).then_some(ClockContradiction { witness: Witness::Rtc, offset })
     }
 
-    fn by_http_date(&self, now: &Clocks, threshold: Duration) -> Option<ClockContradiction> {
+    fn by_http_date(&self, claimed: Offset, now: &Clocks, threshold: Duration) -> Option<ClockContradiction> {
         let date = self.http_date.as_ref()?;
         // Every later move of the clock began another epoch, and this was discarded with the old one.
         let width = date.width_at(now.boot, 500).saturating_add(threshold);
         let witness = || Witness::HttpDate(date.source.clone());
-        (date.offset.abs() > width).then(|| ClockContradiction { witness: witness(), offset: date.offset })
+        let offset = date.offset - claimed;
+        (offset.abs() > width).then(|| ClockContradiction { witness: witness(), offset })
     }
 
-    fn by_daemon(&self, threshold: Duration) -> Option<ClockContradiction> {
+    fn by_daemon(&self, claimed: Offset, threshold: Duration) -> Option<ClockContradiction> {
         let hint = self.hint.as_ref()?;
-        (hint.offset.abs() > hint.width.saturating_add(threshold))
-            .then(|| ClockContradiction { witness: Witness::Daemon(hint.source.clone()), offset: hint.offset })
+        let offset = hint.offset - claimed;
+        (offset.abs() > hint.width.saturating_add(threshold))
+            .then(|| ClockContradiction { witness: Witness::Daemon(hint.source.clone()), offset })
     }
 }
 
@@ -240,6 +256,27 @@ mod tests {
         assert_eq!(says(&rtc(true), &at(110, NOON - 30)), Some((Witness::Rtc, 40)));
         assert_eq!(says(&rtc(true), &at(110, NOON + 9)), None);
         assert_eq!(says(&rtc(false), &at(110, NOON - 30)), None);
+    }
+
+    #[test]
+    fn a_measurement_is_refuted_by_who_says_another_offset_than_it_does() {
+        let hour = (Offset::from_secs(3600), Duration::from_millis(2));
+        let none = (Offset::ZERO, Duration::from_millis(2));
+        let behind = at(110, NOON + 10 - 3600);
+        let refutes = |evidence: &Evidence, said| evidence.refutes(said, &behind, &Floor::default());
+        assert!(!refutes(&proven(), hour), "it says what reckoning says");
+        assert!(refutes(&proven(), none));
+        let fix = Fix { at: behind.boot, truth: behind.real + hour.0, found_right: true };
+        let rtc = Evidence { rtc: Some(fix), ..Evidence::default() };
+        assert!(!refutes(&rtc, hour) && refutes(&rtc, none));
+        let hint = Hint { source: "a".to_owned(), offset: hour.0, width: Duration::from_millis(50) };
+        let daemon = Evidence { hint: Some(hint), ..Evidence::default() };
+        assert!(!refutes(&daemon, hour) && refutes(&daemon, none));
+        // A clock below the floor is wrong for everybody, and no truth lies below it.
+        let floor = |secs| Floor { release: Realtime::from_secs(secs), file: None };
+        let nothing = Evidence::default();
+        assert!(nothing.refutes(hour, &behind, &floor(NOON)) && nothing.refutes(hour, &behind, &floor(NOON + 7200)));
+        assert!(!nothing.refutes(hour, &behind, &floor(NOON - 7200)));
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl Exchange {
         self.is_reported && self.readings.is_empty()
     }
 
+    /// Whether it is judged together with an exchange before it.
+    pub(super) const fn is_second(&self) -> bool {
+        self.fresh_from.is_some()
+    }
+
     /// Whether no answer is outstanding any more.
     fn has_ended(&self) -> bool {
         self.is_reported && self.waiting.is_empty()
@@ -113,6 +118,11 @@ impl Exchange {
     /// Who failed and why, in one line.
     pub(super) fn failures(&self) -> String {
         self.failures.join("; ")
+    }
+
+    /// What all answers say, whether one of them is fresh or not.
+    pub(super) fn judge_all(&self, policy: &Policy, now: Boottime) -> ExchangeState {
+        Self { fresh_from: None, ..self.clone() }.judge(policy, now).standing
     }
 
     /// What all answers say together. The second exchange is decided by the same majority as the first, of which one at least has

@@ -35,7 +35,7 @@ pub use leap::LeapSecond;
 pub use machine::Machine;
 pub use plausibility::{Conclusion, StepRefusal, judge, plan};
 pub use policy::{AtDeadline, Correction, Policy};
-pub use published::{Gate, Snapshot};
+pub use published::{ClockMeasurement, Gate, Snapshot};
 pub use reading::{AwaitedSource, Failure, Leap, Measurement, Reading, ReferenceKind, Upstream, Voice};
 pub use reckoning::{RAW_RATE_PPM, Reckoned, Reckoning};
 pub use state::State;

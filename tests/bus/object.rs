@@ -80,6 +80,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
             differences: Differences::default(),
             max_drift_ppm: 8,
             is_supported: false,
+            measured: None,
             why: "".into(),
         };
     });

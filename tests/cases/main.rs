@@ -1,7 +1,7 @@
 //! The machine as folders: `config.yaml` (may be absent), `events.txt`, `expected.txt`. Adding a case needs no Rust.
 //!
 //! A line of `events.txt` is a boottime in seconds and an event; `expected.txt` says for each what became of the gate and
-//! what was ordered; `last good?` asks whether the proof raises the last good time. `CLOCKGATE_BLESS=1` writes the latter anew, to be read before it is committed.
+//! what was ordered, and which tolerance is served meanwhile; `last good?` asks whether the proof raises the last good time. `CLOCKGATE_BLESS=1` writes the latter anew, to be read before it is committed.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
@@ -82,6 +82,9 @@ impl World {
         let mut told = format!("{} {}, epoch {}", self.machine.state(), snapshot.gate, snapshot.epoch);
         if let (Some(offset), Some(bound)) = (snapshot.offset, snapshot.bound) {
             write!(told, ", offset {offset}, bound {} ms", bound.as_millis()).map_err(|e| e.to_string())?;
+        }
+        if let Some(measured) = snapshot.measured {
+            write!(told, ", serves a tolerance of {} ms", measured.bound.as_millis()).map_err(|e| e.to_string())?;
         }
         for order in ordered {
             write!(told, "; {order}").map_err(|e| e.to_string())?;

@@ -360,8 +360,11 @@ fn routed() -> Outcome {
         return Err(format!("the router is not named: {said:#}").into());
     }
     // A filter of port 123 in the router, before it counts the hops: other questions get to it.
-    inside("nft add table ip f && nft add chain ip f p \"{ type filter hook prerouting priority 0 ; }\" && nft add rule ip f p udp dport 123 drop")?;
+    inside(
+        "nft add table ip f && nft add chain ip f p \"{ type filter hook prerouting priority 0 ; }\" && nft add rule ip f p udp dport 123 drop",
+    )?;
     let (said, _) = doctor(&["203.0.113.1"])?;
-    let is_between = said.to_string().contains("packets to UDP port 53 get to 10.9.0.1, at hop 1, and those to port 123");
+    let is_between =
+        said.to_string().contains("packets to UDP port 53 get to 10.9.0.1, at hop 1, and those to port 123");
     if is_between { Ok(()) } else { Err(format!("the filter is not named: {said:#}").into()) }
 }

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, ContainerList, DaemonVerdict,
-    DatePlan, Epoch, Event, Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate, Leap, Machine, Measurement,
-    NamedContainer, Notifier, Offset, OrderId, PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, Samples,
-    State, StepBy, StepError, Voice, forward,
+    Action, AtDeadline, Authority, AwaitedSource, Awake, Boottime, Cause, ClockMeasurement, Clocks, ContainerList,
+    Correction, DaemonVerdict, DatePlan, Epoch, Event, Evidence, Failure, Forgotten, FreezeOutcome, Gate, HttpDate,
+    Leap, Machine, Measurement, NamedContainer, Notifier, Offset, OrderId, PeerCheck, Policy, Reading, Realtime,
+    ReferenceKind, Round, Samples, Snapshot, State, StepBy, StepError, Voice, forward,
 };
 use proptest::prelude::*;
 
@@ -280,6 +280,12 @@ struct World {
     containers: Containers,
     /// Since when the machine has been on its way to a proof or to its policy for failures.
     undecided_since: Boottime,
+    /// Time that passed while every clock stood still.
+    lost: Duration,
+    /// Whether all references say the truth, so that what is served can be compared with it.
+    is_honest: bool,
+    /// How often a tolerance could be served.
+    served: u32,
 }
 
 impl World {
@@ -302,6 +308,9 @@ impl World {
             sleeper: None,
             containers: Containers::default(),
             undecided_since: Boottime::from_nanos(1),
+            lost: Duration::ZERO,
+            is_honest: false,
+            served: 0,
         };
         world.take(Event::Started);
         world
@@ -318,6 +327,10 @@ impl World {
         self.now = self.now + Duration::from_nanos(1);
         let before = self.machine.snapshot();
         self.world_moves(&event);
+        // Until the agent has heard of it, readers judge by their own clocks; a pause is what they cannot see.
+        if !matches!(event, Event::Disrupted(Cause::Pause { .. } | Cause::Restore)) {
+            self.judge_tolerance(&before);
+        }
         let sleeps = matches!(event, Event::Sleeping(_) | Event::Disrupted(Cause::Snapshot));
         let actions = self.machine.step(event.clone(), self.clocks());
         let after = self.machine.snapshot();
@@ -349,6 +362,8 @@ impl World {
             "nothing to freeze, and the sleep is held back"
         );
         assert!(!self.containers.are_frozen() || after.gate == Gate::Shut, "frozen behind an open gate");
+        self.judge_tolerance(&after);
+        self.judge_measurement(&after);
         let is_new_proof = after.gate == Gate::Proven && (before.gate != Gate::Proven || after.as_of != before.as_of);
         if after.gate == Gate::Proven {
             assert!(after.valid_until > after.as_of, "a proof that ends before it begins");
@@ -382,6 +397,58 @@ impl World {
         }
         self.open.extend(actions);
         self.now = self.now + Duration::from_nanos(1);
+    }
+
+    /// What serves a wider tolerance is of this epoch, of two exchanges, and nothing that is known says otherwise.
+    fn judge_measurement(&self, after: &Snapshot) {
+        let Some(measured) = after.measured else { return };
+        assert_ne!(after.gate, Gate::Proven, "beside a proof");
+        assert!(measured.as_of > after.since, "older than the disruption");
+        assert!(self.asked >= 2, "after {} exchanges", self.asked);
+        assert!(!self.outranked || self.daemon_answered, "a plain voice over an authenticated one");
+        assert_eq!(measured.differences, Some(self.clocks().differences()), "the clock has moved since");
+        let bound = self.bound_to_a_reader(&measured).unwrap_or(Duration::MAX);
+        let found = self.machine.evidence().contradicts(&self.clocks(), &self.policy.floor, bound);
+        assert!(found.is_none(), "a tolerance of {bound:?} is served although {found:?}");
+    }
+
+    /// No tolerance is served while the clock is further off.
+    fn judge_tolerance(&mut self, published: &Snapshot) {
+        let Some(bound) = published.measured.and_then(|measured| self.bound_to_a_reader(&measured)) else { return };
+        self.served += 1;
+        let error = self.error().abs();
+        assert!(!self.is_honest || error <= bound, "off by {error:?}, and a tolerance of {bound:?} is served");
+    }
+
+    /// As a reader of the page judges it by the clocks: none after a sleep, or when it is too old.
+    fn bound_to_a_reader(&self, measured: &ClockMeasurement) -> Option<Duration> {
+        let (now, then) = (self.clocks(), measured.differences.unwrap_or_default());
+        if now.asleep != then.boot_minus_mono || now.boot >= measured.valid_until {
+            return None;
+        }
+        let stepped = now.differences().real_minus_boot - then.real_minus_boot;
+        let distance = measured.bound.saturating_sub(measured.offset.abs());
+        let grown = clockgate::decision::drift(now.boot.since(measured.as_of), measured.max_drift_ppm);
+        Some((measured.offset - stepped).abs() + distance + grown)
+    }
+
+    /// The true time minus the clock's.
+    fn error(&self) -> Offset {
+        forward(self.lost) - self.moved
+    }
+
+    /// The answer as honest references would give it, who know the time as finely as it says.
+    fn honest(&self, answer: Answer) -> Answer {
+        let off = self.error().as_nanos() / MS.cast_signed();
+        match answer {
+            Answer::Truth { offset_ms, distance_ms } => {
+                let within = offset_ms.rem_euclid(distance_ms.cast_signed());
+                Answer::Truth { offset_ms: off + within - distance_ms.cast_signed() / 2, distance_ms }
+            }
+            Answer::TwoAgree { first_alone, .. } => Answer::TwoAgree { offset_ms: off, first_alone },
+            Answer::TwoAgainstTwo => Answer::Nobody,
+            Answer::Nobody | Answer::Authenticated | Answer::Refused | Answer::Superseded => answer,
+        }
     }
 
     /// Never proven against reckoning without the support that a step would need.
@@ -424,7 +491,10 @@ impl World {
                     self.anchor = None;
                 }
             }
-            Event::Disrupted(Cause::Restore | Cause::Pause { .. }) => self.anchor = None,
+            Event::Disrupted(Cause::Restore) => {
+                (self.anchor, self.lost) = (None, self.lost + Duration::from_secs(7777))
+            }
+            Event::Disrupted(Cause::Pause { lost }) => (self.anchor, self.lost) = (None, self.lost + *lost),
             Event::Disrupted(Cause::ForeignStep { change }) => self.moved = self.moved + *change,
             Event::Stepped(_, Ok(by)) => self.moved = self.moved + *by,
             Event::Accepted => (self.anchor, self.by_order) = (None, true),
@@ -618,6 +688,15 @@ impl World {
         assert_eq!(known(self.machine.evidence()), known(&evidence), "what was proven is not touched by a Date");
     }
 
+    /// The same where all references say the truth, to the second where they are web servers.
+    fn happen_honestly(&mut self, happening: Happening) {
+        self.happen(match happening {
+            Happening::Answer(answer) => Happening::Answer(self.honest(answer)),
+            Happening::Dated(_) => Happening::Dated(self.error().as_nanos() / MS.cast_signed()),
+            other => other,
+        });
+    }
+
     fn stale(&mut self, question: &Action, answer: &Answer) {
         if let Some(event) = answered(question, answer, &self.clocks()) {
             assert!(self.machine.step(event, self.clocks()).is_empty());
@@ -706,6 +785,49 @@ proptest! {
             }
         }
         prop_assert!(false, "still {:?}: {}", world.machine.state(), world.machine.snapshot().why);
+    }
+
+    /// Beside lies that the rules allow: here nobody lies.
+    #[test]
+    fn no_tolerance_is_served_while_the_clock_is_further_off(
+        policy in policy(),
+        corrects in prop_oneof![Just(Correction::None), Just(Correction::Auto), Just(Correction::Daemon)],
+        happenings in prop::collection::vec(happening(), 1..80),
+    ) {
+        let mut world = World::new(Policy { correction: corrects, ..policy });
+        world.is_honest = true;
+        for happening in happenings {
+            world.happen_honestly(happening);
+        }
+    }
+
+    /// Where nothing may correct the clock, two honest exchanges serve each tolerance that is wider than what they measure.
+    #[test]
+    fn two_exchanges_after_a_disruption_serve_a_tolerance(
+        happenings in prop::collection::vec(happening(), 1..20),
+        off_by in 1..3000_i64,
+    ) {
+        let mut world = World::new(Policy { correction: Correction::None, ..Policy::default() });
+        world.is_honest = true;
+        for happening in happenings {
+            world.happen_honestly(happening);
+        }
+        world.take(Event::Woken(Notifier::Logind));
+        world.take(Event::Disrupted(Cause::ForeignStep { change: Offset::from_secs(off_by) }));
+        let already = world.served;
+        for _ in 0..20 {
+            match world.next_question() {
+                Some(question) => {
+                    let honest = world.honest(Answer::TwoAgree { offset_ms: 0, first_alone: false });
+                    if let Some(event) = answered(&question, &honest, &world.clocks()) {
+                        world.take(event);
+                    }
+                }
+                None => world.pass(2100),
+            }
+        }
+        let is_right = world.error().abs() < Duration::from_millis(200);
+        prop_assert!(world.served > already || is_right, "{:?}: {}", world.error(), world.machine.snapshot().why);
     }
 
     /// To know that answers agree with the clock, however vaguely, is better than to know nothing: it never ends worse.

@@ -1,5 +1,5 @@
-//! What a proof is worth to a reader, judged by the reader's own clocks: a step, a slew and a sleep since the proof are seen by every
-//! reader, whether the agent lives or not.
+//! What a measurement is worth to a reader, judged by the reader's own clocks: a step, a slew and a sleep since then are seen by every
+//! reader, whether the agent lives or not. A proof is a measurement, and the gate's threshold a tolerance.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,24 +7,26 @@ use std::time::Duration;
 use crate::leap::LeapSecond;
 use crate::time::{Boottime, Clocks, Differences, NOISE, Offset, drift, forward};
 
-/// A proof as the page has it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Proof {
+/// What was measured, as the page has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockMeasurement {
     /// Reference minus local at `as_of`.
-    pub(crate) offset: Offset,
+    pub offset: Offset,
     /// The most the clock was wrong then.
-    pub(crate) bound: Duration,
-    pub(crate) as_of: Boottime,
-    pub(crate) threshold: Duration,
-    pub(crate) valid_until: Boottime,
-    pub(crate) max_drift_ppm: u32,
-    /// None on the page of an agent that wrote none.
-    pub(crate) differences: Option<Differences>,
-    /// Which moves the truth with the clock.
-    pub(crate) leap_second: Option<LeapSecond>,
+    pub bound: Duration,
+    /// The moment that both hold for.
+    pub as_of: Boottime,
+    /// When it is too old.
+    pub valid_until: Boottime,
+    /// Parts per million that the bound grows by.
+    pub max_drift_ppm: u32,
+    /// The differences of the clocks then; none on the page of an agent that wrote none.
+    pub differences: Option<Differences>,
+    /// The leap second that moves the truth with the clock.
+    pub leap_second: Option<LeapSecond>,
 }
 
-/// Why a proof is none to us.
+/// Why a measurement is none to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Doubt {
     /// It has run out.
@@ -39,12 +41,12 @@ pub(crate) enum Doubt {
     Vague(Duration),
 }
 
-impl Proof {
+impl ClockMeasurement {
     /// The most that the clock is wrong at `now`, which was read within `width`.
     ///
     /// # Errors
-    /// [`Doubt`] where that is over the threshold, or cannot be known.
-    pub(crate) fn judge(&self, now: &Clocks, width: Duration) -> Result<Duration, Doubt> {
+    /// [`Doubt`] where that is over the tolerance, or cannot be known.
+    pub(crate) fn judge(&self, tolerance: Duration, now: &Clocks, width: Duration) -> Result<Duration, Doubt> {
         let growth = drift(now.boot.since(self.as_of), self.max_drift_ppm);
         if now.boot >= self.valid_until {
             return Err(Doubt::Expired);
@@ -62,7 +64,7 @@ impl Proof {
         let offset = self.offset - stepped - slewed;
         let distance = self.bound.saturating_sub(self.offset.abs());
         let bound = offset.abs().saturating_add(distance).saturating_add(growth).saturating_add(width);
-        if bound <= self.threshold {
+        if bound <= tolerance {
             Ok(bound)
         } else if stepped.abs() > NOISE.max(width) {
             Err(Doubt::Stepped(stepped))
@@ -121,6 +123,7 @@ mod tests {
     use crate::time::Realtime;
 
     const MS: i64 = 1_000_000;
+    const THRESHOLD: Duration = Duration::from_millis(200);
     const WIDTH: Duration = Duration::from_nanos(300);
 
     /// The clocks so long after the proof, untouched.
@@ -131,13 +134,12 @@ mod tests {
         Clocks { boot, raw, asleep: Duration::from_secs(1), real }
     }
 
-    fn proof(offset_ms: i64, bound_ms: u64) -> Proof {
+    fn proof(offset_ms: i64, bound_ms: u64) -> ClockMeasurement {
         let now = after(Duration::ZERO);
-        Proof {
+        ClockMeasurement {
             offset: Offset::from_nanos(offset_ms * MS),
             bound: Duration::from_millis(bound_ms),
             as_of: now.boot,
-            threshold: Duration::from_millis(200),
             valid_until: now.boot + Duration::from_secs(300),
             max_drift_ppm: 500,
             differences: Some(now.differences()),
@@ -158,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_bound_grows_as_time_passes_and_the_proof_ends_with_it() {
-        let at = |secs| proof(-1, 3).judge(&after(Duration::from_secs(secs)), WIDTH);
+        let at = |secs| proof(-1, 3).judge(THRESHOLD, &after(Duration::from_secs(secs)), WIDTH);
         assert_eq!(at(0), Ok(Duration::from_millis(3) + WIDTH));
         assert_eq!(at(100), Ok(Duration::from_millis(53) + WIDTH));
         assert_eq!(at(300), Err(Doubt::Expired));
@@ -169,22 +171,22 @@ mod tests {
         let now = after(Duration::from_secs(10));
         for secs in [-3600, 3600, 1, -1] {
             let by = Offset::from_secs(secs);
-            assert_eq!(proof(-1, 3).judge(&stepped(now, by), WIDTH), Err(Doubt::Stepped(by)));
+            assert_eq!(proof(-1, 3).judge(THRESHOLD, &stepped(now, by), WIDTH), Err(Doubt::Stepped(by)));
         }
         let small = stepped(now, Offset::from_nanos(100 * MS));
-        assert_eq!(proof(-1, 3).judge(&small, WIDTH), Ok(Duration::from_millis(101 + 2 + 5) + WIDTH));
+        assert_eq!(proof(-1, 3).judge(THRESHOLD, &small, WIDTH), Ok(Duration::from_millis(101 + 2 + 5) + WIDTH));
         // A step that makes the clock righter makes the bound smaller.
         let righter = stepped(now, Offset::from_nanos(100 * MS));
-        assert_eq!(proof(100, 103).judge(&righter, WIDTH), Ok(Duration::from_millis(3 + 5) + WIDTH));
+        assert_eq!(proof(100, 103).judge(THRESHOLD, &righter, WIDTH), Ok(Duration::from_millis(3 + 5) + WIDTH));
     }
 
     #[test]
     fn a_leap_second_that_is_expected_is_no_step_and_one_that_does_not_come_is_the_clocks_fault() {
         let second = Offset::from_secs(-1);
         let leap = LeapSecond { at: after(Duration::from_secs(10)).boot, change: second };
-        let expects = Proof { leap_second: Some(leap), ..proof(-1, 3) };
+        let expects = ClockMeasurement { leap_second: Some(leap), ..proof(-1, 3) };
         let (before, then, later) = (9, 10, 12);
-        let at = |secs, by| expects.judge(&stepped(after(Duration::from_secs(secs)), by), WIDTH);
+        let at = |secs, by| expects.judge(THRESHOLD, &stepped(after(Duration::from_secs(secs)), by), WIDTH);
         assert!(at(before, Offset::ZERO).is_ok() && at(then, Offset::ZERO).is_ok());
         assert!(at(then, second).is_ok() && at(later, second).is_ok());
         assert_eq!(at(before, second), Err(Doubt::Stepped(second)));
@@ -192,7 +194,7 @@ mod tests {
         assert_eq!(at(later, second + second), Err(Doubt::Stepped(second)));
         // A page that says nothing of it.
         assert_eq!(
-            proof(-1, 3).judge(&stepped(after(Duration::from_secs(12)), second), WIDTH),
+            proof(-1, 3).judge(THRESHOLD, &stepped(after(Duration::from_secs(12)), second), WIDTH),
             Err(Doubt::Stepped(second))
         );
     }
@@ -201,34 +203,60 @@ mod tests {
     fn a_slew_counts_beyond_the_known_rate_and_in_its_own_direction() {
         let now = after(Duration::from_secs(10));
         // The crystal's correction.
-        assert!(proof(-1, 3).judge(&slewed(now, 4), WIDTH).is_ok_and(|bound| bound < Duration::from_millis(9)));
-        assert!(matches!(proof(-1, 3).judge(&slewed(now, 300), WIDTH), Err(Doubt::Slewed(by)) if !by.is_backward()));
-        assert!(matches!(proof(-1, 3).judge(&slewed(now, -300), WIDTH), Err(Doubt::Slewed(by)) if by.is_backward()));
+        assert!(
+            proof(-1, 3).judge(THRESHOLD, &slewed(now, 4), WIDTH).is_ok_and(|bound| bound < Duration::from_millis(9))
+        );
+        assert!(
+            matches!(proof(-1, 3).judge(THRESHOLD, &slewed(now, 300), WIDTH), Err(Doubt::Slewed(by)) if !by.is_backward())
+        );
+        assert!(
+            matches!(proof(-1, 3).judge(THRESHOLD, &slewed(now, -300), WIDTH), Err(Doubt::Slewed(by)) if by.is_backward())
+        );
         // A daemon that slews off what the clock was wrong by makes it right.
-        assert!(proof(150, 160).judge(&slewed(now, 150), WIDTH).is_ok_and(|bound| bound < Duration::from_millis(25)));
-        assert!(proof(150, 160).judge(&slewed(now, -150), WIDTH).is_err());
+        assert!(
+            proof(150, 160)
+                .judge(THRESHOLD, &slewed(now, 150), WIDTH)
+                .is_ok_and(|bound| bound < Duration::from_millis(25))
+        );
+        assert!(proof(150, 160).judge(THRESHOLD, &slewed(now, -150), WIDTH).is_err());
     }
 
     #[test]
     fn a_sleep_that_the_kernel_counted_is_shut_however_well_it_ended() {
         let woken = Clocks { asleep: Duration::from_secs(13), ..after(Duration::from_secs(20)) };
-        assert_eq!(proof(-1, 3).judge(&woken, WIDTH), Err(Doubt::Slept(Duration::from_secs(12))));
+        assert_eq!(proof(-1, 3).judge(THRESHOLD, &woken, WIDTH), Err(Doubt::Slept(Duration::from_secs(12))));
     }
 
     #[test]
     fn a_reader_that_was_interrupted_while_it_looked_claims_no_more_than_it_saw() {
         let now = after(Duration::from_secs(10));
         let wide = Duration::from_millis(20);
-        assert_eq!(proof(-1, 3).judge(&now, wide), Ok(Duration::from_millis(8) + wide));
+        assert_eq!(proof(-1, 3).judge(THRESHOLD, &now, wide), Ok(Duration::from_millis(8) + wide));
         let second = Duration::from_secs(1);
-        assert_eq!(proof(-1, 3).judge(&now, second), Err(Doubt::Vague(second)));
+        assert_eq!(proof(-1, 3).judge(THRESHOLD, &now, second), Err(Doubt::Vague(second)));
     }
 
     #[test]
     fn without_differences_a_proof_is_what_it_was_to_older_readers() {
-        let older = Proof { differences: None, ..proof(-1, 3) };
+        let older = ClockMeasurement { differences: None, ..proof(-1, 3) };
         let hour_off = stepped(after(Duration::from_secs(10)), Offset::from_secs(3600));
-        assert_eq!(older.judge(&hour_off, WIDTH), Ok(Duration::from_millis(8)));
-        assert_eq!(older.judge(&after(Duration::from_secs(301)), WIDTH), Err(Doubt::Expired));
+        assert_eq!(older.judge(THRESHOLD, &hour_off, WIDTH), Ok(Duration::from_millis(8)));
+        assert_eq!(older.judge(THRESHOLD, &after(Duration::from_secs(301)), WIDTH), Err(Doubt::Expired));
+    }
+
+    #[test]
+    fn a_wider_tolerance_takes_a_wider_bound_and_every_step_counts_into_it() {
+        let minute = Duration::from_secs(60);
+        let now = after(Duration::from_secs(10));
+        let off = proof(20_000, 20_003);
+        assert!(off.judge(THRESHOLD, &now, WIDTH).is_err());
+        assert_eq!(off.judge(minute, &now, WIDTH), Ok(Duration::from_millis(20_003 + 5) + WIDTH));
+        // Another program has taken it further off, or made it right.
+        assert!(off.judge(minute, &stepped(now, Offset::from_secs(-39)), WIDTH).is_ok());
+        let further = Offset::from_secs(-40);
+        assert_eq!(off.judge(minute, &stepped(now, further), WIDTH), Err(Doubt::Stepped(further)));
+        let righter = stepped(now, Offset::from_secs(20));
+        assert_eq!(off.judge(minute, &righter, WIDTH), Ok(Duration::from_millis(3 + 5) + WIDTH));
+        assert_eq!(off.judge(minute, &after(Duration::from_secs(300)), WIDTH), Err(Doubt::Expired));
     }
 }

@@ -111,6 +111,28 @@ pub mod at {
     pub const LEAP_END: usize = LEAP + 8;
     /// u64 nanoseconds since boot, when the next measurement is due; zero where none is planned.
     pub const NEXT: usize = LEAP_END;
+    /// Behind it: an agent before the measurement for tolerances ends here.
+    pub const NEXT_END: usize = NEXT + 8;
+    /// i64 nanoseconds, reference minus local at [`MEASURED_AS_OF`], by two exchanges of this epoch that prove no clock within the
+    /// threshold.
+    pub const MEASURED_OFFSET: usize = NEXT_END;
+    /// u64 nanoseconds, the most the clock was wrong then; [`super::UNKNOWN`]: there is no such measurement.
+    pub const MEASURED_BOUND: usize = MEASURED_OFFSET + 8;
+    /// u64 nanoseconds since boot, the moment that offset and bound hold for.
+    pub const MEASURED_AS_OF: usize = MEASURED_BOUND + 8;
+    /// u64 nanoseconds since boot, when the measurement is too old.
+    pub const MEASURED_UNTIL: usize = MEASURED_AS_OF + 8;
+    /// u64, the epoch that both exchanges were asked in.
+    pub const MEASURED_EPOCH: usize = MEASURED_UNTIL + 8;
+    /// i64 nanoseconds, `REALTIME − BOOTTIME` at the measurement.
+    pub const MEASURED_REAL_MINUS_BOOT: usize = MEASURED_EPOCH + 8;
+    /// u64 nanoseconds, `BOOTTIME − MONOTONIC` at the measurement.
+    pub const MEASURED_BOOT_MINUS_MONO: usize = MEASURED_REAL_MINUS_BOOT + 8;
+    /// i64 nanoseconds, `MONOTONIC − MONOTONIC_RAW` at the measurement.
+    pub const MEASURED_MONO_MINUS_RAW: usize = MEASURED_BOOT_MINUS_MONO + 8;
+    /// u32, parts per million that its bound grows by.
+    pub const MEASURED_MAX_DRIFT: usize = MEASURED_MONO_MINUS_RAW + 8;
+    // Four bytes of nothing.
     /// Behind the last field.
-    pub const END: usize = NEXT + 8;
+    pub const END: usize = MEASURED_MAX_DRIFT + 8;
 }

@@ -65,6 +65,7 @@ mod view;
 pub use agent::Agent;
 pub use error::Error;
 pub use gate::Gate;
+pub use judge::ClockMeasurement;
 pub use layout::*;
 pub use leap::LeapSecond;
 pub use page::{Page, boot_id};

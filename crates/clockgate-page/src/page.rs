@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::judge::Doubt;
+use crate::judge::{ClockMeasurement, Doubt};
 use crate::layout::{DIRECTORY, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at};
 use crate::leap::LeapSecond;
 use crate::sys::mapping::{LEN, Mapping};
@@ -91,13 +91,17 @@ impl Page {
     pub fn read(&self) -> View {
         let shift = *self.shift.lock().unwrap_or_else(PoisonError::into_inner);
         let (view, doubt) = self.look(shift);
-        if !doubt.is_some_and(Doubt::is_of_our_clocks) {
+        // A wide tolerance would not notice another namespace's clocks.
+        if !doubt.is_some_and(Doubt::is_of_our_clocks) && view.measured_now.is_none() {
             return view;
         }
         // We may have been taken into another time namespace since (setns(2), CRIU).
         let shift = time_namespace::shift();
         *self.shift.lock().unwrap_or_else(PoisonError::into_inner) = shift;
         let (mut view, doubt) = self.look(shift);
+        if shift.is_none() {
+            view.measured_now = None;
+        }
         if doubt.is_some() && shift.is_none() {
             view.why.push_str("; or this is a time namespace whose offset cannot be read");
         }
@@ -191,7 +195,7 @@ impl Page {
         let mut view = View {
             gate: Gate::from_word(word),
             word,
-            changes: has(at::END).then(|| u32_at(at::CHANGES)),
+            changes: has(at::NEXT_END).then(|| u32_at(at::CHANGES)),
             now,
             agent: if has(at::REAL_MINUS_BOOT) {
                 Agent::of(time_at(at::ALIVE_UNTIL), state, now)
@@ -209,7 +213,7 @@ impl Page {
             valid_until: time_at(at::VALID_UNTIL),
             since: time_at(at::SINCE),
             deadline: time_at(at::DEADLINE),
-            next: Some(time_at(at::NEXT)).filter(|next| has(at::END) && *next != Boottime::default()),
+            next: Some(time_at(at::NEXT)).filter(|next| has(at::NEXT_END) && *next != Boottime::default()),
             alive_until: time_at(at::ALIVE_UNTIL),
             max_drift_ppm: u32_at(at::MAX_DRIFT),
             differences: has(at::DIFFERENCES_END).then(|| Differences {
@@ -220,10 +224,33 @@ impl Page {
             leap_second: has(at::LEAP_END)
                 .then(|| LeapSecond { at: time_at(at::LEAP_AT), change: offset_at(at::LEAP) })
                 .filter(|leap| leap.change != Offset::ZERO),
+            measured: has(at::END).then(|| self.measured()).flatten(),
+            measured_now: None,
             why: self.why(),
         };
         view.bound_now = view.bound.map(|bound| bound.saturating_add(drift(now.since(view.as_of), view.max_drift_ppm)));
         view
+    }
+
+    fn measured(&self) -> Option<ClockMeasurement> {
+        let u64_at = |at| self.mapping.load_u64(at);
+        let offset_at = |at| Offset::from_nanos(u64_at(at).cast_signed());
+        let bound = u64_at(at::MEASURED_BOUND);
+        // An earlier epoch's is void.
+        let is_there = bound != UNKNOWN && u64_at(at::MEASURED_EPOCH) == u64_at(at::EPOCH);
+        is_there.then(|| ClockMeasurement {
+            offset: offset_at(at::MEASURED_OFFSET),
+            bound: Duration::from_nanos(bound),
+            as_of: Boottime::from_nanos(u64_at(at::MEASURED_AS_OF)),
+            valid_until: Boottime::from_nanos(u64_at(at::MEASURED_UNTIL)),
+            max_drift_ppm: self.mapping.load_u32(at::MEASURED_MAX_DRIFT),
+            differences: Some(Differences {
+                real_minus_boot: offset_at(at::MEASURED_REAL_MINUS_BOOT),
+                boot_minus_mono: Duration::from_nanos(u64_at(at::MEASURED_BOOT_MINUS_MONO)),
+                mono_minus_raw: offset_at(at::MEASURED_MONO_MINUS_RAW),
+            }),
+            leap_second: None,
+        })
     }
 
     fn why(&self) -> String {

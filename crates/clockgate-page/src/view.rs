@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::gate::Gate;
-use crate::judge::{Doubt, Proof};
+use crate::judge::{ClockMeasurement, Doubt};
 use crate::layout;
 use crate::leap::LeapSecond;
 use crate::time::{Boottime, Clocks, Differences, Offset, forward};
@@ -55,6 +55,11 @@ pub struct View {
     pub differences: Option<Differences>,
     /// The leap second that the clock is to make.
     pub leap_second: Option<LeapSecond>,
+    /// What two exchanges of this epoch measured that prove no clock within the threshold: for waiters with a wider tolerance.
+    pub measured: Option<ClockMeasurement>,
+    /// The most that the clock is wrong now by that, by our own clocks; none where they cannot say, or where the
+    /// agent is not alive.
+    pub measured_now: Option<Duration>,
     /// Why the gate is not open on a proof.
     pub why: String,
 }
@@ -82,6 +87,18 @@ impl View {
         }
     }
 
+    /// The most that the clock is wrong now, where that is known to be within `tolerance`. At a gate that is open on a proof the proof is
+    /// what counts, at any other a measurement by two exchanges after the last disruption. A tolerance that is not wider than the
+    /// threshold waits for the gate.
+    #[must_use]
+    pub fn within(&self, tolerance: Duration) -> Option<Duration> {
+        let bound = match self.gate {
+            Gate::Proven => self.bound_now,
+            Gate::Unproven | Gate::Shut => self.measured_now.filter(|_| tolerance > self.threshold),
+        };
+        bound.filter(|bound| *bound <= tolerance)
+    }
+
     /// Whether a program that acted on `earlier` may have to act again.
     pub(crate) fn is_news_after(&self, earlier: &Self) -> bool {
         (self.gate, self.word, self.epoch) != (earlier.gate, earlier.word, earlier.epoch)
@@ -102,6 +119,9 @@ impl View {
 
     /// The same by our own clocks: a proof is looked at, and what was opened without one is the word of an agent that lives.
     pub(crate) fn judged(mut self, now: &Clocks, width: Duration) -> (Self, Option<Doubt>) {
+        // An agent that is gone sees no pause and no restore, and a wide bound would outlast it for hours.
+        let measured = self.measured.filter(|_| self.agent == Agent::Alive);
+        self.measured_now = measured.and_then(|measured| measured.judge(Duration::MAX, now, width).ok());
         match (self.gate, self.absence()) {
             (Gate::Proven, _) => {}
             (Gate::Unproven, Some(absence)) => {
@@ -111,17 +131,16 @@ impl View {
             }
             (Gate::Unproven, None) | (Gate::Shut, _) => return (self, None),
         }
-        let proof = Proof {
+        let proof = ClockMeasurement {
             offset: self.offset.unwrap_or_default(),
             bound: self.bound.unwrap_or(Duration::MAX),
             as_of: self.as_of,
-            threshold: self.threshold,
             valid_until: self.valid_until,
             max_drift_ppm: self.max_drift_ppm,
             differences: self.differences,
             leap_second: self.leap_second,
         };
-        match proof.judge(now, width) {
+        match proof.judge(self.threshold, now, width) {
             Ok(bound) => {
                 self.bound_now = Some(bound);
                 (self, None)
@@ -158,6 +177,8 @@ impl View {
             max_drift_ppm: 0,
             differences: None,
             leap_second: None,
+            measured: None,
+            measured_now: None,
             why: why.to_owned(),
         }
     }

@@ -26,15 +26,20 @@ impl Machine {
     pub(super) fn measured(&mut self, round: Round, measurement: &Measurement, now: &Clocks) -> Vec<Action> {
         if round == self.round {
             self.exchange.take(measurement);
+            self.tolerance.take(measurement);
         } else if let Some(outranked) = &mut self.outranked {
             outranked.take(measurement);
             return vec![];
         } else {
             self.exchange.take_late(measurement);
+            self.tolerance.take_late(measurement);
         }
         match self.attempt.busy {
             Busy::Asking(_) => self.decide(now),
-            Busy::No => self.take_late_answers(now),
+            Busy::No => {
+                self.weigh_late_answers(now);
+                self.take_late_answers(now)
+            }
             Busy::Stepping(..) => vec![],
         }
     }
@@ -56,8 +61,12 @@ impl Machine {
                 as_one
             }
             ExchangeState::Open(None) => return vec![],
-            ExchangeState::Undecided(why) => return self.undecided(why, now),
+            ExchangeState::Undecided(why) => {
+                self.weigh_undecided(&why);
+                return self.undecided(why, now);
+            }
         };
+        self.weigh(&agreement, outcome.drift_ppm, now);
         self.attempt.busy = Busy::No;
         self.attempt.ended += 1;
         self.falsetickers.clone_from(&agreement.falsetickers);

@@ -68,6 +68,7 @@ impl Machine {
         self.cause = cause;
         self.since = now.boot;
         self.latest = None;
+        self.tolerance.forget();
         self.ask_daemon = Boottime::NEVER;
         self.daemon_asked = 0;
         self.attempt = Attempt::new();
@@ -117,6 +118,10 @@ impl Machine {
         let is_asked = what.authority.is_some() || what.only_source.is_some();
         let is_outranked = is_asked && self.policy.correction == Correction::Auto;
         self.authority = what.authority;
+        if is_outranked {
+            // Plain answers count no longer.
+            self.tolerance.forget();
+        }
         self.only_source = what.only_source;
         match self.way {
             Some(StepBy::Daemon) => self.ask_daemon_alone(now),

@@ -10,13 +10,15 @@ mod freeze;
 mod proof;
 mod questions;
 mod timing;
+mod tolerance;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::attempt::{Attempt, Deadline, Reason};
+use self::attempt::{Attempt, Busy, Deadline, Reason};
 use self::freeze::Freezing;
 use self::proof::{Proof, SecondLook};
+use self::tolerance::Tolerance;
 use super::action::{Action, StepBy};
 use super::event::{Authority, Cause, Event, Notifier};
 use super::evidence::Evidence;
@@ -56,6 +58,8 @@ pub struct Machine {
     /// What plain servers said where the daemon's authenticated sources outrank them: for texts alone.
     outranked: Option<Exchange>,
     latest: Option<LatestMeasurement>,
+    /// What this epoch's exchanges are worth to waiters with a wider tolerance.
+    tolerance: Tolerance,
     proof: Option<Proof>,
     /// Until when the proof before this epoch would have lasted.
     would_last: Boottime,
@@ -109,6 +113,7 @@ impl Machine {
             exchange: Exchange::default(),
             outranked: None,
             latest: None,
+            tolerance: Tolerance::default(),
             proof: None,
             would_last: Boottime::default(),
             evidence,
@@ -146,8 +151,15 @@ impl Machine {
     /// Takes one event and says what is to be done about it.
     pub fn step(&mut self, event: Event, now: Clocks) -> Vec<Action> {
         self.clocks = now;
+        if let Event::Stepped(epoch, Ok(_)) = &event
+            && (*epoch != self.epoch || !matches!(self.attempt.busy, Busy::Stepping(..)))
+        {
+            // A step that is no longer waited for moved the clock all the same.
+            self.tolerance.forget();
+        }
         let mut actions = self.handle(event, &now);
         self.expect_leap_second(&now);
+        self.heed_evidence(&now);
         actions.extend(self.freezing.settle(self.state, self.epoch, &now));
         actions
     }

@@ -71,6 +71,7 @@ impl Machine {
         let is_first = self.proof.is_none();
         self.note(agreement);
         self.state = State::Synchronized;
+        self.tolerance.forget();
         let bound = agreement.bound();
         let lasts = lasting(self.policy.threshold.saturating_sub(bound), drift_ppm);
         let pause = (lasts / 2).clamp(self.policy.remeasure_min, self.policy.remeasure_max).min(lasts / 4 * 3);

@@ -20,6 +20,7 @@ impl Machine {
     pub(super) fn measure(&mut self, now: &Clocks) -> Vec<Action> {
         self.round = self.round.next();
         self.exchange.ask();
+        self.tolerance.ask();
         self.attempt.busy = self.asking(now);
         vec![Action::Measure(self.epoch, self.round, self.way.unwrap_or(StepBy::Own))]
     }
@@ -47,6 +48,7 @@ impl Machine {
         match outcome {
             Ok(by) => {
                 self.exchange.stepped(now.boot, by);
+                self.tolerance.stepped(now, by);
                 match purpose {
                     Purpose::Offset => self.verify(now),
                     // Asked anew: servers that require an approximately right time may answer now.
@@ -67,7 +69,10 @@ impl Machine {
                     }
                 }
             }
-            Err(StepError::Superseded { .. }) => self.ask_anew(now),
+            Err(StepError::Superseded { .. }) => {
+                self.tolerance.forget();
+                self.ask_anew(now)
+            }
             Err(error @ (StepError::NotPermitted(_) | StepError::Failed(_))) if purpose == Purpose::Floor => {
                 let known =
                     self.contradiction(now).map_or(self.reason.trouble.to_string(), |found| self.what_helps(&found));

@@ -194,9 +194,10 @@ pub fn udp123(facts: &DoctorFacts) -> Option<CheckVerdict> {
 
 /// A reply in the name of an address that no host has.
 pub fn captive(facts: &DoctorFacts) -> Option<CheckVerdict> {
-    let names = facts.network.are_names_taken.then(|| {
-        "192.0.2.113, which no host has, answers questions about names (UDP port 53)".to_owned()
-    });
+    let names = facts
+        .network
+        .are_names_taken
+        .then(|| "192.0.2.113, which no host has, answers questions about names (UDP port 53)".to_owned());
     let Some(portal) = facts.network.portal.as_ref() else {
         let title = "a machine on the way answers questions about names that are sent to any address";
         return names.map(|evidence| CheckVerdict::note(title).because(evidence));

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, nanos_u64};
+use crate::decision::{Boottime, ClockMeasurement, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, nanos_u64};
 use crate::page::sys::futex;
 use crate::page::sys::mapping::{LEN, WritableMapping};
 use crate::page::{ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
@@ -62,6 +62,8 @@ impl GatePage {
         self.mend()?;
         let word = snapshot.gate as u32;
         let before = self.mapping.reader().load_u32(at::GATE);
+        // Who waits with a wider tolerance sleeps on the same word, which stays as it is.
+        let is_measured = self.mapping.reader().load_u64(at::MEASURED_BOUND) == UNKNOWN && snapshot.measured.is_some();
         if snapshot.gate == Gate::Shut {
             self.mapping.store_u32(at::GATE, word);
         }
@@ -69,7 +71,7 @@ impl GatePage {
         self.mapping.store_u32(at::GATE, word);
         self.count_change();
         self.woken = 0;
-        if word != before {
+        if word != before || is_measured {
             // Cannot fail for a mapped word; and no reader sleeps for longer than its own interval between two looks.
             self.woken = futex::wake_all(&self.mapping, at::GATE).unwrap_or_default();
         }
@@ -108,6 +110,7 @@ impl GatePage {
             next,
             state: ENDED,
             gate: Gate::Shut,
+            measured: None,
             why: format!("the agent has ended: {why}").into(),
             ..self.last.clone()
         };
@@ -230,11 +233,31 @@ impl GatePage {
         let LeapSecond { at, change } = snapshot.leap_second.unwrap_or(none);
         page.store_u64(at::LEAP_AT, at.as_nanos());
         page.store_u64(at::LEAP, change.as_nanos().cast_unsigned());
+        self.store_measured(snapshot.measured.as_ref(), snapshot.epoch);
         let mut why = [0; WHY_LEN];
         let text = snapshot.why.to_string();
         let text = &text[..text.floor_char_boundary(WHY_LEN)];
         why[..text.len()].copy_from_slice(text.as_bytes());
         self.store_bytes(at::WHY, &why);
+    }
+
+    /// What a waiter with a wider tolerance goes by, or that there is nothing.
+    fn store_measured(&self, measured: Option<&ClockMeasurement>, epoch: Epoch) {
+        let page = &self.mapping;
+        let Some(measured) = measured else {
+            page.store_u64(at::MEASURED_BOUND, UNKNOWN);
+            return;
+        };
+        let differences = measured.differences.unwrap_or_default();
+        page.store_u64(at::MEASURED_OFFSET, measured.offset.as_nanos().cast_unsigned());
+        page.store_u64(at::MEASURED_BOUND, nanos_u64(measured.bound));
+        page.store_u64(at::MEASURED_AS_OF, measured.as_of.as_nanos());
+        page.store_u64(at::MEASURED_UNTIL, measured.valid_until.as_nanos());
+        page.store_u64(at::MEASURED_EPOCH, epoch.get());
+        page.store_u64(at::MEASURED_REAL_MINUS_BOOT, differences.real_minus_boot.as_nanos().cast_unsigned());
+        page.store_u64(at::MEASURED_BOOT_MINUS_MONO, nanos_u64(differences.boot_minus_mono));
+        page.store_u64(at::MEASURED_MONO_MINUS_RAW, differences.mono_minus_raw.as_nanos().cast_unsigned());
+        page.store_u32(at::MEASURED_MAX_DRIFT, measured.max_drift_ppm);
     }
 
     fn store_bytes(&self, at: usize, bytes: &[u8]) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::decision::{Cause, Offset};
+use crate::decision::{Cause, ClockMeasurement, Offset};
 use crate::page::{self, Agent, Page};
 use crate::sys::clock::standing;
 
@@ -227,5 +227,34 @@ fn who_follows_the_page_is_woken_by_a_publication_that_leaves_the_gate_as_it_is(
     })?;
     assert!(slept < LONG);
     assert_eq!((reader.read().next, reader.read().word), (Some(next), seen.word));
+    Ok(())
+}
+
+#[test]
+fn what_two_exchanges_measured_is_published_of_this_epoch_and_ends_with_the_agent()
+-> Result<(), Box<dyn std::error::Error>> {
+    let directory = tempfile::tempdir()?;
+    let (mut writer, _) = GatePage::open(directory.path())?;
+    writer.alive(boottime() + Duration::from_secs(100))?;
+    let measured = ClockMeasurement {
+        offset: Offset::from_secs(-20),
+        bound: Duration::from_millis(20_003),
+        as_of: boottime(),
+        valid_until: boottime() + Duration::from_secs(100),
+        max_drift_ppm: 500,
+        differences: Some(standing()),
+        leap_second: None,
+    };
+    let shut = Snapshot { state: 2, gate: Gate::Shut, ..proven() };
+    writer.publish(&Snapshot { measured: Some(measured), ..shut.clone() })?;
+    let reader = Page::open(directory.path())?;
+    let minute = Duration::from_secs(60);
+    assert_eq!(reader.read().measured, Some(measured));
+    assert!(reader.read().within(minute).is_some_and(|bound| bound >= measured.bound), "{:?}", reader.read());
+    writer.publish(&shut)?;
+    assert_eq!((reader.read().measured, reader.read().within(minute)), (None, None));
+    writer.publish(&Snapshot { measured: Some(measured), ..shut })?;
+    writer.end("it was stopped")?;
+    assert_eq!((reader.read().measured, reader.read().within(minute)), (None, None));
     Ok(())
 }

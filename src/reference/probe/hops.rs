@@ -31,11 +31,7 @@ pub fn of_ntp() -> Option<Vec<u8>> {
 
 impl Hops {
     /// Sends one `question` for each distance; IPv4 alone. None where no packet could be sent.
-    pub fn trace(
-        address: SocketAddr,
-        patience: Duration,
-        question: &dyn Fn() -> Option<Vec<u8>>,
-    ) -> Option<Self> {
+    pub fn trace(address: SocketAddr, patience: Duration, question: &dyn Fn() -> Option<Vec<u8>>) -> Option<Self> {
         if address.is_ipv6() {
             return None;
         }

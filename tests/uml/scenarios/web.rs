@@ -52,7 +52,8 @@ fn held_and_stepped(guest: &Guest, world: &World) -> Outcome {
     let measured =
         guest.sh(&format!("clockgate measure --server {} --http {url} --ca-file {AUTHORITY}", world.address(9)))?;
     night::over(guest)?;
-    let is_by_the_agent = stepped.contains("stepped by +3") && stepped.contains("by the agent, coarsely and not proven");
+    let is_by_the_agent =
+        stepped.contains("stepped by +3") && stepped.contains("by the agent, coarsely and not proven");
     ensure(is_by_the_agent, stepped)?;
     ensure(!at_once.is_proven(), format!("proven by a Date: {at_once:?}"))?;
     ensure(again.contains("as right as a Date can tell"), again)?;

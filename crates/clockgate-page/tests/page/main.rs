@@ -7,6 +7,7 @@ mod judged;
 mod namespace;
 mod opened;
 mod shared;
+mod tolerances;
 mod writer;
 
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     if let Some(code) = namespace::inside() {
         return code;
     }
-    let plain: [Test; 18] = [
+    let plain: [Test; 22] = [
         ("a_reader_under_a_writer_never_sees_half_of_a_change", shared::torn),
         ("a_sequence_that_stays_odd_is_shut_until_it_is_repaired", shared::killed_writer),
         ("a_sleeper_is_woken_by_a_change_of_the_word", shared::woken),
@@ -38,6 +39,10 @@ fn main() -> ExitCode {
         ("a_leap_second_is_no_step", judged::leap_second),
         ("a_gate_opened_without_a_proof_is_shut_once_the_agent_has_ended", judged::unproven),
         ("a_word_of_a_later_version_is_shut", judged::unknown_word),
+        ("a_wider_tolerance_goes_by_two_exchanges_and_a_narrow_one_waits_for_the_gate", tolerances::served),
+        ("at_an_open_gate_the_proof_and_its_growth_count_for_every_tolerance", tolerances::proof),
+        ("a_measurement_is_void_after_a_sleep_a_move_beyond_the_tolerance_and_without_an_agent", tolerances::void),
+        ("an_agent_before_the_tolerances_serves_none", tolerances::before),
         ("the_example_of_the_readme_is_the_one_that_is_run", opened::readme),
     ];
     let mut trials: Vec<_> = plain.into_iter().map(|(name, test)| Trial::test(name, test)).collect();

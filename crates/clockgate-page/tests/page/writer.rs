@@ -8,7 +8,7 @@ use clockgate_page::sys::clock::{boottime, clocks_of_the_host};
 use clockgate_page::sys::mapping::{LEN, WritableMapping};
 use clockgate_page::sys::{futex, time_namespace::Shift};
 use clockgate_page::time::{Boottime, Differences, Offset, nanos_u64};
-use clockgate_page::{FILE, Gate, LeapSecond, MAGIC, Page, VERSION, at, boot_id};
+use clockgate_page::{ClockMeasurement, FILE, Gate, LeapSecond, MAGIC, Page, UNKNOWN, VERSION, at, boot_id};
 use libtest_mimic::Failed;
 
 /// A page in a folder of its own.
@@ -29,6 +29,8 @@ pub struct Proof {
     pub alive_until: Boottime,
     pub differences: Differences,
     pub leap_second: Option<LeapSecond>,
+    /// What two exchanges measured, and the epoch that they are said to be of.
+    pub measured: Option<(ClockMeasurement, u64)>,
 }
 
 impl Proof {
@@ -43,6 +45,7 @@ impl Proof {
             alive_until: now + Duration::from_secs(60),
             differences: standing(),
             leap_second: None,
+            measured: None,
         }
     }
 
@@ -113,6 +116,10 @@ impl Writer {
             page.store_u64(at::LEAP_AT, leap_at.as_nanos());
             page.store_u64(at::LEAP, change.as_nanos().cast_unsigned());
             page.store_u64(at::NEXT, 2);
+            page.store_u64(at::MEASURED_BOUND, UNKNOWN);
+            if let Some((measured, epoch)) = &proof.measured {
+                store_measured(page, measured, *epoch);
+            }
         });
     }
 
@@ -128,6 +135,19 @@ impl Writer {
     pub fn wake(&self) -> Result<u64, Failed> {
         Ok(futex::wake_all(&self.mapping, at::GATE)?)
     }
+}
+
+fn store_measured(page: &WritableMapping, measured: &ClockMeasurement, epoch: u64) {
+    let differences = measured.differences.unwrap_or_default();
+    page.store_u64(at::MEASURED_OFFSET, measured.offset.as_nanos().cast_unsigned());
+    page.store_u64(at::MEASURED_BOUND, nanos_u64(measured.bound));
+    page.store_u64(at::MEASURED_AS_OF, measured.as_of.as_nanos());
+    page.store_u64(at::MEASURED_UNTIL, measured.valid_until.as_nanos());
+    page.store_u64(at::MEASURED_EPOCH, epoch);
+    page.store_u64(at::MEASURED_REAL_MINUS_BOOT, differences.real_minus_boot.as_nanos().cast_unsigned());
+    page.store_u64(at::MEASURED_BOOT_MINUS_MONO, nanos_u64(differences.boot_minus_mono));
+    page.store_u64(at::MEASURED_MONO_MINUS_RAW, differences.mono_minus_raw.as_nanos().cast_unsigned());
+    page.store_u32(at::MEASURED_MAX_DRIFT, measured.max_drift_ppm);
 }
 
 /// Replaces the file at `path` by another one of these bytes.

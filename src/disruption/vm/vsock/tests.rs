@@ -59,7 +59,7 @@ async fn a_snapshot_is_answered_when_the_gate_is_shut() {
     call.says("notify pre-snapshot wait=10000").await;
     let notice = call.notices.recv().await.unwrap();
     assert_eq!(notice.event, Event::Disrupted(Cause::Snapshot));
-    notice.answer.send(shut(2)).unwrap();
+    notice.answer.send(Ok(shut(2))).unwrap();
     let answer = call.receives_answer().await;
     assert_eq!((&answer["gate"], &answer["epoch"]), (&"shut".into(), &2.into()));
 }
@@ -72,7 +72,7 @@ async fn after_a_restore_the_hypervisor_is_asked_for_the_time_until_the_clock_is
     let notice = call.notices.recv().await.unwrap();
     assert_eq!(notice.event, Event::Disrupted(Cause::Restore));
     call.publish.send_replace(shut(2));
-    notice.answer.send(shut(2)).unwrap();
+    notice.answer.send(Ok(shut(2))).unwrap();
     for ahead in [60, 0] {
         let callers = call.callers.clone();
         let asked = tokio::spawn(async move { callers.measure(Duration::from_secs(10)).await });
@@ -178,7 +178,7 @@ async fn still_shut_is_an_answer_when_the_time_is_over() {
     let mut call = call();
     call.receives().await;
     call.says("notify post-restore wait=2000").await;
-    call.notices.recv().await.unwrap().answer.send(shut(2)).unwrap();
+    call.notices.recv().await.unwrap().answer.send(Ok(shut(2))).unwrap();
     call.publish.send_replace(shut(2));
     assert_eq!(call.receives_answer().await["gate"], "shut");
 }
@@ -189,7 +189,7 @@ async fn a_hypervisor_that_hangs_up_is_off_the_line() {
     call.receives().await;
     call.says("notify post-restore wait=10000 time=yes").await;
     let notice = call.notices.recv().await.unwrap();
-    notice.answer.send(shut(2)).unwrap();
+    notice.answer.send(Ok(shut(2))).unwrap();
     drop(call.host);
     let asked = call.callers.measure(Duration::from_secs(10)).await.unwrap();
     assert_eq!(asked.unwrap_err().source, SOURCE);
