@@ -20,7 +20,7 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// The same, where it is to end once nobody reads.
+/// The same, where it is to end once its reader has stopped.
 ///
 /// # Errors
 /// What write(2) said; [`io::ErrorKind::BrokenPipe`] where the reader has stopped.

@@ -28,7 +28,7 @@ pub fn lines() -> Outcome {
     let first_shut = next;
     next = follower.says(next, "gate shut, state Disrupted, epoch 2, cause requested: resume: measuring")?;
     // The gate stays as it is: the word that waiters sleep on does not change.
-    page.publish(&Snapshot { why: "the references disagree".to_owned(), ..shut() })?;
+    page.publish(&Snapshot { why: "the references disagree".into(), ..shut() })?;
     next = follower.says(next, "requested: the references disagree")?;
     let measured = Snapshot { offset: Some(Offset::from_secs(3600)), bound: Some(HOUR), ..shut() };
     page.publish(&Snapshot { as_of: boottime(), ..measured })?;

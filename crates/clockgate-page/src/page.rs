@@ -140,7 +140,7 @@ impl Page {
     }
 
     /// Sleeps until the agent has published something since `view`, whether the word changed or not, or about `timeout` of time awake;
-    /// it may return early. An agent that does not count its changes ([`View::changes`]) wakes nobody.
+    /// it may return early. An agent that does not count its changes ([`View::changes`]) wakes no sleeper.
     pub fn wait_for_publication(&self, view: &View, timeout: Duration) {
         match (view.agent, view.changes) {
             (Agent::PageGone, _) | (_, None) => sys::nap(timeout),

@@ -1,5 +1,6 @@
 //! All that `status` says: the page, and what is read beside it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ pub struct StatusReport {
     pub frozen: Result<Vec<StillFrozen>, WorkloadError>,
     /// The time daemons that are seen to run.
     pub daemons: Vec<&'static str>,
-    /// The last disruption that the history has.
-    kept: Option<Disruption>,
+    /// The last disruption that the history has, where we may read it.
+    kept: io::Result<Option<Disruption>>,
 }
 
 /// The last disruption: by the history for those who may read it, else by the page.
@@ -75,7 +76,14 @@ impl StatusReport {
 
     /// The last disruption; none where none is known.
     pub fn last(&self) -> Option<LastDisruption> {
-        LastDisruption::of(&self.view, self.kept.as_ref())
+        LastDisruption::of(&self.view, self.kept.as_ref().ok().and_then(Option::as_ref))
+    }
+
+    /// Whether the history, which is written behind the page, does not have yet how this epoch came to an open gate.
+    pub fn awaits_history(&self) -> bool {
+        let is_open = self.view.gate != Gate::Shut;
+        let is_missing = |last: LastDisruption| last.epoch == self.view.epoch && last.shut_for.is_none();
+        is_open && self.kept.is_ok() && self.last().is_some_and(is_missing)
     }
 
     /// Whether all is well and nothing is awaited: then nothing changes but by what the page announces.
@@ -96,10 +104,9 @@ impl StatusPlaces {
         })
     }
 
-    /// Who may not read the history knows what the page says.
-    fn kept(&self) -> Option<Disruption> {
-        let history = HistoryFiles::below(&self.root).read_latest().ok()?;
-        Disruption::last(&date(history.records))
+    fn kept(&self) -> io::Result<Option<Disruption>> {
+        let history = HistoryFiles::below(&self.root).read_latest()?;
+        Ok(Disruption::last(&date(history.records)))
     }
 }
 

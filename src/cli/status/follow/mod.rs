@@ -27,10 +27,12 @@ use page_watch::PageWatch;
 use screen::Screen;
 use wake_ups::{WakeUp, WakeUps};
 
-/// How often to look while something counts, or may change without a word of the page.
+/// How often to look while something counts, or may change though the page does not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What happens beside the page follows a publication so soon; a look at all of it would compete with the agent for a processor.
 const LOOK_BESIDE_AFTER: Duration = Duration::from_millis(100);
+/// While the history, which is written to a disk, does not have it yet, each next look is twice as late, and this is the last.
+const LOOKS_BESIDE: u32 = 8;
 
 /// The form in which changes are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,26 +52,28 @@ impl FollowStyle {
     }
 }
 
-/// Shows the state of the gate and each change, until it is interrupted or nobody reads any more.
+/// Shows the state of the gate and each change, until it is interrupted or its reader has gone.
 pub fn follow(page: Page, places: &StatusPlaces, style: FollowStyle) -> Result<Exit, CliError> {
     let failed = |source: io::Error| CliError::caused(Exit::Bug, "cannot follow the gate page", source);
     let wake_ups = WakeUps::new(&places.page, style).map_err(failed)?;
     let mut watch = PageWatch::new(page, &places.page, wake_ups.bell());
     let mut shown = FollowOutput::begin(style).map_err(failed)?;
     let mut report = StatusReport::read(places, watch.read());
+    // The looks at what is beside the page since that has changed; none where all of it is known.
+    let mut looks = Some(0);
     loop {
         match shown.show(&report) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Ok),
             outcome => outcome.map_err(failed)?,
         }
-        match wake_ups.wait(pause(&report, shown.is_behind)).map_err(failed)? {
+        match wake_ups.wait(pause(&report, looks)).map_err(failed)? {
             WakeUp::PageChanged => {
                 report = report.with_view(watch.read());
-                shown.is_behind = true;
+                looks = Some(0);
             }
             WakeUp::TimePassed => {
                 report = StatusReport::read(places, watch.read());
-                shown.is_behind = false;
+                looks = looks.map(|looks| looks + 1).filter(|looks| *looks < LOOKS_BESIDE && report.awaits_history());
                 if !report.is_quiet() {
                     wake_ups.watch_folder(&places.page);
                 }
@@ -87,25 +91,15 @@ pub fn follow(page: Page, places: &StatusPlaces, style: FollowStyle) -> Result<E
 }
 
 /// How long to sleep though nothing wakes us; a proof that runs out is no event of the page's.
-fn pause(report: &StatusReport, is_behind: bool) -> Duration {
+fn pause(report: &StatusReport, looks: Option<u32>) -> Duration {
     let View { now, valid_until, .. } = report.view;
-    if is_behind {
-        LOOK_BESIDE_AFTER
-    } else if report.is_quiet() {
-        valid_until.since(now).saturating_add(Duration::from_millis(1))
-    } else {
-        LOOK_EVERY
-    }
+    let longest =
+        if report.is_quiet() { valid_until.since(now).saturating_add(Duration::from_millis(1)) } else { LOOK_EVERY };
+    looks.map_or(longest, |looks| longest.min(LOOK_BESIDE_AFTER.saturating_mul(1 << looks)))
 }
 
-/// What was shown, and where.
-struct FollowOutput {
-    place: Place,
-    /// Whether the page was looked at alone since all was read.
-    is_behind: bool,
-}
-
-enum Place {
+/// Where it is shown, and what was shown there.
+enum FollowOutput {
     Screen(Screen),
     Lines(Changes),
     Objects(Value),
@@ -113,29 +107,28 @@ enum Place {
 
 impl FollowOutput {
     fn begin(style: FollowStyle) -> io::Result<Self> {
-        let place = match style {
-            FollowStyle::Live => Place::Screen(Screen::open()?),
-            FollowStyle::Lines => Place::Lines(Changes::default()),
-            FollowStyle::Json => Place::Objects(Value::Null),
-        };
-        Ok(Self { place, is_behind: false })
+        Ok(match style {
+            FollowStyle::Live => Self::Screen(Screen::open()?),
+            FollowStyle::Lines => Self::Lines(Changes::default()),
+            FollowStyle::Json => Self::Objects(Value::Null),
+        })
     }
 
     fn show(&mut self, report: &StatusReport) -> io::Result<()> {
-        match &mut self.place {
-            Place::Screen(screen) => {
+        match self {
+            Self::Screen(screen) => {
                 // A time of day is shown where a proof says that the clock is right, and nothing has to be counted.
                 let moments = if report.is_quiet() { Moments::OfDay(realtime()) } else { Moments::Counted };
                 screen.draw(text::lines(report, moments))
             }
-            Place::Lines(changes) => {
+            Self::Lines(changes) => {
                 let is_proven = report.view.gate == Gate::Proven;
                 changes
                     .of(report)
                     .into_iter()
                     .try_for_each(|change| output::print_to_a_reader(&changes::line(&change, realtime(), is_proven)))
             }
-            Place::Objects(last) => {
+            Self::Objects(last) => {
                 let object = json::of(report);
                 let lasting = json::without_moving(&object);
                 if mem::replace(last, lasting.clone()) == lasting {
@@ -148,21 +141,21 @@ impl FollowOutput {
 
     /// The terminal has another size.
     fn draw_anew(&mut self) {
-        match &mut self.place {
-            Place::Screen(screen) => screen.forget(),
-            Place::Lines(_) | Place::Objects(_) => {}
+        match self {
+            Self::Screen(screen) => screen.forget(),
+            Self::Lines(_) | Self::Objects(_) => {}
         }
     }
 
     /// Stops this process until its shell continues it, with the terminal as it was.
     fn suspend(&mut self) -> io::Result<()> {
-        match &mut self.place {
-            Place::Screen(screen) => {
+        match self {
+            Self::Screen(screen) => {
                 screen.close()?;
                 wake_ups::stop()?;
                 screen.reopen()
             }
-            Place::Lines(_) | Place::Objects(_) => Ok(()),
+            Self::Lines(_) | Self::Objects(_) => Ok(()),
         }
     }
 }

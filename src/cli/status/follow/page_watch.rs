@@ -10,7 +10,7 @@ use super::wake_ups::Bell;
 use crate::page::{Agent, Page, View};
 use crate::sys::clock::boottime;
 
-/// An agent that does not count its publications wakes nobody.
+/// An agent that does not count its publications wakes no sleeper.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// An agent that has ended publishes nothing; a page that was replaced after that is left so late.
 const WATCH_ANEW_EVERY: Duration = Duration::from_secs(3600);

@@ -31,17 +31,17 @@ pub enum WakeUp {
     Suspended,
     /// A signal ends it.
     Interrupted(Signal),
-    /// Nobody reads what is written.
+    /// The reader of what is written has gone.
     NoReader,
 }
 
-/// Rung by the thread that sleeps on the page.
+/// The thread that sleeps on the page wakes the follower by it.
 #[derive(Clone, Debug)]
 pub struct Bell(Arc<EventFd>);
 
 impl Bell {
     pub fn ring(&self) {
-        // A counter that is full has been rung already.
+        // A counter that is full wakes it as well.
         let _ = self.0.write(1);
     }
 }
