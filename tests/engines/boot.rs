@@ -83,7 +83,7 @@ fn live_restore(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     assert!(before.starts_with("running "), "{before}");
     let workloads = workloads(world, Engine::Docker, runtime)?;
     let frozen = workloads.freeze(SOON, Awake::NEVER)?;
-    assert_eq!((frozen.frozen, frozen.of), (1, 1), "{frozen:?}");
+    assert_eq!((frozen.frozen.count(), frozen.of), (1, 1), "{frozen:?}");
     dockerd.stop()?;
     dockerd.start()?;
     assert_eq!(asked(&dockerd)?, before, "the same process, of which dockerd knows");

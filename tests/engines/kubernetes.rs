@@ -35,7 +35,7 @@ fn freeze(world: &World, _: &Wrapper, name: &str) -> Outcome {
 
     let workloads = workloads(world, Engine::Kubernetes, name)?;
     let frozen = workloads.freeze(LIMIT, Awake::NEVER)?;
-    assert_eq!((frozen.frozen, frozen.of), (2, 2), "{frozen:?}");
+    assert_eq!((frozen.frozen.count(), frozen.of), (2, 2), "{frozen:?}");
     assert_eq!(said(&["state", &container])?, "running 0");
     // A probe is an exec. Its time, a second, does not begin before its process does.
     let mut probe = Waiting::spawn(&mut cri(&["exec", &container]))?;

@@ -256,7 +256,7 @@ fn restarted() -> Outcome {
     let thawed = workloads.thaw_at_once()?;
     assert_eq!(thawed.damaged, 1);
     host.comes_back()?;
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?.frozen, 30);
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?.frozen.count(), 30);
     workloads.thaw()?;
     host.comes_back()
 }
@@ -269,7 +269,7 @@ fn guard_killed() -> Outcome {
     kill(Pid::from_raw(*first.first().ok_or("no guard")?), Signal::SIGKILL)?;
     // A zombie until it is reaped: its command line is empty.
     until("it is gone", LIMIT, || host.world.guards().is_empty())?;
-    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?.frozen, 30);
+    assert_eq!(workloads.freeze(LIMIT, Awake::NEVER)?.frozen.count(), 30);
     assert!(host.world.guards().len() == 1 && host.world.guards() != first);
     workloads.thaw()?;
     host.comes_back()

@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroups::{Cgroups, id};
 use crate::support::{Outcome, gate_page, needing, texts, until};
-use crate::{LIMIT, awake_in, report};
+use crate::{LIMIT, awake_in, counts, report};
 
 pub fn trials(lacks: &Option<String>) -> Vec<Trial> {
     let trial = |name: &str, test: fn() -> Outcome| needing(lacks.clone(), name, test);

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../freezer/cgroups.rs"]
+#[allow(dead_code, reason = "the tests of the freezer need more of it")]
+mod cgroups;
+mod containers;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -45,6 +49,12 @@ fn main() -> ExitCode {
     };
     let mut trials: Vec<Trial> = files.map(|test| trial(None, test)).into();
     trials.extend(agents.map(|test| trial(lacks_program("setpriv"), test)));
+    cgroups::sweep();
+    let of_containers: [(&str, fn()); 2] = [
+        ("what_was_frozen_is_recorded_with_as_much_as_is_configured_and_reloaded", containers::frozen),
+        ("what_was_held_and_released_is_recorded_with_as_much_as_is_configured", containers::held),
+    ];
+    trials.extend(of_containers.map(|test| trial(cgroups::lacks().or_else(|| lacks_program("setpriv")), test)));
     trials.push(trial(
         lacks_user_namespaces(),
         ("what_a_full_disk_takes_is_counted_and_what_comes_after_it_is_kept", full_disk),
@@ -223,9 +233,13 @@ fn later_versions() {
     let host = host("");
     let later = line(1, 2, "").replace(r#""version":1"#, r#""version":2"#);
     let rubbish = "\n[]\n{}\nnull\n\u{0}\u{0}\n";
-    put(&host, &[line(1, 1, r#","new":{"a":[1]}"#), later, rubbish.to_owned(), line(1, 3, "")].concat());
+    // As an earlier version wrote it: counts of containers alone.
+    let earlier = line(1, 3, r#","frozen":1,"frozen_of":2,"released":3"#);
+    put(&host, &[line(1, 1, r#","new":{"a":[1]}"#), later, rubbish.to_owned(), earlier].concat());
     let (found, skipped) = messages(&HistoryFiles::below(host.path()));
     assert_eq!((found, skipped), (vec!["number 1".to_owned(), "number 3".to_owned()], 5));
+    let counted = records(&host).pop().unwrap();
+    assert_eq!((&counted["frozen"], &counted["frozen_containers"]), (&1.into(), &Value::Null));
     assert!(history(&host, &[]).ends_with("5 lines were skipped: torn, or written by a later version\n"));
     assert!(HistoryRecord::parse("{\"version\":1}").is_none());
 }

@@ -100,6 +100,25 @@ fn a_disruption_is_recorded_from_the_shut_gate_to_the_open_one_with_who_answered
 }
 
 #[test]
+fn what_a_shut_gate_holds_is_released_by_the_one_that_opens_it() {
+    let mut event_loop = Loop::new();
+    event_loop.held = crate::decision::NamedContainer::new("an engine", "ab", None).into();
+    event_loop.woken = 2;
+    let shut = event_loop.take(Event::Started);
+    assert_eq!((shut[0].held.count(), shut[0].released, shut[0].released_containers.count()), (1, 0, 0));
+    event_loop.take(Event::Forgotten(event_loop.machine.epoch(), crate::decision::Forgotten::default()));
+    let mut opened = vec![];
+    for _ in 0..2 {
+        event_loop.after(Duration::from_millis(20));
+        let right = [event_loop.answer("a", Offset::ZERO), event_loop.answer("b", Offset::ZERO)];
+        opened = event_loop.measured(right.into(), vec![]);
+    }
+    assert_eq!(kinds(&opened), [EventKind::GateOpen]);
+    assert_eq!((opened[0].held.count(), opened[0].released, opened[0].released_containers.count()), (0, 2, 1));
+    assert!(opened[0].line().contains(" released=\"an engine ab\" after_us="), "{}", opened[0].line());
+}
+
+#[test]
 fn a_step_is_recorded_with_what_it_moved_and_the_next_epoch_begins_without_it() {
     let mut event_loop = Loop::new();
     event_loop.take(Event::Started);
