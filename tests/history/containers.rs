@@ -110,7 +110,7 @@ pub fn frozen() {
     host.sleep_and_wake();
     let named = json!([{ "engine": "docker", "id": id(1), "name": NAME }]);
     for event in ["frozen", "thawed"] {
-        assert_eq!(lists(&host.of(event), "frozen_containers"), [named.clone()], "{event}");
+        assert_eq!(lists(&host.of(event), "frozen_containers"), std::slice::from_ref(&named), "{event}");
     }
     let line = format!("frozen=1 of=1 containers=\"{NAME} (docker {})\"", &id(1)[..12]);
     assert!(history(&host.host, &[]).contains(&line), "{}", history(&host.host, &[]));
