@@ -5,7 +5,7 @@
 //! caller      which engine called the runtime       lookup      the same, found in the engine's state folders
 //! tasks       what containerd runs now              places      where each engine keeps what it knows
 //! pattern     `*` and `?`                           exemption   which containers neither wait nor are frozen
-//! guest       virtual machines in containers
+//! guest       virtual machines in containers            desktop     virtual machines around containers
 //! docker, podman, crio, containerd   what each engine reads, as it merges it, and where its state lies
 //! ```
 
@@ -16,6 +16,7 @@ mod calling_engine;
 pub mod cgroup;
 pub mod containerd;
 pub mod crio;
+pub mod desktop;
 pub mod docker;
 pub mod exemption;
 pub mod files;

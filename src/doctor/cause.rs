@@ -131,6 +131,14 @@ pub const CAUSES: &[CauseRule] = &[
         )
     },
     CauseRule {
+        supporting: &["clock.flag-stale", "daemon.none"],
+        ..cause(
+            "computer-slept",
+            "the computer around this virtual machine slept, and its clock stood still",
+            &["clock.offset", "vm.desktop"],
+        )
+    },
+    CauseRule {
         supporting: &["clock.flag-stale"],
         ..cause("step-limit", "the time daemon does not step any more, and slews for hours", &["daemon.step-limit"])
     },

@@ -17,6 +17,7 @@ pub mod process_status;
 pub mod ptp;
 pub mod public_files;
 pub mod random;
+pub mod rtc;
 pub mod signals;
 pub mod step;
 pub mod terminal;

@@ -22,7 +22,7 @@ use clockgate::config::Config;
 use clockgate::daemon::inspection::SourceSummary;
 use clockgate::decision::{Leap, Offset, Realtime};
 use clockgate::doctor::facts::{
-    AgentState, DoctorFacts, Examination, MeasuredNow, NetworkUse, SlowFacts, TimerRate, gather,
+    AgentState, DoctorFacts, Examination, MeasuredNow, NetworkUse, RtcPower, SlowFacts, TimerRate, gather,
 };
 use clockgate::doctor::{CAUSES, Detail, Diagnosis, text};
 use clockgate::sys::adjtimex::KernelClock;
@@ -115,6 +115,7 @@ fn apply(facts: &mut DoctorFacts, words: &[&str]) -> Option<()> {
         ["agent", "gone"] => {
             facts.own.agent = AgentState::Gone("the agent was killed or hangs: silent for 12.0 s".to_owned())
         }
+        ["rtc-power", flags] => facts.hardware.power = Some(RtcPower::Flags(flags.parse().ok()?)),
         ["tick", micros] => facts.clock.kernel = Some(KernelClock { tick_us: micros.parse().ok()?, ..kernel }),
         ["sources", total, reached, offline, follows] => {
             facts.daemon.sources = Some(Ok(SourceSummary {

@@ -4,6 +4,7 @@
 mod clock_setters;
 mod cron;
 mod denials;
+mod guest_tools;
 mod installed;
 mod steps;
 
@@ -20,6 +21,7 @@ use crate::sys::clock::boottime;
 pub use clock_setters::{ClockSetter, Rights};
 pub use cron::CronLine;
 pub use denials::{Denial, denials, log_matches};
+pub use guest_tools::GuestTools;
 pub use installed::InstalledUnit;
 pub use steps::StepLimit;
 
@@ -52,6 +54,8 @@ pub struct Inspection {
     pub running: Vec<InspectedDaemon>,
     /// Every process that may set the clock, and why it counts.
     pub setters: Vec<ClockSetter>,
+    /// Guest tools of a hypervisor that run here.
+    pub guest_tools: Vec<GuestTools>,
     /// The time daemons whose unit is installed.
     pub installed: Vec<InstalledUnit>,
     /// Lines of cron that set the clock.
@@ -126,6 +130,7 @@ pub fn inspect(settings: &CorrectorSettings) -> Inspection {
         has_processes: clock_setters::has_processes(root),
         sees_the_host: clock_setters::sees_the_host(root),
         setters: clock_setters::find(root),
+        guest_tools: guest_tools::find(root),
         installed: installed::find(root),
         cron: cron::find(root),
         sources: chronyd.map(|_| sources(settings, most_distance.unwrap_or(Duration::MAX))),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::CheckVerdict;
 use super::clock::{agreed, is_zone};
 use crate::decision::Offset;
-use crate::doctor::facts::{DoctorFacts, HardwareFacts, RtcState};
+use crate::doctor::facts::{DoctorFacts, HardwareFacts, RtcPower, RtcState};
 use crate::reference::BUILT;
+use crate::sys::rtc::{BATTERY_EMPTY, BATTERY_LOW, TIME_LOST};
 
 /// It shows whole seconds, and loses a few between two times that it is set.
 const OFF: Duration = Duration::from_secs(5);
@@ -54,6 +55,19 @@ pub fn battery(facts: &DoctorFacts) -> Option<CheckVerdict> {
     if let Some(status) = battery.as_ref().filter(|status| EMPTY.contains(&status.as_str())) {
         let title = format!("the RTC's battery is {status} (/proc/driver/rtc, batt_status)");
         return Some(CheckVerdict::fail(title).mend("replace the battery of the board"));
+    }
+    if let Some(RtcPower::Flags(flags)) = facts.hardware.power.filter(|_| battery.is_none()) {
+        let evidence = format!("RTC_VL_READ is {flags:#x}");
+        let title = if flags & (TIME_LOST | BATTERY_EMPTY) != 0 {
+            "the RTC's driver reports that it lost its power: its battery is empty"
+        } else if flags & BATTERY_LOW != 0 {
+            let title = "the RTC's driver reports that its battery is nearly empty";
+            return Some(CheckVerdict::warn(title).because(evidence).mend("replace the battery of the board"));
+        } else {
+            return Some(CheckVerdict::ok("the RTC's driver reports that its battery is good").because(evidence));
+        };
+        let mend = "replace the battery of the board, then: sudo hwclock --systohc";
+        return Some(CheckVerdict::fail(title).because(evidence).mend(mend));
     }
     if let Some(line) = facts.log.power_lost.first() {
         return Some(

@@ -1,8 +1,14 @@
 //! The virtual machine that this host is.
 
+use std::time::Duration;
+
 use super::CheckVerdict;
+use super::clock::agreed;
 use crate::daemon::inspection::USE_HARDWARE;
-use crate::doctor::facts::DoctorFacts;
+use crate::doctor::facts::{CardWithoutClock, DoctorFacts};
+
+/// A sleep leaves a clock behind by more than this.
+const SLEPT: Duration = Duration::from_secs(1);
 
 /// Clock sources that are slow to read or stop, to which the kernel falls back.
 const DEGRADED: [&str; 4] = ["acpi_pm", "hpet", "jiffies", "refined-jiffies"];
@@ -75,4 +81,49 @@ pub fn wsl(facts: &DoctorFacts) -> Option<CheckVerdict> {
         CheckVerdict::note("this is WSL: its clock stays behind when Windows sleeps")
             .mend("sudo hwclock --hctosys, or wsl --shutdown on Windows")
     })
+}
+
+/// A laptop around it sleeps, and nobody reports that to the machine inside.
+pub fn desktop(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let desktop = facts.machine.desktop?;
+    let is_behind = agreed(facts).is_some_and(|now| !now.offset.is_backward() && now.offset.abs() > SLEPT);
+    let title = format!(
+        "this is the virtual machine of {}: its clock stands still while the computer around it sleeps",
+        desktop.name
+    );
+    let verdict = if is_behind { CheckVerdict::warn(title) } else { CheckVerdict::note(title) };
+    Some(verdict.mend(format!("on that computer: {}", desktop.mend)))
+}
+
+/// Guest tools that do more than to set the clock at resume.
+pub fn guest_tools(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let tools = facts.daemon.guest_tools.first()?;
+    let comm = tools.comm;
+    Some(match (tools.synchronises, facts.daemon.running.first()) {
+        (Some(true), Some(daemon)) => {
+            CheckVerdict::warn(format!("{comm} synchronises the clock all the time, beside {}", daemon.name))
+                .mend(tools.order)
+        }
+        (Some(true), None) => CheckVerdict::note(format!("{comm} synchronises the clock all the time")),
+        (Some(false), _) => CheckVerdict::ok(format!("{comm} does not synchronise the clock all the time")),
+        (None, _) => CheckVerdict::skip(format!("{comm} does not show it; ask: {}", tools.order)),
+    })
+}
+
+/// EC2's network card has a clock, which the driver offers on request.
+pub fn card_clock(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    let CardWithoutClock { address, by_module } = facts.machine.card.as_ref()?;
+    let fix = if *by_module {
+        "echo 'options ena phc_enable=1' | sudo tee /etc/modprobe.d/ena.conf, and start the machine again".to_owned()
+    } else {
+        format!(
+            "sudo devlink dev param set pci/{address} name enable_phc value true cmode driverinit && sudo devlink dev reload pci/{address}"
+        )
+    };
+    let title = "the network card (ENA) may have a clock of its own, and it is not enabled";
+    Some(
+        CheckVerdict::note(title)
+            .because("where the instance type has one, it is right to microseconds, also after a pause")
+            .mend(fix),
+    )
 }

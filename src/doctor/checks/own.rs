@@ -27,6 +27,15 @@ pub fn agent(facts: &DoctorFacts) -> Option<CheckVerdict> {
     })
 }
 
+/// A program that was replaced runs on until it is started again.
+pub fn outdated(facts: &DoctorFacts) -> Option<CheckVerdict> {
+    facts.own.is_outdated.then(|| {
+        CheckVerdict::warn("the agent runs an older program than the one that is installed")
+            .because("the file was replaced after the agent was started")
+            .mend("sudo systemctl restart clockgate")
+    })
+}
+
 pub fn config(facts: &DoctorFacts) -> Option<CheckVerdict> {
     Some(match &facts.own.config_faults {
         None => CheckVerdict::ok("the configuration is valid"),

@@ -8,7 +8,10 @@ use crate::decision::Realtime;
 use crate::error_chain::in_full;
 use crate::reference::BUILT;
 use crate::reference::local::rtc::{self, Keeps};
+use crate::sys::rtc::power_flags;
 
+/// The RTC that `hctosys` reads, by systemd's and udev's own name.
+const DEVICE: &str = "/dev/rtc0";
 /// drivers/rtc/rtc-cmos.c: only a PC's own clock has this file.
 const PROC: &str = "proc/driver/rtc";
 /// kernel/time/ntp.c, sync_hw_clock: either of them writes it.
@@ -23,6 +26,8 @@ pub struct HardwareFacts {
     pub keeps_local: bool,
     /// What /proc/driver/rtc says of its battery.
     pub battery: Option<String>,
+    /// What its driver says of its power when it is asked; none where that was not tried.
+    pub power: Option<RtcPower>,
     /// A file by which the clock is set at boot where there is no RTC.
     pub saved_time: Option<&'static str>,
     /// Whether the kernel sets the system clock from it at boot; none where the kernel does not tell.
@@ -42,6 +47,17 @@ pub enum RtcState {
     Shows(Realtime),
     /// It cannot be read, in words.
     Unreadable(String),
+}
+
+/// What the driver of the RTC answers to RTC_VL_READ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtcPower {
+    /// These bits of linux/rtc.h.
+    Flags(u32),
+    /// We may not ask.
+    NotPermitted,
+    /// The driver has no answer.
+    Unknown,
 }
 
 impl HardwareFacts {
@@ -65,7 +81,9 @@ pub fn gather(root: &Path) -> HardwareFacts {
     });
     let board = text("proc/device-tree/model").or_else(|| text("sys/class/dmi/id/product_name"));
     let config = text("proc/sys/kernel/osrelease").and_then(|release| text(&format!("boot/config-{}", release.trim())));
+    let power = (root == Path::new("/") && rtc.as_ref().is_some_and(|rtc| *rtc != RtcState::NotThere)).then(power);
     HardwareFacts {
+        power,
         is_written: config.map(|config| WRITERS.iter().any(|option| config.lines().any(|line| line == *option))),
         rtc,
         keeps_local: rtc::keeps(root) == Keeps::Local,
@@ -73,5 +91,13 @@ pub fn gather(root: &Path) -> HardwareFacts {
         saved_time: SAVED_CLOCKS.into_iter().find(|file| root.join(file).exists()),
         is_read_at_boot: text("sys/class/rtc/rtc0/hctosys").map(|text| text.trim() == "1"),
         board: board.map(|board| board.trim_end_matches('\0').trim().to_owned()).filter(|board| !board.is_empty()),
+    }
+}
+
+fn power() -> RtcPower {
+    match power_flags(Path::new(DEVICE)) {
+        Ok(flags) => RtcPower::Flags(flags),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => RtcPower::NotPermitted,
+        Err(_) => RtcPower::Unknown,
     }
 }

@@ -24,9 +24,9 @@ use crate::sys::step::SystemClock;
 
 pub use clock::{ClockFacts, FutureFile, ZoneFacts};
 pub use containers::ContainerFacts;
-pub use hardware::{HardwareFacts, RtcState};
+pub use hardware::{HardwareFacts, RtcPower, RtcState};
 pub use log::LogFacts;
-pub use machine::MachineFacts;
+pub use machine::{CardWithoutClock, MachineFacts};
 pub use network::{CloudFacts, MeasuredNow, NetworkFacts};
 pub use own::{AgentFacts, AgentState};
 pub use slow::{SlowFacts, TimerRate};
