@@ -1,5 +1,5 @@
 //! The virtual machines in which engines on a laptop run their containers, as they are seen from inside. When the laptop sleeps their
-//! clocks stand still.
+//! clocks stop.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ const RANCHER_DESKTOP: DesktopMachine =
 const COLIMA: DesktopMachine = DesktopMachine { name: "Colima", mend: "colima ssh -- sudo hwclock --hctosys" };
 const LIMA: DesktopMachine = DesktopMachine { name: "Lima", mend: "limactl shell default sudo hwclock --hctosys" };
 const PODMAN_MACHINE: DesktopMachine =
-    DesktopMachine { name: "podman machine", mend: "podman machine ssh sudo systemctl restart chronyd" };
+    DesktopMachine { name: "podman machine", mend: "podman machine stop && podman machine start" };
 
 /// By the kernel's release: a container inside sees it as well.
 const KERNELS: [(&str, DesktopMachine); 2] = [("linuxkit", DOCKER_DESKTOP), ("orbstack", ORBSTACK)];

@@ -134,7 +134,7 @@ pub const CAUSES: &[CauseRule] = &[
         supporting: &["clock.flag-stale", "daemon.none"],
         ..cause(
             "computer-slept",
-            "the computer around this virtual machine slept, and its clock stood still",
+            "the computer around this virtual machine slept, and its clock stopped",
             &["clock.offset", "vm.desktop"],
         )
     },

@@ -83,14 +83,12 @@ pub fn wsl(facts: &DoctorFacts) -> Option<CheckVerdict> {
     })
 }
 
-/// A laptop around it sleeps, and nobody reports that to the machine inside.
+/// A laptop around it sleeps, and the machine inside is not notified.
 pub fn desktop(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let desktop = facts.machine.desktop?;
     let is_behind = agreed(facts).is_some_and(|now| !now.offset.is_backward() && now.offset.abs() > SLEPT);
-    let title = format!(
-        "this is the virtual machine of {}: its clock stands still while the computer around it sleeps",
-        desktop.name
-    );
+    let title =
+        format!("this is the virtual machine of {}: its clock stops while the computer around it sleeps", desktop.name);
     let verdict = if is_behind { CheckVerdict::warn(title) } else { CheckVerdict::note(title) };
     Some(verdict.mend(format!("on that computer: {}", desktop.mend)))
 }

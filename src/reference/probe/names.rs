@@ -30,25 +30,25 @@ impl NamePort {
     pub fn asked(address: SocketAddr, patience: Duration) -> Self {
         let at = SocketAddr::new(address.ip(), PORT);
         let path = thread::spawn(move || Hops::trace(at, patience, &|| number().map(|number| question(number).into())));
-        let answers = lives(at, patience, Counts::Refusals);
+        let answers = lives(at, patience, SignOfLife::Refusals);
         Self { answers, hops: path.join().ok().flatten() }
     }
 }
 
 /// Whether a machine on the path answers questions about names that are sent to an address which no host has.
 pub fn are_taken(patience: Duration) -> bool {
-    lives(SocketAddr::from((UNUSED, PORT)), patience, Counts::Answers)
+    lives(SocketAddr::from((UNUSED, PORT)), patience, SignOfLife::Answers)
 }
 
 /// What counts for life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Counts {
+enum SignOfLife {
     Answers,
     /// That nothing listens there, as well.
     Refusals,
 }
 
-fn lives(address: SocketAddr, patience: Duration, counts: Counts) -> bool {
+fn lives(address: SocketAddr, patience: Duration, sign: SignOfLife) -> bool {
     let (Ok(socket), Some(number)) = (open(address, 0), number()) else { return false };
     if socket.send(&question(number)).is_err() {
         return false;
@@ -61,7 +61,7 @@ fn lives(address: SocketAddr, patience: Duration, counts: Counts) -> bool {
         }
         wait(&socket, left);
         if let Some(icmp) = refusal(&socket) {
-            return counts == Counts::Refusals && icmp.errno == Errno::ECONNREFUSED;
+            return sign == SignOfLife::Refusals && icmp.errno == Errno::ECONNREFUSED;
         }
         let mut reply = [0; 512];
         if socket.recv(&mut reply).is_ok_and(|length| answers(reply.get(..length).unwrap_or_default(), number)) {
@@ -74,7 +74,7 @@ fn number() -> Option<u16> {
     random::number().ok().map(|number| number as u16)
 }
 
-/// Who serves the root, asked without recursion: whoever speaks the protocol answers, if only that it refuses.
+/// Who serves the root, asked without recursion: each name server answers, if only that it refuses.
 fn question(number: u16) -> [u8; HEAD_LEN + 5] {
     let mut message = [0; HEAD_LEN + 5];
     message[..2].copy_from_slice(&number.to_be_bytes());
@@ -97,21 +97,21 @@ mod tests {
     fn a_name_server_lives_and_so_does_a_host_without_one() {
         let server = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
         let address = server.local_addr().unwrap();
-        assert!(!lives(address, Duration::from_millis(50), Counts::Refusals), "silent");
+        assert!(!lives(address, Duration::from_millis(50), SignOfLife::Refusals), "silent");
         server.recv_from(&mut [0; 512]).unwrap();
         let answering = server.try_clone().unwrap();
         let serve = thread::spawn(move || {
             let mut message = [0; 512];
             let (length, from) = answering.recv_from(&mut message).unwrap();
-            // Somebody else's answer comes first.
+            // An answer to another question comes first.
             answering.send_to(&[0xff; 12], from).unwrap();
             message[2] |= 0x80;
             answering.send_to(&message[..length], from).unwrap();
         });
-        assert!(lives(address, Duration::from_secs(20), Counts::Answers));
+        assert!(lives(address, Duration::from_secs(20), SignOfLife::Answers));
         serve.join().unwrap();
         drop(server);
-        assert!(lives(address, Duration::from_secs(20), Counts::Refusals), "nothing listens");
-        assert!(!lives(address, Duration::from_secs(20), Counts::Answers));
+        assert!(lives(address, Duration::from_secs(20), SignOfLife::Refusals), "nothing listens");
+        assert!(!lives(address, Duration::from_secs(20), SignOfLife::Answers));
     }
 }
