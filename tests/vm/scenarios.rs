@@ -30,6 +30,7 @@ pub const ALL: &[(&str, Play)] = &[
     ("vsock::a_process_of_the_machine_is_not_its_hypervisor", not_the_hypervisor),
     ("sleep::a_machine_that_slept_through_logind_is_right_again", slept),
     ("sleep::behind_a_stopped_agent_s_back_it_lets_nobody_through", slept_unnoticed),
+    ("metrics::the_shipped_unit_lets_them_be_served_by_tcp_and_by_a_socket_and_written", scraped::sandboxed),
     ("metrics::prometheus_sees_frozen_containers_strangers_a_daemon_that_disagrees_and_a_false_time", scraped::seen),
     ("restore::an_image_in_another_machine_is_told_by_the_kernels_line", restored_elsewhere),
 ];

@@ -112,3 +112,41 @@ fn pictures(server: &Prometheus, from: f64, to: f64) -> Outcome {
     }
     Ok(())
 }
+
+/// The shipped unit keeps the agent from nothing that metrics need: an address, a socket, and the folder of Debian's collector.
+pub fn sandboxed(machine: Machine, world: &World) -> Outcome<Machine> {
+    let guest = &machine.guest;
+    let textfile = "/var/lib/prometheus/node-exporter/clockgate.prom";
+    guest.sh("mkdir -p /var/lib/prometheus/node-exporter")?;
+    let connect = [
+        ("127.0.0.1:9990", "IO::Socket::INET->new(PeerAddr => '127.0.0.1:9990')"),
+        ("/run/clockgate/metrics", "IO::Socket::UNIX->new(Peer => '/run/clockgate/metrics')"),
+    ];
+    for (listen, socket) in connect {
+        let server = world.truth.address();
+        gate::start_with(
+            guest,
+            &format!("servers: [{server}]\nmetrics: {{listen: '{listen}', textfile: {textfile}}}\n"),
+        )?;
+        gate::proven(guest)?;
+        guest.put_program(
+            "/run/scrape",
+            &format!(
+                "#!/usr/bin/perl\nuse IO::Socket::INET; use IO::Socket::UNIX; my $s = {socket} or die $!;\n\
+                 print $s \"GET /metrics HTTP/1.0\\r\\n\\r\\n\"; print while <$s>;\n"
+            ),
+        )?;
+        // As a user without rights.
+        let scraped = guest.sh("setpriv --reuid 65534 --clear-groups /run/scrape")?;
+        ensure(scraped.contains("\nclockgate_gate_proven 1\n"), format!("{listen}: {scraped}"))?;
+        let written = || guest.sh(&format!("stat -c %a {textfile} && cat {textfile}"));
+        until("the textfile", SOON, || {
+            let text = written()?;
+            Ok((text.starts_with("644\n") && text.contains("\nclockgate_gate_proven 1\n")).then_some(()))
+        })?;
+        guest.sh("systemctl stop clockgate")?;
+        let left = written()?;
+        ensure(left.contains("\nclockgate_gate_proven 0\n"), format!("the file of an agent that has ended: {left}"))?;
+    }
+    Ok(machine)
+}
