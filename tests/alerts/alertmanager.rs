@@ -47,7 +47,7 @@ impl Alertmanager {
              receivers: [{{name: hook, webhook_configs: [{{url: 'http://127.0.0.1:{hook}/', send_resolved: true}}]}}]\n"
         );
         fs::write(folder.path().join("alertmanager.yml"), config).unwrap();
-        let port = free_port();
+        let port = free_port().unwrap();
         let own = program("bookworm", "prometheus-alertmanager");
         let mut command = harmless("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);

@@ -86,7 +86,7 @@ fn now(fleet: &Fleet) -> f64 {
 
 /// Every query of the dashboard has a result.
 fn pictures(server: &Prometheus, from: f64, to: f64) {
-    for panel in panels() {
+    for panel in panels().unwrap() {
         for query in &panel.queries {
             let found = server.range(&asked(query), from, to).unwrap();
             let is_here = !NOT_HERE.iter().any(|name| query.starts_with(name));
@@ -129,7 +129,7 @@ fn shows(title: &str, query: &str, found: &[Series]) {
         "References" | "State of the agent" | "Time daemon" => within(0.0, 1.0),
         "Distances of references" => within(0.0, 1.0),
         "Age of the textfile" => within(-2.0, 70.0),
-        other => panic!("what does {other} show of this night?"),
+        other => unreachable!("what does {other} show of this night?"),
     }
 }
 
@@ -145,6 +145,6 @@ fn gates(server: &Prometheus, [opened, shut, again, silent]: [f64; 4], count: us
         assert!(gate(opened, shut).next() == Some(0.0), "{one:?}");
         assert!(gate(shut, again).any(|gate| gate == 2.0) && gate(shut, again).all(|gate| gate != 1.0), "{one:?}");
         assert_eq!(gate(again, silent).next(), Some(0.0), "{one:?}");
-        assert_eq!(gate(again, silent + 1.0).last(), Some(1.0), "{one:?}");
+        assert_eq!(gate(again, silent + 1.0).next_back(), Some(1.0), "{one:?}");
     }
 }

@@ -46,7 +46,7 @@ impl Fleet {
             Scraped::start(&format!("servers: ['{}'{more}]", server.address()))
         });
         let agents: Vec<Scraped> = agents.collect();
-        let node = format!("127.0.0.1:{}", free_port());
+        let node = format!("127.0.0.1:{}", free_port().unwrap());
         let mut exporter = harmless(program("bookworm", "prometheus-node-exporter"));
         exporter.args(["--collector.disable-defaults", "--collector.time", "--collector.stat", "--collector.textfile"]);
         exporter.arg(format!("--collector.textfile.directory={}", agents[0].agent.host.at("textfile").display()));
@@ -54,7 +54,7 @@ impl Fleet {
         let exporter = Ours::logged(&mut exporter, &folder.path().join("exporter")).unwrap();
         let alertmanager = Alertmanager::start();
         let rules = folder.path().join("rules.yaml");
-        hasty_rules(&shipped::text(shipped::RULES), &rules).unwrap();
+        hasty_rules(&shipped::text(shipped::RULES).unwrap(), &rules).unwrap();
         let instances: Vec<String> = agents.iter().map(|one| format!("'{}'", one.instance)).collect();
         let servers = SUITES.map(|suite| {
             let config = format!(
@@ -118,7 +118,7 @@ impl Fleet {
 impl Scraped {
     /// One that measures each second, whose proofs last some seconds, and that gives up after one.
     fn start(servers: &str) -> Self {
-        let instance = format!("127.0.0.1:{}", free_port());
+        let instance = format!("127.0.0.1:{}", free_port().unwrap());
         let config = format!(
             "{servers}\ncorrection: none\ndeadline: 1s\nmeasure-timeout: 500ms\nremeasure: {{min: 1s, max: 1s}}\n\
              threshold: 100ms\nmax-drift-ppm: 10000\n\

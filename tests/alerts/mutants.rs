@@ -47,7 +47,7 @@ struct Blocks {
 
 fn blocks(name: &str, begin: &str) -> Blocks {
     let mut found = Blocks { head: String::new(), blocks: vec![] };
-    for line in shipped::text(name).split_inclusive('\n') {
+    for line in shipped::text(name).unwrap().split_inclusive('\n') {
         if line.starts_with(begin) {
             found.blocks.push(String::new());
         }

@@ -32,7 +32,7 @@ pub struct Rule {
 
 /// The rules that are shipped.
 pub fn rules() -> Vec<Rule> {
-    let file: RuleFile = serde_saphyr(&text(RULES));
+    let file: RuleFile = serde_saphyr(&text(RULES).unwrap());
     file.groups.into_iter().flat_map(|group| group.rules).collect()
 }
 
@@ -67,7 +67,7 @@ impl Moment {
 
 /// The tests that are shipped.
 pub fn tests() -> Vec<RuleTest> {
-    serde_saphyr::<TestFile>(&text(TESTS)).tests
+    serde_saphyr::<TestFile>(&text(TESTS).unwrap()).tests
 }
 
 fn serde_saphyr<T: serde::de::DeserializeOwned>(text: &str) -> T {

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::support::Outcome;
+
 /// A file of packaging/prometheus.
 pub fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/prometheus").join(name)
 }
 
 /// Its text.
-pub fn text(name: &str) -> String {
-    fs::read_to_string(path(name)).unwrap()
+pub fn text(name: &str) -> Outcome<String> {
+    Ok(fs::read_to_string(path(name))?)
 }
 
 /// The name of the file with the rules, which the file with their tests has too.
@@ -31,18 +33,14 @@ pub struct Panel {
 }
 
 /// The panels of the dashboard.
-pub fn panels() -> Vec<Panel> {
-    let board: Value = serde_json::from_str(&text(DASHBOARD)).unwrap();
+pub fn panels() -> Outcome<Vec<Panel>> {
+    let board: Value = serde_json::from_str(&text(DASHBOARD)?)?;
+    let query = |target: &Value| target["expr"].as_str().unwrap_or_default().to_owned();
     let panel = |panel: &Value| Panel {
-        title: panel["title"].as_str().unwrap().to_owned(),
-        queries: panel["targets"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| one["expr"].as_str().unwrap().to_owned())
-            .collect(),
+        title: panel["title"].as_str().unwrap_or_default().to_owned(),
+        queries: panel["targets"].as_array().into_iter().flatten().map(query).collect(),
     };
-    board["panels"].as_array().unwrap().iter().map(panel).collect()
+    Ok(board["panels"].as_array().into_iter().flatten().map(panel).collect())
 }
 
 /// A query as Grafana asks it, for all instances.

@@ -13,7 +13,7 @@ use crate::support::{clockgate, harmless, until, until_some};
 
 /// `check metrics` reads text format 0.0.4, and says something where it would have something changed.
 pub fn promtool() {
-    let port = free_port();
+    let port = free_port().unwrap();
     let served = Served::start(&format!("{{listen: '127.0.0.1:{port}', textfile: /clockgate.prom}}"));
     until("ready", SOON, || get(port, "/readyz", "").contains(" 200 ")).unwrap();
     let page = served.agent.host.at("run/clockgate/public");
@@ -81,7 +81,7 @@ fn by_job(server: &Prometheus, query: &str) -> Vec<(String, f64)> {
 }
 
 pub fn scrapes() {
-    let port = free_port();
+    let port = free_port().unwrap();
     let served = Served::start(&format!("{{listen: '127.0.0.1:{port}'}}"));
     until("ready", SOON, || get(port, "/readyz", "").contains(" 200 ")).unwrap();
     served.proves_anew();

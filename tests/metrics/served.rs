@@ -51,7 +51,7 @@ pub fn get(port: u16, path: &str, accept: &str) -> String {
 }
 
 pub fn by_tcp() {
-    let port = free_port();
+    let port = free_port().unwrap();
     let served = Served::start(&format!("{{listen: '127.0.0.1:{port}'}}"));
     until("ready", SOON, || get(port, "/readyz", "*/*").starts_with("HTTP/1.1 200 OK\r\n")).unwrap();
     let open = get(port, "/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
@@ -104,7 +104,7 @@ fn proof(served: &Served) -> Duration {
 }
 
 pub fn slow_scrapers() {
-    let port = free_port();
+    let port = free_port().unwrap();
     let served = Served::start(&format!("{{listen: '127.0.0.1:{port}'}}"));
     until("ready", SOON, || get(port, "/readyz", "").contains(" 200 ")).unwrap();
     let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();

@@ -34,8 +34,8 @@ pub fn program(suite: &str, name: &str) -> PathBuf {
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+pub fn free_port() -> Outcome<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// A server; ended with what is dropped.
@@ -81,7 +81,7 @@ impl Prometheus {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, config)?;
-        let port = free_port();
+        let port = free_port()?;
         let mut command = harmless(program(suite, "prometheus"));
         command.arg(format!("--config.file={}", file.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));

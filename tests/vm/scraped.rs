@@ -67,7 +67,7 @@ fn start(guest: &Guest, world: &World, servers: &str) -> Outcome {
 /// A server in the world, which has the true time.
 fn beside(world: &World) -> Outcome<Prometheus> {
     let rules = world.run().join("rules.yaml");
-    hasty_rules(&shipped::text(shipped::RULES), &rules)?;
+    hasty_rules(&shipped::text(shipped::RULES)?, &rules)?;
     let config = format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\nrule_files: ['{}']\nscrape_configs:\n\
          - {{job_name: clockgate, static_configs: [{{targets: ['{}:9990']}}]}}\n",
@@ -90,7 +90,7 @@ fn fires(server: &Prometheus, alert: &str) -> Outcome {
 
 /// Every query of the dashboard has a result, but for those of node_exporter, which the machine has not.
 fn pictures(server: &Prometheus, from: f64, to: f64) -> Outcome {
-    for panel in shipped::panels() {
+    for panel in shipped::panels()? {
         for query in panel.queries.iter().filter(|query| !query.contains("node_time_seconds")) {
             let found = server.range(&asked(query), from, to)?;
             ensure(!found.is_empty(), format!("{}: {query} has no result", panel.title))?;
