@@ -53,3 +53,5 @@ pub use clockgate_page as page;
 pub mod past;
 // The kernel made safe.
 pub mod sys;
+// How far off a clock may be, by what it is needed for.
+pub mod tolerance;

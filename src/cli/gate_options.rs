@@ -10,6 +10,7 @@ use crate::decision::Policy;
 use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::reference::ServerName;
+use crate::tolerance::{CLASSES, ToleranceClass};
 use crate::waiter::{NoAgent, OnTimeout, Options, Refusal};
 
 /// The agent's own, as it is written.
@@ -29,6 +30,14 @@ pub struct GateOptions {
     /// Accept only a gate that is open on a proof
     #[arg(long)]
     require_proof: bool,
+
+    /// Go on while the clock is wrong by at most this, by two exchanges after the last disruption
+    #[arg(long, value_name = "DURATION", value_parser = crate::tolerance::duration)]
+    tolerance: Option<Duration>,
+
+    /// The same by what the clock is needed for, see `clockgate tolerances`; repeatable, the smallest counts
+    #[arg(long = "for", value_name = "CLASS", value_parser = class())]
+    classes: Vec<String>,
 
     /// The directory of the gate page
     #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = super::absolute)]
@@ -51,6 +60,11 @@ pub struct GateOptions {
     pub json: bool,
 }
 
+/// The names of the table.
+fn class() -> clap::builder::PossibleValuesParser {
+    CLASSES.map(|class| class.name).into()
+}
+
 /// How long; none is for ever.
 #[derive(Clone, Copy, Debug)]
 struct MaxWait(Option<Duration>);
@@ -63,6 +77,12 @@ impl GateOptions {
     /// The folder of the gate page.
     pub fn page(&self) -> &std::path::Path {
         &self.page
+    }
+
+    /// The smallest that was named.
+    fn tolerance(&self) -> Option<Duration> {
+        let classes = self.classes.iter().filter_map(|name| ToleranceClass::named(name)).map(|class| class.tolerance);
+        classes.chain(self.tolerance).min()
     }
 
     /// As the waiter takes them.
@@ -83,6 +103,7 @@ impl GateOptions {
             max_wait: self.max_wait.0,
             on_timeout: self.on_timeout,
             require_proof: self.require_proof,
+            tolerance: self.tolerance(),
             no_agent: self.no_agent.unwrap_or(unnamed),
             servers,
             threshold: self.threshold,
@@ -94,7 +115,9 @@ impl GateOptions {
 pub fn refused(refusal: Refusal) -> CliError {
     let message = refusal.to_string();
     match refusal {
-        Refusal::StillShut { .. } | Refusal::OpenUnproven { .. } => CliError::still_shut(message, super::ASK_STATUS),
+        Refusal::StillShut { .. } | Refusal::OpenUnproven { .. } | Refusal::TooWide { .. } => {
+            CliError::still_shut(message, super::ASK_STATUS)
+        }
         // Without an agent `status` has nothing to show.
         Refusal::StillUnproven { .. } => CliError::still_shut(message, super::ASK_OTHERS),
         Refusal::NoAgent { source, .. } => CliError::caused(Exit::NoAgent, message, source),

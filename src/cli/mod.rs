@@ -30,6 +30,7 @@ mod status;
 mod sync;
 mod thaw;
 mod time_value;
+mod tolerances;
 mod values;
 mod vm;
 mod wait;
@@ -66,6 +67,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Print what happened to the clock of this host
     History(history::HistoryArgs),
+    /// Print how far off a clock may be for what people do with it
+    Tolerances(tolerances::TolerancesArgs),
     /// Notify the agent of a suspend, resume, snapshot or restore
     Notify(notify::NotifyArgs),
     /// Thaw the containers that the agent left frozen
@@ -189,6 +192,7 @@ impl Cli {
             Verb::Doctor(args) => args.run(),
             Verb::Status(args) => args.run(),
             Verb::History(args) => args.run(),
+            Verb::Tolerances(args) => args.run(),
             Verb::Notify(args) => args.run(began),
             Verb::Thaw(args) => args.run(),
             Verb::Vm(args) => args.run(began),

@@ -8,6 +8,7 @@ use super::yaml::{self, Value, YamlNode};
 use super::{ConfigError, Fault, drop_ins};
 use crate::duration;
 use crate::explain::{Direction, EMBEDDED, Expression, Format, Otherwise, Pattern, Proves};
+use crate::tolerance::ToleranceClass;
 
 const FOLDER: &str = "etc/clockgate/explain.d";
 
@@ -125,6 +126,15 @@ impl Draft {
             }
             "otherwise" => self.otherwise = Some(one_of(value, &OTHERWISE)?),
             "tolerance" => self.tolerance = Some(duration::parse(&word(value)?)?),
+            "tolerance-of" => {
+                let name = word(value)?;
+                let class = ToleranceClass::named(&name)
+                    .ok_or_else(|| format!("unknown class `{name}`, see `clockgate tolerances`"))?;
+                self.tolerance = Some(class.tolerance);
+                if self.tolerance_source.is_empty() {
+                    class.source.clone_into(&mut self.tolerance_source);
+                }
+            }
             "tolerance-source" => self.tolerance_source = word(value)?,
             "refused-before-effect" => match value {
                 Value::Switch(on) => self.refused_before_effect = *on,

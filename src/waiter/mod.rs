@@ -56,6 +56,8 @@ pub struct Options {
     pub on_timeout: OnTimeout,
     /// Whether a gate that was opened without a proof is shut to us.
     pub require_proof: bool,
+    /// How far off the clock may be, where the waiter says so; zero waits for a proof. An agent's measurement has to show it.
+    pub tolerance: Option<Duration>,
     /// What to do without a page.
     pub no_agent: NoAgent,
     /// Whom to ask without a page.
@@ -71,6 +73,13 @@ pub enum Ground {
     Proven(Box<View>),
     /// The agent opened the gate without a proof, for the reason it gives.
     Unproven(Box<View>),
+    /// The gate is shut, and the clock is not so wrong that it matters to this waiter.
+    Tolerated {
+        /// The most that it is wrong now.
+        bound: Duration,
+        /// What the waiter tolerates.
+        tolerance: Duration,
+    },
     /// There is no agent; this server said that the clock is right.
     Measured {
         /// Who said so.
@@ -123,6 +132,16 @@ pub enum Refusal {
         /// Why there is no proof.
         why: String,
     },
+    /// The gate is open on a proof that is not fine enough for the caller.
+    #[error("after {} s the gate is open, and the clock may be wrong by more than {}: {why}", waited.as_secs(), bound_in_words(*tolerance))]
+    TooWide {
+        /// How long we waited.
+        waited: Duration,
+        /// What the caller tolerates.
+        tolerance: Duration,
+        /// What is proven.
+        why: String,
+    },
     /// There is no agent, and the caller wants one.
     #[error("{why}")]
     NoAgent {
@@ -146,7 +165,10 @@ pub fn wait(options: &Options, progress: &mut Progress) -> Result<Ground, Refusa
     progress.end();
     match outcome {
         Err(
-            Refusal::StillShut { why, .. } | Refusal::StillUnproven { why, .. } | Refusal::OpenUnproven { why, .. },
+            Refusal::StillShut { why, .. }
+            | Refusal::StillUnproven { why, .. }
+            | Refusal::OpenUnproven { why, .. }
+            | Refusal::TooWide { why, .. },
         ) if options.on_timeout == OnTimeout::Open => Ok(Ground::TimedOut { why }),
         outcome => outcome,
     }
@@ -165,10 +187,9 @@ fn wait_patiently(options: &Options, patience: &WaitTime, progress: &mut Progres
         };
         let now = boottime();
         let (line, again) = match &sight {
-            Sight::Gate(view) => match view.gate {
-                Gate::Proven => return Ok(Ground::Proven(view.clone())),
-                Gate::Unproven if !options.require_proof => return Ok(Ground::Unproven(view.clone())),
-                Gate::Unproven | Gate::Shut => (WaitProgress::of(view, patience, now), Duration::MAX),
+            Sight::Gate(view) => match passes(view, options.tolerance, options.require_proof) {
+                Some(ground) => return Ok(ground),
+                None => (WaitProgress::of(view, patience, now), look_every(options.tolerance)),
             },
             Sight::NoAgent(_) => match alone.look_in_time(now) {
                 Ok(ground) => return Ok(ground),
@@ -182,6 +203,9 @@ fn wait_patiently(options: &Options, patience: &WaitTime, progress: &mut Progres
             let waited = now.since(patience.since);
             return Err(match sight {
                 Sight::Gate(view) if view.gate == Gate::Unproven => Refusal::OpenUnproven { waited, why: view.why },
+                Sight::Gate(view) if view.gate == Gate::Proven => {
+                    Refusal::TooWide { waited, tolerance: options.tolerance.unwrap_or_default(), why: too_wide(&view) }
+                }
                 Sight::Gate(view) if view.why.is_empty() => {
                     Refusal::StillShut { waited, why: "the agent gives no reason".to_owned() }
                 }
@@ -192,6 +216,33 @@ fn wait_patiently(options: &Options, patience: &WaitTime, progress: &mut Progres
         let pause = progress.show(&line).min(again).min(patience.left(now));
         lookout.sleep(&sight, pause);
     }
+}
+
+/// On what ground a waiter goes on at this gate. With a tolerance an open gate alone is not enough where the tolerance is below the
+/// threshold, and is not needed where two exchanges show a bound within it.
+fn passes(view: &View, tolerance: Option<Duration>, require_proof: bool) -> Option<Ground> {
+    let within = tolerance.and_then(|tolerance| Some((view.within(tolerance)?, tolerance)));
+    let is_narrow = tolerance.is_some_and(|tolerance| tolerance <= view.threshold);
+    match (view.gate, within) {
+        (Gate::Proven, Some(_)) => Some(Ground::Proven(Box::new(view.clone()))),
+        (Gate::Proven, None) => {
+            // Zero is no bound that a clock could have: a proof will do.
+            let is_enough = tolerance.is_none_or(|tolerance| tolerance.is_zero());
+            is_enough.then(|| Ground::Proven(Box::new(view.clone())))
+        }
+        (Gate::Unproven, None) if !require_proof && !is_narrow => Some(Ground::Unproven(Box::new(view.clone()))),
+        (Gate::Unproven | Gate::Shut, Some((bound, tolerance))) => Some(Ground::Tolerated { bound, tolerance }),
+        (Gate::Unproven | Gate::Shut, None) => None,
+    }
+}
+
+/// How often to look at a gate at least: its number stays the same when a measurement comes.
+const fn look_every(tolerance: Option<Duration>) -> Duration {
+    if tolerance.is_some() { Duration::from_secs(1) } else { Duration::MAX }
+}
+
+fn too_wide(view: &View) -> String {
+    format!("the clock is proven right to ±{}", bound_in_words(view.bound_now.unwrap_or_default()))
 }
 
 /// How long we wait, on the clock that counts time asleep.
@@ -223,6 +274,12 @@ impl std::fmt::Display for Ground {
                 write!(f, "the clock is proven right to ±{}", bound_in_words(view.bound.unwrap_or_default()))
             }
             Self::Unproven(view) => write!(f, "the gate is open without a proof: {}", view.why),
+            Self::Tolerated { bound, tolerance } => write!(
+                f,
+                "the gate is shut; by two exchanges the clock is wrong by at most {}, within the tolerance of {}",
+                bound_in_words(*bound),
+                crate::duration::print(*tolerance)
+            ),
             Self::Measured { source, offset, bound } => {
                 write!(
                     f,

@@ -59,12 +59,17 @@ pub(super) struct WaitProgress {
 
 impl WaitProgress {
     pub(super) fn of(view: &View, patience: &WaitTime, now: Boottime) -> Self {
+        let (waiting_for, why) = match view.gate {
+            Gate::Proven => ("tolerance", super::too_wide(view)),
+            Gate::Unproven => ("proof", view.why.clone()),
+            Gate::Shut => ("gate", view.why.clone()),
+        };
         Self {
             // Where only our own clocks show that it is shut, the time since then is unknown.
             shut_ms: (view.word == Gate::Shut as u32).then(|| whole_millis(view.now.since(view.since))),
             offset_ns: view.offset.map(crate::decision::Offset::as_nanos),
             bound_ns: view.bound.map(crate::decision::nanos_u64),
-            ..Self::alone(if view.gate == Gate::Unproven { "proof" } else { "gate" }, view.why.clone(), patience, now)
+            ..Self::alone(waiting_for, why, patience, now)
         }
     }
 

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             leased,
         ),
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
+        trial("a_waiter_that_tolerates_more_than_the_clock_is_off_goes_on_at_a_shut_gate", tolerances),
         trial("without_the_privilege_it_says_what_to_do_and_holds", without_the_privilege),
         trial("a_wrong_configuration_ends_it_with_78_and_a_reload_of_one_changes_nothing", wrong_configuration),
         needing(
@@ -311,6 +312,25 @@ fn without_the_privilege() -> Outcome {
     let _agent = host.agent()?;
     host.gate("the gate says why it is shut", |view| view.gate == Gate::Shut && view.why.contains("CAP_SYS_TIME"))?;
     Ok(())
+}
+
+/// The clock is 20 s off by what the server says, and nothing may correct it.
+fn tolerances() -> Outcome {
+    let liar = Liar::here(Offset::from_secs(20))?;
+    let host = Host::new(&[&liar], "correction: none")?;
+    let _agent = host.agent()?;
+    let wait = |options: &[&str]| clockgate().args(["wait", "--page"]).arg(host.page()).args(options).output();
+    host.gate("the clock is known to be wrong", |view| view.why.contains("correction: none"))?;
+    for options in [&["--tolerance", "60s"][..], &["--for", "sigv4", "--require-proof"]] {
+        let output = wait(options)?;
+        let said = texts(&output).0.contains("by two exchanges the clock is wrong by at most 20.0 s");
+        expect(output.status.success() && said, &output)?;
+    }
+    for options in [&["--tolerance", "19s"][..], &["--for", "ceph"], &["--for", "tls"], &[]] {
+        let output = wait(&[options, &["--max-wait", "100ms"]].concat())?;
+        expect(output.status.code() == Some(75) && texts(&output).1.contains("20.0 s behind"), &output)?;
+    }
+    host.gate("the gate stays shut", |view| view.gate == Gate::Shut).map(drop)
 }
 
 fn wrong_configuration() -> Outcome {

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Trial::test("every_cause_is_named_wherever_causes_are_listed", the_causes),
         Trial::test("each_time_daemon_has_its_row_of_facts_in_the_documentation", the_daemons),
         Trial::test("every_metric_has_its_row_in_the_documentation_and_every_cause_is_named", the_metrics),
+        Trial::test("every_tolerance_has_its_row_in_the_documentation_and_the_manual", tolerances),
         Trial::test("the_drawing_of_the_states_is_what_the_machine_does", the_states),
         Trial::test("the_manual_of_messages_is_what_the_program_knows", messages),
         Trial::test("what_the_readme_shows_of_explain_is_what_it_prints", explained),
@@ -86,7 +87,7 @@ fn every_option() -> Outcome {
 fn every_synopsis() -> Outcome {
     let page = file("docs/man/clockgate.8");
     let synopsis = page.split(".Sh SYNOPSIS\n").nth(1).and_then(|rest| rest.split("\n.Sh ").next()).unwrap();
-    let verbs = "agent, sync, measure, explain, accept, status, history, notify, thaw, vm notify, config check, hooks install, hooks remove, hooks list";
+    let verbs = "agent, sync, measure, tolerances, explain, accept, status, history, notify, thaw, vm notify, config check, hooks install, hooks remove, hooks list";
     for verb in verbs.split(", ") {
         let words: Vec<&str> = verb.split(' ').collect();
         let begins = words.iter().map(|word| format!(".Cm {word}")).collect::<Vec<_>>().join("\n");
@@ -194,6 +195,17 @@ fn the_metrics() -> Outcome {
     let text = after.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains(&causes), "not there: {causes}");
     is_as_written(&path, &format!("{before}{begin}{rows}{after}"))
+}
+
+fn tolerances() -> Outcome {
+    let page = file("docs/recipes.md");
+    let manual = file("docs/man/clockgate-run.1");
+    for class in clockgate::tolerance::CLASSES {
+        assert!(page.lines().any(|line| line == class.row()), "docs/recipes.md: {}", class.row());
+        let item = format!(".It Cm {}\n{}", class.name, clockgate::duration::print(class.tolerance));
+        assert!(manual.contains(&item), "docs/man/clockgate-run.1: {item}");
+    }
+    Ok(())
 }
 
 fn every_key() -> Outcome {

@@ -9,6 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("decision", &[]),
     ("exit", &[]),
     ("duration", &[]),
+    ("tolerance", &["duration"]),
     ("error_chain", &[]),
     ("sys", &["decision"]),
     ("explain", &["decision", "duration"]),
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "page",
             "reference",
             "sys",
+            "tolerance",
             "workload",
         ],
     ),
@@ -40,7 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("past", &["decision", "history", "transition"]),
     ("metrics", &["decision", "page", "transition"]),
     ("publish", &["decision", "disruption", "history", "metrics", "page", "reference", "sys", "transition", "waiter"]),
-    ("waiter", &["container", "decision", "error_chain", "duration", "exit", "page", "reference", "sys"]),
+    ("waiter", &["container", "decision", "error_chain", "duration", "exit", "page", "reference", "sys", "tolerance"]),
     (
         "agent",
         &[
@@ -93,6 +95,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "publish",
             "reference",
             "sys",
+            "tolerance",
             "waiter",
             "workload",
         ],

@@ -123,6 +123,15 @@ fn the_table_of_the_page_has_each_field_where_the_program_has_it() {
         ("leap_at", at::LEAP_AT, 8),
         ("leap", at::LEAP, 8),
         ("next", at::NEXT, 8),
+        ("measured_offset", at::MEASURED_OFFSET, 8),
+        ("measured_bound", at::MEASURED_BOUND, 8),
+        ("measured_as_of", at::MEASURED_AS_OF, 8),
+        ("measured_until", at::MEASURED_UNTIL, 8),
+        ("measured_epoch", at::MEASURED_EPOCH, 8),
+        ("measured_real_minus_boot", at::MEASURED_REAL_MINUS_BOOT, 8),
+        ("measured_boot_minus_mono", at::MEASURED_BOOT_MINUS_MONO, 8),
+        ("measured_mono_minus_raw", at::MEASURED_MONO_MINUS_RAW, 8),
+        ("measured_max_drift", at::MEASURED_MAX_DRIFT, 4),
     ];
     let has: Vec<String> = fields.iter().map(|(name, at, size)| format!("{at} {size} {name}")).collect();
     let page = read("docs/interfaces.md");

@@ -314,6 +314,11 @@ fn history() {
 }
 
 #[test]
+fn tolerances() {
+    holds("tolerances", &[clockgate(&["tolerances", "--json"])]);
+}
+
+#[test]
 fn doctor() {
     let (_server, address) = server();
     let image = Host::new(&[("sys/class/.keep", "")]);

@@ -144,6 +144,7 @@ fn kernel(page: &Path) -> Options {
         max_wait: None,
         on_timeout: OnTimeout::Fail,
         require_proof: false,
+        tolerance: None,
         no_agent: waiter::NoAgent::Kernel,
         servers: vec![],
         threshold: Policy::default().threshold,
