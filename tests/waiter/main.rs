@@ -36,6 +36,7 @@ fn main() -> std::process::ExitCode {
         Trial::test("a_wider_tolerance_goes_by_two_exchanges_and_the_gate_stays_shut_for_others", tolerances::wide),
         Trial::test("a_tolerance_below_the_threshold_waits_for_the_gate_and_a_bound_within_it", tolerances::narrow),
         Trial::test("who_waits_with_a_tolerance_goes_on_when_it_is_measured", tolerances::woken),
+        Trial::test("a_containers_label_says_what_its_start_tolerates", tolerances::labelled),
         Trial::test("a_step_a_slew_and_a_sleep_since_the_proof_are_seen_without_an_agent", pages::moved_clocks),
         Trial::test("at_a_shut_gate_an_agent_that_is_gone_is_none_and_its_last_words_are_said", pages::gone_agents),
         Trial::test(

@@ -1,12 +1,16 @@
-//! A waiter that says how far off the clock may be: at pages as an agent publishes them.
+//! A waiter that says how far off the clock may be: at pages as an agent publishes them, by options and by a container's label.
 
-use std::process::{Output, Stdio};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use clockgate::decision::{ClockMeasurement, Gate, Offset, Snapshot};
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
+use super::support::gate_page::publish;
 use super::support::{Outcome, expect, texts, until};
 use super::{page, proven, run_at, shut, waiter};
 
@@ -96,5 +100,66 @@ pub fn woken() -> Outcome {
     assert!(with.wait()?.success() && without.try_wait()?.is_none(), "the gate is shut for others");
     without.kill()?;
     without.wait()?;
+    Ok(())
+}
+
+/// A wrapper around a runtime that says that it was called, and bundles for it.
+struct Wrapper {
+    folder: tempfile::TempDir,
+}
+
+impl Wrapper {
+    fn new() -> Result<Self, Failed> {
+        let wrapper = Self { folder: tempfile::tempdir()? };
+        let at = |name: &str| wrapper.folder.path().join(name);
+        symlink(env!("CARGO_BIN_EXE_clockgate-oci"), at("clockgate-fake"))?;
+        fs::write(at("fake"), "#!/bin/sh\necho created\n")?;
+        fs::set_permissions(at("fake"), PermissionsExt::from_mode(0o755))?;
+        let (page, log) = (at("public"), at("log"));
+        let settings = format!("page = {}\nsyslog = {}\nmax-wait = 300ms\n", page.display(), log.display());
+        fs::write(at("clockgate-fake.conf"), settings)?;
+        Ok(wrapper)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn create(&self, label: &str) -> Result<Output, Failed> {
+        let bundle: PathBuf = self.path().join("bundle");
+        fs::create_dir_all(&bundle)?;
+        let config =
+            serde_json::json!({ "annotations": { "clockgate.tolerance": label }, "process": { "args": ["a"] } });
+        fs::write(bundle.join("config.json"), config.to_string())?;
+        let mut command = Command::new(self.path().join("clockgate-fake"));
+        Ok(command.arg("create").arg("--bundle").arg(bundle).arg("x").output()?)
+    }
+}
+
+pub fn labelled() -> Outcome {
+    let wrapper = Wrapper::new()?;
+    let log = std::os::unix::net::UnixDatagram::bind(wrapper.path().join("log"))?;
+    log.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let line = || -> Result<String, Failed> {
+        let mut bytes = [0; 1024];
+        let length = log.recv(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
+    };
+    let _page = publish(wrapper.path(), &off())?;
+    for label in ["60s", "sigv4"] {
+        let output = wrapper.create(label)?;
+        expect(output.stdout == b"created\n", &output)?;
+        let said = line()?;
+        assert!(said.starts_with("<30>") && said.contains("within the tolerance of"), "{said}");
+    }
+    for label in ["10s", "tls", "ceph"] {
+        let output = wrapper.create(label)?;
+        expect(output.status.code() == Some(75) && output.stdout.is_empty(), &output)?;
+        assert!(line()?.contains("held: the gate is shut") && line()?.contains("refusing to create"), "{label}");
+    }
+    // What cannot be read is no tolerance, and the log has it.
+    let output = wrapper.create("a while")?;
+    expect(output.status.code() == Some(75) && output.stdout.is_empty(), &output)?;
+    assert!(line()?.contains("clockgate.tolerance is ignored: "), "the label is named");
     Ok(())
 }

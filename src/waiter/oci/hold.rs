@@ -13,8 +13,8 @@ use crate::waiter::{self, Absence, Ground, OnTimeout, Options};
 
 /// Futexes and poll(2) sleep by a clock that does not advance while the machine sleeps, so none of them sleeps for long.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Nothing wakes us when an agent comes.
-const LOOK_FOR_AGENT_EVERY: Duration = Duration::from_secs(1);
+/// Nothing wakes us when an agent comes, and the gate's word does not change with a measurement.
+const LOOK_ANYWAY_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a container was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub enum Released {
 pub trait HeldContainer {
     /// Whether a shut gate is nothing to it; asked once, before the first sleep.
     fn is_exempt(&mut self) -> bool;
+    /// How far off the clock may be for it; asked once, after that.
+    fn tolerance(&mut self) -> Option<Duration>;
     /// It is still held, and why; called before every sleep.
     fn waits(&mut self, waited: Duration, why: &str);
 }
@@ -53,8 +55,13 @@ pub fn hold(
 ) -> Result<Released, Refused> {
     let since = boottime();
     let kernel = kernel(&settings.page);
-    let mut watch =
-        GateWatch { settings, lookout: Lookout::new(settings.page.clone()), kernel: &kernel, alone_since: None };
+    let mut watch = GateWatch {
+        settings,
+        lookout: Lookout::new(settings.page.clone()),
+        kernel: &kernel,
+        alone_since: None,
+        tolerance: None,
+    };
     let mut is_asked = false;
     loop {
         let now = boottime();
@@ -62,8 +69,14 @@ pub fn hold(
             Ok(ground) => return Ok(Released::On(ground)),
             Err(shut) => shut,
         };
-        if !std::mem::replace(&mut is_asked, true) && held.is_exempt() {
-            return Ok(Released::Exempt);
+        if !std::mem::replace(&mut is_asked, true) {
+            if held.is_exempt() {
+                return Ok(Released::Exempt);
+            }
+            watch.tolerance = held.tolerance();
+            if watch.tolerance.is_some() {
+                continue;
+            }
         }
         let waited = now.since(since);
         let left = patience.map_or(LOOK_EVERY, |patience| patience.saturating_sub(waited));
@@ -82,6 +95,8 @@ struct GateWatch<'a> {
     lookout: Lookout,
     kernel: &'a Options,
     alone_since: Option<Boottime>,
+    /// What the container says that it needs; known once the gate was found shut.
+    tolerance: Option<Duration>,
 }
 
 /// A gate that is shut, or none: why, and what to sleep on.
@@ -103,13 +118,17 @@ impl GateWatch<'_> {
             Sight::Gate(view) => match view.gate {
                 Gate::Proven => return Ok(Ground::Proven(view.clone())),
                 Gate::Unproven => return Ok(Ground::Unproven(view.clone())),
-                Gate::Shut => format!("the gate is shut: {}", view.why),
+                Gate::Shut => match self.tolerance.and_then(|tolerance| Some((view.within(tolerance)?, tolerance))) {
+                    Some((bound, tolerance)) => return Ok(Ground::Tolerated { bound, tolerance }),
+                    None => format!("the gate is shut: {}", view.why),
+                },
             },
             Sight::NoAgent(Absence::NoPage(_)) => return self.look_alone(now, "there is no agent"),
             Sight::NoAgent(Absence::Gone(absence)) => return self.look_alone(now, absence),
         };
         self.alone_since = None;
-        Err(Shut { why, sight: Some(sight), again: LOOK_EVERY })
+        let again = if self.tolerance.is_some() { LOOK_ANYWAY_EVERY } else { LOOK_EVERY };
+        Err(Shut { why, sight: Some(sight), again })
     }
 
     fn look_alone(&mut self, now: Boottime, absence: &str) -> Result<Ground, Shut> {
@@ -117,7 +136,7 @@ impl GateWatch<'_> {
         let shut = |why: String, again| Err(Shut { why, sight: None, again });
         match self.settings.no_agent {
             OciNoAgent::Open => Ok(Ground::NoAgent),
-            OciNoAgent::Hold => shut(format!("{absence} (no-agent = hold)"), LOOK_FOR_AGENT_EVERY),
+            OciNoAgent::Hold => shut(format!("{absence} (no-agent = hold)"), LOOK_ANYWAY_EVERY),
             OciNoAgent::Kernel => match Alone::new(self.kernel).look() {
                 Ok(ground) => Ok(ground),
                 Err(why) if waited >= self.settings.no_agent_wait => {
@@ -168,6 +187,7 @@ mod tests {
     #[derive(Default)]
     struct Container {
         exempt: bool,
+        tolerance: Option<Duration>,
         asked: u32,
         waits: u32,
     }
@@ -176,6 +196,10 @@ mod tests {
         fn is_exempt(&mut self) -> bool {
             self.asked += 1;
             self.exempt
+        }
+
+        fn tolerance(&mut self) -> Option<Duration> {
+            self.tolerance
         }
 
         fn waits(&mut self, _waited: Duration, why: &str) {

@@ -22,6 +22,7 @@ use crate::error_chain::in_full;
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
 use crate::sys::signals;
+use crate::tolerance;
 use crate::waiter::Ground;
 
 pub use call::Call;
@@ -31,6 +32,9 @@ pub use waiting::{Waiting, waiting};
 
 use hold::{HeldContainer, Refused, Released};
 use log::Grave;
+
+/// The label, or annotation, that says how far off the clock may be for a container: a duration, or a class of [`tolerance::CLASSES`].
+pub const TOLERANCE_LABEL: &str = "clockgate.tolerance";
 
 /// How often the log repeats that a container is still held.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
@@ -131,7 +135,9 @@ impl<'a> Start<'a> {
             }
             // A gate that was open on a proof needs no line in the log; every other release has one.
             Ok(Released::On(Ground::Proven(_))) if self.told.is_none() => {}
-            Ok(Released::On(ground @ Ground::Proven(_))) => self.log(Grave::Info, &format!("released: {ground}")),
+            Ok(Released::On(ground @ (Ground::Proven(_) | Ground::Tolerated { .. }))) => {
+                self.log(Grave::Info, &format!("released: {ground}"))
+            }
             Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("released: {ground}")),
             Err(Refused { waited, why }) => {
                 let refused = OciError::Refused { what: self.what.to_owned(), subject: self.subject(), waited, why };
@@ -159,6 +165,17 @@ impl HeldContainer for Start<'_> {
         self.caller = Caller::named_in(&self.metadata).unwrap_or(self.caller);
         self.exempt_by = exemption::find(&self.metadata, &self.settings.exempt).map(|exemption| exemption.to_string());
         self.exempt_by.is_some()
+    }
+
+    fn tolerance(&mut self) -> Option<Duration> {
+        let label = self.metadata.labels.get(TOLERANCE_LABEL)?;
+        match tolerance::parse(label) {
+            Ok(tolerance) => Some(tolerance),
+            Err(why) => {
+                self.log(Grave::Warning, &format!("{TOLERANCE_LABEL} is ignored: {}", shown(&why)));
+                None
+            }
+        }
     }
 
     fn waits(&mut self, waited: Duration, why: &str) {
