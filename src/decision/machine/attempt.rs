@@ -77,6 +77,13 @@ impl Attempt {
         matches!(self.busy, Busy::No)
     }
 
+    /// The step was ordered; what it waited for the containers to freeze is no part of its time.
+    pub(super) const fn step_begins(&mut self, now: Boottime) {
+        if let Busy::Stepping(since, _) = &mut self.busy {
+            *since = now;
+        }
+    }
+
     /// When to look again if nothing comes: to try again, or because an answer was lost.
     pub(super) fn alarm(&self) -> Boottime {
         match self.busy {

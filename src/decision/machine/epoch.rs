@@ -139,6 +139,10 @@ impl Machine {
 
     /// The daemon is asked; a clock that is certainly wrong is brought up to the floor first, for certificates are checked.
     fn ask_daemon_alone(&mut self, now: &Clocks) -> Vec<Action> {
+        // It is asked when the step has ended: a second one beside it would be measured on a clock that the first still moves.
+        if matches!(self.attempt.busy, Busy::Stepping(..)) {
+            return vec![];
+        }
         self.attempt.busy = Busy::No;
         self.raise_to_floor(now).unwrap_or_else(|| self.measure(now))
     }

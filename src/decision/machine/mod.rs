@@ -161,6 +161,9 @@ impl Machine {
         self.expect_leap_second(&now);
         self.heed_evidence(&now);
         actions.extend(self.freezing.settle(self.state, self.epoch, &now));
+        if actions.iter().any(|action| matches!(action, Action::Step { .. })) {
+            self.attempt.step_begins(now.boot);
+        }
         actions
     }
 
@@ -191,6 +194,9 @@ impl Machine {
                 self.stepped(outcome, now)
             }
             (State::Synchronized | State::FreeRunning, Event::Stepped(_, Ok(change))) => self.stepped_late(change, now),
+            (State::Disrupted | State::Settling | State::GaveUp(_), Event::Stepped(_, Ok(change))) => {
+                self.moved_meanwhile(change, now)
+            }
             (State::Synchronized | State::FreeRunning, Event::DaemonAsked(epoch, verdict)) if epoch == self.epoch => {
                 self.daemon_says(verdict, now)
             }

@@ -42,8 +42,16 @@ impl Machine {
         self.freezing.before_step(step, self.epoch, self.policy.freeze, now)
     }
 
+    /// A step that an event overtook was made all the same: what was asked before describes another clock.
+    pub(super) fn moved_meanwhile(&mut self, change: Offset, now: &Clocks) -> Vec<Action> {
+        self.exchange.stepped(now.boot, change);
+        vec![]
+    }
+
     pub(super) fn stepped(&mut self, outcome: Result<Offset, StepError>, now: &Clocks) -> Vec<Action> {
-        let Busy::Stepping(_, purpose) = self.attempt.busy else { return vec![] };
+        let Busy::Stepping(_, purpose) = self.attempt.busy else {
+            return outcome.map_or_else(|_| vec![], |change| self.moved_meanwhile(change, now));
+        };
         self.attempt.busy = Busy::No;
         match outcome {
             Ok(by) => {
