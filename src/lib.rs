@@ -51,6 +51,8 @@ pub mod installer;
 pub use clockgate_page as page;
 // The clock's past, by the journal.
 pub mod past;
+// What was wrong with the clock, and how badly: computed from the history, written in four forms.
+pub mod report;
 // The kernel made safe.
 pub mod sys;
 // How far off a clock may be, by what it is needed for.

@@ -1,6 +1,6 @@
 //! `clockgate history`: what happened on this host, dated by the proofs.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::sys::foreign::shown;
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
     /// Print what happened since then: a time, or a duration before now such as `12h`
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Realtime>,
 
     /// Print this epoch of the last boot alone
@@ -38,14 +38,7 @@ impl HistoryArgs {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, CliError> {
         let files = HistoryFiles::below(&self.root);
-        let read = files.read().map_err(|error| {
-            let exit = if error.kind() == ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Bug };
-            let what = format!(
-                "cannot read the history in {}: it is for root and the group `clockgate`",
-                files.folder().display()
-            );
-            CliError::caused(exit, what, error)
-        })?;
+        let read = files.read().map_err(|error| cannot_read(&files, error))?;
         let skipped = read.skipped;
         let last_boot = read.records.last().map(|record| record.boot.clone()).unwrap_or_default();
         let mut dated = date(read.records);
@@ -60,8 +53,19 @@ impl HistoryArgs {
     }
 }
 
+/// Why the history cannot be read.
+pub(super) fn cannot_read(files: &HistoryFiles, error: io::Error) -> CliError {
+    let exit = if error.kind() == ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Bug };
+    let folder = files.folder().display();
+    CliError::caused(
+        exit,
+        format!("cannot read the history in {folder}: it is for root and the group `clockgate`"),
+        error,
+    )
+}
+
 /// A time, or how long ago.
-fn since(text: &str) -> Result<Realtime, String> {
+pub(super) fn moment(text: &str) -> Result<Realtime, String> {
     let ago = |ago: Duration| realtime() + Offset::from_nanos(-i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX));
     duration::parse(text).map(ago).or_else(|_| time_value::parse(text))
 }

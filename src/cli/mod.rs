@@ -24,6 +24,7 @@ mod log;
 mod measure;
 mod notify;
 mod oci;
+mod report;
 mod run;
 mod servers;
 mod status;
@@ -69,6 +70,8 @@ enum Verb {
     History(history::HistoryArgs),
     /// Print how far off a clock may be for what people do with it
     Tolerances(tolerances::TolerancesArgs),
+    /// Report whether anything was wrong with the clock, and how badly
+    Report(report::ReportArgs),
     /// Notify the agent of a suspend, resume, snapshot or restore
     Notify(notify::NotifyArgs),
     /// Thaw the containers that the agent left frozen
@@ -193,6 +196,7 @@ impl Cli {
             Verb::Status(args) => args.run(),
             Verb::History(args) => args.run(),
             Verb::Tolerances(args) => args.run(),
+            Verb::Report(args) => args.run(),
             Verb::Notify(args) => args.run(began),
             Verb::Thaw(args) => args.run(),
             Verb::Vm(args) => args.run(began),

@@ -1,7 +1,7 @@
 //! When something truly happened: `CLOCK_BOOTTIME` counts on while the time of day is wrong, and a proof says what it amounts to.
 
 use super::HistoryRecord;
-use crate::decision::{Offset, Realtime};
+use crate::decision::{Boottime, Offset, Realtime};
 
 /// What the date of a record is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,22 +45,58 @@ pub enum Gap {
     Unknown,
 }
 
-/// Dates the records, which stand in the order of their writing: by the next proof, else by the last one; one on this side of a sleep is
-/// better than one beyond it.
+/// What of a record dates it and its neighbours: small, so that a history of any length fits into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// What lies between the record before it and this one.
+    pub gap: Gap,
+    /// When it happened.
+    pub at: Boottime,
+    /// What the system clock showed then, right or wrong.
+    pub shown: Realtime,
+    /// The true time minus `CLOCK_BOOTTIME`, where the record has a proof.
+    pub truth: Option<Offset>,
+}
+
+/// Dates the records, which stand in the order of their writing.
 #[must_use]
 pub fn date(records: Vec<HistoryRecord>) -> Vec<DatedRecord> {
-    let gaps = gaps(&records);
-    let truths: Vec<Option<Offset>> = records.iter().map(|record| record.truth).collect();
+    let mut before: Option<&HistoryRecord> = None;
+    let stamp = |record| {
+        let gap = before.replace(record).map_or(Gap::Unknown, |before| Gap::between(before, record));
+        Stamp { gap, at: record.at, shown: record.shown, truth: record.truth }
+    };
+    let times = times(&records.iter().map(stamp).collect::<Vec<_>>());
+    times.into_iter().zip(records).map(|((time, by), record)| DatedRecord { time, by, record }).collect()
+}
+
+/// The time of each stamp, in the order of their writing: by the next proof, else by the last one; one on this side of a sleep is better
+/// than one beyond it.
+#[must_use]
+pub fn times(stamps: &[Stamp]) -> Vec<(Realtime, DatedBy)> {
     let near = |gap: Gap| gap == Gap::None;
     let far = |gap: Gap| gap != Gap::Unknown;
-    let known =
-        [next(&truths, &gaps, near), last(&truths, &gaps, near), next(&truths, &gaps, far), last(&truths, &gaps, far)];
-    let dated = |(i, record): (usize, HistoryRecord)| {
-        let truth = known.iter().find_map(|truths| truths[i]);
-        let time = truth.map_or(record.shown, |truth| record.at.as_realtime() + truth);
-        DatedRecord { time, by: if truth.is_some() { DatedBy::Proof } else { DatedBy::Clock }, record }
-    };
-    records.into_iter().enumerate().map(dated).collect()
+    // Until all of it is known, the time of one that a proof dates is that of its boot.
+    let mut times: Vec<_> = stamps.iter().map(|stamp| (stamp.shown, DatedBy::Clock)).collect();
+    next(stamps, near, &mut times);
+    last(stamps, near, &mut times);
+    next(stamps, far, &mut times);
+    last(stamps, far, &mut times);
+    for (stamp, (time, by)) in stamps.iter().zip(&mut times) {
+        if *by == DatedBy::Proof {
+            *time = *time + (stamp.at.as_realtime() - BEGINNING);
+        }
+    }
+    times
+}
+
+/// The beginning of time, as clocks count it.
+const BEGINNING: Realtime = Realtime::from_nanos(0);
+
+fn date_by(truth: Option<Offset>, time: &mut (Realtime, DatedBy)) {
+    if let (Some(truth), DatedBy::Clock) = (truth, time.1) {
+        *time = (BEGINNING + truth, DatedBy::Proof);
+    }
 }
 
 impl Gap {
@@ -70,8 +106,13 @@ impl Gap {
         if before.boot != record.boot || record.at < before.at {
             return Self::Unknown;
         }
-        match record.cause.as_str() {
-            _ if before.epoch == record.epoch => Self::None,
+        if before.epoch == record.epoch { Self::None } else { Self::begun_by(&record.cause) }
+    }
+
+    /// The gap before an epoch, by its cause.
+    #[must_use]
+    pub fn begun_by(cause: &str) -> Self {
+        match cause {
             "restore" | "pause" => Self::Unknown,
             "resume" => Self::Sleep,
             _ => Self::None,
@@ -79,41 +120,28 @@ impl Gap {
     }
 }
 
-/// The gap before each record.
-fn gaps(records: &[HistoryRecord]) -> Vec<Gap> {
-    let between = |pair: &[HistoryRecord]| match pair {
-        [before, record] => Gap::between(before, record),
-        _ => Gap::Unknown,
-    };
-    std::iter::once(Gap::Unknown).chain(records.windows(2).map(between)).collect()
-}
-
-/// The proof that comes next after each record, or is its own, across gaps that pass.
-fn next(truths: &[Option<Offset>], gaps: &[Gap], passes: impl Fn(Gap) -> bool) -> Vec<Option<Offset>> {
-    let mut known = None;
-    let mut found = vec![None; truths.len()];
-    for i in (0..truths.len()).rev() {
-        known = truths[i].or(known);
-        found[i] = known;
-        if !passes(gaps[i]) {
-            known = None;
+/// The proof that comes next after each record, or is its own, across gaps that pass; what is known stays.
+fn next(stamps: &[Stamp], passes: impl Fn(Gap) -> bool, times: &mut [(Realtime, DatedBy)]) {
+    let mut truth = None;
+    for (stamp, time) in stamps.iter().zip(times).rev() {
+        truth = stamp.truth.or(truth);
+        date_by(truth, time);
+        if !passes(stamp.gap) {
+            truth = None;
         }
     }
-    found
 }
 
-/// The proof that came last before each record.
-fn last(truths: &[Option<Offset>], gaps: &[Gap], passes: impl Fn(Gap) -> bool) -> Vec<Option<Offset>> {
-    let mut known = None;
-    let mut found = vec![None; truths.len()];
-    for i in 0..truths.len() {
-        if !passes(gaps[i]) {
-            known = None;
+/// The proof that came last before each record, across gaps that pass; what is known stays.
+fn last(stamps: &[Stamp], passes: impl Fn(Gap) -> bool, times: &mut [(Realtime, DatedBy)]) {
+    let mut truth = None;
+    for (stamp, time) in stamps.iter().zip(times) {
+        if !passes(stamp.gap) {
+            truth = None;
         }
-        known = truths[i].or(known);
-        found[i] = known;
+        truth = stamp.truth.or(truth);
+        date_by(truth, time);
     }
-    found
 }
 
 #[cfg(test)]

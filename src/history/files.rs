@@ -136,6 +136,23 @@ impl HistoryFiles {
     }
 
     fn read_files(&self, names: &[&str], kept: impl Fn(HistoryRecord) -> HistoryRecord) -> io::Result<ReadHistory> {
+        let mut read = ReadHistory::default();
+        self.read_lines(names, |line| match HistoryRecord::parse(line) {
+            Some(record) => read.records.push(kept(record)),
+            None => read.skipped += 1,
+        })?;
+        Ok(read)
+    }
+
+    /// Hands every line over, the oldest first, and keeps none.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn each_line(&self, each: impl FnMut(&str)) -> io::Result<()> {
+        self.read_lines(&NAMES, each)
+    }
+
+    fn read_lines(&self, names: &[&str], mut each: impl FnMut(&str)) -> io::Result<()> {
         let (mut files, mut seen) = (vec![], BTreeSet::new());
         // The latest is opened first: one that is set aside meanwhile is met again, and known by its inode.
         for name in names {
@@ -149,26 +166,21 @@ impl HistoryFiles {
                 Err(error) => return Err(error),
             }
         }
-        let mut read = ReadHistory::default();
-        files.into_iter().rev().try_for_each(|file| read.add(file, &kept))?;
-        Ok(read)
+        files.into_iter().rev().try_for_each(|file| lines(file, &mut each))
     }
 }
 
-impl ReadHistory {
-    fn add(&mut self, file: File, kept: impl Fn(HistoryRecord) -> HistoryRecord) -> io::Result<()> {
-        let mut reader = BufReader::new(file);
-        loop {
-            let mut line = vec![];
-            if (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
-                return Ok(());
-            }
-            let text = String::from_utf8_lossy(&line);
-            match HistoryRecord::parse(&text) {
-                Some(record) => self.records.push(kept(record)),
-                None if text.trim().is_empty() => {}
-                None => self.skipped += 1,
-            }
+fn lines(file: File, each: &mut impl FnMut(&str)) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut line = vec![];
+    loop {
+        line.clear();
+        if (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&line);
+        if !text.trim().is_empty() {
+            each(&text);
         }
     }
 }

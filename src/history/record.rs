@@ -44,7 +44,6 @@ impl HistoryRecord {
             return None;
         }
         let measured = number("offset_ns").map(Offset::from_nanos);
-        let proven = number("real_minus_boot_ns").filter(|_| text("gate") == Some("open"));
         Some(Self {
             boot: text("boot_id")?.to_owned(),
             at: Boottime::from_nanos(number("boottime_ns")?.try_into().ok()?),
@@ -54,7 +53,7 @@ impl HistoryRecord {
             event: text("event")?.to_owned(),
             cause: text("cause").unwrap_or_default().to_owned(),
             message: text("message").unwrap_or_default().to_owned(),
-            truth: proven.map(|proven| Offset::from_nanos(proven) + measured.unwrap_or(Offset::ZERO)),
+            truth: truth(text("gate"), number("real_minus_boot_ns"), measured),
             measured,
             fields,
         })
@@ -73,6 +72,12 @@ impl HistoryRecord {
         }
         format!("{}\n", Value::Object(fields))
     }
+}
+
+/// The true time minus `CLOCK_BOOTTIME`: what a proof says of the clocks' difference.
+pub(super) fn truth(gate: Option<&str>, real_minus_boot_ns: Option<i64>, measured: Option<Offset>) -> Option<Offset> {
+    let proven = real_minus_boot_ns.filter(|_| gate == Some("open"));
+    proven.map(|proven| Offset::from_nanos(proven) + measured.unwrap_or(Offset::ZERO))
 }
 
 fn value(fact: Fact) -> Value {

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod local_time;
 pub mod nss;
 pub mod output;
+pub mod own_file;
 pub mod process_status;
 pub mod ptp;
 pub mod public_files;

@@ -1,7 +1,7 @@
 //! Standard output and standard error, which may be closed, full, or a pipe without a reader. std's macros panic there, and a
 //! panic ends the process; clippy forbids them.
 
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write};
 
 /// Prints a text on standard error, in one piece, so that lines of several processes do not mix. A standard error that cannot be written
 /// is ignored: no other channel is left to report it.
@@ -14,7 +14,16 @@ pub fn say(text: &str) {
 /// # Errors
 /// What write(2) said; a reader that has stopped early is none.
 pub fn print(text: &str) -> io::Result<()> {
-    match print_to_a_reader(text) {
+    stream(|stdout| stdout.write_all(text.as_bytes()))
+}
+
+/// Writes to standard output what is too long to be in memory.
+///
+/// # Errors
+/// What write(2) said; a reader that has stopped early is none.
+pub fn stream(content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    match content(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }

@@ -87,7 +87,7 @@ fn every_option() -> Outcome {
 fn every_synopsis() -> Outcome {
     let page = file("docs/man/clockgate.8");
     let synopsis = page.split(".Sh SYNOPSIS\n").nth(1).and_then(|rest| rest.split("\n.Sh ").next()).unwrap();
-    let verbs = "agent, sync, measure, tolerances, explain, accept, status, history, notify, thaw, vm notify, config check, hooks install, hooks remove, hooks list";
+    let verbs = "agent, sync, measure, tolerances, explain, accept, status, history, report, notify, thaw, vm notify, config check, hooks install, hooks remove, hooks list";
     for verb in verbs.split(", ") {
         let words: Vec<&str> = verb.split(' ').collect();
         let begins = words.iter().map(|word| format!(".Cm {word}")).collect::<Vec<_>>().join("\n");

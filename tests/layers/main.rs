@@ -84,6 +84,7 @@ const RULES: [Rule; 11] = [
             ("decision/x.rs", "async fn f() {}"),
             ("transition/x.rs", "use tracing::info;"),
             ("explain/x.rs", "use std::io::Read as _;"),
+            ("report/x.rs", "use std::fs;"),
             ("waiter/x.rs", "use tokio::time;"),
             ("container/x.rs", "use zbus::Connection;"),
             ("installer/x.rs", "#[derive(clap::ValueEnum)]"),

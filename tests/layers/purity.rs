@@ -12,6 +12,8 @@ pub fn words(tree: &Tree) -> Vec<String> {
         ("decision", &io),
         ("transition", &io),
         ("explain", &io),
+        // It writes to what it is handed.
+        ("report", &io[1..]),
         ("waiter", &["tokio", "zbus", "async "]),
         ("container", &["tokio", "zbus", "async "]),
     ];

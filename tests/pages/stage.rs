@@ -42,6 +42,7 @@ doctor)
     ;;
 explain) exec "$REAL" explain --offline --root "$STAGE/host" "$@" ;;
 thaw | history) exec "$REAL" "$verb" --root "$STAGE/host" "$@" ;;
+report) cd "$STAGE" && exec "$REAL" report --root "$STAGE/host" "$@" ;;
 config | hooks) what=$1; shift; exec "$REAL" "$verb" "$what" --root "$STAGE/host" "$@" ;;
 notify)
     # There is no agent here, and the program finds that out only when it has understood its arguments.

@@ -319,6 +319,15 @@ fn tolerances() {
 }
 
 #[test]
+fn report() {
+    let host = Host::new(&[]);
+    let empty = host.says(&["report"]);
+    let night = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/01-a-known-night/history/events.jsonl");
+    host.0.put("var/lib/clockgate/history/events.jsonl", &fs::read_to_string(night).unwrap()).unwrap();
+    holds("report", &[empty, host.says(&["report"])]);
+}
+
+#[test]
 fn doctor() {
     let (_server, address) = server();
     let image = Host::new(&[("sys/class/.keep", "")]);

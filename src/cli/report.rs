@@ -1,0 +1,99 @@
+//! `clockgate report`: was anything wrong, and how badly; as text, JSON, a picture or a page.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::cli::CliError;
+use crate::cli::history::{cannot_read, moment};
+use crate::decision::Realtime;
+use crate::exit::Exit;
+use crate::history::HistoryFiles;
+use crate::page::{self, Agent, Page, boot_id};
+use crate::report::{ClockReport, Fold, LivingAgent, Window, write_html, write_json, write_svg, write_text};
+use crate::sys::clock::boottime;
+use crate::sys::local_time::utc_offset_secs;
+use crate::sys::{foreign, output, own_file};
+
+#[derive(Debug, clap::Args)]
+pub struct ReportArgs {
+    /// Report what happened since then: a time, or a duration before now such as `12h`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Realtime>,
+
+    /// Report what happened until then
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Realtime>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Write a page to this file; `-` prints it in place of the text
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Write a picture to this file; `-` prints it in place of the text
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Read the history below this directory
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+impl ReportArgs {
+    /// Performs the verb.
+    pub fn run(self) -> Result<Exit, CliError> {
+        let is_dash = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
+        let printed = [self.json, is_dash(&self.html), is_dash(&self.svg)];
+        if printed.into_iter().filter(|is_printed| *is_printed).count() > 1 {
+            return Err(CliError::new(Exit::Usage, "one of --json, --html - and --svg - can be printed, not several"));
+        }
+        let files = HistoryFiles::below(&self.root);
+        let mut fold = Fold::default();
+        files.each_line(|line| fold.add_line(line)).map_err(|error| cannot_read(&files, error))?;
+        let report = fold.report(&Window { since: self.since, until: self.until, alive: alive(&self.root) });
+        let html = |to: &mut dyn Write| write_html(&report, utc_offset_secs, to);
+        let svg = |to: &mut dyn Write| write_svg(&report, utc_offset_secs, to);
+        put(self.html.as_deref(), &html)?;
+        put(self.svg.as_deref(), &svg)?;
+        self.print(&report)
+    }
+
+    fn print(&self, report: &ClockReport) -> Result<Exit, CliError> {
+        let is_dash = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
+        let printed = output::stream(|to| {
+            if self.json {
+                write_json(report, to)
+            } else if is_dash(&self.html) {
+                write_html(report, utc_offset_secs, to)
+            } else if is_dash(&self.svg) {
+                write_svg(report, utc_offset_secs, to)
+            } else {
+                write_text(report, utc_offset_secs, to)
+            }
+        });
+        printed.map_err(|error| CliError::caused(Exit::Bug, "cannot write to standard output", error))?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// Writes a file that was asked for; `-` is printed later.
+fn put(path: Option<&Path>, content: &dyn Fn(&mut dyn Write) -> io::Result<()>) -> Result<(), CliError> {
+    let Some(path) = path.filter(|path| *path != Path::new("-")) else { return Ok(()) };
+    own_file::write(path, content)
+        .map_err(|error| CliError::caused(Exit::Usage, format!("cannot write {}", foreign::shown_path(path)), error))
+}
+
+/// The agent of this host, whose last record still holds.
+fn alive(root: &Path) -> Option<LivingAgent> {
+    let boot = boot_id().filter(|_| root == Path::new("/"))?;
+    let view = Page::open(Path::new(page::DIRECTORY)).ok()?.read();
+    match view.agent {
+        Agent::Alive | Agent::Starting => {
+            let boot = boot.iter().map(|byte| format!("{byte:02x}")).collect();
+            Some(LivingAgent { boot, now: boottime() })
+        }
+        Agent::Ended { .. } | Agent::Silent { .. } | Agent::PageGone => None,
+    }
+}

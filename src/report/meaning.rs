@@ -1,0 +1,31 @@
+//! What the words of a record mean.
+
+use super::GateLane;
+use crate::decision::Cause;
+use crate::history::BriefRecord;
+use crate::transition::{EventKind, Urgency};
+
+/// The condition of the gate by a record.
+pub(super) fn lane(record: &BriefRecord<'_>) -> GateLane {
+    match &*record.gate {
+        _ if record.event == EventKind::Ended.name() => GateLane::NoAgent,
+        "open" => GateLane::Proven,
+        "unproven" => GateLane::Unproven,
+        // A gate of a later version is shut to us.
+        _ => GateLane::Shut,
+    }
+}
+
+/// The number of a cause; the one after the last for one of a later version.
+pub(super) fn cause(name: &str) -> u32 {
+    (0..).find(|code| matches!(Cause::name_of(*code), found if found == name || found == "unknown")).unwrap_or(0)
+}
+
+/// The number of a kind that needs a person.
+pub(super) fn warning(event: &str) -> Option<u8> {
+    let kind = EventKind::ALL.iter().position(|kind| kind.name() == event)?;
+    match EventKind::ALL[kind].urgency() {
+        Urgency::Warning | Urgency::Error => u8::try_from(kind).ok(),
+        Urgency::Info | Urgency::Debug => None,
+    }
+}
