@@ -116,12 +116,6 @@ impl Browser {
         Ok(())
     }
 
-    /// The value of an expression in the page.
-    pub fn value_of(&mut self, expression: &str) -> Outcome<Value> {
-        let found = self.call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }))?;
-        Ok(found["result"]["value"].clone())
-    }
-
     /// What is on the screen.
     pub fn screenshot(&mut self) -> Outcome<Picture> {
         let shot = self.call("Page.captureScreenshot", json!({ "format": "png" }))?;
