@@ -98,9 +98,9 @@ fn lane(changes: &[GateChange], timeline: &Timeline, ends: TimeSpan) -> Vec<Gate
 fn changed(change: &GateChange, timeline: &Timeline) -> Realtime {
     let (time, _) = timeline.at(change.index);
     match change.when {
-        ChangedWhen::AtIt => time,
-        ChangedWhen::AtBoot(at) => time + -offset(at.since(Boottime::default())),
-        ChangedWhen::AtPause(counted) => (timeline.at(change.index.saturating_sub(1)).0 + offset(counted)).min(time),
+        ChangedWhen::WithRecord => time,
+        ChangedWhen::BootBegan(at) => time + -offset(at.since(Boottime::default())),
+        ChangedWhen::PauseBegan(counted) => (timeline.at(change.index.saturating_sub(1)).0 + offset(counted)).min(time),
     }
 }
 

@@ -46,11 +46,11 @@ pub(super) struct GateChange {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ChangedWhen {
     /// With the record.
-    AtIt,
+    WithRecord,
     /// When its boot began, so long before it.
-    AtBoot(Boottime),
+    BootBegan(Boottime),
     /// When the pause before it began, so long after the record before it.
-    AtPause(Duration),
+    PauseBegan(Duration),
 }
 
 /// A measurement, by records.
@@ -171,12 +171,12 @@ impl Fold {
             Follows::Nothing | Follows::Closely => return,
             Follows::APause => {
                 let counted = self.before.as_ref().map_or(Duration::ZERO, |before| record.at().since(before.at));
-                self.change(index, ChangedWhen::AtPause(counted), GateLane::Paused);
+                self.change(index, ChangedWhen::PauseBegan(counted), GateLane::Paused);
             }
-            Follows::AnotherAgent => self.change(last, ChangedWhen::AtIt, GateLane::NoAgent),
+            Follows::AnotherAgent => self.change(last, ChangedWhen::WithRecord, GateLane::NoAgent),
             Follows::AnotherBoot => {
-                self.change(last, ChangedWhen::AtIt, GateLane::Off);
-                self.change(index, ChangedWhen::AtBoot(record.at()), GateLane::NoAgent);
+                self.change(last, ChangedWhen::WithRecord, GateLane::Off);
+                self.change(index, ChangedWhen::BootBegan(record.at()), GateLane::NoAgent);
             }
         }
         self.end_sample(last);
@@ -201,7 +201,7 @@ impl Fold {
             (sleep.index, sleep.epoch, sleep.cause) = (index, record.epoch, cause);
             sleep.asleep = Some(at.since(before.at));
             before.shut_since = Some(at);
-            self.change(index.saturating_sub(1), ChangedWhen::AtIt, GateLane::Asleep);
+            self.change(index.saturating_sub(1), ChangedWhen::WithRecord, GateLane::Asleep);
             return;
         }
         self.add_shut_until(at);
@@ -256,7 +256,7 @@ impl Fold {
     fn note_gate(&mut self, index: u32, record: &BriefRecord<'_>, lane: GateLane) {
         let at = record.at();
         if self.gate.last().is_none_or(|last| last.lane != lane) {
-            self.change(index, ChangedWhen::AtIt, lane);
+            self.change(index, ChangedWhen::WithRecord, lane);
         }
         if lane != GateLane::Shut {
             self.add_shut_until(at);

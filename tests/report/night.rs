@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clockgate::decision::{Cause, Offset, Realtime};
-use serde_json::{Value, json};
+use clockgate::decision::{Cause, ContainerList, NamedContainer, Offset, Realtime};
+use serde_json::Value;
 
 use crate::simulated::{SimulatedHost, SimulatedServer};
 use crate::support::expected::is_as_written;
@@ -60,7 +60,7 @@ pub fn is_reported() -> Outcome {
 pub fn lived() -> (Vec<String>, Vec<KnownDisruption>) {
     let mut known = vec![];
     let mut host = SimulatedHost::boot(Realtime::from_secs(EVENING), Offset::from_nanos(-2_300_000_000), &servers());
-    (host.containers, host.waiters) = (3, 2);
+    (host.containers, host.starts) = (containers(), starts());
     let mut note =
         |cause, host: &SimulatedHost, offset| known.push(KnownDisruption { cause, time: host.truth(), offset });
 
@@ -98,7 +98,7 @@ pub fn lived() -> (Vec<String>, Vec<KnownDisruption>) {
     note("started", &host, Offset::from_nanos(-31_000_000));
     host.start();
     host.pass(75 * MINUTE);
-    (host.lines.iter().map(|line| with_names(line)).collect(), known)
+    (host.lines, known)
 }
 
 fn servers() -> Vec<SimulatedServer> {
@@ -115,21 +115,15 @@ fn servers() -> Vec<SimulatedServer> {
     ]
 }
 
-/// Names of containers, as a record has them.
-fn with_names(line: &str) -> String {
-    let mut record: Value = serde_json::from_str(line).unwrap();
-    let containers = json!([
-        { "engine": "docker", "id": "4f1c5e3a9b7d2f60", "name": "web" },
-        { "engine": "podman", "id": "9d2e00aa41c3b877", "name": "db" },
-        { "engine": "docker", "id": "77aa01bc5566dd00" },
-    ]);
-    if record["event"] == "frozen" {
-        record["frozen_containers"] = containers;
-    } else if record["gate"] == "open" && record["released"].is_number() {
-        let waited = json!([{ "engine": "docker", "id": "1b3d5f7a9c0e2468", "name": "worker-1" }]);
-        record["held"] = 1.into();
-        record["held_containers"] = waited.clone();
-        record["released_containers"] = waited;
-    }
-    format!("{record}\n")
+fn containers() -> ContainerList {
+    let all = [
+        ("docker", "4f1c5e3a9b7d2f60", Some("web")),
+        ("podman", "9d2e00aa41c3b877", Some("db")),
+        ("docker", "77aa01bc5566dd00", None),
+    ];
+    ContainerList::new(&all, |(engine, id, name)| NamedContainer::new(engine, id, *name))
+}
+
+fn starts() -> ContainerList {
+    NamedContainer::new("docker", "1b3d5f7a9c0e2468", Some("worker-1")).into()
 }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, Boottime, Cause, Clocks, DaemonVerdict, Epoch, Event, Failure, Forgotten, FreezeOutcome, Leap, Machine,
-    Measurement, Notifier, Offset, Policy, Reading, Realtime, ReferenceKind, Voice,
+    Action, Boottime, Cause, Clocks, ContainerList, DaemonVerdict, Epoch, Event, Failure, Forgotten, FreezeOutcome,
+    Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, ReferenceKind, Voice,
 };
 use clockgate::history::HistoryRecord;
 use clockgate::transition::{Recorder, Walked};
@@ -38,10 +38,10 @@ pub struct SimulatedHost {
     orders: VecDeque<Action>,
     /// Those that answer.
     pub servers: Vec<SimulatedServer>,
-    /// How many containers there are to freeze.
-    pub containers: usize,
-    /// How many waiters an open gate releases.
-    pub waiters: u64,
+    /// The containers there are to freeze.
+    pub containers: ContainerList,
+    /// The containers whose start a shut gate holds, each with one waiter.
+    pub starts: ContainerList,
     /// What was written.
     pub lines: Vec<String>,
 }
@@ -61,8 +61,8 @@ impl SimulatedHost {
             policy,
             orders: VecDeque::new(),
             servers: servers.to_vec(),
-            containers: 0,
-            waiters: 0,
+            containers: ContainerList::default(),
+            starts: ContainerList::default(),
             lines: vec![],
         }
     }
@@ -76,7 +76,7 @@ impl SimulatedHost {
     pub fn reboot(&mut self, off: Duration, behind: Offset) {
         let mut next = Self::boot(self.truth() + forward(off), behind, &self.servers);
         next.lines = std::mem::take(&mut self.lines);
-        (next.containers, next.waiters) = (self.containers, self.waiters);
+        (next.containers, next.starts) = (self.containers.clone(), self.starts.clone());
         *self = next;
     }
 
@@ -176,10 +176,14 @@ impl SimulatedHost {
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, DaemonVerdict::Agrees { offset: Offset::ZERO }),
             Action::Freeze(order, _) => Event::Frozen(
                 order,
-                FreezeOutcome { frozen: self.containers, of: self.containers, ..FreezeOutcome::default() },
+                FreezeOutcome {
+                    frozen: self.containers.clone(),
+                    of: self.containers.count(),
+                    ..FreezeOutcome::default()
+                },
             ),
             Action::Thaw(order) => Event::Thawed(order, Ok(())),
-            Action::ThawCarriers(order) => Event::CarriersThawed(order, Ok(vec![])),
+            Action::ThawCarriers(order) => Event::CarriersThawed(order, Ok(ContainerList::default())),
             Action::Prolong(..) | Action::AllowSleep | Action::Warn(_) => return None,
         })
     }
@@ -216,8 +220,18 @@ impl SimulatedHost {
         let actions = self.machine.step(event.clone(), at);
         let after = self.machine.snapshot();
         let is_opened = before.gate != after.gate && after.gate != clockgate::decision::Gate::Shut;
-        let released = if is_opened { self.waiters } else { 0 };
-        let walked = Walked { before: &before, after: &after, machine: &self.machine, actions: &actions, at, released };
+        let woken = if is_opened { self.starts.count() as u64 } else { 0 };
+        let held =
+            if before.gate == clockgate::decision::Gate::Shut { self.starts.clone() } else { ContainerList::default() };
+        let walked = Walked {
+            before: &before,
+            after: &after,
+            machine: &self.machine,
+            actions: &actions,
+            at,
+            woken,
+            held: &held,
+        };
         let records = self.recorder.record(&event, &walked);
         let kept = records.iter().filter(|happened| happened.is_kept());
         self.lines.extend(kept.map(|happened| HistoryRecord::line(happened, &self.boot, 0)));

@@ -8,6 +8,7 @@ use super::scale::{Axis, COLUMNS, HALF, LEFT, MIDDLE, OffsetScale};
 use crate::decision::Realtime;
 
 const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
 const DAY: i64 = 86_400 * SECOND;
 
 /// Offsets that have a label.
@@ -94,8 +95,8 @@ fn write_times(axis: &Axis, to: &mut dyn Write) -> io::Result<()> {
     let length = until.saturating_sub(from);
     let step = STEPS.into_iter().find(|step| length / step <= LABELS).unwrap_or(36_500 * DAY);
     let format = match step {
-        ..60_000_000_000 => "%H:%M:%S",
-        ..DAY => "%H:%M",
+        ..MINUTE => "%H:%M:%S",
+        MINUTE..DAY => "%H:%M",
         DAY.. => "%Y-%m-%d",
     };
     let (top, bottom) = (MIDDLE - HALF, LaneBox::FROZEN.y + LaneBox::FROZEN.height);
