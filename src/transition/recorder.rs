@@ -69,7 +69,7 @@ impl Recorder {
         self.follow(event, walked);
         let mut all = std::mem::take(&mut self.received);
         all.extend(self.change(walked));
-        all.extend(self.refused.new_one(walked.machine, walked.actions));
+        all.extend(self.refused.new_one(walked.machine));
         all.extend(walked.actions.iter().filter_map(|action| match action {
             Action::Warn(warning) => Some(Occurrence::Warned(warning.clone())),
             Action::ResetDaemon(..)
@@ -236,9 +236,9 @@ struct RefusedSteps {
 }
 
 impl RefusedSteps {
-    fn new_one(&mut self, machine: &Machine, actions: &[Action]) -> Option<Occurrence> {
+    fn new_one(&mut self, machine: &Machine) -> Option<Occurrence> {
         let trouble = machine.trouble();
-        if actions.iter().any(|action| matches!(action, Action::Step { .. })) {
+        if machine.is_stepping() {
             self.stepping.clone_from(&trouble.why);
         }
         let is_held = machine.state() == State::Disrupted && trouble.is_wrong() && trouble.why != self.stepping;

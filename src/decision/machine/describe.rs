@@ -11,6 +11,7 @@ use super::super::published::Snapshot;
 use super::super::state::State;
 use super::super::time::{Boottime, Epoch, Round};
 use super::Machine;
+use super::attempt::Busy;
 
 impl Machine {
     /// Whether the running containers are to be frozen when the time comes.
@@ -47,6 +48,12 @@ impl Machine {
     #[must_use]
     pub const fn trouble(&self) -> &Trouble {
         &self.reason.trouble
+    }
+
+    /// Whether a step is ordered, or will be once the containers are frozen.
+    #[must_use]
+    pub const fn is_stepping(&self) -> bool {
+        matches!(self.attempt.busy, Busy::Stepping(..))
     }
 
     /// What is known without asking: kept for the next agent or `sync` in the same boot.

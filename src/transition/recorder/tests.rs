@@ -1,5 +1,5 @@
 use super::*;
-use crate::decision::{Cause, Policy, ReferenceKind, Voice};
+use crate::decision::{Cause, Correction, Policy, ReferenceKind, Voice};
 use crate::transition::{EventKind, Fact};
 
 /// A machine and the recorder beside it, as the event loop has them.
@@ -97,6 +97,24 @@ fn a_disruption_is_recorded_from_the_shut_gate_to_the_open_one_with_who_answered
         opened.line()
     );
     assert!(opened.facts().contains(&("opened_after_ns", Fact::Number(50_000_000))), "{:?}", opened.facts());
+}
+
+#[test]
+fn a_step_that_waits_for_the_containers_to_freeze_is_no_refusal_and_one_that_is_not_made_is() {
+    for (correction, refused) in [(Correction::Auto, 0), (Correction::None, 1)] {
+        let mut event_loop = Loop::new();
+        let policy = Policy { freeze: Some(Duration::from_secs(60)), correction, ..Policy::default() };
+        event_loop.machine = Machine::new(policy, Epoch::default());
+        let mut all = event_loop.take(Event::Started);
+        all.extend(
+            event_loop.take(Event::Forgotten(event_loop.machine.epoch(), crate::decision::Forgotten::default())),
+        );
+        event_loop.after(Duration::from_millis(20));
+        let behind = ["a", "b", "c"].map(|name| event_loop.answer(name, Offset::from_secs(20)));
+        all.extend(event_loop.measured(behind.into(), vec![]));
+        assert_eq!(event_loop.machine.is_stepping(), refused == 0, "{:?}", event_loop.machine.trouble());
+        assert_eq!(kinds(&all).iter().filter(|kind| **kind == EventKind::StepRefused).count(), refused, "{all:#?}");
+    }
 }
 
 #[test]
