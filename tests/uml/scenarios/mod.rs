@@ -34,6 +34,7 @@ mod storms;
 mod thaw;
 mod timesyncd;
 mod told;
+mod tolerance;
 mod unit;
 mod web;
 mod without;
@@ -60,6 +61,7 @@ pub fn all() -> Vec<Scenario> {
             crash::SCENARIOS,
             page::SCENARIOS,
             record::SCENARIOS,
+            tolerance::SCENARIOS,
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),

@@ -54,6 +54,7 @@ fn a_night_is_told_as_it_was(guest: &Guest, world: &World) -> Outcome {
     is_the_night(&night, &told, ended)?;
     let text = guest.sh("clockgate history")?;
     ensure(text.lines().count() == told.len() && !text.contains('?'), format!("not all is dated by a proof:\n{text}"))?;
+    is_reported(&night, guest)?;
     after_a_reboot(guest, &told)?;
     night::over(guest)
 }
@@ -219,6 +220,25 @@ fn bound(record: &Value) -> Outcome<Duration> {
 
 fn number(record: &Value, name: &str) -> Offset {
     Offset::from_nanos(record[name].as_i64().unwrap_or_default())
+}
+
+/// The report has the same ones in the same order.
+fn is_reported(night: &[Disruption], guest: &Guest) -> Outcome {
+    let report: Value = serde_json::from_str(&guest.sh("clockgate report --json")?)?;
+    let reported = report["disruptions"].as_array().cloned().unwrap_or_default();
+    let causes =
+        |all: &[Value]| all.iter().map(|one| one["cause"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+    ensure(
+        causes(&reported) == night.iter().map(|done| done.cause).collect::<Vec<_>>(),
+        format!("reported: {report:#}"),
+    )?;
+    for (one, done) in reported.iter().zip(night) {
+        let off = (number(one, "offset_ns") - done.off).abs();
+        let is_whole = one["ending"] == "proven" && one["dated_by"] == "proof" && one["frozen"].as_u64() == done.frozen;
+        ensure(is_whole && off < Duration::from_secs(2), format!("{}, off by {}: {one:#}", done.cause, done.off))?;
+    }
+    let has_all = ["proven_ns", "unproven_ns", "shut_ns"].iter().all(|share| report[*share].as_u64() > Some(0));
+    ensure(has_all, format!("a share is missing: {report:#}"))
 }
 
 /// Another boot goes on with the same files, and tells the same of the night before it.
