@@ -15,7 +15,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,--config 'target."cfg(all())".runner=
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rust build check test night soak demo bench install uninstall setup clean-lab
+.PHONY: help rust build check test night soak demo model bench install uninstall setup clean-lab
 
 help: ## List what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,7 +53,7 @@ soak: rust ## 200 disruptions of random kind, size and overlap in one guest; CLO
 	tests/setup
 	CLOCKGATE_SOAK=$${CLOCKGATE_SOAK:-200} $(CARGO) $(AS_ROOT) test --test uml -- soak::
 
-night: rust ## What is too long for make test: every time daemon until it keeps the clock again, the long soak, a hundred thousand walks; writes its record to docs/testing.md (root)
+night: rust ## What is too long for make test: every time daemon until it keeps the clock again, the long soak, a hundred thousand walks, the search; writes its record to docs/testing.md (root)
 	tests/setup
 	tests/night
 
@@ -61,6 +61,10 @@ demo: rust ## A night with clockgate beside a night with the usual hook
 	tests/setup
 	$(CARGO) test -q --test demo --no-run
 	$(CARGO) $(AS_ROOT) test -q --test demo
+
+model: rust ## Search the machine breadth first; each scope of tests/model/scopes.rs ends after 20 million states or 200 seconds, or as CLOCKGATE_MODEL_STATES and CLOCKGATE_MODEL_SECONDS say
+	CLOCKGATE_MODEL_STATES=$${CLOCKGATE_MODEL_STATES:-20000000} CLOCKGATE_MODEL_SECONDS=$${CLOCKGATE_MODEL_SECONDS:-200} \
+		$(CARGO) test --profile model --test model -- 'the laws hold'
 
 bench: rust ## The tables of docs/performance.md, measured on this machine (forty minutes; on a quiet one)
 	tests/setup

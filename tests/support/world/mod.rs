@@ -31,11 +31,12 @@ const TRUTH: i64 = 1_800_014_400;
 /// A sleep that was announced is allowed after so long, whatever is frozen.
 const LET_SLEEP_AFTER: Duration = Duration::from_secs(4);
 
-/// An order that waits for its answer, and when it was given.
+/// An order that waits for its answer, and when it was given: the clocks then, and the true time.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub action: Action,
     pub asked: Clocks,
+    pub truth: Realtime,
 }
 
 /// What was proven, as the world has it: the clocks then, and the true time.
@@ -179,7 +180,8 @@ impl<S: Subject> World<S> {
         if let Event::Alarm = event {
             assert!(self.sleeper.is_none_or(|since| now.boot.since(since) < LET_SLEEP_AFTER), "a sleep is held back");
         }
-        self.open.extend(actions.into_iter().map(|action| Question { action, asked: now }));
+        let truth = self.truth();
+        self.open.extend(actions.into_iter().map(|action| Question { action, asked: now, truth }));
     }
 
     /// The agent is killed, its guard thaws, and the next agent begins.

@@ -1,0 +1,40 @@
+//! What is searched: rules, and how often the letters of each group may come.
+
+use std::time::Duration;
+
+use clockgate::decision::{AtDeadline, Epoch, Machine, Policy};
+
+use crate::node::{Budget, Node};
+
+/// A search, by what it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    pub name: &'static str,
+    pub policy: fn() -> Policy,
+    /// Disruptions, sleeps, faults, words of an operator, notices, lives of the agent.
+    pub budget: Budget,
+}
+
+pub const SCOPES: [Scope; 6] = [
+    Scope { name: "disruptions and bad answers", policy: Policy::default, budget: [1, 0, 2, 0, 0, 0] },
+    Scope { name: "disruptions on disruptions", policy: freezing, budget: [3, 0, 0, 0, 0, 0] },
+    Scope { name: "sleep, frozen", policy: freezing, budget: [0, 2, 1, 0, 0, 0] },
+    Scope { name: "killed while frozen", policy: freezing, budget: [1, 1, 0, 0, 0, 1] },
+    Scope { name: "an operator's word", policy: holding, budget: [1, 0, 0, 1, 1, 0] },
+    Scope { name: "killed and configured anew", policy: holding, budget: [1, 0, 1, 0, 0, 1] },
+];
+
+impl Scope {
+    pub fn root(&self) -> Node<Machine> {
+        let policy = (self.policy)();
+        Node::new(Machine::new(policy.clone(), Epoch::default()), policy, self.budget)
+    }
+}
+
+pub fn freezing() -> Policy {
+    Policy { freeze: Some(Duration::from_secs(10)), ..Policy::default() }
+}
+
+fn holding() -> Policy {
+    Policy { unreachable: AtDeadline::Hold, ..freezing() }
+}
