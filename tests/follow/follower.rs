@@ -11,7 +11,7 @@ use std::thread;
 use nix::pty::{Winsize, openpty};
 
 use crate::SOON;
-use crate::support::{CLOCKGATE, Ours, Outcome, clockgate, gate_page, until_some};
+use crate::support::{CLOCKGATE, Ours, Outcome, gate_page, until_some};
 
 /// What was read so far.
 pub type Text = Arc<Mutex<String>>;
@@ -34,10 +34,14 @@ fn collect(mut from: impl Read + Send + 'static) -> Text {
     read
 }
 
+/// Who runs the tests in the background may ignore these signals, and a program leaves that so.
+const AS_ON_A_TERMINAL: [&str; 2] = ["env", "--default-signal=INT,QUIT"];
+
 /// `clockgate status` for a host that is a folder.
 pub fn status(host: &Path, page: &Path, arguments: &[&str]) -> Command {
-    let mut command = clockgate();
-    command.arg("status").args(arguments).arg("--root").arg(host).arg("--page").arg(page);
+    let [env, default] = AS_ON_A_TERMINAL;
+    let mut command = Command::new(env);
+    command.args([default, CLOCKGATE, "status"]).args(arguments).arg("--root").arg(host).arg("--page").arg(page);
     command
 }
 
@@ -103,7 +107,7 @@ impl OnTerminal {
         let name = nix::unistd::ttyname(&terminal.slave)?.display().to_string();
         let slave = || -> Outcome<OwnedFd> { Ok(terminal.slave.try_clone()?) };
         let mut command = Command::new("setsid");
-        command.args(["--ctty", CLOCKGATE, "status", "--follow", "--root"]).arg(host);
+        command.arg("--ctty").args(AS_ON_A_TERMINAL).args([CLOCKGATE, "status", "--follow", "--root"]).arg(host);
         command.arg("--page").arg(gate_page::public(host)).env("TERM", "xterm");
         let child = Ours(command.stdin(slave()?).stdout(slave()?).stderr(slave()?).spawn()?);
         let keyboard = File::from(terminal.master);
