@@ -33,14 +33,8 @@ pub mod config;
 pub mod container;
 // What is wrong with this host's clock, and why?
 pub mod doctor;
-// Durations as people write them.
-pub mod duration;
-// An error with its causes, in one line.
-pub mod error_chain;
 // An error message explained: was it the clock?
 pub mod explain;
-// Exit codes.
-pub mod exit;
 // What happened on this host, kept and dated.
 pub mod history;
 // What monitoring asks for: the table of metrics and its two forms.
@@ -49,11 +43,12 @@ pub mod metrics;
 pub mod installer;
 // The gate page: layout and reader, a crate of its own.
 pub use clockgate_page as page;
+// What the small waiter has too: durations as people write them, an error with its causes in one line, exit codes, what a use of the
+// clock tolerates.
+pub use clockgate_run::{duration, error_chain, exit, tolerance};
 // The clock's past, by the journal.
 pub mod past;
 // What was wrong with the clock, and how badly: computed from the history, written in four forms.
 pub mod report;
 // The kernel made safe.
 pub mod sys;
-// How far off a clock may be, by what it is needed for.
-pub mod tolerance;

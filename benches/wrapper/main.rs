@@ -18,6 +18,8 @@ use support::{CLOCKGATE, Outcome, laboratory};
 const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
 /// What it may add (issue "Every container on the host").
 const GOAL: Duration = Duration::from_millis(2);
+/// How much longer a command that starts Python may take behind the small waiter.
+const PYTHON: f64 = 1.1;
 
 fn main() -> Outcome {
     if let Some(lacks) = laboratory::missing(&["engines"]) {
@@ -46,7 +48,23 @@ fn main() -> Outcome {
         let goal = format!("under {most} MB: {}", met(size < most));
         table.row(&[&what, &format!("{size:.2} MB"), &"-", &"-", &goal]);
     }
+    python(&mut table, folder.path())?;
     table.write("wrapper")
+}
+
+/// The small waiter before a command that does nothing but start: as a ratio, which is the goal of issue "In the hands of people".
+fn python(table: &mut Table, folder: &Path) -> Outcome {
+    let built = support::small::build(&["--release", "--bins"])?;
+    let waiter = built.first().ok_or("cargo names no program")?;
+    let page = folder.join("public");
+    let bare = || timed(Command::new("python3").args(["-c", "pass"]));
+    let gated = || timed(Command::new(waiter).arg("--page").arg(&page).args(["--", "python3", "-c", "pass"]));
+    let (a, b) = in_turn(100, gated, bare)?;
+    let ratio = a.as_secs_f64() / b.as_secs_f64();
+    let goal = format!("under {PYTHON} times: {}", met(ratio < PYTHON));
+    let what = "`clockgate-run -- python3 -c pass`";
+    table.row(&[&what, &millis(a), &millis(b), &format!("{ratio:.3} times"), &goal]);
+    Ok(())
 }
 
 fn lab() -> PathBuf {

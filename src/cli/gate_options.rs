@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use crate::cli::CliError;
 use crate::cli::servers::{ENVIRONMENT, of_the_environment};
+use crate::cli::values::Choice;
 use crate::decision::Policy;
 use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::reference::ServerName;
 use crate::tolerance::{CLASSES, ToleranceClass};
-use crate::waiter::{NoAgent, OnTimeout, Options, Refusal};
+use crate::waiter::{Ground, NoAgent, OnTimeout, Options, Progress, Refusal, wait};
 
 /// The agent's own, as it is written.
 static THRESHOLD: LazyLock<String> = LazyLock::new(|| crate::duration::print(Policy::default().threshold));
@@ -25,7 +26,7 @@ pub struct GateOptions {
 
     /// What to do when that time is over
     #[arg(long, value_enum, default_value = "fail")]
-    on_timeout: OnTimeout,
+    on_timeout: Choice<OnTimeout>,
 
     /// Accept only a gate that is open on a proof
     #[arg(long)]
@@ -40,12 +41,12 @@ pub struct GateOptions {
     classes: Vec<String>,
 
     /// The directory of the gate page
-    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = super::absolute)]
+    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = clockgate_run::values::absolute)]
     page: PathBuf,
 
     /// What to do without a gate page [default: measure if servers are configured, else kernel]
     #[arg(long, value_enum, value_name = "HOW")]
-    no_agent: Option<NoAgent>,
+    no_agent: Option<Choice<NoAgent>>,
 
     /// Ask this NTP server without a gate page; repeatable [default: CLOCKGATE_SERVERS]
     #[arg(long = "server", value_name = "HOST[:PORT]")]
@@ -70,7 +71,7 @@ fn class() -> clap::builder::PossibleValuesParser {
 struct MaxWait(Option<Duration>);
 
 fn patience(text: &str) -> Result<MaxWait, String> {
-    if text == "infinity" { Ok(MaxWait(None)) } else { crate::duration::parse(text).map(|d| MaxWait(Some(d))) }
+    clockgate_run::values::patience(text).map(MaxWait)
 }
 
 impl GateOptions {
@@ -85,42 +86,50 @@ impl GateOptions {
         classes.chain(self.tolerance).min()
     }
 
-    /// As the waiter takes them.
+    /// Waits as they say.
     ///
     /// # Errors
-    /// The environment names an invalid server.
-    pub fn options(&self) -> Result<Options, CliError> {
+    /// The environment names an invalid server, or the gate did not let us through.
+    pub fn wait(&self, progress: &mut Progress) -> Result<Ground, CliError> {
         let servers = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
-        if self.no_agent == Some(NoAgent::Measure) && servers.is_empty() && Page::open(&self.page).is_err() {
+        let no_agent = self.no_agent.map(|chosen| chosen.0);
+        if no_agent == Some(NoAgent::Measure) && servers.is_empty() && Page::open(&self.page).is_err() {
             let missing = format!(
                 "there is no agent, and `--no-agent measure` has no servers to ask: name them with --server or {ENVIRONMENT}"
             );
             return Err(CliError::new(Exit::Usage, missing));
         }
         let unnamed = if servers.is_empty() { NoAgent::Kernel } else { NoAgent::Measure };
-        Ok(Options {
+        let options = Options {
             directory: self.page.clone(),
             max_wait: self.max_wait.0,
-            on_timeout: self.on_timeout,
+            on_timeout: self.on_timeout.0,
             require_proof: self.require_proof,
             tolerance: self.tolerance(),
-            no_agent: self.no_agent.unwrap_or(unnamed),
-            servers,
+            no_agent: no_agent.unwrap_or(unnamed),
             threshold: self.threshold,
-        })
+        };
+        wait(&options, servers, progress).map_err(refused)
     }
 }
 
 /// A refusal as a command ends with it.
-pub fn refused(refusal: Refusal) -> CliError {
-    let message = refusal.to_string();
-    match refusal {
-        Refusal::StillShut { .. } | Refusal::OpenUnproven { .. } | Refusal::TooWide { .. } => {
-            CliError::still_shut(message, super::ASK_STATUS)
-        }
-        // Without an agent `status` has nothing to show.
-        Refusal::StillUnproven { .. } => CliError::still_shut(message, super::ASK_OTHERS),
-        Refusal::NoAgent { source, .. } => CliError::caused(Exit::NoAgent, message, source),
-        Refusal::Page(source) => CliError::caused(Exit::NoAgent, message, source),
+fn refused(refusal: Refusal) -> CliError {
+    let (exit, message) = (refusal.exit(), refusal.to_string());
+    match (refusal.advice(), refusal) {
+        (Some(advice), _) => CliError::still_shut(message, advice),
+        (None, Refusal::NoAgent { source, .. }) => CliError::caused(exit, message, source),
+        (None, Refusal::Page(source)) => CliError::caused(exit, message, source),
+        (None, other) => CliError::new(exit, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_waiter_has_the_agents_threshold() {
+        assert_eq!(Policy::default().threshold, clockgate_run::THRESHOLD);
     }
 }

@@ -1,7 +1,7 @@
 //! The command line: one file a verb.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -128,11 +128,7 @@ fn print_line(line: impl fmt::Display) {
     let _ = output::print(&format!("{line}\n"));
 }
 
-/// What to do where the agent has not opened its gate.
-const ASK_STATUS: &str = "see `clockgate status` and `journalctl -u clockgate`";
-
-/// What to do where references were asked in vain.
-const ASK_OTHERS: &str = "see each answer with `clockgate measure` (NTP is UDP port 123), or name others with `--server HOST` or `servers` in the configuration";
+use clockgate_run::{ASK_OTHERS, ASK_STATUS};
 
 /// A command line that clap refused, as it is printed: with a word on what is forgotten most.
 pub fn refused_line(error: &clap::Error) -> String {
@@ -143,16 +139,6 @@ pub fn refused_line(error: &clap::Error) -> String {
         text.push_str("\nThe command comes after `--`: clockgate run -- CMD\n");
     }
     text
-}
-
-/// A folder that means the same wherever it is read.
-fn absolute(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if path.is_absolute() {
-        Ok(path)
-    } else {
-        Err("expected an absolute path, such as /run/clockgate/public".to_owned())
-    }
 }
 
 /// The configuration below `root`.

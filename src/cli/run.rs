@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 
-use super::gate_options::{GateOptions, refused};
+use super::gate_options::GateOptions;
 use crate::cli::CliError;
 use crate::exit::Exit;
 use crate::sys::signals;
-use crate::waiter::{Ground, Progress, Style, run, wait};
+use crate::waiter::{Progress, Style, exec};
 
 mod retry;
 
@@ -31,15 +31,12 @@ impl RunArgs {
         signals::end_on_term_and_int()
             .map_err(|errno| CliError::caused(Exit::RunFailed, "cannot handle SIGTERM and SIGINT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
-        let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
-        // A gate that was open on a proof needs no message; every other release has one.
-        if progress.has_spoken() || !matches!(ground, Ground::Proven(_)) {
-            progress.ground(&ground);
-        }
+        let ground = self.gate.wait(&mut progress)?;
+        progress.released(&ground);
         if self.retry_clock {
             return retry::run(&self.command, &self.gate);
         }
-        match run::exec(self.command) {
+        match exec::exec(self.command) {
             Ok(never) => match never {},
             Err(error) => Err(CliError::caused(error.exit(), "the gate is open", error)),
         }

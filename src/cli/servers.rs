@@ -4,15 +4,14 @@ use crate::cli::CliError;
 use crate::exit::Exit;
 use crate::reference::ServerName;
 
-/// Where containers name their servers, separated by commas or white space.
-pub const ENVIRONMENT: &str = "CLOCKGATE_SERVERS";
+pub use clockgate_run::ENVIRONMENT;
 
 /// The servers of the environment; none where it names none.
 ///
 /// # Errors
 /// [`Exit::Usage`] for a name that is none.
 pub fn of_the_environment() -> Result<Vec<ServerName>, CliError> {
-    parse(&std::env::var(ENVIRONMENT).unwrap_or_default())
+    parse(&clockgate_run::named_servers())
 }
 
 fn parse(listed: &str) -> Result<Vec<ServerName>, CliError> {

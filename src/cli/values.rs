@@ -6,36 +6,39 @@ use clap::builder::PossibleValue;
 use crate::installer::Target;
 use crate::waiter::{NoAgent, OnTimeout};
 
-impl ValueEnum for OnTimeout {
+/// A choice of the waiter's, which is of another crate.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<T>(pub T);
+
+impl ValueEnum for Choice<OnTimeout> {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Open, Self::Fail]
+        &[Self(OnTimeout::Open), Self(OnTimeout::Fail)]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        let (name, help) = match self {
-            Self::Open => ("open", "Continue, and print a warning"),
-            Self::Fail => ("fail", "Refuse"),
+        let help = match self.0 {
+            OnTimeout::Open => "Continue, and print a warning",
+            OnTimeout::Fail => "Refuse",
         };
-        Some(PossibleValue::new(name).help(help))
+        Some(PossibleValue::new(self.0.name()).help(help))
     }
 }
 
-impl ValueEnum for NoAgent {
+impl ValueEnum for Choice<NoAgent> {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Measure, Self::Kernel, Self::Fail, Self::Open]
+        &[Self(NoAgent::Measure), Self(NoAgent::Kernel), Self(NoAgent::Fail), Self(NoAgent::Open)]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        let (name, help) = match self {
-            Self::Measure => ("measure", "Ask NTP servers until they prove the clock"),
-            Self::Kernel => (
-                "kernel",
-                "Continue once the maximum error of the kernel is within the threshold, even if the clock is stale",
-            ),
-            Self::Fail => ("fail", "Refuse"),
-            Self::Open => ("open", "Continue"),
+        let help = match self.0 {
+            NoAgent::Measure => "Ask NTP servers until they prove the clock",
+            NoAgent::Kernel => {
+                "Continue once the maximum error of the kernel is within the threshold, even if the clock is stale"
+            }
+            NoAgent::Fail => "Refuse",
+            NoAgent::Open => "Continue",
         };
-        Some(PossibleValue::new(name).help(help))
+        Some(PossibleValue::new(self.0.name()).help(help))
     }
 }
 

@@ -1,10 +1,10 @@
 //! `clockgate wait`
 
-use super::gate_options::{GateOptions, refused};
+use super::gate_options::GateOptions;
 use crate::cli::{CliError, print_line};
 use crate::exit::Exit;
 use crate::sys::signals;
-use crate::waiter::{Progress, Style, wait};
+use crate::waiter::{Progress, Released, Style};
 
 #[derive(Debug, clap::Args)]
 pub struct WaitArgs {
@@ -18,9 +18,9 @@ impl WaitArgs {
         signals::end_on_term_and_int()
             .map_err(|errno| CliError::caused(Exit::Bug, "cannot handle SIGTERM and SIGINT", errno))?;
         let mut progress = Progress::new(Style::of_stderr(self.gate.json));
-        let ground = wait(&self.gate.options()?, &mut progress).map_err(refused)?;
+        let ground = self.gate.wait(&mut progress)?;
         if self.gate.json {
-            print_line(serde_json::json!({ "version": 2, "released": true, "reason": ground.to_string() }));
+            print_line(Released::on(&ground).json());
         } else {
             print_line(ground);
         }

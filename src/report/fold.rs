@@ -192,16 +192,20 @@ impl Fold {
         self.end_sample(index);
         if let Some(before) = &mut self.before
             && follows == Follows::Closely
-            && (before.cause, cause) == (SLEEP, RESUME)
+            && before.cause == SLEEP
+            && (cause == SLEEP || cause == RESUME)
             && before.is_open
             && let Some(sleep) = self.disruptions.last_mut()
         {
-            // A sleep and the waking up from it are one disruption: it is the waking up that the clock is wrong at.
-            sleep.shut += before.shut_since.map_or(Duration::ZERO, |since| before.at.since(since));
+            // Logind and a hook announce it; a sleep and the waking up from it are one disruption: it is the waking up that the clock is
+            // wrong at.
             (sleep.index, sleep.epoch, sleep.cause) = (index, record.epoch, cause);
-            sleep.asleep = Some(at.since(before.at));
-            before.shut_since = Some(at);
-            self.change(index.saturating_sub(1), ChangedWhen::WithRecord, GateLane::Asleep);
+            if cause == RESUME {
+                sleep.shut += before.shut_since.map_or(Duration::ZERO, |since| before.at.since(since));
+                sleep.asleep = Some(at.since(before.at));
+                before.shut_since = Some(at);
+                self.change(index.saturating_sub(1), ChangedWhen::WithRecord, GateLane::Asleep);
+            }
             return;
         }
         self.add_shut_until(at);

@@ -1,8 +1,9 @@
-//! What the kernel says of its own clock: adjtimex(2) without modes, which needs no privilege and changes nothing.
-#![expect(unsafe_code, reason = "adjtimex(2) is in no safe crate")]
+//! What the kernel says of its own clock, understood: adjtimex(2) without modes, which needs no privilege and changes nothing.
 
 use std::io;
 use std::time::Duration;
+
+use clockgate_run::sys::kernel_clock;
 
 use crate::decision::Leap;
 
@@ -61,21 +62,16 @@ impl KernelClock {
 /// # Errors
 /// What adjtimex(2) said: a seccomp filter can forbid it.
 pub fn read() -> io::Result<KernelClock> {
-    // SAFETY: struct timex is plain numbers, for which all zero bits are a value (modes = 0: read only).
-    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a whole struct timex that lives across the call.
-    let state = unsafe { libc::adjtimex(&raw mut timex) };
-    if state < 0 { Err(io::Error::last_os_error()) } else { Ok(understand(state, &timex)) }
+    kernel_clock::read().map(|(state, timex)| understand(state, &timex))
 }
 
 fn understand(state: libc::c_int, timex: &libc::timex) -> KernelClock {
-    let micros = |n: libc::c_long| Duration::from_micros(u64::try_from(n).unwrap_or(0));
     let nanos = if timex.status & libc::STA_NANO == 0 { timex.offset.saturating_mul(1000) } else { timex.offset };
     let shift = SHIFT_PLL + u32::try_from(timex.constant).unwrap_or(0);
     KernelClock {
-        unsynchronised: state == libc::TIME_ERROR,
-        max_error: micros(timex.maxerror),
-        estimated_error: micros(timex.esterror),
+        unsynchronised: kernel_clock::is_unsynchronised(state),
+        max_error: kernel_clock::max_error(timex),
+        estimated_error: Duration::from_micros(u64::try_from(timex.esterror).unwrap_or(0)),
         // `freq` is parts per million with 16 binary digits after the point.
         frequency_ppb: timex.freq.saturating_mul(1000) >> 16,
         tick_us: timex.tick,
@@ -90,11 +86,12 @@ fn understand(state: libc::c_int, timex: &libc::timex) -> KernelClock {
 }
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "a struct of C's")]
 mod tests {
     use super::*;
 
     fn timex() -> libc::timex {
-        // SAFETY: as in `read`.
+        // SAFETY: plain numbers, for which all zero bits are a value.
         let mut timex: libc::timex = unsafe { std::mem::zeroed() };
         timex.tick = NOMINAL_TICK_US;
         timex

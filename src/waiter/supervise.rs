@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::run::ExecError;
+use super::exec::ExecError;
 use crate::sys::child::SignalRelay;
 
 /// So much of what was written last is kept, of each of the two streams.

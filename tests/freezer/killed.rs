@@ -53,7 +53,7 @@ pub fn agent(_role: &str) -> ExitCode {
     workloads.thaw_at_once().unwrap();
     loop {
         let report = workloads.freeze(LIMIT, crate::awake_in(max)).unwrap();
-        println!("frozen {} of {}", report.frozen, report.of);
+        println!("frozen {} of {}", report.frozen.count(), report.of);
         if proc_root.is_some() {
             println!("carriers: {}", workloads.thaw_carriers().unwrap().count());
         }

@@ -7,22 +7,54 @@ use std::path::Path;
 use aho_corasick::AhoCorasick;
 use libtest_mimic::Failed;
 
+use super::support::small;
+
 /// What the agent alone has need of, and what the wrapper has too: with that the test can find anything at all.
 const AGENTS: [&str; 5] = ["tokio", "zbus", "clap_builder", "rustls", "tracing_subscriber"];
 const WRAPPERS: &str = "serde_json";
 
+/// What reads a configuration.
+const PARSERS: [&str; 4] = ["serde_saphyr", "toml_edit", "regex_lite", "httparse"];
+/// What the small waiter has.
+const WAITERS: &str = "clockgate_page";
+/// By how much it may be larger than a program that does nothing, bytes.
+const ROOM: u64 = 200 * 1024;
+
 /// The wrapper is in the way of every container: nothing of what the agent alone needs is linked into it.
 pub fn wrapper() -> Result<(), Failed> {
+    has_only(WRAPPERS, &AGENTS, env!("CARGO_BIN_EXE_clockgate-oci").as_ref())
+}
+
+/// The small waiter goes into images.
+pub fn small_waiter() -> Result<(), Failed> {
+    let built = small::build(&["--bins"])?;
+    let program = built.first().ok_or("cargo names no program")?;
+    has_only(WAITERS, &[&AGENTS[..], &PARSERS, &["clap_lex", "rustls_native_certs"]].concat(), program)
+}
+
+/// Both by the release profile, in one run of cargo.
+pub fn size() -> Result<(), Failed> {
+    let built = small::build(&["--release", "--bins", "--examples"])?;
+    let size = |name: &str| -> Result<u64, Failed> {
+        let program = built.iter().find(|path| path.ends_with(name)).ok_or(format!("no {name} among {built:?}"))?;
+        Ok(fs::metadata(program)?.len())
+    };
+    let (waiter, empty) = (size("clockgate-run")?, size("empty")?);
+    if waiter <= empty + ROOM { Ok(()) } else { Err(format!("{waiter} bytes, and nothing is {empty}").into()) }
+}
+
+/// Of these crates only the wanted one is in a program, by its symbols.
+fn has_only(wanted: &str, unwanted: &[&str], program: &Path) -> Result<(), Failed> {
     // A name is mangled with its length before it.
-    let crates = AGENTS.into_iter().chain([WRAPPERS]);
+    let crates = unwanted.iter().copied().chain([wanted]);
     let symbols = AhoCorasick::new(crates.clone().map(|name| format!("N{}{name}", name.len())))?;
-    let program = fs::read(env!("CARGO_BIN_EXE_clockgate-oci"))?;
-    let found: BTreeSet<usize> = symbols.find_iter(&program).map(|found| found.pattern().as_usize()).collect();
+    let text = fs::read(program)?;
+    let found: BTreeSet<usize> = symbols.find_iter(&text).map(|found| found.pattern().as_usize()).collect();
     let found: Vec<&str> = found.into_iter().filter_map(|number| crates.clone().nth(number)).collect();
-    if found == [WRAPPERS] {
+    if found == [wanted] {
         return Ok(());
     }
-    Err(format!("expected {WRAPPERS} alone in clockgate-oci, of these crates, and found {found:?}").into())
+    Err(format!("expected {wanted} alone in {}, of these crates, and found {found:?}", program.display()).into())
 }
 
 /// A part of the laboratory is made anew where a file that goes into it changes.

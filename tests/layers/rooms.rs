@@ -7,10 +7,6 @@ use crate::tree::{Tree, rooms};
 /// Data flows one way: what has happened, what it means, what is done. A room may name those beside it and no other.
 const ARROWS: &[(&str, &[&str])] = &[
     ("decision", &[]),
-    ("exit", &[]),
-    ("duration", &[]),
-    ("tolerance", &["duration"]),
-    ("error_chain", &[]),
     ("sys", &["decision"]),
     ("explain", &["decision", "duration"]),
     ("correction", &["decision", "sys"]),

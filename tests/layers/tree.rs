@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A file of `src`, or with `page/` before it of the page's crate.
+/// A file of `src`, or with `page/` or `run/` before it of the crate of the page or of the waiter.
 #[derive(Clone)]
 pub struct Source {
     pub path: String,
@@ -27,8 +27,8 @@ impl Source {
         self.path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
     }
 
-    pub fn is_of_the_page(&self) -> bool {
-        self.room() == "page"
+    pub fn is_of_another_crate(&self) -> bool {
+        matches!(self.room(), "page" | "run")
     }
 
     /// The path of the module that it is: `decision::machine::proof`.
@@ -45,7 +45,9 @@ pub struct Tree(pub Vec<Source>);
 impl Tree {
     pub fn read() -> Self {
         let mut all = vec![];
-        for (folder, before) in [("src", ""), ("crates/clockgate-page/src", "page/")] {
+        for (folder, before) in
+            [("src", ""), ("crates/clockgate-page/src", "page/"), ("crates/clockgate-run/src", "run/")]
+        {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
             let mut folders = vec![root.clone()];
             while let Some(folder) = folders.pop() {
@@ -74,7 +76,7 @@ impl Tree {
 
     /// The files of the program itself.
     pub fn ours(&self) -> impl Iterator<Item = &Source> {
-        self.0.iter().filter(|source| !source.is_of_the_page())
+        self.0.iter().filter(|source| !source.is_of_another_crate())
     }
 
     /// Which file imports which: by a type that it declares, through whatever it is exported again, or by its module's path. What a

@@ -22,7 +22,7 @@ fn make(arguments: &[&str]) -> Output {
 fn below(root: &Path, goal: &str, prefix: &str) -> Output {
     let programs = root.with_extension("programs");
     fs::create_dir_all(&programs).unwrap();
-    for name in ["clockgate", "clockgate-oci"] {
+    for name in ["clockgate", "clockgate-oci", "clockgate-run"] {
         fs::write(programs.join(name), "#!/bin/sh\n").unwrap();
     }
     let binary = programs.join("clockgate");
@@ -69,6 +69,8 @@ fn uninstall_leaves_the_files_and_folders_that_were_there_before() {
         let unit = fs::read_to_string(root.path().join("usr/lib/systemd/system/clockgate.service")).unwrap();
         assert!(unit.contains(&format!("\nExecStart={prefix}/bin/clockgate agent\n")), "{unit}");
         let hook = root.path().join("usr/lib/systemd/system-sleep/clockgate");
+        assert!(root.path().join(&prefix[1..]).join("bin/clockgate-run").is_file());
+        assert!(root.path().join(&prefix[1..]).join("include/clockgate-page.h").is_file());
         assert_eq!(fs::metadata(hook).unwrap().permissions().mode() & 0o777, 0o755);
 
         let shipped = root.path().join(format!("{}/share/clockgate/prometheus", &prefix[1..]));

@@ -24,6 +24,11 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
+/// Of the programs themselves, not of tests and benches.
+fn is_of_the_program(path: &str) -> bool {
+    path.starts_with("src/") || path.starts_with("crates/clockgate-run/src/")
+}
+
 /// The files of Rust that a page names between backquotes and that are not in the tree, by however much of their path.
 fn missing_sources<'a>(text: &'a str, tree: &[String]) -> Vec<&'a str> {
     let named = text.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs") && !word.contains([' ', '*']));
@@ -42,7 +47,7 @@ fn missing_types<'a>(text: &'a str, sources: &[(String, String)]) -> Vec<&'a str
         let kinds = ["struct", "enum", "trait", "type"].map(|kind| format!("{kind} {name}"));
         let begins = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric());
         let defines = |text: &str| kinds.iter().any(|kind| text.split(kind.as_str()).skip(1).any(begins));
-        sources.iter().any(|(path, text)| path.starts_with("src/") && defines(text))
+        sources.iter().any(|(path, text)| is_of_the_program(path) && defines(text))
     };
     text.split('`').skip(1).step_by(2).filter(is_type).filter(|name| !is_there(name)).collect()
 }
@@ -50,7 +55,7 @@ fn missing_types<'a>(text: &'a str, sources: &[(String, String)]) -> Vec<&'a str
 /// Of the program's own sources, without its tests: the variables of the environment that are read by name.
 fn read_variables(sources: &[(String, String)]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (path, text) in sources.iter().filter(|(path, _)| path.starts_with("src/")) {
+    for (path, text) in sources.iter().filter(|(path, _)| is_of_the_program(path)) {
         let text = text.split("#[cfg(test)]").next().unwrap();
         for mark in ["env::var(", "env::var_os("] {
             for rest in text.split(mark).skip(1) {
@@ -81,7 +86,7 @@ fn listed_codes(section: &str) -> BTreeSet<u8> {
 
 /// The codes that `Exit` has.
 fn codes() -> BTreeSet<u8> {
-    let values = read("src/exit.rs");
+    let values = read("crates/clockgate-run/src/exit.rs");
     let values = values.lines().filter_map(|line| line.trim().strip_suffix(',')?.split(" = ").nth(1)?.parse().ok());
     values.collect()
 }

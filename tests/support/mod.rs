@@ -15,6 +15,7 @@ pub mod private_bus;
 pub mod process;
 pub mod prometheus;
 pub mod requirement;
+pub mod small;
 pub mod vsock_guest;
 pub mod wait;
 

@@ -2,7 +2,9 @@
 
 mod jobs;
 mod pages;
+mod program;
 mod retry;
+mod small;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
@@ -13,7 +15,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clockgate::decision::{Gate, Offset, Snapshot};
@@ -21,43 +23,24 @@ use clockgate::publish::gate_page::GatePage;
 use clockgate::sys::clock::boottime;
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
+use program::Program;
 use support::gate_page::{self, shut};
 use support::liar::Liar;
-use support::{CLOCKGATE, Ours, Outcome, clockgate, expect, lacks_program, lacks_root, needing, texts, until};
+use support::{CLOCKGATE, Ours, Outcome, expect, lacks_program, lacks_root, needing, texts, until};
+
+/// A test of either program.
+type Test = fn(Program) -> Outcome;
 
 fn main() -> std::process::ExitCode {
+    if let Err(failed) = Program::build() {
+        eprintln!("clockgate-run is not built: {}", failed.message().unwrap_or_default());
+        return std::process::ExitCode::FAILURE;
+    }
     let plain = [
-        Trial::test("an_open_gate_lets_the_command_go_without_a_word", an_open_gate),
-        Trial::test("a_shut_gate_holds_and_the_deadline_ends_with_75", a_shut_gate),
-        Trial::test("a_waiter_is_woken_the_moment_the_gate_opens", woken),
-        Trial::test("on_timeout_open_lets_go_and_says_so", on_timeout_open),
-        Trial::test("an_unproven_gate_is_taken_unless_proof_is_required", unproven),
-        Trial::test("an_expired_proof_is_shut", expired),
-        Trial::test("a_wider_tolerance_goes_by_two_exchanges_and_the_gate_stays_shut_for_others", tolerances::wide),
-        Trial::test("a_tolerance_below_the_threshold_waits_for_the_gate_and_a_bound_within_it", tolerances::narrow),
-        Trial::test("who_waits_with_a_tolerance_goes_on_when_it_is_measured", tolerances::woken),
         Trial::test("a_containers_label_says_what_its_start_tolerates", tolerances::labelled),
-        Trial::test("a_step_a_slew_and_a_sleep_since_the_proof_are_seen_without_an_agent", pages::moved_clocks),
-        Trial::test("at_a_shut_gate_an_agent_that_is_gone_is_none_and_its_last_words_are_said", pages::gone_agents),
-        Trial::test(
-            "an_agent_that_is_silent_for_ten_seconds_is_none_and_one_that_comes_back_counts",
-            pages::silent_agents,
-        ),
-        Trial::test("what_stands_in_the_page_s_place_hangs_nobody", pages::strange_pages),
-        Trial::test(
-            "a_waiter_follows_a_page_that_was_made_anew_and_outlives_one_that_was_cut_short",
-            pages::page_made_anew,
-        ),
-        Trial::test("a_page_of_another_version_or_cut_short_is_refused_by_name", foreign_pages),
         Trial::test("without_a_page_each_way_says_on_what_ground", without_a_page),
         Trial::test("without_a_page_a_right_server_lets_go_and_a_clock_that_is_off_is_held", servers_without_a_page),
         Trial::test("an_agent_that_comes_while_we_wait_without_one_counts", an_agent_comes),
-        Trial::test("term_and_int_end_the_wait_at_once_with_143_and_130", signals_while_waiting),
-        Trial::test("an_ignored_int_stays_ignored", ignored_int),
-        Trial::test("the_command_gets_everything_as_it_was", everything_as_it_was),
-        Trial::test("what_cannot_be_executed_ends_with_126_or_127", cannot_execute),
-        Trial::test("output_that_cannot_be_written_decides_nothing", output_that_fails),
-        Trial::test("progress_is_a_line_at_once_and_json_if_asked", progress_lines),
         Trial::test("status_says_how_the_gate_stands", status),
         Trial::test("refused_because_of_the_clock_it_is_run_once_more_behind_the_gate", retry::refused_and_run_again),
         Trial::test("refused_twice_it_ends_with_the_second_code", retry::no_third_try),
@@ -72,17 +55,53 @@ fn main() -> std::process::ExitCode {
             retry::bytes_pass_untouched,
         ),
     ];
+    // What `clockgate-run` has too.
+    let both: [(&str, Test); 21] = [
+        ("an_open_gate_lets_the_command_go_without_a_word", an_open_gate),
+        ("a_shut_gate_holds_and_the_deadline_ends_with_75", a_shut_gate),
+        ("a_waiter_is_woken_the_moment_the_gate_opens", woken),
+        ("on_timeout_open_lets_go_and_says_so", on_timeout_open),
+        ("an_unproven_gate_is_taken_unless_proof_is_required", unproven),
+        ("an_expired_proof_is_shut", expired),
+        ("a_wider_tolerance_goes_by_two_exchanges_and_the_gate_stays_shut_for_others", tolerances::wide),
+        ("a_tolerance_below_the_threshold_waits_for_the_gate_and_a_bound_within_it", tolerances::narrow),
+        ("who_waits_with_a_tolerance_goes_on_when_it_is_measured", tolerances::woken),
+        ("a_page_of_another_version_or_cut_short_is_refused_by_name", foreign_pages),
+        ("term_and_int_end_the_wait_at_once_with_143_and_130", signals_while_waiting),
+        ("an_ignored_int_stays_ignored", ignored_int),
+        ("the_command_gets_everything_as_it_was", everything_as_it_was),
+        ("what_cannot_be_executed_ends_with_126_or_127", cannot_execute),
+        ("output_that_cannot_be_written_decides_nothing", output_that_fails),
+        ("progress_is_a_line_at_once_and_json_if_asked", progress_lines),
+        ("a_step_a_slew_and_a_sleep_since_the_proof_are_seen_without_an_agent", pages::moved_clocks),
+        ("at_a_shut_gate_an_agent_that_is_gone_is_none_and_its_last_words_are_said", pages::gone_agents),
+        ("an_agent_that_is_silent_for_ten_seconds_is_none_and_one_that_comes_back_counts", pages::silent_agents),
+        ("what_stands_in_the_page_s_place_hangs_nobody", pages::strange_pages),
+        ("a_waiter_follows_a_page_that_was_made_anew_and_outlives_one_that_was_cut_short", pages::page_made_anew),
+    ];
     let mut trials = Vec::from(plain);
-    trials.push(needing(
-        lacks_root().or_else(|| lacks_program("unshare")),
-        "run_is_pid_1_of_an_empty_read_only_root",
-        pid_1,
+    for (program, of_which) in [(Program::Clockgate, ""), (Program::Small, "_by_clockgate_run")] {
+        trials.extend(both.map(|(name, test)| Trial::test(format!("{name}{of_which}"), move || test(program))));
+        let needs: [(_, &str, Test); 4] = [
+            (lacks_root().or_else(|| lacks_program("unshare")), "run_is_pid_1_of_an_empty_read_only_root", pid_1),
+            (
+                lacks_root().or_else(|| lacks_program("unshare")),
+                "in_a_time_namespace_a_proof_is_what_it_is_outside",
+                pages::time_namespaces,
+            ),
+            (lacks_program("script"), "on_a_terminal_there_is_one_live_line", live_line),
+            (lacks_program("strace"), "it_opens_the_page_and_proc_and_no_connection", pages::what_is_opened),
+        ];
+        for (lacks, name, test) in needs {
+            trials.push(needing(lacks, &format!("{name}{of_which}"), move || test(program)));
+        }
+    }
+    trials.push(Trial::test(
+        "clockgate_run_refuses_what_needs_more_than_the_page_and_names_clockgate_run",
+        small::refused,
     ));
-    trials.push(needing(
-        lacks_root().or_else(|| lacks_program("unshare")),
-        "in_a_time_namespace_a_proof_is_what_it_is_outside",
-        pages::time_namespaces,
-    ));
+    trials.push(Trial::test("clockgate_run_has_the_same_ways_without_a_page", small::without_a_page));
+    trials.push(Trial::test("clockgate_run_reads_its_line_as_clockgate_run_does", small::command_line));
     trials.push(needing(
         lacks_root().or_else(|| lacks_program("unshare")),
         "on_a_full_run_nobody_is_killed_by_the_page",
@@ -128,12 +147,6 @@ fn main() -> std::process::ExitCode {
         "a_command_that_may_be_retried_sees_the_terminal",
         retry::on_a_terminal,
     ));
-    trials.push(needing(lacks_program("script"), "on_a_terminal_there_is_one_live_line", live_line));
-    trials.push(needing(
-        lacks_program("strace"),
-        "it_opens_the_page_and_proc_and_no_connection",
-        pages::what_is_opened,
-    ));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -152,31 +165,24 @@ fn page(snapshot: &Snapshot) -> Result<(tempfile::TempDir, GatePage), Failed> {
 
 /// `clockgate VERB --page FOLDER/public ARGS`
 fn waiter<S: AsRef<OsStr>>(verb: &str, folder: &Path, args: impl IntoIterator<Item = S>) -> Command {
-    let mut command = clockgate();
-    command.arg(verb).arg("--page").arg(folder.join("public")).args(args).env_remove("CLOCKGATE_SERVERS");
-    command
+    Program::Clockgate.waiter(verb, folder, args)
 }
 
-fn run_at(snapshot: &Snapshot, args: &[&str]) -> Result<Output, Failed> {
-    let (folder, _page) = page(snapshot)?;
-    Ok(waiter("run", folder.path(), args).output()?)
-}
-
-fn an_open_gate() -> Outcome {
-    let output = run_at(&proven(), &["--", "echo", "through"])?;
+fn an_open_gate(program: Program) -> Outcome {
+    let output = program.run_at(&proven(), &["--", "echo", "through"])?;
     expect(output.status.success() && output.stdout == b"through\n" && output.stderr.is_empty(), &output)
 }
 
-fn a_shut_gate() -> Outcome {
-    let output = run_at(&shut(), &["--max-wait", "50ms", "--", "echo", "through"])?;
+fn a_shut_gate(program: Program) -> Outcome {
+    let output = program.run_at(&shut(), &["--max-wait", "50ms", "--", "echo", "through"])?;
     let (stdout, stderr) = texts(&output);
     let said = stderr.contains("still shut") && stderr.contains("resume: measuring");
     expect(output.status.code() == Some(75) && stdout.is_empty() && said, &output)
 }
 
-fn woken() -> Outcome {
+fn woken(program: Program) -> Outcome {
     let (folder, mut page) = page(&shut())?;
-    let mut child = waiter("run", folder.path(), ["--", "true"]).stderr(Stdio::piped()).spawn()?;
+    let mut child = program.waiter("run", folder.path(), ["--", "true"]).stderr(Stdio::piped()).spawn()?;
     // It has said why it waits, so it is about to sleep on the word, or sleeps.
     let mut first = [0; 1];
     child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut first)?;
@@ -185,28 +191,29 @@ fn woken() -> Outcome {
     expect(output.status.success(), &output)
 }
 
-fn on_timeout_open() -> Outcome {
-    let output = run_at(&shut(), &["--max-wait", "50ms", "--on-timeout", "open", "--", "echo", "through"])?;
+fn on_timeout_open(program: Program) -> Outcome {
+    let output = program.run_at(&shut(), &["--max-wait", "50ms", "--on-timeout", "open", "--", "echo", "through"])?;
     expect(
         output.stdout == b"through\n" && texts(&output).1.contains("deadline has passed while the gate was shut"),
         &output,
     )
 }
 
-fn unproven() -> Outcome {
+fn unproven(program: Program) -> Outcome {
     let open = Snapshot { gate: Gate::Unproven, why: "opened without a proof: no reference".into(), ..shut() };
-    let taken = run_at(&open, &["--", "echo", "through"])?;
+    let taken = program.run_at(&open, &["--", "echo", "through"])?;
     expect(taken.stdout == b"through\n" && texts(&taken).1.contains("without a proof"), &taken)?;
-    let refused = run_at(&open, &["--require-proof", "--max-wait", "50ms", "--", "echo", "through"])?;
+    let refused = program.run_at(&open, &["--require-proof", "--max-wait", "50ms", "--", "echo", "through"])?;
     expect(refused.status.code() == Some(75) && refused.stdout.is_empty(), &refused)
 }
 
-fn expired() -> Outcome {
-    let output = run_at(&Snapshot { valid_until: boottime(), ..proven() }, &["--max-wait", "50ms", "--", "true"])?;
+fn expired(program: Program) -> Outcome {
+    let output =
+        program.run_at(&Snapshot { valid_until: boottime(), ..proven() }, &["--max-wait", "50ms", "--", "true"])?;
     expect(output.status.code() == Some(75) && texts(&output).1.contains("expired"), &output)
 }
 
-fn foreign_pages() -> Outcome {
+fn foreign_pages(program: Program) -> Outcome {
     let (folder, page) = page(&proven())?;
     drop(page);
     let path = folder.path().join("public/gate");
@@ -222,7 +229,7 @@ fn foreign_pages() -> Outcome {
         }
         for verb in ["run", "wait", "status"] {
             let command: &[&str] = if verb == "run" { &["--", "echo", "through"] } else { &[] };
-            let output = waiter(verb, folder.path(), command).output()?;
+            let output = program.waiter(verb, folder.path(), command).output()?;
             let (stdout, stderr) = texts(&output);
             let named = stderr.contains(text) && stderr.contains("public/gate");
             expect(output.status.code() == Some(69) && stdout.is_empty() && named, &output)?;
@@ -270,10 +277,10 @@ fn an_agent_comes() -> Outcome {
     expect(output.status.success(), &output)
 }
 
-fn signals_while_waiting() -> Outcome {
+fn signals_while_waiting(program: Program) -> Outcome {
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         let (folder, _page) = page(&shut())?;
-        let waiter = waiter("run", folder.path(), ["--", "true"]);
+        let waiter = program.waiter("run", folder.path(), ["--", "true"]);
         // Who runs the tests in the background has them ignored.
         let mut command = Command::new("env");
         command.arg("--default-signal=INT,TERM").arg(waiter.get_program()).args(waiter.get_args());
@@ -287,10 +294,11 @@ fn signals_while_waiting() -> Outcome {
     Ok(())
 }
 
-fn ignored_int() -> Outcome {
+fn ignored_int(program: Program) -> Outcome {
     let (folder, mut page) = page(&shut())?;
     let script = format!(
-        "trap '' INT; exec {CLOCKGATE} run --page {}/public -- grep SigIgn /proc/self/status",
+        "trap '' INT; exec {} --page {}/public -- grep SigIgn /proc/self/status",
+        program.words("run").join(" "),
         folder.path().display()
     );
     let mut child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -304,7 +312,7 @@ fn ignored_int() -> Outcome {
     expect(mask.is_some_and(|mask| mask.is_ok_and(|mask| mask & 2 != 0)), &output)
 }
 
-fn everything_as_it_was() -> Outcome {
+fn everything_as_it_was(program: Program) -> Outcome {
     let show = r#"cat /proc/self/status | grep -E '^Sig(Ign|Cgt|Blk)'; env | grep ^ODD; env | sort | grep -v ^_= | cksum; pwd; echo "$0" "$@"; readlink /proc/self/fd/*; true"#;
     let (folder, _page) = page(&proven())?;
     let inherited = |command: &mut Command| -> Result<String, Failed> {
@@ -319,7 +327,9 @@ fn everything_as_it_was() -> Outcome {
     let bare = inherited(Command::new("sh").args(["-c", outer, "outer", "sh"]).args(args))?;
     let gated = inherited(
         Command::new("sh")
-            .args(["-c", outer, "outer", CLOCKGATE, "run", "--page"])
+            .args(["-c", outer, "outer"])
+            .args(program.words("run"))
+            .arg("--page")
             .arg(&page)
             .args(["--", "sh"])
             .args(args),
@@ -331,17 +341,17 @@ fn everything_as_it_was() -> Outcome {
     if same(&bare) == same(&gated) { Ok(()) } else { Err(format!("bare:\n{bare}\ngated:\n{gated}").into()) }
 }
 
-fn cannot_execute() -> Outcome {
-    let missing = run_at(&proven(), &["--", "no-such-command-anywhere"])?;
+fn cannot_execute(program: Program) -> Outcome {
+    let missing = program.run_at(&proven(), &["--", "no-such-command-anywhere"])?;
     expect(missing.status.code() == Some(127) && texts(&missing).1.contains("no-such-command-anywhere"), &missing)?;
-    let folder = run_at(&proven(), &["--", "/etc"])?;
+    let folder = program.run_at(&proven(), &["--", "/etc"])?;
     expect(folder.status.code() == Some(126), &folder)?;
-    let none = run_at(&proven(), &[])?;
+    let none = program.run_at(&proven(), &["--"])?;
     expect(none.status.code() == Some(2), &none)
 }
 
 /// Standard output and standard error that are full, closed, or read by nobody.
-fn output_that_fails() -> Outcome {
+fn output_that_fails(program: Program) -> Outcome {
     let broken: [fn() -> std::io::Result<Stdio>; 2] = [
         || Ok(std::fs::File::create("/dev/full")?.into()),
         // The end that would be read from is dropped here.
@@ -349,7 +359,7 @@ fn output_that_fails() -> Outcome {
     ];
     let (folder, mut page) = page(&proven())?;
     let ends = |verb: &str, args: &[&str], stdout: Stdio, stderr: Stdio, code: i32| -> Outcome {
-        let output = waiter(verb, folder.path(), args).stdout(stdout).stderr(stderr).output()?;
+        let output = program.waiter(verb, folder.path(), args).stdout(stdout).stderr(stderr).output()?;
         if output.status.code() == Some(code) {
             return Ok(());
         }
@@ -374,20 +384,20 @@ fn output_that_fails() -> Outcome {
         }
     }
     // What is there to be read and cannot be written has failed, and says so.
-    let full = waiter("status", folder.path(), [""; 0]).stdout(broken[0]()?).stderr(Stdio::piped()).output()?;
+    let full = program.waiter("status", folder.path(), [""; 0]).stdout(broken[0]()?).stderr(Stdio::piped()).output()?;
     expect(full.status.code() == Some(70) && texts(&full).1.contains("cannot write to standard output"), &full)
 }
 
-fn progress_lines() -> Outcome {
+fn progress_lines(program: Program) -> Outcome {
     let (folder, _page) =
         page(&Snapshot { offset: Some(Offset::from_secs(3600)), bound: Some(Duration::from_secs(3601)), ..shut() })?;
-    let text = waiter("wait", folder.path(), ["--max-wait", "50ms"]).output()?;
+    let text = program.waiter("wait", folder.path(), ["--max-wait", "50ms"]).output()?;
     let said = texts(&text).1;
     expect(
         said.contains("waiting for the gate: resume: measuring") && said.contains("last seen 1 h 0 min 0 s behind"),
         &text,
     )?;
-    let json = waiter("wait", folder.path(), ["--max-wait", "50ms", "--json"]).output()?;
+    let json = program.waiter("wait", folder.path(), ["--max-wait", "50ms", "--json"]).output()?;
     let line: serde_json::Value = serde_json::from_str(texts(&json).1.lines().next().unwrap_or_default())?;
     expect(line["version"] == 2 && line["offset_ns"] == 3_600_000_000_000_i64, &json)
 }
@@ -403,9 +413,10 @@ fn status() -> Outcome {
     expect(json.status.code() == Some(1) && told, &json)
 }
 
-fn live_line() -> Outcome {
+fn live_line(program: Program) -> Outcome {
     let (folder, _page) = page(&shut())?;
-    let run = format!("{CLOCKGATE} run --page {}/public --max-wait 50ms -- true", folder.path().display());
+    let words = program.words("run").join(" ");
+    let run = format!("{words} --page {}/public --max-wait 50ms -- true", folder.path().display());
     let output = Command::new("script").args(["-qec", &run, "/dev/null"]).stdin(Stdio::null()).output()?;
     let (stdout, _) = texts(&output);
     let live = stdout.contains("\r\x1b[Kclockgate: waiting for the gate") && stdout.contains("left");
@@ -424,13 +435,14 @@ fn live_line() -> Outcome {
 }
 
 /// The static binary alone in a root of its own: no /proc, no /dev, no libraries, read-only, no capabilities, as nobody.
-fn pid_1() -> Outcome {
+fn pid_1(program: Program) -> Outcome {
     let (folder, mut page) = page(&shut())?;
     let root = folder.path().join("root");
     for inside in ["gate", "bin"] {
         std::fs::create_dir_all(root.join(inside))?;
     }
     support::copy_program(CLOCKGATE.as_ref(), &root.join("bin/clockgate"))?;
+    support::copy_program(program.path().as_ref(), &root.join("bin/waiter"))?;
     let script = r#"set -e
 mount --bind "$1" "$1"; mount --bind "$2" "$1/gate"; mount -o remount,bind,ro "$1/gate"; mount -o remount,bind,ro "$1"
 exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
@@ -438,8 +450,9 @@ exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --in
     // chroot(2) needs a capability, so it comes before setpriv, whose file has to be reached from inside: `unshare` does both.
     let script = script.replace(
         "exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \\\n    chroot_as_nobody \"$1\"",
-        "exec unshare --root=\"$1\" --setuid 65534 --setgid 65534 /bin/clockgate run --page /gate -- /bin/clockgate status --page /gate",
+        "exec unshare --root=\"$1\" --setuid 65534 --setgid 65534 /bin/waiter WORDS --page /gate -- /bin/clockgate status --page /gate",
     );
+    let script = script.replace("WORDS", &program.words("run")[1..].join(" "));
     let waiting = |what: &mut Command| -> Result<std::process::Child, Failed> {
         let mut child = what.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut first = [0; 1];

@@ -10,11 +10,12 @@ use clockgate::page::at;
 use clockgate::sys::clock::{boottime, standing};
 use libtest_mimic::Failed;
 
+use super::program::Program;
 use super::support::{CLOCKGATE, Outcome, expect, texts, until};
-use super::{page, proven, run_at, shut, waiter};
+use super::{page, proven, shut};
 
 /// What the clocks would show, had somebody moved them after this proof was made.
-pub fn moved_clocks() -> Outcome {
+pub fn moved_clocks(program: Program) -> Outcome {
     let hour = Duration::from_secs(3601);
     let now = standing();
     let shift = |by: i64| Offset::from_secs(by);
@@ -29,20 +30,20 @@ pub fn moved_clocks() -> Outcome {
         (slept, "slept for 1 h"),
     ] {
         let snapshot = Snapshot { differences, ..proven() };
-        let output = run_at(&snapshot, &["--max-wait", "50ms", "--", "echo", "through"])?;
+        let output = program.run_at(&snapshot, &["--max-wait", "50ms", "--", "echo", "through"])?;
         let said = texts(&output).1.contains(word);
         expect(output.status.code() == Some(75) && output.stdout.is_empty() && said, &output)?;
     }
     // A tenth of a second is part of the bound.
     let a_little = Differences { real_minus_boot: now.real_minus_boot - Offset::from_nanos(100_000_000), ..now };
-    let output = run_at(&Snapshot { differences: a_little, ..proven() }, &["--", "echo", "through"])?;
+    let output = program.run_at(&Snapshot { differences: a_little, ..proven() }, &["--", "echo", "through"])?;
     expect(output.stdout == b"through\n", &output)
 }
 
-pub fn gone_agents() -> Outcome {
+pub fn gone_agents(program: Program) -> Outcome {
     let (folder, mut page) = page(&shut())?;
     page.end("it was stopped")?;
-    let run = |args: &[&str]| waiter("run", folder.path(), args).output();
+    let run = |args: &[&str]| program.waiter("run", folder.path(), args).output();
     // It may be on its way back.
     let at_once = run(&["--no-agent", "fail", "--max-wait", "50ms", "--", "true"])?;
     expect(at_once.status.code() == Some(75) && texts(&at_once).1.contains("it was stopped"), &at_once)?;
@@ -56,24 +57,24 @@ pub fn gone_agents() -> Outcome {
     expect(fail.status.code() == Some(69) && fail.stdout.is_empty() && said, &fail)?;
     let open = run(&["--no-agent", "open", "--", "echo", "through"])?;
     expect(open.stdout == b"through\n" && texts(&open).1.contains("no agent"), &open)?;
-    let status = waiter("status", folder.path(), [""; 0]).output()?;
+    let status = program.waiter("status", folder.path(), [""; 0]).output()?;
     expect(status.status.code() == Some(69) && texts(&status).0.contains("it was stopped (20."), &status)
 }
 
 /// Nothing but silence says that it was killed, and after a sleep of the machine every agent is silent for a moment.
-pub fn silent_agents() -> Outcome {
+pub fn silent_agents(program: Program) -> Outcome {
     let (folder, mut page) = page(&shut())?;
     page.alive(boottime())?;
     let began = boottime();
-    let run = waiter("run", folder.path(), ["--no-agent", "fail", "--", "echo", "through"]).output()?;
+    let run = program.waiter("run", folder.path(), ["--no-agent", "fail", "--", "echo", "through"]).output()?;
     let watched = (Duration::from_secs(9)..Duration::from_secs(30)).contains(&boottime().since(began));
     let said = texts(&run).1.contains("was killed or hangs: silent for");
     expect(run.status.code() == Some(69) && run.stdout.is_empty() && said && watched, &run)?;
-    let status = waiter("status", folder.path(), [""; 0]).output()?;
+    let status = program.waiter("status", folder.path(), [""; 0]).output()?;
     expect(status.status.code() == Some(69) && texts(&status).0.contains("was killed or hangs"), &status)?;
     // It is back before it is given up.
     let mut child =
-        waiter("run", folder.path(), ["--no-agent", "fail", "--", "true"]).stderr(Stdio::piped()).spawn()?;
+        program.waiter("run", folder.path(), ["--no-agent", "fail", "--", "true"]).stderr(Stdio::piped()).spawn()?;
     child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut [0; 1])?;
     page.alive(boottime() + Duration::from_secs(60))?;
     page.publish(&proven())?;
@@ -81,22 +82,23 @@ pub fn silent_agents() -> Outcome {
     expect(output.status.success(), &output)
 }
 
-pub fn strange_pages() -> Outcome {
+pub fn strange_pages(program: Program) -> Outcome {
     let folder = tempfile::tempdir()?;
     let public = folder.path().join("public");
     std::fs::create_dir(&public)?;
     nix::unistd::mkfifo(&public.join("gate"), nix::sys::stat::Mode::S_IRWXU)?;
-    let fifo = waiter("run", folder.path(), ["--max-wait", "1s", "--", "true"]).output()?;
+    let fifo = program.waiter("run", folder.path(), ["--max-wait", "1s", "--", "true"]).output()?;
     expect(fifo.status.code() == Some(69) && texts(&fifo).1.contains("not a regular file"), &fifo)?;
     std::fs::remove_file(public.join("gate"))?;
     std::fs::create_dir(public.join("gate"))?;
-    let directory = waiter("wait", folder.path(), [""; 0]).output()?;
+    let directory = program.waiter("wait", folder.path(), [""; 0]).output()?;
     expect(directory.status.code() == Some(69) && texts(&directory).1.contains("not a regular file"), &directory)
 }
 
-pub fn page_made_anew() -> Outcome {
+pub fn page_made_anew(program: Program) -> Outcome {
     let waiting = |folder: &Path| -> Result<std::process::Child, Failed> {
-        let mut child = waiter("run", folder, ["--no-agent", "fail", "--", "true"]).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            program.waiter("run", folder, ["--no-agent", "fail", "--", "true"]).stderr(Stdio::piped()).spawn()?;
         child.stderr.as_mut().ok_or("no stderr")?.read_exact(&mut [0; 1])?;
         Ok(child)
     };
@@ -125,11 +127,11 @@ pub fn page_made_anew() -> Outcome {
     expect(output.status.success(), &output)
 }
 
-pub fn time_namespaces() -> Outcome {
+pub fn time_namespaces(program: Program) -> Outcome {
     let (folder, mut page) = page(&proven())?;
     let inside = |shift: &[&str], args: &[&str]| {
         let mut command = Command::new("unshare");
-        command.args(["--time", "--fork"]).args(shift).args([CLOCKGATE, "run", "--page"]);
+        command.args(["--time", "--fork"]).args(shift).args(program.words("run")).arg("--page");
         command.arg(folder.path().join("public")).args(args).args(["--", "echo", "through"]).output()
     };
     let shifts: [&[&str]; 3] = [
@@ -156,8 +158,12 @@ pub fn time_namespaces() -> Outcome {
     }
     page.publish(&proven())?;
     // A process that made a namespace for its children is not in it, and is not told where it is itself.
-    let script = r#"exec unshare --time --boottime 86400 "$0" run --page "$1" --max-wait 50ms -- echo through"#;
-    let own = Command::new("sh").args(["-c", script, CLOCKGATE]).arg(folder.path().join("public")).output()?;
+    let script = r#"page=$0; exec unshare --time --boottime 86400 "$@" --page "$page" --max-wait 50ms -- echo through"#;
+    let own = Command::new("sh")
+        .args(["-c", script])
+        .arg(folder.path().join("public"))
+        .args(program.words("run"))
+        .output()?;
     expect(own.stdout == b"through\n", &own)
 }
 
@@ -183,16 +189,16 @@ set +e
 }
 
 /// What the kernel is asked between the start of `run` and that of the command.
-pub fn what_is_opened() -> Outcome {
+pub fn what_is_opened(program: Program) -> Outcome {
     let (folder, _page) = page(&proven())?;
     let log = folder.path().join("strace");
-    let run = waiter("run", folder.path(), ["--", "true"]);
+    let run = program.waiter("run", folder.path(), ["--", "true"]);
     let mut traced = Command::new("strace");
     traced.arg("-o").arg(&log).arg(run.get_program()).args(run.get_args()).env_remove("CLOCKGATE_SERVERS");
     let output = traced.output()?;
     expect(output.status.success(), &output)?;
     let log = std::fs::read_to_string(log)?;
-    let begin = format!("execve(\"{CLOCKGATE}\"");
+    let begin = format!("execve(\"{}\"", program.path());
     let ours = log.lines().skip_while(|call| !call.starts_with(&begin)).skip(1);
     let calls: Vec<&str> = ours.take_while(|call| !call.starts_with("execve(")).collect();
     let opened = calls.iter().filter(|call| call.starts_with("open")).filter_map(|call| call.split('"').nth(1));

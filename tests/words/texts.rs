@@ -51,7 +51,8 @@ pub fn all() -> Vec<Text> {
     for (name, source) in sources() {
         let code = source.split("#[cfg(test)]").next().unwrap_or_default();
         let said: Vec<String> = strings(code).into_iter().filter(|s| s.split_whitespace().count() > 2).collect();
-        if name.starts_with("src/") && !name.ends_with("tests.rs") && !said.is_empty() {
+        let is_said = name.starts_with("src/") || name.starts_with("crates/clockgate-run/src/");
+        if is_said && !name.ends_with("tests.rs") && !said.is_empty() {
             all.push(Text { name: name.clone(), kind: Kind::Message, paragraphs: said });
         }
         all.push(Text { name: format!("comments of {name}"), kind: Kind::Comment, paragraphs: comments(&source) });
@@ -146,7 +147,8 @@ fn help(verbs: &[&str]) -> Vec<Text> {
 /// The source files of the program and of the page's crate, sorted, with their text.
 fn sources() -> Vec<(String, String)> {
     let mut found = vec![];
-    let mut folders = vec![root().join("src"), root().join("crates/clockgate-page")];
+    let mut folders =
+        vec![root().join("src"), root().join("crates/clockgate-page"), root().join("crates/clockgate-run")];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {

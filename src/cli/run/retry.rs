@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::cli::CliError;
-use crate::cli::gate_options::{GateOptions, refused};
+use crate::cli::gate_options::GateOptions;
 use crate::config::patterns;
 use crate::decision::Gate;
 use crate::exit::Exit;
@@ -15,7 +15,7 @@ use crate::page::Page;
 use crate::sys::input::Input;
 use crate::sys::output;
 use crate::waiter::supervise::{CommandEnd, SuperviseError, supervise};
-use crate::waiter::{Progress, Style, wait};
+use crate::waiter::{Progress, Style};
 
 /// A rejection is looked for among so many last lines.
 const LAST_LINES: usize = 20;
@@ -42,10 +42,9 @@ pub fn run(command: &[OsString], gate: &GateOptions) -> Result<i32, CliError> {
     }
     say(gate, &name, (&id, "it is run once more when the gate is open", true));
     let mut progress = Progress::new(Style::of_stderr(gate.json));
-    match wait(&gate.options()?, &mut progress) {
+    match gate.wait(&mut progress) {
         Ok(ground) => progress.ground(&ground),
-        Err(refusal) => {
-            let why = refused(refusal);
+        Err(why) => {
             say(gate, &name, (&id, &format!("it is not run once more: {}", crate::error_chain::in_full(&why)), false));
             return Ok(first.code);
         }

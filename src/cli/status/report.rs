@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::absolute;
 use crate::daemon;
 use crate::decision::{Boottime, Cause, Gate, Offset, Realtime};
 use crate::history::{DatedBy, Disruption, HistoryFiles, date};
@@ -16,7 +15,7 @@ use crate::workload::{self, FreezeSettings, StillFrozen, WorkloadError};
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusPlaces {
     /// The directory of the gate page
-    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = absolute)]
+    #[arg(long, value_name = "DIR", default_value = page::DIRECTORY, value_parser = clockgate_run::values::absolute)]
     pub page: PathBuf,
 
     /// Look for containers, their names, time daemons and the history below this folder

@@ -7,14 +7,15 @@ use super::settings::{OciNoAgent, OciSettings};
 use crate::decision::{Boottime, Gate, Policy};
 use crate::sys::clock::boottime;
 use crate::sys::nap;
-use crate::waiter::observation::{Lookout, Sight};
-use crate::waiter::without_agent::{self, Alone};
-use crate::waiter::{self, Absence, Ground, OnTimeout, Options};
+use crate::waiter::{self, Absence, Alone, Ground, Lookout, Measuring, OnTimeout, Options, Sight, look_every};
 
 /// Futexes and poll(2) sleep by a clock that does not advance while the machine sleeps, so none of them sleeps for long.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Nothing wakes us when an agent comes, and the gate's word does not change with a measurement.
 const LOOK_ANYWAY_EVERY: Duration = Duration::from_secs(1);
+
+/// A wrapper has no servers to ask.
+const NOBODY: Measuring<'static> = Measuring::Refused("no server is asked");
 
 /// Why a container was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,12 +138,12 @@ impl GateWatch<'_> {
         match self.settings.no_agent {
             OciNoAgent::Open => Ok(Ground::NoAgent),
             OciNoAgent::Hold => shut(format!("{absence} (no-agent = hold)"), LOOK_ANYWAY_EVERY),
-            OciNoAgent::Kernel => match Alone::new(self.kernel).look() {
+            OciNoAgent::Kernel => match Alone::new(self.kernel, NOBODY).look() {
                 Ok(ground) => Ok(ground),
                 Err(why) if waited >= self.settings.no_agent_wait => {
                     Ok(Ground::TimedOut { why: format!("{absence}, and {why}") })
                 }
-                Err(why) => shut(format!("{absence}, and {why}"), without_agent::look_every(waiter::NoAgent::Kernel)),
+                Err(why) => shut(format!("{absence}, and {why}"), look_every(waiter::NoAgent::Kernel)),
             },
         }
     }
@@ -165,7 +166,6 @@ fn kernel(page: &Path) -> Options {
         require_proof: false,
         tolerance: None,
         no_agent: waiter::NoAgent::Kernel,
-        servers: vec![],
         threshold: Policy::default().threshold,
     }
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::decision::{Boottime, Gate};
-use crate::page::{self, Agent, Page, View};
-use crate::sys::clock::boottime;
-use crate::sys::nap;
+use clockgate_page::sys::clock::boottime;
+use clockgate_page::sys::nap;
+use clockgate_page::time::Boottime;
+use clockgate_page::{self as page, Agent, Gate, Page, View};
 
 /// An agent that ended is started again by systemd within a second or two; after so long there is none.
 const GONE_AFTER: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub fn is_kept(directory: &Path) -> Result<bool, page::Error> {
 
 /// What is seen.
 #[derive(Debug)]
-pub(super) enum Sight {
+pub enum Sight {
     /// An agent's gate, or the proof that one left behind: good by our own clocks.
     Gate(Box<View>),
     /// No agent keeps a gate here.
@@ -60,20 +60,24 @@ pub enum Absence {
 
 /// Who looks, again and again.
 #[derive(Debug)]
-pub(super) struct Lookout {
+pub struct Lookout {
     directory: PathBuf,
     page: Option<Page>,
     gone_since: Option<Boottime>,
 }
 
 impl Lookout {
-    pub(super) const fn new(directory: PathBuf) -> Self {
+    /// Nothing seen yet.
+    #[must_use]
+    pub const fn new(directory: PathBuf) -> Self {
         Self { directory, page: None, gone_since: None }
     }
 
+    /// Looks once.
+    ///
     /// # Errors
     /// What keeps us from reading what is there.
-    pub(super) fn look(&mut self) -> Result<Sight, page::Error> {
+    pub fn look(&mut self) -> Result<Sight, page::Error> {
         let mut view = match self.read() {
             Ok(view) => view,
             Err(error) if error.is_absence() => return Ok(Sight::NoAgent(Absence::NoPage(error))),
@@ -99,7 +103,7 @@ impl Lookout {
     }
 
     /// Sleeps until there may be something new to see, and no longer than `at_most`.
-    pub(super) fn sleep(&self, sight: &Sight, at_most: Duration) {
+    pub fn sleep(&self, sight: &Sight, at_most: Duration) {
         match (sight, &self.page) {
             // A proof that is void by our own clocks leaves the word as it was, and an agent that has ended wakes no reader.
             (Sight::Gate(view), Some(page)) if view.word == Gate::Shut as u32 && !view.agent.is_gone() => {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::decision::{Boottime, Gate, bound_in_words};
-use crate::page::View;
-use crate::sys::clock::boottime;
+use clockgate_page::sys::clock::boottime;
+use clockgate_page::time::{Boottime, Offset, bound_in_words, nanos_u64};
+use clockgate_page::{Gate, View};
+
 use crate::sys::output::say;
 use crate::sys::{signals, terminal};
 
-use super::WaitTime;
+use crate::{Ground, WaitTime};
 
 const LIVE_EVERY: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -45,10 +46,10 @@ pub struct Progress {
 
 /// Why we wait, since when, and until when.
 #[derive(Debug, serde::Serialize)]
-pub(super) struct WaitProgress {
+pub(crate) struct WaitProgress {
     version: u32,
     waiting_for: &'static str,
-    pub(super) why: String,
+    pub(crate) why: String,
     waited_ms: u64,
     /// How long the gate has been shut.
     shut_ms: Option<u64>,
@@ -58,22 +59,22 @@ pub(super) struct WaitProgress {
 }
 
 impl WaitProgress {
-    pub(super) fn of(view: &View, patience: &WaitTime, now: Boottime) -> Self {
+    pub(crate) fn of(view: &View, patience: &WaitTime, now: Boottime) -> Self {
         let (waiting_for, why) = match view.gate {
-            Gate::Proven => ("tolerance", super::too_wide(view)),
+            Gate::Proven => ("tolerance", crate::too_wide(view)),
             Gate::Unproven => ("proof", view.why.clone()),
             Gate::Shut => ("gate", view.why.clone()),
         };
         Self {
             // Where only our own clocks show that it is shut, the time since then is unknown.
             shut_ms: (view.word == Gate::Shut as u32).then(|| whole_millis(view.now.since(view.since))),
-            offset_ns: view.offset.map(crate::decision::Offset::as_nanos),
-            bound_ns: view.bound.map(crate::decision::nanos_u64),
+            offset_ns: view.offset.map(Offset::as_nanos),
+            bound_ns: view.bound.map(nanos_u64),
             ..Self::alone(waiting_for, why, patience, now)
         }
     }
 
-    pub(super) fn alone(waiting_for: &'static str, why: String, patience: &WaitTime, now: Boottime) -> Self {
+    pub(crate) fn alone(waiting_for: &'static str, why: String, patience: &WaitTime, now: Boottime) -> Self {
         Self {
             version: 2,
             waiting_for,
@@ -94,7 +95,7 @@ impl std::fmt::Display for WaitProgress {
             write!(f, "; shut for {} s", shut / 1000)?;
         }
         if let (Some(offset), Some(bound)) = (self.offset_ns, self.bound_ns) {
-            let offset = crate::decision::Offset::from_nanos(offset).in_words();
+            let offset = Offset::from_nanos(offset).in_words();
             write!(f, "; last seen {offset}, wrong by at most {}", bound_in_words(Duration::from_nanos(bound)))?;
         }
         match self.remaining_ms {
@@ -112,7 +113,7 @@ impl Progress {
     }
 
     /// Says `line` if it is time to, and returns how long it is until the next one.
-    pub(super) fn show(&mut self, line: &WaitProgress) -> Duration {
+    pub(crate) fn show(&mut self, line: &WaitProgress) -> Duration {
         let now = boottime();
         let every = if self.style == Style::Live { LIVE_EVERY } else { LINE_EVERY };
         if let Some(last) = self.last
@@ -134,27 +135,48 @@ impl Progress {
     }
 
     /// Takes the live line away.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.style == Style::Live && self.last.is_some() {
             say("\r\x1b[K");
             signals::line_begun(false);
         }
     }
 
+    /// Says on what ground the waiter goes through, if that was waited for or is worth a word: a gate that was open on a proof is not.
+    pub fn released(&self, ground: &Ground) {
+        if self.last.is_some() || !matches!(ground, Ground::Proven(_)) {
+            self.ground(ground);
+        }
+    }
+
     /// Says on what ground the waiter goes through.
-    pub fn ground(&self, ground: &super::Ground) {
+    pub fn ground(&self, ground: &Ground) {
         say(&match self.style {
-            Style::Json => {
-                format!("{}\n", serde_json::json!({ "version": 2, "released": true, "reason": ground.to_string() }))
-            }
+            Style::Json => format!("{}\n", Released::on(ground).json()),
             Style::Live | Style::Lines => format!("clockgate: {ground}\n"),
         });
     }
+}
 
-    /// Whether anything was said.
+/// The end of a wait, for a program.
+#[derive(Debug, serde::Serialize)]
+pub struct Released {
+    reason: String,
+    released: bool,
+    version: u32,
+}
+
+impl Released {
+    /// On this ground.
     #[must_use]
-    pub const fn has_spoken(&self) -> bool {
-        self.last.is_some()
+    pub fn on(ground: &Ground) -> Self {
+        Self { reason: ground.to_string(), released: true, version: 2 }
+    }
+
+    /// As one line of JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 

@@ -21,12 +21,15 @@ pub struct ExecError {
 
 impl ExecError {
     /// By what execve(2) said to a child.
-    pub(super) fn new(command: &OsStr, error: &io::Error) -> Self {
+    #[must_use]
+    pub fn new(command: &OsStr, error: &io::Error) -> Self {
         let source = Errno::from_raw(error.raw_os_error().unwrap_or_default());
         Self { command: command.to_string_lossy().into_owned(), source }
     }
 
-    pub(super) const fn nothing_to_execute() -> Self {
+    /// An empty command line.
+    #[must_use]
+    pub const fn nothing_to_execute() -> Self {
         Self { command: String::new(), source: Errno::ENOENT }
     }
 
