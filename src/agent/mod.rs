@@ -5,6 +5,7 @@ mod debounce;
 mod default_servers;
 mod oneshot;
 mod perform;
+mod serve_metrics;
 pub mod signals;
 mod watchers;
 
@@ -16,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
-use crate::config::{self, Config, ListenAddress, MetricsConfig};
+use crate::config::{self, Config};
 use crate::daemon::Corrector;
 use crate::decision::{Action, Cause, Clocks, Event, Gate, Leap, Machine, Policy, Snapshot, State};
 use crate::disruption::clock_set::ClockSet;
@@ -29,7 +30,6 @@ use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::held_starts::HeldStarts;
 use crate::publish::last_good::LastGood;
-use crate::publish::metrics_listener::MetricsListener;
 use crate::publish::outlets::Outlets;
 use crate::publish::proof_file::ProofFile;
 use crate::publish::sd_notify::{self, Watchdog};
@@ -45,6 +45,7 @@ use crate::workload::Thoroughness;
 
 pub use oneshot::{Goal, OneshotOutcome, measure, measure_step_and_prove, step_once, stepped_meanwhile};
 use perform::Performer;
+use serve_metrics::serve_metrics;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
 const QUEUE: usize = 64;
@@ -373,21 +374,6 @@ fn policy(config: &Config) -> Policy {
 fn clockbound(config: &Config) -> Option<ClockBoundPage> {
     let page = config.clockbound.enabled.then(|| ClockBoundPage::open(&config.clockbound.path, &config.root))?;
     page.inspect_err(|error| error!(error = error as &dyn std::error::Error, "cannot write ClockBound's page")).ok()
-}
-
-/// Serves metrics, if they are configured; an error here does not end the agent.
-fn serve_metrics(config: &MetricsConfig, outlets: &mut Outlets) {
-    if let Some(path) = &config.textfile {
-        outlets.keep_metrics_file(path.clone());
-    }
-    let listener = match &config.listen {
-        None => return,
-        Some(ListenAddress::Tcp(address)) => MetricsListener::tcp(*address),
-        Some(ListenAddress::Unix(path)) => MetricsListener::unix(path),
-    };
-    if let Err(error) = listener.and_then(|listener| listener.serve(outlets.metrics())) {
-        error!(error = &error as &dyn std::error::Error, "cannot serve metrics");
-    }
 }
 
 /// Waits for the machine's alarm.

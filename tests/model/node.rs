@@ -217,6 +217,10 @@ impl<S: Subject> Node<S> {
             self.world.open.remove(place);
         }
         self.world.now = self.world.now.max(asked.boot + LATENCY);
+        if letter == Letter::Stepped {
+            // What was asked a moment ago has read the clocks before.
+            self.world.now = self.world.now + ASKED_AFTER + ASKED_AFTER;
+        }
         (asked.boot, asked.raw) = (asked.boot + ASKED_AFTER, asked.raw + ASKED_AFTER);
         asked.real = asked.real + forward(ASKED_AFTER);
         let true_ms = (truth + forward(ASKED_AFTER) - asked.real).as_nanos() / MS.cast_signed();

@@ -139,11 +139,6 @@ impl<S: Subject> World<S> {
         Realtime::from_secs(TRUTH) + forward(self.now.since(Boottime::default()) + self.lost)
     }
 
-    /// The true time minus the clock's.
-    pub fn error(&self) -> Offset {
-        forward(self.lost) - self.moved
-    }
-
     /// Something happens; what it leads to is judged.
     pub fn take(&mut self, event: Event) {
         let before = self.subject.snapshot();

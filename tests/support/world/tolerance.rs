@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use clockgate::decision::{ClockMeasurement, Gate, Snapshot, drift};
+use clockgate::decision::{ClockMeasurement, Gate, Offset, Snapshot, drift, forward};
 
 use super::{Answer, MS, Subject, World};
 
 impl<S: Subject> World<S> {
+    /// The true time minus the clock's.
+    pub fn error(&self) -> Offset {
+        forward(self.lost) - self.moved
+    }
+
     /// What serves a wider tolerance is of this epoch, of two exchanges, and nothing that is known says otherwise.
     pub(super) fn judge_measurement(&self, after: &Snapshot) {
         let Some(measured) = after.measured else { return };
