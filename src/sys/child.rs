@@ -72,16 +72,20 @@ impl SignalRelay {
         unsafe { command.pre_exec(restore) }.spawn()
     }
 
-    /// Passes signals on to the child until it has ended, stops while it is stopped, and reaps every process that ends.
+    /// Passes signals on to the child until it has ended, stops while it is stopped, and reaps every process that ends. What we do for the
+    /// child beside that can be brought to an end `before_stop`.
     ///
     /// # Errors
     /// What waitpid(2) or signalfd(2) said.
-    pub fn wait(&self, child: &Child) -> io::Result<ExitStatus> {
+    pub fn wait(&self, child: &Child, before_stop: impl Fn()) -> io::Result<ExitStatus> {
         let child = child.id().cast_signed();
         loop {
             match reap(child)? {
                 ChildChange::Ended(status) => return Ok(status),
-                ChildChange::Stopped(by) => stop_by(by)?,
+                ChildChange::Stopped(by) => {
+                    before_stop();
+                    stop_by(by)?;
+                }
                 ChildChange::Nothing => {}
             }
             let Some(signal) = self.signals.read_signal()? else { continue };

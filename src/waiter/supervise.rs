@@ -6,18 +6,25 @@ use std::io::{self, IsTerminal as _, PipeReader, Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::exec::ExecError;
 use crate::sys::child::SignalRelay;
+use crate::sys::clock::boottime;
+use crate::sys::nap;
 
 /// So much of what was written last is kept, of each of the two streams.
 const KEPT: usize = 16 * 1024;
 /// What a pipe holds where the kernel does not say (pipe(7)).
 const PIPE_SIZE: usize = 64 * 1024;
+/// What the command wrote before it was stopped is passed on in less, where somebody reads it.
+const PASSED_WITHIN: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// How a command ended, and the last of what it wrote.
 #[derive(Debug)]
@@ -64,12 +71,13 @@ pub fn supervise(line: &[OsString]) -> Result<CommandEnd, SuperviseError> {
     let (of_stdout, runs) = io::pipe().map_err(SuperviseError::Wait)?;
     let of_stderr = of_stdout.try_clone().map_err(SuperviseError::Wait)?;
     let mut child = relay.spawn(&mut command).map_err(|error| ExecError::new(program, &error))?;
-    let stdout = stdout.zip(child.stdout.take()).map(|(to, from)| Passage::begin(from, to, of_stdout));
-    let stderr = stderr.zip(child.stderr.take()).map(|(to, from)| Passage::begin(from, to, of_stderr));
-    let status = relay.wait(&child).map_err(SuperviseError::Wait)?;
+    let stdout = stdout.zip(child.stdout.take()).map(|(to, from)| Passage::begin(from.into(), to, of_stdout));
+    let stderr = stderr.zip(child.stderr.take()).map(|(to, from)| Passage::begin(from.into(), to, of_stderr));
+    let status = relay.wait(&child, || await_passed(&[&stdout, &stderr])).map_err(SuperviseError::Wait)?;
     // From here on a signal ends us, who may wait for a reader that is slow.
     drop((runs, relay));
-    let last = [stdout, stderr].map(|thread| thread.map(JoinHandle::join).and_then(Result::ok).unwrap_or_default());
+    let last = [stdout, stderr]
+        .map(|passing| passing.map(|(thread, _)| thread.join()).and_then(Result::ok).unwrap_or_default());
     Ok(CommandEnd { code: code(status), has_failed: status.code().is_some_and(|code| code != 0), last })
 }
 
@@ -78,9 +86,38 @@ fn own(stream: impl AsFd) -> Option<File> {
     stream.as_fd().try_clone_to_owned().ok().map(File::from)
 }
 
+/// A thread that passes a stream on, and a look at what it has before it.
+type Passing = (JoinHandle<Vec<u8>>, Unpassed);
+
+/// What the command wrote before it was stopped is passed on before we stop with it; a reader that is slow is not waited for.
+fn await_passed(all: &[&Option<Passing>]) {
+    let end = boottime() + PASSED_WITHIN;
+    while boottime() < end && !all.iter().copied().flatten().all(|(_, unpassed)| unpassed.is_nothing()) {
+        nap(LOOK_EVERY);
+    }
+}
+
+/// Whether something is in a pipe still, or on its way.
+struct Unpassed {
+    /// It is closed when nothing is passed on any more, which the command has to notice.
+    pipe: Weak<PipeReader>,
+    on_its_way: Arc<Mutex<()>>,
+}
+
+impl Unpassed {
+    fn is_nothing(&self) -> bool {
+        let Ok(_nothing) = self.on_its_way.try_lock() else { return false };
+        let Some(pipe) = self.pipe.upgrade() else { return true };
+        let mut pipe = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        poll(&mut pipe, PollTimeout::ZERO) == Ok(0)
+    }
+}
+
 /// From the command's pipe to where it would have written.
 struct Passage {
-    from: PipeReader,
+    from: Arc<PipeReader>,
+    /// Held while something is read and not written yet.
+    on_its_way: Arc<Mutex<()>>,
     to: File,
     /// Whose writer is gone when the command has ended.
     ended: PipeReader,
@@ -89,9 +126,11 @@ struct Passage {
 }
 
 impl Passage {
-    fn begin(from: impl Into<OwnedFd>, to: File, ended: PipeReader) -> JoinHandle<Vec<u8>> {
-        let passage = Self { from: from.into().into(), to, ended, last: vec![] };
-        std::thread::spawn(move || passage.pass_on())
+    fn begin(from: OwnedFd, to: File, ended: PipeReader) -> Passing {
+        let (from, on_its_way) = (Arc::new(PipeReader::from(from)), Arc::<Mutex<()>>::default());
+        let unpassed = Unpassed { pipe: Arc::downgrade(&from), on_its_way: on_its_way.clone() };
+        let passage = Self { from, on_its_way, to, ended, last: vec![] };
+        (std::thread::spawn(move || passage.pass_on()), unpassed)
     }
 
     /// Passes everything on until it has no writer or no reader any more. What the command left behind may hold its output open for ever:
@@ -111,8 +150,10 @@ impl Passage {
             if ended {
                 left.get_or_insert_with(|| size_of_pipe(self.from.as_fd()));
             }
+            let on_its_way = self.on_its_way.clone();
+            let _passing = on_its_way.lock().unwrap_or_else(PoisonError::into_inner);
             let most = piece.len().min(left.unwrap_or(usize::MAX));
-            let read = match self.from.read(&mut piece[..most]) {
+            let read = match (&*self.from).read(&mut piece[..most]) {
                 Ok(0) => break,
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -2,9 +2,11 @@
 //! as without the option.
 
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -13,6 +15,7 @@ use super::support::{CLOCKGATE, Ours, Outcome, expect, texts, until};
 use super::waiter;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE_MS: u16 = 20_000;
 
 /// `T` where it is stopped (proc_pid_stat(5)).
 fn state(pid: u32) -> char {
@@ -26,19 +29,24 @@ fn only_child(pid: u32) -> Option<u32> {
 
 pub fn stopped_by_itself() -> Outcome {
     let (folder, _page) = with_page()?;
-    let script = "kill -STOP $$; echo once; kill -STOP $$; echo twice; exit 7";
+    let script = "echo once; kill -STOP $$; echo twice; kill -STOP $$; exit 7";
     let mut command = waiter("run", folder.path(), ["--retry-clock", "--", "sh", "-c", script]);
     let mut child = Ours(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
     let pid = child.0.id();
     let mut stdout = child.0.stdout.take().ok_or("no stdout")?;
     for said in ["once\n", "twice\n"] {
         until("it is stopped with the command", PATIENCE, || state(pid) == 'T')?;
-        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGCONT)?;
+        // What the command wrote before is seen while both are stopped.
+        let is_there = poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], PATIENCE_MS)? == 1;
+        if !is_there {
+            return Err(format!("{said:?} is not passed on").into());
+        }
         let mut line = vec![0; said.len()];
         stdout.read_exact(&mut line)?;
         if line != said.as_bytes() {
             return Err(format!("it said {line:?}").into());
         }
+        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGCONT)?;
     }
     let status = child.0.wait()?;
     if status.code() == Some(7) { Ok(()) } else { Err(format!("ended with {status}").into()) }
