@@ -7,7 +7,7 @@ use crate::decision::{Boottime, Cause, Offset, Realtime, forward};
 
 /// What the history says of a disruption.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disruption {
+pub struct KeptDisruption {
     /// The boot that it happened in.
     pub boot: String,
     /// Its epoch in that boot.
@@ -26,7 +26,7 @@ pub struct Disruption {
     pub shut_for: Option<Duration>,
 }
 
-impl Disruption {
+impl KeptDisruption {
     /// The last one in records that stand in the order of their writing; that an agent was started is none.
     #[must_use]
     pub fn last(dated: &[DatedRecord]) -> Option<Self> {
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_last_epoch_that_no_start_began_is_described_by_all_of_its_records() {
         let began = [record(100, "gate-shut", ("resume", 2), "")];
-        let shut = Disruption::last(&date(began.to_vec())).unwrap();
+        let shut = KeptDisruption::last(&date(began.to_vec())).unwrap();
         assert_eq!((shut.epoch, shut.cause.as_str(), shut.stepped, shut.shut_for), (2, "resume", None, None));
         assert_eq!(
             (shut.began.as_nanos(), shut.time, shut.by),
@@ -81,9 +81,9 @@ mod tests {
             &began[..],
             &[record(101, "gate-open", ("resume", 2), proof), record(200, "gate-shut", ("started", 3), "")],
         ];
-        let open = Disruption::last(&date(records.concat())).unwrap();
+        let open = KeptDisruption::last(&date(records.concat())).unwrap();
         assert_eq!((open.epoch, open.time, open.by), (2, Realtime::from_secs(3699), DatedBy::Proof));
         assert_eq!((open.stepped, open.shut_for), (Some(Offset::from_nanos(5)), Some(Duration::from_nanos(7))));
-        assert_eq!(Disruption::last(&date(vec![record(1, "gate-shut", ("started", 1), "")])), None);
+        assert_eq!(KeptDisruption::last(&date(vec![record(1, "gate-shut", ("started", 1), "")])), None);
     }
 }

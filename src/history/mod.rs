@@ -9,7 +9,7 @@ mod record;
 
 pub use brief::{BriefAnswer, BriefContainer, BriefRecord};
 pub use dating::{DatedBy, DatedRecord, Gap, Stamp, date, times};
-pub use disruption::Disruption;
+pub use disruption::KeptDisruption;
 pub use files::{HistoryFiles, LARGEST, ReadHistory};
 pub use record::HistoryRecord;
 

@@ -22,7 +22,7 @@ use crate::sys::nap;
 const KEPT: usize = 16 * 1024;
 /// What a pipe holds where the kernel does not say (pipe(7)).
 const PIPE_SIZE: usize = 64 * 1024;
-/// What the command wrote before it was stopped is passed on in less, where somebody reads it.
+/// What the command wrote before it was stopped is passed on in less, unless its reader is slow.
 const PASSED_WITHIN: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 

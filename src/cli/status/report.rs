@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::daemon;
 use crate::decision::{Boottime, Cause, Gate, Offset, Realtime};
-use crate::history::{DatedBy, Disruption, HistoryFiles, date};
+use crate::history::{DatedBy, HistoryFiles, KeptDisruption, date};
 use crate::page::{self, View, boot_id};
 use crate::waiter::oci::{self, Waiting};
 use crate::workload::{self, FreezeSettings, StillFrozen, WorkloadError};
@@ -39,7 +39,7 @@ pub struct StatusReport {
     /// The time daemons that are seen to run.
     pub daemons: Vec<&'static str>,
     /// The last disruption that the history has, where we may read it.
-    kept: io::Result<Option<Disruption>>,
+    kept: io::Result<Option<KeptDisruption>>,
 }
 
 /// The last disruption: by the history for those who may read it, else by the page.
@@ -103,9 +103,9 @@ impl StatusPlaces {
         })
     }
 
-    fn kept(&self) -> io::Result<Option<Disruption>> {
+    fn kept(&self) -> io::Result<Option<KeptDisruption>> {
         let history = HistoryFiles::below(&self.root).read_latest()?;
-        Ok(Disruption::last(&date(history.records)))
+        Ok(KeptDisruption::last(&date(history.records)))
     }
 }
 
@@ -115,7 +115,7 @@ pub fn held() -> Vec<Waiting> {
 }
 
 impl LastDisruption {
-    fn of(view: &View, kept: Option<&Disruption>) -> Option<Self> {
+    fn of(view: &View, kept: Option<&KeptDisruption>) -> Option<Self> {
         let of_page = (view.epoch > 0 && view.cause != Cause::Started.code()).then(|| Self::of_page(view));
         let Some(kept) = kept else { return of_page };
         let boot: String = boot_id().unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect();
