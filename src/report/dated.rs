@@ -7,7 +7,7 @@ use super::fold::{ChangedWhen, Fold, GateChange, RawSample};
 use super::timeline::Timeline;
 use super::window::{cut_lane, cut_samples};
 use super::{ClockReport, Disruption, GateSpan, OffsetSample, Shares, TimeSpan, Window};
-use crate::decision::{Boottime, Offset, Realtime};
+use crate::decision::{Boottime, Realtime, forward};
 use crate::transition::EventKind;
 
 impl Fold {
@@ -60,7 +60,7 @@ impl Fold {
         let (from, until) = self.timeline.ends()?;
         let now = window.alive.as_ref().zip(self.before.as_ref()).and_then(|(alive, last)| {
             let is_same = *alive.boot == *last.boot && !last.has_ended && alive.now >= last.at;
-            is_same.then(|| until + offset(alive.now.since(last.at)))
+            is_same.then(|| until + forward(alive.now.since(last.at)))
         });
         Some(TimeSpan { from, until: now.unwrap_or(until) })
     }
@@ -99,8 +99,10 @@ fn changed(change: &GateChange, timeline: &Timeline) -> Realtime {
     let (time, _) = timeline.at(change.index);
     match change.when {
         ChangedWhen::WithRecord => time,
-        ChangedWhen::BootBegan(at) => time + -offset(at.since(Boottime::default())),
-        ChangedWhen::PauseBegan(counted) => (timeline.at(change.index.saturating_sub(1)).0 + offset(counted)).min(time),
+        ChangedWhen::BootBegan(at) => time + -forward(at.since(Boottime::default())),
+        ChangedWhen::PauseBegan(counted) => {
+            (timeline.at(change.index.saturating_sub(1)).0 + forward(counted)).min(time)
+        }
     }
 }
 
@@ -112,10 +114,6 @@ fn sample(raw: &RawSample, timeline: &Timeline, ends: TimeSpan) -> OffsetSample 
         until: raw.until.map_or(ends.until, time).max(time(raw.since)),
         measured: raw.measured,
     }
-}
-
-fn offset(length: Duration) -> Offset {
-    Offset::from_nanos(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX))
 }
 
 fn counted<'a>(warnings: impl Iterator<Item = &'a (u32, u8)>) -> Vec<(&'static str, u64)> {

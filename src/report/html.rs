@@ -58,7 +58,8 @@ fn write_shares(report: &ClockReport, to: &mut dyn Write) -> io::Result<()> {
     let whole = report.shares.whole();
     for lane in GateLane::ALL {
         let part = report.shares.of(lane);
-        let (share, length) = (escape_percent(&percent(part, whole)), size_in_words(part));
+        let (share, length) = (percent(part, whole), size_in_words(part));
+        let share = escaped(&share);
         writeln!(
             to,
             "<tr><td class=\"n\">{share}</td><td>{}</td><td class=\"n\">{length}</td></tr>",
@@ -66,10 +67,6 @@ fn write_shares(report: &ClockReport, to: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     writeln!(to, "</table>")
-}
-
-fn escape_percent(text: &str) -> String {
-    escaped(text).into_owned()
 }
 
 fn write_disruptions(report: &ClockReport, zone: Zone, to: &mut dyn Write) -> io::Result<()> {
