@@ -162,6 +162,10 @@ impl Walk {
 
     /// The clock moves as the plan says and by that much, or nothing changes; what was proven stays so.
     fn step_by_date(&mut self, offset_ms: i64, peer: PeerCheck) {
+        // What is due at that very moment comes first, and is no answer to it.
+        if self.world.machine().alarm() <= self.world.now + Duration::from_nanos(1) {
+            self.take(Event::Alarm);
+        }
         let date = HttpDate { peer, ..http_date(&self.world.clocks(), offset_ms) };
         let evidence = self.world.machine().evidence().clone();
         let plan = date.plan(&evidence, &self.world.clocks(), self.world.policy());

@@ -273,7 +273,9 @@ impl Machine {
                 proof.remeasure = now.boot + pause;
             }
         }
-        let mut actions = if is_shut && self.deadline.has_passed(now) { self.give_up(now) } else { vec![] };
+        // A step that failed before the first answer is no exchange.
+        let is_over = is_shut && self.attempt.ended > 0 && self.deadline.has_passed(now);
+        let mut actions = if is_over { self.give_up(now) } else { vec![] };
         actions.extend(self.free_the_road(now));
         actions
     }

@@ -23,6 +23,8 @@ pub struct Patience {
     /// When this epoch began: no policy applies before an exchange of it has ended.
     epoch: Epoch,
     epoch_since: Boottime,
+    /// The same, or when an operator's step took the place of its question, or a step could begin since what runs is frozen.
+    asked_since: Boottime,
 }
 
 impl Patience {
@@ -30,7 +32,10 @@ impl Patience {
     pub fn watch(&mut self, event: &Event, machine: &Machine, deadline: Duration, now: &Clocks) {
         let before = std::mem::replace(&mut self.state, machine.state());
         if machine.epoch() != self.epoch {
-            (self.epoch, self.epoch_since) = (machine.epoch(), now.boot);
+            (self.epoch, self.epoch_since, self.asked_since) = (machine.epoch(), now.boot, now.boot);
+        }
+        if matches!(event, Event::StepByDate(_) | Event::Reckon | Event::Frozen(..)) {
+            self.asked_since = now.boot;
         }
         let begins_anew = match event {
             Event::Disrupted(Cause::Resume { slept }) => !slept.is_zero(),
@@ -53,7 +58,7 @@ impl Patience {
                 self.due = Some(due.unwrap_or(full.max(now.awake() + self.least(before))));
             }
         }
-        let may_ask = now.boot < self.epoch_since + ASKED_WITHIN + LOST_AFTER + LOST_AFTER;
+        let may_ask = now.boot < self.asked_since + ASKED_WITHIN + LOST_AFTER + LOST_AFTER;
         let is_told = may_ask || self.due.is_none_or(|due| now.awake() < due);
         assert!(is_told || *event != Event::Alarm, "nobody was told at the deadline: {}", machine.state());
     }
