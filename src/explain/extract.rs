@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use regex_lite::Captures;
 
+use super::context::Wording;
 use super::pattern::{Direction, Pattern, Proves};
 use super::time::{Format, length};
 use crate::decision::{Offset, Realtime};
@@ -32,6 +33,8 @@ pub struct Match<'p> {
     pub direction: Direction,
     /// How much it says of the clock.
     pub proves: Proves,
+    /// Whether a program says it, or somebody writes of it.
+    pub wording: Wording,
     /// Why its numbers cannot all be right.
     pub contradiction: Option<Contradiction>,
     /// The time that its line begins with, and whether it has a zone.
@@ -90,6 +93,23 @@ pub(super) struct Groups {
     least: Option<Duration>,
 }
 
+impl Groups {
+    /// Whether there is any; who only writes of a message leaves them out.
+    pub(super) fn has_numbers(&self) -> bool {
+        let times = [self.ours, self.theirs, self.edge, self.from, self.until];
+        let lengths = [self.limit, self.offset, self.least];
+        times.iter().any(Option::is_some) || lengths.iter().any(Option::is_some)
+    }
+}
+
+/// The line that a message is on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    pub(super) number: u64,
+    pub(super) head: &'a str,
+    pub(super) wording: Wording,
+}
+
 /// The message around a literal that was found at `place`: its span and its groups.
 pub(super) fn find(pattern: &Pattern, window: &str, place: Range<usize>) -> Option<(usize, usize, Groups)> {
     if pattern.regexes.is_empty() {
@@ -140,7 +160,7 @@ fn groups(pattern: &Pattern, captures: &Captures<'_>) -> Groups {
 }
 
 /// What the groups mean.
-pub(super) fn read<'p>(pattern: &'p Pattern, groups: &Groups, line: u64, head: &str) -> Match<'p> {
+pub(super) fn read<'p>(pattern: &'p Pattern, groups: &Groups, line: &Line<'_>) -> Match<'p> {
     let said = said(pattern, groups);
     let mut direction = match said {
         Some(said) if pattern.direction != Direction::None && said.offset != Offset::ZERO => side(said.offset),
@@ -155,17 +175,21 @@ pub(super) fn read<'p>(pattern: &'p Pattern, groups: &Groups, line: u64, head: &
             (direction, proves) = (Direction::Behind, Proves::Either);
         }
     }
+    if line.wording == Wording::Mention && proves == Proves::Clock {
+        proves = Proves::Either;
+    }
     Match {
         pattern,
-        line,
+        line: line.number,
         ours: groups.ours,
         theirs: groups.theirs.filter(|_| groups.from.is_none() || groups.until.is_none()),
         limit: groups.limit,
         said,
         direction,
         proves,
+        wording: line.wording,
         contradiction: contradiction(pattern, groups),
-        logged: logged(head),
+        logged: logged(line.head),
     }
 }
 

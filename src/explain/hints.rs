@@ -1,5 +1,6 @@
 //! Sentences below a verdict: what to do next, and what else it may be.
 
+use super::context::Wording;
 use super::extract::Match;
 use super::pattern::Proves;
 use super::verdict::Verdict;
@@ -34,6 +35,9 @@ pub(super) fn hints(verdict: Verdict, first: Option<&Match<'_>>, world: &World, 
     let Some(one) = first else {
         return hints;
     };
+    if one.wording == Wording::Mention {
+        hints.push(format!("Line {} only names this message, in a sentence or in source code.", one.line));
+    }
     if verdict.is_our_clock() || verdict == Verdict::Unknown {
         if one.is_of_another_zone(world.zone_secs) {
             hints.push("Whole quarter hours: perhaps a time zone, or a hardware clock in local time.".to_owned());

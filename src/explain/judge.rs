@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::context::Wording;
 use super::extract::Match;
 use super::hints::hints;
 use super::lifetime::{Lifetime, TokenKind};
@@ -26,7 +27,7 @@ pub fn judge<'p>(found: Vec<Match<'p>>, world: &World, past: impl Fn(PastMoment)
         Some(Verdict::Unknown) => over(&lifetimes).unwrap_or(Verdict::Unknown),
         judged => judged.unwrap_or(Verdict::Unknown),
     };
-    let direction = first.map_or(Direction::None, |one| one.direction);
+    let direction = first.filter(|one| one.wording == Wording::Report).map_or(Direction::None, |one| one.direction);
     let offset = first.and_then(|one| one.said).map(|said| said.offset);
     let hints = hints(verdict, first, world, then.as_ref());
     Explanation { verdict, direction, offset, matches, now: world.now.clone(), then, lifetimes, hints }
@@ -69,13 +70,13 @@ fn ranked(mut found: Vec<Match<'_>>) -> Vec<Match<'_>> {
 }
 
 /// What says most comes first.
-fn rank(one: &Match<'_>) -> (u8, bool, bool) {
+fn rank(one: &Match<'_>) -> (bool, u8, bool, bool) {
     let proof = match one.proves {
         Proves::Clock => 0,
         Proves::Either => 1,
         Proves::Other => 2,
     };
-    (proof, one.said.is_none(), one.direction == Direction::Either)
+    (one.wording == Wording::Mention, proof, one.said.is_none(), one.direction == Direction::Either)
 }
 
 /// Whether what is known of the past holds for that moment: where it is not known since when, the text has to say the same.
@@ -90,6 +91,10 @@ fn moment(one: &Match<'_>) -> Option<PastMoment> {
 }
 
 fn verdict(one: &Match<'_>, world: &World, then: Option<&Then>) -> Verdict {
+    if one.wording == Wording::Mention {
+        let is_now = world.now.as_ref().is_some_and(|now| now.is_wrong() && explains(one, now.offset));
+        return if is_now { Verdict::ClockNow } else { Verdict::Unknown };
+    }
     if is_stale(one, world.zone_secs) {
         return Verdict::StaleRequest;
     }

@@ -27,9 +27,9 @@ impl Literals {
     /// # Errors
     /// There are more literals than any memory holds.
     pub fn new(patterns: Vec<Pattern>) -> Result<Self, BuildError> {
-        let of_patterns = patterns.iter().enumerate().flat_map(|(at, p)| p.literals.iter().map(move |_| at));
-        let owners = of_patterns.chain(MARKS.map(|_| patterns.len())).collect();
-        let literals = patterns.iter().flat_map(|pattern| &pattern.literals).map(String::as_str).chain(MARKS);
+        let of_patterns = patterns.iter().enumerate().flat_map(|(at, one)| spellings(one).map(move |text| (at, text)));
+        let of_marks = MARKS.into_iter().map(|mark| (patterns.len(), mark.to_owned()));
+        let (owners, literals): (Vec<usize>, Vec<String>) = of_patterns.chain(of_marks).unzip();
         let search = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(literals)?;
         Ok(Self { search, owners, patterns })
     }
@@ -47,4 +47,15 @@ impl Literals {
             end: found.end(),
         })
     }
+}
+
+/// A message that is in the middle of a sentence here begins one there; a name is spelt in one way.
+fn spellings(pattern: &Pattern) -> impl Iterator<Item = String> {
+    let begins = |text: &String| {
+        let mut letters = text.chars();
+        let first = letters.next().filter(|first| first.is_ascii_lowercase() && text.contains(' '))?;
+        Some(first.to_ascii_uppercase().to_string() + letters.as_str())
+    };
+    let is_free = pattern.regexes.is_empty();
+    pattern.literals.iter().flat_map(move |text| [Some(text.clone()), begins(text).filter(|_| is_free)]).flatten()
 }

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod clean;
+mod context;
 mod extract;
 mod hints;
 mod judge;
@@ -15,6 +16,7 @@ mod verdict;
 mod world;
 
 pub use certificate::pem;
+pub use context::Wording;
 pub use extract::{Contradiction, Match, Said};
 pub use judge::judge;
 pub use lifetime::{Lifetime, TokenKind, base64};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json as value};
 
+use super::context::Wording;
 use super::extract::{Contradiction, Match, Said};
 use super::lifetime::Lifetime;
 use super::pattern::Pattern;
@@ -158,6 +159,7 @@ pub fn json(explained: &Explanation<'_>) -> Value {
                 "issuer": one.pattern.issuer,
                 "line": one.line,
                 "direction": one.direction.name(),
+                "reported": one.wording == Wording::Report,
                 "ours_ns": nanos(one.ours),
                 "theirs_ns": nanos(one.theirs),
                 "offset_ns": one.said.map(|said| said.offset.as_nanos()),

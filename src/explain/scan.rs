@@ -1,9 +1,13 @@
 //! A text of any length, searched for known messages in bounded memory.
 
+use std::ops::Range;
+
 use super::clean::{Cleaner, entities};
-use super::extract::{self, Match};
+use super::context::{Place, Wording, wording};
+use super::extract::{self, Line, Match};
 use super::lifetime::{self, Lifetime};
 use super::literals::{Hit, Literals};
+use super::pattern::Proves;
 
 /// How far from its literal a message may begin and end.
 const BEFORE: usize = 400;
@@ -147,8 +151,25 @@ impl<'p> Scanner<'p> {
         let (start, end, groups) = extract::find(pattern, &window, place..place + (hit.end - hit.start))?;
         self.counts[hit.pattern].0 += 1;
         let head = String::from_utf8_lossy(&self.text[line_start..self.text.len().min(line_start + 80)]);
-        let one = extract::read(pattern, &groups, number, &head);
-        Some(((from + start), (from + end), one))
+        let span = from + start..from + end;
+        // Numbers are left out by who only writes of a message. An entity before it moves it by some bytes.
+        let is_in_doubt = pattern.proves == Proves::Clock && !groups.has_numbers();
+        let wording = if is_in_doubt { self.wording(&window[start..end], span.clone()) } else { Wording::Report };
+        let one = extract::read(pattern, &groups, &Line { number, head: &head, wording });
+        Some((span.start, span.end, one))
+    }
+
+    /// How the line of a message speaks of it.
+    fn wording(&self, message: &str, span: Range<usize>) -> Wording {
+        let begins = self.lines.partition_point(|(begin, _)| *begin <= span.start);
+        let ends = self.lines.partition_point(|(begin, _)| *begin <= span.end);
+        let begin = self.lines.get(begins.saturating_sub(1)).map_or(0, |(begin, _)| *begin);
+        let end = self.lines.get(ends).map_or(self.text.len(), |(begin, _)| *begin);
+        let (start, stop) = (span.start.min(self.text.len()), span.end.min(self.text.len()));
+        let text = |range: Range<usize>| entities(&String::from_utf8_lossy(&self.text[range]));
+        let before = text(begin.max(start.saturating_sub(BEFORE)).min(start)..start);
+        let after = text(stop..end.min(stop + BEFORE).max(stop));
+        wording(&Place { before: &before, message, after: &after })
     }
 
     /// Times of a token or a signed URL.

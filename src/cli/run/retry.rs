@@ -10,7 +10,7 @@ use crate::cli::gate_options::GateOptions;
 use crate::config::patterns;
 use crate::decision::Gate;
 use crate::exit::Exit;
-use crate::explain::{Literals, Match, Proves, Scanner};
+use crate::explain::{Literals, Match, Proves, Scanner, Wording};
 use crate::page::Page;
 use crate::sys::input::Input;
 use crate::sys::output;
@@ -79,7 +79,7 @@ fn refusal(ended: &CommandEnd, gate: &GateOptions) -> Option<String> {
     });
     let is_doubtful = || Page::open(gate.page()).is_ok_and(|page| page.read().gate == Gate::Shut);
     let refuses = |one: &Match<'_>| match one.proves {
-        _ if !one.pattern.refused_before_effect => false,
+        _ if !one.pattern.refused_before_effect || one.wording == Wording::Mention => false,
         Proves::Clock => true,
         // The clock or the credentials: a gate that is shut now shows which.
         Proves::Either => is_doubtful(),
