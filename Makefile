@@ -17,15 +17,18 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help rust build check test night soak demo model bench install uninstall setup clean-lab
 
-help: ## List what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
-
 # An older cargo would stop at words in .cargo/config.toml and Cargo.lock that it does not know, and not say that it is too old.
-rust:
-	@wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
+RUST_IS_NEW_ENOUGH = wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
 	found=$$($(CARGO) -V 2>/dev/null | cut -d ' ' -f 2) || true; \
 	[ -n "$$found" ] || { echo "clockgate: \`$(CARGO)\` is not found: install Rust $$wanted or later (https://rustup.rs), and build as the user who has it, without sudo" >&2; exit 1; }; \
 	[ "$$(printf '%s\n' "$$wanted" "$$found" | sort -V | head -n 1)" = "$$wanted" ] || { echo "clockgate: Rust $$wanted or later is needed, and \`$(CARGO)\` is $$found: install it with rustup (https://rustup.rs); Debian's own is older" >&2; exit 1; }
+
+help: ## List what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@( $(RUST_IS_NEW_ENOUGH) ) || true
+
+rust:
+	@$(RUST_IS_NEW_ENOUGH)
 
 build: rust ## The release binary: static, one file
 	$(CARGO) build --release
@@ -53,13 +56,13 @@ soak: rust ## 200 disruptions of random kind, size and overlap in one guest; CLO
 	tests/setup
 	CLOCKGATE_SOAK=$${CLOCKGATE_SOAK:-200} $(CARGO) $(AS_ROOT) test --test uml -- soak::
 
-night: rust ## What is too long for make test: every time daemon until it keeps the clock again, the long soak, a hundred thousand walks, the search; writes its record to docs/testing.md (root)
+night: rust ## What is too long for make test: every time daemon until it keeps the clock again, the long soak, a hundred thousand walks, the search, the previous release; writes its record to docs/testing.md (root)
 	tests/setup
 	tests/night
 
+# The guest is downloaded while the program is built.
 demo: rust ## A night with clockgate beside a night with the usual hook
-	tests/setup
-	$(CARGO) test -q --test demo --no-run
+	@$(CARGO) test -q --test demo --no-run & built=$$!; tests/setup demo || { kill $$built; exit 1; }; wait $$built
 	$(CARGO) $(AS_ROOT) test -q --test demo
 
 model: rust ## Search the machine breadth first; each scope of tests/model/scopes.rs ends after 20 million states or 200 seconds, or as CLOCKGATE_MODEL_STATES and CLOCKGATE_MODEL_SECONDS say

@@ -63,6 +63,12 @@ pub fn laboratory() -> Result<(), Failed> {
     let script = fs::read_to_string(folder.join("tests/setup"))?;
     let lines = script.lines().filter(|line| !line.trim_start().starts_with('#'));
     let (stamps, making): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.trim_start().starts_with("keep "));
+    // What is downloaded is said with its size, for each of them.
+    let names = stamps.iter().filter_map(|line| line.split_whitespace().nth(1)?.trim_matches('"').split('/').next());
+    let unsaid: Vec<&str> = names.filter(|name| !script.contains(&format!("\n    \"{name}|"))).collect();
+    if !unsaid.is_empty() {
+        return Err(format!("without a size in `parts`: {unsaid:?}").into());
+    }
     let words = making.iter().flat_map(|line| line.split([' ', '"', '$', '(', ')', '<', '>']));
     let files = words.filter(|word| word.starts_with("tests/") && folder.join(word).is_file());
     let (found, missing): (Vec<&str>, Vec<&str>) =

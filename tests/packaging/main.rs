@@ -160,6 +160,9 @@ fn a_rust_that_is_too_old_or_missing_is_said_before_anything_is_built() {
     assert!(!output.status.success() && said.contains("or later is needed") && said.contains("is 1.63.0"), "{said}");
     let said = stderr(&make(&["build", &format!("CARGO={}/none", folder.path().display())]));
     assert!(said.contains("is not found") && said.contains("without sudo"), "{said}");
+    // Who only looks what there is to make is told as well.
+    let help = make(&["help", &format!("CARGO={}", cargo.display())]);
+    assert!(help.status.success() && stderr(&help).contains("is 1.63.0"), "{help:?}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         return done;
     }
     let arguments = Arguments::from_args();
-    let missing = lab::missing();
+    let missing = lab::missing().or_else(|| lab::laboratory::missing(&["hands"]));
     if missing.is_none()
         && !arguments.list
         && let Err(error) = lab::namespace::enter()

@@ -31,7 +31,7 @@ pub mod world;
 pub use crate::support::laboratory::{self, folder};
 pub use crate::support::{Outcome, ensure, fail, liar, until_answered as until};
 
-/// What keeps the laboratory from running on this machine, if anything does.
+/// What keeps the laboratory from running on this machine, if anything does; what a guest needs beside it: [`stage::Begins::missing`].
 pub fn missing() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("needs root, for a network namespace and a tap device".into());
@@ -42,7 +42,7 @@ pub fn missing() -> Option<String> {
     if !Path::new("/usr/bin/linux.uml").exists() {
         return Some("needs /usr/bin/linux.uml: run tests/setup".into());
     }
-    laboratory::missing(&["guest", "xstate", "chrony", "engines", "libraries", "hands", "trixie", "daemons"])
+    laboratory::missing(&["guest", "xstate", "chrony", "podman"])
 }
 
 /// Lets time go by, where the time itself is what is tested: a sleep, a silence.

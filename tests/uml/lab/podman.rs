@@ -11,10 +11,10 @@ const SLOW: Duration = Duration::from_secs(60);
 /// Puts the engine over the guest's /usr and makes an image with nothing in it but a place for our own part, which is static. What
 /// the engine stores goes to the guest's memory.
 pub fn install(guest: &Guest) -> Outcome {
-    if guest.run("test -d /run/engines")?.code == 0 {
+    if guest.run("test -d /run/podman-usr")?.code == 0 {
         return Ok(());
     }
-    let [engines, libraries] = ["engines", "libraries"].map(|name| std::fs::canonicalize(folder().join(name)));
+    let podman = std::fs::canonicalize(folder().join("podman"))?;
     guest.put("/etc/containers/policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
     guest.put(
         "/etc/containers/containers.conf",
@@ -26,15 +26,12 @@ pub fn install(guest: &Guest) -> Outcome {
     )?;
     let script = format!(
         "set -e
-         mkdir -p /run/engines /run/libraries /run/usr/upper /run/usr/work /run/image/lab /var/lib/containers
-         mount -t hostfs -o {} none /run/engines
-         mount -t hostfs -o {} none /run/libraries
-         mount -t overlay none /usr \
-             -o lowerdir=/run/engines/usr:/run/libraries/usr:/usr,upperdir=/run/usr/upper,workdir=/run/usr/work
+         mkdir -p /run/podman-usr /run/usr/upper /run/usr/work /run/image/lab /var/lib/containers
+         mount -t hostfs -o {}/usr none /run/podman-usr
+         mount -t overlay none /usr -o lowerdir=/run/podman-usr:/usr,upperdir=/run/usr/upper,workdir=/run/usr/work
          mount -t tmpfs none /var/lib/containers
          tar -C /run/image -c . | podman import --quiet - localhost/box",
-        engines?.display(),
-        libraries?.display()
+        podman.display()
     );
     guest.sh_within(&script, SLOW).map(drop)
 }

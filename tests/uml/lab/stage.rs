@@ -32,7 +32,8 @@ impl Begins {
 
     /// What the laboratory lacks of it, if anything.
     pub fn missing(self) -> Option<String> {
-        laboratory::missing(&[self.over()?])
+        let parts: Vec<&str> = std::iter::once(self.root()).chain(self.over()).collect();
+        laboratory::missing(&parts)
     }
 
     /// What lies over the root, below the laboratory's folder.
