@@ -8,6 +8,7 @@ number() { od -A n -t "$1" -j "$2" -N "${1#?}" "$gate" | tr -d ' '; }
 while :; do
     # All zero, or no file: no agent has been here.
     [ "$(number u8 0 2>/dev/null)" = "$(printf 'CLKGATE\0' | od -A n -t u8 | tr -d ' ')" ] || { echo "no gate page" >&2; exit 69; }
+    [ "$(number u4 8)" = 1 ] || { echo "a gate page of version $(number u4 8), and this reader knows 1" >&2; exit 69; }
     sequence=$(number u4 36) word=$(number u4 32) valid_until=$(number u8 88)
     # CLOCK_BOOTTIME in hundredths of a second, and the proof's end in the same.
     now=$(tr -d . </proc/uptime | cut -d ' ' -f 1) end=$((valid_until / 10000000))

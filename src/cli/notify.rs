@@ -95,7 +95,9 @@ impl From<client::ClientError> for CliError {
     fn from(error: client::ClientError) -> Self {
         let text = crate::error_chain::in_full(&error);
         let exit = match error {
-            client::ClientError::NoAgent { .. } | client::ClientError::Stuck { .. } => Exit::NoAgent,
+            client::ClientError::NoAgent { .. }
+            | client::ClientError::OtherVersion { .. }
+            | client::ClientError::Stuck { .. } => Exit::NoAgent,
             client::ClientError::Refused(_) => Exit::Usage,
             client::ClientError::NotPermitted(_) => Exit::NotPermitted,
             client::ClientError::StillShut(_) => return Self::still_shut(text, super::ASK_STATUS),

@@ -157,6 +157,7 @@ impl SyncArgs {
             | ClientError::NotPermitted(_)
             | ClientError::TooOften(_)
             | ClientError::StillShut(_)
+            | ClientError::OtherVersion { .. }
             | ClientError::Stuck { .. } => error.into(),
         })?;
         let moved = super::runtime()?.block_on(agent::stepped_meanwhile(before, date.offset, STEPPED_WITHIN));

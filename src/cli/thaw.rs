@@ -46,7 +46,11 @@ impl ThawArgs {
         let outcome = workload::replay(&settings);
         let nothing = Thawed::default();
         let thawed = match &outcome {
-            Ok(thawed) | Err(workload::WorkloadError::StillFrozen { thawed, .. }) => thawed,
+            Ok(thawed)
+            | Err(
+                workload::WorkloadError::StillFrozen { thawed, .. }
+                | workload::WorkloadError::LaterLedger { thawed, .. },
+            ) => thawed,
             Err(_) => &nothing,
         };
         if self.json {
@@ -57,11 +61,7 @@ impl ThawArgs {
         match outcome {
             Ok(_) => Ok(Exit::Ok),
             Err(error) => {
-                let help = if code(&error) == Exit::NotPermitted {
-                    "run it as root"
-                } else {
-                    "run it again, or write 0 to the `cgroup.freeze` of each cgroup named"
-                };
+                let help = help(&error);
                 Err(CliError::caused(code(&error), format!("cannot thaw everything; {help}"), error))
             }
         }
@@ -95,6 +95,16 @@ impl ThawArgs {
     }
 }
 
+fn help(error: &workload::WorkloadError) -> &'static str {
+    if matches!(error, workload::WorkloadError::LaterLedger { .. }) {
+        "run `clockgate thaw` of the version that froze it"
+    } else if code(error) == Exit::NotPermitted {
+        "run it as root"
+    } else {
+        "run it again, or write 0 to the `cgroup.freeze` of each cgroup named"
+    }
+}
+
 fn code(error: &workload::WorkloadError) -> Exit {
     match error {
         workload::WorkloadError::NotPermitted { .. } => Exit::NotPermitted,
@@ -107,6 +117,7 @@ fn code(error: &workload::WorkloadError) -> Exit {
         | workload::WorkloadError::Absent { .. }
         | workload::WorkloadError::Broken { .. }
         | workload::WorkloadError::Held(_)
+        | workload::WorkloadError::LaterLedger { .. }
         | workload::WorkloadError::Guard { .. }
         | workload::WorkloadError::StillFrozen { .. } => Exit::StillShut,
     }
@@ -119,6 +130,7 @@ fn as_json(thawed: &Thawed, outcome: &Result<Thawed, workload::WorkloadError>) -
         "thawed": paths(&thawed.thawed),
         "gone": paths(&thawed.gone),
         "damaged_lines": thawed.damaged,
+        "later_lines": thawed.later,
         "done": outcome.is_ok(),
     })
 }

@@ -8,9 +8,22 @@ use super::yaml::{Value, YamlNode};
 use super::{Fault, Loaded, Origin};
 use crate::reference::ServerName;
 
+/// The version of the keys, which a file may name; a file without it is of this one.
+const VERSION: i64 = 1;
+
 /// Takes the keys of one file over what earlier files said.
-pub(super) fn take(node: YamlNode, file: &Path, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
-    Taking { file, loaded, faults }.section("", node);
+pub(super) fn take(mut node: YamlNode, file: &Path, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
+    let mut taking = Taking { file, loaded, faults };
+    if let Value::Map(entries) = &mut node.value
+        && let Some(at) = entries.iter().position(|(name, _)| name == "version")
+    {
+        let (_, version) = entries.remove(at);
+        if version.value != Value::Number(VERSION) {
+            let what = format!("expected {VERSION}, found {}: no other line was read", version.value);
+            return taking.fault(version.line, Some("version"), what);
+        }
+    }
+    taking.section("", node);
 }
 
 /// Finds values that are right by themselves and do not go together.

@@ -10,9 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::{Change, Host, InstallerError, Plan, Target};
 use crate::container::unused_engines::{self, FOLDER};
 
+/// The version of a record; another one is neither read nor written over.
+const VERSION: u64 = 1;
+
+/// What every version has.
+#[derive(Debug, Deserialize)]
+struct AnyRecord {
+    version: u64,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
-    version: u32,
+    version: u64,
     changes: Vec<Change>,
     /// Folders that were not there before, the outer ones first.
     folders: Vec<PathBuf>,
@@ -86,7 +95,7 @@ pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), InstallerEr
         missing.reverse();
         folders.extend(missing);
     }
-    let record = Record { version: 1, changes: plan.changes.clone(), folders };
+    let record = Record { version: VERSION, changes: plan.changes.clone(), folders };
     // Before the first change: from here on, every change can be undone.
     save(host, target, &record)?;
     let written = make(host, &record).and_then(|()| await_a_start(host, target));
@@ -169,10 +178,10 @@ pub fn undo(host: &Host, target: Target) -> Result<(), InstallerError> {
     hand_on(host, left)
 }
 
-/// Leaves folders that are in use to another target: whichever is removed last takes them away.
+/// Leaves folders that are in use to another target: whichever is removed last takes them away. A record that we cannot read stays as it is.
 fn hand_on(host: &Host, folders: Vec<PathBuf>) -> Result<(), InstallerError> {
     for target in Target::ALL {
-        if let Some(mut record) = load(host, target)? {
+        if let Ok(Some(mut record)) = load(host, target) {
             record.folders.splice(0..0, folders);
             return save(host, target, &record);
         }
@@ -203,14 +212,17 @@ fn load(host: &Host, target: Target) -> Result<Option<Record>, InstallerError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(InstallerError::io("read", path)(error)),
     };
-    match serde_json::from_slice::<Record>(&bytes) {
-        Ok(record) if record.version == 1 => Ok(Some(record)),
-        Ok(record) => Err(InstallerError::refused(
-            path,
-            format!("is of version {}, which another clockgate wrote", record.version),
-        )),
-        Err(error) => Err(InstallerError::refused(path, format!("is not a record of clockgate: {error}"))),
-    }
+    let parsed = match serde_json::from_slice::<AnyRecord>(&bytes) {
+        Ok(AnyRecord { version: VERSION }) => serde_json::from_slice::<Record>(&bytes),
+        Ok(AnyRecord { version }) => {
+            let what = format!(
+                "is a record of version {version}, and this clockgate reads version {VERSION}: run the command by the clockgate that wrote it"
+            );
+            return Err(InstallerError::refused(path, what));
+        }
+        Err(error) => Err(error),
+    };
+    parsed.map(Some).map_err(|error| InstallerError::refused(path, format!("is not a record of clockgate: {error}")))
 }
 
 fn save(host: &Host, target: Target, record: &Record) -> Result<(), InstallerError> {

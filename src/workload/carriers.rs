@@ -121,7 +121,7 @@ impl Road<'_> {
         // By now the guard, or root by hand, may have thawed it all.
         let is_set = self.freezer.hierarchy.mark(&mark.cgroup).and_then(|mark| mark.is_set()).unwrap_or(false);
         let entries = if is_set { vec![mark.clone()] } else { held };
-        self.freezer.thaw(&Contents { entries, damaged: 0 }, None).map(drop)
+        self.freezer.thaw(&Contents { entries, ..Contents::default() }, None).map(drop)
     }
 
     /// Gives marks to what lies below this one, has containers in it, and has none that carries. What has no container in it is a

@@ -16,6 +16,8 @@ pub struct Thawed {
     pub gone: Vec<PathBuf>,
     /// Lines of the ledger that could not be read.
     pub damaged: usize,
+    /// Lines of the ledger that a later version wrote.
+    pub later: usize,
 }
 
 /// Why containers could not be found, frozen or thawed.
@@ -63,6 +65,14 @@ pub enum WorkloadError {
         /// What went wrong.
         source: io::Error,
     },
+    /// A later version has frozen something, and only that knows what; everything else was thawed.
+    #[error("{count} line(s) of {path} are of a later version of clockgate, which alone can thaw what they name", count = thawed.later, path = path.display())]
+    LaterLedger {
+        /// The ledger.
+        path: PathBuf,
+        /// What was thawed.
+        thawed: Thawed,
+    },
     /// These are frozen still; everything else was thawed.
     #[error("still frozen: {}", failed.iter().map(|error| in_full(error)).collect::<Vec<_>>().join("; "))]
     StillFrozen {
@@ -103,7 +113,9 @@ impl WorkloadError {
                     all.words(if i > 0 { "; " } else { "" }).then(error.text())
                 })
             }
-            Self::NoHierarchy(_) | Self::Held(_) | Self::Guard { .. } => in_full(self).into(),
+            Self::NoHierarchy(_) | Self::Held(_) | Self::LaterLedger { .. } | Self::Guard { .. } => {
+                in_full(self).into()
+            }
         }
     }
 
@@ -126,6 +138,7 @@ mod tests {
                 WorkloadError::Broken { .. } => "broken",
                 WorkloadError::NoHierarchy(_)
                 | WorkloadError::Held(_)
+                | WorkloadError::LaterLedger { .. }
                 | WorkloadError::Guard { .. }
                 | WorkloadError::StillFrozen { .. } => "other",
             };

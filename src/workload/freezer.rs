@@ -205,7 +205,7 @@ impl Freezer<'_> {
     pub fn thaw(&self, contents: &Contents, session: Option<u64>) -> Result<Thawed, WorkloadError> {
         let ours = |entry: &&Entry| session.is_none_or(|session| entry.session == session);
         let entries: Vec<&Entry> = contents.entries.iter().rev().filter(ours).collect();
-        let mut thawed = Thawed { damaged: contents.damaged, ..Thawed::default() };
+        let mut thawed = Thawed { damaged: contents.damaged, later: contents.later, ..Thawed::default() };
         let (mut failed, mut unnoted) = (vec![], None);
         for some in entries.chunks(AT_ONCE) {
             let mut done = vec![];

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::cgroup_tree::{self, CgroupMount, CgroupNode};
-use super::error::WorkloadError;
-use super::ledger::{Entry, Ledger};
+use super::error::{Thawed, WorkloadError};
+use super::ledger::{Contents, Entry, Ledger};
 use super::{FreezeSettings, boot_id, open};
 use crate::container::{Container, Lookup, Places};
 use crate::decision::{Boottime, lasting_in_words};
@@ -59,7 +59,11 @@ impl StillFrozen {
 /// [`WorkloadError`] when the ledger or the hierarchy cannot be read.
 pub fn frozen(settings: &FreezeSettings) -> Result<Vec<StillFrozen>, WorkloadError> {
     let boot = boot_id(&settings.proc_root)?;
-    let noted = Ledger::look(&settings.ledger, &boot)?.entries;
+    let Contents { entries: noted, damaged, later } = Ledger::look(&settings.ledger, &boot)?;
+    if later > 0 {
+        let thawed = Thawed { damaged, later, ..Thawed::default() };
+        return Err(WorkloadError::LaterLedger { path: settings.ledger.clone(), thawed });
+    }
     if noted.is_empty() {
         return Ok(vec![]);
     }

@@ -2,22 +2,11 @@
 //! boot as the freezes are.
 //!
 //! It is only ever appended to, by the agent that freezes, the guard, and `clockgate thaw`, one write(2) at a time, and cut back
-//! to nothing by the holder of its lock when nothing is frozen. Every line is complete in itself and has its checksum: one
-//! that is damaged or half-written takes no other with it. A line is
-//!
-//! ```text
-//! CHECKSUM freeze|thaw BOOT-ID SESSION INODE SINCE CGROUP
-//! ```
-//!
-//! with the time of the freeze in nanoseconds of CLOCK_BOOTTIME and the cgroup relative to the hierarchy, last, since it may have
-//! blanks in it. What held a mark before us never gets one. Everybody may read it, as the tree of cgroups; the lock is a file of its own
-//! beside it, which only root may open: a user who may read a file may lock it.
+//! to nothing by the holder of its lock when nothing is frozen. What held a mark before us never gets a line. Everybody may read it, as the
+//! tree of cgroups; the lock is a file of its own beside it, which only root may open: a user who may read a file may lock it.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +16,10 @@ use nix::fcntl::{Flock, FlockArg};
 use super::WorkloadError;
 use crate::decision::Boottime;
 use crate::sys::public_files;
+
+mod lines;
+
+use lines::{lines, parse};
 
 /// Where it lies by default.
 pub const PATH: &str = "/run/clockgate/ledger";
@@ -58,6 +51,8 @@ pub struct Contents {
     pub entries: Vec<Entry>,
     /// Lines that could not be read.
     pub damaged: usize,
+    /// Lines of a later version, which only that can read.
+    pub later: usize,
 }
 
 /// The ledger as those see it who thaw.
@@ -187,12 +182,13 @@ impl LockedLedger {
         }
     }
 
-    /// Cuts it back to nothing, if nothing is frozen.
+    /// Cuts it back to nothing, if nothing is frozen, by a later version neither.
     ///
     /// # Errors
     /// [`WorkloadError`] when it cannot be read or cut.
     pub fn tidy(&self) -> Result<(), WorkloadError> {
-        if !self.ledger.read()?.entries.is_empty() {
+        let contents = self.ledger.read()?;
+        if !contents.entries.is_empty() || contents.later > 0 {
             return Ok(());
         }
         self.ledger.file.set_len(0).map_err(|e| WorkloadError::from_io("cut", &self.ledger.path, e))
@@ -211,69 +207,6 @@ fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).append(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
     options
-}
-
-/// The lines of some entries, begun with the end of a line: what another may have left half-written stays alone.
-fn lines(entries: &[Entry], verb: &str, boot: &str) -> Vec<u8> {
-    let mut bytes = vec![b'\n'];
-    for Entry { cgroup, inode, session, since } in entries {
-        let since = since.as_nanos();
-        let mut line = format!("{verb} {boot} {session:016x} {inode} {since} ").into_bytes();
-        line.extend(cgroup.as_os_str().as_bytes());
-        bytes.extend(format!("{:016x} ", checksum(&line)).into_bytes());
-        bytes.extend(line);
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-/// Reads every line that is whole; what was thawed by the same session that froze it is done.
-fn parse(bytes: &[u8], boot: &str) -> Contents {
-    let mut damaged = 0;
-    let mut entries: Vec<Option<Entry>> = vec![];
-    let mut frozen = HashMap::new();
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let Some((verb, its_boot, entry)) = parse_line(line) else {
-            damaged += 1;
-            continue;
-        };
-        let key = entry.key();
-        if its_boot != boot {
-            continue;
-        }
-        if verb == "freeze" {
-            frozen.entry(key).or_insert_with(|| {
-                entries.push(Some(entry));
-                entries.len() - 1
-            });
-        } else if let Some(at) = frozen.remove(&key) {
-            entries[at] = None;
-        }
-    }
-    Contents { entries: entries.into_iter().flatten().collect(), damaged }
-}
-
-fn parse_line(line: &[u8]) -> Option<(&str, &str, Entry)> {
-    let (sum, rest) = line.split_at_checked(17)?;
-    let sum = u64::from_str_radix(std::str::from_utf8(sum).ok()?.strip_suffix(' ')?, 16).ok()?;
-    if sum != checksum(rest) {
-        return None;
-    }
-    let mut fields = rest.splitn(6, |byte| *byte == b' ');
-    let mut text = || fields.next().and_then(|field| std::str::from_utf8(field).ok());
-    let (verb, boot, session, inode, since) = (text()?, text()?, text()?, text()?, text()?);
-    let entry = Entry {
-        session: u64::from_str_radix(session, 16).ok()?,
-        inode: inode.parse().ok()?,
-        since: Boottime::from_nanos(since.parse().ok()?),
-        cgroup: PathBuf::from(OsStr::from_bytes(fields.next()?)),
-    };
-    matches!(verb, "freeze" | "thaw").then_some((verb, boot, entry))
-}
-
-/// FNV-1a, 64 bits: against accidents, not against root, who alone can write here.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -311,7 +244,10 @@ mod tests {
         let ledger = test_ledger.open();
         let (a, b) = (entry("docker/a", 1), entry("machine.slice/with a blank.scope", 2));
         ledger.note_frozen(&[a.clone(), b.clone()]).unwrap();
-        assert_eq!(test_ledger.open().read().unwrap(), Contents { entries: vec![a.clone(), b.clone()], damaged: 0 });
+        assert_eq!(
+            test_ledger.open().read().unwrap(),
+            Contents { entries: vec![a.clone(), b.clone()], damaged: 0, later: 0 }
+        );
         ledger.note_thawed(&[b]).unwrap();
         assert_eq!(test_ledger.open().read().unwrap().entries, [a]);
     }
@@ -361,10 +297,25 @@ mod tests {
         let file = OpenOptions::new().write(true).open(test_ledger.path()).unwrap();
         file.set_len(whole.len() as u64 - 4).unwrap();
         test_ledger.open().note_frozen(std::slice::from_ref(&c)).unwrap();
-        assert_eq!(test_ledger.open().read().unwrap(), Contents { entries: vec![a, c], damaged: 1 });
+        assert_eq!(test_ledger.open().read().unwrap(), Contents { entries: vec![a, c], damaged: 1, later: 0 });
         // Without its end alone a line is whole.
         fs::write(test_ledger.path(), &whole[..whole.len() - 1]).unwrap();
         assert_eq!(test_ledger.open().read().unwrap().entries.len(), 2);
+    }
+
+    #[test]
+    fn a_line_of_a_later_version_is_counted_and_never_cut_away() {
+        let test_ledger = TestLedger::new();
+        let held = LockedLedger::take(test_ledger.open()).unwrap();
+        let a = entry("docker/a", 1);
+        held.note_frozen(std::slice::from_ref(&a)).unwrap();
+        let later = format!("freeze2 {BOOT} 7 1 9 runc docker/b");
+        let mut file = OpenOptions::new().append(true).open(test_ledger.path()).unwrap();
+        writeln!(file, "{:016x} {later}", lines::checksum(later.as_bytes())).unwrap();
+        assert_eq!(held.read().unwrap(), Contents { entries: vec![a.clone()], damaged: 0, later: 1 });
+        held.note_thawed(&[a]).unwrap();
+        held.tidy().unwrap();
+        assert_eq!(held.read().unwrap(), Contents { entries: vec![], damaged: 0, later: 1 });
     }
 
     proptest! {

@@ -50,9 +50,9 @@ impl Thaw {
     fn next(&mut self, mut contents: Contents, size: usize) -> (Contents, usize) {
         contents.entries.retain(|entry| !self.tried.contains(&entry.key()));
         let left = contents.entries.len().saturating_sub(size);
-        let wave = Contents { entries: contents.entries.split_off(left), damaged: 0 };
+        let wave = Contents { entries: contents.entries.split_off(left), ..Contents::default() };
         self.tried.extend(wave.entries.iter().map(super::ledger::Entry::key));
-        self.thawed.damaged = contents.damaged;
+        (self.thawed.damaged, self.thawed.later) = (contents.damaged, contents.later);
         (wave, left)
     }
 

@@ -7,11 +7,13 @@ mod header;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use clockgate::decision::{Differences, Offset, Snapshot};
+use clockgate::page::{FILE, at};
 use libtest_mimic::{Arguments, Trial};
 use support::gate_page::{proven, public, publish, shut};
 use support::{Ours, Outcome, expect, fail, laboratory, lacks_program, needing, texts, until};
@@ -172,7 +174,16 @@ fn example(language: Language) -> Outcome {
     // As its comment says, the shell's does not see that.
     ends(&mut at_once, if language == Language::Shell { 0 } else { 75 }, "")?;
     page.end("it was stopped")?;
-    ends(&mut at_once, 75, "still shut")
+    ends(&mut at_once, 75, "still shut")?;
+    // What is open by the words of another version is not: they may mean anything.
+    page.publish(&proven())?;
+    set_version(folder.path(), 2)?;
+    ends(&mut at_once, 69, "version")
+}
+
+fn set_version(folder: &Path, version: u32) -> Outcome {
+    let file = fs::OpenOptions::new().write(true).open(public(folder).join(FILE))?;
+    Ok(file.write_all_at(&version.to_ne_bytes(), u64::try_from(at::VERSION)?)?)
 }
 
 /// Whether the process, or a child of it, sleeps: at the page's word, or for a while.

@@ -60,6 +60,17 @@ pub enum ClientError {
     /// The time was too short.
     #[error("{0}")]
     StillShut(String),
+    /// The agent has no such method, or one with other arguments.
+    #[error(
+        "the agent on {} is of another version than this clockgate, {version}, and cannot do that: restart it (systemctl restart clockgate)",
+        path.display(), version = env!("CARGO_PKG_VERSION")
+    )]
+    OtherVersion {
+        /// The socket.
+        path: PathBuf,
+        /// What the agent said.
+        source: zbus::Error,
+    },
     /// The agent is there and does not do its work.
     #[error("the agent on {} does not answer", path.display())]
     Stuck {
@@ -219,6 +230,9 @@ impl AgentClient {
     }
 
     fn refusal(&self, error: zbus::Error) -> ClientError {
+        if is_of_another_version(&error) {
+            return ClientError::OtherVersion { path: self.path.clone(), source: error };
+        }
         let (name, sentence) = if let zbus::Error::MethodError(name, sentence, _) = &error {
             (name.as_str().strip_prefix("org.clockgate.Error."), sentence.clone().unwrap_or_default())
         } else {
@@ -233,6 +247,16 @@ impl AgentClient {
             _ => ClientError::Stuck { path: self.path.clone(), source: Some(error) },
         }
     }
+}
+
+/// Whether it is what an agent answers whose interface is not ours.
+fn is_of_another_version(error: &zbus::Error) -> bool {
+    use zbus::fdo::Error;
+    let zbus::Error::FDO(error) = error else { return matches!(error, zbus::Error::SignatureMismatch(..)) };
+    matches!(
+        **error,
+        Error::UnknownMethod(_) | Error::UnknownInterface(_) | Error::UnknownObject(_) | Error::InvalidArgs(_)
+    )
 }
 
 fn millis(duration: Duration) -> u32 {

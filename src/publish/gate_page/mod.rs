@@ -141,7 +141,7 @@ impl GatePage {
 
     /// Takes over what the last agent left: repairs the lock, shuts the gate, continues the epoch of this boot.
     fn adopt(&mut self) -> Epoch {
-        let epoch = if self.is_of_this_boot() { self.mapping.reader().load_u64(at::EPOCH) } else { 0 };
+        let epoch = if self.is_of_this_boot_and_version() { self.mapping.reader().load_u64(at::EPOCH) } else { 0 };
         let epoch = Epoch::new(epoch);
         self.last = Snapshot { epoch, why: "the agent is starting".into(), ..Snapshot::default() };
         self.alive_until = boottime() + STARTS_WITHIN;
@@ -196,9 +196,11 @@ impl GatePage {
         Ok(true)
     }
 
-    fn is_of_this_boot(&self) -> bool {
+    /// Whether what is there can be taken over: where another version has an epoch or a state is not known.
+    fn is_of_this_boot_and_version(&self) -> bool {
         let page = self.mapping.reader();
         page.load_u64(at::MAGIC) == MAGIC
+            && page.load_u32(at::VERSION) == VERSION
             && self.words(at::BOOT_ID, &self.boot_id).all(|(at, word)| page.load_u64(at) == word)
     }
 
@@ -283,7 +285,7 @@ pub fn shut(directory: &Path, why: &str) -> Result<(), GatePageError> {
         return Ok(());
     }
     let mut page = GatePage::locked(directory)?;
-    if page.is_of_this_boot() && page.mapping.reader().load_u32(at::STATE) == ENDED {
+    if page.is_of_this_boot_and_version() && page.mapping.reader().load_u32(at::STATE) == ENDED {
         return Ok(());
     }
     page.adopt();
