@@ -80,6 +80,20 @@ pub fn command_line() -> Outcome {
             expect(output.status.code() == Some(2) && output.stdout.is_empty() && !output.stderr.is_empty(), &output)?;
         }
     }
+    // Each says what is wrong, and what to do.
+    for (line, said) in [
+        (&["--"][..], "there is no command after `--`: name one, or leave `--` out to wait only"),
+        (&["echo"], "unexpected argument `echo`: the command comes after `--`, as in `clockgate-run -- echo`"),
+        (&["--max-wait", "1s", "--max-wait", "2s"], "--max-wait is given twice: leave one of them out"),
+        (&["--max-wait"], "--max-wait needs a value: `clockgate-run --help` lists the options, each with what it takes"),
+        (&["--json=yes"], "--json takes no value, and `yes` was given: write --json alone"),
+        (&["--frobnicate"], "unknown option --frobnicate: `clockgate-run --help` lists the options"),
+        (&["-x"], "unknown option -x: `clockgate-run --help` lists the options"),
+        (&["--for", "tea"], "invalid value `tea` for --for: expected one of "),
+    ] {
+        let output = Program::Small.waiter("run", folder.path(), line).output()?;
+        expect(texts(&output).1.starts_with(&format!("clockgate: {said}")), &output)?;
+    }
     let help = Program::Small.waiter("run", folder.path(), ["--help"]).output()?;
     let whole = Program::Clockgate.waiter("run", folder.path(), ["--help"]).output()?;
     let options = |text: &str| -> Vec<String> {

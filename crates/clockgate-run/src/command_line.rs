@@ -73,11 +73,11 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Request, String> {
         command
     });
     if command.as_ref().is_some_and(Vec::is_empty) {
-        return Err("there is no command after `--`".to_owned());
+        return Err("there is no command after `--`: name one, or leave `--` out to wait only".to_owned());
     }
     let mut given = Given::default();
     let mut parser = lexopt::Parser::from_args(words);
-    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+    while let Some(arg) = parser.next().map_err(|error| in_words(&error))? {
         match arg {
             Long("max-wait") => set(&mut given.max_wait, "--max-wait", &values::patience, &mut parser)?,
             Long("on-timeout") => set(&mut given.on_timeout, "--on-timeout", &on_timeout, &mut parser)?,
@@ -104,10 +104,10 @@ pub fn parse(mut words: Vec<OsString>) -> Result<Request, String> {
             Value(word) => {
                 let word = word.to_string_lossy().into_owned();
                 return Err(format!(
-                    "unexpected argument `{word}`: the command comes after `--`: clockgate-run -- CMD"
+                    "unexpected argument `{word}`: the command comes after `--`, as in `clockgate-run -- {word}`"
                 ));
             }
-            Long(_) | Short(_) => return Err(format!("{}; see `clockgate-run --help`", arg.unexpected())),
+            Long(_) | Short(_) => return Err(in_words(&arg.unexpected())),
         }
     }
     let json = given.json.is_some();
@@ -134,7 +134,7 @@ impl Given {
 fn once<T>(place: &mut Option<T>, option: &str, value: T) -> Result<(), String> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(format!("{option} cannot be used multiple times")),
+        Some(_) => Err(format!("{option} is given twice: leave one of them out")),
     }
 }
 
@@ -146,9 +146,27 @@ fn set<T>(
     parser: &mut lexopt::Parser,
 ) -> Result<(), String> {
     let wrong = |text: &str, why: &dyn Display| format!("invalid value `{text}` for {option}: {why}");
-    let text = parser.value().map_err(|error| error.to_string())?;
+    let text = parser.value().map_err(|error| in_words(&error))?;
     let text = text.to_str().ok_or_else(|| wrong(&text.to_string_lossy(), &"it is not UTF-8"))?;
     once(place, option, read(text).map_err(|why| wrong(text, &why))?)
+}
+
+/// What the parser found, and what to do about it.
+fn in_words(error: &lexopt::Error) -> String {
+    const HELP: &str = "`clockgate-run --help` lists the options";
+    match error {
+        lexopt::Error::MissingValue { option } => {
+            format!("{} needs a value: {HELP}, each with what it takes", option.as_deref().unwrap_or("an option"))
+        }
+        lexopt::Error::UnexpectedValue { option, value } => {
+            format!("{option} takes no value, and `{}` was given: write {option} alone", value.to_string_lossy())
+        }
+        lexopt::Error::UnexpectedOption(option) => format!("unknown option {option}: {HELP}"),
+        lexopt::Error::UnexpectedArgument(word) => format!("unexpected argument `{}`: {HELP}", word.to_string_lossy()),
+        lexopt::Error::ParsingFailed { value, error } => format!("invalid value `{value}`: {error}"),
+        lexopt::Error::NonUnicodeValue(value) => format!("`{}` is not UTF-8", value.to_string_lossy()),
+        lexopt::Error::Custom(error) => error.to_string(),
+    }
 }
 
 fn on_timeout(text: &str) -> Result<OnTimeout, String> {
