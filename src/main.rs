@@ -20,10 +20,11 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors to clap, too. Where they cannot be printed, no channel is left to report that.
+            let text = clockgate::cli::instead_of_a_verb(&error);
             let _ = if error.use_stderr() {
-                std::io::stderr().write_all(clockgate::cli::refused_line(&error).as_bytes())
+                std::io::stderr().write_all(text.as_bytes())
             } else {
-                error.print()
+                clockgate::sys::output::print(&text)
             };
             return error.exit_code();
         }

@@ -17,6 +17,7 @@ mod config;
 mod doctor;
 mod explain;
 mod gate_options;
+mod help;
 mod history;
 mod hooks;
 mod http;
@@ -38,7 +39,7 @@ mod wait;
 
 /// Keeps workloads waiting until the host's clock can be trusted.
 #[derive(Debug, Parser)]
-#[command(name = "clockgate", version, max_term_width = 100)]
+#[command(name = "clockgate", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -56,7 +57,7 @@ enum Verb {
     Wait(wait::WaitArgs),
     /// Measure, step and verify the clock, with or without an agent
     Sync(sync::SyncArgs),
-    /// Accept the clock as it is: open the gate without a proof, and discard what contradicts it (root)
+    /// Accept the clock as it is and open the gate without a proof (root)
     Accept(accept::AcceptArgs),
     /// Ask every reference once and print each answer
     Measure(measure::MeasureArgs),
@@ -82,7 +83,10 @@ enum Verb {
     Config(config::ConfigArgs),
     /// Install clockgate as OCI runtime of container engines, or remove it
     Hooks(hooks::HooksArgs),
+    /// Open a manual page, or list the verbs
+    Help(help::HelpArgs),
     /// Hold a container's start, then become its OCI runtime
+    #[command(hide = true)]
     Oci(oci::OciArgs),
 }
 
@@ -130,8 +134,12 @@ fn print_line(line: impl fmt::Display) {
 
 use clockgate_run::{ASK_OTHERS, ASK_STATUS};
 
-/// A command line that clap refused, as it is printed: with a word on what is forgotten most.
-pub fn refused_line(error: &clap::Error) -> String {
+/// What is printed instead of performing a verb: help, the version, or why clap refused the command line, with a word on what is
+/// forgotten most.
+pub fn instead_of_a_verb(error: &clap::Error) -> String {
+    if help::asks_for_verbs(error) {
+        return help::overview();
+    }
     let mut text = error.render().to_string();
     let mut line = std::env::args_os().skip(1);
     let is_run = line.next().is_some_and(|verb| verb == "run");
@@ -188,6 +196,7 @@ impl Cli {
             Verb::Vm(args) => args.run(began),
             Verb::Config(args) => args.run(),
             Verb::Hooks(args) => args.run(),
+            Verb::Help(args) => args.run(),
             Verb::Oci(args) => args.run(),
         };
         exit.map(|exit| exit as i32)

@@ -59,13 +59,9 @@ fn clockgate(arguments: &[&str]) -> String {
 }
 
 fn every_option() -> Outcome {
-    let help = clockgate(&["--help"]);
-    let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let mut missing = BTreeSet::new();
-    // What goes on below is indented further.
-    let verbs = verbs.filter(|line| !line.starts_with("   "));
-    for verb in verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help") {
-        let path = match verb {
+    for verb in &support::verbs::below(&[]) {
+        let path = match verb.as_str() {
             "run" | "wait" => "docs/man/clockgate-run.1",
             "doctor" => "docs/man/clockgate-doctor.1",
             _ => "docs/man/clockgate.8",
@@ -87,7 +83,7 @@ fn every_option() -> Outcome {
 fn every_synopsis() -> Outcome {
     let page = file("docs/man/clockgate.8");
     let synopsis = page.split(".Sh SYNOPSIS\n").nth(1).and_then(|rest| rest.split("\n.Sh ").next()).unwrap();
-    let verbs = "agent, sync, measure, tolerances, explain, accept, status, history, report, notify, thaw, vm notify, config check, hooks install, hooks remove, hooks list";
+    let verbs = "agent, sync, measure, tolerances, explain, accept, status, history, report, notify, thaw, vm notify, config check, hooks install, hooks remove, hooks list, help";
     for verb in verbs.split(", ") {
         let words: Vec<&str> = verb.split(' ').collect();
         let begins = words.iter().map(|word| format!(".Cm {word}")).collect::<Vec<_>>().join("\n");

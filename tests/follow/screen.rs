@@ -28,7 +28,7 @@ fn open() -> Outcome<(HostFolder, GatePage, OnTerminal)> {
 
 pub fn drawn() -> Outcome {
     let (_host, mut page, terminal) = open()?;
-    ensure(terminal.all().starts_with(OPEN), terminal.all())?;
+    ensure(terminal.0.all().starts_with(OPEN), terminal.0.all())?;
     // On a proof nothing counts: moments are times of day.
     let picture = terminal.picture();
     for line in ["    Epoch: 1, since ", "   Proven: until ", "     Next: measurement at "] {
@@ -63,13 +63,13 @@ pub fn interrupted() -> Outcome {
     for (signal, key) in [(Signal::SIGINT, Some(3)), (Signal::SIGQUIT, Some(28)), (Signal::SIGTERM, None)] {
         let (_host, _page, mut terminal) = open()?;
         match key {
-            Some(key) => terminal.types(&[key])?,
-            None => kill(terminal.child.pid(), signal)?,
+            Some(key) => terminal.0.types(&[key])?,
+            None => kill(terminal.0.child.pid(), signal)?,
         }
-        let ended = until_some("it ends", SOON, || terminal.child.0.try_wait().ok().flatten())?;
+        let ended = until_some("it ends", SOON, || terminal.0.child.0.try_wait().ok().flatten())?;
         ensure(ended.signal() == Some(signal as i32), format!("{signal}: {ended}"))?;
-        until("the terminal is given back", SOON, || terminal.all().trim_end().ends_with(CLOSE))
-            .map_err(|_| format!("{signal}: {:?}", terminal.all()))?;
+        until("the terminal is given back", SOON, || terminal.0.all().trim_end().ends_with(CLOSE))
+            .map_err(|_| format!("{signal}: {:?}", terminal.0.all()))?;
     }
     Ok(())
 }
@@ -81,12 +81,12 @@ fn is_stopped(pid: u32) -> bool {
 
 pub fn stopped() -> Outcome {
     let (_host, mut page, mut terminal) = open()?;
-    let pid = terminal.child.0.id();
-    terminal.types(&[26])?;
+    let pid = terminal.0.child.0.id();
+    terminal.0.types(&[26])?;
     until("it is stopped", SOON, || is_stopped(pid))?;
-    until("the terminal is given back", SOON, || terminal.all().ends_with(CLOSE))?;
+    until("the terminal is given back", SOON, || terminal.0.all().ends_with(CLOSE))?;
     page.publish(&shut())?;
-    kill(terminal.child.pid(), Signal::SIGCONT)?;
+    kill(terminal.0.child.pid(), Signal::SIGCONT)?;
     terminal.shows("it shows what has happened meanwhile", |picture| picture.contains("     Gate: shut\n"))?;
-    ensure(terminal.all().matches(OPEN).count() == 2, terminal.all())
+    ensure(terminal.0.all().matches(OPEN).count() == 2, terminal.0.all())
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod help;
 #[path = "../support/mod.rs"]
 mod support;
 

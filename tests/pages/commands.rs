@@ -7,7 +7,7 @@ use std::process::Command;
 
 use clockgate::config::keys::KEYS;
 
-use super::{all_pages, read, root};
+use super::{all_pages, read, root, support};
 
 /// Options of engines and of other programs, in the pages that name them alone.
 const OF_OTHERS: &[&str] = &[
@@ -48,10 +48,7 @@ fn verbs() -> Verbs {
         let options = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
         let options = options.filter_map(|line| line.split("--").nth(1).map(name)).collect();
         found.insert(verb.join(" "), options);
-        let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-        // What goes on below is indented further.
-        let listed = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
-        listed.filter(|next| *next != "help").for_each(|next| below(&[verb, &[next]].concat(), found));
+        support::verbs::below(verb).iter().for_each(|next| below(&[verb, &[next]].concat(), found));
     }
     let mut found = Verbs::new();
     below(&[], &mut found);
@@ -175,9 +172,9 @@ fn every_verb_that_prints_has_json() {
     let is_parent = |verb: &str| verbs.keys().any(|other| other.starts_with(&format!("{verb} ")));
     let silent: Vec<&String> =
         verbs.iter().filter(|(_, options)| !options.contains("json")).map(|(verb, _)| verb).collect();
-    // The agent logs, and what becomes an OCI runtime prints what that does.
+    // The agent logs, help is for people, and what becomes an OCI runtime prints what that does.
     let silent: Vec<&str> = silent.into_iter().filter(|verb| !is_parent(verb)).map(String::as_str).collect();
-    assert_eq!(silent, ["", "agent", "oci"]);
+    assert_eq!(silent, ["", "agent", "help", "oci"]);
 }
 
 #[test]

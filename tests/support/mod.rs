@@ -16,6 +16,8 @@ pub mod process;
 pub mod prometheus;
 pub mod requirement;
 pub mod small;
+pub mod terminal;
+pub mod verbs;
 pub mod vsock_guest;
 pub mod wait;
 

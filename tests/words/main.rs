@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
 mod texts;
+#[path = "../support/verbs.rs"]
+mod verbs;
 
 use std::collections::BTreeMap;
 use std::fs;

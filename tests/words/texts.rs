@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::verbs;
+
 /// What a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -128,8 +130,6 @@ fn program(arguments: &[&str]) -> String {
 /// The help of these verbs, none for the program itself, and of all verbs below them.
 fn help(verbs: &[&str]) -> Vec<Text> {
     let text = program(&[verbs, &["--help"]].concat());
-    let below = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let below = below.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
     // An option and what it does are columns, three blanks apart; a line that is indented further goes on with the one above.
     let mut lines = String::new();
     for line in text.lines() {
@@ -140,7 +140,7 @@ fn help(verbs: &[&str]) -> Vec<Text> {
     }
     let name = ["clockgate", verbs.join(" ").as_str(), "--help"].join(" ").replace("  ", " ");
     let mut found = vec![Text { name, kind: Kind::Reference, paragraphs: paragraphs(&lines) }];
-    found.extend(below.filter(|verb| *verb != "help").flat_map(|verb| help(&[verbs, &[verb]].concat())));
+    found.extend(verbs::below(verbs).iter().flat_map(|verb| help(&[verbs, &[verb]].concat())));
     found
 }
 
