@@ -42,7 +42,8 @@ fn as_generated() -> Outcome {
         let mut generated = vec![];
         clap_complete::generate(shell, &mut Cli::command(), "clockgate", &mut generated);
         // A blank at the end of a line is no part of it.
-        let lines = String::from_utf8(generated)?.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
+        let lines =
+            String::from_utf8(generated)?.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
         is_as_written(&root().join("packaging/completions").join(file), &lines)?;
     }
     Ok(())

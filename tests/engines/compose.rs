@@ -1,15 +1,12 @@
 //! Docker's compose plugin: two services at the gate, and the file that we ship as an example.
 
 use crate::support::gate_page::{proven, shut};
-use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
+use crate::support::{Outcome, expect, texts, until};
 use crate::world::{SOON, Trial, Waiting, World, done};
 use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.
 pub const TRIALS: &[Trial] = &[("both_services_of_a_compose_file_are_held_and_let_go", "", two_services)];
-
-/// In a world where nobody else has the host's own page.
-pub const UNIFIED: &[Trial] = &[("the_compose_file_of_the_examples_does_what_it_says", "", example)];
 
 fn two_services(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
     let file = world.path(&format!("{runtime}.json"));
@@ -36,11 +33,9 @@ fn two_services(world: &World, wrapper: &Wrapper, runtime: &str) -> Outcome {
 }
 
 /// As it stands in examples/, with the host's program and page where it looks for them. What is added is what this machine lacks: an
-/// image from a registry, for which the host's own Python stands in, and a network.
-fn example(world: &World, _: &Wrapper, project: &str) -> Outcome {
-    let gate = Wrapper::of_the_host(world)?;
+/// image from a registry, for which the host's own Python stands in, and a network. The gate is the host's.
+pub fn example(world: &World, gate: &Wrapper, project: &str) -> Outcome {
     gate.publish(&shut())?;
-    std::os::unix::fs::symlink(CLOCKGATE, world.inside("/usr/bin/clockgate"))?;
     let image = std::fs::File::open(world.make_empty_image()?)?;
     done(world.docker(&["import", "--change", "ENV PATH=/usr/bin", "-", "python:3-slim"]).stdin(image))?;
     let added = serde_json::json!({ "network_mode": "none", "volumes": ["/usr:/usr:ro"] });

@@ -13,6 +13,7 @@ mod installed;
 mod kubernetes;
 mod layouts;
 mod podman;
+mod recipes;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;
@@ -66,7 +67,7 @@ const HERE: &[&[world::Trial]] = &[
 ];
 
 /// Where there is cgroup2 alone.
-const UNIFIED: &[&[world::Trial]] = &[frozen::UNIFIED, compose::UNIFIED];
+const UNIFIED: &[&[world::Trial]] = &[frozen::UNIFIED, recipes::UNIFIED];
 
 /// The trials as they are where they cannot run.
 fn names(lacks: Option<&str>) -> Vec<Trial> {

@@ -28,7 +28,7 @@ impl Fakes {
     fn new() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let fakes = Self { folder: tempfile::tempdir().unwrap(), _alone: alone };
-        for program in ["clockgate", "curl", "socat", "virsh"] {
+        for program in ["clockgate", "curl", "qm", "socat", "virsh"] {
             // The text of a call, its arguments divided by spaces, and what it is fed.
             let text = format!("#!/bin/sh\necho \"{program} $*\" >>{0}\ncat >>{0}\n", fakes.calls().display());
             fakes.write(program, &text);
@@ -104,6 +104,24 @@ fn libvirts_hook_finds_the_guest_in_the_xml() {
 }
 
 #[test]
+fn proxmoxs_hook_finds_the_guest_in_its_configuration() {
+    let fakes = Fakes::new();
+    fakes.write("qm", "#!/bin/sh\n[ \"$*\" = 'config 100' ] && echo 'agent: 1' && echo 'args: -device vhost-vsock-pci,guest-cid=7 -s'\n");
+    for phase in ["pre-start", "pre-stop", "post-stop"] {
+        assert!(fakes.run("proxmox", &["100", phase], "").is_empty(), "{phase}");
+    }
+    fakes.run("proxmox", &["100", "post-start"], "");
+    until("the hook calls", Duration::from_secs(20), || !fakes.called().is_empty()).unwrap();
+    assert_eq!(fakes.called(), ["clockgate vm notify post-restore --cid 7 --time now"]);
+}
+
+/// As the runner calls it.
+#[test]
+fn a_job_of_github_waits_at_the_gate() {
+    assert_eq!(Fakes::new().run("github-job.sh", &[], ""), ["clockgate wait --max-wait 10min"]);
+}
+
+#[test]
 fn the_scripts_restore_first_and_tell_then() {
     let fakes = Fakes::new();
     let told = "clockgate vm notify post-restore --cid 7 --time now";
@@ -120,18 +138,30 @@ fn the_scripts_restore_first_and_tell_then() {
 #[test]
 fn firecrackers_scripts_speak_its_api() {
     let fakes = Fakes::new();
-    let arguments = ["/run/api", "/run/v.sock", "/state", "/memory"];
-    let taken = fakes.run("firecracker-snapshot", &arguments, "").join("\n");
-    let steps = ["pre-snapshot --uds /run/v.sock --wait", "Paused", "PUT http://localhost/snapshot/create", "Resumed"];
+    // As docs/recipes.md has them.
+    let typed = support::recipes::recipe("Firecracker").unwrap().commands();
+    let lines: Vec<Vec<&str>> = typed.lines().map(|line| line.split(' ').collect()).collect();
+    let run = |line: &[&str]| {
+        let hook = line[0].strip_prefix("/usr/lib/clockgate/").unwrap();
+        fakes.run(hook, &line[1..], "").join("\n")
+    };
+    let taken = run(&lines[0]);
+    let steps =
+        ["pre-snapshot --uds /run/vsock.sock --wait", "Paused", "PUT http://localhost/snapshot/create", "Resumed"];
     let mut rest = taken.as_str();
-    for step in steps.iter().chain(&["post-restore --uds /run/v.sock --time now"]) {
+    for step in steps.iter().chain(&["post-restore --uds /run/vsock.sock --time now"]) {
         let (_, after) = rest.split_once(step).unwrap_or_else(|| panic!("{step} is not in {rest}"));
         rest = after;
     }
-    assert!(taken.contains(r#"{"snapshot_path": "/state", "mem_file_path": "/memory"}"#), "{taken}");
+    assert!(taken.contains("--unix-socket /run/api.sock"), "{taken}");
+    let files = r#"{"snapshot_path": "/var/lib/vm/state", "mem_file_path": "/var/lib/vm/memory"}"#;
+    assert!(taken.contains(files), "{taken}");
 
-    let loaded = fakes.run("firecracker-restore", &arguments, "").join("\n");
+    let loaded = run(&lines[1]);
     let (_, body) = loaded.split_once("-d ").unwrap();
     let body: serde_json::Value = serde_json::from_str(body.rsplit_once("\nclockgate").unwrap().0).unwrap();
-    assert_eq!((&body["resume_vm"], &body["mem_backend"]["backend_path"]), (&true.into(), &"/memory".into()));
+    assert_eq!(
+        (&body["resume_vm"], &body["mem_backend"]["backend_path"]),
+        (&true.into(), &"/var/lib/vm/memory".into())
+    );
 }

@@ -26,11 +26,18 @@ fn the_list_of_verbs_is_short_and_the_same_however_it_is_asked_for() {
     let (list, _) = texts(&help(None, &["--help"]));
     assert!(list.lines().count() <= 24, "{list}");
     for verb in verbs::below(&[]).iter().filter(|verb| *verb != "oci") {
-        assert_eq!(list.lines().filter(|line| line.split_whitespace().any(|word| word == verb)).count().min(1), 1, "{verb}");
+        assert_eq!(
+            list.lines().filter(|line| line.split_whitespace().any(|word| word == verb)).count().min(1),
+            1,
+            "{verb}"
+        );
     }
     for arguments in [&["-h"][..], &["help"]] {
         let output = help(None, arguments);
-        assert!(output.status.success() && texts(&output) == (list.clone(), String::new()), "{arguments:?}: {output:?}");
+        assert!(
+            output.status.success() && texts(&output) == (list.clone(), String::new()),
+            "{arguments:?}: {output:?}"
+        );
     }
     let output = help(None, &[]);
     assert!(output.status.code() == Some(2) && texts(&output) == (String::new(), list), "{output:?}");
@@ -62,11 +69,16 @@ fn a_topic_is_opened_by_man() {
 
 #[test]
 fn where_man_cannot_show_it_the_help_of_the_verb_is_printed_and_where_the_page_is() {
-    for (man, why) in [(None, "cannot execute man(1)"), (Some("#!/bin/sh\nexit 16\n"), "man(1) cannot show clockgate(8)")] {
+    for (man, why) in
+        [(None, "cannot execute man(1)"), (Some("#!/bin/sh\nexit 16\n"), "man(1) cannot show clockgate(8)")]
+    {
         let output = help(man, &["help", "hooks", "install"]);
         let (help, said) = texts(&output);
         assert!(output.status.success() && help.contains("--dry-run"), "{output:?}");
-        assert!(said.starts_with("clockgate: ") && said.contains(why) && said.contains("docs/man/clockgate.8"), "{said}");
+        assert!(
+            said.starts_with("clockgate: ") && said.contains(why) && said.contains("docs/man/clockgate.8"),
+            "{said}"
+        );
     }
     let output = help(None, &["help", "errors"]);
     let (help, said) = texts(&output);

@@ -73,7 +73,11 @@ fn uninstall_leaves_the_files_and_folders_that_were_there_before() {
         assert!(root.path().join(&prefix[1..]).join("include/clockgate-page.h").is_file());
         assert_eq!(fs::metadata(hook).unwrap().permissions().mode() & 0o777, 0o755);
 
-        for name in ["bash-completion/completions/clockgate", "fish/vendor_completions.d/clockgate.fish", "zsh/site-functions/_clockgate"] {
+        for name in [
+            "bash-completion/completions/clockgate",
+            "fish/vendor_completions.d/clockgate.fish",
+            "zsh/site-functions/_clockgate",
+        ] {
             assert!(root.path().join(&prefix[1..]).join("share").join(name).is_file(), "{name}");
         }
 

@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod private_bus;
 pub mod process;
 pub mod prometheus;
+pub mod recipes;
 pub mod requirement;
 pub mod small;
 pub mod terminal;

@@ -85,7 +85,10 @@ pub fn command_line() -> Outcome {
         (&["--"][..], "there is no command after `--`: name one, or leave `--` out to wait only"),
         (&["echo"], "unexpected argument `echo`: the command comes after `--`, as in `clockgate-run -- echo`"),
         (&["--max-wait", "1s", "--max-wait", "2s"], "--max-wait is given twice: leave one of them out"),
-        (&["--max-wait"], "--max-wait needs a value: `clockgate-run --help` lists the options, each with what it takes"),
+        (
+            &["--max-wait"],
+            "--max-wait needs a value: `clockgate-run --help` lists the options, each with what it takes",
+        ),
         (&["--json=yes"], "--json takes no value, and `yes` was given: write --json alone"),
         (&["--frobnicate"], "unknown option --frobnicate: `clockgate-run --help` lists the options"),
         (&["-x"], "unknown option -x: `clockgate-run --help` lists the options"),

@@ -26,6 +26,7 @@ mod liars;
 mod network;
 mod night;
 mod page;
+mod recipes;
 mod record;
 mod sleep;
 mod soak;
@@ -74,8 +75,9 @@ pub fn all() -> Vec<Scenario> {
     let unknown = night(doctor::SCENARIOS, Begins::Fresh);
     let kept = night(doctor::WITH_A_DAEMON, Begins::Fresh);
     let sdk = night(explain::SCENARIOS, Begins::Over { root: "guest", tree: Some("sdk/tree") });
+    let recipes = night(recipes::SCENARIOS, Begins::Over { root: "guest", tree: Some("recipes/tree") });
     let mut dealt: Vec<(usize, Scenario)> = nights
-        .chain([fresh, unknown, kept, sdk])
+        .chain([fresh, unknown, kept, sdk, recipes])
         .chain(daemons::nights())
         .flat_map(|scenarios| scenarios.into_iter().enumerate())
         .collect();

@@ -1,0 +1,202 @@
+//! The recipes of docs/recipes.md, as the page has them: units, jobs, what hypervisors call, and cloud-init.
+
+use std::time::Duration;
+
+use super::{Listed, gate, night};
+use crate::lab::guest::Guest;
+use crate::lab::recipes::{Recipe, recipe};
+use crate::lab::told::off_by;
+use crate::lab::world::World;
+use crate::lab::{Outcome, ensure, fail, until};
+
+pub const SCENARIOS: &[Listed] = &[
+    ("recipes::units_timers_and_jobs_of_the_page_wait_at_a_shut_gate", jobs),
+    ("recipes::what_a_hypervisor_calls_has_the_clock_proven", hypervisors),
+    ("recipes::cloud_init_proves_the_clock_and_starts_the_agent", cloud_init),
+];
+
+const SOON: Duration = Duration::from_secs(120);
+/// Python starts slowly here, for each stage of cloud-init.
+const SLOW: Duration = Duration::from_secs(300);
+/// Nobody is there to ask (RFC 5737), and the policy is to hold.
+const ALONE: &str = "servers: [192.0.2.1]\nmeasure-timeout: 100ms\nat-deadline: {unreachable: hold}\n";
+/// What stands for the workloads of the page: unit and program.
+const UNITS: [(&str, &str); 3] = [
+    ("web", "/usr/local/bin/web"),
+    ("gitlab-runner", "/usr/local/bin/gitlab-runner"),
+    ("actions.runner.acme-site.host1", "/usr/local/bin/runsvc"),
+];
+/// What each of them writes, when it runs: who it is, and what time it is then.
+const RAN: &str = "/run/lab-ran";
+/// The waiters, as processes.
+const WAITERS: &str = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f 2>/dev/null; echo; done |
+    grep -c '^\\(/usr/bin/\\)\\?clockgate \\(wait\\|run\\) ' || true";
+
+fn jobs(guest: &Guest, world: &World) -> Outcome {
+    let titles = ["A unit", "A user's unit", "A timer", "A cron job", "GitHub Actions runner", "GitLab runner"];
+    gate::start(guest, world)?;
+    guest.sh(&format!("useradd --create-home --shell /bin/sh ada; : >{RAN}; chmod 666 {RAN}"))?;
+    for (unit, program) in UNITS {
+        guest.put(&format!("/etc/systemd/system/{unit}.service"), &format!("[Service]\nExecStart={program}\n"))?;
+        job(guest, program, "exec sleep 1000")?;
+    }
+    // As GitHub's runner does it, before each job.
+    job(guest, "/usr/local/bin/runsvc", "exec sleep 1000")?;
+    guest.sh("sed -i '2i bash -e \"$ACTIONS_RUNNER_HOOK_JOB_STARTED\" || exit 1' /usr/local/bin/runsvc")?;
+    job(guest, "/usr/local/bin/upload", "exec sleep 1000")?;
+    job(guest, "/usr/local/bin/report", "")?;
+    job(guest, "/usr/local/bin/cron-report", "")?;
+    let recipes = titles.map(recipe);
+    let [unit, user, timer, cron, github, gitlab] = recipes;
+    for recipe in [&unit?, &timer?, &github?, &gitlab?] {
+        lay(guest, recipe)?;
+        guest.sh(&recipe.commands())?;
+    }
+    // Both jobs of the page have one program; here they are told apart.
+    for (path, text) in cron?.files() {
+        guest.put(path, &text.replace("/usr/local/bin/report", "/usr/local/bin/cron-report"))?;
+    }
+    let user = user?;
+    lay(guest, &user)?;
+    guest.sh("chown -R ada: /home/ada; loginctl enable-linger ada")?;
+    until("the user's manager", SOON, || {
+        Ok(guest.sh("ls /run/user/*/systemd/private 2>/dev/null || true")?.contains("private").then_some(()))
+    })?;
+
+    // The clock is set to just before the hour of the cron job, then behind that of the timer, and no server answers.
+    guest.put("/etc/clockgate/config.yaml", ALONE)?;
+    guest.sh("systemctl reload clockgate && date -u -s 'tomorrow 03:16:57' && systemctl start cron")?;
+    gate::when(guest, "the gate is shut", |now| now.gate == "shut")?;
+    held(guest, 1)?;
+    guest.sh("date -u -s \"$(date -u +%F) 03:18:30\"")?;
+    held(guest, 2)?;
+    guest.sh(&format!(
+        "systemctl daemon-reload; systemctl start --no-block {}",
+        UNITS.map(|(unit, _)| format!("{unit}.service")).join(" ")
+    ))?;
+    guest.sh(&format!(
+        "su ada -c 'export XDG_RUNTIME_DIR=/run/user/$(id -u); {}'",
+        user.commands().trim().replace('\n', " && ")
+    ))?;
+    held(guest, 6)?;
+    let early = guest.sh(&format!("cat {RAN}"))?;
+    ensure(early.is_empty(), format!("at a shut gate ran: {early}"))?;
+
+    guest.put("/etc/clockgate/config.yaml", &format!("servers: [{}]\n", world.truth.address()))?;
+    guest.sh("systemctl reload clockgate")?;
+    let ran = until("all have run", SOON, || {
+        let ran = guest.sh(&format!("cat {RAN}"))?;
+        Ok((ran.lines().count() >= 6).then_some(ran))
+    });
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(_) => return fail(format!("ran: {}; {:?}", guest.sh(&format!("cat {RAN}"))?, gate::read(guest)?)),
+    };
+    let truth = guest.sh("date -u +%s")?.parse::<i64>()?;
+    let off = off_by(guest)?;
+    guest.sh("systemctl stop cron report.timer web gitlab-runner actions.runner.acme-site.host1; loginctl terminate-user ada")?;
+    night::over(guest)?;
+    ensure(off.abs() < Duration::from_secs(5), format!("off by {off}"))?;
+    let wrong: Vec<&str> = ran
+        .lines()
+        .filter(|line| {
+            let at = line.split(' ').nth(1).and_then(|at| at.parse::<i64>().ok());
+            at.is_none_or(|at| (truth - at).abs() > 600)
+        })
+        .collect();
+    ensure(wrong.is_empty(), format!("on a wrong clock ran: {wrong:?}"))
+}
+
+/// A program that writes down that it runs.
+fn job(guest: &Guest, program: &str, then: &str) -> Outcome {
+    let name = program.rsplit('/').next().unwrap_or_default();
+    guest.put_program(program, &format!("#!/bin/sh\necho \"{name} $(date -u +%s)\" >>{RAN}\n{then}\n"))
+}
+
+/// Puts the files of a recipe where they belong; a user's are ada's.
+fn lay(guest: &Guest, recipe: &Recipe) -> Outcome {
+    for (path, text) in recipe.files() {
+        guest.put(&path.replace('~', "/home/ada"), text)?;
+    }
+    Ok(())
+}
+
+fn held(guest: &Guest, number: usize) -> Outcome {
+    let mut last = String::new();
+    let found = until("so many are held", SOON, || {
+        last = guest.sh(WAITERS)?;
+        Ok(last.parse::<usize>().is_ok_and(|found| found >= number).then_some(()))
+    });
+    found.map_err(|_| format!("{last} are held, not {number}").into())
+}
+
+/// The loopback of vsock (CID 1) stands for the hypervisor, as in `told`; the programs of each host are ours.
+fn hypervisors(guest: &Guest, _world: &World) -> Outcome {
+    guest.sh("modprobe vsock_loopback")?;
+    guest.put_program(
+        "/usr/local/bin/qm",
+        "#!/bin/sh\ncase $1 in\nset) echo \"$*\" >/run/lab-qm ;;\n\
+         config) echo 'args: -device vhost-vsock-pci,guest-cid=1' ;;\nesac\n",
+    )?;
+    guest.put("/etc/systemd/system/libvirtd.service", "[Service]\nExecStart=/bin/sleep 1000\n")?;
+    guest.put("/run/lab.xml", "<domain><vsock model='virtio'>\n<cid auto='yes' address='1'/>\n</vsock></domain>\n")?;
+    gate::start_with(guest, &format!("threshold: 5s\n{ALONE}vsock: {{enabled: true, peer-cid: 1}}\n"))?;
+    for recipe in [recipe("libvirt")?, recipe("Proxmox VE")?] {
+        guest.sh(&format!("systemctl daemon-reload; set -e; {}", recipe.commands()))?;
+    }
+    let set = guest.sh("cat /run/lab-qm")?;
+    let calls = [
+        ("/etc/libvirt/hooks/qemu.d/clockgate guest prepare begin - </run/lab.xml", false),
+        ("/etc/libvirt/hooks/qemu.d/clockgate guest started begin - </run/lab.xml", true),
+        ("/var/lib/vz/snippets/clockgate 100 pre-start", false),
+        ("/var/lib/vz/snippets/clockgate 100 post-start", true),
+    ];
+    for (call, notifies) in calls {
+        let before = gate::read(guest)?;
+        guest.sh(call)?;
+        if notifies {
+            gate::when(guest, call, |now| now.is_proven() && now.epoch > before.epoch && now.cause == "restore")?;
+        } else {
+            let after = gate::read(guest)?;
+            ensure(after.epoch == before.epoch, format!("{call}: {before:?}, {after:?}"))?;
+        }
+    }
+    night::over(guest)?;
+    ensure(set.contains("--hookscript local:snippets/clockgate") && set.contains("vhost-vsock-pci"), set)
+}
+
+/// All its stages by the real program, from a seed of NoCloud. Of its modules only those that the recipe has run: the others would set
+/// up a machine.
+fn cloud_init(guest: &Guest, world: &World) -> Outcome {
+    let seed = "/var/lib/cloud/seed/nocloud";
+    guest.put(&format!("{seed}/user-data"), &recipe("A cloud instance")?.commands())?;
+    guest.put(&format!("{seed}/meta-data"), "instance-id: lab-1\n")?;
+    guest.put(
+        "/etc/cloud/cloud.cfg.d/99-lab.cfg",
+        "datasource_list: [NoCloud]\nnetwork: {config: disabled}\ncloud_init_modules: [bootcmd]\n\
+         cloud_config_modules: [runcmd]\ncloud_final_modules: [scripts-user]\n",
+    )?;
+    guest.put("/etc/clockgate/config.yaml", &format!("servers: [{}]\n", world.truth.address()))?;
+    guest.sh("systemctl stop clockgate; date -u -s '1 hour ago'")?;
+    let stage = |stage: &str| {
+        guest.sh_within(
+            &format!("cloud-init {stage} >>/run/lab-cloud 2>&1 || {{ cat /run/lab-cloud >&2; exit 1; }}"),
+            SLOW,
+        )
+    };
+    stage("init --local")?;
+    stage("init")?;
+    // After `bootcmd`, before anything else.
+    let off = off_by(guest)?;
+    let agent = guest.run("systemctl is-active clockgate.service")?;
+    stage("modules --mode=config")?;
+    stage("modules --mode=final")?;
+    let gate = gate::proven(guest)?;
+    let enabled = guest.sh("systemctl is-enabled clockgate.service clockgate-wait.service")?;
+    let passed = guest.sh("systemctl is-active clockgate-wait.service")?;
+    let said = guest.sh("cat /run/lab-cloud")?;
+    guest.sh("systemctl stop clockgate-wait")?;
+    night::over(guest)?;
+    ensure(off.abs() < Duration::from_secs(1) && agent.code != 0, format!("off by {off}; {agent:?}\n{said}"))?;
+    ensure(enabled == "enabled\nenabled" && passed == "active", format!("{enabled}, {passed}, {gate:?}\n{said}"))
+}
