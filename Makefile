@@ -3,7 +3,9 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
-# What `make install` installs as the program: what was built last, found without cargo, which is its user's and not root's.
+# What `make install` installs as the program: what was built last, found without cargo, which is its user's and not root's. Packages take
+# their own build, unless somebody says which.
+SAID := $(BINARY)
 BINARY ?= $(firstword $(shell ls -t target/*/release/clockgate target/release/clockgate 2>/dev/null))
 SCRIPTS = $(shell git ls-files -co --exclude-standard | while read -r f; do \
 	[ -f "$$f" ] && head -c 32 "$$f" | head -n 1 | grep -qaE '^\#!.*\b(ba)?sh\b' && echo "$$f"; done)
@@ -15,7 +17,8 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,--config 'target."cfg(all())".runner=
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rust build check test night soak demo model bench install uninstall setup clean-lab
+.PHONY: help rust build check test night soak demo model bench install uninstall release packages deb rpm tarball image checksums setup \
+	clean-lab
 
 # An older cargo would stop at words in .cargo/config.toml and Cargo.lock that it does not know, and not say that it is too old.
 RUST_IS_NEW_ENOUGH = wanted=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
@@ -79,6 +82,23 @@ install: ## Install the program, its units, hooks and manuals below PREFIX (root
 
 uninstall: ## Take all of it away again: hooks, agent, files, group; leaves /etc/clockgate if you wrote something there (root)
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BINARY='$(BINARY)' packaging/install uninstall
+
+release: rust ## The programs as packages have them: reproducible, and each with the list of its crates in it
+	@packaging/package release
+
+packages: ## All of the next five, in target/dist
+	@$(MAKE) -j1 --no-print-directory deb rpm tarball image
+	@$(MAKE) --no-print-directory checksums
+
+deb rpm tarball image: $(if $(SAID),,release)
+	@BINARY='$(SAID)' packaging/package $@
+
+deb: ## A package for Debian
+rpm: ## A package for Fedora, RHEL and SUSE
+tarball: ## The programs, units and manuals, with an install.sh that can undo itself
+image: ## An image of OCI with one file in it: /clockgate
+checksums: ## SHA256SUMS of what lies in target/dist
+	@packaging/package checksums
 
 clean-lab: ## Remove what tests/setup unpacked, from its cache too
 	tests/setup clean

@@ -11,6 +11,7 @@ pub mod host;
 pub mod laboratory;
 pub mod liar;
 pub mod outcome;
+pub mod packages;
 pub mod private_bus;
 pub mod process;
 pub mod prometheus;

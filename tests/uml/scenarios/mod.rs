@@ -25,6 +25,7 @@ mod laboratory;
 mod liars;
 mod network;
 mod night;
+mod packaged;
 mod page;
 mod recipes;
 mod record;
@@ -72,12 +73,13 @@ pub fn all() -> Vec<Scenario> {
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
     let nights = nights.iter().map(|scenarios| night(scenarios, Begins::Installed));
     let fresh = night(installed::SCENARIOS, Begins::Fresh);
+    let packaged = night(packaged::SCENARIOS, Begins::Fresh);
     let unknown = night(doctor::SCENARIOS, Begins::Fresh);
     let kept = night(doctor::WITH_A_DAEMON, Begins::Fresh);
     let sdk = night(explain::SCENARIOS, Begins::Over { root: "guest", tree: Some("sdk/tree") });
     let recipes = night(recipes::SCENARIOS, Begins::Over { root: "guest", tree: Some("recipes/tree") });
     let mut dealt: Vec<(usize, Scenario)> = nights
-        .chain([fresh, unknown, kept, sdk, recipes])
+        .chain([fresh, packaged, unknown, kept, sdk, recipes])
         .chain(daemons::nights())
         .flat_map(|scenarios| scenarios.into_iter().enumerate())
         .collect();
