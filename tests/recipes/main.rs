@@ -24,6 +24,7 @@ const TRIED: &[Tried<'_>] = &[
     ("docker run", "tests/engines/recipes.rs", ENGINES),
     ("Compose", "tests/engines/recipes.rs", ENGINES),
     ("podman run", "tests/engines/recipes.rs", ENGINES),
+    ("Quadlet", "tests/uml/scenarios/recipes.rs", "recipes::a_container_of_quadlet_starts_when_the_gate_opens"),
     ("An image of your own", "tests/engines/recipes.rs", ENGINES),
     ("A unit", "tests/uml/scenarios/recipes.rs", JOBS),
     ("A user's unit", "tests/uml/scenarios/recipes.rs", JOBS),

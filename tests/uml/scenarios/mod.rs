@@ -78,8 +78,13 @@ pub fn all() -> Vec<Scenario> {
     let kept = night(doctor::WITH_A_DAEMON, Begins::Fresh);
     let sdk = night(explain::SCENARIOS, Begins::Over { root: "guest", tree: Some("sdk/tree") });
     let recipes = night(recipes::SCENARIOS, Begins::Over { root: "guest", tree: Some("recipes/tree") });
+    let quadlet = night(recipes::QUADLET, Begins::Over { root: "trixie", tree: Some("quadlet/tree") });
     let mut dealt: Vec<(usize, Scenario)> = nights
+<<<<<<< ours
         .chain([fresh, packaged, unknown, kept, sdk, recipes])
+=======
+        .chain([fresh, unknown, kept, sdk, recipes, quadlet])
+>>>>>>> theirs
         .chain(daemons::nights())
         .flat_map(|scenarios| scenarios.into_iter().enumerate())
         .collect();

@@ -15,6 +15,9 @@ pub const SCENARIOS: &[Listed] = &[
     ("recipes::cloud_init_proves_the_clock_and_starts_the_agent", cloud_init),
 ];
 
+/// On the next Debian, whose Podman has Quadlet.
+pub const QUADLET: &[Listed] = &[("recipes::a_container_of_quadlet_starts_when_the_gate_opens", quadlet)];
+
 const SOON: Duration = Duration::from_secs(120);
 /// Python starts slowly here, for each stage of cloud-init.
 const SLOW: Duration = Duration::from_secs(300);
@@ -130,8 +133,9 @@ fn held(guest: &Guest, number: usize) -> Outcome {
     found.map_err(|_| format!("{last} are held, not {number}").into())
 }
 
-/// The loopback of vsock (CID 1) stands for the hypervisor, as in `told`; the programs of each host are ours.
-fn hypervisors(guest: &Guest, _world: &World) -> Outcome {
+/// The loopback of vsock (CID 1) stands for the hypervisor, as in `told`; the programs of each host are ours. A hypervisor sends its time
+/// only where that is proven, so this guest's is.
+fn hypervisors(guest: &Guest, world: &World) -> Outcome {
     guest.sh("modprobe vsock_loopback")?;
     guest.put_program(
         "/usr/local/bin/qm",
@@ -140,7 +144,9 @@ fn hypervisors(guest: &Guest, _world: &World) -> Outcome {
     )?;
     guest.put("/etc/systemd/system/libvirtd.service", "[Service]\nExecStart=/bin/sleep 1000\n")?;
     guest.put("/run/lab.xml", "<domain><vsock model='virtio'>\n<cid auto='yes' address='1'/>\n</vsock></domain>\n")?;
-    gate::start_with(guest, &format!("threshold: 5s\n{ALONE}vsock: {{enabled: true, peer-cid: 1}}\n"))?;
+    let servers = format!("servers: [{}]\n", world.truth.address());
+    gate::start_with(guest, &format!("threshold: 5s\n{servers}vsock: {{enabled: true, peer-cid: 1}}\n"))?;
+    gate::proven(guest)?;
     for recipe in [recipe("libvirt")?, recipe("Proxmox VE")?] {
         guest.sh(&format!("systemctl daemon-reload; set -e; {}", recipe.commands()))?;
     }
@@ -199,4 +205,46 @@ fn cloud_init(guest: &Guest, world: &World) -> Outcome {
     night::over(guest)?;
     ensure(off.abs() < Duration::from_secs(1) && agent.code != 0, format!("off by {off}; {agent:?}\n{said}"))?;
     ensure(enabled == "enabled\nenabled" && passed == "active", format!("{enabled}, {passed}, {gate:?}\n{said}"))
+}
+
+/// By the real generator and the real Podman. What is added is an image, and what the guest lacks: a network.
+fn quadlet(guest: &Guest, world: &World) -> Outcome {
+    guest.put("/etc/containers/policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
+    guest.put(
+        "/etc/containers/containers.conf",
+        "[containers]\nlog_driver = \"k8s-file\"\n[engine]\nruntime = \"crun\"\nevents_logger = \"file\"\n",
+    )?;
+    guest.put(
+        "/etc/containers/storage.conf",
+        "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n",
+    )?;
+    // A shell, what it is linked with, and a program by the name of the recipe's.
+    guest.put_program("/run/image/usr/bin/python3", "#!/usr/bin/dash\nexec sleep 1000\n")?;
+    guest.sh_within(
+        "set -e
+         mkdir -p /var/lib/containers && mount -t tmpfs none /var/lib/containers
+         cp --parents $(ldd /usr/bin/dash /usr/bin/sleep | grep -o '/[^ :]*' | sort -u) /run/image/
+         cp /usr/bin/dash /usr/bin/sleep /run/image/usr/bin/
+         tar -C /run/image -c . | podman import --quiet - docker.io/library/python:3-slim",
+        SLOW,
+    )?;
+    let recipe = recipe("Quadlet")?;
+    lay(guest, &recipe)?;
+    guest.put("/etc/containers/systemd/app.container.d/lab.conf", "[Container]\nNetwork=none\n")?;
+    gate::start_with(guest, ALONE)?;
+    guest.sh("systemctl daemon-reload")?;
+    guest.sh("systemctl start --no-block app.service")?;
+    held(guest, 1)?;
+    let early = guest.sh_within("podman ps --quiet", SLOW)?;
+    guest.put("/etc/clockgate/config.yaml", &format!("servers: [{}]\n", world.truth.address()))?;
+    guest.sh("systemctl reload clockgate")?;
+    let runs = until("the container runs", SLOW, || {
+        Ok(guest.sh_within("podman ps --format '{{.Names}} {{.Image}}'", SLOW)?.contains("systemd-app").then_some(()))
+    });
+    let said = guest.sh("journalctl -u app --no-pager -o cat -n 30")?;
+    let state = guest.sh("systemctl show -P ActiveState app")?;
+    guest.sh_within("systemctl stop app", SLOW)?;
+    night::over(guest)?;
+    ensure(early.is_empty(), format!("at a shut gate ran: {early}"))?;
+    ensure(runs.is_ok() && state == "active", format!("{state}: {said}"))
 }
