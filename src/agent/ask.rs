@@ -32,6 +32,10 @@ fn first_date(rules: &ActionSettings) -> Option<HttpDate> {
 impl Performer {
     /// What an event means for whom we ask, and for what is known of them.
     pub(super) fn heed(&self, event: &Event) {
+        // Another machine may have been made of the same snapshot, and have the same keys.
+        if let Event::Disrupted(Cause::Restore) = event {
+            self.references.renew_keys();
+        }
         match event {
             Event::Started => self.refresh(),
             Event::NetworkChanged => {

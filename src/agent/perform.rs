@@ -21,7 +21,7 @@ use crate::error_chain::in_full;
 use crate::reference::caller::registry::Callers;
 use crate::reference::http::{self, HttpQuestion, HttpUrl, TrustedAuthorities};
 use crate::reference::local::rtc;
-use crate::reference::{MEMORY_FILE, References, Server, ServerName};
+use crate::reference::{Hope, MEMORY_FILE, References, Security, Server, ServerName};
 use crate::workload::{self, Thaw, Thoroughness, Workloads};
 
 /// How long the daemon is waited for: after that it is asked again.
@@ -66,6 +66,7 @@ pub(super) struct ActionSettings {
     /// Empty: ask those of the daemon, or the default ones.
     pub(super) servers: Vec<ServerName>,
     pub(super) http_references: Vec<HttpUrl>,
+    pub(super) security: Security,
     ca_file: Option<PathBuf>,
     floor: Floor,
     pub(super) root: PathBuf,
@@ -79,6 +80,7 @@ impl From<&Config> for ActionSettings {
             daemon_timeout: config.policy.deadline.min(DAEMON_WITHIN),
             servers: config.servers.clone(),
             http_references: config.http_references.clone(),
+            security: config.security(),
             ca_file: config.ca_file.clone(),
             floor: config.policy.floor.clone(),
             root: config.root.clone(),
@@ -99,6 +101,7 @@ impl Performer {
     #[must_use]
     pub fn new(corrector: Corrector, events: Sender<Event>, config: &Config) -> Self {
         let references = References::new(config.servers.clone());
+        references.secure(config.security());
         references.set_memory(config.root.join(MEMORY_FILE));
         Self {
             corrector: Arc::new(corrector),
@@ -129,6 +132,7 @@ impl Performer {
     pub fn with(&self, config: &Config) -> Self {
         heed_authority(&self.corrector, config);
         let performer = Self { rules: Arc::new(ActionSettings::from(config)), ..self.clone() };
+        performer.references.secure(performer.rules.security.clone());
         performer.settle(config.workload_settings());
         performer
     }
@@ -181,7 +185,11 @@ impl Performer {
                     }
                 };
                 let (rtc, forgotten) = tokio::join!(self.rtc(), forget);
-                Event::Forgotten(epoch, Forgotten { rtc, only_source: self.only_source().await, ..forgotten })
+                // Who authenticates his own answers needs no daemon to do it for him.
+                let hope = if self.rules.servers.is_empty() { Hope::AfterKeys } else { Hope::BeforeKeys };
+                let authority = forgotten.authority.filter(|_| !self.references.may_authenticate(hope));
+                let only_source = self.only_source().await;
+                Event::Forgotten(epoch, Forgotten { rtc, only_source, authority, ..forgotten })
             }
             Action::Measure(epoch, round, StepBy::Own) => {
                 self.ask(epoch, round).await;

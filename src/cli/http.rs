@@ -18,7 +18,7 @@ pub const ASK_ANOTHER: &str = "name another server with `--http URL`, or your au
 // Whom to verify by; no documentation comment, which would be what `measure --help` begins with.
 #[derive(Debug, clap::Args)]
 pub struct AuthorityOptions {
-    /// Verify https servers by the certificate authorities of this PEM file (default: `ca-file` of the configuration,
+    /// Verify https and NTS servers by the certificate authorities of this PEM file (default: `ca-file` of the configuration,
     /// SSL_CERT_FILE, the system's, or built-in ones)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -34,6 +34,12 @@ impl AuthorityOptions {
         let authorities = TrustedAuthorities::load(named)
             .map_err(|error| CliError::caused(Exit::Config, "cannot verify https servers", error))?;
         Ok(HttpQuestion { timeout, authorities, floor: config.policy.floor.clone() })
+    }
+
+    /// The configuration with the file that was named, for NTS servers too.
+    pub fn take_into(&self, config: Config) -> Config {
+        let nts_ca_file = self.ca_file.clone().or(config.nts_ca_file.clone());
+        Config { nts_ca_file, ..config }
     }
 }
 

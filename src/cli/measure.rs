@@ -55,7 +55,7 @@ impl MeasureArgs {
     /// Performs the verb: 0 when an NTP server answered, or a web server. The daemon's and the kernel's claims are printed and count
     /// for nothing: they stand for hours after a restore.
     pub fn run(self) -> Result<Exit, CliError> {
-        let config = super::load(Path::new("/"))?;
+        let config = self.authorities.take_into(super::load(Path::new("/"))?);
         let timeout = self.timeout.unwrap_or(config.measure_timeout);
         // Before anything is waited for: a file of authorities that is none is said at once.
         let question = || self.authorities.question(&config, timeout.max(HTTP_PATIENCE));
@@ -72,8 +72,9 @@ impl MeasureArgs {
             }
         };
         // Where the daemon reported an address, no look-up is waited for.
-        let waits = servers.iter().any(|server| server.addresses.is_empty() && server.name.address().is_none());
+        let waits = servers.iter().any(|server| !server.is_known());
         let references = References::new(servers);
+        references.secure(config.security());
         if waits {
             references.resolve(timeout);
         }

@@ -65,7 +65,7 @@ pub struct SyncArgs {
 impl SyncArgs {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, CliError> {
-        let mut config = super::load(&self.root)?;
+        let mut config = self.authorities.take_into(super::load(&self.root)?);
         let named = if self.servers.is_empty() { of_the_environment()? } else { self.servers.clone() };
         if !named.is_empty() {
             config.servers = named;

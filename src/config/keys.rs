@@ -36,7 +36,7 @@ impl Key {
 }
 
 /// Every key, in the order of the sample; those of one section stand together.
-pub static KEYS: [Key; 39] = [
+pub static KEYS: [Key; 43] = [
     Key {
         name: "threshold",
         does: "The gate opens when the clock is proven to be wrong by at most this.",
@@ -122,9 +122,34 @@ pub static KEYS: [Key; 39] = [
     },
     Key {
         name: "servers",
-        does: "NTP servers to ask. Empty: those of the running time daemon, else those of the cloud, else a public \
-               pool.",
+        does: "NTP servers to ask. nts://HOST is asked by NTS, HOST?key=N by a symmetric key. Empty: those of the \
+               running time daemon, else those of the cloud, else a public pool.",
         value: |c| KeyValue::Servers(&mut c.servers),
+    },
+    Key {
+        name: "authentication",
+        does: "What plain references are for beside authenticated ones (NTS, symmetric keys). mix: they are asked too, \
+               and neither open the gate nor step the clock. prefer: plain servers are asked only where no \
+               authenticated one answers, and prove nothing then. require: plain servers are never asked.",
+        value: |c| KeyValue::Authentication(&mut c.policy.authentication),
+    },
+    Key {
+        name: "nts-ca-file",
+        does: "A file with the certificate authorities that NTS servers are verified by, in PEM. none: as ca-file says.",
+        value: |c| KeyValue::OptionalPath(&mut c.nts_ca_file),
+    },
+    Key {
+        name: "nts-cert-time",
+        does: "When the certificate of an NTS server must be valid. measured: at the time that its own answers show, and \
+               at none that has certainly passed. strict: by this host's clock as well, so a wrong clock can prevent \
+               NTS.",
+        value: |c| KeyValue::CertificateTime(&mut c.nts_cert_time),
+    },
+    Key {
+        name: "keys-file",
+        does: "A file with symmetric keys, as chrony.keys and ntp.keys have them, one ID TYPE KEY a line. The types are \
+               AES128, SHA256 and SHA1. Only its owner and its group may read it. none: no keys.",
+        value: |c| KeyValue::OptionalPath(&mut c.keys_file),
     },
     Key {
         name: "measure-timeout",

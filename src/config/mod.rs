@@ -1,7 +1,6 @@
 //! The configuration: every key has a default, and [`Config::default`] is the only source of defaults.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,13 +10,14 @@ use crate::daemon::{BusAddress, CorrectorSettings};
 use crate::decision::{ContainerNaming, Policy};
 use crate::disruption::vm::vsock::protocol;
 use crate::page;
-use crate::reference::ServerName;
 use crate::reference::http::HttpUrl;
+use crate::reference::{CertificateTime, Security, ServerName};
 use crate::workload::{self, Exclusion, Waves};
 
 pub mod authorities;
 pub mod client_certificates;
 mod drop_ins;
+mod fault;
 pub mod floor;
 pub mod keys;
 pub mod patterns;
@@ -26,6 +26,8 @@ mod read_keys;
 mod value;
 mod yaml;
 
+pub use fault::{ConfigError, Fault};
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -33,6 +35,12 @@ pub struct Config {
     pub policy: Policy,
     /// The NTP servers to ask; those of the daemon, the cloud or the pool when empty.
     pub servers: Vec<ServerName>,
+    /// The authorities that NTS servers are verified by; none for those of web servers.
+    pub nts_ca_file: Option<PathBuf>,
+    /// When the certificates of NTS servers have to hold.
+    pub nts_cert_time: CertificateTime,
+    /// The symmetric keys of servers.
+    pub keys_file: Option<PathBuf>,
     /// The web servers whose `Date` is asked for where no NTP server answers.
     pub http_references: Vec<HttpUrl>,
     /// The authorities that they are verified by; none for the system's.
@@ -159,6 +167,9 @@ impl Default for Config {
         Self {
             policy: Policy::default(),
             servers: vec![],
+            nts_ca_file: None,
+            nts_cert_time: CertificateTime::default(),
+            keys_file: None,
             http_references: vec![],
             ca_file: None,
             measure_timeout: Duration::from_secs(5),
@@ -192,26 +203,6 @@ pub struct Origin {
     pub file: PathBuf,
     /// The line in it, from 1.
     pub line: u64,
-}
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The file.
-    pub file: PathBuf,
-    /// The line in it, from 1; none where the file as a whole is wrong.
-    pub line: Option<u64>,
-    /// The key, from the outermost: `max-step.forward`; none where there is no key.
-    pub key: Option<String>,
-    /// What is wrong with it.
-    pub what: String,
-}
-
-/// Everything that is wrong; nothing of the configuration was taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct ConfigError {
-    /// At least one.
-    pub faults: Vec<Fault>,
 }
 
 /// A configuration, and where each of its keys came from.
@@ -280,7 +271,8 @@ impl Config {
         below_root(&mut self.page);
         below_root(&mut self.bus.socket);
         below_root(&mut self.clockbound.path);
-        self.ca_file.iter_mut().for_each(below_root);
+        let files = [&mut self.ca_file, &mut self.nts_ca_file, &mut self.keys_file];
+        files.into_iter().flatten().for_each(below_root);
         self.metrics.textfile.iter_mut().for_each(below_root);
         if let Some(ListenAddress::Unix(path)) = &mut self.metrics.listen {
             below_root(path);
@@ -292,6 +284,18 @@ impl Config {
             self.chrony.udp = None;
         }
         self.bus.system &= origins.contains_key("bus.system");
+    }
+
+    /// How servers prove who they are.
+    #[must_use]
+    pub fn security(&self) -> Security {
+        Security {
+            authentication: self.policy.authentication,
+            authorities: self.nts_ca_file.clone().or_else(|| self.ca_file.clone()),
+            floor: self.policy.floor.clone(),
+            certificate_time: self.nts_cert_time,
+            keys: self.keys_file.clone(),
+        }
     }
 
     /// Where the corrector finds the daemons.
@@ -372,27 +376,4 @@ fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, Confi
     // Keys that do not go together are looked for among values that are right by themselves.
     read_keys::check_together(&loaded, &mut faults);
     if faults.is_empty() { Ok(loaded) } else { Err(ConfigError { faults }) }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, "{line}:")?;
-        }
-        if let Some(key) = &self.key {
-            write!(f, " {key}:")?;
-        }
-        write!(f, " {}", self.what)
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configuration has errors and was not applied")?;
-        for fault in &self.faults {
-            write!(f, "\n  {fault}")?;
-        }
-        Ok(())
-    }
 }

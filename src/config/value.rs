@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::ListenAddress;
 use super::yaml::Value;
 use crate::container::Engine;
-use crate::decision::{AtDeadline, ContainerNaming, Correction};
+use crate::decision::{AtDeadline, AuthenticationPolicy, ContainerNaming, Correction};
 use crate::duration;
-use crate::reference::ServerName;
 use crate::reference::http::HttpUrl;
+use crate::reference::{CertificateTime, ServerName};
 use crate::workload::Exclusion;
 
 /// `sun_path` of unix(7) less its closing zero.
@@ -34,6 +34,10 @@ pub enum KeyValue<'a> {
     Switch(&'a mut bool),
     /// Who corrects the clock.
     Correction(&'a mut Correction),
+    /// What plain references are for.
+    Authentication(&'a mut AuthenticationPolicy),
+    /// When certificates have to hold.
+    CertificateTime(&'a mut CertificateTime),
     /// What becomes of the gate.
     AtDeadline(&'a mut AtDeadline),
     /// Whether what carries the network is thawed first.
@@ -76,6 +80,8 @@ impl KeyValue<'_> {
                 *setting = *on;
             }
             Self::Correction(setting) => *setting = word(value, &CORRECTIONS).map_err(whole)?,
+            Self::Authentication(setting) => *setting = word(value, &AUTHENTICATIONS).map_err(whole)?,
+            Self::CertificateTime(setting) => *setting = word(value, &CERTIFICATE_TIMES).map_err(whole)?,
             Self::AtDeadline(setting) => *setting = word(value, &AT_DEADLINE).map_err(whole)?,
             Self::Carriers(setting) => *setting = word(value, &CARRIERS).map_err(whole)?,
             Self::Naming(setting) => *setting = word(value, &NAMINGS).map_err(whole)?,
@@ -100,6 +106,8 @@ impl KeyValue<'_> {
             Self::Ppm(setting, ..) => setting.to_string(),
             Self::Switch(setting) => setting.to_string(),
             Self::Correction(setting) => name_of(*setting, &CORRECTIONS),
+            Self::Authentication(setting) => name_of(*setting, &AUTHENTICATIONS),
+            Self::CertificateTime(setting) => name_of(*setting, &CERTIFICATE_TIMES),
             Self::AtDeadline(setting) => name_of(*setting, &AT_DEADLINE),
             Self::Carriers(setting) => name_of(*setting, &CARRIERS),
             Self::Naming(setting) => name_of(*setting, &NAMINGS),
@@ -128,13 +136,17 @@ impl KeyValue<'_> {
             Self::Ppm(_, least, most) => range(least, most),
             Self::Switch(_) => "true, false".to_owned(),
             Self::Correction(_) => names(&CORRECTIONS),
+            Self::Authentication(_) => names(&AUTHENTICATIONS),
+            Self::CertificateTime(_) => names(&CERTIFICATE_TIMES),
             Self::AtDeadline(_) => names(&AT_DEADLINE),
             Self::Carriers(_) => names(&CARRIERS),
             Self::Naming(_) => names(&NAMINGS),
             Self::Path(_) | Self::Socket(_) => "a path from the root".to_owned(),
             Self::Address(_) => format!("an address and a port, or {NO_ADDRESS}"),
             Self::Servers(_) => {
-                format!("a list of at most {SERVERS_MAX} names or addresses, each with or without a port")
+                format!(
+                    "a list of at most {SERVERS_MAX} names or addresses, each with or without a port, nts:// or ?key=N"
+                )
             }
             Self::HttpUrls(_) => format!("a list of at most {HTTP_URLS_MAX} URLs, https:// or http://"),
             Self::OptionalPath(_) => format!("a path from the root, or {NO_ADDRESS}"),
@@ -151,6 +163,13 @@ const CORRECTIONS: [(&str, Correction); 4] = [
     ("daemon", Correction::Daemon),
     ("none", Correction::None),
 ];
+const AUTHENTICATIONS: [(&str, AuthenticationPolicy); 3] = [
+    ("mix", AuthenticationPolicy::Mix),
+    ("prefer", AuthenticationPolicy::Prefer),
+    ("require", AuthenticationPolicy::Require),
+];
+const CERTIFICATE_TIMES: [(&str, CertificateTime); 2] =
+    [("measured", CertificateTime::Measured), ("strict", CertificateTime::Strict)];
 const AT_DEADLINE: [(&str, AtDeadline); 2] = [("open", AtDeadline::Open), ("hold", AtDeadline::Hold)];
 const CARRIERS: [(&str, bool); 2] = [("thaw", true), ("never", false)];
 const NAMINGS: [(&str, ContainerNaming); 3] =

@@ -58,6 +58,7 @@ fn parse(bytes: &[u8]) -> Option<Value> {
 fn reported(observed: &Value, now: Realtime) -> DaemonReport {
     let mut reported = DaemonReport::default();
     let mut best: Option<Claim> = None;
+    let mut by_nts: Vec<(ServerName, u16)> = vec![];
     for source in observed["sources"].as_array().into_iter().flatten() {
         let claim = claim(source, &observed["system"], now);
         if let Some(claim) = claim.filter(|c| best.as_ref().is_none_or(|b| c.root_distance < b.root_distance)) {
@@ -68,6 +69,7 @@ fn reported(observed: &Value, now: Realtime) -> DaemonReport {
             continue;
         };
         if source["nts_cookies"].is_u64() {
+            by_nts.extend(key_port(source).map(|port| (server.name.clone(), port)));
             reported.authenticated.push(server.name.host().to_owned());
         } else {
             reported.plain += 1;
@@ -82,6 +84,15 @@ fn reported(observed: &Value, now: Realtime) -> DaemonReport {
         }
     }
     reported.claim = best;
+    // Where plain answers are no downgrade, it is asked as before.
+    if reported.authority().is_some() {
+        for (name, port) in by_nts {
+            let found = reported.servers.iter_mut().find(|server| server.name == name && !server.is_pool);
+            if let Some(server) = found {
+                *server = Server::from(name.by_nts(port));
+            }
+        }
+    }
     reported
 }
 
@@ -94,6 +105,11 @@ fn server(source: &Value) -> Option<Server> {
     let server = Server::from(name(named.host(), port)?);
     let addresses = at.filter(|_| server.name.address().is_none()).into_iter().collect();
     Some(Server { addresses, ..server })
+}
+
+/// The port in the name of a source by NTS, which is where keys are exchanged.
+fn key_port(source: &Value) -> Option<u16> {
+    source["name"].as_str()?.parse::<ServerName>().ok().map(|named| named.port())
 }
 
 /// What one source makes of the clock, where the daemon is synchronised and the source answers. Times are in seconds.
@@ -184,7 +200,7 @@ mod tests {
     fn cookies_are_authentication_and_their_port_is_none_of_ntps() {
         let nts = source("nts.example:4460", "192.0.2.1:123", Some(8));
         let alone = reported(&observed("NoWarning", vec![nts.clone()]), NOW);
-        assert_eq!(described(&alone.servers), ["nts.example server 192.0.2.1:123"]);
+        assert_eq!(described(&alone.servers), ["nts://nts.example server "]);
         assert_eq!(alone.authority().unwrap().sources, ["nts.example"]);
         let beside = reported(&observed("NoWarning", vec![nts, source("a.example:123", "192.0.2.2:123", None)]), NOW);
         assert_eq!(beside.authority(), None);

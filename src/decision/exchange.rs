@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agree};
-use super::policy::Policy;
+use super::agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agree, agree_by_rank};
+use super::policy::{AuthenticationPolicy, Policy};
 use super::reading::{Measurement, Reading};
 use super::time::{Boottime, Offset};
 
@@ -20,6 +20,8 @@ pub(super) struct Exchange {
     silent: BTreeSet<String>,
     /// Voices that may still answer.
     waiting: BTreeSet<String>,
+    /// Voices that prove who they are.
+    authenticated: BTreeSet<String>,
     /// Whether anything was reported of this round.
     is_reported: bool,
     /// Whether any reference was asked in this round, and not kept from it by a rate limit.
@@ -81,6 +83,7 @@ impl Exchange {
         self.is_reported = true;
         self.silent = measurement.failures.iter().filter_map(|f| f.voice.as_ref()).map(|v| v.name.clone()).collect();
         self.waiting = measurement.waiting.iter().map(|w| w.voice.name.clone()).collect();
+        self.authenticated.clone_from(&measurement.authenticated);
         self.was_asked = !measurement.readings.is_empty()
             || !measurement.waiting.is_empty()
             || measurement.failures.iter().any(|f| f.asked)
@@ -143,7 +146,7 @@ impl Exchange {
             threshold: policy.threshold,
             wanted: policy.min_references,
         };
-        let standing = if self.is_reported { agree(&question) } else { ExchangeState::Open(None) };
+        let standing = if self.is_reported { self.by_rank(&question, policy) } else { ExchangeState::Open(None) };
         ExchangeOutcome { standing: self.only_if_fresh(standing, &readings, policy, now), drift_ppm }
     }
 
@@ -163,6 +166,7 @@ impl Exchange {
                 && reading.root_distance_at(now, policy.max_drift_ppm) <= policy.threshold.max(agreement.root_distance)
                 && !agreement.falsetickers.contains(&reading.source)
                 && !self.outvoted.contains(&reading.voice.name)
+                && (reading.authenticated || !self.ranks(policy))
         };
         let is_confirmed = readings.iter().any(|r| confirms(&r)) && agreement.supporters >= self.majority;
         if is_confirmed {
@@ -170,7 +174,7 @@ impl Exchange {
         } else if self.has_ended() {
             // No reference confirms it: then what the others answered earlier does not describe the clock as it is now.
             let fresh: Vec<Reading> = readings.iter().filter(|r| r.as_of > fresh_from).cloned().collect();
-            agree(&AgreementInput {
+            let question = AgreementInput {
                 readings: &fresh,
                 silent: &self.silent,
                 waiting: &BTreeSet::new(),
@@ -179,10 +183,20 @@ impl Exchange {
                 drift_ppm: policy.max_drift_ppm.max(self.rate_ppm),
                 threshold: policy.threshold,
                 wanted: policy.min_references,
-            })
+            };
+            self.by_rank(&question, policy)
         } else {
             ExchangeState::Open(None)
         }
+    }
+
+    /// Whether those who prove who they are outrank all others.
+    fn ranks(&self, policy: &Policy) -> bool {
+        policy.authentication == AuthenticationPolicy::Require || !self.authenticated.is_empty()
+    }
+
+    fn by_rank(&self, question: &AgreementInput<'_>, policy: &Policy) -> ExchangeState {
+        if self.ranks(policy) { agree_by_rank(question, &self.authenticated) } else { agree(question) }
     }
 
     /// The answers as they would be now: moved by the steps since, and of each voice the fresh ones where there are any.

@@ -34,7 +34,7 @@ pub use http_date::{HttpDate, PeerCheck, SERVERS_OWN_ERROR};
 pub use leap::LeapSecond;
 pub use machine::Machine;
 pub use plausibility::{Conclusion, StepRefusal, judge, plan};
-pub use policy::{AtDeadline, Correction, Policy};
+pub use policy::{AtDeadline, AuthenticationPolicy, Correction, Policy};
 pub use published::{ClockMeasurement, Gate, Snapshot};
 pub use reading::{AwaitedSource, Failure, Leap, Measurement, Reading, ReferenceKind, Upstream, Voice};
 pub use reckoning::{RAW_RATE_PPM, Reckoned, Reckoning};

@@ -128,8 +128,8 @@ pub(super) fn too_vague(distance: Duration) -> String {
 
 /// Judges the time that an agreement names.
 ///
-/// Two references that agree, or an authenticated one, are believed from the release of this program on. One plain reference is,
-/// as far as the evidence reaches: what reckoning from the last supported proof expects; a year forward at the first proof since
+/// Two references that agree are believed from the release of this program on; so is a daemon that has authenticated ones. One
+/// reference is, as far as the evidence reaches: what reckoning from the last supported proof expects; a year forward at the first proof since
 /// boot, after a restore, or where the RTC says the same; otherwise `max-step.unexplained`, in sum.
 ///
 /// # Errors
@@ -147,7 +147,7 @@ pub fn judge(asked: &Agreement, evidence: &Evidence, now: &Clocks, policy: &Poli
     if is_a_step && asked.leap != Leap::None && near_midnight(truth) {
         return Err(StepRefusal::LeapSecond);
     }
-    if asked.is_supported() {
+    if asked.may_ask_for_anything() {
         return Ok(());
     }
     let claim = LoneClaim {
@@ -280,6 +280,20 @@ mod tests {
         assert!(matches!(judged(&asks(366 * SECS_PER_DAY, 1), &first), Err(StepRefusal::Forward { .. })));
         assert_eq!(judged(&asks(-1, 1), &first), Ok(()));
         assert!(matches!(judged(&asks(-2, 1), &first), Err(StepRefusal::Backward { .. })));
+    }
+
+    #[test]
+    fn one_authenticated_server_may_ask_for_no_more_than_one_plain_one_and_two_may() {
+        let keyed = |references| Agreement {
+            authenticated: true,
+            operator: (references == 1).then(|| "nts://a.example".to_owned()),
+            ..asks(7200, references)
+        };
+        let evidence = proven_then_lost(0);
+        assert!(matches!(judged(&keyed(1), &evidence), Err(StepRefusal::Forward { .. })));
+        assert_eq!(judged(&keyed(2), &evidence), Ok(()));
+        // A daemon repeats what several of its sources say.
+        assert_eq!(judged(&Agreement { operator: None, ..keyed(1) }, &evidence), Ok(()));
     }
 
     #[test]

@@ -19,6 +19,18 @@ pub enum Correction {
     None,
 }
 
+/// What plain references count for beside authenticated ones (`authentication:` in the configuration).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthenticationPolicy {
+    /// Plain servers are not asked.
+    Require,
+    /// Plain servers are asked where no authenticated one answers, and prove nothing.
+    Prefer,
+    /// Plain servers are asked beside authenticated ones, and prove nothing.
+    #[default]
+    Mix,
+}
+
 /// What becomes of the gate when the deadline passes without a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtDeadline {
@@ -37,6 +49,8 @@ pub struct Policy {
     pub max_drift_ppm: u32,
     /// How many references have to answer at least.
     pub min_references: usize,
+    /// What plain references count for beside authenticated ones.
+    pub authentication: AuthenticationPolicy,
     /// Who corrects the clock.
     pub correction: Correction,
     /// The largest step forward that one reference can ask for when the evidence supports it.
@@ -89,6 +103,7 @@ impl Default for Policy {
             threshold: Duration::from_millis(200),
             max_drift_ppm: 500,
             min_references: 1,
+            authentication: AuthenticationPolicy::Mix,
             correction: Correction::Auto,
             max_forward: Duration::from_secs(365 * 86_400),
             max_unexplained: Duration::from_secs(1000),

@@ -1,5 +1,6 @@
 //! One answer about the clock's error, and how far it can be trusted as time passes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -169,6 +170,8 @@ pub struct Measurement {
     pub failures: Vec<Failure>,
     /// Those who may still answer in time; empty when the exchange has ended.
     pub waiting: Vec<AwaitedSource>,
+    /// The voices of the references that prove who they are, whether they answered or not. Beside one of them plain answers prove nothing.
+    pub authenticated: BTreeSet<String>,
     /// How far the kernel bends the clock's rate just now, parts per million without the sign
     /// (adjtimex: `freq` and `tick`); beyond the configured drift it is what the bound grows by.
     pub rate_ppm: u32,

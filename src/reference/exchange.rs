@@ -1,11 +1,13 @@
 //! One exchange with every reference at once: blocking, with a deadline, reported as it proceeds.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,7 +19,7 @@ use super::ntp::conversation::ExchangeError;
 use super::ntp::packet;
 use super::ntp::participant::{Participant, ServerOutcome};
 use super::ntp::server_pool::{Invited, LookUp, is_anothers};
-use super::pending::{Joining, PATIENCE_OTHERS};
+use super::pending::Joining;
 use super::question::Question;
 use super::shared::Shared;
 use crate::decision::{AwaitedSource, Boottime, Failure, Gate, Measurement, Reading};
@@ -46,6 +48,9 @@ pub fn exchange(shared: &Arc<Shared>, question: Question, report: &mut dyn FnMut
     }
 }
 
+/// How long authenticated servers are waited for before plain ones are asked, if the configuration says so.
+const PATIENCE_AUTHENTICATED: Duration = Duration::from_secs(1);
+
 /// One exchange under way.
 #[derive(Debug)]
 struct RunningExchange<'a> {
@@ -62,6 +67,8 @@ struct RunningExchange<'a> {
     others: Joining,
     /// Rings when a look-up ends; none where the kernel had no descriptor left.
     looked_up: Option<Arc<EventFd>>,
+    /// Whether plain servers are not asked yet: no authenticated one has failed to answer.
+    holds_plain_back: bool,
     /// Whether something is to be reported; at first that there is no server to ask.
     news: bool,
 }
@@ -72,6 +79,7 @@ impl<'a> RunningExchange<'a> {
         // Before the first look-up, so that the end of none is missed.
         let looked_up = shared.listen();
         let invited = shared.pool().invite(began, question.gate);
+        let holds_plain_back = shared.pool().holds_plain_back();
         let no_address_is_known = invited.targets.is_empty() && invited.failures.is_empty();
         let mut exchange = Self {
             shared,
@@ -84,6 +92,7 @@ impl<'a> RunningExchange<'a> {
             participants: vec![],
             others: Joining::new(&invited.names, no_address_is_known, question.callers),
             looked_up,
+            holds_plain_back,
             news: false,
         };
         exchange.take_in(invited);
@@ -108,7 +117,11 @@ impl<'a> RunningExchange<'a> {
     /// Where no address is known every name is looked up anew, otherwise those that never were.
     fn look_up_names(&mut self) {
         let mut pool = self.shared.pool();
-        let names = if self.others.names_are_waited_for() { pool.take_unfound_names() } else { pool.take_new_names() };
+        let names = if self.others.names_are_waited_for() {
+            pool.take_unfound_names(self.began)
+        } else {
+            pool.take_new_names()
+        };
         drop(pool);
         self.shared.look_up(names);
         self.see_names();
@@ -129,6 +142,7 @@ impl<'a> RunningExchange<'a> {
             let now = boottime();
             self.repeat(now);
             self.end_patience(now);
+            self.release_plain(now);
             if !self.is_open() || now >= self.deadline {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -179,8 +193,22 @@ impl<'a> RunningExchange<'a> {
             overdue(self.shared, participant, now, note);
             self.news = true;
         }
-        if now >= self.began + PATIENCE_OTHERS {
+        if now >= self.began + self.others.patience() {
             self.news |= self.others.give_up();
+        }
+    }
+
+    /// Asks the plain servers that were held back, once no authenticated one is likely to answer.
+    fn release_plain(&mut self, now: Boottime) {
+        if !self.holds_plain_back {
+            return;
+        }
+        if self.participants.iter().any(Participant::has_answered) {
+            self.holds_plain_back = false;
+        } else if !self.is_open() || now >= self.began + PATIENCE_AUTHENTICATED {
+            self.holds_plain_back = false;
+            let invited = self.shared.pool().invite_plain(now, self.gate);
+            self.take_in(invited);
         }
     }
 
@@ -192,11 +220,14 @@ impl<'a> RunningExchange<'a> {
     /// When there is something to be done, if nothing comes.
     fn next_at(&self) -> Boottime {
         let mut next = self.participants.iter().map(Participant::repeats_at).min().unwrap_or(Boottime::NEVER);
+        if self.holds_plain_back {
+            next = next.min(self.began + PATIENCE_AUTHENTICATED);
+        }
         if !self.readings.is_empty() {
             let patience = self.participants.iter().map(Participant::time_is_up_at).min();
             next = next.min(patience.unwrap_or(Boottime::NEVER));
             if self.others.are_waited_for() {
-                next = next.min(self.began + PATIENCE_OTHERS);
+                next = next.min(self.began + self.others.patience());
             }
         }
         next.min(self.deadline)
@@ -226,6 +257,7 @@ impl<'a> RunningExchange<'a> {
                 }
             }
         }
+        self.renew_keys();
         for outcome in self.others.receive_callers() {
             self.news = true;
             match outcome {
@@ -238,6 +270,20 @@ impl<'a> RunningExchange<'a> {
         }
     }
 
+    /// Exchanges keys anew with servers that say that they cannot read our cookie. That is not authenticated, so their answer
+    /// is waited for all the same.
+    fn renew_keys(&mut self) {
+        let refused: Vec<_> =
+            self.participants.iter().filter(|p| p.is_refused()).map(|p| p.target.name.clone()).collect();
+        for name in refused {
+            let taken = self.shared.pool().take_void(&name);
+            if let Some(name) = taken {
+                self.others.await_keys(name.clone());
+                self.shared.look_up(vec![name]);
+            }
+        }
+    }
+
     /// Asks those whose names were found, and drops the names that were not.
     fn see_names(&mut self) {
         for name in self.others.take_names() {
@@ -245,6 +291,8 @@ impl<'a> RunningExchange<'a> {
             match look_up {
                 LookUp::UnderWay | LookUp::Never => self.others.keep(name),
                 LookUp::Found => {
+                    // Under the new keys it is asked anew.
+                    self.participants.retain(|p| p.target.name != name.name || !p.is_refused());
                     let asked: Vec<SocketAddr> = self.participants.iter().map(|p| p.target.socket).collect();
                     let invited = self.shared.pool().invite_found(&name.name, &asked, boottime(), self.gate);
                     let none_new = invited.targets.is_empty() && invited.failures.is_empty();
@@ -284,7 +332,11 @@ impl<'a> RunningExchange<'a> {
         failures.extend(self.others.failures());
         let mut waiting: Vec<AwaitedSource> = self.participants.iter().filter_map(Participant::waiting).collect();
         waiting.extend(self.others.waiting());
-        Measurement { readings: self.readings.clone(), failures, waiting, rate_ppm: self.rate_ppm.max(rate_ppm()) }
+        let of_participants = self.participants.iter().map(|p| &p.target).filter(|t| t.association.is_authenticated());
+        let mut authenticated: BTreeSet<String> = of_participants.map(|target| target.voice.name.clone()).collect();
+        authenticated.extend(self.shared.pool().authenticated());
+        let rate_ppm = self.rate_ppm.max(rate_ppm());
+        Measurement { readings: self.readings.clone(), failures, waiting, authenticated, rate_ppm }
     }
 }
 

@@ -10,10 +10,14 @@ pub mod probe;
 mod question;
 mod references;
 mod shared;
+mod timed;
+pub mod tls;
 
 pub use caller::pending_answer::{CallerAnswer, PendingAnswer, caller};
+pub use ntp::security::{CertificateTime, Security};
 pub use ntp::server::Server;
-pub use ntp::server_name::{NTP_PORT, ServerName, ServerNameError};
+pub use ntp::server_name::{KEY_EXCHANGE_PORT, NTP_PORT, ServerName, ServerNameError, ServerProof};
+pub use ntp::server_pool::Hope;
 pub use question::Question;
 pub use references::References;
 

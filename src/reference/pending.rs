@@ -7,6 +7,8 @@ use super::ntp::server_name::ServerName;
 use super::ntp::server_pool::Unresolved;
 use crate::decision::{AwaitedSource, Failure, Reading, Voice};
 
+/// How long keys are waited for once one reference has answered: connection, TLS, question and answer are four round trips.
+pub const PATIENCE_KEYS: Duration = Duration::from_secs(3);
 /// How long they are waited for once one reference has answered: as long as a server that never answered.
 pub const PATIENCE_OTHERS: Duration = Duration::from_secs(1);
 
@@ -26,16 +28,17 @@ pub struct Name {
     pub name: ServerName,
     /// Whether a server is asked for it meanwhile, at an address known otherwise.
     pub is_asked: bool,
-    /// Whether it is waited for: only where no address was known.
+    /// Whether it is waited for: where no address was known, and where its server proves who it is.
     is_waited_for: bool,
 }
 
 impl Joining {
-    /// These names, which are waited for where no address is known, and these callers, which always are.
+    /// These names, which are waited for where no address is known or where their servers prove who they are, and these callers, which always are.
     pub fn new(names: &[Unresolved], no_address_is_known: bool, callers: Vec<PendingAnswer>) -> Self {
         let name = |unresolved: &Unresolved| {
             let Unresolved { name, is_asked } = unresolved.clone();
-            Name { name, is_asked, is_waited_for: no_address_is_known }
+            let is_waited_for = no_address_is_known || (name.is_authenticated() && !is_asked);
+            Name { name, is_asked, is_waited_for }
         };
         Self { names: names.iter().map(name).collect(), callers, callers_are_waited_for: true }
     }
@@ -53,6 +56,17 @@ impl Joining {
     /// Whether no address was known, and a look-up is waited for.
     pub fn names_are_waited_for(&self) -> bool {
         self.names.iter().any(|n| n.is_waited_for)
+    }
+
+    /// How long they are waited for once one reference has answered.
+    pub fn patience(&self) -> Duration {
+        let waits_for_keys = self.names.iter().any(|n| n.is_waited_for && n.name.is_authenticated());
+        if waits_for_keys { PATIENCE_KEYS } else { PATIENCE_OTHERS }
+    }
+
+    /// The keys of this server, which was asked already, are exchanged anew.
+    pub fn await_keys(&mut self, name: ServerName) {
+        self.names.push(Name { name, is_asked: true, is_waited_for: true });
     }
 
     /// Ends the wait for all, and still accepts their answers; returns whether that changed anything.

@@ -9,6 +9,14 @@ use std::io;
 /// # Errors
 /// What getrandom(2) said.
 pub fn number() -> io::Result<u64> {
+    bytes().map(u64::from_ne_bytes)
+}
+
+/// As many random bytes as fit.
+///
+/// # Errors
+/// What getrandom(2) said.
+pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     // GRND_INSECURE (Linux 5.6) never waits for the pool to fill early in the boot; older kernels do not know it.
     filled(libc::GRND_INSECURE).or_else(|error| match error.raw_os_error() {
         Some(libc::EINVAL) => filled(0),
@@ -16,12 +24,12 @@ pub fn number() -> io::Result<u64> {
     })
 }
 
-fn filled(flags: libc::c_uint) -> io::Result<u64> {
-    let mut bytes = [0_u8; 8];
+fn filled<const N: usize>(flags: libc::c_uint) -> io::Result<[u8; N]> {
+    let mut bytes = [0_u8; N];
     // SAFETY: the pointer and the length are those of one array that lives across the call.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), flags) };
     match usize::try_from(got) {
-        Ok(n) if n == bytes.len() => Ok(u64::from_ne_bytes(bytes)),
+        Ok(n) if n == bytes.len() => Ok(bytes),
         Ok(_) => Err(io::Error::other("getrandom(2) gave fewer bytes than asked for")),
         Err(_) => Err(io::Error::last_os_error()),
     }

@@ -1,5 +1,6 @@
 //! The NTP client and `clockgate measure` against a real chronyd, which runs with `-x` and so never touches the clock.
 
+mod nts;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,6 +31,11 @@ fn main() {
         trial("a_chronyd_without_a_reference_of_its_own_proves_nothing", without_a_reference),
         trial("a_chronyd_that_may_not_answer_us_is_silent", that_may_not_answer),
         trial("a_chronyd_with_a_guard_time_answers_a_repetition", with_a_guard_time),
+        trial("a_real_chronyd_is_measured_by_nts", nts::by_nts),
+        trial("a_chronyd_that_was_restarted_gets_new_keys", nts::after_a_restart),
+        trial("an_expired_certificate_of_a_real_chronyd_is_refused_with_its_sentence", nts::expired),
+        trial("a_real_chronyd_is_measured_by_symmetric_keys_and_by_no_other_secret", nts::by_keys),
+        trial("plain_liars_prove_nothing_beside_a_real_chronyd_by_nts_nor_without_it", nts::beside_liars),
         trial("measure_prints_a_table_and_json", a_table_and_json),
         rooted("an_empty_root_measures_an_address_and_says_why_a_name_fails", an_empty_root),
         rooted("the_configurations_servers_and_the_daemons_claim_are_printed", the_daemons_claim),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use super::protocol::{ChronyClient, ChronyError, Problem, SourceAddress, SourceData, SourceMode};
-use super::{Chronyd, LOOK, NAME};
+use super::protocol::{AuthMode, ChronyClient, ChronyError, Problem, SourceAddress, SourceData, SourceMode};
+use super::{Chronyd, LOOK, NAME, authority};
 use crate::daemon::sources::{DaemonSources, name};
 use crate::decision::Boottime;
-use crate::reference::{NTP_PORT, Server};
+use crate::reference::{KEY_EXCHANGE_PORT, NTP_PORT, Server};
 use crate::sys::clock::boottime;
 
 /// An NTP source as chronyd reports it.
@@ -19,6 +19,8 @@ struct ChronySource {
     port: Option<u16>,
     /// Where it was found; none before that, and none that is of no use to us.
     ip: Option<IpAddr>,
+    /// Whether it is asked by NTS, and outranks those that are not.
+    by_nts: bool,
 }
 
 impl Chronyd {
@@ -42,9 +44,13 @@ fn until() -> Boottime {
 fn read(client: &mut ChronyClient) -> Result<DaemonSources, ChronyError> {
     let all = client.sources()?;
     let others = all.iter().filter(|source| source.mode == SourceMode::RefClock).count();
+    // A chronyd that does not report it is asked as before.
+    let outranking = authority::outranking(client).ok().flatten().unwrap_or_default();
     let mut sources = vec![];
     for source in all.iter().filter(|source| source.mode != SourceMode::RefClock) {
-        sources.extend(reported(client, source)?);
+        let outranks = outranking.contains(&source.address);
+        let by_nts = outranks && matches!(client.authentication(source), Ok(AuthMode::Nts { .. }));
+        sources.extend(reported(client, source)?.map(|source| ChronySource { by_nts, ..source }));
     }
     Ok(DaemonSources { daemon: Some(NAME.to_owned()), servers: grouped(sources), others, remark: None })
 }
@@ -62,7 +68,7 @@ fn reported(client: &mut ChronyClient, source: &SourceData) -> Result<Option<Chr
     let host = name.or_else(|| ip.map(|ip| ip.to_string()));
     // A link-local address is of no use without its interface, which chronyd does not report.
     let ip = ip.filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()));
-    Ok(host.map(|host| ChronySource { host, port, ip }))
+    Ok(host.map(|host| ChronySource { host, port, ip, by_nts: false }))
 }
 
 fn unless_refused<T>(outcome: Result<T, ChronyError>) -> Result<Option<T>, ChronyError> {
@@ -73,13 +79,20 @@ fn unless_refused<T>(outcome: Result<T, ChronyError>) -> Result<Option<T>, Chron
     }
 }
 
+/// chronyd does not report where it exchanges keys: it is the usual port, or they are out of our reach.
+fn keyed(host: &str) -> Option<Server> {
+    name(host, NTP_PORT).map(|name| Server::from(name.by_nts(KEY_EXCHANGE_PORT)))
+}
+
 /// Several sources of one name and port are those of a pool. In the order in which the names first appear, so that what did not
 /// change reads the same.
 fn grouped(sources: Vec<ChronySource>) -> Vec<Server> {
+    // By NTS it is asked where the keys say.
+    let (by_nts, sources): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.by_nts);
     let mut groups: Vec<(String, Option<u16>, usize, BTreeSet<SocketAddr>)> = vec![];
     // Those whose port is known first: what is not resolved yet is counted for them.
     let (known, unknown): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source.port.is_some());
-    for ChronySource { host, port, ip } in known.into_iter().chain(unknown) {
+    for ChronySource { host, port, ip, .. } in known.into_iter().chain(unknown) {
         let socket = ip.map(|ip| SocketAddr::new(ip, port.unwrap_or(NTP_PORT)));
         match groups.iter_mut().find(|(h, p, ..)| h == host && (port.is_none() || p == port)) {
             Some((_, _, count, sockets)) => {
@@ -96,7 +109,10 @@ fn grouped(sources: Vec<ChronySource>) -> Vec<Server> {
         let addresses = if server.name.address().is_some() { vec![] } else { sockets.into_iter().collect() };
         Some(Server { addresses, is_pool: server.is_pool || count > 1, ..server })
     };
-    groups.into_iter().filter_map(server).collect()
+    let mut servers: Vec<Server> = by_nts.iter().filter_map(|source| keyed(&source.host)).collect();
+    servers.dedup();
+    servers.extend(groups.into_iter().filter_map(server));
+    servers
 }
 
 #[cfg(test)]
@@ -105,7 +121,7 @@ mod tests {
     use crate::daemon::source_reports;
 
     fn source(host: &str, port: Option<u16>, ip: Option<&str>) -> ChronySource {
-        ChronySource { host: host.to_owned(), port, ip: ip.map(|ip| ip.parse().unwrap()) }
+        ChronySource { host: host.to_owned(), port, ip: ip.map(|ip| ip.parse().unwrap()), by_nts: false }
     }
 
     fn described(sources: Vec<ChronySource>) -> Vec<String> {
@@ -130,6 +146,20 @@ mod tests {
                 "2001:db8::1 server ",
                 "0.pool.ntp.org pool ",
             ]
+        );
+    }
+
+    #[test]
+    fn sources_by_nts_that_outrank_others_are_asked_by_nts() {
+        let by_nts = |host, ip| ChronySource { by_nts: true, ..source(host, Some(123), Some(ip)) };
+        let sources = vec![
+            by_nts("nts.example", "192.0.2.1"),
+            by_nts("192.0.2.3", "192.0.2.3"),
+            source("ntp.example", Some(123), Some("192.0.2.2")),
+        ];
+        assert_eq!(
+            described(sources),
+            ["nts://nts.example server ", "nts://192.0.2.3 server ", "ntp.example server 192.0.2.2:123"]
         );
     }
 

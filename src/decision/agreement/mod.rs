@@ -7,6 +7,12 @@ use std::time::Duration;
 use super::reading::{Leap, Reading, ReferenceKind, Voice};
 use super::time::{Boottime, Offset, Realtime};
 
+mod disagreement;
+mod rank;
+
+pub use disagreement::Disagreement;
+pub use rank::agree_by_rank;
+
 /// What the references agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreement {
@@ -55,41 +61,24 @@ impl Agreement {
         self.authenticated || self.references >= 2
     }
 
+    /// Whether any step is made by it: that of two references, or of a daemon that authenticates its own. One key alone may be stolen.
+    #[must_use]
+    pub const fn may_ask_for_anything(&self) -> bool {
+        self.references >= 2 || (self.authenticated && self.operator.is_none())
+    }
+
+    /// From where to where it reaches, in nanoseconds of offset.
+    fn edges(&self) -> (i128, i128) {
+        let (middle, half) = (i128::from(self.offset.as_nanos()), i128::try_from(self.root_distance.as_nanos()));
+        let half = half.unwrap_or(i128::MAX / 4);
+        (middle - half, middle + half)
+    }
+
     /// Whether the clock may well be right: the interval holds the local time.
     #[must_use]
     pub fn agrees_with_the_clock(&self) -> bool {
         self.offset.abs() <= self.root_distance
     }
-}
-
-/// Why the references show no common time.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Disagreement {
-    /// No reference answered.
-    #[error("no reference answered")]
-    NoAnswer,
-    /// Fewer answered than the policy wants.
-    #[error("{answered} reference(s) answered, min-references is {wanted}")]
-    TooFew {
-        /// How many answered.
-        answered: usize,
-        /// `min-references`.
-        wanted: usize,
-        /// What those few say, if they agree: it may be that the clock is wrong.
-        said: Option<Box<Agreement>>,
-    },
-    /// No majority shares an interval.
-    #[error("{answered} references answered and at most {largest} of them agree ({each})")]
-    NoMajority {
-        /// How many answered.
-        answered: usize,
-        /// The largest group that shares an interval.
-        largest: usize,
-        /// Who said what.
-        each: String,
-        /// Whether one of them agrees with the clock.
-        one_agrees: bool,
-    },
 }
 
 /// The state of an exchange.

@@ -196,9 +196,10 @@ impl Machine {
             ExchangeState::Decided(_) | ExchangeState::Undecided(Disagreement::NoMajority { .. }) => {
                 self.disrupt(Cause::Drifted, now)
             }
-            ExchangeState::Open(_) | ExchangeState::Undecided(Disagreement::NoAnswer | Disagreement::TooFew { .. }) => {
-                vec![]
-            }
+            ExchangeState::Open(_)
+            | ExchangeState::Undecided(
+                Disagreement::NoAnswer | Disagreement::Unauthenticated { .. } | Disagreement::TooFew { .. },
+            ) => vec![],
         }
     }
 
@@ -209,6 +210,9 @@ impl Machine {
             // A limit kept us from asking: that is no silence.
             Disagreement::NoAnswer if !self.exchange.was_asked => self.try_later(now),
             Disagreement::NoAnswer => self.unanswered(self.who_is_silent(), now),
+            Disagreement::Unauthenticated { ref said } => {
+                self.unanswered(self.said_without_proof(said.as_deref()), now)
+            }
             Disagreement::TooFew { ref said, .. } => match said {
                 Some(said) if !said.agrees_with_the_clock() && said.bound() > self.policy.threshold => {
                     let why = format!("{why}, and it says that the clock is {}", said.offset.in_words());

@@ -1,7 +1,7 @@
 //! The machine as others see it: what is published of it, and in words for the page, the log and a person at three in the morning.
 
 use super::super::action::StepBy;
-use super::super::agreement::ExchangeState;
+use super::super::agreement::{Agreement, ExchangeState};
 use super::super::containers::ContainerText;
 use super::super::event::Cause;
 use super::super::evidence::{ClockContradiction, Evidence, Witness};
@@ -149,6 +149,19 @@ impl Machine {
             "{found}, and {}; {undo}`clockgate accept` (as root) accepts this time and opens the gate without a proof",
             self.reason.trouble
         )
+    }
+
+    /// Which authenticated references are silent, and what plain ones say meanwhile.
+    pub(super) fn said_without_proof(&self, said: Option<&Agreement>) -> String {
+        let plain = said.map_or_else(
+            || "plain ones, which do not count beside them, agree on nothing".to_owned(),
+            |said| {
+                format!("plain ones, which do not count beside them, say that the clock is {}", said.offset.in_words())
+            },
+        );
+        let failures = self.exchange.failures();
+        let why = if failures.is_empty() { failures } else { format!(": {failures}") };
+        format!("no authenticated reference answered; {plain}{why}")
     }
 
     /// Who has not answered, and what those said who do not count.

@@ -137,7 +137,7 @@ impl Machine {
         match why {
             Disagreement::NoMajority { .. } => self.tolerance.forget(),
             // Too few, or none: what was measured grows older.
-            Disagreement::NoAnswer => {}
+            Disagreement::NoAnswer | Disagreement::Unauthenticated { .. } => {}
             Disagreement::TooFew { said, .. } => {
                 if said.as_ref().is_some_and(|said| !self.tolerance.agrees_with(said)) {
                     self.tolerance.forget();
@@ -152,9 +152,10 @@ impl Machine {
         let is_over = match second.judge_all(&self.policy, now.boot) {
             ExchangeState::Decided(agreement) => !self.tolerance.agrees_with(&agreement),
             ExchangeState::Undecided(Disagreement::NoMajority { .. }) => true,
-            ExchangeState::Undecided(Disagreement::NoAnswer | Disagreement::TooFew { .. }) | ExchangeState::Open(_) => {
-                false
-            }
+            ExchangeState::Undecided(
+                Disagreement::NoAnswer | Disagreement::Unauthenticated { .. } | Disagreement::TooFew { .. },
+            )
+            | ExchangeState::Open(_) => false,
         };
         if is_over {
             self.tolerance.forget();

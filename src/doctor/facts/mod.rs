@@ -103,6 +103,7 @@ pub async fn gather(examination: &Examination) -> DoctorFacts {
         remark,
         network: if is_image { NetworkUse::Offline } else { examination.network },
         policy: config.policy.clone(),
+        security: config.security(),
     };
     let network = spawn_blocking(move || network::gather(asked));
     let rest = {

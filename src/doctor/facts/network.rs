@@ -9,7 +9,7 @@ use super::slow::{self, RawTimed, SlowFacts};
 use crate::decision::{Measurement, Offset, Policy};
 use crate::reference::ntp::default_servers as defaults;
 use crate::reference::probe::{self, PortalReply, ServerProbe};
-use crate::reference::{Question, References, Server, ServerName};
+use crate::reference::{Question, References, Security, Server, ServerName};
 use crate::sys::clock::{boottime, realtime};
 
 /// The names are waited for so long, then the answers; and then it is asked why there were none.
@@ -29,6 +29,7 @@ pub struct Asked {
     pub remark: Option<String>,
     pub network: NetworkUse,
     pub policy: Policy,
+    pub security: Security,
 }
 
 /// Servers and network.
@@ -83,7 +84,7 @@ pub struct CloudFacts {
 }
 
 pub fn gather(asked: Asked) -> NetworkFacts {
-    let Asked { root, named, of_the_daemon, others, remark, network, policy } = asked;
+    let Asked { root, named, of_the_daemon, others, remark, network, policy, security } = asked;
     // What the daemon itself goes by counts for what is used, whatever is asked on its behalf.
     let used: Vec<String> = named
         .iter()
@@ -106,15 +107,22 @@ pub fn gather(asked: Asked) -> NetworkFacts {
     };
     match network {
         NetworkUse::Offline => facts,
-        NetworkUse::Asked | NetworkUse::AskedSlowly => ask(&root, servers, &policy, network, facts),
+        NetworkUse::Asked | NetworkUse::AskedSlowly => ask(&root, (servers, security), &policy, network, facts),
     }
 }
 
-fn ask(root: &Path, servers: Vec<Server>, policy: &Policy, network: NetworkUse, facts: NetworkFacts) -> NetworkFacts {
+fn ask(
+    root: &Path,
+    (servers, security): (Vec<Server>, Security),
+    policy: &Policy,
+    network: NetworkUse,
+    facts: NetworkFacts,
+) -> NetworkFacts {
     let names: Vec<ServerName> = servers.iter().map(|server| server.name.clone()).collect();
     // Where the daemon reported an address, no look-up is waited for.
-    let waits = servers.iter().any(|server| server.addresses.is_empty() && server.name.address().is_none());
+    let waits = servers.iter().any(|server| !server.is_known());
     let references = References::new(servers);
+    references.secure(security);
     if waits {
         references.resolve(LOOK_UP);
     }
@@ -122,13 +130,15 @@ fn ask(root: &Path, servers: Vec<Server>, policy: &Policy, network: NetworkUse, 
     let first = RawTimed::by(|| references.measure(question()));
     let measurement = &first.measurement;
     let agreement = measurement.agreement(policy, boottime());
-    let mut silent: Vec<ServerName> = names.iter().filter(|name| !answered(measurement, name)).cloned().collect();
+    let mut silent: Vec<ServerName> =
+        names.iter().filter(|name| !answered(measurement, name)).map(ServerName::plain).collect();
     let servers_answered = names.len() - silent.len();
     silent.truncate(MOST_PROBED);
     let portal = (servers_answered == 0).then(|| thread::spawn(|| PortalReply::found(WHY)));
     let taken = (servers_answered == 0).then(|| thread::spawn(|| probe::names_are_taken(WHY)));
     let truth = agreement.as_ref().map_or_else(|_| realtime(), |agreement| realtime() + agreement.offset);
-    let ask_slowly = || slow::gather(&references, &names, &first, truth, |references| references.measure(question()));
+    let plain: Vec<ServerName> = names.iter().map(ServerName::plain).collect();
+    let ask_slowly = || slow::gather(&references, &plain, &first, truth, |references| references.measure(question()));
     let (slow, silent) = thread::scope(|scope| {
         let slow = (network == NetworkUse::AskedSlowly).then(|| scope.spawn(ask_slowly));
         let silent = if silent.is_empty() { vec![] } else { probe::servers(&silent, WHY) };
@@ -152,8 +162,11 @@ fn ask(root: &Path, servers: Vec<Server>, policy: &Policy, network: NetworkUse, 
 
 /// A reading is labelled by its address, and by its name where it has one.
 fn answered(measurement: &Measurement, name: &ServerName) -> bool {
-    let label = format!("({})", name.host());
-    let address = name.address().map(|ip| std::net::SocketAddr::new(ip, name.port()).to_string());
+    let label = if name.is_authenticated() { format!("({name})") } else { format!("({})", name.host()) };
+    let address = name
+        .address()
+        .filter(|_| !name.is_authenticated())
+        .map(|ip| std::net::SocketAddr::new(ip, name.port()).to_string());
     let of_it = |source: &str| source.ends_with(&label) || address.as_deref() == Some(source);
     measurement.readings.iter().any(|reading| of_it(&reading.source))
 }

@@ -9,11 +9,12 @@ use rustls::{ClientConnection, StreamOwned};
 
 use super::reply::{self, Head};
 use super::span::DatedAnswer;
-use super::tls::{self, TlsClient};
 use super::url::HttpUrl;
 use super::{HttpError, within};
 use crate::decision::Boottime;
 use crate::reference::ntp::resolver;
+use crate::reference::timed::Timed;
+use crate::reference::tls::{self, TlsClient};
 use crate::sys::clock::boottime;
 
 /// How long one address is tried, so that the next one has a chance.
@@ -31,13 +32,6 @@ pub struct Connection {
 enum Transport {
     Plain(Timed),
     Tls(Box<StreamOwned<ClientConnection, Timed>>),
-}
-
-/// A socket whose every wait ends at a deadline.
-#[derive(Debug)]
-struct Timed {
-    socket: TcpStream,
-    deadline: Boottime,
 }
 
 impl Connection {
@@ -164,32 +158,6 @@ impl Measured {
     #[must_use]
     pub const fn with(self, date: i64) -> DatedAnswer {
         DatedAnswer { sent: self.sent, received: self.received, date }
-    }
-}
-
-impl Timed {
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.deadline.since(boottime());
-        // The kernel takes zero for ever.
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
-    }
-}
-
-impl Read for Timed {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(Some(self.left()?))?;
-        self.socket.read(bytes)
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(Some(self.left()?))?;
-        self.socket.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush()
     }
 }
 

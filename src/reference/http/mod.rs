@@ -1,11 +1,9 @@
 //! The `Date` of an HTTP server: coarse evidence where NTP is blocked. The request is ours, since the instants of sending and of the
 //! first byte are the measurement; the reply is parsed by httparse, its date by httpdate.
 
-mod authorities;
 mod connection;
 mod reply;
 mod span;
-mod tls;
 mod url;
 
 use std::io;
@@ -16,14 +14,13 @@ use nix::poll::{PollTimeout, poll};
 
 use self::connection::{Connection, addresses};
 use self::span::{AnswersApart, Span};
-use self::tls::TlsClient;
 use self::url::Scheme;
 use super::ntp::resolver;
+use super::tls::TlsClient;
 use crate::decision::{Boottime, Floor, HttpDate, Offset, PeerCheck, Realtime};
 use crate::sys::clock::{boottime, clocks};
 
-pub use authorities::{AuthoritiesError, TrustedAuthorities};
-pub use tls::{TlsError, certificate_error};
+pub use super::tls::{AuthoritiesError, TlsError, TrustedAuthorities, certificate_error};
 pub use url::{HttpUrl, HttpUrlError};
 
 /// An answer that took longer says too little.
@@ -134,7 +131,7 @@ pub fn measure(url: &HttpUrl, question: &HttpQuestion) -> Result<HttpDate, HttpE
     let addresses = addresses(url, deadline)?;
     let tls = match url.scheme {
         Scheme::Http => None,
-        Scheme::Https => Some(TlsClient::new(url.server.host(), &question.authorities, question.floor.highest())?),
+        Scheme::Https => Some(TlsClient::for_http(url.server.host(), &question.authorities, question.floor.highest())?),
     };
     let mut server = DateServer { url, question, addresses, tls, connection: None };
     let first = server.ask(deadline)?;

@@ -88,7 +88,7 @@ impl FakeServer {
         let over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
-            let (mut packet, mut received) = ([0; 512], 0);
+            let (mut packet, mut received) = ([0; 2048], 0);
             while !until.load(Ordering::Relaxed) {
                 match socket.recv_from(&mut packet) {
                     Ok((length, from)) => {

@@ -89,6 +89,32 @@ pub enum PacketError {
     /// Too far from the root of time to be worth anything.
     #[error("the server says that its clock can be {} ms wrong, {} ms are allowed", .0.as_millis(), MAX_DISTANCE.as_millis())]
     Distance(Duration),
+    /// Not authenticated, where the server is asked for nothing else.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
+}
+
+/// Why a packet is not the authenticated answer that was asked for. It says nothing then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtectionError {
+    /// Its extension fields are none.
+    #[error("an answer whose extension fields are garbled")]
+    Garbled,
+    /// A packet without any authentication.
+    #[error("an answer that is not authenticated")]
+    Missing,
+    /// Another unique identifier than ours: replayed, or another's.
+    #[error("an authenticated answer to another question")]
+    ForeignQuestion,
+    /// Made or changed without the key.
+    #[error("an answer whose authentication is false: forged or changed on the way")]
+    Forged,
+    /// The kiss code NTSN.
+    #[error("that the server cannot read its own cookie (NTSN), so keys are exchanged anew")]
+    Nak,
+    /// A crypto-NAK.
+    #[error("that the server does not know our key, or has another one of that number")]
+    UnknownKey,
 }
 
 impl PacketError {
@@ -96,7 +122,7 @@ impl PacketError {
     #[must_use]
     pub const fn is_answer(&self) -> bool {
         match self {
-            Self::Short(_) | Self::Mode(_) | Self::Version(_) | Self::Origin => false,
+            Self::Short(_) | Self::Mode(_) | Self::Version(_) | Self::Origin | Self::Protection(_) => false,
             Self::Kiss(_)
             | Self::Unsynchronised
             | Self::Stratum(_)
@@ -156,6 +182,12 @@ pub fn parse(packet: &[u8], asked: &[Nonce]) -> Result<Reply, PacketError> {
         transmit: Timestamp(u64_at(packet, 40)),
     };
     check(&reply).map(|()| reply)
+}
+
+/// Which question a packet says it answers; none where it is too short for one.
+#[must_use]
+pub fn origin(packet: &[u8]) -> Option<Nonce> {
+    packet.first_chunk::<PACKET_LEN>().map(|packet| Nonce(u64_at(packet, 24)))
 }
 
 fn leap_of(indicator: u8) -> Result<Leap, PacketError> {

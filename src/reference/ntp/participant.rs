@@ -46,7 +46,8 @@ pub enum ServerOutcome {
 impl Participant {
     /// Asks for the first time; who cannot be asked has failed.
     pub fn ask(target: InvitedServer, now: Boottime) -> Self {
-        let opened = Conversation::open(target.socket).and_then(|mut c| c.ask().map(|()| c));
+        let opened =
+            Conversation::open(target.socket, target.association.clone()).and_then(|mut c| c.ask().map(|()| c));
         let mut participant = Self { target, began: now, conversation: None, standing: ParticipantState::Waiting };
         match opened {
             Ok(conversation) => participant.conversation = Some(conversation),
@@ -109,6 +110,11 @@ impl Participant {
         matches!(self.standing, ParticipantState::Waiting)
     }
 
+    /// Whether it waits for an answer under keys that its server no longer knows.
+    pub fn is_refused(&self) -> bool {
+        self.conversation.as_ref().is_some_and(Conversation::is_refused)
+    }
+
     /// When its time is up.
     pub fn time_is_up_at(&self) -> Boottime {
         if self.is_waiting() { self.began + self.target.patience } else { Boottime::NEVER }
@@ -156,7 +162,7 @@ impl Participant {
             local: answer.local,
             offset: answer.sample.offset,
             root_distance: answer.sample.root_distance,
-            authenticated: false,
+            authenticated: self.target.association.is_authenticated(),
             leap: reply.leap,
             stratum: Some(reply.stratum),
             delay: Some(answer.sample.delay),

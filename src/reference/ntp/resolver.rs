@@ -39,17 +39,28 @@ pub fn look_up(
     name: ServerName,
     done: impl FnOnce(Result<Vec<SocketAddr>, ResolverError>) + Send + 'static,
 ) -> Result<(), ResolverError> {
+    let host = name.host().to_owned();
+    spawn(host, STACK, move || done(addresses(&name)))
+}
+
+/// Does what a name needs on a thread of its own, with a stack of this size.
+///
+/// # Errors
+/// No thread; then it is not done.
+pub fn spawn(host: String, stack: usize, work: impl FnOnce() + Send + 'static) -> Result<(), ResolverError> {
     static BUILT_IN: Once = Once::new();
     BUILT_IN.call_once(nss::without_modules);
-    let host = name.host().to_owned();
-    let work = move || done(addresses(&name));
-    match std::thread::Builder::new().name("resolver".to_owned()).stack_size(STACK).spawn(work) {
+    match std::thread::Builder::new().name("resolver".to_owned()).stack_size(stack).spawn(work) {
         Ok(_detached) => Ok(()),
         Err(source) => Err(ResolverError::NoThread { host, source }),
     }
 }
 
-fn addresses(name: &ServerName) -> Result<Vec<SocketAddr>, ResolverError> {
+/// The addresses of a name, for as long as that takes.
+///
+/// # Errors
+/// [`ResolverError::Unresolved`].
+pub fn addresses(name: &ServerName) -> Result<Vec<SocketAddr>, ResolverError> {
     let unresolved = |source| ResolverError::Unresolved { host: name.host().to_owned(), source };
     let found: Vec<SocketAddr> = (name.host(), name.port()).to_socket_addrs().map_err(unresolved)?.collect();
     if found.is_empty() {
@@ -75,6 +86,8 @@ fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 /// An address in the way that a reading names its source: `192.0.2.1:123 (ntp.example)`.
 pub fn label(name: &ServerName, address: SocketAddr) -> String {
     match name.host().parse::<IpAddr>() {
+        // Beside the same server without a proof it is another source.
+        _ if name.is_authenticated() => format!("{address} ({name})"),
         Ok(_) => address.to_string(),
         Err(_) => format!("{address} ({})", name.host()),
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::server_name::ServerName;
+use super::server_name::{ServerName, ServerProof};
 use crate::decision::Voice;
 
 /// A server to ask.
@@ -17,6 +17,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether it can be asked before anything is looked up.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !self.name.wants_look_up() || (!self.addresses.is_empty() && self.name.proof() != ServerProof::Nts)
+    }
+
     /// Whom an answer of `address` counts for.
     #[must_use]
     pub fn voice(&self, address: SocketAddr) -> Voice {

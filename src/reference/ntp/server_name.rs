@@ -1,4 +1,5 @@
-//! A server as people write it: `ntp.example`, `ntp.example:1123`, `192.0.2.1`, `[2001:db8::1]:123`, `2001:db8::1`.
+//! A server as people write it: `ntp.example`, `ntp.example:1123`, `192.0.2.1`, `[2001:db8::1]:123`, `2001:db8::1`; by NTS
+//! `nts://ntp.example`, by a symmetric key `ntp.example?key=7`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,21 +7,72 @@ use std::str::FromStr;
 
 /// NTP's port (RFC 5905 section 7.2).
 pub const NTP_PORT: u16 = 123;
+/// The port of NTS' key exchange (RFC 8915 section 7.1).
+pub const KEY_EXCHANGE_PORT: u16 = 4460;
 /// The longest name that DNS carries, in characters (RFC 1035 section 2.3.4).
 const LONGEST_NAME: usize = 253;
 
-/// The host and the port of an NTP server; its host is a name or an address.
+/// The prefix of a server that is asked by NTS.
+const NTS: &str = "nts://";
+/// The text between a server and the number of its key.
+const KEY: &str = "?key=";
+
+/// The host and the port of an NTP server, and how it proves who it is; its host is a name or an address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerName {
     host: String,
     port: u16,
+    proof: ServerProof,
+}
+
+/// How a server proves that an answer is its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ServerProof {
+    /// Not at all.
+    #[default]
+    None,
+    /// By keys that are exchanged with it; the port is that of the exchange.
+    Nts,
+    /// By the symmetric key of this number.
+    Key(u32),
 }
 
 impl ServerName {
     /// A server by its address.
     #[must_use]
     pub fn numeric(address: IpAddr, port: u16) -> Self {
-        Self { host: address.to_string(), port }
+        Self { host: address.to_string(), port, proof: ServerProof::None }
+    }
+
+    /// The same host by NTS, where its keys are exchanged at this port.
+    #[must_use]
+    pub fn by_nts(self, port: u16) -> Self {
+        Self { port, proof: ServerProof::Nts, ..self }
+    }
+
+    /// The same host asked for NTP without any proof, for questions about the way to it.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        let port = if self.proof == ServerProof::Nts { NTP_PORT } else { self.port };
+        Self { host: self.host.clone(), port, proof: ServerProof::None }
+    }
+
+    /// How it proves who it is.
+    #[must_use]
+    pub const fn proof(&self) -> ServerProof {
+        self.proof
+    }
+
+    /// Whether its answers are authenticated.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.proof != ServerProof::None
+    }
+
+    /// Whether something has to be found out before it can be asked: its address, or its keys.
+    #[must_use]
+    pub fn wants_look_up(&self) -> bool {
+        self.proof == ServerProof::Nts || self.address().is_none()
     }
 
     /// The same host at another port.
@@ -31,7 +83,8 @@ impl ServerName {
     /// Whether it has other machines at each look-up, as every name below pool.ntp.org does.
     #[must_use]
     pub fn is_pool(&self) -> bool {
-        self.host().ends_with(".pool.ntp.org") || self.host() == "pool.ntp.org"
+        let is_named_so = self.host().ends_with(".pool.ntp.org") || self.host() == "pool.ntp.org";
+        is_named_so && self.proof != ServerProof::Nts
     }
 
     /// The name or address, without brackets.
@@ -40,7 +93,7 @@ impl ServerName {
         &self.host
     }
 
-    /// The UDP port.
+    /// The UDP port; by NTS the TCP port where keys are exchanged.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -81,6 +134,17 @@ pub enum ServerNameError {
         /// The first such character.
         character: char,
     },
+    /// What follows `?key=` is not the number of a key.
+    #[error("invalid key in `{text}`: expected the number of a key in `keys-file`, found `{key}`")]
+    Key {
+        /// The whole text.
+        text: String,
+        /// The text after it.
+        key: String,
+    },
+    /// Two proofs.
+    #[error("`{0}` asks for NTS and for a key: one of them is enough")]
+    TwoProofs(String),
     /// Longer than DNS allows.
     #[error("the host name has {0} characters, and DNS allows {LONGEST_NAME}")]
     Long(usize),
@@ -91,15 +155,33 @@ impl FromStr for ServerName {
 
     fn from_str(text: &str) -> Result<Self, ServerNameError> {
         let text = text.trim();
-        let (host, port) = split(text)?;
+        let (bare, proof) = proof_of(text)?;
+        let (host, port) = split(bare)?;
         let port = match port {
+            None if proof == ServerProof::Nts => KEY_EXCHANGE_PORT,
             None => NTP_PORT,
             Some(digits) => {
                 port_of(digits).ok_or(ServerNameError::Port { text: text.to_owned(), port: digits.to_owned() })?
             }
         };
         check(text, host)?;
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self { host: host.to_owned(), port, proof })
+    }
+}
+
+/// Takes off how the server proves who it is.
+fn proof_of(text: &str) -> Result<(&str, ServerProof), ServerNameError> {
+    let by_nts = text.strip_prefix(NTS);
+    match (by_nts, text.split_once(KEY)) {
+        (Some(_), Some(_)) => Err(ServerNameError::TwoProofs(text.to_owned())),
+        (Some(bare), None) => Ok((bare, ServerProof::Nts)),
+        (None, Some((bare, digits))) => {
+            let plain = digits.bytes().all(|b| b.is_ascii_digit());
+            let id = digits.parse().ok().filter(|id| plain && *id != 0);
+            let id = id.ok_or_else(|| ServerNameError::Key { text: text.to_owned(), key: digits.to_owned() })?;
+            Ok((bare, ServerProof::Key(id)))
+        }
+        (None, None) => Ok((text, ServerProof::None)),
     }
 }
 
@@ -147,13 +229,18 @@ fn check(text: &str, host: &str) -> Result<(), ServerNameError> {
 }
 
 impl fmt::Display for ServerName {
-    /// As it can be parsed again; the port only where it is not NTP's own.
+    /// As it can be parsed again; the port only where it is not the usual one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.host.contains(':'), self.port) {
-            (_, NTP_PORT) => f.write_str(&self.host),
-            (true, port) => write!(f, "[{}]:{port}", self.host),
-            (false, port) => write!(f, "{}:{port}", self.host),
+        let usual = if self.proof == ServerProof::Nts { KEY_EXCHANGE_PORT } else { NTP_PORT };
+        if self.proof == ServerProof::Nts {
+            f.write_str(NTS)?;
         }
+        match (self.host.contains(':'), self.port) {
+            (_, port) if port == usual => f.write_str(&self.host)?,
+            (true, port) => write!(f, "[{}]:{port}", self.host)?,
+            (false, port) => write!(f, "{}:{port}", self.host)?,
+        }
+        if let ServerProof::Key(id) = self.proof { write!(f, "{KEY}{id}") } else { Ok(()) }
     }
 }
 
@@ -198,11 +285,35 @@ mod tests {
             ("ntp example", "` ` is not allowed"),
             ("ntp://example", "invalid port"),
             ("ntp/example", "`/` is not allowed"),
+            ("nts://", "no host in"),
+            ("nts://ntp.example/", "`/` is not allowed"),
+            ("nts://ntp.example?key=7", "one of them is enough"),
+            ("ntp.example?key=", "found ``"),
+            ("ntp.example?key=0", "found `0`"),
+            ("ntp.example?key=+7", "found `+7`"),
+            ("ntp.example?key=4294967296", "found `4294967296`"),
         ] {
             let said = text.parse::<ServerName>().map_err(|e| e.to_string());
             assert!(said.as_ref().is_err_and(|said| said.contains(words)), "{text}: {said:?}");
         }
         assert_eq!("a".repeat(254).parse::<ServerName>(), Err(ServerNameError::Long(254)));
+    }
+
+    #[test]
+    fn nts_and_keys_are_written_beside_the_host() {
+        for (text, host, port, proof) in [
+            ("nts://ntp.example", "ntp.example", 4460, ServerProof::Nts),
+            ("nts://ntp.example:123", "ntp.example", 123, ServerProof::Nts),
+            ("nts://[2001:db8::1]:99", "2001:db8::1", 99, ServerProof::Nts),
+            ("ntp.example?key=7", "ntp.example", 123, ServerProof::Key(7)),
+            ("[2001:db8::1]:99?key=4294967295", "2001:db8::1", 99, ServerProof::Key(u32::MAX)),
+        ] {
+            let name: ServerName = text.parse().unwrap();
+            assert_eq!((name.host(), name.port(), name.proof()), (host, port, proof), "{text}");
+            assert!(name.to_string() == text && name.is_authenticated() && !name.is_pool());
+        }
+        let wants = |text: &str| text.parse::<ServerName>().is_ok_and(|name| name.wants_look_up());
+        assert!(wants("nts://192.0.2.1") && wants("a.example?key=1") && !wants("192.0.2.1?key=1"));
     }
 
     #[test]
@@ -214,7 +325,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_can_be_parsed(text in "\\PC{0,40}|[a-z.]{1,20}(:[0-9]{1,6})?|\\[?[0-9a-f:]{2,30}\\]?(:[0-9]{1,5})?") {
+        fn what_is_printed_can_be_parsed(text in "\\PC{0,40}|(nts://)?[a-z.]{1,20}(:[0-9]{1,6})?([?]key=[0-9]{1,11})?|\\[?[0-9a-f:]{2,30}\\]?(:[0-9]{1,5})?") {
             if let Ok(name) = text.parse::<ServerName>() {
                 prop_assert_eq!(name.to_string().parse::<ServerName>(), Ok(name));
             }

@@ -10,12 +10,8 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection};
 
 use crate::decision::Realtime;
-use crate::reference::http::{TrustedAuthorities, certificate_error};
-
-/// RFC 8915 section 7.1.
-const PORT: u16 = 4460;
-/// RFC 8915 section 7.2.
-const PROTOCOL: &[u8] = b"ntske/1";
+use crate::reference::ntp::server_name::KEY_EXCHANGE_PORT;
+use crate::reference::tls::{KEY_EXCHANGE, TrustedAuthorities, certificate_error};
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +38,7 @@ impl KeyExchange {
         authorities: &TrustedAuthorities,
         patience: Duration,
     ) -> Self {
-        let at = SocketAddr::new(address.ip(), PORT);
+        let at = SocketAddr::new(address.ip(), KEY_EXCHANGE_PORT);
         let mut socket = match TcpStream::connect_timeout(&at, patience) {
             Ok(socket) => socket,
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Self::Refused,
@@ -66,7 +62,7 @@ impl KeyExchange {
                 };
             }
         }
-        if connection.alpn_protocol() == Some(PROTOCOL) {
+        if connection.alpn_protocol() == Some(KEY_EXCHANGE) {
             Self::Answered
         } else {
             Self::Failed("it speaks TLS and not the key exchange of NTS".to_owned())
@@ -82,7 +78,7 @@ fn client(host: &str, time: Realtime, authorities: &TrustedAuthorities) -> Resul
         .map_err(|error| error.to_string())?
         .with_root_certificates(authorities.store.clone())
         .with_no_client_auth();
-    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    config.alpn_protocols = vec![KEY_EXCHANGE.to_vec()];
     ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())
 }
 

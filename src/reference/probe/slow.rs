@@ -9,7 +9,7 @@ use super::lookup::look_up;
 use super::question::{NtpOutcome, QuestionForm, ask, pause};
 use crate::decision::{Boottime, Realtime};
 use crate::reference::ServerName;
-use crate::reference::http::TrustedAuthorities;
+use crate::reference::tls::TrustedAuthorities;
 use crate::sys::clock::boottime;
 
 /// How long each answer is waited for.

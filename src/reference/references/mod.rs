@@ -8,8 +8,10 @@ use std::time::Duration;
 use crate::decision::Measurement;
 use crate::reference::exchange::exchange;
 use crate::reference::ntp::address_file::AddressFile;
+use crate::reference::ntp::association::KeyRing;
+use crate::reference::ntp::security::Security;
 use crate::reference::ntp::server::Server;
-use crate::reference::ntp::server_pool::ServerPool;
+use crate::reference::ntp::server_pool::{Hope, ServerPool};
 use crate::reference::question::Question;
 use crate::reference::shared::Shared;
 use crate::sys::clock::boottime;
@@ -32,6 +34,32 @@ impl References {
     /// Replaces the servers. What is known of those that stay is kept; who refused to be asked is asked anew.
     pub fn set_servers<S: Into<Server>>(&self, servers: Vec<S>) {
         self.shared.pool().set(servers.into_iter().map(Into::into).collect(), boottime());
+    }
+
+    /// How servers prove who they are from now on. Reads the file of keys, if one is named. Keys that were exchanged are kept, but for a
+    /// change of what they rest on.
+    pub fn secure(&self, security: Security) {
+        let keys = KeyRing::of(&security);
+        let mut pool = self.shared.pool();
+        pool.secure(security.authentication, keys);
+        let before = std::mem::replace(&mut *self.shared.security(), security.clone());
+        if before != security {
+            pool.forget_keys();
+        }
+    }
+
+    /// Forgets the keys that were exchanged, and exchanges new ones in the background: after a restore another machine may have the
+    /// same.
+    pub fn renew_keys(&self) {
+        self.shared.pool().forget_keys();
+        let names = self.shared.pool().take_new_names();
+        self.shared.look_up(names);
+    }
+
+    /// Whether an authenticated server can be asked, as far as is known.
+    #[must_use]
+    pub fn may_authenticate(&self, hope: Hope) -> bool {
+        self.shared.pool().may_authenticate(hope)
     }
 
     /// Keeps the last addresses of every name in this file, and asks at those that are there until a name is found anew. Reads

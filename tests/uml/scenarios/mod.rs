@@ -80,11 +80,7 @@ pub fn all() -> Vec<Scenario> {
     let recipes = night(recipes::SCENARIOS, Begins::Over { root: "guest", tree: Some("recipes/tree") });
     let quadlet = night(recipes::QUADLET, Begins::Over { root: "trixie", tree: Some("quadlet/tree") });
     let mut dealt: Vec<(usize, Scenario)> = nights
-<<<<<<< ours
-        .chain([fresh, packaged, unknown, kept, sdk, recipes])
-=======
-        .chain([fresh, unknown, kept, sdk, recipes, quadlet])
->>>>>>> theirs
+        .chain([fresh, packaged, unknown, kept, sdk, recipes, quadlet])
         .chain(daemons::nights())
         .flat_map(|scenarios| scenarios.into_iter().enumerate())
         .collect();

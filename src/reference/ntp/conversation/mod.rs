@@ -8,16 +8,19 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::decision::{Boottime, Realtime};
-use crate::reference::ntp::packet::{self, Nonce, Reply};
+use crate::reference::ntp::association::Association;
+use crate::reference::ntp::nts::fields::UniqueId;
+use crate::reference::ntp::packet::{self, Nonce, PACKET_LEN, Reply};
 use crate::reference::ntp::sample::{Sample, Sent, reckon};
+use crate::reference::tls::TlsError;
 use crate::sys::clock::{boottime, monotonic_raw_nanos, narrowest, realtime, standing};
 use crate::sys::random;
 use crate::sys::step::NOISE;
 
 /// When a question is asked again, after the one before: UDP loses packets, and the first one after a resume waits for ARP.
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(700), Duration::from_secs(2)];
-/// Longer than any answer to a question without extensions; what is cut off is not read.
-const BUFFER_LEN: usize = 512;
+/// Longer than any answer with eight cookies that no router cuts; what is cut off is not read.
+const BUFFER_LEN: usize = 2560;
 
 /// A good answer and what it says of our clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +72,9 @@ pub enum ExchangeError {
         /// What was wrong with the last one.
         last: packet::PacketError,
     },
+    /// By NTS: whose certificate was shown when keys were exchanged is not the one whom the time makes it.
+    #[error("its answer is not believed: {0}")]
+    Certificate(TlsError),
     /// The machine slept between question and answer, and the exchange says nothing.
     #[error("the machine slept between question and answer")]
     Slept,
@@ -78,11 +84,20 @@ pub enum ExchangeError {
 #[derive(Debug)]
 pub struct Conversation {
     socket: UdpSocket,
-    asked: Vec<(Nonce, SentQuestion)>,
+    association: Association,
+    asked: Vec<AskedQuestion>,
     /// Questions due so far, those that were skipped included.
     turns: usize,
     noise: usize,
     last_noise: Option<packet::PacketError>,
+}
+
+/// One question, and what its answer has to repeat.
+#[derive(Debug)]
+struct AskedQuestion {
+    nonce: Nonce,
+    unique: Option<UniqueId>,
+    sent: SentQuestion,
 }
 
 /// The clocks as a question left.
@@ -97,7 +112,7 @@ struct SentQuestion {
 
 impl Conversation {
     /// A socket connected to the server receives from no other, and receives ICMP errors; the kernel picks a random port (RFC 9109).
-    pub fn open(server: SocketAddr) -> Result<Self, ExchangeError> {
+    pub fn open(server: SocketAddr, association: Association) -> Result<Self, ExchangeError> {
         let local = |what| move |source| ExchangeError::Local { what, source };
         let any = match server {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -106,15 +121,16 @@ impl Conversation {
         let socket = UdpSocket::bind(any).map_err(local("bind(2)"))?;
         socket.set_nonblocking(true).map_err(local("fcntl(2)"))?;
         socket.connect(server).map_err(ExchangeError::Unreachable)?;
-        Ok(Self { socket, asked: vec![], turns: 0, noise: 0, last_noise: None })
+        Ok(Self { socket, association, asked: vec![], turns: 0, noise: 0, last_noise: None })
     }
 
     /// Asks, once more or for the first time, under a nonce of its own.
     pub fn ask(&mut self) -> Result<(), ExchangeError> {
         let nonce = Nonce(random::number().map_err(|source| ExchangeError::Local { what: "getrandom(2)", source })?);
-        let packet = packet::request(nonce);
+        let local = |source| ExchangeError::Local { what: "making a question", source };
+        let (packet, unique) = self.association.question(&packet::request(nonce)).map_err(local)?;
         self.turns += 1;
-        self.asked.push((nonce, SentQuestion::now()));
+        self.asked.push(AskedQuestion { nonce, unique, sent: SentQuestion::now() });
         match self.socket.send(&packet) {
             Ok(_) => Ok(()),
             // A full queue is a lost packet: it is asked again.
@@ -150,8 +166,7 @@ impl Conversation {
                 Err(error) => return Some(Err(ExchangeError::Unreachable(error))),
             };
             let came = monotonic_raw_nanos();
-            let nonces: Vec<Nonce> = self.asked.iter().map(|(nonce, _)| *nonce).collect();
-            match packet::parse(packet.get(..length).unwrap_or_default(), &nonces) {
+            match self.read(packet.get(..length).unwrap_or_default()) {
                 Ok(reply) => return Some(self.answer(reply, came, pivot)),
                 Err(error) if error.is_answer() => return Some(Err(ExchangeError::Refused(error))),
                 Err(error) => {
@@ -162,8 +177,22 @@ impl Conversation {
         }
     }
 
+    /// Who it is from and what it answers is looked at before anything that it says.
+    fn read(&self, packet: &[u8]) -> Result<Reply, packet::PacketError> {
+        let nonces: Vec<Nonce> = self.asked.iter().map(|asked| asked.nonce).collect();
+        if !self.association.is_authenticated() {
+            return packet::parse(packet, &nonces);
+        }
+        let (Some(nonce), Some(header)) = (packet::origin(packet), packet.get(..PACKET_LEN)) else {
+            return Err(packet::PacketError::Short(packet.len()));
+        };
+        let asked = self.asked.iter().find(|asked| asked.nonce == nonce).ok_or(packet::PacketError::Origin)?;
+        self.association.verify(packet, asked.unique.as_ref())?;
+        packet::parse(header, &nonces)
+    }
+
     fn answer(&self, reply: Reply, came: u64, pivot: Realtime) -> Result<Answer, ExchangeError> {
-        let Some((_, question)) = self.asked.iter().find(|(nonce, _)| *nonce == reply.nonce) else {
+        let Some(question) = self.asked.iter().find(|asked| asked.nonce == reply.nonce).map(|asked| asked.sent) else {
             return Err(ExchangeError::Refused(packet::PacketError::Origin));
         };
         if standing().boot_minus_mono.saturating_sub(question.asleep) > NOISE {
@@ -172,7 +201,15 @@ impl Conversation {
         let took = Duration::from_nanos(came.saturating_sub(question.raw));
         let sent = Sent { local: question.real, elapsed: took, uncertainty: question.width };
         let sample = reckon(&sent, &reply, pivot);
+        if let Association::Nts(session) = &self.association {
+            session.verify_at(question.real + sample.offset).map_err(ExchangeError::Certificate)?;
+        }
         Ok(Answer { as_of: question.boot, local: question.real, took, reply, sample })
+    }
+
+    /// Whether the server says that it can no longer be asked under the keys that we have.
+    pub fn is_refused(&self) -> bool {
+        self.association.is_refused()
     }
 
     /// What to say when the time has come.

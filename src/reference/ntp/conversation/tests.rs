@@ -20,7 +20,7 @@ fn ask_one(server: &FakeServer, timeout: Duration) -> Result<Answer, ExchangeErr
 
 fn ask_at(server: SocketAddr, timeout: Duration) -> Result<Answer, ExchangeError> {
     let began = boottime();
-    let mut conversation = Conversation::open(server)?;
+    let mut conversation = Conversation::open(server, Association::Plain)?;
     conversation.ask()?;
     while boottime() < began + timeout {
         if conversation.may_repeat() && boottime() >= began + conversation.repeat_after(Duration::ZERO) {

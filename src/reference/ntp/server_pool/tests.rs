@@ -164,7 +164,8 @@ fn a_name_that_stays_keeps_what_is_known_of_it() {
     pool.set(servers(&["d.example", "c.example"]), at(8));
     assert_eq!(pool.take_new_names(), [name("d.example")]);
     pool.set(vec![], at(8));
-    assert_eq!(pool.invite(at(8), Gate::Shut), Invited::default());
+    let none = pool.invite(at(8), Gate::Shut);
+    assert!(none.targets.is_empty() && none.failures.is_empty() && none.names.is_empty());
 }
 
 #[test]
@@ -199,6 +200,49 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(Happening::Replenish),
         (0..4_u64).prop_map(Happening::Invite),
     ]
+}
+
+#[test]
+fn plain_servers_are_asked_as_the_configuration_says() {
+    for (policy, asked, held_back) in [
+        (AuthenticationPolicy::Mix, 1, false),
+        (AuthenticationPolicy::Prefer, 0, true),
+        (AuthenticationPolicy::Require, 0, false),
+    ] {
+        let mut pool = pool(&["192.0.2.1", "nts://192.0.2.2"]);
+        pool.secure(policy, KeyRing::default());
+        let invited = pool.invite(at(0), Gate::Shut);
+        assert_eq!((invited.targets.len(), invited.names.len()), (asked, 1), "{policy:?}");
+        assert_eq!(pool.holds_plain_back(), held_back);
+        assert_eq!(pool.authenticated().collect::<Vec<_>>(), ["nts://192.0.2.2"]);
+        if held_back {
+            assert_eq!(pool.invite_plain(at(0), Gate::Shut).targets.len(), 1);
+        }
+    }
+    let mut plain = pool(&["192.0.2.1"]);
+    plain.secure(AuthenticationPolicy::Prefer, KeyRing::default());
+    assert_eq!(plain.invite(at(0), Gate::Shut).targets.len(), 1, "no other server is preferred to it");
+    plain.secure(AuthenticationPolicy::Require, KeyRing::default());
+    let invited = plain.invite(at(0), Gate::Shut);
+    assert!(invited.targets.is_empty() && invited.failures[0].why.contains("name one as nts://HOST"), "{invited:?}");
+}
+
+#[test]
+fn keys_that_are_not_to_be_had_are_tried_again_later_and_later_and_at_once_after_a_refresh() {
+    let mut pool = pool(&["nts://a.example", "b.example?key=7"]);
+    let keys = name("nts://a.example");
+    assert!(pool.may_authenticate(Hope::BeforeKeys) && !pool.may_authenticate(Hope::AfterKeys));
+    assert_eq!(pool.take_new_names(), [keys.clone(), name("b.example?key=7")]);
+    assert!(!pool.exchanged(&keys, Err("no".to_owned()), at(0)));
+    assert!(!pool.may_authenticate(Hope::BeforeKeys));
+    assert_eq!(pool.look_up(&keys), LookUp::Failed("no".to_owned()));
+    assert_eq!(pool.take_unfound_names(at(1)), []);
+    assert_eq!(pool.take_unfound_names(at(2)), [keys.clone()]);
+    assert!(!pool.exchanged(&keys, Err("no".to_owned()), at(2)));
+    assert_eq!(pool.take_unfound_names(at(5)), []);
+    assert_eq!(pool.take_names(), [keys]);
+    let without = pool.invite(at(6), Gate::Shut);
+    assert!(without.failures.iter().any(|f| f.why.contains("`keys-file` is not configured")), "{without:?}");
 }
 
 proptest! {

@@ -1,9 +1,11 @@
-//! TLS with a clock that may be wrong. A certificate is verified, chain and name, at the time that its server says it is: never by our
-//! clock, never with verification off, never at a time that has certainly passed.
+//! TLS with a clock that may be wrong, for the `Date` of web servers and the keys of NTS. A certificate is verified, chain and name, at
+//! the time that its server says it is: never by our clock, never with verification off, never at a time that has certainly passed.
 //!
 //! The handshake comes before the answer, so it is verified at the earliest time from the floor on at which the whole chain holds, and
 //! what is asked then is verified once more, at the time received. A machine with an old key and an old certificate of the server could
 //! answer with a time within its life; the floor is what bounds that.
+
+mod authorities;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,13 +14,17 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion,
+};
 
-use super::authorities::TrustedAuthorities;
+pub use self::authorities::{AuthoritiesError, TrustedAuthorities};
 use crate::decision::Realtime;
 
 /// A chain has four certificates or five, and each can begin later than the one before.
 const MOST_BEGINNINGS: usize = 10;
+/// The protocol in the handshake (RFC 8915 section 4).
+pub const KEY_EXCHANGE: &[u8] = b"ntske/1";
 
 /// Why a server's certificate is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +53,24 @@ impl TlsClient {
     ///
     /// # Errors
     /// [`TlsError::Name`], [`TlsError::Setup`].
-    pub fn new(host: &str, authorities: &TrustedAuthorities, floor: Realtime) -> Result<Self, TlsError> {
+    pub fn for_http(host: &str, authorities: &TrustedAuthorities, floor: Realtime) -> Result<Self, TlsError> {
+        Self::new(host, authorities, floor, (rustls::DEFAULT_VERSIONS, b"http/1.1"))
+    }
+
+    /// The same for the key exchange of NTS, which knows no version of TLS before 1.3 (RFC 8915 section 3).
+    ///
+    /// # Errors
+    /// [`TlsError::Name`], [`TlsError::Setup`].
+    pub fn for_key_exchange(host: &str, authorities: &TrustedAuthorities, floor: Realtime) -> Result<Self, TlsError> {
+        Self::new(host, authorities, floor, (&[&rustls::version::TLS13], KEY_EXCHANGE))
+    }
+
+    fn new(
+        host: &str,
+        authorities: &TrustedAuthorities,
+        floor: Realtime,
+        (versions, protocol): (&[&'static SupportedProtocolVersion], &[u8]),
+    ) -> Result<Self, TlsError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let inner = WebPkiServerVerifier::builder_with_provider(authorities.store.clone(), provider.clone())
@@ -56,14 +79,14 @@ impl TlsClient {
         let floor = unix(floor);
         let verifier = Arc::new(AtTimeReceived { inner, floor, presented: Mutex::default() });
         let mut config = ClientConfig::builder_with_details(provider, Arc::new(NoClock(floor)))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(TlsError::Setup)?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
             .with_no_client_auth();
         // Who is resumed shows no certificate.
         config.resumption = Resumption::disabled();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(Self { config: Arc::new(config), verifier, name })
     }
 
@@ -195,8 +218,8 @@ fn in_words(error: &rustls::Error) -> String {
         }
         // The second: by an authority of the same name.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "no authority that is trusted here has signed it; name yours with `--ca-file FILE`, `ca-file` in the \
-             configuration or SSL_CERT_FILE"
+            "no authority that is trusted here has signed it; name yours with `--ca-file FILE`, `ca-file` (for NTS \
+             `nts-ca-file`) in the configuration, or SSL_CERT_FILE"
                 .to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
