@@ -72,6 +72,16 @@ struct Done {
     notes: Vec<String>,
 }
 
+/// What is known of one target.
+#[derive(serde::Serialize)]
+struct ListedTarget {
+    target: &'static str,
+    state: &'static str,
+    files: Vec<PathBuf>,
+    holds: Option<&'static str>,
+    notes: Vec<String>,
+}
+
 #[derive(serde::Serialize)]
 struct Shown {
     path: PathBuf,
@@ -125,7 +135,9 @@ impl HooksArgs {
         for target in Target::ALL {
             let mut notes = vec![];
             let (state, files) = match installer::standing(host, target).map_err(failed)? {
-                Standing::Absent if host.program(target.program()).is_some() => ("not installed", vec![]),
+                Standing::Absent if target.programs().iter().any(|name| host.program(name).is_some()) => {
+                    ("not installed", vec![])
+                }
                 Standing::Absent => ("not here", vec![]),
                 Standing::Packaged(changes) => ("by the package", changes),
                 Standing::Installed(changes) => match installer::drift(host, target, &changes) {
@@ -149,26 +161,31 @@ impl HooksArgs {
             if installer::is_unused(host, target) {
                 notes.push("has started no container since the install".to_owned());
             }
+            let is_there = matches!(state, "installed" | "not all held");
+            if is_there && target == Target::Nri {
+                notes.extend(installer::without_nri_socket(host));
+            }
             let is_file = |change: &&Change| matches!(change, Change::File { .. });
             let files: Vec<PathBuf> = files.iter().filter(is_file).map(|change| change.path().to_owned()).collect();
-            rows.push((target.name(), state, files, notes));
+            rows.push(ListedTarget {
+                target: target.name(),
+                state,
+                files,
+                holds: target.holds().filter(|_| is_there),
+                notes,
+            });
         }
         if self.json {
-            let rows: Vec<_> = rows
-                .iter()
-                .map(|(target, state, files, notes)| {
-                    serde_json::json!({ "target": target, "state": state, "files": files, "notes": notes })
-                })
-                .collect();
             let held: Vec<_> = waiting.iter().map(oci::Waiting::json).collect();
             let list = serde_json::json!({ "version": 2, "targets": rows, "skipped_lines": passed_over, "held": held });
             return print(&format!("{list}\n"));
         }
         let mut lines = vec![];
         let mut remarks = vec![];
-        for (target, state, files, notes) in rows {
+        for ListedTarget { target, state, files, holds, notes } in rows {
             let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
             lines.push(format!("{target:<14}{state:<15}{}", files.join(" ")).trim_end().to_owned());
+            remarks.extend(holds.map(|holds| format!("{target}: holds {holds}")));
             remarks.extend(notes.iter().map(|note| format!("{target}: note: {note}")));
         }
         lines.extend(remarks);

@@ -35,7 +35,7 @@ pub mod virtual_machine;
 
 pub use calling_engine::Caller;
 pub use lookup::Lookup;
-pub use metadata::Metadata;
+pub use metadata::{Metadata, command};
 pub use pattern::GlobPattern;
 pub use places::Places;
 pub use root::Root;

@@ -8,6 +8,7 @@ mod diff;
 mod docker;
 mod host;
 mod json;
+mod nri;
 mod podman;
 mod record;
 mod runtime;
@@ -22,6 +23,7 @@ use crate::container::files;
 
 pub use diff::unified;
 pub use host::Host;
+pub use nri::without_socket as without_nri_socket;
 pub use podman::hook as podman_hook;
 pub use record::{Standing, apply, drift, forget, is_unused, standing, undo};
 
@@ -40,6 +42,8 @@ pub enum Target {
     Crio,
     /// CRI-O, by a hook.
     CrioHook,
+    /// containerd and CRI-O for Kubernetes, by their Node Resource Interface.
+    Nri,
     /// systemd.
     SystemdSleep,
 }
@@ -135,13 +139,14 @@ pub struct Plan {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Docker,
         Self::Podman,
         Self::PodmanHook,
         Self::Containerd,
         Self::Crio,
         Self::CrioHook,
+        Self::Nri,
         Self::SystemdSleep,
     ];
 
@@ -155,6 +160,7 @@ impl Target {
             Self::Containerd => "containerd for Kubernetes: the wrapper as the binary of its runtimes, in config.toml",
             Self::Crio => "CRI-O: the wrapper as the path of its runtimes, in a drop-in of crio.conf",
             Self::CrioHook => "CRI-O: an OCI hook, for every runtime",
+            Self::Nri => "pods: a plugin of containerd's and CRI-O's Node Resource Interface, for every runtime",
             Self::SystemdSleep => "systemd: notify the agent before suspend and after resume",
         }
     }
@@ -169,6 +175,7 @@ impl Target {
             Self::Containerd => "containerd",
             Self::Crio => "crio",
             Self::CrioHook => "crio-hook",
+            Self::Nri => "nri",
             Self::SystemdSleep => "systemd-sleep",
         }
     }
@@ -181,28 +188,55 @@ impl Target {
             Self::PodmanHook => Some(Self::Podman),
             Self::Crio => Some(Self::CrioHook),
             Self::CrioHook => Some(Self::Crio),
-            Self::Docker | Self::Containerd | Self::SystemdSleep => None,
+            Self::Docker | Self::Containerd | Self::Nri | Self::SystemdSleep => None,
         }
     }
 
-    /// Whether it holds the starts of an engine's containers.
+    /// A gate that holds an engine's pods as well; both together do no harm.
     #[must_use]
-    pub const fn holds_starts(self) -> bool {
+    pub const fn beside(self) -> Option<Self> {
+        match self {
+            Self::Containerd | Self::Crio | Self::CrioHook => Some(Self::Nri),
+            Self::Docker | Self::Podman | Self::PodmanHook | Self::Nri | Self::SystemdSleep => None,
+        }
+    }
+
+    /// Which containers it holds; none where it holds no starts.
+    #[must_use]
+    pub const fn holds(self) -> Option<&'static str> {
+        match self {
+            Self::Docker => Some("containers of dockerd's default runtime"),
+            Self::Podman => Some("podman's containers that crun or runc starts"),
+            Self::PodmanHook => Some("podman's containers, whatever runtime starts them"),
+            Self::Containerd => Some("pods that runc or another binary starts, not those of Kata and gVisor"),
+            Self::Crio => Some("CRI-O's containers that crun, runc or another binary starts, not those of Kata"),
+            Self::CrioHook => Some("CRI-O's containers, whatever OCI runtime starts them"),
+            Self::Nri => Some(
+                "pods of containerd and CRI-O, whatever starts them; their containers are refused, and tried again by the kubelet",
+            ),
+            Self::SystemdSleep => None,
+        }
+    }
+
+    /// Whether it is a gate of one engine's own.
+    #[must_use]
+    pub const fn is_an_engines(self) -> bool {
         match self {
             Self::Docker | Self::Podman | Self::PodmanHook | Self::Containerd | Self::Crio | Self::CrioHook => true,
-            Self::SystemdSleep => false,
+            Self::Nri | Self::SystemdSleep => false,
         }
     }
 
-    /// The program that has to be there for this to be of use.
+    /// The programs of which one has to be there for this to be of use.
     #[must_use]
-    pub const fn program(self) -> &'static str {
+    pub const fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Docker => "dockerd",
-            Self::Podman | Self::PodmanHook => "podman",
-            Self::Containerd => "containerd",
-            Self::Crio | Self::CrioHook => "crio",
-            Self::SystemdSleep => "systemctl",
+            Self::Docker => &["dockerd"],
+            Self::Podman | Self::PodmanHook => &["podman"],
+            Self::Containerd => &["containerd"],
+            Self::Crio | Self::CrioHook => &["crio"],
+            Self::Nri => &["containerd", "crio"],
+            Self::SystemdSleep => &["systemctl"],
         }
     }
 
@@ -218,6 +252,7 @@ impl Target {
             Self::Containerd => containerd::plan(host),
             Self::Crio => crio::plan(host),
             Self::CrioHook => podman::plan_hook(host, podman::Manager::Crio),
+            Self::Nri => nri::plan(host),
             Self::SystemdSleep => systemd_sleep::plan(host),
         }
     }
@@ -230,6 +265,7 @@ impl Target {
             Self::Podman | Self::PodmanHook => podman::AFTERWARDS,
             Self::Containerd => containerd::REMOVED,
             Self::Crio | Self::CrioHook => crio::AFTERWARDS,
+            Self::Nri => nri::REMOVED,
             Self::SystemdSleep => systemd_sleep::AFTERWARDS,
         }
     }
@@ -241,9 +277,13 @@ impl Target {
     pub fn needed_by(self, host: &Host) -> Result<Option<String>, InstallerError> {
         match self {
             Self::Docker => docker::needed_by(host),
-            Self::Podman | Self::PodmanHook | Self::Containerd | Self::Crio | Self::CrioHook | Self::SystemdSleep => {
-                Ok(None)
-            }
+            Self::Podman
+            | Self::PodmanHook
+            | Self::Containerd
+            | Self::Crio
+            | Self::CrioHook
+            | Self::Nri
+            | Self::SystemdSleep => Ok(None),
         }
     }
 }

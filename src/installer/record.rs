@@ -110,7 +110,7 @@ pub fn apply(host: &Host, target: Target, plan: &Plan) -> Result<(), InstallerEr
 fn await_a_start(host: &Host, target: Target) -> Result<(), InstallerError> {
     let file = unused_engines::file(target.name());
     match target {
-        Target::SystemdSleep => Ok(()),
+        Target::Nri | Target::SystemdSleep => Ok(()),
         Target::Docker | Target::Podman | Target::PodmanHook | Target::Containerd | Target::Crio | Target::CrioHook => {
             fs::write(host.at(&file), "").map_err(InstallerError::io("write", file))
         }

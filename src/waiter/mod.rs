@@ -1,7 +1,8 @@
 //! Let them go: waits at the gate page and reads nothing else. The waiting is `crates/clockgate-run`; here is what is not in that small
-//! program: servers that are asked without an agent, a command that may be retried, and the wrapping runtime.
+//! program: servers that are asked without an agent, a command that may be retried, the wrapping runtime and the gate of pods.
 
 mod measuring;
+pub mod nri;
 pub mod oci;
 pub mod supervise;
 

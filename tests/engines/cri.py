@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A kubelet of a few calls: cri.py SOCKET CGROUP NAME sandbox | container SANDBOX | exec|stop|state CONTAINER
+"""A kubelet of a few calls: cri.py SOCKET CGROUP NAME sandbox [HANDLER] | container SANDBOX | exec|stop|state CONTAINER
 
-Prints the id that it got, what was said by `echo in`, or state and exit code; or the words of the refusal. Messages are written by hand, field by field, as
+Words with a = behind sandbox and container are annotations of the pod. Prints the id that it got, what was said by `echo in`, or state and exit code; or the words of the refusal. Messages are written by hand, field by field, as
 k8s.io/cri-api/pkg/apis/runtime/v1/api.proto numbers them: no generated code, and nothing of Kubernetes.
 """
 
@@ -68,10 +68,11 @@ PROBE_SECONDS = 1
 HOST_NETWORK = field(1, varint(1, HOST))
 
 
-def pod(cgroup, name):
+def pod(cgroup, name, annotations):
     metadata = field(1, name) + field(2, "uid-" + name) + field(3, "default")
     linux = field(1, cgroup) + field(2, HOST_NETWORK)
-    return field(1, metadata) + field(8, linux)
+    entries = [field(1, key) + field(2, value) for key, value in annotations]
+    return field(1, metadata) + field(7, *entries) + field(8, linux)
 
 
 def container(name):
@@ -86,6 +87,8 @@ def container(name):
 
 def main():
     socket, cgroup, name, what, *rest = sys.argv[1:]
+    annotations = [word.split("=", 1) for word in rest if "=" in word]
+    rest = [word for word in rest if "=" not in word]
     channel = grpc.insecure_channel("unix://" + socket)
 
     def call(method, message):
@@ -94,9 +97,10 @@ def main():
 
     try:
         if what == "sandbox":
-            print(first_text(call("RunPodSandbox", field(1, pod(cgroup, name)))))
+            request = field(1, pod(cgroup, name, annotations)) + field(2, *rest)
+            print(first_text(call("RunPodSandbox", request)))
         elif what == "container":
-            request = field(1, rest[0]) + field(2, container(name)) + field(3, pod(cgroup, name))
+            request = field(1, rest[0]) + field(2, container(name)) + field(3, pod(cgroup, name, annotations))
             made = first_text(call("CreateContainer", request))
             call("StartContainer", field(1, made))
             print(made)

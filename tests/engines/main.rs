@@ -12,6 +12,7 @@ mod inside;
 mod installed;
 mod kubernetes;
 mod layouts;
+mod nri;
 mod podman;
 mod recipes;
 #[path = "../support/mod.rs"]
@@ -64,6 +65,7 @@ const HERE: &[&[world::Trial]] = &[
     inside::TRIALS,
     installed::TRIALS,
     layouts::TRIALS,
+    nri::TRIALS,
 ];
 
 /// Where there is cgroup2 alone.

@@ -14,6 +14,7 @@ use crate::support::{self, Ours, Outcome, harmless, laboratory, until};
 use crate::wrapper::Wrapper;
 
 pub const OCI: &str = env!("CARGO_BIN_EXE_clockgate-oci");
+pub const NRI: &str = env!("CARGO_BIN_EXE_clockgate-nri");
 /// How long anything may take that has nothing to wait for. Shared machines are slow.
 pub const SOON: Duration = Duration::from_secs(60);
 
@@ -230,10 +231,19 @@ impl World {
 
     /// Starts a containerd as a node has it, with a pause image that was made here.
     pub fn start_kubernetes_containerd(&self, config: &Path, state: &Path) -> Outcome {
+        self.start_a_kubernetes_containerd("containerd", config, state)
+    }
+
+    /// The same by another containerd than the machine's; its process is in `state` with `.pid` behind it, as the world counts.
+    pub fn start_a_kubernetes_containerd(&self, program: &str, config: &Path, state: &Path) -> Outcome {
         let name = state.file_name().unwrap_or_default().display();
         let (root, socket) = (self.path(&format!("node-{name}")), state.join("containerd.sock"));
-        let log = fs::File::create(root.with_extension("log"))?;
-        let mut containerd = self.daemon("containerd");
+        let log = fs::File::options().create(true).append(true).open(root.with_extension("log"))?;
+        let mut containerd = self.daemon("sh");
+        containerd
+            .args(["-c", "echo $$ >\"$1\"; shift; exec \"$@\"", "sh"])
+            .arg(state.with_extension("pid"))
+            .arg(program);
         containerd.arg("--config").arg(config).arg("--state").arg(state).arg("--root").arg(&root);
         containerd.arg("--address").arg(&socket).stdout(log.try_clone()?).stderr(log);
         self.daemons.lock().map_err(|_| "daemons")?.push(Ours(containerd.spawn()?));
@@ -248,6 +258,13 @@ impl World {
         done(self.docker(&import).stdin(fs::File::open(image)?))?;
         done(&mut self.docker(&["save", "--output", &tar, "pause"]))?;
         done(&mut ctr(&["images", "import", &tar]))
+    }
+
+    /// Has a daemon run inside that writes what it says to this file.
+    pub fn run(&self, daemon: &mut Command, log: &Path) -> Outcome {
+        let log = fs::File::create(log)?;
+        self.daemons.lock().map_err(|_| "daemons")?.push(Ours(daemon.stdout(log.try_clone()?).stderr(log).spawn()?));
+        Ok(())
     }
 
     /// Configures podman and makes its image. Each of `runtimes` is a name and its program; `plain` is a runtime that nobody wraps.

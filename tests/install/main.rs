@@ -17,8 +17,14 @@ use support::expected::is_as_written;
 use support::{Outcome, folders};
 
 /// Programs that every host has.
-const PROGRAMS: [&str; 5] =
-    ["usr/lib/clockgate/clockgate-oci", "usr/bin/clockgate", "usr/bin/runc", "usr/bin/crun", "usr/sbin/dockerd"];
+const PROGRAMS: [&str; 6] = [
+    "usr/lib/clockgate/clockgate-oci",
+    "usr/bin/clockgate",
+    "usr/bin/clockgate-nri",
+    "usr/bin/runc",
+    "usr/bin/crun",
+    "usr/sbin/dockerd",
+];
 
 fn main() -> ExitCode {
     let mut trials: Vec<Trial> = folders::of("install")
@@ -40,6 +46,7 @@ fn main() -> ExitCode {
         Trial::test("a_wrapper_that_is_missing_is_not_named_to_an_engine", no_wrapper),
         Trial::test("owner_and_mode_stay", modes),
         Trial::test("list_shows_what_stands_where_and_what_was_passed_over", list),
+        Trial::test("list_says_which_gate_holds_what_and_what_nri_lacks", gates),
         Trial::test("json_says_the_same", json),
     ]);
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -438,7 +445,9 @@ fn list() -> Outcome {
             "containerd    not here",
             "crio          not here",
             "crio-hook     not here",
+            "nri           not here",
             "systemd-sleep not here",
+            "docker: holds containers of dockerd's default runtime",
             "docker: note: has started no container since the install",
             &format!("skipped: {}:2: unknown setting `colour`", host.at("etc/clockgate/oci.conf").display()),
         ]
@@ -462,6 +471,39 @@ fn list() -> Outcome {
     Ok(())
 }
 
+fn gates() -> Outcome {
+    let host = Host::with(&[("etc/containerd/config.toml", "version = 2\n")]);
+    host.put("usr/bin/containerd", "", 0o755);
+    host.says(0, &["install", "containerd", "nri"])?;
+    let said = host.says(0, &["list"])?;
+    for line in [
+        "nri           installed      /etc/systemd/system/multi-user.target.d/clockgate-nri.conf",
+        "containerd: holds pods that runc or another binary starts, not those of Kata and gVisor",
+        "nri: holds pods of containerd and CRI-O, whatever starts them; their containers are refused, and tried again by the kubelet",
+    ] {
+        assert!(said.lines().any(|other| other == line), "{line}: {said}");
+    }
+    let lacks =
+        "nri: note: the socket /run/nri/nri.sock does not exist: containerd 2 and CRI-O 1.30 make it when they start; ";
+    assert!(said.contains(lacks), "{said}");
+    host.put("run/nri/nri.sock", "", 0o600);
+    assert!(!host.says(0, &["list"])?.contains("does not exist"));
+    let off = "version = 2\n[plugins.\"io.containerd.nri.v1.nri\"]\ndisable = true\n";
+    host.put("etc/containerd/conf.d/nri.toml", off, 0o644);
+    let main = host.read("etc/containerd/config.toml");
+    host.put("etc/containerd/config.toml", &format!("imports = [\"/etc/containerd/conf.d/*.toml\"]\n{main}"), 0o644);
+    let said = host.says(0, &["list"])?;
+    assert!(
+        said.contains("nri           not all held ") && said.contains("has the Node Resource Interface off"),
+        "{said}"
+    );
+    // Without the program systemd would have nothing to start.
+    host.says(0, &["remove", "nri"])?;
+    fs::remove_file(host.at("usr/bin/clockgate-nri"))?;
+    assert!(host.says(1, &["install", "nri"])?.contains("clockgate-nri is not installed"));
+    Ok(())
+}
+
 fn json() -> Outcome {
     let host = Host::new();
     let parse = |text: String| serde_json::from_str::<serde_json::Value>(&text);
@@ -470,5 +512,7 @@ fn json() -> Outcome {
     assert!(done["targets"][0]["changes"][0]["diff"].as_str().unwrap().contains("+    \"default-runtime\""));
     let listed = parse(host.says(0, &["list", "--json"])?)?;
     assert_eq!(listed["targets"][0]["files"][0], "/etc/docker/daemon.json");
+    assert_eq!(listed["targets"][0]["holds"], "containers of dockerd's default runtime");
+    assert!(listed["targets"][1]["holds"].is_null());
     Ok(())
 }

@@ -25,6 +25,11 @@ pub fn wrapper() -> Result<(), Failed> {
     has_only(WRAPPERS, &AGENTS, env!("CARGO_BIN_EXE_clockgate-oci").as_ref())
 }
 
+/// The gate of pods is asked before each of their containers, and has neither what the agent alone needs nor a parser.
+pub fn gate_of_pods() -> Result<(), Failed> {
+    has_only(WAITERS, &[&AGENTS[..], &PARSERS].concat(), env!("CARGO_BIN_EXE_clockgate-nri").as_ref())
+}
+
 /// The small waiter goes into images.
 pub fn small_waiter() -> Result<(), Failed> {
     let built = small::build(&["--bins"])?;

@@ -132,6 +132,7 @@ fn main() -> std::process::ExitCode {
     let mut trials = vec![
         Trial::test("paths_are_found_however_they_are_imported", imports),
         Trial::test("the_wrapper_is_linked_without_a_runtime_a_bus_and_a_command_line", built::wrapper),
+        Trial::test("the_gate_of_pods_is_linked_without_a_runtime_a_bus_and_a_command_line", built::gate_of_pods),
         Trial::test("the_small_waiter_is_linked_without_a_runtime_and_a_parser_of_configuration", built::small_waiter),
         Trial::test("the_small_waiter_is_at_most_200_kib_larger_than_a_program_that_does_nothing", built::size),
         Trial::test("every_file_that_the_laboratory_is_made_of_is_in_a_stamp", built::laboratory),

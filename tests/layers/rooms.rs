@@ -99,7 +99,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("main", &["cli", "error_chain", "sys"]),
-    ("bin", &["error_chain", "sys", "waiter"]),
+    ("bin", &["error_chain", "exit", "sys", "waiter"]),
     ("lib", &[]),
 ];
 

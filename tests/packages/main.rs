@@ -62,9 +62,9 @@ fn twins() -> Outcome<&'static Twins> {
 
 fn pack() -> Outcome<Twins> {
     let folder = tempfile::tempdir()?;
-    // To pack is the same whatever the programs are, and this one is small: it is all three of them.
+    // To pack is the same whatever the programs are, and this one is small: it is all of them.
     let binary = packages::strip(&small::build(&[])?, &folder.path().join("programs"))?;
-    for name in ["clockgate", "clockgate-oci"] {
+    for name in ["clockgate", "clockgate-oci", "clockgate-nri"] {
         std::fs::copy(binary.with_file_name("clockgate-run"), binary.with_file_name(name))?;
     }
     let make = |name: &str| {

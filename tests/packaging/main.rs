@@ -22,7 +22,7 @@ fn make(arguments: &[&str]) -> Output {
 fn below(root: &Path, goal: &str, prefix: &str) -> Output {
     let programs = root.with_extension("programs");
     fs::create_dir_all(&programs).unwrap();
-    for name in ["clockgate", "clockgate-oci", "clockgate-run"] {
+    for name in ["clockgate", "clockgate-nri", "clockgate-oci", "clockgate-run"] {
         fs::write(programs.join(name), "#!/bin/sh\n").unwrap();
     }
     let binary = programs.join("clockgate");
@@ -68,6 +68,9 @@ fn uninstall_leaves_the_files_and_folders_that_were_there_before() {
         assert!(below(root.path(), "install", prefix).status.success());
         let unit = fs::read_to_string(root.path().join("usr/lib/systemd/system/clockgate.service")).unwrap();
         assert!(unit.contains(&format!("\nExecStart={prefix}/bin/clockgate agent\n")), "{unit}");
+        let unit = fs::read_to_string(root.path().join("usr/lib/systemd/system/clockgate-nri.service")).unwrap();
+        assert!(unit.contains(&format!("\nExecStart={prefix}/bin/clockgate-nri\n")), "{unit}");
+        assert!(root.path().join(&prefix[1..]).join("bin/clockgate-nri").is_file());
         let hook = root.path().join("usr/lib/systemd/system-sleep/clockgate");
         assert!(root.path().join(&prefix[1..]).join("bin/clockgate-run").is_file());
         assert!(root.path().join(&prefix[1..]).join("include/clockgate-page.h").is_file());

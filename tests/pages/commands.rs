@@ -23,6 +23,7 @@ const OF_OTHERS: &[&str] = &[
     "runc-binary",
     "runtime",
     "runtimes",
+    "socket",
     "uidmap",
 ];
 /// Manual pages that mark keys of the configuration, and what else they mark so.

@@ -114,8 +114,9 @@ impl Stage {
 
     /// A host with Docker, as far as its files are looked at.
     fn host(&self) {
-        for path in ["clockgate", "clockgate-oci", "clockgate-runc", "dockerd", "runc"] {
-            let folder = if path.starts_with("clockgate-") { "usr/lib/clockgate" } else { "usr/bin" };
+        for path in ["clockgate", "clockgate-nri", "clockgate-oci", "clockgate-runc", "dockerd", "runc"] {
+            let is_wrapper = ["clockgate-oci", "clockgate-runc"].contains(&path);
+            let folder = if is_wrapper { "usr/lib/clockgate" } else { "usr/bin" };
             self.program(&format!("host/{folder}/{path}"), "#!/bin/sh\n");
         }
         let boot = "proc/sys/kernel/random/boot_id";

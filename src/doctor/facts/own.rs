@@ -51,12 +51,13 @@ pub fn gather(root: &Path, config: &Config, config_faults: Option<String>) -> Ag
     let host = Host::new(root, None);
     let is_here = |target: &Target| {
         let folders = ["usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin", "bin", "sbin"];
-        folders.iter().any(|folder| root.join(folder).join(target.program()).exists())
+        let programs = target.programs().iter();
+        programs.clone().any(|program| folders.iter().any(|folder| root.join(folder).join(program).exists()))
     };
     let (mut without_hook, mut edited) = (vec![], vec![]);
-    for target in Target::ALL.into_iter().filter(|target| target.holds_starts()).filter(is_here) {
-        // An engine with two ways is held by either.
-        let ways = [Some(target), target.instead()].into_iter().flatten();
+    for target in Target::ALL.into_iter().filter(|target| target.is_an_engines()).filter(is_here) {
+        // An engine with several ways is held by any.
+        let ways = [Some(target), target.instead(), target.beside()].into_iter().flatten();
         let found: Vec<Standing> = ways.filter_map(|way| standing(&host, way).ok()).collect();
         if found.iter().any(|one| matches!(one, Standing::Edited { .. })) {
             edited.push(target.name());

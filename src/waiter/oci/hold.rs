@@ -41,60 +41,18 @@ pub trait HeldContainer {
     fn is_exempt(&mut self) -> bool;
     /// How far off the clock may be for it; asked once, after that.
     fn tolerance(&mut self) -> Option<Duration>;
+    /// How long it may be held at a gate that was shut in this epoch, or without an agent in none; asked once, before the first sleep.
+    /// None is for ever.
+    fn patience(&mut self, epoch: Option<u64>) -> Option<Duration>;
     /// It is still held, and why; called before every sleep.
     fn waits(&mut self, waited: Duration, why: &str);
 }
 
-/// Holds until there is a reason to release.
-///
-/// # Errors
-/// [`Refused`] when `patience` is over.
-pub fn hold(
-    settings: &OciSettings,
-    patience: Option<Duration>,
-    held: &mut dyn HeldContainer,
-) -> Result<Released, Refused> {
-    let since = boottime();
-    let kernel = kernel(&settings.page);
-    let mut watch = GateWatch {
-        settings,
-        lookout: Lookout::new(settings.page.clone()),
-        kernel: &kernel,
-        alone_since: None,
-        tolerance: None,
-    };
-    let mut is_asked = false;
-    loop {
-        let now = boottime();
-        let shut = match watch.look(now) {
-            Ok(ground) => return Ok(Released::On(ground)),
-            Err(shut) => shut,
-        };
-        if !std::mem::replace(&mut is_asked, true) {
-            if held.is_exempt() {
-                return Ok(Released::Exempt);
-            }
-            watch.tolerance = held.tolerance();
-            if watch.tolerance.is_some() {
-                continue;
-            }
-        }
-        let waited = now.since(since);
-        let left = patience.map_or(LOOK_EVERY, |patience| patience.saturating_sub(waited));
-        if left.is_zero() {
-            let advice = if shut.sight.is_some() { "; `clockgate status` says more" } else { "" };
-            return Err(Refused { waited, why: format!("{}{advice}", shut.why) });
-        }
-        held.waits(waited, &shut.why);
-        watch.sleep(&shut, left.min(LOOK_EVERY));
-    }
-}
-
-/// What we look for, and since when there is no agent.
-struct GateWatch<'a> {
-    settings: &'a OciSettings,
+/// Who looks at the gate for one container after the other, and since when there is no agent.
+pub struct GateWatch {
+    settings: OciSettings,
     lookout: Lookout,
-    kernel: &'a Options,
+    kernel: Options,
     alone_since: Option<Boottime>,
     /// What the container says that it needs; known once the gate was found shut.
     tolerance: Option<Duration>,
@@ -108,7 +66,67 @@ struct Shut {
     again: Duration,
 }
 
-impl GateWatch<'_> {
+impl Shut {
+    fn epoch(&self) -> Option<u64> {
+        match &self.sight {
+            Some(Sight::Gate(view)) => Some(view.epoch),
+            Some(Sight::NoAgent(_)) | None => None,
+        }
+    }
+}
+
+impl GateWatch {
+    /// One that has seen nothing yet.
+    pub fn new(settings: &OciSettings) -> Self {
+        Self {
+            lookout: Lookout::new(settings.page.clone()),
+            kernel: kernel(&settings.page),
+            settings: settings.clone(),
+            alone_since: None,
+            tolerance: None,
+        }
+    }
+
+    /// By which settings it holds.
+    pub const fn settings(&self) -> &OciSettings {
+        &self.settings
+    }
+
+    /// Holds until there is a reason to release.
+    ///
+    /// # Errors
+    /// [`Refused`] when the container's patience is over.
+    pub fn hold(&mut self, held: &mut dyn HeldContainer) -> Result<Released, Refused> {
+        let since = boottime();
+        self.tolerance = None;
+        let (mut is_asked, mut patience) = (false, None);
+        loop {
+            let now = boottime();
+            let shut = match self.look(now) {
+                Ok(ground) => return Ok(Released::On(ground)),
+                Err(shut) => shut,
+            };
+            if !std::mem::replace(&mut is_asked, true) {
+                if held.is_exempt() {
+                    return Ok(Released::Exempt);
+                }
+                patience = held.patience(shut.epoch());
+                self.tolerance = held.tolerance();
+                if self.tolerance.is_some() {
+                    continue;
+                }
+            }
+            let waited = now.since(since);
+            let left = patience.map_or(LOOK_EVERY, |patience| patience.saturating_sub(waited));
+            if left.is_zero() {
+                let advice = if shut.sight.is_some() { "; `clockgate status` says more" } else { "" };
+                return Err(Refused { waited, why: format!("{}{advice}", shut.why) });
+            }
+            held.waits(waited, &shut.why);
+            self.sleep(&shut, left.min(LOOK_EVERY));
+        }
+    }
+
     fn look(&mut self, now: Boottime) -> Result<Ground, Shut> {
         let sight = match self.lookout.look() {
             Ok(sight) => sight,
@@ -138,7 +156,7 @@ impl GateWatch<'_> {
         match self.settings.no_agent {
             OciNoAgent::Open => Ok(Ground::NoAgent),
             OciNoAgent::Hold => shut(format!("{absence} (no-agent = hold)"), LOOK_ANYWAY_EVERY),
-            OciNoAgent::Kernel => match Alone::new(self.kernel, NOBODY).look() {
+            OciNoAgent::Kernel => match Alone::new(&self.kernel, NOBODY).look() {
                 Ok(ground) => Ok(ground),
                 Err(why) if waited >= self.settings.no_agent_wait => {
                     Ok(Ground::TimedOut { why: format!("{absence}, and {why}") })
@@ -188,6 +206,7 @@ mod tests {
     struct Container {
         exempt: bool,
         tolerance: Option<Duration>,
+        patience: Option<Duration>,
         asked: u32,
         waits: u32,
     }
@@ -202,16 +221,25 @@ mod tests {
             self.tolerance
         }
 
+        fn patience(&mut self, epoch: Option<u64>) -> Option<Duration> {
+            assert_eq!(epoch, None);
+            self.patience
+        }
+
         fn waits(&mut self, _waited: Duration, why: &str) {
             assert!(why.contains("no agent"), "{why}");
             self.waits += 1;
         }
     }
 
+    fn hold(no_agent: OciNoAgent, container: &mut Container) -> Result<Released, Refused> {
+        GateWatch::new(&settings(no_agent)).hold(container)
+    }
+
     #[test]
     fn without_an_agent_the_policy_lets_go_or_holds() {
         let patience = Some(Duration::from_millis(20));
-        let hold = |no_agent| hold(&settings(no_agent), patience, &mut Container::default());
+        let hold = |no_agent| hold(no_agent, &mut Container { patience, ..Container::default() });
         assert_eq!(hold(OciNoAgent::Open), Ok(Released::On(Ground::NoAgent)));
         let let_go = hold(OciNoAgent::Kernel);
         assert!(matches!(let_go, Ok(Released::On(Ground::Kernel { .. } | Ground::TimedOut { .. }))), "{let_go:?}");
@@ -223,10 +251,10 @@ mod tests {
     #[test]
     fn who_is_exempt_is_asked_once_and_not_held() {
         let mut container = Container { exempt: true, ..Container::default() };
-        assert_eq!(hold(&settings(OciNoAgent::Hold), None, &mut container), Ok(Released::Exempt));
+        assert_eq!(hold(OciNoAgent::Hold, &mut container), Ok(Released::Exempt));
         assert_eq!((container.asked, container.waits), (1, 0));
-        let mut container = Container::default();
-        assert!(hold(&settings(OciNoAgent::Hold), Some(Duration::from_millis(250)), &mut container).is_err());
+        let mut container = Container { patience: Some(Duration::from_millis(250)), ..Container::default() };
+        assert!(hold(OciNoAgent::Hold, &mut container).is_err());
         assert_eq!(container.asked, 1, "waited {} times", container.waits);
         assert!(container.waits >= 1);
     }

@@ -5,9 +5,9 @@
 //! runtime may go on.
 
 mod call;
-mod hold;
+pub(super) mod hold;
 mod hook;
-mod log;
+pub(super) mod log;
 mod runtime;
 mod settings;
 mod waiting;
@@ -30,7 +30,7 @@ pub use hook::hook;
 pub use settings::{FILE, OciSettings};
 pub use waiting::{Waiting, waiting};
 
-use hold::{HeldContainer, Refused, Released};
+use hold::{GateWatch, HeldContainer, Refused, Released};
 use log::Grave;
 
 /// The label, or annotation, that says how far off the clock may be for a container: a duration, or a class of [`tolerance::CLASSES`].
@@ -128,7 +128,7 @@ impl<'a> Start<'a> {
     }
 
     fn hold(mut self) -> Result<(), OciError> {
-        match hold::hold(self.settings, self.settings.patience(self.caller), &mut self) {
+        match GateWatch::new(self.settings).hold(&mut self) {
             Ok(Released::Exempt) => {
                 let rule = self.exempt_by.as_deref().unwrap_or_default();
                 self.log(Grave::Info, &format!("not held at the shut gate: exempt by {rule}"));
@@ -176,6 +176,10 @@ impl HeldContainer for Start<'_> {
                 None
             }
         }
+    }
+
+    fn patience(&mut self, _epoch: Option<u64>) -> Option<Duration> {
+        self.settings.patience(self.caller)
     }
 
     fn waits(&mut self, waited: Duration, why: &str) {

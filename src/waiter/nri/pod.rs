@@ -1,0 +1,160 @@
+//! What the runtime says of a container that it is about to make (`CreateContainerRequest` in containerd/nri, pkg/api/api.proto).
+
+use std::collections::BTreeMap;
+
+use super::protobuf::{FieldValue, MalformedMessage, fields};
+use crate::container::{Metadata, command};
+
+/// A container's metadata, by the request to make it.
+///
+/// # Errors
+/// [`MalformedMessage`].
+pub fn metadata(request: &[u8]) -> Result<Metadata, MalformedMessage> {
+    let mut pod = Described::default();
+    let mut container = Described::default();
+    for (number, value) in fields(request)? {
+        match number {
+            1 => pod = Described::pod(value)?,
+            2 => container = Described::container(value)?,
+            _ => {}
+        }
+    }
+    // An annotation counts before a label, and the container's before its pod's.
+    let mut labels = pod.labels;
+    labels.extend(container.labels);
+    labels.extend(pod.annotations);
+    labels.extend(container.annotations);
+    let metadata = Metadata {
+        name: container.name,
+        command: command(&container.words.iter().map(String::as_str).collect::<Vec<_>>()),
+        pod: pod.name,
+        namespace: pod.namespace,
+        labels,
+        cgroup: container.cgroup.map(Into::into),
+        ..Metadata::default()
+    };
+    Ok(metadata.with(BTreeMap::new()))
+}
+
+/// What is said of a pod or of a container.
+#[derive(Default)]
+struct Described {
+    name: Option<String>,
+    namespace: Option<String>,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    words: Vec<String>,
+    cgroup: Option<String>,
+}
+
+impl Described {
+    fn pod(message: FieldValue<'_>) -> Result<Self, MalformedMessage> {
+        let mut pod = Self::default();
+        for (number, value) in fields(message.bytes())? {
+            match number {
+                2 => pod.name = known(value),
+                4 => pod.namespace = known(value),
+                5 => pod.labels.extend(entry(value)?),
+                6 => pod.annotations.extend(entry(value)?),
+                _ => {}
+            }
+        }
+        Ok(pod)
+    }
+
+    fn container(message: FieldValue<'_>) -> Result<Self, MalformedMessage> {
+        let mut container = Self::default();
+        for (number, value) in fields(message.bytes())? {
+            match number {
+                3 => container.name = known(value),
+                5 => container.labels.extend(entry(value)?),
+                6 => container.annotations.extend(entry(value)?),
+                7 => container.words.push(value.text()),
+                11 => {
+                    let linux = fields(value.bytes())?;
+                    container.cgroup =
+                        linux.into_iter().find(|(number, _)| *number == 5).and_then(|(_, path)| known(path));
+                }
+                _ => {}
+            }
+        }
+        Ok(container)
+    }
+}
+
+/// A text that is empty was not given.
+fn known(value: FieldValue<'_>) -> Option<String> {
+    Some(value.text()).filter(|text| !text.is_empty())
+}
+
+/// An entry of a map is a message of a key and a value.
+fn entry(message: FieldValue<'_>) -> Result<Option<(String, String)>, MalformedMessage> {
+    let (mut key, mut text) = (None, String::new());
+    for (number, value) in fields(message.bytes())? {
+        match number {
+            1 => key = Some(value.text()),
+            2 => text = value.text(),
+            _ => {}
+        }
+    }
+    Ok(key.map(|key| (key, text)))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::super::protobuf::MessageBytes;
+    use super::*;
+    use crate::container::exemption;
+
+    fn map(message: MessageBytes, number: u64, entries: &[(&str, &str)]) -> MessageBytes {
+        entries.iter().fold(message, |message, (key, value)| {
+            message.with(number, &MessageBytes::default().with(1, key.as_bytes()).with(2, value.as_bytes()).bytes())
+        })
+    }
+
+    /// A request to make the container `web` of the pod `shop-0`.
+    pub fn request(pod: &[(&str, &str)], container: &[(&str, &str)], words: &[&str]) -> Vec<u8> {
+        let pod = map(MessageBytes::default().with(1, b"p1").with(2, b"shop-0").with(4, b"default"), 6, pod);
+        let web = map(MessageBytes::default().with(1, b"c1").with(3, b"web"), 6, container);
+        let web = words.iter().fold(web, |web, word| web.with(7, word.as_bytes()));
+        let web = web.with(11, &MessageBytes::default().with(5, b"/kubepods/pod1/c1").bytes());
+        MessageBytes::default().with(1, &pod.bytes()).with(2, &web.bytes()).bytes()
+    }
+
+    fn exempt_by(pod: &[(&str, &str)], container: &[(&str, &str)], words: &[&str]) -> Option<String> {
+        let metadata = metadata(&request(pod, container, words)).unwrap();
+        exemption::find(&metadata, &exemption::built_in()).map(|exemption| exemption.to_string())
+    }
+
+    #[test]
+    fn name_pod_namespace_command_image_and_cgroup_are_known() {
+        let image = [("io.kubernetes.cri.image-name", "docker.io/x/web:4")];
+        let found = metadata(&request(&[], &image, &["/sbin/tini", "--", "/usr/bin/web", "-x"])).unwrap();
+        assert_eq!((found.name.as_deref(), found.command.as_deref()), (Some("web"), Some("web")));
+        assert_eq!((found.pod.as_deref(), found.namespace.as_deref()), (Some("shop-0"), Some("default")));
+        assert_eq!(found.image.as_deref(), Some("docker.io/x/web:4"));
+        assert_eq!(found.cgroup.as_deref().and_then(std::path::Path::to_str), Some("/kubepods/pod1/c1"));
+    }
+
+    #[test]
+    fn static_pods_time_daemons_and_the_label_are_exempt_wherever_they_are_said() {
+        assert_eq!(exempt_by(&[], &[], &["/bin/web"]), None);
+        let by_file = [("kubernetes.io/config.source", "file")];
+        assert_eq!(exempt_by(&by_file, &[], &["/bin/web"]).as_deref(), Some("static-pod"));
+        assert_eq!(exempt_by(&[("kubernetes.io/config.source", "api")], &[], &[]), None);
+        let label = [("clockgate.exempt", "true")];
+        for (pod, container) in [(&label[..], &[][..]), (&[], &label)] {
+            assert_eq!(exempt_by(pod, container, &[]).as_deref(), Some("clockgate.exempt=true"));
+        }
+        // What is said of the container counts before what is said of its pod.
+        assert_eq!(exempt_by(&label, &[("clockgate.exempt", "false")], &[]), None);
+        assert_eq!(exempt_by(&[], &[], &["/usr/sbin/clockgate"]).as_deref(), Some("command:clockgate"));
+    }
+
+    #[test]
+    fn a_request_that_is_cut_short_is_an_error_or_a_smaller_one() {
+        let whole = request(&[("a", "b")], &[("c", "d")], &["/bin/web"]);
+        assert!((0..whole.len()).any(|length| metadata(&whole[..length]).is_err()));
+        assert_eq!(metadata(&[]).unwrap(), Metadata::default());
+    }
+}
