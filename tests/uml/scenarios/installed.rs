@@ -118,7 +118,9 @@ fn a_user_with_the_source(guest: &Guest, world: &World) -> Outcome {
     let hands = std::fs::canonicalize(folder().join("hands/tree"))?;
     let built = std::fs::canonicalize(world.run())?.join("built");
     std::fs::create_dir(&built)?;
-    for program in [env!("CARGO_BIN_EXE_clockgate"), env!("CARGO_BIN_EXE_clockgate-oci")] {
+    for program in
+        [env!("CARGO_BIN_EXE_clockgate"), env!("CARGO_BIN_EXE_clockgate-oci"), env!("CARGO_BIN_EXE_clockgate-nri")]
+    {
         // As the release profile has it; the guest's memory is small.
         succeed(
             Command::new("strip")

@@ -165,7 +165,9 @@ fn packed(guest: &Guest, world: &World) -> Outcome<[String; 2]> {
 
 fn pack(folder: &Path) -> Outcome {
     let mut programs = small::build(&[])?;
-    programs.extend([CLOCKGATE, env!("CARGO_BIN_EXE_clockgate-oci"), env!("CARGO_BIN_EXE_clockgate-nri")].map(PathBuf::from));
+    programs.extend(
+        [CLOCKGATE, env!("CARGO_BIN_EXE_clockgate-oci"), env!("CARGO_BIN_EXE_clockgate-nri")].map(PathBuf::from),
+    );
     let binary = packages::strip(&programs, &folder.join("programs"))?;
     let source = folder.join("source");
     packages::copy_source(&source)?;
