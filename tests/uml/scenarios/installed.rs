@@ -150,7 +150,7 @@ fn a_user_with_the_source(guest: &Guest, world: &World) -> Outcome {
     guest.put_program(
         "/home/ada/.cargo/bin/cargo",
         "#!/bin/sh\nset -e\ncase \"$*\" in\n-V) echo 'cargo 1.99.0' ;;\n'build --release')\n\
-         to=target/x86_64-unknown-linux-gnu/release\nmkdir -p $to\nln -s /run/built/clockgate /run/built/clockgate-oci $to ;;\n\
+         to=target/x86_64-unknown-linux-gnu/release\nmkdir -p $to\nln -s /run/built/clockgate /run/built/clockgate-oci /run/built/clockgate-nri $to ;;\n\
          *) exit 1 ;;\nesac\n",
     )?;
     guest.put("/home/ada/.bash_profile", "PATH=$HOME/.cargo/bin:$PATH\n")?;
