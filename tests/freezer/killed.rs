@@ -1,12 +1,12 @@
 //! An agent that is killed, or hangs, while things are frozen.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clockgate::decision::Awake;
+use clockgate::sys::clock::boottime;
 use clockgate::workload::{Engine, FreezeSettings, Thoroughness, Workloads};
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::{Signal, kill};
@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 
 use crate::LIMIT;
 use crate::cgroups::{Cgroups, id};
+use crate::lines::Lines;
 use crate::support::{CLOCKGATE, Ours, Outcome, copy_program, expect, harmless, needing, texts, until};
 
 /// The first argument of an agent of ours; the folder, the ledger and the longest freeze in milliseconds follow, and where it
@@ -22,6 +23,8 @@ pub const ROLE: &str = "as-the-agent";
 /// What the issue promises.
 pub const THAWED_WITHIN: Duration = Duration::from_secs(2);
 pub const MOMENTS: usize = 20;
+/// Far more than it takes to freeze and thaw once, on a busy machine too; an agent that hangs ends the test.
+const SAID_WITHIN: Duration = Duration::from_secs(60);
 
 pub fn trials(lacks: &Option<String>) -> Vec<Trial> {
     let trial = |name: &str, test: fn() -> Outcome| needing(lacks.clone(), name, test);
@@ -64,7 +67,7 @@ pub fn agent(_role: &str) -> ExitCode {
 
 pub struct Agent {
     process: Ours,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    lines: Lines,
 }
 
 impl Agent {
@@ -78,17 +81,18 @@ impl Agent {
         command.arg(ROLE).arg(&world.folder).arg(world.ledger()).arg(max.as_millis().to_string());
         command.args(proc_root);
         let mut process = Ours(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
-        let lines = BufReader::new(process.0.stdout.take().ok_or("no output")?).lines();
+        let lines = Lines::of(process.0.stdout.take())?;
         Ok(Self { process, lines })
     }
 
     pub fn await_line(&mut self, beginning: &str) -> Outcome {
-        for line in self.lines.by_ref() {
-            if line?.starts_with(beginning) {
+        let end = boottime() + SAID_WITHIN;
+        loop {
+            let line = self.lines.next(end.since(boottime()));
+            if line.map_err(|failed| format!("`{beginning}`: {failed:?}"))?.starts_with(beginning) {
                 return Ok(());
             }
         }
-        Err(format!("the agent ended before it said `{beginning}`").into())
     }
 
     pub fn kill(mut self) -> Outcome {

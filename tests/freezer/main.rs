@@ -10,6 +10,7 @@ mod carriers;
 mod cgroups;
 mod discovery;
 mod killed;
+mod lines;
 mod stuck;
 mod thawing;
 

@@ -2,7 +2,6 @@
 //! and one that was paused by the freezer of version 1, which engines use on a hybrid host.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::LIMIT;
 use crate::cgroups::{Cgroups, id};
+use crate::lines::Lines;
 use crate::support::{Ours, Outcome, needing, until};
 
 const OLD_FREEZER: &str = "/sys/fs/cgroup/freezer/cgroup.procs";
@@ -47,8 +47,7 @@ fn named_at_the_limit() -> Outcome {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", SCRIPT, "sh"]).arg(&mount).arg(world.folder.join(&stuck));
     let mut server = Ours(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
-    let mut pid = String::new();
-    BufReader::new(server.0.stdout.take().ok_or("no output")?).read_line(&mut pid)?;
+    let pid = Lines::of(server.0.stdout.take())?.next(LIMIT)?;
     let pid = pid.trim();
     let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     until("it sleeps uninterruptibly", LIMIT, || state().contains("(cat) D"))?;
