@@ -30,6 +30,7 @@ use crate::publish::clockbound::ClockBoundPage;
 use crate::publish::gate_page::{self, GatePage};
 use crate::publish::held_starts::HeldStarts;
 use crate::publish::last_good::LastGood;
+use crate::publish::metrics_reader::MetricsReader;
 use crate::publish::outlets::Outlets;
 use crate::publish::proof_file::ProofFile;
 use crate::publish::sd_notify::{self, Watchdog};
@@ -80,7 +81,9 @@ pub async fn run(
     let (outcomes, mut done) = mpsc::channel(QUEUE);
     let (notices, mut noticed) = mpsc::channel(QUEUE);
     let (untaken, not_in_force) = watch::channel(None);
-    let mut outlets = Outlets::new(&config.root, &config.page, Snapshot { epoch, ..Snapshot::default() });
+    let held = HeldStarts::default();
+    let metrics = MetricsReader::new(&config.root, &config.page, held.clone());
+    let mut outlets = Outlets::new(&config.root, metrics, Snapshot { epoch, ..Snapshot::default() });
     outlets.name_containers(config.history.containers);
     let seen = outlets.watch();
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
@@ -96,7 +99,7 @@ pub async fn run(
         known,
         recorder: Recorder::default(),
         outlets,
-        held: HeldStarts::default(),
+        held,
         sleepers: vec![],
         watchdog: Watchdog::new(boottime()),
         clock,

@@ -6,6 +6,7 @@
 //! tasks       what containerd runs now              places      where each engine keeps what it knows
 //! pattern     `*` and `?`                           exemption   which containers neither wait nor are frozen
 //! guest       virtual machines in containers            desktop     virtual machines around containers
+//! tolerance   how far off the clock may be for one
 //! docker, podman, crio, containerd   what each engine reads, as it merges it, and where its state lies
 //! ```
 
@@ -28,6 +29,7 @@ mod places;
 pub mod podman;
 mod root;
 mod tasks;
+pub mod tolerance;
 mod toml;
 mod unit;
 pub mod unused_engines;

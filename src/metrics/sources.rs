@@ -1,5 +1,7 @@
 //! What metrics are made of: the gate page as everybody reads it, and what the agent has counted.
 
+use std::time::Duration;
+
 use super::{MetricSample, MetricValue};
 use crate::decision::{Boottime, Offset, Realtime};
 use crate::page::{Gate, View};
@@ -14,11 +16,20 @@ pub struct MetricSources<'a> {
     pub tally: Option<&'a Tally>,
     /// How many starts of containers are held; none where that was not counted.
     pub held: Option<u64>,
+    /// How many starts were refused, by the name of what refuses them; none where that was not counted.
+    pub refused: Option<&'a [(&'static str, u64)]>,
+    /// The smallest tolerance of a container that runs; none where none has one.
+    pub smallest_tolerance: Option<Duration>,
     /// The host's clock, for a scraper that compares it with its own at once; none in a text that may be read later.
     pub clock: Option<Realtime>,
 }
 
-impl MetricSources<'_> {
+impl<'a> MetricSources<'a> {
+    /// The page alone.
+    #[must_use]
+    pub const fn of_the_page(view: &'a View) -> Self {
+        Self { view, tally: None, held: None, refused: None, smallest_tolerance: None, clock: None }
+    }
     /// Which of the names it is now: 1 for that, 0 for the others.
     pub(super) fn one_of<'n>(names: impl IntoIterator<Item = &'n str>, now: &str) -> Vec<MetricSample> {
         let sample = |name: &'n str| MetricSample { labels: vec![name.to_owned()], value: yes(name == now) };

@@ -55,7 +55,7 @@ impl MetricType {
 }
 
 /// Every metric, in the order in which they are written.
-pub static FAMILIES: [Family; 22] = [
+pub static FAMILIES: [Family; 25] = [
     Family {
         name: "clockgate_build_info",
         kind: MetricType::Info,
@@ -112,6 +112,20 @@ pub static FAMILIES: [Family; 22] = [
         labels: &[],
         help: "The bound under which the gate opens.",
         samples: |now| plain(nanos(now.view.threshold.as_nanos())),
+    },
+    Family {
+        name: "clockgate_served_tolerance_seconds",
+        kind: MetricType::Gauge,
+        labels: &[],
+        help: "The tolerance from which waiters go on at a gate that is not open on a proof.",
+        samples: |now| optional(now.view.served_tolerance().map(|tolerance| nanos(tolerance.as_nanos()))),
+    },
+    Family {
+        name: "clockgate_smallest_tolerance_seconds",
+        kind: MetricType::Gauge,
+        labels: &[],
+        help: "The smallest tolerance that a running container has by its label.",
+        samples: |now| optional(now.smallest_tolerance.map(|tolerance| nanos(tolerance.as_nanos()))),
     },
     Family {
         name: "clockgate_time_seconds",
@@ -190,6 +204,19 @@ pub static FAMILIES: [Family; 22] = [
         labels: &[],
         help: "Containers whose start is held at the gate.",
         samples: |now| optional(now.held.map(MetricValue::Count)),
+    },
+    Family {
+        name: "clockgate_starts_refused_total",
+        kind: MetricType::Counter,
+        labels: &["by"],
+        help: "Starts of containers that were refused since the boot, by the wrapping runtime (oci) and by the OCI hook (hook).",
+        samples: |now| {
+            let line = |(by, count): &(&str, u64)| MetricSample {
+                labels: vec![(*by).to_owned()],
+                value: MetricValue::Count(*count),
+            };
+            now.refused.into_iter().flatten().map(line).collect()
+        },
     },
     Family {
         name: "clockgate_reference_up",

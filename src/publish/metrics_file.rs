@@ -56,7 +56,7 @@ pub fn shut(path: &Path, page: &Path) -> io::Result<()> {
         return Ok(());
     }
     let view = Page::open(page).map_err(io::Error::other)?.read();
-    put(path, &MetricsFormat::Prometheus.write(MetricSources { view: &view, tally: None, held: None, clock: None }))
+    put(path, &MetricsFormat::Prometheus.write(MetricSources::of_the_page(&view)))
 }
 
 fn keep(path: &Path, reader: &MetricsReader) {

@@ -11,9 +11,12 @@ use crate::page::{self, Gate, Page, View};
 use crate::sys::clock::{boottime, realtime};
 use crate::transition::{Occurrence, Tally, Transition};
 use crate::waiter::oci;
+use crate::workload::TolerancesInUse;
 
-/// Who is held is looked for in all processes: not more often than that, however many ask.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+use super::held_starts::HeldStarts;
+
+/// What containers tolerate is looked for in the tree of cgroups: not more often than that, however many ask.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The gate page and the latest record, as threads beside the event loop read them.
 #[derive(Clone, Debug)]
@@ -25,8 +28,16 @@ struct MetricsState {
     page: PathBuf,
     latest: Mutex<LatestCount>,
     changed: Condvar,
-    /// How many starts were held, and when that was looked for.
-    held: Mutex<Option<(Boottime, u64)>>,
+    held: HeldStarts,
+    tolerances: Mutex<KnownTolerances>,
+}
+
+/// The tolerances of containers, as they were looked for last.
+#[derive(Debug)]
+struct KnownTolerances {
+    in_use: TolerancesInUse,
+    looked: Option<Boottime>,
+    smallest: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -45,14 +56,16 @@ pub(super) struct SeenRecords {
 }
 
 impl MetricsReader {
-    /// Nothing was counted yet; `page` is the folder of the gate page.
+    /// Nothing was counted yet, on the host at `root`; `page` is the folder of the gate page.
     #[must_use]
-    pub fn new(page: &Path) -> Self {
+    pub fn new(root: &Path, page: &Path, held: HeldStarts) -> Self {
+        let in_use = TolerancesInUse::new(root);
         Self(Arc::new(MetricsState {
             page: page.to_owned(),
             latest: Mutex::default(),
             changed: Condvar::new(),
-            held: Mutex::default(),
+            held,
+            tolerances: Mutex::new(KnownTolerances { in_use, looked: None, smallest: None }),
         }))
     }
 
@@ -104,24 +117,27 @@ impl MetricsReader {
     fn write_with(&self, format: MetricsFormat, clock: Option<Realtime>) -> Result<String, page::Error> {
         let view = self.view()?;
         let tally = lock(&self.0.latest).tally.clone();
-        Ok(format.write(MetricSources { view: &view, tally: Some(&tally), held: Some(self.held(&view)), clock }))
+        Ok(format.write(MetricSources {
+            view: &view,
+            tally: Some(&tally),
+            held: Some(if view.gate == Gate::Shut { self.0.held.count() } else { 0 }),
+            refused: Some(&oci::refused(&self.0.page).map(|(by, count)| (by.name(), count))),
+            smallest_tolerance: lock(&self.0.tolerances).smallest(),
+            clock,
+        }))
     }
+}
 
-    /// How many starts are held: none at an open gate.
-    fn held(&self, view: &View) -> u64 {
-        if view.gate != Gate::Shut {
-            return 0;
-        }
-        let mut held = lock(&self.0.held);
+impl KnownTolerances {
+    /// The smallest of them, as of some seconds ago at the most.
+    fn smallest(&mut self) -> Option<Duration> {
         let now = boottime();
-        match *held {
-            Some((looked, count)) if now.since(looked) < LOOK_EVERY => count,
-            Some(_) | None => {
-                let count = oci::waiting(Path::new("/proc")).len() as u64;
-                *held = Some((boottime(), count));
-                count
-            }
+        if self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY) {
+            // Where there are no containers to be seen, none has a tolerance.
+            self.smallest = self.in_use.smallest().unwrap_or_default();
+            self.looked = Some(boottime());
         }
+        self.smallest
     }
 }
 

@@ -30,6 +30,7 @@ mod network;
 mod plan;
 mod reload;
 pub(crate) mod thaw_guard;
+mod tolerances_in_use;
 mod waves;
 
 pub use crate::container::{Container, Engine};
@@ -37,6 +38,7 @@ pub use error::Thawed;
 pub use error::WorkloadError;
 pub use exclusion::Exclusion;
 pub use frozen::{StillFrozen, frozen};
+pub use tolerances_in_use::TolerancesInUse;
 pub use waves::{Thaw, Waves};
 
 use cgroup_tree::{CgroupMount, CgroupNode};

@@ -7,9 +7,6 @@ use serde_json::Value;
 
 use crate::{parsed, shipped};
 
-/// Metrics of waiters' tolerances, which rules and dashboard use where they are there.
-const OPTIONAL: [&str; 1] = ["clockgate_smallest_tolerance_seconds"];
-
 pub fn importable() {
     let board: Value = serde_json::from_str(&shipped::text(shipped::DASHBOARD).unwrap()).unwrap();
     assert_eq!((&board["uid"], &board["title"]), (&"clockgate".into(), &"clockgate".into()));
@@ -45,7 +42,6 @@ pub fn importable() {
 
 pub fn metrics() {
     let documented: BTreeSet<String> = FAMILIES.iter().map(|family| family.name.to_owned()).collect();
-    let optional: BTreeSet<String> = OPTIONAL.map(str::to_owned).into();
     let shown: BTreeSet<String> = shipped::panels()
         .unwrap()
         .iter()
@@ -54,9 +50,8 @@ pub fn metrics() {
         .collect();
     let compared: BTreeSet<String> = parsed::rules().iter().flat_map(|rule| parsed::metrics(&rule.expr)).collect();
     assert!(documented.is_subset(&shown), "not in the dashboard: {:?}", documented.difference(&shown));
-    let known = &documented | &optional;
-    assert!(shown.is_subset(&known), "there is no metric {:?}", shown.difference(&known));
-    assert!(compared.is_subset(&known), "there is no metric {:?}", compared.difference(&known));
+    assert!(shown.is_subset(&documented), "there is no metric {:?}", shown.difference(&documented));
+    assert!(compared.is_subset(&documented), "there is no metric {:?}", compared.difference(&documented));
     assert_eq!(
         parsed::metrics("sum(a) + clockgate_a_bucket{le=\"1\"} or rate(clockgate_b_total[1m])"),
         ["clockgate_a".to_owned(), "clockgate_b_total".to_owned()].into()

@@ -7,6 +7,7 @@ use clockgate::decision::Offset;
 use crate::alertmanager::{Alertmanager, Notice};
 use crate::shipped;
 use crate::support::agent::Agent;
+use crate::support::host::HostFolder;
 use crate::support::liar::{Liar, Manner};
 use crate::support::prometheus::{Prometheus, SUITES, free_port, hasty_rules, program};
 use crate::support::{Ours, harmless, until};
@@ -124,7 +125,19 @@ impl Scraped {
              threshold: 100ms\nmax-drift-ppm: 10000\n\
              metrics: {{listen: '{instance}', textfile: /textfile/clockgate.prom}}\n"
         );
-        let agent = Agent::start_with(&config, &[("textfile/.keep", "")]).unwrap();
+        let labels = r#"{"Config": {"Labels": {"clockgate.tolerance": "60s"}}}"#;
+        let container = format!("{:064}", 7);
+        let files = [
+            ("textfile/.keep", ""),
+            ("proc/self/cgroup", "0::/elsewhere\n"),
+            (&format!("cgroup/docker/{container}/cgroup.procs"), ""),
+            (&format!("var/lib/docker/containers/{container}/config.v2.json"), labels),
+        ];
+        let host = HostFolder::new(&files).unwrap();
+        // The hierarchy of a host with one container.
+        let mount = format!("1 1 0:1 / {} rw - cgroup2 cgroup2 rw\n", host.at("cgroup").display());
+        host.put("proc/self/mountinfo", &mount).unwrap();
+        let agent = Agent::start_on(host, &config).unwrap();
         Self { agent, instance }
     }
 }

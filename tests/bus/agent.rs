@@ -12,6 +12,7 @@ use clockgate::decision::{Epoch, Event, Gate, Offset, Snapshot, State};
 use clockgate::disruption::notice::Notice;
 use clockgate::disruption::notice_rate::Rate;
 use clockgate::publish::bus::{Face, MetricsFace, NAME, PATH, peer_socket, system};
+use clockgate::publish::held_starts::HeldStarts;
 use clockgate::publish::metrics_reader::MetricsReader;
 use clockgate::reference::caller::registry::Callers;
 use futures_core::Stream as _;
@@ -38,7 +39,7 @@ impl Agent {
         let (snapshots, seen) = watch::channel(first);
         let (sender, notices) = mpsc::channel(4);
         let (callers, root) = (Callers::default(), PathBuf::from("/nowhere"));
-        let metrics = MetricsFace::new(MetricsReader::new(&root));
+        let metrics = MetricsFace::new(MetricsReader::new(&root, &root, HeldStarts::default()));
         Self {
             snapshots,
             notices,

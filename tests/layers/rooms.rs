@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reference", &["decision", "error_chain", "sys"]),
     ("disruption", &["decision", "reference", "sys"]),
     ("daemon", &["correction", "decision", "reference", "sys"]),
-    ("container", &["daemon", "decision", "sys"]),
+    ("container", &["daemon", "decision", "sys", "tolerance"]),
     ("installer", &["container"]),
     ("workload", &["container", "decision", "error_chain", "sys"]),
     (
@@ -38,7 +38,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("past", &["decision", "history", "transition"]),
     ("report", &["decision", "history", "page", "transition"]),
     ("metrics", &["decision", "page", "transition"]),
-    ("publish", &["decision", "disruption", "history", "metrics", "page", "reference", "sys", "transition", "waiter"]),
+    (
+        "publish",
+        &[
+            "decision",
+            "disruption",
+            "history",
+            "metrics",
+            "page",
+            "reference",
+            "sys",
+            "transition",
+            "waiter",
+            "workload",
+        ],
+    ),
     ("waiter", &["container", "decision", "error_chain", "duration", "exit", "page", "reference", "sys", "tolerance"]),
     (
         "agent",

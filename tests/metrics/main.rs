@@ -7,12 +7,13 @@ mod support;
 
 mod prometheus;
 mod served;
+mod starts;
 mod status;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
-use support::{lacks_program, needing};
+use support::{lacks_program, lacks_root, needing};
 
 fn main() -> ExitCode {
     let plain: [(&str, fn()); 3] = [
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         ("a_format_is_not_json", status::no_json),
     ];
     // The agent is started without the right to set the clock.
-    let agents: [(&str, fn()); 7] = [
+    let agents: [(&str, fn()); 8] = [
         ("status_prints_what_the_agent_has_counted_in_both_forms", status::of_an_agent),
         ("by_tcp_each_scraper_gets_its_form_and_ready_is_an_open_gate", served::by_tcp),
         ("by_a_unix_socket_it_is_the_same", served::by_socket),
@@ -29,6 +30,12 @@ fn main() -> ExitCode {
         ("a_port_that_is_taken_costs_the_metrics_alone", served::taken_port),
         ("the_textfile_is_whole_follows_each_change_and_says_when_the_agent_is_dead", served::textfile),
         ("a_textfile_that_cannot_be_written_costs_the_metrics_alone", served::unwritable),
+        ("the_tolerance_that_a_shut_gate_serves_is_said_in_each_form", starts::tolerance),
+    ];
+    // As another user.
+    let strangers: [(&str, fn()); 2] = [
+        ("a_refused_start_is_counted_and_a_strangers_is_not", starts::refused),
+        ("who_imitates_a_held_start_changes_what_is_said_and_nothing_else", starts::imitated),
     ];
     let trial = |lacks, (name, test): (&str, fn())| {
         needing(lacks, name, move || {
@@ -38,6 +45,8 @@ fn main() -> ExitCode {
     };
     let mut trials: Vec<Trial> = plain.map(|test| trial(None, test)).into();
     trials.extend(agents.map(|test| trial(lacks_program("setpriv"), test)));
+    let lacks = lacks_program("setpriv").or_else(lacks_root);
+    trials.extend(strangers.map(|test| trial(lacks.clone(), test)));
     let servers: [(&str, fn()); 2] = [
         ("promtool_finds_no_fault_in_what_is_printed_served_and_written", prometheus::promtool),
         ("prometheus_2_42_and_3_5_scrape_both_forms", prometheus::scrapes),

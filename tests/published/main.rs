@@ -18,13 +18,14 @@ use std::time::Duration;
 use clockgate::config::patterns;
 use clockgate::container::{Caller, Container, Engine};
 use clockgate::decision::{
-    Clocks, ContainerList, Evidence, NamedContainer, Offset, Realtime, Reckoning, ReferenceKind, Snapshot,
+    ClockMeasurement, Clocks, ContainerList, Evidence, NamedContainer, Offset, Realtime, Reckoning, ReferenceKind,
+    Snapshot,
 };
 use clockgate::explain::{Literals, Now, Scanner, Then, World, judge};
 use clockgate::history::{HistoryFiles, HistoryRecord};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::publish::proof_file::ProofFile;
-use clockgate::sys::clock::boottime;
+use clockgate::sys::clock::{boottime, standing};
 use clockgate::transition::{Course, FrozenContainers, Occurrence, Parts, Position, ReceivedAnswer, Transition};
 use clockgate::waiter::oci::Waiting;
 use clockgate::workload::StillFrozen;
@@ -196,8 +197,11 @@ fn status() {
     let open_page = host.page(&Snapshot { next: boottime(), ..proven() });
     let mut open = says();
     drop(open_page);
-    let _shut = host.page(&shut());
+    // By an agent that lives, without which no tolerance is served.
+    let mut shut_page = host.page(&Snapshot { measured: Some(measured()), ..shut() });
+    shut_page.alive(boottime() + Duration::from_secs(600)).unwrap();
     let shut = says();
+    drop(shut_page);
     // Nothing waits or is frozen on this host on a test's account.
     let held = waiting().json();
     let container = Container { engine: Engine::Docker, id: "a".into(), cgroup: "a".into(), inode: 1 };
@@ -207,6 +211,20 @@ fn status() {
     open["held"] = json!([held]);
     open["frozen"] = json!([frozen(Some("web")), frozen(None)]);
     holds("status", &[open, shut]);
+}
+
+/// 20 s behind, by two exchanges of the epoch.
+fn measured() -> ClockMeasurement {
+    let now = boottime();
+    ClockMeasurement {
+        offset: Offset::from_secs(20),
+        bound: Duration::from_secs(21),
+        as_of: now,
+        valid_until: now + Duration::from_secs(600),
+        max_drift_ppm: 500,
+        differences: Some(standing()),
+        leap_second: None,
+    }
 }
 
 #[test]

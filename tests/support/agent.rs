@@ -27,7 +27,11 @@ impl Agent {
 
     /// The same on a host that has these files.
     pub fn start_with(config: &str, files: &[(&str, &str)]) -> Outcome<Self> {
-        let host = HostFolder::new(files)?;
+        Self::start_on(HostFolder::new(files)?, config)
+    }
+
+    /// The same on that host.
+    pub fn start_on(host: HostFolder, config: &str) -> Outcome<Self> {
         host.put(CONFIG, config)?;
         let process = Ours::spawn(clockgate().args(["agent", "--root"]).arg(host.path()).stderr(Stdio::null()))?;
         let agent = Self { host, process };

@@ -99,6 +99,16 @@ impl View {
         bound.filter(|bound| *bound <= tolerance)
     }
 
+    /// The tolerance from which waiters go on while the gate is not open on a proof: by what two exchanges after the last disruption
+    /// measured. One that is not wider than the threshold is never served by that. None where none is.
+    #[must_use]
+    pub fn served_tolerance(&self) -> Option<Duration> {
+        match self.gate {
+            Gate::Proven => None,
+            Gate::Unproven | Gate::Shut => self.measured_now.map(|bound| bound.max(self.threshold)),
+        }
+    }
+
     /// Whether a program that acted on `earlier` may have to act again.
     pub(crate) fn is_news_after(&self, earlier: &Self) -> bool {
         (self.gate, self.word, self.epoch) != (earlier.gate, earlier.word, earlier.epoch)

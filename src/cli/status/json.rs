@@ -9,7 +9,7 @@ use crate::waiter::oci::Waiting;
 use crate::workload::StillFrozen;
 
 /// The names of what moves by itself, while nothing has changed.
-const MOVING: [&str; 2] = ["now_boottime_ns", "bound_now_ns"];
+const MOVING: [&str; 3] = ["now_boottime_ns", "bound_now_ns", "tolerance_now_ns"];
 
 /// All of it.
 pub fn of(report: &StatusReport) -> Value {
@@ -30,6 +30,8 @@ pub fn of(report: &StatusReport) -> Value {
         "deadline_boottime_ns": view.deadline.as_nanos(),
         "next_measurement_boottime_ns": view.next.map(Boottime::as_nanos),
         "threshold_ns": nanos_u64(view.threshold),
+        "tolerance_now_ns": view.served_tolerance().map(nanos_u64),
+        "tolerance_as_of_boottime_ns": view.served_tolerance().and(view.measured).map(|measured| measured.as_of.as_nanos()),
         "now_boottime_ns": view.now.as_nanos(),
         "agent": agent(view),
         "daemons": daemons,

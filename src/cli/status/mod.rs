@@ -15,6 +15,7 @@ use crate::metrics::{MetricSources, MetricsFormat};
 use crate::page::{Agent, Page, View};
 use crate::publish::bus::client::AgentClient;
 use crate::sys::nap;
+use crate::waiter::oci;
 
 use follow::FollowStyle;
 use report::{StatusPlaces, StatusReport};
@@ -103,7 +104,10 @@ impl StatusArgs {
     fn metrics(&self, format: MetricsFormat, view: &View) -> String {
         let bus = self.places.page.with_file_name("bus");
         let asked = AgentClient::connect(&bus).and_then(|agent| agent.metrics(format));
-        let held = || Some(report::held().len() as u64);
-        asked.unwrap_or_else(|_| format.write(MetricSources { view, tally: None, held: held(), clock: None }))
+        asked.unwrap_or_else(|_| {
+            let refused = oci::refused(&self.places.page).map(|(by, count)| (by.name(), count));
+            let held = Some(report::held().len() as u64);
+            format.write(MetricSources { held, refused: Some(&refused), ..MetricSources::of_the_page(view) })
+        })
     }
 }

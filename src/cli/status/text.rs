@@ -37,6 +37,10 @@ pub fn lines(report: &StatusReport, moments: Moments) -> Vec<String> {
         lines.push(("Agent", absence));
     }
     lines.extend(measured(view, said));
+    if let Some((tolerance, measured)) = view.served_tolerance().zip(view.measured) {
+        let tolerance = bound_in_words(tolerance);
+        lines.push(("Tolerance", format!("{tolerance} or more is served, measured {}", said.past(measured.as_of))));
+    }
     if view.gate == Gate::Proven {
         lines.push(("Proven", said.until(view.valid_until)));
     }

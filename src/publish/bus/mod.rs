@@ -19,6 +19,7 @@ mod handshake;
 mod metrics;
 mod object;
 pub mod peer_socket;
+mod properties;
 mod supplied_date;
 pub mod system;
 mod transport;
@@ -52,7 +53,7 @@ pub struct Face {
 async fn say_changes(bus: &Connection, mut snapshots: watch::Receiver<Snapshot>, mut said: Snapshot) {
     loop {
         let now = snapshots.borrow_and_update().clone();
-        let changed = object::changed(&said, &now);
+        let changed = properties::changed(&said, &now);
         if !changed.is_empty() && emit(bus, changed).await.is_err() {
             return;
         }

@@ -1,17 +1,17 @@
 //! The object: properties are a snapshot's fields, methods are notices that are waited for.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 use zbus::message::Header;
-use zbus::{Connection, Variant, interface};
+use zbus::{Connection, interface};
 
 use super::Face;
 use super::access::{Admitted, Door, NOTIFY_ACTION, SYNC_ACTION};
 use super::error::MethodError;
+use super::properties::{bound, nanos, offset, tolerance};
 use super::supplied_date::supplied_date;
 use crate::decision::{Boottime, Cause, Event, Gate, Realtime, Snapshot, State, Voice};
 pub use crate::disruption::notice::NoticeKind;
@@ -238,6 +238,19 @@ impl BusObject {
         self.now().valid_until.as_nanos()
     }
 
+    /// The most the clock was wrong at ToleranceAsOf, by two exchanges since the last disruption that prove no clock within the
+    /// threshold: a waiter with a wider tolerance goes on by it. The largest number where there is no such measurement.
+    #[zbus(property)]
+    fn tolerance_bound(&self) -> u64 {
+        tolerance(&self.now()).0
+    }
+
+    /// When the exchanges of ToleranceBound were asked; 0 where there is no such measurement.
+    #[zbus(property)]
+    fn tolerance_as_of(&self) -> u64 {
+        tolerance(&self.now()).1
+    }
+
     /// When the policy for a clock that could not be proven applies; 0 when nothing waits for it.
     #[zbus(property)]
     fn deadline(&self) -> u64 {
@@ -337,29 +350,6 @@ fn time_limit(millis: u32) -> Duration {
     if millis == 0 { USUAL_TIMEOUT } else { Duration::from_millis(millis.into()) }
 }
 
-/// The properties that differ between two snapshots, by name.
-pub(super) fn changed(said: &Snapshot, now: &Snapshot) -> HashMap<&'static str, Variant<'static>> {
-    properties(now).into_iter().zip(properties(said)).filter(|(new, old)| new != old).map(|(new, _)| new).collect()
-}
-
-fn properties(snapshot: &Snapshot) -> [(&'static str, Variant<'static>); 13] {
-    [
-        ("State", State::name_of(snapshot.state).into()),
-        ("Gate", snapshot.gate.to_string().into()),
-        ("Epoch", snapshot.epoch.get().into()),
-        ("Cause", snapshot.cause.to_string().into()),
-        ("Since", snapshot.since.as_nanos().into()),
-        ("Offset", offset(snapshot).into()),
-        ("Bound", bound(snapshot).into()),
-        ("AsOf", snapshot.as_of.as_nanos().into()),
-        ("Threshold", nanos(snapshot.threshold).into()),
-        ("MaxDriftPpm", snapshot.max_drift_ppm.into()),
-        ("ValidUntil", snapshot.valid_until.as_nanos().into()),
-        ("Deadline", snapshot.deadline.as_nanos().into()),
-        ("Why", snapshot.why.to_string().into()),
-    ]
-}
-
 fn answer_of(snapshot: &Snapshot) -> (String, String, u64, i64, u64, String) {
     let state = State::name_of(snapshot.state).to_owned();
     let (epoch, why) = (snapshot.epoch.get(), snapshot.why.to_string());
@@ -368,16 +358,4 @@ fn answer_of(snapshot: &Snapshot) -> (String, String, u64, i64, u64, String) {
 
 fn gave_up(state: u32) -> bool {
     state == State::GaveUp(crate::decision::AtDeadline::Hold).code()
-}
-
-fn offset(snapshot: &Snapshot) -> i64 {
-    snapshot.offset.map_or(0, |offset| offset.as_nanos())
-}
-
-fn bound(snapshot: &Snapshot) -> u64 {
-    snapshot.bound.map_or(u64::MAX, nanos)
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

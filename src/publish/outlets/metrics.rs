@@ -1,6 +1,6 @@
 //! Metrics: the latest record is left where they are read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tracing::warn;
 
@@ -16,9 +16,9 @@ pub struct MetricsOutlet {
 }
 
 impl MetricsOutlet {
-    /// Metrics of the agent whose gate page is in this folder.
-    pub fn new(page: &Path) -> Self {
-        Self { reader: MetricsReader::new(page), file: None }
+    /// Metrics that are read there.
+    pub fn new(reader: MetricsReader) -> Self {
+        Self { reader, file: None }
     }
 
     /// A view of it.

@@ -32,14 +32,14 @@ pub struct Outlets {
 }
 
 impl Outlets {
-    /// Outlets on the host at `root` with its gate page in `page`, whose watchers begin with this snapshot.
+    /// Outlets on the host at `root`, whose watchers begin with this snapshot, and whose metrics are read there.
     #[must_use]
-    pub fn new(root: &Path, page: &Path, first: Snapshot) -> Self {
+    pub fn new(root: &Path, metrics: MetricsReader, first: Snapshot) -> Self {
         Self {
             journal: JournalOutlet::of_standard_error(root),
             history: HistoryOutlet::new(root),
             watchers: Watchers::new(first),
-            metrics: MetricsOutlet::new(page),
+            metrics: MetricsOutlet::new(metrics),
         }
     }
 

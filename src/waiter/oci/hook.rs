@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{OciError, OciSettings, Start, survive_the_answer};
+use super::{OciError, OciSettings, RefusedBy, Start, count_refusal, survive_the_answer};
 use crate::container::{Caller, Metadata, unused_engines};
 
 /// A state has some kilobytes; a longer one is not a runtime's.
@@ -34,7 +34,9 @@ pub fn hook(argv0: &OsStr, input: &mut dyn Read) -> Result<(), OciError> {
     let metadata = || Metadata::of_bundle(&state.bundle).with(state.annotations.clone());
     let caller = Caller::named_in(&Metadata::default().with(state.annotations.clone())).unwrap_or(Caller::Other);
     unused_engines::came_by_hook(caller);
-    Start::new("start", &state.id, caller, &metadata, &OciSettings::of(Path::new(argv0)))
-        .hold()
-        .inspect_err(|_| survive_the_answer())
+    let settings = OciSettings::of(Path::new(argv0));
+    Start::new("start", &state.id, caller, &metadata, &settings).hold().inspect_err(|_| {
+        count_refusal(&settings, RefusedBy::Hook);
+        survive_the_answer();
+    })
 }

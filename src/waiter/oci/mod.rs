@@ -8,6 +8,7 @@ mod call;
 pub(super) mod hold;
 mod hook;
 pub(super) mod log;
+mod refused;
 mod runtime;
 mod settings;
 mod waiting;
@@ -17,24 +18,21 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::container::{Caller, Metadata, exemption, unused_engines};
+use crate::container::{Caller, Metadata, exemption, tolerance, unused_engines};
 use crate::error_chain::in_full;
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
 use crate::sys::signals;
-use crate::tolerance;
 use crate::waiter::Ground;
 
 pub use call::Call;
 pub use hook::hook;
+pub use refused::{RefusedBy, RefusedStarts, counted as refused};
 pub use settings::{FILE, OciSettings};
 pub use waiting::{Waiting, waiting};
 
 use hold::{GateWatch, HeldContainer, Refused, Released};
 use log::Grave;
-
-/// The label, or annotation, that says how far off the clock may be for a container: a duration, or a class of [`tolerance::CLASSES`].
-pub const TOLERANCE_LABEL: &str = "clockgate.tolerance";
 
 /// How often the log repeats that a container is still held.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
@@ -94,13 +92,20 @@ fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<In
     if let Some(what) = &call.start {
         let bundle = call.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
         unused_engines::came_by(call.caller(), &bundle);
-        Start::new(what, &call.id, call.caller(), &|| Metadata::of_bundle(&bundle), &settings).hold()?;
+        Start::new(what, &call.id, call.caller(), &|| Metadata::of_bundle(&bundle), &settings)
+            .hold()
+            .inspect_err(|_| count_refusal(&settings, RefusedBy::Wrapper))?;
     }
     let runtime = match settings.runtime {
         Some(runtime) => runtime,
         None => runtime::find(argv0).map_err(OciError::Runtime)?,
     };
     runtime::become_it(runtime, args).map_err(OciError::Runtime)
+}
+
+fn count_refusal(settings: &OciSettings, by: RefusedBy) {
+    // A number is no reason to do anything else.
+    let _ = refused::count(&settings.page, by);
 }
 
 /// A container about to start, and what was found out about it.
@@ -168,11 +173,10 @@ impl HeldContainer for Start<'_> {
     }
 
     fn tolerance(&mut self) -> Option<Duration> {
-        let label = self.metadata.labels.get(TOLERANCE_LABEL)?;
-        match tolerance::parse(label) {
+        match tolerance::of(&self.metadata)? {
             Ok(tolerance) => Some(tolerance),
             Err(why) => {
-                self.log(Grave::Warning, &format!("{TOLERANCE_LABEL} is ignored: {}", shown(&why)));
+                self.log(Grave::Warning, &format!("{} is ignored: {}", tolerance::LABEL, shown(&why)));
                 None
             }
         }
