@@ -102,6 +102,7 @@ fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -
         }
         Action::Freeze(order, _) => ("frozen", Event::Frozen(order, FreezeOutcome::default())),
         Action::ThawCarriers(order) => ("thawed", Event::CarriersThawed(order, Ok(ContainerList::default()))),
+        Action::ThawTolerant(order, _) => ("thawed", Event::TolerantThawed(order, Ok(ContainerList::default()))),
         Action::Thaw(order) => ("thawed", Event::Thawed(order, Ok(()))),
         Action::Prolong(..) | Action::AllowSleep | Action::Warn(_) => return None,
     })

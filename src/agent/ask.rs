@@ -62,6 +62,7 @@ impl Performer {
             | Event::Frozen(..)
             | Event::Thawed(..)
             | Event::CarriersThawed(..)
+            | Event::TolerantThawed(..)
             | Event::Hinted(..)
             | Event::Dated(..)
             | Event::Accepted

@@ -330,6 +330,7 @@ impl EventLoop {
             | Action::Freeze(..)
             | Action::Prolong(..)
             | Action::ThawCarriers(_)
+            | Action::ThawTolerant(..)
             | Action::Thaw(_) => {
                 self.performer.start(action, self.machine.state().gate());
             }

@@ -210,6 +210,10 @@ impl Performer {
                 return None;
             }
             Action::ThawCarriers(order) => Event::CarriersThawed(order, self.thaw_carriers(order).await?),
+            Action::ThawTolerant(order, tolerance) => {
+                let thawed = self.in_turn(order, move |workloads| workloads.thaw_tolerant(tolerance)).await?;
+                Event::TolerantThawed(order, thawed)
+            }
             Action::Thaw(order) => Event::Thawed(order, self.thaw(order).await?),
             Action::AllowSleep | Action::Warn(_) => return None,
         })

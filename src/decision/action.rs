@@ -1,6 +1,7 @@
 //! What is to be done about it. What performs an action sends its outcome back as an event.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::containers::ContainerText;
 use super::time::{Awake, Boottime, Epoch, Offset, Realtime, Round};
@@ -66,6 +67,9 @@ pub enum Action {
     Thaw(OrderId),
     /// Thaw the containers that carry the network out of this freeze, and no others. Answered by `CarriersThawed`.
     ThawCarriers(OrderId),
+    /// Thaw the containers of this freeze that asked to be thawed by their own tolerance, where that is at least so wide, and no
+    /// others. Answered by `TolerantThawed`.
+    ThawTolerant(OrderId, Duration),
     /// Release the inhibitor that delays the sleep: the gate is shut and published.
     AllowSleep,
     /// Warn the operator.

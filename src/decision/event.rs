@@ -159,6 +159,8 @@ pub struct FreezeOutcome {
     pub of: usize,
     /// Those that did not freeze in time, and what could not be done at all.
     pub stuck: Vec<ContainerText>,
+    /// The tolerances of those that ask to be thawed by them, each once.
+    pub tolerances: Vec<Duration>,
 }
 
 /// What can happen to the machine.
@@ -192,6 +194,8 @@ pub enum Event {
     Thawed(OrderId, Result<(), ContainerText>),
     /// The containers that carry the network run again though the others of this freeze do not; or do not.
     CarriersThawed(OrderId, Result<ContainerList, ContainerText>),
+    /// Containers that asked for it run again by their own tolerance though the others of this freeze do not; or do not.
+    TolerantThawed(OrderId, Result<ContainerList, ContainerText>),
     /// A route or link changed: who did not answer may answer now.
     NetworkChanged,
     /// An operator means this time: what reckoning and the date of a file say is to be forgotten (`clockgate accept`).

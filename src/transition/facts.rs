@@ -94,6 +94,7 @@ impl Transition {
                 facts.some_text("daemon", daemon.as_ref());
             }
             Occurrence::FrozenInPart(stuck) => facts.texts("not_frozen", stuck.iter().map(ToString::to_string)),
+            Occurrence::TolerantThawed(run) => facts.texts("tolerant", run.first().iter().map(ToString::to_string)),
             Occurrence::CarriersThawed(run) => facts.texts("carriers", run.first().iter().map(ToString::to_string)),
             Occurrence::GateShut
             | Occurrence::GateStaysShut
@@ -113,6 +114,7 @@ impl Transition {
             | Occurrence::Thawed
             | Occurrence::NotThawed(_)
             | Occurrence::CarriersNotThawed(_)
+            | Occurrence::TolerantNotThawed(_)
             | Occurrence::Dated(_) => {}
         }
     }

@@ -83,6 +83,10 @@ pub enum EventKind {
     CarriersThawed,
     /// The containers that carry the network could not be thawed.
     CarriersNotThawed,
+    /// Containers that asked for it were thawed by their own tolerance.
+    TolerantThawed,
+    /// Containers could not be thawed by their own tolerance.
+    TolerantNotThawed,
     /// No reference answers, and an HTTP server sent a `Date`.
     HttpDate,
     /// A restore may have been missed.
@@ -91,7 +95,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::GateShut,
         Self::GateStaysShut,
         Self::GateOpen,
@@ -119,6 +123,8 @@ impl EventKind {
         Self::NotThawed,
         Self::CarriersThawed,
         Self::CarriersNotThawed,
+        Self::TolerantThawed,
+        Self::TolerantNotThawed,
         Self::HttpDate,
         Self::RestoreMissed,
     ];
@@ -154,6 +160,8 @@ impl EventKind {
             Self::NotThawed => "not-thawed",
             Self::CarriersThawed => "carriers-thawed",
             Self::CarriersNotThawed => "carriers-not-thawed",
+            Self::TolerantThawed => "tolerant-thawed",
+            Self::TolerantNotThawed => "tolerant-not-thawed",
             Self::HttpDate => "http-date",
             Self::RestoreMissed => "restore-missed",
         }
@@ -190,6 +198,8 @@ impl EventKind {
             Self::NotThawed => "95f093c7988242139b65725a71817805",
             Self::CarriersThawed => "0a734e82494a43a0a15c80a63cb2fffd",
             Self::CarriersNotThawed => "6ab09917f677443aad013d5ec387e27d",
+            Self::TolerantThawed => "d6784657192d46ddb9889a7a3c5f5035",
+            Self::TolerantNotThawed => "24f6da75226b4bc4909409d014808076",
             Self::HttpDate => "60f076736a434241a34cf93a3df61891",
             Self::RestoreMissed => "157f24c99300451ab0ffcb26ff0e776b",
         }
@@ -218,7 +228,8 @@ impl EventKind {
             | Self::DaemonSilent
             | Self::FrozenInPart
             | Self::CarriersThawed
-            | Self::CarriersNotThawed => Urgency::Warning,
+            | Self::CarriersNotThawed
+            | Self::TolerantNotThawed => Urgency::Warning,
             Self::GateShut
             | Self::GateStaysShut
             | Self::GateOpen
@@ -228,7 +239,8 @@ impl EventKind {
             | Self::Stepped
             | Self::NoReading
             | Self::DaemonAgrees
-            | Self::Frozen => Urgency::Info,
+            | Self::Frozen
+            | Self::TolerantThawed => Urgency::Info,
             Self::Renewed | Self::Updated | Self::Thawed | Self::HttpDate | Self::RestoreMissed => Urgency::Debug,
         }
     }

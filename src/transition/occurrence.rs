@@ -66,6 +66,10 @@ pub enum Occurrence {
     CarriersThawed(ContainerList),
     /// The containers that carry the network could not be thawed.
     CarriersNotThawed(ContainerText),
+    /// Containers that asked for it run by their own tolerance, though the others do not.
+    TolerantThawed(ContainerList),
+    /// Containers could not be thawed by their own tolerance; it is tried again.
+    TolerantNotThawed(ContainerText),
     /// No reference answers, and an HTTP server's `Date` says something.
     Dated(String),
     /// A restore may have been missed.
@@ -104,6 +108,8 @@ impl Occurrence {
             Self::NotThawed(_) => EventKind::NotThawed,
             Self::CarriersThawed(_) => EventKind::CarriersThawed,
             Self::CarriersNotThawed(_) => EventKind::CarriersNotThawed,
+            Self::TolerantThawed(_) => EventKind::TolerantThawed,
+            Self::TolerantNotThawed(_) => EventKind::TolerantNotThawed,
             Self::Dated(_) => EventKind::HttpDate,
             Self::RestoreMissed(_) => EventKind::RestoreMissed,
         }
@@ -126,6 +132,8 @@ impl Occurrence {
             Event::Frozen(_, FreezeOutcome { of, .. }) => (*of > 0).then_some(Self::Frozen),
             Event::CarriersThawed(_, Ok(run)) => (!run.is_empty()).then(|| Self::CarriersThawed(run.clone())),
             Event::CarriersThawed(_, Err(why)) => Some(Self::CarriersNotThawed(why.clone())),
+            Event::TolerantThawed(_, Ok(run)) => (!run.is_empty()).then(|| Self::TolerantThawed(run.clone())),
+            Event::TolerantThawed(_, Err(why)) => Some(Self::TolerantNotThawed(why.clone())),
             Event::Thawed(_, Ok(())) => Some(Self::Thawed),
             Event::Thawed(_, Err(why)) => Some(Self::NotThawed(why.clone())),
             Event::Dated(_, date) => Some(Self::Dated(date.to_string())),
@@ -182,6 +190,8 @@ impl Occurrence {
             Self::NotThawed(why) => Self::NotThawed(why.naming(naming)),
             Self::CarriersThawed(run) => Self::CarriersThawed(run.naming(naming)),
             Self::CarriersNotThawed(why) => Self::CarriersNotThawed(why.naming(naming)),
+            Self::TolerantThawed(run) => Self::TolerantThawed(run.naming(naming)),
+            Self::TolerantNotThawed(why) => Self::TolerantNotThawed(why.naming(naming)),
             Self::GateShut
             | Self::GateStaysShut
             | Self::GateOpen

@@ -81,6 +81,7 @@ impl Recorder {
             | Action::Prolong(..)
             | Action::Thaw(_)
             | Action::ThawCarriers(_)
+            | Action::ThawTolerant(..)
             | Action::AllowSleep => None,
         }));
         let tally = Arc::make_mut(&mut self.tally);
@@ -179,6 +180,7 @@ impl Recorder {
             | Event::HandedOver(..)
             | Event::DaemonAsked(..)
             | Event::CarriersThawed(..)
+            | Event::TolerantThawed(..)
             | Event::NetworkChanged
             | Event::Accepted
             | Event::Reckon

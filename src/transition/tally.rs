@@ -111,7 +111,9 @@ impl Tally {
             Event::Stepped(_, Ok(moved)) => self.steps.add(*moved),
             Event::Frozen(_, outcome) => self.frozen = outcome.frozen.count() as u64,
             Event::Thawed(_, Ok(())) => self.frozen = 0,
-            Event::CarriersThawed(_, Ok(run)) => self.frozen = self.frozen.saturating_sub(run.count() as u64),
+            Event::CarriersThawed(_, Ok(run)) | Event::TolerantThawed(_, Ok(run)) => {
+                self.frozen = self.frozen.saturating_sub(run.count() as u64);
+            }
             Event::DaemonAsked(_, DaemonVerdict::Agrees { .. }) => self.daemon_agrees = Some(true),
             Event::DaemonAsked(_, DaemonVerdict::Disagrees { .. }) => self.daemon_agrees = Some(false),
             Event::Measured(_, _, measurement) => self.note_references(measurement),
@@ -127,6 +129,7 @@ impl Tally {
             | Event::Dated(..)
             | Event::HandedOver(..)
             | Event::CarriersThawed(_, Err(_))
+            | Event::TolerantThawed(_, Err(_))
             | Event::NetworkChanged
             | Event::Accepted
             | Event::Reckon

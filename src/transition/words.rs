@@ -40,6 +40,10 @@ impl Transition {
                     .to_owned()
             }
             Occurrence::CarriersNotThawed(why) => format!("cannot thaw the containers that carry the network: {why}"),
+            Occurrence::TolerantThawed(_) => {
+                "thawed the containers that asked for it: the clock is wrong, and within their own tolerance".to_owned()
+            }
+            Occurrence::TolerantNotThawed(why) => format!("cannot thaw containers by their own tolerance: {why}"),
             Occurrence::Dated(date) => format!("no reference answers; {date}"),
             Occurrence::RestoreMissed(_) => "a restore may have been missed: measuring the clock again".to_owned(),
         }
@@ -72,7 +76,9 @@ impl Transition {
                 let freeze = self.course.frozen.clone().unwrap_or_default();
                 line.add_some("containers", in_quotes(&freeze.frozen));
             }
-            Occurrence::CarriersThawed(run) => line.add_some("containers", in_quotes(run)),
+            Occurrence::CarriersThawed(run) | Occurrence::TolerantThawed(run) => {
+                line.add_some("containers", in_quotes(run));
+            }
             Occurrence::RestoreMissed(source) => line.add("source", source),
             Occurrence::Warned(_) => line.add("gate", self.now.gate),
             Occurrence::Ended
@@ -82,6 +88,7 @@ impl Transition {
             | Occurrence::DaemonSilent(_)
             | Occurrence::NotThawed(_)
             | Occurrence::CarriersNotThawed(_)
+            | Occurrence::TolerantNotThawed(_)
             | Occurrence::Dated(_) => {}
         }
         line.0

@@ -64,7 +64,7 @@ impl Freezer<'_> {
             self.confirm(unit, end, order, &mut found);
         }
         let frozen = ContainerList::new(&found.frozen, |container| (order.name)(container));
-        Ok(FreezeOutcome { frozen, of: found.of, stuck: found.stuck })
+        Ok(FreezeOutcome { frozen, of: found.of, stuck: found.stuck, ..FreezeOutcome::default() })
     }
 
     /// Gives a mark of its own to what is frozen by one above it, `by` that session and since then, so that it stays frozen when that

@@ -5,6 +5,7 @@
 //! keepers    processes because of which others run on
 //! plan       which cgroups to freeze for that           freezer         freeze, await, thaw
 //! network    who carries the host's network             carriers        thaw these alone
+//! tolerant   thaw alone who asks for it by a tolerance  partial_thaw    thaw some, and leave the others frozen
 //! ledger     what has to be thawed                      guard           thaws when the agent cannot
 //! waves      thaw little by little                      frozen          what is frozen now, for who asks
 //! ```
@@ -27,10 +28,13 @@ mod freezer;
 mod frozen;
 pub(crate) mod ledger;
 mod network;
+mod partial_thaw;
 mod plan;
 mod reload;
+mod replay;
 pub(crate) mod thaw_guard;
 mod tolerances_in_use;
+mod tolerant;
 mod waves;
 
 pub use crate::container::{Container, Engine};
@@ -38,6 +42,7 @@ pub use error::Thawed;
 pub use error::WorkloadError;
 pub use exclusion::Exclusion;
 pub use frozen::{StillFrozen, frozen};
+pub use replay::replay;
 pub use tolerances_in_use::TolerancesInUse;
 pub use waves::{Thaw, Waves};
 
@@ -228,7 +233,8 @@ impl Workloads {
         let hierarchy = open(&place)?;
         let name = |container: &Container| named(seen, container);
         let freezer = Freezer { hierarchy: &hierarchy, ledger, old_freezer: place.old_freezer.as_deref() };
-        freezer.freeze(&units, &Order { session: *session, limit, name: &name })
+        let outcome = freezer.freeze(&units, &Order { session: *session, limit, name: &name })?;
+        Ok(FreezeOutcome { tolerances: tolerant::tolerances(&units, seen), ..outcome })
     }
 
     /// Extends the freeze: the guard thaws a moment after `until`.
@@ -355,30 +361,6 @@ impl Workloads {
     fn watch(&self, session: u64, place: &CgroupMount) -> GuardTask {
         GuardTask { ledger: self.settings.ledger.clone(), folder: place.folder.clone(), session }
     }
-}
-
-/// Thaws by the ledger, as `clockgate thaw` and `ExecStopPost=` do, with an agent or without one.
-///
-/// # Errors
-/// As [`Workloads::thaw`], and [`WorkloadError::LaterLedger`].
-pub fn replay(settings: &FreezeSettings) -> Result<Thawed, WorkloadError> {
-    let boot = boot_id(&settings.proc_root)?;
-    let Some(ledger) = Ledger::open(&settings.ledger, &boot)? else { return Ok(Thawed::default()) };
-    let thawed = thaw_by(&ledger, settings)?;
-    ledger.tidy()?;
-    if thawed.later > 0 {
-        return Err(WorkloadError::LaterLedger { path: settings.ledger.clone(), thawed });
-    }
-    Ok(thawed)
-}
-
-fn thaw_by(ledger: &Ledger, settings: &FreezeSettings) -> Result<Thawed, WorkloadError> {
-    let contents = ledger.read()?;
-    if contents.entries.is_empty() {
-        return Ok(Thawed { damaged: contents.damaged, later: contents.later, ..Thawed::default() });
-    }
-    let place = CgroupMount::find(&settings.proc_root, settings.cgroup.as_deref())?;
-    Freezer { hierarchy: &open(&place)?, ledger, old_freezer: None }.thaw(&contents, None)
 }
 
 fn open(place: &CgroupMount) -> Result<Hierarchy, WorkloadError> {

@@ -160,6 +160,10 @@ impl World {
             "restore" => Event::Disrupted(Cause::Restore),
             "requested" => Event::Disrupted(Cause::Requested),
             "carriers-thawed" => Event::CarriersThawed(self.freeze_of(what), Ok(carrier(rest))),
+            "tolerant-thawed" => {
+                let thawed = rest.strip_prefix("not ").map_or_else(|| Ok(carrier(rest)), |why| Err(why.into()));
+                Event::TolerantThawed(self.freeze_of(what), thawed)
+            }
             "network-changed" => Event::NetworkChanged,
             "source-lost" => Event::SourceLost("logind"),
             "unseen" => Event::Unseen("vmgenid"),
@@ -173,7 +177,12 @@ impl World {
             // To the question before the one that is under way.
             "late" => Event::Measured(epoch, Round::default(), self.measurement(rest, now)?),
             "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
-            "frozen" => Event::Frozen(self.freeze_of(what), FreezeOutcome::default()),
+            // `frozen 60s 10m`: these ask to be thawed by their tolerances.
+            "frozen" => {
+                let asked = rest.split_whitespace().map(|word| Ok(Duration::from_nanos(nanos(word)?.unsigned_abs())));
+                let tolerances = asked.collect::<Result<_, String>>()?;
+                Event::Frozen(self.freeze_of(what), FreezeOutcome { tolerances, ..FreezeOutcome::default() })
+            }
             "thawed" => Event::Thawed(self.thaw_of(what), if rest.is_empty() { Ok(()) } else { Err(rest.into()) }),
             "handed-over" => Event::HandedOver(epoch, if rest.is_empty() { Ok(()) } else { Err(rest.to_owned()) }),
             "daemon" => Event::DaemonAsked(epoch, verdict(rest)?),
@@ -316,6 +325,7 @@ fn order(action: &Action, now: Clocks) -> String {
         Action::Freeze(_, until) => format!("freeze, the guard thaws in {} s", left(until)),
         Action::Prolong(_, until) => format!("the guard thaws in {} s", left(until)),
         Action::ThawCarriers(_) => "thaw what carries the network".to_owned(),
+        Action::ThawTolerant(_, tolerance) => format!("thaw who tolerates {} s", tolerance.as_secs()),
         Action::Thaw(_) => "thaw".to_owned(),
         Action::AllowSleep => "let sleep".to_owned(),
         Action::Warn(_) => "complain".to_owned(),

@@ -13,6 +13,7 @@ mod killed;
 mod lines;
 mod stuck;
 mod thawing;
+mod tolerant;
 
 use std::fs;
 use std::process::Command;
@@ -56,6 +57,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(thawing::trials(&lacks));
     trials.extend(killed::trials(&lacks));
     trials.extend(carriers::trials(&lacks));
+    trials.extend(tolerant::trials(&lacks));
     trials.extend(discovery::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

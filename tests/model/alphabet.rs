@@ -50,6 +50,7 @@ pub enum Letter {
     Thawed,
     ThawFailed,
     CarriersThawed,
+    TolerantThawed,
     Sleeping,
     Woken,
     /// The kernel has counted a sleep.
@@ -92,7 +93,7 @@ pub enum Group {
 pub const GROUPS: [Group; 6] =
     [Group::Disruption, Group::Sleep, Group::Fault, Group::Operator, Group::Notice, Group::Life];
 
-pub const ALPHABET: [Letter; 36] = [
+pub const ALPHABET: [Letter; 37] = [
     Letter::Alarm,
     Letter::Forgotten,
     Letter::Authenticated,
@@ -113,6 +114,7 @@ pub const ALPHABET: [Letter; 36] = [
     Letter::Thawed,
     Letter::ThawFailed,
     Letter::CarriersThawed,
+    Letter::TolerantThawed,
     Letter::Sleeping,
     Letter::Woken,
     Letter::Slept,
@@ -159,7 +161,8 @@ impl Letter {
             | Self::StepSuperseded
             | Self::DaemonDisagrees
             | Self::ThawFailed
-            | Self::CarriersThawed => Some(Group::Fault),
+            | Self::CarriersThawed
+            | Self::TolerantThawed => Some(Group::Fault),
             Self::Accepted | Self::Reckon => Some(Group::Operator),
             Self::Unseen | Self::NetworkChanged | Self::Dated => Some(Group::Notice),
             Self::Crash | Self::Reload => Some(Group::Life),

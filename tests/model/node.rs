@@ -77,6 +77,7 @@ impl<S: Subject> Node<S> {
             Letter::Frozen => matches!(action, Action::Freeze(..)),
             Letter::Thawed | Letter::ThawFailed => matches!(action, Action::Thaw(_)),
             Letter::CarriersThawed => matches!(action, Action::ThawCarriers(_)),
+            Letter::TolerantThawed => matches!(action, Action::ThawTolerant(..)),
             Letter::Alarm
             | Letter::Sleeping
             | Letter::Woken
@@ -136,7 +137,8 @@ impl<S: Subject> Node<S> {
             | Letter::Frozen
             | Letter::Thawed
             | Letter::ThawFailed
-            | Letter::CarriersThawed => self.question(letter).is_some(),
+            | Letter::CarriersThawed
+            | Letter::TolerantThawed => self.question(letter).is_some(),
         }
     }
 
@@ -192,7 +194,8 @@ impl<S: Subject> Node<S> {
             | Letter::Frozen
             | Letter::Thawed
             | Letter::ThawFailed
-            | Letter::CarriersThawed => return self.answer(letter, tell),
+            | Letter::CarriersThawed
+            | Letter::TolerantThawed => return self.answer(letter, tell),
         };
         self.happen(disruption, tell);
     }
@@ -243,6 +246,7 @@ impl<S: Subject> Node<S> {
             | Letter::Frozen
             | Letter::Thawed
             | Letter::CarriersThawed
+            | Letter::TolerantThawed
             | Letter::Sleeping
             | Letter::Woken
             | Letter::Slept
@@ -293,7 +297,7 @@ fn only_what_is_answered(open: &mut Vec<Question>) {
         match &question.action {
             Action::Measure(epoch, ..) => later < 2 && Some(*epoch) == newest,
             Action::Step { .. } | Action::ResetDaemon(..) | Action::AskDaemon(_) => later == 0,
-            Action::Freeze(..) | Action::Thaw(_) | Action::ThawCarriers(_) => later == 0,
+            Action::Freeze(..) | Action::Thaw(_) | Action::ThawCarriers(_) | Action::ThawTolerant(..) => later == 0,
             Action::ResyncDaemon(_) | Action::Prolong(..) | Action::AllowSleep | Action::Warn(_) => false,
         }
     });

@@ -313,6 +313,7 @@ fn happened() -> Vec<Transition> {
         record(Occurrence::RestoreMissed("a source"), proven()),
         record(Occurrence::FrozenInPart(vec!["c".into()]), shut()),
         record(Occurrence::CarriersThawed(one("d")), shut()),
+        record(Occurrence::TolerantThawed(one("d")), shut()),
     ]
 }
 

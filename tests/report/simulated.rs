@@ -183,6 +183,7 @@ impl SimulatedHost {
                 },
             ),
             Action::Thaw(order) => Event::Thawed(order, Ok(())),
+            Action::ThawTolerant(order, _) => Event::TolerantThawed(order, Ok(ContainerList::default())),
             Action::ThawCarriers(order) => Event::CarriersThawed(order, Ok(ContainerList::default())),
             Action::Prolong(..) | Action::AllowSleep | Action::Warn(_) => return None,
         })

@@ -42,6 +42,12 @@ pub(crate) enum Doubt {
 }
 
 impl ClockMeasurement {
+    /// The most that the clock is wrong by these clocks, which were read at once; none where they cannot say.
+    #[must_use]
+    pub fn bound_at(&self, now: &Clocks) -> Option<Duration> {
+        self.judge(Duration::MAX, now, Duration::ZERO).ok()
+    }
+
     /// The most that the clock is wrong at `now`, which was read within `width`.
     ///
     /// # Errors

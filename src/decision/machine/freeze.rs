@@ -30,6 +30,8 @@ const THAW_AGAIN_LAST: Duration = Duration::from_secs(60);
 const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How often the containers that carry the network are looked for in one freeze.
 const LOOK_FOR_CARRIERS_EVERY: Duration = Duration::from_secs(4);
+/// A thaw by a container's own tolerance that failed is tried again after so long.
+const THAW_TOLERANT_AGAIN: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Debug)]
 enum Phase {
@@ -45,7 +47,7 @@ enum Phase {
         step: Option<Action>,
     },
     /// All that could be frozen is, and is thawed then, proven or not.
-    Frozen { order: OrderId, until: Awake, carriers: Carriers },
+    Frozen { order: OrderId, until: Awake, carriers: Carriers, tolerant: Tolerant },
     /// Being thawed; ordered again if there is no answer by then.
     Thawing { order: OrderId, again: Boottime, failures: u32 },
     /// Some could not be thawed; tried again then.
@@ -58,6 +60,17 @@ struct Carriers {
     run: ContainerList,
     /// When they were looked for last in this freeze; none before.
     looked_for: Option<Boottime>,
+}
+
+/// The containers that asked to be thawed when the clock is known to be within their own tolerance.
+#[derive(Clone, Debug, Default)]
+struct Tolerant {
+    /// The tolerances of those that are frozen still.
+    waiting: Vec<Duration>,
+    /// The tolerances of those that are being thawed.
+    ordered: Vec<Duration>,
+    /// When it is tried again, after a failure.
+    again: Boottime,
 }
 
 /// What is known of the freezing.
@@ -204,15 +217,41 @@ impl Freezing {
         }
     }
 
-    /// What could be frozen is.
-    pub(super) fn frozen(&mut self, answered: OrderId) -> Vec<Action> {
+    /// Whether those are to be thawed whose tolerance is served, if there are such.
+    pub(super) fn thaws_tolerant(&mut self, is_served: impl Fn(Duration) -> bool, now: Boottime) -> Option<Action> {
+        let Phase::Frozen { order, tolerant, .. } = &mut self.phase else { return None };
+        if !tolerant.ordered.is_empty() || now < tolerant.again {
+            return None;
+        }
+        let (served, waiting) = std::mem::take(&mut tolerant.waiting).into_iter().partition(|one| is_served(*one));
+        (tolerant.ordered, tolerant.waiting) = (served, waiting);
+        let narrowest = tolerant.ordered.iter().min()?;
+        Some(Action::ThawTolerant(*order, *narrowest))
+    }
+
+    /// Those run again; or do not, and it is tried again.
+    pub(super) fn tolerant_run(&mut self, answered: OrderId, is_done: bool, now: Boottime) {
+        let Phase::Frozen { order, tolerant, .. } = &mut self.phase else { return };
+        if *order != answered {
+            return;
+        }
+        let ordered = std::mem::take(&mut tolerant.ordered);
+        if !is_done {
+            tolerant.waiting.extend(ordered);
+            tolerant.again = now + THAW_TOLERANT_AGAIN;
+        }
+    }
+
+    /// What could be frozen is, and some of it asks to be thawed by these tolerances.
+    pub(super) fn frozen(&mut self, answered: OrderId, tolerances: Vec<Duration>) -> Vec<Action> {
         let Phase::Freezing { order, until, sleep_by, step } = &mut self.phase else { return vec![] };
         if *order != answered {
             return vec![];
         }
         let sleep = (*sleep_by != Boottime::NEVER).then_some(Action::AllowSleep);
         let actions = sleep.into_iter().chain(step.take()).collect();
-        self.phase = Phase::Frozen { order: *order, until: *until, carriers: Carriers::default() };
+        let tolerant = Tolerant { waiting: tolerances, ..Tolerant::default() };
+        self.phase = Phase::Frozen { order: *order, until: *until, carriers: Carriers::default(), tolerant };
         actions
     }
 
@@ -299,7 +338,11 @@ impl Freezing {
         match self.phase {
             Phase::Thawed => Boottime::NEVER,
             Phase::Freezing { until, sleep_by, .. } => until.on_boottime(now).min(sleep_by),
-            Phase::Frozen { until, .. } => until.on_boottime(now),
+            Phase::Frozen { until, ref tolerant, .. } => {
+                let is_waiting = !tolerant.waiting.is_empty() && tolerant.again > now.boot;
+                let again = if is_waiting { tolerant.again } else { Boottime::NEVER };
+                until.on_boottime(now).min(again)
+            }
             Phase::Thawing { again, .. } | Phase::PartlyThawed { again, .. } => again,
         }
     }

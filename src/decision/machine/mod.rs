@@ -161,6 +161,7 @@ impl Machine {
         self.expect_leap_second(&now);
         self.heed_evidence(&now);
         actions.extend(self.freezing.settle(self.state, self.epoch, &now));
+        actions.extend(self.thaw_tolerant(&now));
         if actions.iter().any(|action| matches!(action, Action::Step { .. })) {
             self.attempt.step_begins(now.boot);
         }
@@ -226,7 +227,7 @@ impl Machine {
             (_, Event::Accepted) => self.accept(now),
             (_, Event::Reckon) => self.reckon_by_order(now),
             (_, Event::StepByDate(date)) => self.step_by_date(&date, now),
-            (_, Event::Frozen(order, _)) => self.freezing.frozen(order),
+            (_, Event::Frozen(order, outcome)) => self.freezing.frozen(order, outcome.tolerances),
             (_, Event::Thawed(order, outcome)) => {
                 self.freezing.thawed(order, outcome, now.boot);
                 vec![]
@@ -234,6 +235,10 @@ impl Machine {
             (_, Event::CarriersThawed(order, Ok(run))) => {
                 // The road may be open now.
                 if self.freezing.carriers_run(order, run) { self.try_again(now) } else { vec![] }
+            }
+            (_, Event::TolerantThawed(order, outcome)) => {
+                self.freezing.tolerant_run(order, outcome.is_ok(), now.boot);
+                vec![]
             }
             (_, Event::CarriersThawed(_, Err(_)) | Event::SourceLost(_)) => vec![],
             (_, Event::Unseen(_)) => {

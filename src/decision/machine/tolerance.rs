@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::super::action::Action;
 use super::super::agreement::{Agreement, Disagreement, ExchangeState};
 use super::super::exchange::Exchange;
 use super::super::plausibility::judge;
@@ -160,6 +161,12 @@ impl Machine {
         if is_over {
             self.tolerance.forget();
         }
+    }
+
+    /// What was measured serves containers that are frozen and asked for it as it serves a start: by the bound as it is now.
+    pub(super) fn thaw_tolerant(&mut self, now: &Clocks) -> Option<Action> {
+        let bound = self.measured_for_tolerances()?.bound_at(now)?;
+        self.freezing.thaws_tolerant(|tolerance| tolerance > self.policy.threshold && bound <= tolerance, now.boot)
     }
 
     /// Evidence that says otherwise voids a measurement, whenever it comes.

@@ -10,6 +10,9 @@ use clockgate::decision::{
 /// Nanoseconds of a millisecond.
 pub const MS: u64 = 1_000_000;
 
+/// By which containers ask to be thawed, seconds.
+const TOLERANCES: [u64; 3] = [1, 60, 7200];
+
 /// An answer to a question of any kind; what does not fit the question is its plain answer.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -123,10 +126,17 @@ pub fn answered(question: &Action, answer: &Answer, asked: &Clocks) -> Option<Ev
                 _ => DaemonVerdict::Agrees { offset: Offset::ZERO },
             },
         ),
-        Action::Freeze(order, _) => Event::Frozen(*order, FreezeOutcome::default()),
+        Action::Freeze(order, _) => {
+            let tolerances = TOLERANCES.map(Duration::from_secs).to_vec();
+            Event::Frozen(*order, FreezeOutcome { tolerances, ..FreezeOutcome::default() })
+        }
         Action::ThawCarriers(order) => {
             let run = if matches!(answer, Answer::Nobody) { ContainerList::default() } else { vpn() };
             Event::CarriersThawed(*order, Ok(run))
+        }
+        Action::ThawTolerant(order, _) => {
+            let run = if matches!(answer, Answer::Refused) { Err("cgroup.freeze: denied".into()) } else { Ok(vpn()) };
+            Event::TolerantThawed(*order, run)
         }
         Action::Thaw(order) => Event::Thawed(
             *order,

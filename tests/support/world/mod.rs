@@ -165,6 +165,7 @@ impl<S: Subject> World<S> {
         assert_eq!(self.machine().may_be_frozen(), !self.containers.are_known_to_run(), "after {event:?}");
         self.judge_tolerance(&after);
         self.judge_measurement(&after);
+        self.judge_tolerant_thaws(&actions, &after);
         self.judge_gate(&event, &before, &after);
         if matches!(event, Event::Dated(..)) {
             assert!(actions.iter().all(|a| !matches!(a, Action::Step { .. })), "a Date steps nothing by itself");
@@ -368,6 +369,8 @@ impl<S: Subject> World<S> {
                 Event::Thawed(order, Ok(())),
                 Event::Thawed(order, Err("cgroup.freeze: Input/output error".into())),
                 Event::CarriersThawed(order, Ok(vpn())),
+                Event::TolerantThawed(order, Ok(vpn())),
+                Event::TolerantThawed(order, Err("cgroup.freeze: Input/output error".into())),
             ]
         });
         let not_stepped = Event::Stepped(epoch, Err(StepError::Failed("no".to_owned())));

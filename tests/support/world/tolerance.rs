@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clockgate::decision::{ClockMeasurement, Gate, Offset, Snapshot, drift, forward};
+use clockgate::decision::{Action, ClockMeasurement, Gate, Offset, Snapshot, drift, forward};
 
 use super::{Answer, MS, Subject, World};
 
@@ -30,6 +30,21 @@ impl<S: Subject> World<S> {
         let Some(bound) = self.tolerance_served(published) else { return };
         let error = self.error().abs();
         assert!(self.was_lied_to || error <= bound, "off by {error:?}, and a tolerance of {bound:?} is served");
+    }
+
+    /// A container that is frozen is thawed by its own tolerance alone where a start would be released by it.
+    pub(super) fn judge_tolerant_thaws(&self, actions: &[Action], after: &Snapshot) {
+        for action in actions {
+            let Action::ThawTolerant(order, tolerance) = action else { continue };
+            assert_eq!(Some(*order), self.containers.last(), "of the freeze that is");
+            assert!(self.containers.have_been_frozen(), "thawed before it is frozen");
+            assert_eq!(after.gate, Gate::Shut, "with all others");
+            assert!(*tolerance > self.policy().threshold, "a tolerance of {tolerance:?} waits for the gate");
+            let bound = self.tolerance_served(after);
+            assert!(bound.is_some_and(|bound| bound <= *tolerance), "{tolerance:?} is not served: {bound:?}");
+            let error = self.error().abs();
+            assert!(self.was_lied_to || error <= *tolerance, "off by {error:?}, and thawed by {tolerance:?}");
+        }
     }
 
     /// The narrowest tolerance that what is published serves now, if it serves any beside a proof.

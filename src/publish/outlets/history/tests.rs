@@ -56,6 +56,9 @@ fn every_occurrence() -> Vec<Occurrence> {
         Occurrence::CarriersThawed(container()),
         Occurrence::CarriersThawed(machine()),
         Occurrence::CarriersNotThawed(text()),
+        Occurrence::TolerantThawed(container()),
+        Occurrence::TolerantThawed(machine()),
+        Occurrence::TolerantNotThawed(text()),
         Occurrence::Dated(plain()),
         Occurrence::RestoreMissed("plain"),
     ];
