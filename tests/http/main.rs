@@ -294,12 +294,21 @@ impl Host {
     }
 
     fn correcting(site: &Site, correction: &str) -> Self {
+        Self::asking(&format!("http://127.0.0.1:{}", site.port), None, correction)
+    }
+
+    /// One that trusts this authority.
+    fn asking(url: &str, authority: Option<&Authority>, correction: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("etc/clockgate")).unwrap();
+        let trusts = authority.map(|authority| {
+            fs::copy(authority.file(), root.path().join("ca.pem")).unwrap();
+            "ca-file: /ca.pem\n"
+        });
         let config = format!(
-            "servers: ['127.0.0.1:1']\nhttp-references: ['http://127.0.0.1:{}']\ncorrection: {correction}\ndeadline: 2s\n\
+            "servers: ['127.0.0.1:1']\nhttp-references: ['{url}']\ncorrection: {correction}\ndeadline: 2s\n{}\
              measure-timeout: 1s\nbus: {{system: false}}\nfreeze: {{engines: []}}\n",
-            site.port
+            trusts.unwrap_or_default()
         );
         fs::write(root.path().join("etc/clockgate/config.yaml"), config).unwrap();
         let mut command = clockgate();
@@ -320,6 +329,28 @@ impl Host {
         let log = fs::read_to_string(self.root.path().join("log")).unwrap_or_default();
         assert!(found.is_ok(), "{what}: {seen:?}\n{log}");
     }
+}
+
+#[test]
+fn two_dates_of_a_verified_server_serve_a_tolerance_and_those_of_plain_http_serve_none() {
+    let authority = Authority::new();
+    let site = |tls| Site::start(Manner { ahead: 40, ..Manner::default() }, tls);
+    let (verified, plain) = (site(Some(authority.signs(fresh(40)))), site(None));
+    let host = Host::asking(&format!("https://localhost:{}", verified.port), Some(&authority), "none");
+    let other = Host::with(&plain);
+    let wait = |host: &Host, tolerance: &str| {
+        let page = host.root.path().join("run/clockgate/public");
+        says(&["wait", "--page", page.to_str().unwrap(), "--tolerance", tolerance, "--max-wait", "100ms"])
+    };
+    host.becomes("a tolerance is served", |view| view.served_tolerance().is_some());
+    let goes_on = wait(&host, "60s");
+    assert_eq!(goes_on.status.code(), Some(0), "{goes_on:?}");
+    assert_eq!(wait(&host, "30s").status.code(), Some(75));
+    host.becomes("the gate stays shut", |view| view.gate == Gate::Shut);
+    // The other one has been asked for more than two.
+    other.becomes("asked again and again", |_| plain.asked() >= 24);
+    other.becomes("held by what it says", |view| view.why.contains("by the Date of") && view.measured.is_none());
+    assert_eq!(wait(&other, "60s").status.code(), Some(75));
 }
 
 #[test]

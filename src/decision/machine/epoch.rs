@@ -118,6 +118,9 @@ impl Machine {
         let is_asked = what.authority.is_some() || what.only_source.is_some();
         let is_outranked = is_asked && self.policy.correction == Correction::Auto;
         self.authority = what.authority;
+        if self.authority.is_some() {
+            self.tolerance.forget_dates();
+        }
         if is_outranked {
             // Plain answers count no longer.
             self.tolerance.forget();

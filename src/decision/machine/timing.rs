@@ -160,7 +160,8 @@ impl Machine {
     /// An HTTP server's `Date`: it proves nothing, so it opens no gate on a proof. Where it shows that the clock is wrong, a gate that
     /// is open without a proof is shut, and the deadline begins anew; where it no longer shows that, the earlier result is discarded.
     pub(super) fn dated(&mut self, state: State, date: HttpDate, now: &Clocks) -> Vec<Action> {
-        self.evidence.http_date = Some(date);
+        self.evidence.http_date = Some(date.clone());
+        self.weigh_date(&date, now);
         let contradiction = self.contradiction(now);
         let is_over = contradiction.is_none() && self.reason.is_by_date();
         if is_over {

@@ -1,15 +1,18 @@
-//! What a waiter with a wider tolerance may go by while the gate is shut: two exchanges of this epoch, judged by the rules of a proof.
-//! They lead to no step and open no gate. Nothing here changes what the machine does about the clock.
+//! What a waiter with a wider tolerance may go by while the gate is shut: two exchanges of this epoch, judged by the rules of a proof;
+//! or two `Date`s of a verified web server, where no reference answers. They lead to no step and open no gate. Nothing here changes
+//! what the machine does about the clock.
 
 use std::time::Duration;
 
 use super::super::action::Action;
 use super::super::agreement::{Agreement, Disagreement, ExchangeState};
 use super::super::exchange::Exchange;
+use super::super::http_date::{HttpDate, PeerCheck};
 use super::super::plausibility::judge;
 use super::super::published::ClockMeasurement;
 use super::super::reading::Measurement;
-use super::super::time::{Boottime, Clocks, Differences, Offset, drift};
+use super::super::state::State;
+use super::super::time::{Boottime, Clocks, Differences, Offset, Realtime, drift};
 use super::Machine;
 
 /// The exchanges of this epoch that were decided and believed.
@@ -19,8 +22,17 @@ pub(super) struct Tolerance {
     second: Option<Exchange>,
     /// What it said.
     said: Option<ExchangeClaim>,
+    /// The `Date` of a verified web server that came last, where no exchange was decided.
+    dated: Option<DateClaim>,
     /// What two of them measured.
     measured: Option<ClockMeasurement>,
+}
+
+/// What a `Date` said, and when it had come.
+#[derive(Clone, Copy, Debug)]
+struct DateClaim {
+    said: ExchangeClaim,
+    received: Boottime,
 }
 
 /// What an exchange said, and when; moved by our steps since.
@@ -34,6 +46,11 @@ struct ExchangeClaim {
 impl ExchangeClaim {
     fn by(agreement: &Agreement) -> Self {
         Self { offset: agreement.offset, distance: agreement.root_distance, at: agreement.as_of }
+    }
+
+    /// With the error of the server's own clock.
+    fn by_date(date: &HttpDate, drift_ppm: u32) -> Self {
+        Self { offset: date.offset, distance: date.width_at(date.as_of, drift_ppm), at: date.as_of }
     }
 
     /// Whether both can be true of one clock that no program has moved.
@@ -65,13 +82,20 @@ impl Tolerance {
 
     /// The clock was moved by us: the second exchange measures it anew.
     pub(super) fn stepped(&mut self, now: &Clocks, by: Offset) {
-        self.measured = None;
+        (self.measured, self.dated) = (None, None);
         if let Some(said) = &mut self.said {
             said.offset = said.offset - by;
         }
         if let Some(second) = &mut self.second {
             second.stepped(now.boot, by);
             second.fresh_after(now.boot);
+        }
+    }
+
+    /// A `Date` serves no tolerance beside authenticated sources. While there is one, what was measured is by it.
+    pub(super) fn forget_dates(&mut self) {
+        if self.dated.take().is_some() {
+            self.measured = None;
         }
     }
 
@@ -104,6 +128,8 @@ impl Machine {
             self.tolerance.forget();
             return;
         }
+        // References that answer are better than any web server.
+        self.tolerance.dated = None;
         let mut second = self.exchange.clone();
         second.verify(&agreement.outvoted, agreement.supporters, now.boot);
         self.tolerance.second = Some(second);
@@ -112,19 +138,51 @@ impl Machine {
             self.believes(both, now)
                 && before.is_some_and(|before| before.agrees_with(&ExchangeClaim::by(both), *drift_ppm))
         });
-        self.tolerance.measured = both.map(|(both, drift_ppm)| ClockMeasurement {
-            offset: both.offset,
-            bound: both.bound(),
-            as_of: both.as_of,
+        self.tolerance.measured =
+            both.map(|(both, drift_ppm)| self.measured_by(&ExchangeClaim::by(&both), both.local, drift_ppm, now));
+    }
+
+    /// A `Date` has come while no reference answers: with the one before it in this epoch it is two. It is believed as `sync --http`
+    /// believes it: where it is verified who said so, from the floor on, and unless anything that is known says otherwise. Beside
+    /// exchanges, and beside a daemon's authenticated sources, it serves no waiter.
+    pub(super) fn weigh_date(&mut self, date: &HttpDate, now: &Clocks) {
+        let is_measuring = match self.state {
+            State::Disrupted | State::Settling | State::GaveUp(_) => true,
+            // What moves the clock before a sleep begins no epoch; and at a gate that is open on a proof that counts.
+            State::Unknown | State::Suspended | State::Synchronized | State::FreeRunning => false,
+        };
+        let is_better_known = self.tolerance.said.is_some() || self.authority.is_some();
+        let is_verified = match date.peer {
+            PeerCheck::Verified => true,
+            PeerCheck::Unverified => false,
+        };
+        if !is_measuring || is_better_known || !is_verified || date.as_of <= self.since {
+            return;
+        }
+        let drift_ppm = self.policy.max_drift_ppm;
+        let said = ExchangeClaim::by_date(date, drift_ppm);
+        if self.evidence.refutes((said.offset, said.distance), now, &self.policy.floor) {
+            self.tolerance.forget();
+            return;
+        }
+        let before = self.tolerance.dated.replace(DateClaim { said, received: now.boot });
+        // The second was asked when the first had come: a pause inside of one is invisible to it.
+        let is_second =
+            before.is_some_and(|before| date.as_of >= before.received && before.said.agrees_with(&said, drift_ppm));
+        self.tolerance.measured = is_second.then(|| self.measured_by(&said, date.local, drift_ppm, now));
+    }
+
+    fn measured_by(&self, said: &ExchangeClaim, local: Realtime, drift_ppm: u32, now: &Clocks) -> ClockMeasurement {
+        ClockMeasurement {
+            offset: said.offset,
+            bound: said.offset.abs().saturating_add(said.distance),
+            as_of: said.at,
             // As old as a proof gets at the most: a guest's pause may not be seen.
-            valid_until: both.as_of + self.policy.remeasure_max,
+            valid_until: said.at + self.policy.remeasure_max,
             max_drift_ppm: drift_ppm,
-            differences: Some(Differences {
-                real_minus_boot: both.local - both.as_of.as_realtime(),
-                ..now.differences()
-            }),
+            differences: Some(Differences { real_minus_boot: local - said.at.as_realtime(), ..now.differences() }),
             leap_second: None,
-        });
+        }
     }
 
     /// By the guards, as before a step and a proof, and nothing that is known without asking says otherwise.

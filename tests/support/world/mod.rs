@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, Clocks, Epoch, Event, FreezeOutcome, Gate, Machine, Offset, Policy, Reading,
-    Realtime, ReferenceKind, Round, Samples, Snapshot, State, StepBy, StepError, forward,
+    Action, AtDeadline, Boottime, Cause, Clocks, Epoch, Event, FreezeOutcome, Gate, Machine, Offset, PeerCheck, Policy,
+    Reading, Realtime, ReferenceKind, Round, Samples, Snapshot, State, StepBy, StepError, forward,
 };
 
 pub use self::answers::{Answer, MS, answered, http_date, vpn};
@@ -71,6 +71,8 @@ pub struct World<S> {
     /// Good answers since the epoch began or the clock was last stepped, and answers since the epoch began; two are many.
     good: u32,
     asked: u32,
+    /// Verified `Date`s of web servers since then; two are many.
+    dated: u32,
     /// When what was known was last voided, by whatever should void it.
     voided: Boottime,
     /// Whether plain answers do not count in this epoch, and whether the daemon has answered since.
@@ -84,6 +86,8 @@ pub struct World<S> {
     by_order: bool,
     /// Whether a server has said what is not true.
     pub was_lied_to: bool,
+    /// Whether a web server has.
+    pub was_misdated: bool,
     /// Who asked to sleep, and was not let go yet.
     sleeper: Option<Boottime>,
     pub containers: Containers,
@@ -104,6 +108,7 @@ impl<S: Subject> World<S> {
             rules: Rules(Arc::new(policy)),
             good: 0,
             asked: 0,
+            dated: 0,
             voided: now,
             outranked: false,
             daemon_answered: false,
@@ -111,6 +116,7 @@ impl<S: Subject> World<S> {
             anchor: None,
             by_order: false,
             was_lied_to: false,
+            was_misdated: false,
             sleeper: None,
             containers: Containers::default(),
             patience: Patience::default(),
@@ -152,7 +158,7 @@ impl<S: Subject> World<S> {
         let after = self.subject.snapshot();
         self.judge_epoch(&event, &before, &after);
         if after.epoch != before.epoch {
-            (self.good, self.asked, self.agreed) = (0, 0, 0);
+            (self.good, self.asked, self.agreed, self.dated) = (0, 0, 0, 0);
             (self.outranked, self.daemon_answered) = (false, false);
         }
         self.remember(&event);
@@ -336,7 +342,12 @@ impl<S: Subject> World<S> {
                 self.daemon_answered |= m.readings.iter().any(|r| r.kind == ReferenceKind::Daemon);
                 self.agreed = self.agreed.max(m.readings.len());
             }
-            Event::Stepped(epoch, Ok(_)) if *epoch == self.machine().epoch() => self.good = 0,
+            Event::Stepped(epoch, Ok(_)) if *epoch == self.machine().epoch() => (self.good, self.dated) = (0, 0),
+            Event::Dated(epoch, date) if *epoch == self.machine().epoch() => {
+                let said = (date.offset - self.error()).abs() <= date.width_at(date.as_of, 0);
+                self.was_misdated |= !said;
+                self.dated = (self.dated + u32::from(date.peer == PeerCheck::Verified)).min(2);
+            }
             Event::Forgotten(epoch, what) if *epoch == self.machine().epoch() => {
                 self.outranked = what.authority.is_some();
             }
