@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::pod;
-use crate::container::{Metadata, exemption};
+use crate::container::{Metadata, exemption, tolerance};
 use crate::decision::Boottime;
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
-use crate::tolerance;
 use crate::waiter::Ground;
+use crate::waiter::oci::OciSettings;
 use crate::waiter::oci::hold::{GateWatch, HeldContainer, Refused, Released};
 use crate::waiter::oci::log::Grave;
-use crate::waiter::oci::{OciSettings, TOLERANCE_LABEL};
 
 /// The time-out of a runtime that does not say its own (`DefaultPluginRequestTimeout` in containerd/nri).
 pub const USUAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -162,11 +161,10 @@ impl HeldContainer for PodContainer<'_> {
     }
 
     fn tolerance(&mut self) -> Option<Duration> {
-        let label = self.metadata.labels.get(TOLERANCE_LABEL)?;
-        match tolerance::parse(label) {
+        match tolerance::of(self.metadata)? {
             Ok(tolerance) => Some(tolerance),
             Err(why) => {
-                let why = format!("{}: {TOLERANCE_LABEL} is ignored: {}", subject(self.metadata), shown(&why));
+                let why = format!("{}: {} is ignored: {}", subject(self.metadata), tolerance::LABEL, shown(&why));
                 self.lines.push((Grave::Warning, why));
                 None
             }
