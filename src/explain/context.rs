@@ -1,5 +1,8 @@
 //! Whether a text reports a message or only names it. A program begins a clause with its error: after a label, a quote, a code
-//! or nothing. Who writes of that error has it inside a sentence, a title, a list or source code: `retry on X` in a changelog.
+//! or nothing. In what is written of it, it is inside a sentence, a title, a list or source: `retry on X` in a changelog.
+
+/// Lists of words: a line has the name of its list and some of its words.
+const WORDS: &str = include_str!("context.words");
 
 /// A message, and what is on its line before and after it.
 #[derive(Clone, Copy, Debug)]
@@ -14,34 +17,9 @@ pub(super) struct Place<'a> {
 pub enum Wording {
     /// A program says it.
     Report,
-    /// Somebody writes of it.
+    /// It is only written of.
     Mention,
 }
-
-/// Words before a message that belong to it, as in `fatal error`, `the server's`.
-const WITH_IT: &str = "\
-    a an the this that its your our peer server server's client client's remote root leaf intermediate \
-    issuer presented host access id identity bearer local error errors warning fatal exception message code \
-    reason problem failure info notice";
-/// Words that report what follows later in the same clause, as in `failed with`.
-const REPORTS: &str = "\
-    failed fails failing refused rejected denied unable cannot can't couldn't aborted got getting returned \
-    received threw raised caught because due caused exited unexpected encountered reported detected says";
-/// Words that a title begins with: of a change, of a test.
-const TITLES: &str = "\
-    add added adds fix fixed fixes feat handle handled handles retry retries retried improve improved \
-    support supports ignore ignores treat treats document docs doc chore refactor perf revert changelog \
-    changed allow avoid prevent ensure expect expects should when if reproduce";
-/// What a message is called, or what is said of it.
-const OF_IT: &str = "\
-    error errors exception exceptions failure failures message messages case cases check checks handling is \
-    are was were will should must can may now";
-/// What is said of it where it has happened.
-const HAPPENED: &str = "occurred happened received returned thrown";
-/// What a line of a program's source begins with.
-const KEYWORDS: &str = "\
-    if elif else case switch match return raise throw assert expect except catch const let var static final \
-    import from def fn func function class enum pub public private use while for yield #define";
 
 /// Whether it is reported there.
 pub(super) fn wording(place: &Place<'_>) -> Wording {
@@ -68,25 +46,28 @@ fn is_in_a_sentence(before: &str) -> bool {
     if before.trim_end().ends_with(':') {
         return is_title(before.trim_end());
     }
-    let clause: Vec<String> = clause(before).into_iter().skip_while(|word| is_one_of(WITH_IT, word)).collect();
+    let words = clause(before);
+    let clause: Vec<&String> = words.iter().skip_while(|word| is_one_of("with-it", word)).collect();
     let (Some(last), Some(first)) = (clause.first(), clause.last()) else { return false };
     let is_code = last.chars().any(|c| c.is_numeric() || c == '_') || last.chars().skip(1).any(char::is_uppercase);
-    let reports = clause.iter().any(|word| is_one_of(REPORTS, word));
-    is_one_of(TITLES, first) || !(is_code || reports)
+    let reports = clause.iter().any(|word| is_one_of("reports", word));
+    // `npm error code`
+    let is_of_a_program = clause.len() == 1 && words.iter().any(|word| is_one_of("levels", word));
+    is_one_of("titles", first) || !(is_code || reports || is_of_a_program)
 }
 
 /// In the brackets of a name that is no error's: `test_retries[`.
 fn is_of_a_name(before: &str) -> bool {
     let path = before.trim_end_matches('[');
     let name = &path[path.trim_end_matches(is_word).len()..];
-    !name.is_empty() && !is_one_of(WITH_IT, &name.to_lowercase())
+    !name.is_empty() && !is_one_of("with-it", &name.to_lowercase())
 }
 
 /// A label that is the type of a change: `fix(tls)!:`.
 fn is_title(before: &str) -> bool {
     let label = before.trim_end_matches([':', '!']).rsplit(char::is_whitespace).next().unwrap_or_default();
     let kind = label.trim_start_matches(['+', '-']).split('(').next().unwrap_or_default();
-    is_one_of(TITLES, &kind.to_lowercase())
+    is_one_of("titles", &kind.to_lowercase())
 }
 
 /// The words before it that nothing separates from it, the nearest first; in lower case, but for names in capitals.
@@ -111,9 +92,9 @@ fn clause(before: &str) -> Vec<String> {
 /// A noun or a verb after it makes it a part of a sentence: `X errors are retried`.
 fn is_spoken_of(after: &str) -> bool {
     let mut words = after.strip_prefix(' ').unwrap_or_default().split_whitespace();
-    let is_of_it = words.next().is_some_and(|word| is_one_of(OF_IT, word));
+    let is_of_it = words.next().is_some_and(|word| is_one_of("of-it", word));
     let next = words.next().map(|word| word.trim_end_matches(|c| !is_word(c)));
-    is_of_it && !next.is_some_and(|word| is_one_of(HAPPENED, word))
+    is_of_it && !next.is_some_and(|word| is_one_of("happened", word))
 }
 
 /// Names of errors side by side: `[RequestTimeTooSkewed, RequestExpired]`.
@@ -174,7 +155,7 @@ fn is_source(place: &Place<'_>) -> bool {
     };
     const OPERATORS: [&str; 6] = [" in ", " not in ", " == ", " != ", " => ", " -> "];
     let is_compared = after.get(1..).is_some_and(|rest| OPERATORS.iter().any(|operator| rest.starts_with(operator)));
-    is_one_of(KEYWORDS, first) || is_compared || is_operand(outside) || is_argument(outside)
+    is_one_of("keywords", first) || is_compared || is_operand(outside) || is_argument(outside)
 }
 
 /// Without the words that belong to the message: `"The `.
@@ -183,7 +164,7 @@ fn without_its_words(before: &str) -> &str {
     let rest = text.trim_end_matches(|c| is_word(c) || c == '\'');
     let word = text[rest.len()..].trim_start_matches('\'').to_lowercase();
     let quote = if text[rest.len()..].starts_with('\'') { 1 } else { 0 };
-    if is_one_of(WITH_IT, &word) { without_its_words(&text[..rest.len() + quote]) } else { before }
+    if is_one_of("with-it", &word) { without_its_words(&text[..rest.len() + quote]) } else { before }
 }
 
 /// After ` = `, `== `, perhaps first in a list.
@@ -201,8 +182,9 @@ fn is_argument(outside: &str) -> bool {
     name.starts_with(char::is_lowercase) || name.ends_with('!') || (path.contains('.') && !name.is_empty() && !is_error)
 }
 
-fn is_one_of(words: &str, word: &str) -> bool {
-    words.split(' ').any(|one| one == word)
+fn is_one_of(list: &str, word: &str) -> bool {
+    let lines = WORDS.lines().filter_map(|line| line.strip_prefix(list)?.strip_prefix(": "));
+    lines.flat_map(|words| words.split(' ')).any(|one| one == word)
 }
 
 fn is_word(c: char) -> bool {
@@ -231,6 +213,8 @@ mod tests {
             "SSLError(\"«certificate is not yet valid»\")",
             "ERROR the server's «certificate is not yet valid»",
             "upload failed with «RequestTimeTooSkewed»",
+            "npm error code «CERT_NOT_YET_VALID»",
+            "npm ERR! code «CERT_NOT_YET_VALID»",
             "Warning: S3::getBucket(): [«RequestTimeTooSkewed»] The difference",
             "AWS HTTP error: Client error: 403 «RequestTimeTooSkewed» (client): The difference",
             "An error occurred («RequestTimeTooSkewed») when calling the ListObjects operation: The difference",
@@ -262,6 +246,7 @@ mod tests {
             "* «RequestTimeTooSkewed» is retried with the server's time",
             "* «RequestTimeTooSkewed» errors are retried",
             "retry on error «RequestTimeTooSkewed»",
+            "on error «RequestTimeTooSkewed» the clock is asked for",
             "Fix uploads that failed with «RequestTimeTooSkewed»",
             "TASK [ignore a «certificate is not yet valid» here]",
             "✓ «jwt not active» (3 ms)",

@@ -33,7 +33,7 @@ pub struct Match<'p> {
     pub direction: Direction,
     /// How much it says of the clock.
     pub proves: Proves,
-    /// Whether a program says it, or somebody writes of it.
+    /// Whether a program says it, or it is only written of.
     pub wording: Wording,
     /// Why its numbers cannot all be right.
     pub contradiction: Option<Contradiction>,
@@ -104,7 +104,7 @@ impl Groups {
 
 /// The line that a message is on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line<'a> {
+pub(super) struct MatchedLine<'a> {
     pub(super) number: u64,
     pub(super) head: &'a str,
     pub(super) wording: Wording,
@@ -160,7 +160,7 @@ fn groups(pattern: &Pattern, captures: &Captures<'_>) -> Groups {
 }
 
 /// What the groups mean.
-pub(super) fn read<'p>(pattern: &'p Pattern, groups: &Groups, line: &Line<'_>) -> Match<'p> {
+pub(super) fn read<'p>(pattern: &'p Pattern, groups: &Groups, line: &MatchedLine<'_>) -> Match<'p> {
     let said = said(pattern, groups);
     let mut direction = match said {
         Some(said) if pattern.direction != Direction::None && said.offset != Offset::ZERO => side(said.offset),

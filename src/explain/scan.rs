@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::clean::{Cleaner, entities};
 use super::context::{Place, Wording, wording};
-use super::extract::{self, Line, Match};
+use super::extract::{self, Match, MatchedLine};
 use super::lifetime::{self, Lifetime};
 use super::literals::{Hit, Literals};
 use super::pattern::Proves;
@@ -155,7 +155,7 @@ impl<'p> Scanner<'p> {
         // Numbers are left out by who only writes of a message. An entity before it moves it by some bytes.
         let is_in_doubt = pattern.proves == Proves::Clock && !groups.has_numbers();
         let wording = if is_in_doubt { self.wording(&window[start..end], span.clone()) } else { Wording::Report };
-        let one = extract::read(pattern, &groups, &Line { number, head: &head, wording });
+        let one = extract::read(pattern, &groups, &MatchedLine { number, head: &head, wording });
         Some((span.start, span.end, one))
     }
 

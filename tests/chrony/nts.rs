@@ -100,6 +100,9 @@ fn each_mode() -> Outcome {
         let client = server.client(&[mode, &format!("server 127.0.0.2 port 9 {POLL}")])?;
         client.synchronised()?;
         let corrector = client.corrector();
+        // Who outranks others is asked by NTS; where the keys are exchanged is not reported, and is the usual port.
+        let asked: Vec<String> = block_on(corrector.servers()).servers.iter().map(|s| s.name.to_string()).collect();
+        assert_eq!(asked.contains(&"nts://localhost".to_owned()), outranks, "{mode}: {asked:?}");
         let authority = block_on(corrector.forget()).authority;
         let names = authority.map(|authority| authority.sources);
         assert_eq!(names, outranks.then(|| vec!["localhost".to_owned()]), "{mode}");

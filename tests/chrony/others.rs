@@ -146,7 +146,7 @@ fn ntpd_rs_is_asked_itself() -> Outcome {
         let corrector = host.corrector();
         let told = corrector.servers().await;
         let names: Vec<String> = told.servers.iter().map(|server| server.name.to_string()).collect();
-        assert_eq!((told.daemon.as_deref(), names), (Some("ntpd-rs"), vec!["nts.example".to_owned()]));
+        assert_eq!((told.daemon.as_deref(), names), (Some("ntpd-rs"), vec!["nts://nts.example".to_owned()]));
         assert_eq!(told.remark, None);
         let forgotten = corrector.forget().await;
         assert_eq!(forgotten.daemon.as_deref(), Some("ntpd-rs"));
