@@ -11,7 +11,7 @@ const SLOW: Duration = Duration::from_secs(60);
 /// Puts the engine over the guest's /usr and makes an image with nothing in it but a place for our own part, which is static. What
 /// the engine stores goes to the guest's memory.
 pub fn install(guest: &Guest) -> Outcome {
-    if guest.run("test -d /run/podman-usr")?.code == 0 {
+    if guest.run("test -d /run/laid/podman")?.code == 0 {
         return Ok(());
     }
     let podman = std::fs::canonicalize(folder().join("podman"))?;
@@ -26,9 +26,9 @@ pub fn install(guest: &Guest) -> Outcome {
     )?;
     let script = format!(
         "set -e
-         mkdir -p /run/podman-usr /run/usr/upper /run/usr/work /run/image/lab /var/lib/containers
-         mount -t hostfs -o {}/usr none /run/podman-usr
-         mount -t overlay none /usr -o lowerdir=/run/podman-usr:/usr,upperdir=/run/usr/upper,workdir=/run/usr/work
+         mkdir -p /run/laid/podman /run/usr/upper /run/usr/work /run/image/lab /var/lib/containers
+         mount -t hostfs -o {} none /run/laid/podman
+         mount -t overlay none /usr -o lowerdir=/run/laid/podman/usr:/usr,upperdir=/run/usr/upper,workdir=/run/usr/work
          mount -t tmpfs none /var/lib/containers
          tar -C /run/image -c . | podman import --quiet - localhost/box",
         podman.display()
