@@ -4,14 +4,13 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::cli::time_value::{self, utc};
-use crate::cli::{CliError, print};
+use crate::cli::{CliError, print, time_value};
 use crate::decision::{Offset, Realtime};
 use crate::duration;
 use crate::exit::Exit;
-use crate::history::{DatedBy, DatedRecord, HistoryFiles, date};
+use crate::history::{DatedBy, DatedRecord, HistoryFiles, date, utc};
 use crate::sys::clock::realtime;
 use crate::sys::foreign::shown;
 
@@ -38,17 +37,18 @@ impl HistoryArgs {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, CliError> {
         let files = HistoryFiles::below(&self.root);
-        let read = files.read().map_err(|error| cannot_read(&files, error))?;
+        let text = files.read().map_err(|error| cannot_read(&files, error))?;
+        let read = text.records();
         let skipped = read.skipped;
-        let last_boot = read.records.last().map(|record| record.boot.clone()).unwrap_or_default();
+        let last_boot = read.records.last().map(|record| record.boot.to_string()).unwrap_or_default();
         let mut dated = date(read.records);
         dated.retain(|dated| {
             let is_late = self.since.is_none_or(|since| dated.time >= since);
             let is_of_it = self.epoch.is_none_or(|epoch| dated.record.epoch == epoch && dated.record.boot == last_boot);
             is_late && is_of_it
         });
-        let text = if self.json { json(&dated, skipped) } else { text(&dated, skipped) };
-        print(&text)?;
+        let printed = if self.json { json(&dated, skipped) } else { in_lines(&dated, skipped) };
+        print(&printed)?;
         Ok(Exit::Ok)
     }
 }
@@ -70,14 +70,14 @@ pub(super) fn moment(text: &str) -> Result<Realtime, String> {
     duration::parse(text).map(ago).or_else(|_| time_value::parse(text))
 }
 
-fn text(dated: &[DatedRecord], skipped: usize) -> String {
+fn in_lines(dated: &[DatedRecord<'_>], skipped: usize) -> String {
     let mut lines = String::new();
     for DatedRecord { time, by, record } in dated {
         let mark = match by {
             DatedBy::Proof => ' ',
             DatedBy::Clock => '?',
         };
-        lines.push_str(&format!("{}{mark} {}\n", utc(*time), shown(&record.message)));
+        lines.push_str(&format!("{}{mark} {}\n", utc(*time), shown(&record.message())));
     }
     if dated.iter().any(|dated| dated.by == DatedBy::Clock) {
         lines.push_str("?: as the system clock showed it, which no proof confirms\n");
@@ -91,9 +91,9 @@ fn text(dated: &[DatedRecord], skipped: usize) -> String {
     lines
 }
 
-fn json(dated: &[DatedRecord], skipped: usize) -> String {
-    let record = |dated: &DatedRecord| {
-        let mut fields: Map<String, Value> = dated.record.fields.clone();
+fn json(dated: &[DatedRecord<'_>], skipped: usize) -> String {
+    let record = |dated: &DatedRecord<'_>| {
+        let mut fields = dated.record.fields();
         fields.remove("version");
         fields.insert("time".to_owned(), utc(dated.time).into());
         fields.insert("time_ns".to_owned(), dated.time.as_nanos().into());

@@ -1,5 +1,5 @@
 //! A moment as people write it: `2026-11-24T12:00:00.25Z` (RFC 3339, as `date -Ins` or `date --rfc-3339=ns` prints it) or
-//! `@1795521600.25` (seconds since 1970, as `date +@%s.%N` does); and as we print it.
+//! `@1795521600.25` (seconds since 1970, as `date +@%s.%N` does).
 
 use jiff::{SignedDuration, Timestamp};
 use regex_lite::Regex;
@@ -24,18 +24,6 @@ pub fn parse(text: &str) -> Result<Realtime, String> {
             "invalid time `{text}`: expected 2026-11-24T12:00:00.25Z or @1795521600.25 (as `date +@%s.%N` prints it)"
         )
     })
-}
-
-/// A moment as we print it: `2026-11-24T12:00:00.250Z`.
-pub fn utc(time: Realtime) -> String {
-    let stamp = Timestamp::from_nanosecond(time.as_nanos().into());
-    stamp.map_or_else(|_| "?".to_owned(), |stamp| stamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
-}
-
-/// The time of day alone, for a moment that is near: `12:00:00 UTC`.
-pub fn utc_time_of_day(time: Realtime) -> String {
-    let stamp = Timestamp::from_nanosecond(time.as_nanos().into());
-    stamp.map_or_else(|_| "?".to_owned(), |stamp| stamp.strftime("%H:%M:%S UTC").to_string())
 }
 
 /// `1795521600.25`

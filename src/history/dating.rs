@@ -24,14 +24,14 @@ impl DatedBy {
 }
 
 /// A record with its date.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DatedRecord {
+#[derive(Clone, Debug)]
+pub struct DatedRecord<'a> {
     /// When it happened.
     pub time: Realtime,
     /// What that is based on.
     pub by: DatedBy,
     /// The record.
-    pub record: HistoryRecord,
+    pub record: HistoryRecord<'a>,
 }
 
 /// What lies between a record and the one before it.
@@ -58,13 +58,21 @@ pub struct Stamp {
     pub truth: Option<Offset>,
 }
 
+impl Stamp {
+    /// That of a record, where `gap` is what lies before it.
+    #[must_use]
+    pub fn of(record: &HistoryRecord<'_>, gap: Gap) -> Self {
+        Self { gap, at: record.at(), shown: record.shown(), truth: record.truth() }
+    }
+}
+
 /// Dates the records, which stand in the order of their writing.
 #[must_use]
-pub fn date(records: Vec<HistoryRecord>) -> Vec<DatedRecord> {
-    let mut before: Option<&HistoryRecord> = None;
+pub fn date(records: Vec<HistoryRecord<'_>>) -> Vec<DatedRecord<'_>> {
+    let mut before: Option<&HistoryRecord<'_>> = None;
     let stamp = |record| {
         let gap = before.replace(record).map_or(Gap::Unknown, |before| Gap::between(before, record));
-        Stamp { gap, at: record.at, shown: record.shown, truth: record.truth }
+        Stamp::of(record, gap)
     };
     let times = times(&records.iter().map(stamp).collect::<Vec<_>>());
     times.into_iter().zip(records).map(|((time, by), record)| DatedRecord { time, by, record }).collect()
@@ -102,8 +110,8 @@ fn date_by(truth: Option<Offset>, time: &mut (Realtime, DatedBy)) {
 impl Gap {
     /// The gap between a record and the one after it.
     #[must_use]
-    pub fn between(before: &HistoryRecord, record: &HistoryRecord) -> Self {
-        if before.boot != record.boot || record.at < before.at {
+    pub fn between(before: &HistoryRecord<'_>, record: &HistoryRecord<'_>) -> Self {
+        if before.boot != record.boot || record.at() < before.at() {
             return Self::Unknown;
         }
         if before.epoch == record.epoch { Self::None } else { Self::begun_by(&record.cause) }
@@ -151,7 +159,11 @@ mod tests {
     const DAY: i64 = 1_800_000_000;
 
     /// A record of a boot, so many seconds after its start, when the clock was so many seconds ahead; with a proof of it or not.
-    fn record(boot: &str, secs: i64, ahead: i64, (epoch, cause, is_proven): (u64, &str, bool)) -> HistoryRecord {
+    fn record(boot: &str, secs: i64, ahead: i64, epoch: (u64, &str, bool)) -> HistoryRecord<'static> {
+        HistoryRecord::parse(line(boot, secs, ahead, epoch).leak()).unwrap()
+    }
+
+    fn line(boot: &str, secs: i64, ahead: i64, (epoch, cause, is_proven): (u64, &str, bool)) -> String {
         let boot_began = if boot == "a" { DAY } else { DAY + 10_000 };
         let real = (boot_began + secs + ahead) * 1_000_000_000;
         let proof = if is_proven {
@@ -160,14 +172,13 @@ mod tests {
         } else {
             String::new()
         };
-        let line = format!(
+        format!(
             r#"{{"version":1,"boot_id":"{boot}","boottime_ns":{},"realtime_ns":{real},"epoch":{epoch},"event":"x","cause":"{cause}"{proof}}}"#,
             secs * 1_000_000_000
-        );
-        HistoryRecord::parse(&line).unwrap()
+        )
     }
 
-    fn dates(records: Vec<HistoryRecord>) -> Vec<(i64, DatedBy)> {
+    fn dates(records: Vec<HistoryRecord<'_>>) -> Vec<(i64, DatedBy)> {
         date(records).iter().map(|dated| (dated.time.as_nanos() / 1_000_000_000 - DAY, dated.by)).collect()
     }
 
@@ -197,8 +208,8 @@ mod tests {
         assert_eq!(dates(unproven("resume"))[1], (110, DatedBy::Proof));
         // The kernel has counted the sleep a second short.
         let mut slept = vec![record("a", 100, 0, (1, "started", true)), record("a", 101, 0, (2, "sleep", false))];
-        slept.push(record("a", 200, 1, (3, "resume", true)));
-        slept[2].truth = slept[2].truth.map(|truth| truth + Offset::from_secs(1));
+        let late = line("a", 200, 1, (3, "resume", true)).replace(r#""offset_ns":-1000000000"#, r#""offset_ns":0"#);
+        slept.push(HistoryRecord::parse(&late).unwrap());
         assert_eq!(dates(slept), [100, 101, 201].map(|at| (at, DatedBy::Proof)));
     }
 }

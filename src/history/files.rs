@@ -1,5 +1,6 @@
 //! The files: one that is written to, and a few older ones. A line is written in one piece; what a crash left torn is ended and skipped.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -7,7 +8,6 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, Open
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, fchown};
-use serde_json::Map;
 
 use super::{FOLDER, HistoryRecord};
 
@@ -24,13 +24,32 @@ pub struct HistoryFiles {
     folder: PathBuf,
 }
 
+/// The lines of all files.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryText(String);
+
 /// What was read.
 #[derive(Clone, Debug, Default)]
-pub struct ReadHistory {
+pub struct ReadHistory<'a> {
     /// The records, in the order of their writing.
-    pub records: Vec<HistoryRecord>,
+    pub records: Vec<HistoryRecord<'a>>,
     /// Lines that were torn, or written by a later version.
     pub skipped: usize,
+}
+
+impl HistoryText {
+    /// The records of these lines.
+    #[must_use]
+    pub fn records(&self) -> ReadHistory<'_> {
+        let mut read = ReadHistory::default();
+        for line in self.0.lines() {
+            match HistoryRecord::parse(line) {
+                Some(record) => read.records.push(record),
+                None => read.skipped += 1,
+            }
+        }
+        read
+    }
 }
 
 impl HistoryFiles {
@@ -111,37 +130,17 @@ impl HistoryFiles {
         Ok(())
     }
 
-    /// Reads every record, the oldest first; nothing where there is no history yet.
+    /// Reads every line, the oldest first; nothing where there is no history yet.
     ///
     /// # Errors
     /// What the file system said.
-    pub fn read(&self) -> io::Result<ReadHistory> {
-        self.read_files(&NAMES, |record| record)
-    }
-
-    /// The records of the two latest files alone, which are read in a moment.
-    ///
-    /// # Errors
-    /// What the file system said.
-    pub fn read_latest(&self) -> io::Result<ReadHistory> {
-        self.read_files(&NAMES[..2], |record| record)
-    }
-
-    /// The same without the fields that have no place of their own in a record: they take most of the memory.
-    ///
-    /// # Errors
-    /// What the file system said.
-    pub fn read_in_short(&self) -> io::Result<ReadHistory> {
-        self.read_files(&NAMES, |record| HistoryRecord { fields: Map::new(), ..record })
-    }
-
-    fn read_files(&self, names: &[&str], kept: impl Fn(HistoryRecord) -> HistoryRecord) -> io::Result<ReadHistory> {
-        let mut read = ReadHistory::default();
-        self.read_lines(names, |line| match HistoryRecord::parse(line) {
-            Some(record) => read.records.push(kept(record)),
-            None => read.skipped += 1,
+    pub fn read(&self) -> io::Result<HistoryText> {
+        let mut text = String::new();
+        self.each_line(|line| {
+            text.push_str(line.trim_end());
+            text.push('\n');
         })?;
-        Ok(read)
+        Ok(HistoryText(text))
     }
 
     /// Hands every line over, the oldest first, and keeps none.
@@ -150,6 +149,14 @@ impl HistoryFiles {
     /// What the file system said.
     pub fn each_line(&self, each: impl FnMut(&str)) -> io::Result<()> {
         self.read_lines(&NAMES, each)
+    }
+
+    /// The lines of the two latest files alone, which are read in a moment.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn each_of_the_latest_lines(&self, each: impl FnMut(&str)) -> io::Result<()> {
+        self.read_lines(&NAMES[..2], each)
     }
 
     fn read_lines(&self, names: &[&str], mut each: impl FnMut(&str)) -> io::Result<()> {
@@ -178,7 +185,8 @@ fn lines(file: File, each: &mut impl FnMut(&str)) -> io::Result<()> {
         if (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(&line);
+        // As a rule it is text, which is found out faster than what is not.
+        let text = str::from_utf8(&line).map_or_else(|_| String::from_utf8_lossy(&line), Cow::Borrowed);
         if !text.trim().is_empty() {
             each(&text);
         }

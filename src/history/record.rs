@@ -1,109 +1,202 @@
-//! A record as a line of JSON, and back.
+//! A record, borrowed from its line, so that a history of any length is read at once. Fields that are not named here are skipped.
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::VERSION;
-use crate::decision::{Boottime, NamedContainer, Offset, Realtime};
-use crate::transition::{Fact, ReceivedAnswer, Transition};
+use crate::decision::{Boottime, Offset, Realtime};
 
-/// A line that was read. Fields of later versions are kept in `fields` and mean nothing here.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistoryRecord {
+/// A line that was read.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HistoryRecord<'a> {
+    /// The line itself.
+    #[serde(skip)]
+    line: &'a str,
+    version: u64,
     /// The boot that it was written in.
-    pub boot: String,
-    /// When it happened.
-    pub at: Boottime,
-    /// What the system clock showed then, right or wrong.
-    pub shown: Realtime,
+    #[serde(borrow, rename = "boot_id")]
+    pub boot: Cow<'a, str>,
+    boottime_ns: u64,
+    realtime_ns: i64,
     /// The epoch.
     pub epoch: u64,
-    /// When it began.
-    pub epoch_began: Option<Boottime>,
+    #[serde(default)]
+    since_boottime_ns: Option<u64>,
     /// The kind of event.
-    pub event: String,
+    #[serde(borrow)]
+    pub event: Cow<'a, str>,
     /// Why the epoch began.
-    pub cause: String,
-    /// What happened, in words.
-    pub message: String,
-    /// The true time minus `CLOCK_BOOTTIME`, where the record has a proof.
-    pub truth: Option<Offset>,
-    /// Reference minus local at the last measurement of the epoch, proven or not.
-    pub measured: Option<Offset>,
-    /// The whole line.
-    pub fields: Map<String, Value>,
+    #[serde(borrow, default)]
+    pub cause: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
+    /// The gate: `shut`, `open` or `unproven`; empty where the record has none.
+    #[serde(borrow, default)]
+    pub gate: Cow<'a, str>,
+    #[serde(default)]
+    offset_ns: Option<i64>,
+    /// The most the clock was wrong at the last measurement of the epoch.
+    #[serde(default)]
+    pub bound_ns: Option<u64>,
+    #[serde(default)]
+    real_minus_boot_ns: Option<i64>,
+    #[serde(default)]
+    stepped_ns: Option<i64>,
+    /// How many containers are frozen.
+    #[serde(default)]
+    pub frozen: Option<u64>,
+    /// How many were to be frozen.
+    #[serde(default)]
+    pub frozen_of: Option<u64>,
+    /// How many waiters the gate held.
+    #[serde(default)]
+    pub held: Option<u64>,
+    /// How many waiters were woken.
+    #[serde(default)]
+    pub released: Option<u64>,
+    /// The frozen containers.
+    #[serde(borrow, default)]
+    pub frozen_containers: Vec<RecordedContainer<'a>>,
+    /// The held containers.
+    #[serde(borrow, default)]
+    pub held_containers: Vec<RecordedContainer<'a>>,
+    /// The released containers.
+    #[serde(borrow, default)]
+    pub released_containers: Vec<RecordedContainer<'a>>,
+    /// Who answered last, as JSON: most records repeat those of the one before.
+    #[serde(borrow, default)]
+    answers: Option<&'a RawValue>,
+    /// The references that the agreement left out.
+    #[serde(borrow, default)]
+    pub falsetickers: Vec<Cow<'a, str>>,
+    /// How many records before this one could not be written.
+    #[serde(default)]
+    pub lost: Option<u64>,
 }
 
-impl HistoryRecord {
+/// A container that a record names.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct RecordedContainer<'a> {
+    /// Its id; empty where it was not to be written down.
+    #[serde(borrow, default)]
+    pub id: Cow<'a, str>,
+    /// Its name, where it is known.
+    #[serde(borrow, default)]
+    pub name: Option<Cow<'a, str>>,
+}
+
+/// What one reference said.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct RecordedAnswer<'a> {
+    /// Who said it.
+    #[serde(borrow)]
+    pub source: Cow<'a, str>,
+    /// Its root distance when it was asked.
+    pub root_distance_ns: u64,
+    /// Whether the answer was authenticated.
+    #[serde(default)]
+    pub authenticated: bool,
+}
+
+impl<'a> HistoryRecord<'a> {
     /// Reads a line; none where it is torn, of a later version, or no record.
     #[must_use]
-    pub fn parse(line: &str) -> Option<Self> {
-        let Value::Object(fields) = serde_json::from_str(line).ok()? else { return None };
-        let text = |name: &str| fields.get(name).and_then(Value::as_str);
-        let number = |name: &str| fields.get(name).and_then(Value::as_i64);
-        if fields.get("version")?.as_u64()? > VERSION {
-            return None;
-        }
-        let measured = number("offset_ns").map(Offset::from_nanos);
-        Some(Self {
-            boot: text("boot_id")?.to_owned(),
-            at: Boottime::from_nanos(number("boottime_ns")?.try_into().ok()?),
-            shown: Realtime::from_nanos(number("realtime_ns")?),
-            epoch: number("epoch")?.try_into().ok()?,
-            epoch_began: number("since_boottime_ns").and_then(|at| at.try_into().ok()).map(Boottime::from_nanos),
-            event: text("event")?.to_owned(),
-            cause: text("cause").unwrap_or_default().to_owned(),
-            message: text("message").unwrap_or_default().to_owned(),
-            truth: truth(text("gate"), number("real_minus_boot_ns"), measured),
-            measured,
-            fields,
-        })
+    pub fn parse(line: &'a str) -> Option<Self> {
+        let record: Self = serde_json::from_str(line).ok()?;
+        (record.version <= VERSION).then_some(Self { line, ..record })
     }
 
-    /// The line of a record, which ends it. `lost` is how many records before it could not be written.
+    /// When it happened.
     #[must_use]
-    pub fn line(happened: &Transition, boot: &str, lost: u64) -> String {
-        let mut fields = Map::new();
-        fields.insert("version".to_owned(), VERSION.into());
-        fields.insert("boot_id".to_owned(), boot.into());
-        fields.extend(happened.facts().into_iter().map(|(name, fact)| (name.to_owned(), value(fact))));
-        fields.insert("message".to_owned(), happened.line().into());
-        if lost > 0 {
-            fields.insert("lost".to_owned(), lost.into());
+    pub const fn at(&self) -> Boottime {
+        Boottime::from_nanos(self.boottime_ns)
+    }
+
+    /// What the system clock showed then, right or wrong.
+    #[must_use]
+    pub const fn shown(&self) -> Realtime {
+        Realtime::from_nanos(self.realtime_ns)
+    }
+
+    /// When its epoch began.
+    #[must_use]
+    pub fn epoch_began(&self) -> Option<Boottime> {
+        self.since_boottime_ns.map(Boottime::from_nanos)
+    }
+
+    /// Reference minus local at the last measurement of the epoch, proven or not.
+    #[must_use]
+    pub fn measured(&self) -> Option<Offset> {
+        self.offset_ns.map(Offset::from_nanos)
+    }
+
+    /// All steps of the epoch.
+    #[must_use]
+    pub fn stepped(&self) -> Option<Offset> {
+        self.stepped_ns.map(Offset::from_nanos)
+    }
+
+    /// The true time minus `CLOCK_BOOTTIME`, where the record has a proof: what that says of the clocks' difference.
+    #[must_use]
+    pub fn truth(&self) -> Option<Offset> {
+        let proven = self.real_minus_boot_ns.filter(|_| self.gate == "open");
+        proven.map(|proven| Offset::from_nanos(proven) + self.measured().unwrap_or(Offset::ZERO))
+    }
+
+    /// What happened, in words: few readers want to know.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.message.and_then(|message| serde_json::from_str(message.get()).ok()).unwrap_or_default()
+    }
+
+    /// The answers as they were written, to be compared with those of the record before.
+    #[must_use]
+    pub fn written_answers(&self) -> &'a str {
+        self.answers.map_or("", RawValue::get)
+    }
+
+    /// Who answered last.
+    #[must_use]
+    pub fn answers(&self) -> Vec<RecordedAnswer<'a>> {
+        serde_json::from_str(self.written_answers()).unwrap_or_default()
+    }
+
+    /// All that the line has, also what later versions added.
+    #[must_use]
+    pub fn fields(&self) -> Map<String, Value> {
+        serde_json::from_str(self.line).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"version":1,"boot_id":"a\"b","boottime_ns":5,"realtime_ns":-7,"epoch":2,"event":"x","gate":"open","offset_ns":3,"real_minus_boot_ns":10,"new":{"a":[1]},"frozen_containers":[{"engine":"podman","id":"i"},{"engine":"docker","id":"j","name":"web"},{"engine":"docker"}]}"#;
+
+    #[test]
+    fn a_line_is_read_with_what_it_names_and_without_what_a_later_version_added() {
+        let record = HistoryRecord::parse(LINE).unwrap();
+        assert_eq!((&*record.boot, &*record.event, record.epoch), ("a\"b", "x", 2));
+        assert_eq!((record.at().as_nanos(), record.shown().as_nanos()), (5, -7));
+        assert_eq!(record.truth(), Some(Offset::from_nanos(13)));
+        let names: Vec<_> = record.frozen_containers.iter().map(|one| one.name.as_deref().unwrap_or(&one.id)).collect();
+        assert_eq!(names, ["i", "web", ""]);
+        assert_eq!(record.fields()["new"]["a"][0], 1);
+    }
+
+    #[test]
+    fn what_is_torn_or_no_record_or_of_a_later_version_is_skipped() {
+        let later = LINE.replace(r#""version":1"#, r#""version":2"#);
+        for line in ["", "{}", "[]", "null", "\u{0}", &later] {
+            assert!(HistoryRecord::parse(line).is_none(), "{line}");
         }
-        format!("{}\n", Value::Object(fields))
+        for end in 0..LINE.len() {
+            assert!(HistoryRecord::parse(&LINE[..end]).is_none(), "cut at {end}");
+        }
+        assert!(HistoryRecord::parse(&format!(" {LINE}\r\n")).is_some());
     }
-}
-
-/// The true time minus `CLOCK_BOOTTIME`: what a proof says of the clocks' difference.
-pub(super) fn truth(gate: Option<&str>, real_minus_boot_ns: Option<i64>, measured: Option<Offset>) -> Option<Offset> {
-    let proven = real_minus_boot_ns.filter(|_| gate == Some("open"));
-    proven.map(|proven| Offset::from_nanos(proven) + measured.unwrap_or(Offset::ZERO))
-}
-
-fn value(fact: Fact) -> Value {
-    match fact {
-        Fact::Number(number) => number.into(),
-        Fact::Text(text) => text.into(),
-        Fact::Texts(texts) => texts.into(),
-        Fact::Containers(containers) => containers.iter().map(container).collect(),
-        Fact::Answers(answers) => answers.iter().map(answer).collect(),
-    }
-}
-
-/// What may not be written down, or is not known, is left out.
-fn container(container: &NamedContainer) -> Value {
-    let NamedContainer { engine, id, name } = container;
-    let id = Some(id).filter(|id| !id.is_empty());
-    let known = [("engine", Some(*engine)), ("id", id.map(String::as_str)), ("name", name.as_deref())];
-    known.into_iter().filter_map(|(field, text)| Some((field, text?))).collect()
-}
-
-fn answer(answer: &ReceivedAnswer) -> Value {
-    json!({
-        "source": answer.source,
-        "kind": answer.kind.to_string(),
-        "offset_ns": answer.offset.as_nanos(),
-        "root_distance_ns": answer.root_distance_ns(),
-        "authenticated": answer.authenticated,
-    })
 }

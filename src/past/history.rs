@@ -29,7 +29,7 @@ impl Segment {
     /// The segments of the agent's history, the oldest first; records come in the order of their writing. While no agent ran nothing is
     /// known.
     #[must_use]
-    pub fn of_history(records: &[HistoryRecord], now: Option<&Present>) -> Vec<Self> {
+    pub fn of_history(records: &[HistoryRecord<'_>], now: Option<&Present>) -> Vec<Self> {
         let mut segments: Vec<Self> = vec![];
         for run in records.chunk_by(is_watched_between) {
             add(run, &mut segments);
@@ -43,19 +43,19 @@ impl Segment {
 }
 
 /// A run of records without a gap: the true time minus `CLOCK_BOOTTIME` is the same in all of it.
-fn add(run: &[HistoryRecord], segments: &mut Vec<Segment>) {
+fn add(run: &[HistoryRecord<'_>], segments: &mut Vec<Segment>) {
     let mut start = 0;
     for steady in run.chunk_by(|one, next| is_same(difference(next) - difference(one))) {
         let (before, rest) = run.split_at(start);
         start += steady.len();
         let ([first, ..], [.., last]) = (steady, steady) else { continue };
-        let truth = rest.iter().find_map(|one| one.truth).or_else(|| before.iter().rev().find_map(|one| one.truth));
+        let truth = rest.iter().find_map(|one| one.truth()).or_else(|| before.iter().rev().find_map(|one| one.truth()));
         let proven = truth.map(|truth| truth - difference(first));
         let begun = match (before.last(), segments.last_mut()) {
             (Some(before), Some(segment)) => {
                 let moved = difference(first) - difference(before);
                 // It went on until just before this record.
-                segment.last = first.shown + -moved;
+                segment.last = first.shown() + -moved;
                 segment.ended = Some((moved, stepper(steady)));
                 Some(stepper(steady))
             }
@@ -63,9 +63,9 @@ fn add(run: &[HistoryRecord], segments: &mut Vec<Segment>) {
             (_, None) => None,
         };
         segments.push(Segment {
-            boot: first.boot.clone(),
-            first: first.shown,
-            last: last.shown,
+            boot: first.boot.to_string(),
+            first: first.shown(),
+            last: last.shown(),
             ended: None,
             begun,
             slewed: proven.and_then(|proven| slewed(steady, proven)),
@@ -76,11 +76,11 @@ fn add(run: &[HistoryRecord], segments: &mut Vec<Segment>) {
 }
 
 /// Who made a clock wrong that was paused, taken back or asleep: no program that keeps it. Up to a pause the clock was watched.
-fn begun_by_a_gap(first: &HistoryRecord, before: &mut Segment) -> Option<Author> {
-    match first.cause.as_str() {
+fn begun_by_a_gap(first: &HistoryRecord<'_>, before: &mut Segment) -> Option<Author> {
+    match &*first.cause {
         _ if first.boot != before.boot => None,
-        "pause" | "restore" if first.shown > before.last => {
-            before.last = first.shown;
+        "pause" | "restore" if first.shown() > before.last => {
+            before.last = first.shown();
             Some(Author::Other)
         }
         "pause" | "restore" | "resume" => Some(Author::Other),
@@ -89,8 +89,8 @@ fn begun_by_a_gap(first: &HistoryRecord, before: &mut Segment) -> Option<Author>
 }
 
 /// The time of day minus `CLOCK_BOOTTIME`, which only a step moves.
-fn difference(record: &HistoryRecord) -> Offset {
-    record.shown - record.at.as_realtime()
+fn difference(record: &HistoryRecord<'_>) -> Offset {
+    record.shown() - record.at().as_realtime()
 }
 
 fn is_same(moved: Offset) -> bool {
@@ -98,26 +98,27 @@ fn is_same(moved: Offset) -> bool {
 }
 
 /// Whether an agent ran from one record to the next, and no gap lies between.
-fn is_watched_between(one: &HistoryRecord, next: &HistoryRecord) -> bool {
-    let is_another_agents = next.cause == STARTED && next.epoch_began != one.epoch_began;
+fn is_watched_between(one: &HistoryRecord<'_>, next: &HistoryRecord<'_>) -> bool {
+    let is_another_agents = next.cause == STARTED && next.epoch_began() != one.epoch_began();
     !is_another_agents && Gap::between(one, next) == Gap::None
 }
 
 /// Who stepped the clock just before these records.
-fn stepper(steady: &[HistoryRecord]) -> Author {
+fn stepper(steady: &[HistoryRecord<'_>]) -> Author {
     let is_ours = steady.first().is_some_and(|first| {
-        let mut beside = steady.iter().take_while(|one| one.at.since(first.at) < BESIDE);
+        let mut beside = steady.iter().take_while(|one| one.at().since(first.at()) < BESIDE);
         beside.any(|one| one.event == EventKind::Stepped.name())
     });
     if is_ours { Author::Keeper("clockgate".to_owned()) } else { Author::Other }
 }
 
 /// Up to when measurements contradict what a later proof makes of the clock.
-fn slewed(steady: &[HistoryRecord], proven: Offset) -> Option<Realtime> {
-    let contradicts = |one: &HistoryRecord| one.measured.is_some_and(|measured| (measured - proven).abs() > SLEWED);
-    let from = steady.iter().rposition(|one| one.truth.is_none() && contradicts(one))?;
+fn slewed(steady: &[HistoryRecord<'_>], proven: Offset) -> Option<Realtime> {
+    let contradicts =
+        |one: &HistoryRecord<'_>| one.measured().is_some_and(|measured| (measured - proven).abs() > SLEWED);
+    let from = steady.iter().rposition(|one| one.truth().is_none() && contradicts(one))?;
     let after = steady.get(from..)?;
-    after.iter().find(|one| one.truth.is_some()).or_else(|| after.last()).map(|one| one.shown)
+    after.iter().find(|one| one.truth().is_some()).or_else(|| after.last()).map(|one| one.shown())
 }
 
 #[cfg(test)]
@@ -129,21 +130,21 @@ mod tests {
     const SECOND: i64 = 1_000_000_000;
 
     /// A record: seconds since boot, by how much the clock is behind, event, cause and epoch.
-    fn record(secs: i64, behind: i64, event: &str, (cause, epoch): (&str, u64), more: &str) -> HistoryRecord {
+    fn record(secs: i64, behind: i64, event: &str, (cause, epoch): (&str, u64), more: &str) -> HistoryRecord<'static> {
         let (boottime, realtime) = (secs * SECOND, (BEGAN + secs - behind) * SECOND);
         let line = format!(
             r#"{{"version":1,"boot_id":"b","boottime_ns":{boottime},"realtime_ns":{realtime},"epoch":{epoch},"since_boottime_ns":{epoch},"event":"{event}","cause":"{cause}"{more}}}"#
         );
-        HistoryRecord::parse(&line).unwrap()
+        HistoryRecord::parse(line.leak()).unwrap()
     }
 
     /// The gate is open on a proof, and the clock is right.
-    fn proof(secs: i64, (cause, epoch): (&str, u64)) -> HistoryRecord {
+    fn proof(secs: i64, (cause, epoch): (&str, u64)) -> HistoryRecord<'static> {
         let more = format!(r#","gate":"open","offset_ns":0,"real_minus_boot_ns":{}"#, BEGAN * SECOND);
         record(secs, 0, "gate-open", (cause, epoch), &more)
     }
 
-    fn set_back_and_stepped() -> Vec<HistoryRecord> {
+    fn set_back_and_stepped() -> Vec<HistoryRecord<'static>> {
         vec![
             proof(100, ("started", 1)),
             record(8000, 3600, "gate-shut", ("foreign-step", 2), ""),
@@ -160,11 +161,11 @@ mod tests {
         (past.offset.as_nanos() / SECOND, past.since.map(secs), past.until.map(secs), past.by)
     }
 
-    fn at(secs: i64, records: &[HistoryRecord], now: Option<&Present>) -> Option<InSeconds> {
+    fn at(secs: i64, records: &[HistoryRecord<'_>], now: Option<&Present>) -> Option<InSeconds> {
         Past::at(Realtime::from_secs(BEGAN + secs), &Segment::of_history(records, now), None).map(in_seconds)
     }
 
-    fn said(secs: i64, records: &[HistoryRecord]) -> Option<InSeconds> {
+    fn said(secs: i64, records: &[HistoryRecord<'_>]) -> Option<InSeconds> {
         let local = Realtime::from_secs(BEGAN + secs);
         Past::when_it_said(local, &Segment::of_history(records, None), None).map(in_seconds)
     }

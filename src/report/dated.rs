@@ -67,7 +67,7 @@ impl Fold {
 }
 
 impl Disruption {
-    fn date(&mut self, timeline: &Timeline) {
+    pub(super) fn date(&mut self, timeline: &Timeline) {
         let (time, by) = timeline.at(self.index);
         (self.time, self.by) = (time, Some(by));
         // The record before it is the last one before the sleep; `CLOCK_BOOTTIME` may have missed a part of it.

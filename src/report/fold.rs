@@ -2,24 +2,21 @@
 
 use std::time::Duration;
 
-use super::meaning::{cause, lane, warning};
+use super::follows::{Before, Follows};
+use super::meaning::{RESUME, SLEEP, cause, lane, warning};
 use super::names::NamedContainers;
 use super::references::ReferenceLog;
 use super::timeline::Timeline;
 use super::{AgentBefore, Disruption, Ending, GateLane, MeasuredOffset};
-use crate::decision::{Boottime, Cause, Offset};
-use crate::history::{BriefRecord, Gap};
+use crate::decision::Boottime;
+use crate::history::{HistoryRecord, Stamp};
 use crate::transition::EventKind;
 
-/// The codes of causes that mean more than their name here.
-const SLEEP: u32 = Cause::Sleep.code();
-const RESUME: u32 = Cause::Resume { slept: Duration::ZERO }.code();
-const STARTED: u32 = Cause::Started.code();
 /// A record that is written so long after its epoch began is not the first of it.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// What a report needs of the records so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fold {
     pub(super) timeline: Timeline,
     pub(super) gate: Vec<GateChange>,
@@ -32,6 +29,7 @@ pub struct Fold {
     pub(super) lost: Vec<(u32, u64)>,
     pub(super) skipped: u64,
     pub(super) before: Option<Before>,
+    pub(super) last: Option<LastBegun>,
 }
 
 /// A change of the gate.
@@ -62,50 +60,30 @@ pub(super) struct RawSample {
     pub(super) measured: MeasuredOffset,
 }
 
-/// The record before the next one.
-#[derive(Debug)]
-pub(super) struct Before {
+/// The last disruption so far that no start of an agent is.
+#[derive(Clone, Debug)]
+pub(super) struct LastBegun {
     pub(super) boot: Box<str>,
+    pub(super) began: Boottime,
+    /// When its first record was written.
     pub(super) at: Boottime,
-    pub(super) has_ended: bool,
-    epoch: u64,
-    epoch_began: Option<u64>,
-    cause: u32,
-    lane: GateLane,
-    /// Whether the last disruption is the epoch's, and has not been proven yet.
-    is_open: bool,
-    shut_since: Option<Boottime>,
-    unproven_since: Option<Boottime>,
-}
-
-/// How a record follows the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follows {
-    /// Nothing came before it.
-    Nothing,
-    /// The agent was there all the time.
-    Closely,
-    /// The machine was paused or restored.
-    APause,
-    /// Another agent of this boot wrote it.
-    AnotherAgent,
-    /// An agent of another boot wrote it.
-    AnotherBoot,
+    /// Which of the disruptions it is.
+    pub(super) number: usize,
 }
 
 impl Fold {
     /// Takes a line of the history.
     pub fn add_line(&mut self, line: &str) {
-        match BriefRecord::parse(line) {
+        match HistoryRecord::parse(line) {
             Some(record) => self.add(&record),
             None => self.skipped += 1,
         }
     }
 
-    fn add(&mut self, record: &BriefRecord<'_>) {
+    fn add(&mut self, record: &HistoryRecord<'_>) {
         let cause = cause(&record.cause);
-        let (gap, follows) = self.follows(record, cause);
-        let index = self.timeline.push(record.stamp(gap));
+        let (gap, follows) = Follows::of(self.before.as_ref(), record, cause);
+        let index = self.timeline.push(Stamp::of(record, gap));
         let is_new_epoch = match follows {
             Follows::Nothing | Follows::AnotherAgent | Follows::AnotherBoot => true,
             Follows::Closely | Follows::APause => {
@@ -115,6 +93,7 @@ impl Fold {
         self.note_absence(index, record, follows);
         if is_new_epoch {
             self.begin(index, record, (cause, follows));
+            self.note_last(record, cause);
         }
         let lane = lane(record);
         self.note_gate(index, record, lane);
@@ -132,7 +111,7 @@ impl Fold {
         if let Some(before) = &mut self.before {
             before.at = record.at();
             before.epoch = record.epoch;
-            before.epoch_began = record.since_boottime_ns;
+            before.epoch_began = record.epoch_began();
             before.cause = cause;
             before.has_ended = record.event == EventKind::Ended.name();
             if *before.boot != *record.boot {
@@ -141,31 +120,8 @@ impl Fold {
         }
     }
 
-    fn follows(&self, record: &BriefRecord<'_>, cause: u32) -> (Gap, Follows) {
-        let Some(before) = &self.before else { return (Gap::Unknown, Follows::Nothing) };
-        if *before.boot != *record.boot {
-            return (Gap::Unknown, Follows::AnotherBoot);
-        }
-        let is_same_epoch = before.epoch == record.epoch;
-        let went_back = record.at() < before.at;
-        let gap = if went_back {
-            Gap::Unknown
-        } else if is_same_epoch {
-            Gap::None
-        } else {
-            Gap::begun_by(&record.cause)
-        };
-        let is_another_agents =
-            before.has_ended || (cause == STARTED && record.since_boottime_ns != before.epoch_began);
-        match gap {
-            _ if is_another_agents => (gap, Follows::AnotherAgent),
-            Gap::Unknown => (gap, Follows::APause),
-            Gap::None | Gap::Sleep => (gap, Follows::Closely),
-        }
-    }
-
     /// Where the agent was not there, or the machine was not.
-    fn note_absence(&mut self, index: u32, record: &BriefRecord<'_>, follows: Follows) {
+    fn note_absence(&mut self, index: u32, record: &HistoryRecord<'_>, follows: Follows) {
         let last = index.saturating_sub(1);
         match follows {
             Follows::Nothing | Follows::Closely => return,
@@ -187,7 +143,7 @@ impl Fold {
     }
 
     /// An epoch begins.
-    fn begin(&mut self, index: u32, record: &BriefRecord<'_>, (cause, follows): (u32, Follows)) {
+    fn begin(&mut self, index: u32, record: &HistoryRecord<'_>, (cause, follows): (u32, Follows)) {
         let at = record.at();
         self.end_sample(index);
         if let Some(before) = &mut self.before
@@ -210,7 +166,7 @@ impl Fold {
         }
         self.add_shut_until(at);
         self.close(Ending::Overtaken);
-        let began = record.since_boottime_ns.map_or(at, Boottime::from_nanos);
+        let began = record.epoch_began().unwrap_or(at);
         // What began before the history does is not in it.
         let is_whole = follows != Follows::Nothing || at.since(began) < AT_ONCE;
         let had_ended = self.before.as_ref().is_some_and(|before| before.has_ended);
@@ -229,7 +185,7 @@ impl Fold {
             at,
             has_ended: false,
             epoch: record.epoch,
-            epoch_began: record.since_boottime_ns,
+            epoch_began: record.epoch_began(),
             cause,
             lane,
             is_open: is_whole,
@@ -257,7 +213,7 @@ impl Fold {
         }
     }
 
-    fn note_gate(&mut self, index: u32, record: &BriefRecord<'_>, lane: GateLane) {
+    fn note_gate(&mut self, index: u32, record: &HistoryRecord<'_>, lane: GateLane) {
         let at = record.at();
         if self.gate.last().is_none_or(|last| last.lane != lane) {
             self.change(index, ChangedWhen::WithRecord, lane);
@@ -298,7 +254,7 @@ impl Fold {
         }
     }
 
-    fn note_frozen(&mut self, index: u32, record: &BriefRecord<'_>) {
+    fn note_frozen(&mut self, index: u32, record: &HistoryRecord<'_>) {
         let is_kind = |kind: EventKind| record.event == kind.name();
         if is_kind(EventKind::Thawed) || is_kind(EventKind::Ended) {
             self.end_frozen(index);
@@ -310,7 +266,7 @@ impl Fold {
         }
     }
 
-    fn note_offset(&mut self, index: u32, record: &BriefRecord<'_>, is_new_epoch: bool) {
+    fn note_offset(&mut self, index: u32, record: &HistoryRecord<'_>, is_new_epoch: bool) {
         if record.event == EventKind::Stepped.name() || record.event == EventKind::Ended.name() {
             self.end_sample(index);
         }
@@ -318,10 +274,9 @@ impl Fold {
         let is_first_proof = !is_open && record.gate == "open" && record.event == EventKind::GateOpen.name();
         let disruption = self.disruptions.last_mut().filter(|_| is_open || is_first_proof);
         let mut since = index;
-        let measured = record.offset_ns.map(|offset| {
-            let size = Duration::from_nanos(offset.unsigned_abs());
+        let measured = record.measured().map(|offset| {
             let bound = Duration::from_nanos(record.bound_ns.unwrap_or(0));
-            MeasuredOffset { offset: Offset::from_nanos(offset), root_distance: bound.saturating_sub(size) }
+            MeasuredOffset { offset, root_distance: bound.saturating_sub(offset.abs()) }
         });
         if let Some(disruption) = disruption {
             // What was found wrong has been so since then; a gate that was open meanwhile shows that nothing was known.
@@ -329,7 +284,7 @@ impl Fold {
             if disruption.measured.is_none() && !is_new_epoch && is_known {
                 since = disruption.index;
             }
-            let stepped = record.stepped_ns.map(Offset::from_nanos);
+            let stepped = record.stepped();
             disruption.stepped = stepped.or(disruption.stepped);
             if measured
                 .is_some_and(|measured| disruption.measured.is_none() || measured.offset.abs() > disruption.size())
@@ -354,7 +309,7 @@ impl Fold {
         }
     }
 
-    fn note_containers(&mut self, record: &BriefRecord<'_>) {
+    fn note_containers(&mut self, record: &HistoryRecord<'_>) {
         let Some(disruption) = self.disruptions.last_mut().filter(|last| last.epoch == record.epoch) else { return };
         let count = |count: Option<u64>| count.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         if let Some(frozen) = count(record.frozen)

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use super::escape::escaped;
 use super::svg::{self, STYLE};
-use super::words::{lane_words, line, percent, utc, when};
+use super::words::{lane_words, line, percent, when};
 use super::{ClockReport, GateLane, Zone};
 use crate::decision::{bound_in_words, size_in_words};
+use crate::history::utc;
 use crate::page::text::shown;
 
 /// How many disruptions the table has; all are in the text and in JSON.

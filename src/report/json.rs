@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::words::{utc, warnings};
+use super::words::warnings;
 use super::{AgentBefore, ClockReport, Disruption, Ending, GateLane, NamedContainers, ReferenceWorth, TimeSpan};
 use crate::decision::{Offset, nanos_u64};
-use crate::history::DatedBy;
+use crate::history::{DatedBy, utc};
 
 /// Writes it, one disruption after the other.
 ///

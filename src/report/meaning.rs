@@ -1,12 +1,19 @@
 //! What the words of a record mean.
 
+use std::time::Duration;
+
 use super::GateLane;
 use crate::decision::Cause;
-use crate::history::BriefRecord;
+use crate::history::HistoryRecord;
 use crate::transition::{EventKind, Urgency};
 
+/// The codes of causes that mean more than their name here.
+pub(super) const SLEEP: u32 = Cause::Sleep.code();
+pub(super) const RESUME: u32 = Cause::Resume { slept: Duration::ZERO }.code();
+pub(super) const STARTED: u32 = Cause::Started.code();
+
 /// The condition of the gate by a record.
-pub(super) fn lane(record: &BriefRecord<'_>) -> GateLane {
+pub(super) fn lane(record: &HistoryRecord<'_>) -> GateLane {
     match &*record.gate {
         _ if record.event == EventKind::Ended.name() => GateLane::NoAgent,
         "open" => GateLane::Proven,

@@ -5,8 +5,10 @@
 mod dated;
 mod escape;
 mod fold;
+mod follows;
 mod html;
 mod json;
+mod last;
 mod meaning;
 mod names;
 mod references;
@@ -24,6 +26,7 @@ use crate::history::DatedBy;
 pub use fold::Fold;
 pub use html::{STYLE_HASH, write as write_html};
 pub use json::write as write_json;
+pub use last::RecordedDisruption;
 pub use names::{Named, NamedContainers};
 pub use references::ReferenceWorth;
 pub use svg::{Axis, COLUMNS, LaneBox, MOST_MARKS, OffsetScale, write as write_svg};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::history::BriefContainer;
+use crate::history::RecordedContainer;
 
 /// How many of a disruption are named; all are counted.
 const MOST_OF_ONE: usize = 32;
@@ -36,12 +36,16 @@ impl NamedContainers {
     }
 
     /// Adds those that are not in the list yet.
-    pub(super) fn add(&mut self, containers: &[BriefContainer<'_>], to: &mut Vec<u32>) {
+    pub(super) fn add(&mut self, containers: &[RecordedContainer<'_>], to: &mut Vec<u32>) {
         for container in containers {
             let id = container.id.char_indices().nth(SHORT_ID).map_or(&*container.id, |(end, _)| &container.id[..end]);
             let name = container.name.as_deref().filter(|name| !name.is_empty()).unwrap_or(id);
             if to.len() >= MOST_OF_ONE {
                 return;
+            }
+            // One that may not be named is counted alone.
+            if name.is_empty() {
+                continue;
             }
             if let Some(number) = self.number(name).filter(|number| !to.contains(number)) {
                 to.push(number);
@@ -66,9 +70,13 @@ mod tests {
 
     #[test]
     fn a_name_is_kept_once_and_a_container_without_one_is_known_by_its_short_id() {
-        let container =
-            |id: &'static str, name: Option<&'static str>| BriefContainer { id: id.into(), name: name.map(Into::into) };
-        let all = [container("0123456789abcdef", None), container("b", Some("web")), container("c", Some("web"))];
+        let container = |id: &'static str, name: Option<&'static str>| RecordedContainer {
+            id: id.into(),
+            name: name.map(Into::into),
+        };
+        let mut all =
+            vec![container("0123456789abcdef", None), container("b", Some("web")), container("c", Some("web"))];
+        all.push(container("", None));
         let (mut names, mut first, mut second) = (NamedContainers::default(), vec![], vec![]);
         names.add(&all, &mut first);
         names.add(&all, &mut second);
@@ -79,7 +87,7 @@ mod tests {
     #[test]
     fn what_is_kept_of_one_and_of_all_is_limited() {
         let ids: Vec<String> = (0..MOST + 100).map(|number| number.to_string()).collect();
-        let all: Vec<_> = ids.iter().map(|id| BriefContainer { id: id.into(), name: None }).collect();
+        let all: Vec<_> = ids.iter().map(|id| RecordedContainer { id: id.into(), name: None }).collect();
         let mut names = NamedContainers::default();
         let mut one = vec![];
         names.add(&all, &mut one);

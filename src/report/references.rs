@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::history::BriefRecord;
+use crate::history::HistoryRecord;
 
 /// How many references have a row; a pool has a new address every day.
 const MOST: usize = 500;
@@ -41,7 +41,7 @@ impl ReferenceWorth {
 }
 
 /// The answers of a history, a few bytes each: which of them count is known once they are dated.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ReferenceLog {
     sources: Vec<Box<str>>,
     numbers: HashMap<Box<str>, u16>,
@@ -65,7 +65,7 @@ const UNLISTED: u16 = u16::MAX;
 
 impl ReferenceLog {
     /// Adds the answers of a record, which repeats those of the one before it until there are others.
-    pub(super) fn add(&mut self, index: u32, record: &BriefRecord<'_>) {
+    pub(super) fn add(&mut self, index: u32, record: &HistoryRecord<'_>) {
         let written = record.written_answers();
         if written.is_empty() || written == self.last {
             return;
@@ -135,7 +135,7 @@ mod tests {
 
     fn counted(lines: &[String]) -> (Vec<ReferenceWorth>, u64) {
         let mut log = ReferenceLog::default();
-        lines.iter().zip(0..).for_each(|(line, index)| log.add(index, &BriefRecord::parse(line).unwrap()));
+        lines.iter().zip(0..).for_each(|(line, index)| log.add(index, &HistoryRecord::parse(line).unwrap()));
         log.count(|_| true)
     }
 

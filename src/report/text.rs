@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::words::{formatted, lane_words, line, percent, utc, when};
+use super::words::{lane_words, line, percent, when};
 use super::{ClockReport, GateLane, Zone};
 use crate::decision::{bound_in_words, size_in_words};
+use crate::history::{utc, utc_as};
 use crate::page::text::shown;
 
 /// How many references have a line.
@@ -56,10 +57,10 @@ fn write_disruptions(report: &ClockReport, zone: Zone, to: &mut dyn Write) -> io
     let at = |number: usize| report.disruptions.get(number);
     if let Some(worst) = report.worst.and_then(at) {
         let off = worst.measured.map(|measured| measured.offset.in_words()).unwrap_or_default();
-        writeln!(to, "The worst: {off} ({}, {})", worst.cause_name(), formatted(worst.time, "%Y-%m-%dT%H:%M:%SZ"))?;
+        writeln!(to, "The worst: {off} ({}, {})", worst.cause_name(), utc_as(worst.time, "%Y-%m-%dT%H:%M:%SZ"))?;
     }
     if let Some(longest) = report.longest.and_then(at) {
-        let (shut, time) = (size_in_words(longest.shut), formatted(longest.time, "%Y-%m-%dT%H:%M:%SZ"));
+        let (shut, time) = (size_in_words(longest.shut), utc_as(longest.time, "%Y-%m-%dT%H:%M:%SZ"));
         writeln!(to, "The longest shut gate: {shut} ({}, {time})", longest.cause_name())?;
     }
     if report.disruptions.iter().any(super::words::is_doubtful) {

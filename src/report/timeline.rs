@@ -9,7 +9,7 @@ use super::TimeSpan;
 const NO_DATE_BEFORE: Realtime = Realtime::from_secs(1_577_836_800);
 
 /// The times of a history.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Timeline {
     stamps: Vec<Stamp>,
     times: Vec<(Realtime, DatedBy)>,

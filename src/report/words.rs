@@ -3,11 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::{AgentBefore, Disruption, Ending, GateLane, NamedContainers};
 use crate::decision::{Realtime, bound_in_words, size_in_words};
-use crate::history::DatedBy;
+use crate::history::{DatedBy, utc, utc_as};
 use crate::page::text::shown;
 use crate::transition::EventKind;
 
@@ -17,22 +15,12 @@ const NAMED: usize = 3;
 /// What the local time is at a moment: seconds east of UTC; none where that is unknown.
 pub type Zone = fn(Realtime) -> Option<i64>;
 
-/// A time in UTC, to the millisecond.
-pub(super) fn utc(time: Realtime) -> String {
-    formatted(time, "%Y-%m-%dT%H:%M:%S.%3fZ")
-}
-
 /// The local time with its zone; none where it is UTC.
 pub(super) fn local(time: Realtime, zone: Zone) -> Option<String> {
     let east = zone(time).filter(|east| *east != 0)?;
     let moved = Realtime::from_nanos(time.as_nanos().saturating_add(east.saturating_mul(1_000_000_000)));
     let (sign, minutes) = (if east < 0 { '-' } else { '+' }, east.unsigned_abs() / 60);
-    Some(format!("{} {sign}{:02}:{:02}", formatted(moved, "%H:%M:%S"), minutes / 60, minutes % 60))
-}
-
-pub(super) fn formatted(time: Realtime, format: &str) -> String {
-    let stamp = Timestamp::from_nanosecond(time.as_nanos().into());
-    stamp.map_or_else(|_| "?".to_owned(), |stamp| stamp.strftime(format).to_string())
+    Some(format!("{} {sign}{:02}:{:02}", utc_as(moved, "%H:%M:%S"), minutes / 60, minutes % 60))
 }
 
 /// When a disruption was: UTC with a question mark where no proof dates it, and the local time.

@@ -70,14 +70,15 @@ pub fn last_disruption() -> Outcome {
     // The history is behind: it knows the disruption before.
     let boot: String = boot_id().unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect();
     let record = |boot: &str, epoch: u64, event: &str, more: &str| {
+        let after = if event == "gate-open" { 24_000_000 } else { 0 };
         format!(
             "{{\"version\":1,\"boot_id\":\"{boot}\",\"boottime_ns\":{},\"realtime_ns\":5,\"epoch\":{epoch},\"since_boottime_ns\":{},\
              \"event\":\"{event}\",\"cause\":\"restore\"{more}}}\n",
-            nanos(99),
+            nanos(100) + after,
             nanos(100)
         )
     };
-    let proof = ",\"gate\":\"open\",\"offset_ns\":0,\"real_minus_boot_ns\":0,\"stepped_ns\":2460000000000,\"opened_after_ns\":24000000";
+    let proof = ",\"gate\":\"open\",\"offset_ns\":0,\"real_minus_boot_ns\":0,\"stepped_ns\":2460000000000";
     let events = "var/lib/clockgate/history/events.jsonl";
     host.put(events, &record(&boot, 3, "gate-shut", ""))?;
     has(&text(&host)?, "Disrupted: resume, ")?;

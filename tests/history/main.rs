@@ -32,7 +32,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn main() -> ExitCode {
     let files: [(&str, fn()); 5] = [
         ("a_file_that_is_cut_at_any_byte_loses_the_torn_record_alone", cut_at_every_byte),
-        ("years_of_records_stay_below_four_mebibytes_and_the_latest_are_kept", years),
+        ("long_records_stay_below_four_mebibytes_and_the_latest_are_kept", long_records),
         ("lines_of_a_later_version_and_rubbish_are_skipped_and_unknown_fields_are_none_of_it", later_versions),
         ("a_host_without_a_state_directory_keeps_nothing", no_state),
         ("what_is_asked_for_is_printed_with_its_true_time", printed),
@@ -192,8 +192,9 @@ fn put(host: &HostFolder, text: &str) {
 }
 
 fn messages(files: &HistoryFiles) -> (Vec<String>, usize) {
-    let read = files.read().unwrap();
-    (read.records.into_iter().map(|record| record.message).collect(), read.skipped)
+    let text = files.read().unwrap();
+    let read = text.records();
+    (read.records.iter().map(HistoryRecord::message).collect(), read.skipped)
 }
 
 fn cut_at_every_byte() {
@@ -212,7 +213,7 @@ fn cut_at_every_byte() {
     }
 }
 
-fn years() {
+fn long_records() {
     let host = host("");
     let files = HistoryFiles::below(host.path());
     let long = format!(r#","why":"{}""#, "w".repeat(60_000));

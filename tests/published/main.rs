@@ -18,7 +18,7 @@ use std::time::Duration;
 use clockgate::config::patterns;
 use clockgate::container::{Caller, Container, Engine};
 use clockgate::decision::{
-    ClockMeasurement, Clocks, ContainerList, Evidence, NamedContainer, Offset, Realtime, Reckoning, ReferenceKind,
+    ClockMeasurement, Clocks, ContainerList, Evidence, Gate, NamedContainer, Offset, Realtime, Reckoning, ReferenceKind,
     Snapshot,
 };
 use clockgate::explain::{Literals, Now, Scanner, Then, World, judge};
@@ -314,6 +314,7 @@ fn happened() -> Vec<Transition> {
         record(Occurrence::FrozenInPart(vec!["c".into()]), shut()),
         record(Occurrence::CarriersThawed(one("d")), shut()),
         record(Occurrence::TolerantThawed(one("d")), shut()),
+        record(Occurrence::GateOpen, Snapshot { gate: Gate::Proven, ..shut() }),
     ]
 }
 

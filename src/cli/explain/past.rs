@@ -35,8 +35,8 @@ impl<'a> KnownPast<'a> {
 
     /// The clock at that moment by the history alone: no program is started. Who may not read it has the journal.
     pub fn recorded(&self, moment: PastMoment) -> Option<Then> {
-        let records = HistoryFiles::below(self.root).read_in_short().ok()?.records;
-        self.then(moment, &Segment::of_history(&records, present(self.root).as_ref()))
+        let text = HistoryFiles::below(self.root).read().ok()?;
+        self.then(moment, &Segment::of_history(&text.records().records, present(self.root).as_ref()))
     }
 
     fn by_journal(&self, moment: PastMoment) -> Option<Then> {

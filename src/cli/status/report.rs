@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::daemon;
 use crate::decision::{Boottime, Cause, Gate, Offset, Realtime};
-use crate::history::{DatedBy, HistoryFiles, KeptDisruption, date};
+use crate::history::{DatedBy, HistoryFiles};
 use crate::page::{self, View, boot_id};
+use crate::report::{Fold, RecordedDisruption};
 use crate::waiter::oci::{self, Waiting};
 use crate::workload::{self, FreezeSettings, StillFrozen, WorkloadError};
 
@@ -39,7 +40,7 @@ pub struct StatusReport {
     /// The time daemons that are seen to run.
     pub daemons: Vec<&'static str>,
     /// The last disruption that the history has, where we may read it.
-    kept: io::Result<Option<KeptDisruption>>,
+    kept: io::Result<Option<RecordedDisruption>>,
 }
 
 /// The last disruption: by the history for those who may read it, else by the page.
@@ -103,9 +104,10 @@ impl StatusPlaces {
         })
     }
 
-    fn kept(&self) -> io::Result<Option<KeptDisruption>> {
-        let history = HistoryFiles::below(&self.root).read_latest()?;
-        Ok(KeptDisruption::last(&date(history.records)))
+    fn kept(&self) -> io::Result<Option<RecordedDisruption>> {
+        let mut fold = Fold::default();
+        HistoryFiles::below(&self.root).each_of_the_latest_lines(|line| fold.add_line(line))?;
+        Ok(fold.last())
     }
 }
 
@@ -115,22 +117,23 @@ pub fn held() -> Vec<Waiting> {
 }
 
 impl LastDisruption {
-    fn of(view: &View, kept: Option<&KeptDisruption>) -> Option<Self> {
+    fn of(view: &View, kept: Option<&RecordedDisruption>) -> Option<Self> {
         let of_page = (view.epoch > 0 && view.cause != Cause::Started.code()).then(|| Self::of_page(view));
         let Some(kept) = kept else { return of_page };
         let boot: String = boot_id().unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect();
         let is_of_this_boot = kept.boot == boot;
         // It is written behind the page.
-        if of_page.as_ref().is_some_and(|page| !is_of_this_boot || page.epoch > kept.epoch) {
+        let disruption = &kept.disruption;
+        if of_page.as_ref().is_some_and(|page| !is_of_this_boot || page.epoch > disruption.epoch) {
             return of_page;
         }
         Some(Self {
-            epoch: kept.epoch,
-            cause: kept.cause.clone(),
+            epoch: disruption.epoch,
+            cause: disruption.cause_name().to_owned(),
             since: is_of_this_boot.then_some(kept.began),
-            time: Some((kept.time, kept.by)),
-            stepped: kept.stepped,
-            shut_for: kept.shut_for,
+            time: disruption.by.map(|by| (disruption.time, by)),
+            stepped: disruption.stepped,
+            shut_for: disruption.shut_for(),
         })
     }
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::report::{LastDisruption, StatusReport};
-use crate::cli::time_value::{utc, utc_time_of_day};
 use crate::decision::{Boottime, Gate, Offset, Realtime, bound_in_words, lasting_in_words, size_in_words};
-use crate::history::DatedBy;
+use crate::history::{DatedBy, utc, utc_as};
 use crate::page::{Agent, View};
 
 /// How moments are named.
@@ -144,8 +143,8 @@ impl MomentWords {
             Moments::Counted => None,
             Moments::OfDay(now) => {
                 let away = at.as_realtime() - self.now.as_realtime();
-                let name = if away.abs() < SAME_DAY { utc_time_of_day } else { utc };
-                Some(name(now + away))
+                let time = now + away;
+                Some(if away.abs() < SAME_DAY { utc_as(time, "%H:%M:%S UTC") } else { utc(time) })
             }
         }
     }

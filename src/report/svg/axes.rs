@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::super::words::formatted;
 use super::LaneBox;
 use super::scale::{Axis, COLUMNS, HALF, LEFT, MIDDLE, OffsetScale};
 use crate::decision::Realtime;
+use crate::history::utc_as;
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -105,7 +105,7 @@ fn write_times(axis: &Axis, to: &mut dyn Write) -> io::Result<()> {
         let (time, y) = (Realtime::from_nanos(at), bottom + 18);
         let x = axis.x(time);
         writeln!(to, "<path class=\"grid\" d=\"M{x:.1} {top}V{}\"/>", bottom + 4)?;
-        writeln!(to, "<text class=\"time\" x=\"{x:.1}\" y=\"{y}\">{}</text>", formatted(time, format))?;
+        writeln!(to, "<text class=\"time\" x=\"{x:.1}\" y=\"{y}\">{}</text>", utc_as(time, format))?;
         let Some(next) = at.checked_add(step) else { break };
         at = next;
     }

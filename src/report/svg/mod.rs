@@ -11,9 +11,10 @@ mod style;
 use std::io::{self, Write};
 
 use super::escape::escaped;
-use super::words::{formatted, line, when};
+use super::words::{line, when};
 use super::{ClockReport, GateLane, TimeSpan, Zone};
 use crate::decision::size_in_words;
+use crate::history::utc_as;
 use columns::{gate_runs, offset_runs, span_runs};
 use marks::{chosen, shape};
 
@@ -81,7 +82,7 @@ fn write_body(report: &ClockReport, zone: Zone, to: &mut dyn Write) -> io::Resul
 
 fn caption(report: &ClockReport) -> String {
     let Some(TimeSpan { from, until }) = report.span else { return "clockgate: nothing is recorded".to_owned() };
-    let day = |time| formatted(time, "%Y-%m-%d %H:%M");
+    let day = |time| utc_as(time, "%Y-%m-%d %H:%M");
     let count = match report.disruptions.len() {
         0 => "no disruptions".to_owned(),
         1 => "1 disruption".to_owned(),

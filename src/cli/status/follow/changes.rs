@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::super::report::StatusReport;
-use crate::cli::time_value::utc;
 use crate::decision::{Boottime, Gate, Realtime, bound_in_words};
+use crate::history::utc;
 use crate::page::{Agent, View};
 
 /// What was said last; nothing at first.
