@@ -12,7 +12,7 @@ use crate::decision::Boottime;
 use crate::history::{HistoryRecord, Stamp};
 use crate::transition::EventKind;
 
-/// A record that is written so long after its epoch began is not the first of it.
+/// A gate that was shut so long after its epoch began was not shut by what began it.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// What a report needs of the records so far.
@@ -167,8 +167,9 @@ impl Fold {
         self.add_shut_until(at);
         self.close(Ending::Overtaken);
         let began = record.epoch_began().unwrap_or(at);
-        // What began before the history does is not in it.
-        let is_whole = follows != Follows::Nothing || at.since(began) < AT_ONCE;
+        // What began before the history does is not in it: of a disruption that lost its first records too little is known.
+        let is_first_of_it = record.event == EventKind::GateShut.name() && at.since(began) < AT_ONCE;
+        let is_whole = follows != Follows::Nothing || is_first_of_it;
         let had_ended = self.before.as_ref().is_some_and(|before| before.has_ended);
         let lane = self.before.as_ref().map_or(GateLane::NoAgent, |before| before.lane);
         if is_whole {

@@ -18,11 +18,11 @@ body.clockgate{margin:2em auto;max-width:62em;padding:0 1em;background:var(--bg)
 body.clockgate h1{font-size:1.4em}body.clockgate h2{font-size:1.1em;margin-top:2em}\
 body.clockgate svg{max-width:100%;height:auto;background:var(--bg)}\
 body.clockgate table{border-collapse:collapse;width:100%}\
-body.clockgate th,body.clockgate td{border-bottom:1px solid var(--grid);padding:.25em .6em;text-align:left;vertical-align:top}\
+body.clockgate th,body.clockgate td{border-bottom:1px solid var(--grid);padding:.25em .6em;text-align:left;vertical-align:top;overflow-wrap:anywhere}\
 body.clockgate td.n{text-align:right;white-space:nowrap}body.clockgate tr.worst td{font-weight:600}";
 
 /// The one style that the page allows; `tests/report` compares it with the style itself.
-pub const STYLE_HASH: &str = "sha256-d6ZuNjI+YjVEEMvQCTWoWj9nevpxV4ebhXdO63wT2kI=";
+pub const STYLE_HASH: &str = "sha256-6lhYCO8EY1/uKmvAT+pBiFw1aKOUewF/UN+EkbWdWxM=";
 
 /// Writes it.
 ///

@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
-use crate::support::{Ours, Outcome, fail, laboratory};
+use crate::support::{Ours, Outcome, ensure, fail, laboratory};
 
 /// Far more than a page takes.
 const SOON: Duration = Duration::from_secs(60);
@@ -114,6 +114,13 @@ impl Browser {
             self.events.push(event);
         }
         Ok(())
+    }
+
+    /// What an expression is in the page, as JSON.
+    pub fn evaluate(&mut self, expression: &str) -> Outcome<Value> {
+        let found = self.call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }))?;
+        ensure(found["exceptionDetails"].is_null(), format!("{expression}: {found}"))?;
+        Ok(found["result"]["value"].clone())
     }
 
     /// What is on the screen.

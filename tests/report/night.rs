@@ -115,7 +115,7 @@ fn servers() -> Vec<SimulatedServer> {
     ]
 }
 
-fn containers() -> ContainerList {
+pub fn containers() -> ContainerList {
     let all = [
         ("docker", "4f1c5e3a9b7d2f60", Some("web")),
         ("podman", "9d2e00aa41c3b877", Some("db")),
@@ -124,6 +124,6 @@ fn containers() -> ContainerList {
     ContainerList::new(&all, |(engine, id, name)| NamedContainer::new(engine, id, *name))
 }
 
-fn starts() -> ContainerList {
+pub fn starts() -> ContainerList {
     NamedContainer::new("docker", "1b3d5f7a9c0e2468", Some("worker-1")).into()
 }

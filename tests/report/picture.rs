@@ -21,7 +21,7 @@ const HALF: f64 = 112.0;
 /// The marks of the legend are in this row, its lanes in the other one.
 const LEGEND: (f64, f64) = (378.0, 424.0);
 
-const LIGHT: Look = Look { media: "screen", scheme: "light", width: 960, height: 462 };
+pub const LIGHT: Look = Look { media: "screen", scheme: "light", width: 960, height: 462 };
 const DARK: Look = Look { scheme: "dark", ..LIGHT };
 /// In print the dark scheme of the screen does not count.
 const PRINT: Look = Look { media: "print", ..DARK };

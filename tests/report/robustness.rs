@@ -1,47 +1,121 @@
 //! Histories that no agent wrote whole, and files that cannot or must not be written.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt as _, symlink};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use clockgate::history::{FOLDER, HistoryFiles};
 use clockgate::report::{Fold, Window, write_html, write_json, write_svg, write_text};
 use serde_json::Value;
 
 use crate::cases::report;
 use crate::night;
 use crate::support::host::HostFolder;
-use crate::support::{CLOCKGATE, Outcome, ensure};
+use crate::support::{CLOCKGATE, Outcome, clockgate, ensure};
 
-/// What is cut off is missing, and nothing else changes but the end.
+/// The night's file is cut at every byte: each whole record is told, the torn one is counted, and the next one is kept.
 pub fn cut_at_every_byte() -> Outcome {
-    let (lines, _) = night::lived();
-    let mut ends = vec![];
-    let mut length = 0;
-    for line in &lines {
-        length += line.len();
-        ends.push(length);
+    // A name of more than ASCII, which is cut inside of a character too.
+    let lines: Vec<String> = night::lived().0.iter().map(|line| line.replace("web", "wéb")).collect();
+    let host = HostFolder::in_memory(&[(&format!("{FOLDER}/events.jsonl"), &lines.concat())])?;
+    let files = HistoryFiles::below(host.path());
+    let file = File::options().write(true).open(host.at(FOLDER).join("events.jsonl"))?;
+    let mut before = Fold::default();
+    let mut begin = 0;
+    for (number, line) in lines.iter().enumerate() {
+        let mut after = before.clone();
+        after.add_line(line);
+        let (of_before, of_after) = (as_json(&before, 0)?, as_json(&after, 0)?);
+        let of_torn = as_json(&before, 1)?;
+        is_written(&before)?;
+        for length in 0..line.len() {
+            file.write_all_at(&line.as_bytes()[..length], begin)?;
+            file.set_len(begin + length as u64)?;
+            // Nothing is torn between two lines, and where only the end of the line is missing.
+            let expected = match line.len() - length {
+                1 => &of_after,
+                _ if length == 0 => &of_before,
+                _ => &of_torn,
+            };
+            is_read(&files, (&lines[..number], &line.as_bytes()[..length]), (&before, expected))
+                .map_err(|why| format!("cut {length} bytes after line {number}: {why:?}"))?;
+        }
+        file.write_all_at(line.as_bytes(), begin)?;
+        begin += line.len() as u64;
+        before = after;
     }
+    Ok(())
+}
+
+/// The reader hands over the whole lines and the torn piece, before and after another line is appended; the report is as expected.
+fn is_read(files: &HistoryFiles, (lines, piece): (&[String], &[u8]), (before, expected): (&Fold, &str)) -> Outcome {
+    let piece = String::from_utf8_lossy(piece);
+    let whole = || lines.iter().map(|line| line.trim_end());
+    let piece = Some(piece.trim_end()).filter(|piece| !piece.is_empty());
+    let read = read_lines(files)?;
+    ensure(read.iter().eq(whole().chain(piece)), format!("{read:?}"))?;
+    let mut fold = before.clone();
+    read[lines.len()..].iter().for_each(|piece| fold.add_line(piece));
+    let found = as_json(&fold, 0)?;
+    ensure(found == expected, format!("expected {expected}, found {found}"))?;
+    files.append("next\n", None)?;
+    let read = read_lines(files)?;
+    ensure(read.iter().eq(whole().chain(piece).chain(["next"])), format!("with one more: {read:?}"))
+}
+
+fn read_lines(files: &HistoryFiles) -> Outcome<Vec<String>> {
+    let mut read = vec![];
+    files.each_line(|line| read.push(line.trim_end().to_owned()))?;
+    Ok(read)
+}
+
+/// Every form is written, and the gate has no hole.
+fn is_written(fold: &Fold) -> Outcome {
+    let found = fold.clone().report(&Window::default());
+    let lanes: Duration = found.gate.iter().map(|one| one.span.length()).sum();
+    ensure(found.span.map_or(Duration::ZERO, |span| span.length()) == lanes, "a hole")?;
+    let mut forms = vec![];
+    write_text(&found, |_| Some(3600), &mut forms)?;
+    write_svg(&found, |_| None, &mut forms)?;
+    Ok(write_html(&found, |_| None, &mut forms)?)
+}
+
+/// The report, with so many more torn lines.
+fn as_json(fold: &Fold, torn: u64) -> Outcome<String> {
+    let mut report = fold.clone().report(&Window::default());
+    report.skipped += torn;
+    let mut json = vec![];
+    write_json(&report, &mut json)?;
+    Ok(String::from_utf8(json)?)
+}
+
+/// By the verbs, cut in the middle and at both ends of each line.
+pub fn cut_and_printed() -> Outcome {
+    let lines = night::lived().0;
     let whole = lines.concat();
-    // Around every end of a line, and in steps over the rest: each byte of 50,000 in each form takes minutes.
-    let is_near = |cut: usize| ends.iter().any(|end| end.abs_diff(cut) < 3);
-    for cut in (0..=whole.len()).filter(|cut| whole.is_char_boundary(*cut) && (is_near(*cut) || cut % 17 == 0)) {
-        let mut fold = Fold::default();
-        whole[..cut].lines().filter(|line| !line.is_empty()).for_each(|line| fold.add_line(line));
-        let found = fold.report(&Window::default());
-        // The end of a line may be missing.
-        let kept = ends.iter().filter(|end| **end <= cut + 1).count() as u64;
-        let is_torn = cut > 0 && !ends.iter().any(|end| *end == cut || *end == cut + 1);
-        ensure((found.records, found.skipped) == (kept, u64::from(is_torn)), format!("cut at {cut}"))?;
-        let lanes: Duration = found.gate.iter().map(|one| one.span.length()).sum();
-        ensure(found.span.map_or(Duration::ZERO, |span| span.length()) == lanes, format!("a hole at {cut}"))?;
-        let mut forms = vec![];
-        write_text(&found, |_| Some(3600), &mut forms)?;
-        write_svg(&found, |_| None, &mut forms)?;
-        write_html(&found, |_| None, &mut forms)?;
-        let mut json = vec![];
-        write_json(&found, &mut json)?;
-        serde_json::from_slice::<Value>(&json)?;
+    let host = HostFolder::new(&[])?;
+    let mut begin = 0;
+    for (number, line) in lines.iter().enumerate() {
+        for length in [0, 1, line.len() / 2, line.len() - 2, line.len() - 1] {
+            host.put(&format!("{FOLDER}/events.jsonl"), &whole[..begin + length])?;
+            let is_torn = !matches!(line.len() - length, 1) && length > 0;
+            let kept = number + usize::from(length + 1 == line.len());
+            let json: Value = serde_json::from_slice(&report(&host, "UTC", &["--json"])?.stdout)?;
+            ensure(
+                json["records"] == kept && json["skipped"] == u64::from(is_torn),
+                format!("{length} of {line}: {json}"),
+            )?;
+            let history = clockgate().arg("history").arg("--root").arg(host.path()).output()?;
+            let printed = String::from_utf8(history.stdout)?;
+            let records = printed.lines().filter(|line| line.starts_with("20")).count();
+            let is_said = printed.contains("1 lines were skipped: torn");
+            ensure(
+                history.status.success() && (records, is_said) == (kept, is_torn),
+                format!("{length} of {line}: {printed}"),
+            )?;
+        }
+        begin += line.len();
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use clockgate::decision::{
     Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, ReferenceKind, Voice,
 };
 use clockgate::history::HistoryRecord;
-use clockgate::transition::{Recorder, Walked};
+use clockgate::transition::{Recorder, Transition, Walked};
 
 /// A server: its name, by how much its time is wrong, and how far away it is.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,8 @@ pub struct SimulatedHost {
     pub starts: ContainerList,
     /// What was written.
     pub lines: Vec<String>,
+    /// The true time of each line.
+    pub written_at: Vec<Realtime>,
 }
 
 impl SimulatedHost {
@@ -64,6 +66,7 @@ impl SimulatedHost {
             containers: ContainerList::default(),
             starts: ContainerList::default(),
             lines: vec![],
+            written_at: vec![],
         }
     }
 
@@ -72,10 +75,16 @@ impl SimulatedHost {
         self.base + forward(self.now.since(Boottime::default()))
     }
 
+    /// Reference minus local.
+    pub const fn behind(&self) -> Offset {
+        self.behind
+    }
+
     /// What was done since boot on this host, and the next boot of it.
     pub fn reboot(&mut self, off: Duration, behind: Offset) {
         let mut next = Self::boot(self.truth() + forward(off), behind, &self.servers);
         next.lines = std::mem::take(&mut self.lines);
+        next.written_at = std::mem::take(&mut self.written_at);
         (next.containers, next.starts) = (self.containers.clone(), self.starts.clone());
         *self = next;
     }
@@ -88,7 +97,7 @@ impl SimulatedHost {
     /// The agent ends in good order.
     pub fn end(&mut self) {
         let happened = self.recorder.end(&self.machine, self.clocks());
-        self.lines.push(HistoryRecord::line(&happened, &self.boot, 0));
+        self.write(&happened);
         self.forget();
     }
 
@@ -234,10 +243,14 @@ impl SimulatedHost {
             held: &held,
         };
         let records = self.recorder.record(&event, &walked);
-        let kept = records.iter().filter(|happened| happened.is_kept());
-        self.lines.extend(kept.map(|happened| HistoryRecord::line(happened, &self.boot, 0)));
+        records.iter().filter(|happened| happened.is_kept()).for_each(|happened| self.write(happened));
         self.orders.extend(actions);
         self.now = self.now + Duration::from_micros(1);
+    }
+
+    fn write(&mut self, happened: &Transition) {
+        self.lines.push(HistoryRecord::line(happened, &self.boot, 0));
+        self.written_at.push(self.truth());
     }
 }
 

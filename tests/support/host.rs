@@ -18,6 +18,13 @@ impl HostFolder {
         Ok(host)
     }
 
+    /// In memory, where a file that is synchronised costs nothing.
+    pub fn in_memory(files: &[(&str, &str)]) -> Outcome<Self> {
+        let host = Self(tempfile::tempdir_in("/dev/shm")?);
+        files.iter().try_for_each(|(path, text)| host.put(path, text))?;
+        Ok(host)
+    }
+
     pub fn path(&self) -> &Path {
         self.0.path()
     }
