@@ -18,8 +18,8 @@ use std::time::Duration;
 use clockgate::config::patterns;
 use clockgate::container::{Caller, Container, Engine};
 use clockgate::decision::{
-    ClockMeasurement, Clocks, ContainerList, Evidence, Gate, NamedContainer, Offset, Realtime, Reckoning, ReferenceKind,
-    Snapshot,
+    ClockMeasurement, Clocks, ContainerList, Evidence, Gate, NamedContainer, Offset, Realtime, Reckoning,
+    ReferenceKind, Snapshot,
 };
 use clockgate::explain::{Literals, Now, Scanner, Then, World, judge};
 use clockgate::history::{HistoryFiles, HistoryRecord};
