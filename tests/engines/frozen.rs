@@ -237,7 +237,7 @@ impl<'a> Host<'a> {
 
     /// How many are frozen, which are all.
     fn freeze(&self) -> Result<usize, Failed> {
-        let FreezeOutcome { frozen, of, stuck } = self.workloads.freeze(LIMIT, Awake::NEVER)?;
+        let FreezeOutcome { frozen, of, stuck, tolerances: _ } = self.workloads.freeze(LIMIT, Awake::NEVER)?;
         let is_whole = (frozen.count(), stuck.len()) == (of, 0);
         if is_whole { Ok(of) } else { Err(format!("{frozen} of {of}: {stuck:?}").into()) }
     }

@@ -86,7 +86,7 @@ impl Server {
     fn keyed(&self, authentication: AuthenticationPolicy, others: &[ServerName]) -> Result<References, Failed> {
         let name = self.by_nts()?;
         until_some("an answer by NTS", PATIENCE, || {
-            let references = References::new([&[name.clone()], others].concat());
+            let references = References::new([std::slice::from_ref(&name), others].concat());
             references.secure(Security { authentication, ..self.security() });
             references.resolve(PATIENCE);
             let answered = references.measure(PATIENCE).readings.iter().any(|reading| reading.authenticated);

@@ -21,8 +21,10 @@ use libtest_mimic::{Arguments, Trial};
 use support::{Outcome, ensure, laboratory, lacks_root, needing, packages, small};
 use tempfile::TempDir;
 
+type Test = fn() -> Outcome;
+
 fn main() -> ExitCode {
-    let tests: [(&str, fn() -> Outcome); 7] = [
+    let tests: [(&str, Test); 7] = [
         ("two_folders_of_different_name_give_the_same_bytes", same_bytes),
         ("the_deb_has_what_make_install_lays_out_and_its_own_documents", contents::deb),
         ("the_deb_is_no_time_daemon_and_recommends_one", contents::relations),
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
         ("the_image_has_one_file_and_every_digest_is_right", image::layout),
         ("every_crate_of_the_programs_is_in_the_licences", licences::all_crates),
     ];
-    let linted: [(&str, fn() -> Outcome); 3] = [
+    let linted: [(&str, Test); 3] = [
         ("lintian_has_nothing_to_say_that_is_not_answered", linters::lintian),
         ("rpmlint_has_nothing_to_say_that_is_not_answered", linters::rpmlint),
         ("the_rpm_has_what_the_deb_has", contents::rpm),

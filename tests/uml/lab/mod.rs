@@ -29,7 +29,6 @@ pub mod work;
 pub mod world;
 
 pub use crate::support::laboratory::{self, folder};
-pub use crate::support::recipes;
 pub use crate::support::{Outcome, ensure, fail, liar, until_answered as until};
 
 /// What keeps the laboratory from running on this machine, if anything does; what a guest needs beside it: [`stage::Begins::missing`].

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Listed, gate, night};
 use crate::lab::guest::Guest;
-use crate::lab::recipes::{Recipe, recipe};
 use crate::lab::told::off_by;
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, fail, until};
+use crate::support::recipes::{Recipe, recipe};
 
 pub const SCENARIOS: &[Listed] = &[
     ("recipes::units_timers_and_jobs_of_the_page_wait_at_a_shut_gate", jobs),

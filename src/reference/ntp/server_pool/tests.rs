@@ -237,7 +237,7 @@ fn keys_that_are_not_to_be_had_are_tried_again_later_and_later_and_at_once_after
     assert!(!pool.may_authenticate(Hope::BeforeKeys));
     assert_eq!(pool.look_up(&keys), LookUp::Failed("no".to_owned()));
     assert_eq!(pool.take_unfound_names(at(1)), []);
-    assert_eq!(pool.take_unfound_names(at(2)), [keys.clone()]);
+    assert_eq!(pool.take_unfound_names(at(2)), std::slice::from_ref(&keys));
     assert!(!pool.exchanged(&keys, Err("no".to_owned()), at(2)));
     assert_eq!(pool.take_unfound_names(at(5)), []);
     assert_eq!(pool.take_names(), [keys]);
