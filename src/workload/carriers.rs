@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Workloads;
 use super::error::WorkloadError;
 use super::network::{self, Network};
-use super::partial_thaw::Choice;
+use super::partial_thaw::ThawChoice;
 use crate::container::{Container, Metadata};
 use crate::decision::{ContainerList, nanos_u64};
 use crate::sys::cgroup::Hierarchy;
@@ -40,7 +40,7 @@ impl Workloads {
             collect(hierarchy, &container.cgroup, *end, &mut processes);
             processes.into_iter().take(PROCESSES_MAX).any(|process| network.is_carried_by(process))
         };
-        self.thaw_chosen(&mut Choice { by_metadata: false, means: &mut means })
+        self.thaw_chosen(&mut ThawChoice { by_metadata: false, means: &mut means })
     }
 }
 

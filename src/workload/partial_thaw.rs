@@ -18,7 +18,7 @@ use crate::sys::cgroup::Hierarchy;
 const LOOKS_MAX: usize = 8;
 
 /// Which of the frozen containers are thawed.
-pub(super) struct Choice<'a> {
+pub(super) struct ThawChoice<'a> {
     /// Whether it is looked up what the engines know of them.
     pub(super) by_metadata: bool,
     /// Whether this one is; what its engine knows of it is given where it was looked up.
@@ -46,7 +46,7 @@ impl Workloads {
     ///
     /// # Errors
     /// [`WorkloadError`] when not one of them could be thawed.
-    pub(super) fn thaw_chosen(&self, choice: &mut Choice<'_>) -> Result<ContainerList, WorkloadError> {
+    pub(super) fn thaw_chosen(&self, choice: &mut ThawChoice<'_>) -> Result<ContainerList, WorkloadError> {
         let mut state = self.state();
         let Some(mut frozen) = state.ledger.as_ref().map(|ledger| ledger.read()).transpose()? else {
             return Ok(ContainerList::default());

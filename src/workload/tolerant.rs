@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::error::WorkloadError;
-use super::partial_thaw::Choice;
+use super::partial_thaw::ThawChoice;
 use super::plan::FreezeUnit;
 use super::{ScanCache, Workloads};
 use crate::container::{Container, Metadata, tolerance};
@@ -20,7 +20,7 @@ impl Workloads {
         let mut means = |_: &Hierarchy, _: &Container, metadata: Option<&Metadata>| {
             metadata.and_then(tolerance::for_thaw).is_some_and(|tolerance| tolerance >= at_least)
         };
-        self.thaw_chosen(&mut Choice { by_metadata: true, means: &mut means })
+        self.thaw_chosen(&mut ThawChoice { by_metadata: true, means: &mut means })
     }
 }
 
