@@ -92,7 +92,7 @@ complete -c clockgate -n "__fish_clockgate_using_subcommand wait" -l json -d 'Pr
 complete -c clockgate -n "__fish_clockgate_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c clockgate -n "__fish_clockgate_using_subcommand sync" -l server -d 'Ask only this server; repeatable, and two that agree allow a larger step than one' -r
 complete -c clockgate -n "__fish_clockgate_using_subcommand sync" -l http -d 'Set the clock by the Date of this web server, where NTP is blocked: exact to a second at best, and no proof (root)' -r
-complete -c clockgate -n "__fish_clockgate_using_subcommand sync" -l ca-file -d 'Verify https servers by the certificate authorities of this PEM file (default: `ca-file` of the configuration, SSL_CERT_FILE, the system\'s, or built-in ones)' -r -F
+complete -c clockgate -n "__fish_clockgate_using_subcommand sync" -l ca-file -d 'Verify https and NTS servers by the certificate authorities of this PEM file (default: `ca-file` of the configuration, SSL_CERT_FILE, the system\'s, or built-in ones)' -r -F
 complete -c clockgate -n "__fish_clockgate_using_subcommand sync" -l timeout -d 'How long to try' -r
 complete -c clockgate -n "__fish_clockgate_using_subcommand sync" -l root -d 'Read the configuration below this directory' -r -F
 complete -c clockgate -n "__fish_clockgate_using_subcommand sync" -l reckoned -d 'Set the clock by dead reckoning from the last proof in this boot, if no reference answers; no proof (root)'
@@ -104,7 +104,7 @@ complete -c clockgate -n "__fish_clockgate_using_subcommand accept" -l json -d '
 complete -c clockgate -n "__fish_clockgate_using_subcommand accept" -s h -l help -d 'Print help'
 complete -c clockgate -n "__fish_clockgate_using_subcommand measure" -l server -d 'Ask only this NTP server; repeatable (default: CLOCKGATE_SERVERS, those of the configuration, of the running time daemon, of this cloud, or a public pool: the first that exist)' -r
 complete -c clockgate -n "__fish_clockgate_using_subcommand measure" -l http -d 'Ask this web server for its Date too, which is exact to a second at best; repeatable (default: `http-references` of the configuration, if no NTP server answers)' -r
-complete -c clockgate -n "__fish_clockgate_using_subcommand measure" -l ca-file -d 'Verify https servers by the certificate authorities of this PEM file (default: `ca-file` of the configuration, SSL_CERT_FILE, the system\'s, or built-in ones)' -r -F
+complete -c clockgate -n "__fish_clockgate_using_subcommand measure" -l ca-file -d 'Verify https and NTS servers by the certificate authorities of this PEM file (default: `ca-file` of the configuration, SSL_CERT_FILE, the system\'s, or built-in ones)' -r -F
 complete -c clockgate -n "__fish_clockgate_using_subcommand measure" -l timeout -d 'How long to wait for the answers (default: `measure-timeout` of the configuration)' -r
 complete -c clockgate -n "__fish_clockgate_using_subcommand measure" -l json -d 'Print JSON'
 complete -c clockgate -n "__fish_clockgate_using_subcommand measure" -s h -l help -d 'Print help'

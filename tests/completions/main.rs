@@ -91,7 +91,7 @@ fn completes(shell: &str) -> Outcome {
 /// What `make install` lays out for completion; the folder of data.
 fn install(folder: &Path) -> Outcome<PathBuf> {
     let root = folder.join("root");
-    for name in ["program", "program-oci"] {
+    for name in ["program", "program-oci", "program-nri"] {
         fs::write(folder.join(name), "")?;
     }
     let mut install = Command::new(self::root().join("packaging/install"));
