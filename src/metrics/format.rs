@@ -165,7 +165,7 @@ mod tests {
             assert!(["_ms", "_ns", "_us", "_minutes"].iter().all(|unit| !name.ends_with(unit)), "{name}");
             // Every label has few values: configured names, or names that the program defines.
             assert!(labels.iter().all(|label| {
-                ["version", "state", "cause", "direction", "reference", "authenticated"].contains(label)
+                ["version", "state", "cause", "direction", "reference", "authenticated", "by"].contains(label)
             }));
         }
     }
