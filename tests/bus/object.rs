@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::decision::{
-    AtDeadline, Boottime, Cause, Differences, Epoch, Event, Gate, Notifier, Offset, Snapshot, State,
+    AtDeadline, Boottime, Cause, ClockMeasurement, Differences, Epoch, Event, Gate, Notifier, Offset, Snapshot, State,
 };
 use clockgate::publish::bus::{NAME, PATH};
 use zbus::connection;
@@ -80,7 +80,15 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
             differences: Differences::default(),
             max_drift_ppm: 8,
             is_supported: false,
-            measured: None,
+            measured: Some(ClockMeasurement {
+                offset: Offset::from_nanos(11),
+                bound: Duration::from_nanos(12),
+                as_of: Boottime::from_nanos(13),
+                valid_until: Boottime::from_nanos(14),
+                max_drift_ppm: 15,
+                differences: None,
+                leap_second: None,
+            }),
             why: "".into(),
         };
     });
