@@ -94,12 +94,17 @@ fn by_the_readme(guest: &Guest, world: &World) -> Outcome {
     ensure(run.code == 0, format!("podman without us: {}", run.err))
 }
 
-/// The first block of "Use it": what somebody types who has read no further.
+/// What the README's first screen has for somebody who has read no further, up to what each line is for; to look and to play comes after.
 fn lines_of_the_readme() -> Outcome<Vec<String>> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))?;
-    let block = text.split("## Installation").nth(1).unwrap_or_default().trim_start_matches('\n');
-    let lines: Vec<String> = block.lines().map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect();
-    if lines.is_empty() { fail("README.md has no lines to type below \"Installation\"") } else { Ok(lines) }
+    let first_screen = text.split("## ").next().unwrap_or_default();
+    let typed = first_screen.lines().filter_map(|line| line.strip_prefix("    ")?.split("  ").next());
+    let lines: Vec<String> = typed.filter(|line| line.contains("sudo ")).map(str::to_owned).collect();
+    if lines.len() == 2 {
+        Ok(lines)
+    } else {
+        fail(format!("README.md does not say in two lines how to install: {lines:?}"))
+    }
 }
 
 fn as_ada(guest: &Guest, line: &str) -> Outcome<String> {
@@ -140,7 +145,7 @@ fn a_user_with_the_source(guest: &Guest, world: &World) -> Outcome {
              echo 'ada ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ada
              mkdir -p /home/ada/clockgate /home/ada/.cargo/bin
              cd /run/source
-             cp -r Makefile Cargo.toml packaging hooks docs README.md /home/ada/clockgate",
+             cp -r Makefile Cargo.toml packaging hooks docs crates README.md /home/ada/clockgate",
             hands.display(),
             project.display(),
             built.display()
