@@ -4,6 +4,7 @@
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -23,6 +24,14 @@ use crate::publish::bus::client::Outcome;
 use crate::sys::clock::{boottime, realtime};
 use crate::sys::{adjtimex, nap, vsock};
 
+mod guests;
+mod many;
+
+use guests::Guest;
+use many::Answer;
+
+/// An agent that waits as long as it may answers a little later.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 /// Between two attempts to reach a guest.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
@@ -34,7 +43,7 @@ pub struct VmArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum VmVerb {
-    /// Notify the agent in a guest of a suspend, resume, snapshot or restore
+    /// Notify the agents in guests of a suspend, resume, snapshot or restore
     Notify(Notify),
 }
 
@@ -43,21 +52,20 @@ struct Notify {
     /// The event
     #[arg(value_parser = PossibleValuesParser::new(NoticeKind::ALL.map(NoticeKind::name)))]
     what: String,
-    /// The guest's vsock CID
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "uds")]
-    cid: Option<u32>,
-    /// The Unix socket of Firecracker or Cloud Hypervisor for the guest's vsock
-    #[arg(long, value_name = "PATH", conflicts_with = "cid")]
-    uds: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
     /// The vsock port of the guest's agent
     #[arg(long, value_name = "P", default_value_t = PORT)]
     port: u32,
     /// Wait until the gate is shut (suspend, pre-snapshot), or until the clock is proven again (resume, post-restore)
     #[arg(long)]
     wait: bool,
-    /// How long to wait at most
+    /// How long to wait at most, for all of them together
     #[arg(long, value_name = "D", value_parser = duration::parse, default_value = "60s")]
     timeout: Duration,
+    /// Write what the guests answered to PATH, for node_exporter's textfile collector
+    #[arg(long, value_name = "PATH")]
+    textfile: Option<PathBuf>,
     /// Supply the time as well, and wait: `now`, or the time at the start of this command, 2026-11-24T12:00:00.25Z or
     /// @1795521600.25
     #[arg(long, value_name = "T")]
@@ -68,6 +76,54 @@ struct Notify {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The guests; at least one is named.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Which {
+    /// The vsock CIDs of the guests
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    cid: Vec<u32>,
+    /// The Unix sockets of Firecracker or Cloud Hypervisor for their vsock
+    #[arg(long, value_name = "PATH")]
+    uds: Vec<PathBuf>,
+    /// A list of them, a CID or an absolute path a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    guests: Option<PathBuf>,
+    /// All that run by libvirt and have a vsock, as virsh says
+    #[arg(long)]
+    virsh: bool,
+}
+
+impl Which {
+    /// Each guest once, in the order they were named.
+    fn all(self) -> Result<Vec<Guest>, CliError> {
+        let named = self.cid.into_iter().map(Guest::Cid).chain(self.uds.into_iter().map(Guest::Socket));
+        let mut all: Vec<Guest> = named.collect();
+        if let Some(path) = &self.guests {
+            all.extend(guests::listed(path)?);
+        }
+        if self.virsh {
+            let (found, without) = guests::of_libvirt()?;
+            for name in without {
+                eprintln!("clockgate: {name} of libvirt has no vsock, and is not notified");
+            }
+            all.extend(found);
+        }
+        let mut each: Vec<Guest> = vec![];
+        for guest in all {
+            if !each.contains(&guest) {
+                each.push(guest);
+            }
+        }
+        Ok(each)
+    }
+
+    /// One guest that was named by itself is answered for by itself.
+    const fn is_one(&self) -> bool {
+        self.guests.is_none() && !self.virsh && self.cid.len() + self.uds.len() == 1
+    }
 }
 
 impl VmArgs {
@@ -83,47 +139,120 @@ impl Notify {
     fn run(self, began: Boottime) -> Result<Exit, CliError> {
         let what = NoticeKind::named(&self.what);
         let what = what.ok_or_else(|| CliError::new(Exit::Usage, format!("unknown notification `{}`", self.what)))?;
-        let waits = self.wait || self.time.is_some();
-        let wait = if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
         let given = GivenTime { when: self.time.unwrap_or(When::Now), bound: self.bound, began };
         // An unsynchronised clock is found out before the guest is notified.
         if self.time.is_some() {
             given.answer(0)?;
         }
-        let stream = self.reach(began + wait)?;
-        let request = Request { what, wait, has_time: self.time.is_some() };
-        let answer = converse(stream, request, |nonce| given.answer(nonce)).map_err(not_answered)??;
-        let outcome = outcome(&answer);
-        if self.json {
-            print_line(json!({"version": 2, "notified": what.name(), "agent": answer}));
-        } else if waits {
-            print_line(sentence(&outcome));
+        let waits = self.wait || self.time.is_some();
+        let until = began + if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
+        let notice = Notice { what, port: self.port, waits, has_time: self.time.is_some(), until, given };
+        let is_one = self.which.is_one();
+        let guests = self.which.all()?;
+        let answers = if is_one {
+            // What went wrong ends the command as it is.
+            guests.iter().map(|guest| notice.give(guest).map(Answer::Agent)).collect::<Result<_, _>>()?
+        } else {
+            let guests: Arc<[Guest]> = guests.clone().into();
+            let ask = move |guest: &Guest| notice.give(guest).map_err(|error| error_chain::in_full(&error));
+            many::ask_all(&guests, began + self.timeout + ANSWERS_WITHIN, ask)?
+        };
+        if let Some(path) = &self.textfile {
+            many::write_metrics(path, &answers)?;
         }
-        let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
-        if waited_in_vain {
-            return Err(CliError::still_shut(
-                "the guest's clock is not proven",
-                "`clockgate status` in the guest says why",
-            ));
+        match (is_one, answers.as_slice()) {
+            (true, [Answer::Agent(answer)]) => told_of_one(what, answer, self.json, waits),
+            _ => told_of_many(what, &guests, &answers, self.json, waits),
         }
-        Ok(Exit::Ok)
+    }
+}
+
+/// What is said to each guest.
+#[derive(Clone, Copy, Debug)]
+struct Notice {
+    what: NoticeKind,
+    port: u32,
+    waits: bool,
+    has_time: bool,
+    /// When the guest is to have answered.
+    until: Boottime,
+    given: GivenTime,
+}
+
+impl Notice {
+    fn give(&self, guest: &Guest) -> Result<Value, CliError> {
+        let stream = self.reach(guest)?;
+        let wait = if self.waits { self.until.since(boottime()).max(Duration::from_millis(1)) } else { Duration::ZERO };
+        let request = Request { what: self.what, wait, has_time: self.has_time };
+        converse(stream, request, |nonce| self.given.answer(nonce)).map_err(not_answered)?
     }
 
     /// Connects to the guest's agent. A guest that is only just being restored answers a little later.
-    fn reach(&self, until: Boottime) -> Result<UnixStream, CliError> {
+    fn reach(&self, guest: &Guest) -> Result<UnixStream, CliError> {
         loop {
-            let connected = match (&self.uds, self.cid.unwrap_or_default()) {
-                (Some(path), _) => through(path, self.port).map_err(not_answered),
-                (None, cid) => vsock::connect(cid, self.port).map_err(|e| {
+            let connected = match guest {
+                Guest::Socket(path) => through(path, self.port).map_err(not_answered),
+                Guest::Cid(cid) => vsock::connect(*cid, self.port).map_err(|e| {
                     CliError::caused(Exit::NoAgent, format!("cannot reach port {} of guest {cid}", self.port), e)
                 }),
             };
-            if connected.is_ok() || boottime() + AGAIN_AFTER >= until {
+            if connected.is_ok() || boottime() + AGAIN_AFTER >= self.until {
                 return connected;
             }
             nap(AGAIN_AFTER);
         }
     }
+}
+
+fn told_of_one(what: NoticeKind, answer: &Value, is_json: bool, waits: bool) -> Result<Exit, CliError> {
+    let outcome = outcome(answer);
+    if is_json {
+        print_line(json!({"version": 2, "notified": what.name(), "agent": answer}));
+    } else if waits {
+        print_line(sentence(&outcome));
+    }
+    let waited_in_vain = waits && !what.begins() && outcome.gate != "open";
+    if waited_in_vain {
+        return Err(CliError::still_shut(
+            "the guest's clock is not proven",
+            "`clockgate status` in the guest says why",
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Those that are not as they should be have a line each.
+fn told_of_many(
+    what: NoticeKind,
+    guests: &[Guest],
+    answers: &[Answer],
+    is_json: bool,
+    waits: bool,
+) -> Result<Exit, CliError> {
+    let is_done = |answer: &Answer| match answer {
+        Answer::Agent(answer) => !waits || what.begins() || answer["gate"] == "open",
+        Answer::Failed(_) | Answer::Silent => false,
+    };
+    let left = answers.iter().filter(|answer| !is_done(answer)).count();
+    if is_json {
+        let each: Vec<Value> = guests.iter().zip(answers).map(|(guest, answer)| answer.json(guest)).collect();
+        print_line(json!({"version": 2, "notified": what.name(), "guests": each, "done": left == 0}));
+    } else {
+        for (guest, answer) in guests.iter().zip(answers).filter(|(_, answer)| !is_done(answer)) {
+            print_line(match answer {
+                Answer::Agent(answer) => format!("{guest}: {}", sentence(&outcome(answer))),
+                Answer::Failed(why) => format!("{guest}: {why}"),
+                Answer::Silent => format!("{guest}: no answer in time"),
+            });
+        }
+        let counted = if guests.is_empty() { "none".to_owned() } else { many::counted(answers) };
+        print_line(format!("{} guests: {counted}", guests.len()));
+    }
+    if left > 0 {
+        let what = format!("{left} of {} guests did not take it in time", guests.len());
+        return Err(CliError::still_shut(what, "`clockgate status` in each of them says why"));
+    }
+    Ok(Exit::Ok)
 }
 
 fn not_answered(error: GuestError) -> CliError {

@@ -399,6 +399,16 @@ fn vm_notify() {
     let measured = r#"{"state":"Synchronized","gate":"open","epoch":2,"offset_ns":1,"bound_ns":2,"why":""}"#;
     let nothing = r#"{"state":"Disrupted","gate":"shut","epoch":2,"why":"resume"}"#;
     holds("vm notify", &[says(measured), says(nothing)]);
+    let many = |answer: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let (list, gone) = (folder.path().join("guests"), folder.path().join("gone"));
+        vsock_guest::answering(answer, |socket: &Path| {
+            std::fs::write(&list, format!("{}\n{}\n", socket.display(), gone.display())).unwrap();
+            clockgate(&["vm", "notify", "resume", "--json", "--timeout", "20s", "--guests", list.to_str().unwrap()])
+        })
+        .unwrap()
+    };
+    holds("vm notify, many guests", &[many(measured), many(nothing)]);
 }
 
 #[test]

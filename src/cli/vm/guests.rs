@@ -1,0 +1,137 @@
+//! The guests that are notified: by their CID, by their hypervisor's socket, of a list, or of libvirt.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cli::CliError;
+use crate::exit::Exit;
+use crate::sys::foreign::shown;
+
+/// The first CID of a guest: 0 is the hypervisor, 2 is the host, and 1 is this machine itself (`vsock(7)`).
+const FIRST: u32 = 1;
+/// A list is no longer than this, in bytes.
+const LIST_MOST: u64 = 1 << 20;
+
+/// A guest, by how its vsock is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guest {
+    /// Through the kernel.
+    Cid(u32),
+    /// Through the Unix socket of Firecracker or Cloud Hypervisor.
+    Socket(PathBuf),
+}
+
+impl fmt::Display for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cid(cid) => write!(f, "guest {cid}"),
+            Self::Socket(path) => write!(f, "the guest behind {}", shown(&path.display().to_string())),
+        }
+    }
+}
+
+impl Guest {
+    /// A line of a list: a CID, or the absolute path of a socket.
+    fn of_line(line: &str) -> Option<Self> {
+        if line.starts_with('/') {
+            return Some(Self::Socket(line.into()));
+        }
+        line.parse().ok().filter(|cid| *cid >= FIRST).map(Self::Cid)
+    }
+}
+
+/// The guests of a list, a line each; what follows a `#` is a comment.
+///
+/// # Errors
+/// [`CliError`] with 2, for a file that cannot be read or a line that names no guest.
+pub fn listed(path: &Path) -> Result<Vec<Guest>, CliError> {
+    let cannot =
+        |error: std::io::Error| CliError::caused(Exit::Usage, format!("cannot read {}", path.display()), error);
+    let mut text = String::new();
+    let file: Box<dyn std::io::Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(cannot)?)
+    };
+    file.take(LIST_MOST).read_to_string(&mut text).map_err(cannot)?;
+    let mut guests = vec![];
+    for (number, line) in text.lines().enumerate() {
+        let named = line.split('#').next().unwrap_or_default().trim();
+        if named.is_empty() {
+            continue;
+        }
+        let guest = Guest::of_line(named).ok_or_else(|| {
+            let at = format!("{}:{}", path.display(), number + 1);
+            CliError::new(
+                Exit::Usage,
+                format!("{at}: `{}` is neither a CID nor the absolute path of a socket", shown(named)),
+            )
+        })?;
+        guests.push(guest);
+    }
+    Ok(guests)
+}
+
+/// The guests of libvirt that run and have a vsock, and the names of those that run and have none.
+///
+/// # Errors
+/// [`CliError`] with 69, where virsh does not answer.
+pub fn of_libvirt() -> Result<(Vec<Guest>, Vec<String>), CliError> {
+    let (mut guests, mut without) = (vec![], vec![]);
+    for name in virsh(&["list", "--name"])?.lines().map(str::trim).filter(|name| !name.is_empty()) {
+        match cid_of(&virsh(&["dumpxml", "--domain", name])?) {
+            Some(cid) => guests.push(Guest::Cid(cid)),
+            None => without.push(shown(name)),
+        }
+    }
+    Ok((guests, without))
+}
+
+fn virsh(arguments: &[&str]) -> Result<String, CliError> {
+    let called = format!("virsh --readonly {}", arguments.join(" "));
+    let mut command = Command::new("virsh");
+    command.arg("--readonly").args(arguments).stdin(Stdio::null());
+    let output = command
+        .output()
+        .map_err(|error| CliError::caused(Exit::NoAgent, format!("cannot ask libvirt by `{called}`"), error))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let why = shown(String::from_utf8_lossy(&output.stderr).trim());
+    Err(CliError::new(Exit::NoAgent, format!("libvirt does not answer `{}`: {why}", shown(&called))))
+}
+
+/// `<cid auto='yes' address='7'/>` (libvirt, Domain XML format, vsock).
+fn cid_of(xml: &str) -> Option<u32> {
+    let vsock = xml.split("<vsock").nth(1)?.split("</vsock>").next()?;
+    let cid = vsock.split("<cid").nth(1)?.split('>').next()?;
+    let address = cid.split("address=").nth(1)?;
+    let quote = address.chars().next().filter(|c| "'\"".contains(*c))?;
+    address[1..].split(quote).next()?.parse().ok().filter(|cid| *cid >= FIRST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_cid_or_an_absolute_path() {
+        assert_eq!(Guest::of_line("7"), Some(Guest::Cid(7)));
+        assert_eq!(Guest::of_line("/run/v.sock"), Some(Guest::Socket("/run/v.sock".into())));
+        for line in ["0", "-1", "v.sock", "4294967296", "7 8"] {
+            assert_eq!(Guest::of_line(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_cid_is_that_of_the_vsock() {
+        let with = |vsock: &str| cid_of(&format!("<domain><a address='1'/>{vsock}<b address='2'/></domain>"));
+        assert_eq!(with("<vsock model='virtio'>\n<cid auto='yes' address='7'/></vsock>"), Some(7));
+        assert_eq!(with("<vsock><cid address=\"12\" auto='no'/><address type='pci'/></vsock>"), Some(12));
+        for none in ["", "<vsock model='virtio'/>", "<vsock><cid auto='yes'/><address address='3'/></vsock>"] {
+            assert_eq!(with(none), None, "{none}");
+        }
+    }
+}
