@@ -163,13 +163,16 @@ complete -c clockgate -n "__fish_clockgate_using_subcommand thaw" -l guard -d 'B
 complete -c clockgate -n "__fish_clockgate_using_subcommand thaw" -l json -d 'Print JSON'
 complete -c clockgate -n "__fish_clockgate_using_subcommand thaw" -s h -l help -d 'Print help'
 complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and not __fish_seen_subcommand_from notify" -s h -l help -d 'Print help'
-complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and not __fish_seen_subcommand_from notify" -f -a "notify" -d 'Notify the agent in a guest of a suspend, resume, snapshot or restore'
-complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l cid -d 'The guest\'s vsock CID' -r
-complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l uds -d 'The Unix socket of Firecracker or Cloud Hypervisor for the guest\'s vsock' -r -F
+complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and not __fish_seen_subcommand_from notify" -f -a "notify" -d 'Notify the agents in guests of a suspend, resume, snapshot or restore'
+complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l cid -d 'The vsock CIDs of the guests' -r
+complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l uds -d 'The Unix sockets of Firecracker or Cloud Hypervisor for their vsock' -r -F
+complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l guests -d 'A list of them, a CID or an absolute path a line; `-` is standard input' -r -F
 complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l port -d 'The vsock port of the guest\'s agent' -r
-complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l timeout -d 'How long to wait at most' -r
+complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l timeout -d 'How long to wait at most, for all of them together' -r
+complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l textfile -d 'Write what the guests answered to PATH, for node_exporter\'s textfile collector' -r -F
 complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l time -d 'Supply the time as well, and wait: `now`, or the time at the start of this command, 2026-11-24T12:00:00.25Z or @1795521600.25' -r
 complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l bound -d 'The bound of that time [default, for `now`: the bound of this host\'s gate or kernel clock]' -r
+complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l virsh -d 'All that run by libvirt and have a vsock, as virsh says'
 complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l wait -d 'Wait until the gate is shut (suspend, pre-snapshot), or until the clock is proven again (resume, post-restore)'
 complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -l json -d 'Print JSON'
 complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -s h -l help -d 'Print help'

@@ -22,13 +22,13 @@ use crate::exit::Exit;
 use crate::page::{self, Page};
 use crate::publish::bus::client::Outcome;
 use crate::sys::clock::{boottime, realtime};
-use crate::sys::{adjtimex, nap, vsock};
+use crate::sys::{adjtimex, nap, output, vsock};
 
 mod guests;
 mod many;
 
-use guests::Guest;
-use many::Answer;
+use guests::VmGuest;
+use many::GuestAnswer;
 
 /// An agent that waits as long as it may answers a little later.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
@@ -98,20 +98,20 @@ struct Which {
 
 impl Which {
     /// Each guest once, in the order they were named.
-    fn all(self) -> Result<Vec<Guest>, CliError> {
-        let named = self.cid.into_iter().map(Guest::Cid).chain(self.uds.into_iter().map(Guest::Socket));
-        let mut all: Vec<Guest> = named.collect();
+    fn all(self) -> Result<Vec<VmGuest>, CliError> {
+        let named = self.cid.into_iter().map(VmGuest::Cid).chain(self.uds.into_iter().map(VmGuest::Socket));
+        let mut all: Vec<VmGuest> = named.collect();
         if let Some(path) = &self.guests {
             all.extend(guests::listed(path)?);
         }
         if self.virsh {
             let (found, without) = guests::of_libvirt()?;
             for name in without {
-                eprintln!("clockgate: {name} of libvirt has no vsock, and is not notified");
+                output::say(&format!("clockgate: {name} of libvirt has no vsock, and is not notified\n"));
             }
             all.extend(found);
         }
-        let mut each: Vec<Guest> = vec![];
+        let mut each: Vec<VmGuest> = vec![];
         for guest in all {
             if !each.contains(&guest) {
                 each.push(guest);
@@ -146,22 +146,22 @@ impl Notify {
         }
         let waits = self.wait || self.time.is_some();
         let until = began + if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
-        let notice = Notice { what, port: self.port, waits, has_time: self.time.is_some(), until, given };
+        let notice = GuestNotice { what, port: self.port, waits, has_time: self.time.is_some(), until, given };
         let is_one = self.which.is_one();
         let guests = self.which.all()?;
         let answers = if is_one {
             // What went wrong ends the command as it is.
-            guests.iter().map(|guest| notice.give(guest).map(Answer::Agent)).collect::<Result<_, _>>()?
+            guests.iter().map(|guest| notice.give(guest).map(GuestAnswer::Agent)).collect::<Result<_, _>>()?
         } else {
-            let guests: Arc<[Guest]> = guests.clone().into();
-            let ask = move |guest: &Guest| notice.give(guest).map_err(|error| error_chain::in_full(&error));
+            let guests: Arc<[VmGuest]> = guests.clone().into();
+            let ask = move |guest: &VmGuest| notice.give(guest).map_err(|error| error_chain::in_full(&error));
             many::ask_all(&guests, began + self.timeout + ANSWERS_WITHIN, ask)?
         };
         if let Some(path) = &self.textfile {
             many::write_metrics(path, &answers)?;
         }
         match (is_one, answers.as_slice()) {
-            (true, [Answer::Agent(answer)]) => told_of_one(what, answer, self.json, waits),
+            (true, [GuestAnswer::Agent(answer)]) => told_of_one(what, answer, self.json, waits),
             _ => told_of_many(what, &guests, &answers, self.json, waits),
         }
     }
@@ -169,7 +169,7 @@ impl Notify {
 
 /// What is said to each guest.
 #[derive(Clone, Copy, Debug)]
-struct Notice {
+struct GuestNotice {
     what: NoticeKind,
     port: u32,
     waits: bool,
@@ -179,8 +179,8 @@ struct Notice {
     given: GivenTime,
 }
 
-impl Notice {
-    fn give(&self, guest: &Guest) -> Result<Value, CliError> {
+impl GuestNotice {
+    fn give(&self, guest: &VmGuest) -> Result<Value, CliError> {
         let stream = self.reach(guest)?;
         let wait = if self.waits { self.until.since(boottime()).max(Duration::from_millis(1)) } else { Duration::ZERO };
         let request = Request { what: self.what, wait, has_time: self.has_time };
@@ -188,11 +188,11 @@ impl Notice {
     }
 
     /// Connects to the guest's agent. A guest that is only just being restored answers a little later.
-    fn reach(&self, guest: &Guest) -> Result<UnixStream, CliError> {
+    fn reach(&self, guest: &VmGuest) -> Result<UnixStream, CliError> {
         loop {
             let connected = match guest {
-                Guest::Socket(path) => through(path, self.port).map_err(not_answered),
-                Guest::Cid(cid) => vsock::connect(*cid, self.port).map_err(|e| {
+                VmGuest::Socket(path) => through(path, self.port).map_err(not_answered),
+                VmGuest::Cid(cid) => vsock::connect(*cid, self.port).map_err(|e| {
                     CliError::caused(Exit::NoAgent, format!("cannot reach port {} of guest {cid}", self.port), e)
                 }),
             };
@@ -224,14 +224,14 @@ fn told_of_one(what: NoticeKind, answer: &Value, is_json: bool, waits: bool) -> 
 /// Those that are not as they should be have a line each.
 fn told_of_many(
     what: NoticeKind,
-    guests: &[Guest],
-    answers: &[Answer],
+    guests: &[VmGuest],
+    answers: &[GuestAnswer],
     is_json: bool,
     waits: bool,
 ) -> Result<Exit, CliError> {
-    let is_done = |answer: &Answer| match answer {
-        Answer::Agent(answer) => !waits || what.begins() || answer["gate"] == "open",
-        Answer::Failed(_) | Answer::Silent => false,
+    let is_done = |answer: &GuestAnswer| match answer {
+        GuestAnswer::Agent(answer) => !waits || what.begins() || answer["gate"] == "open",
+        GuestAnswer::Failed(_) | GuestAnswer::Silent => false,
     };
     let left = answers.iter().filter(|answer| !is_done(answer)).count();
     if is_json {
@@ -240,9 +240,9 @@ fn told_of_many(
     } else {
         for (guest, answer) in guests.iter().zip(answers).filter(|(_, answer)| !is_done(answer)) {
             print_line(match answer {
-                Answer::Agent(answer) => format!("{guest}: {}", sentence(&outcome(answer))),
-                Answer::Failed(why) => format!("{guest}: {why}"),
-                Answer::Silent => format!("{guest}: no answer in time"),
+                GuestAnswer::Agent(answer) => format!("{guest}: {}", sentence(&outcome(answer))),
+                GuestAnswer::Failed(why) => format!("{guest}: {why}"),
+                GuestAnswer::Silent => format!("{guest}: no answer in time"),
             });
         }
         let counted = if guests.is_empty() { "none".to_owned() } else { many::counted(answers) };

@@ -16,14 +16,14 @@ const LIST_MOST: u64 = 1 << 20;
 
 /// A guest, by how its vsock is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Guest {
+pub enum VmGuest {
     /// Through the kernel.
     Cid(u32),
     /// Through the Unix socket of Firecracker or Cloud Hypervisor.
     Socket(PathBuf),
 }
 
-impl fmt::Display for Guest {
+impl fmt::Display for VmGuest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cid(cid) => write!(f, "guest {cid}"),
@@ -32,7 +32,7 @@ impl fmt::Display for Guest {
     }
 }
 
-impl Guest {
+impl VmGuest {
     /// A line of a list: a CID, or the absolute path of a socket.
     fn of_line(line: &str) -> Option<Self> {
         if line.starts_with('/') {
@@ -46,7 +46,7 @@ impl Guest {
 ///
 /// # Errors
 /// [`CliError`] with 2, for a file that cannot be read or a line that names no guest.
-pub fn listed(path: &Path) -> Result<Vec<Guest>, CliError> {
+pub fn listed(path: &Path) -> Result<Vec<VmGuest>, CliError> {
     let cannot =
         |error: std::io::Error| CliError::caused(Exit::Usage, format!("cannot read {}", path.display()), error);
     let mut text = String::new();
@@ -62,7 +62,7 @@ pub fn listed(path: &Path) -> Result<Vec<Guest>, CliError> {
         if named.is_empty() {
             continue;
         }
-        let guest = Guest::of_line(named).ok_or_else(|| {
+        let guest = VmGuest::of_line(named).ok_or_else(|| {
             let at = format!("{}:{}", path.display(), number + 1);
             CliError::new(
                 Exit::Usage,
@@ -78,11 +78,11 @@ pub fn listed(path: &Path) -> Result<Vec<Guest>, CliError> {
 ///
 /// # Errors
 /// [`CliError`] with 69, where virsh does not answer.
-pub fn of_libvirt() -> Result<(Vec<Guest>, Vec<String>), CliError> {
+pub fn of_libvirt() -> Result<(Vec<VmGuest>, Vec<String>), CliError> {
     let (mut guests, mut without) = (vec![], vec![]);
     for name in virsh(&["list", "--name"])?.lines().map(str::trim).filter(|name| !name.is_empty()) {
         match cid_of(&virsh(&["dumpxml", "--domain", name])?) {
-            Some(cid) => guests.push(Guest::Cid(cid)),
+            Some(cid) => guests.push(VmGuest::Cid(cid)),
             None => without.push(shown(name)),
         }
     }
@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn a_line_is_a_cid_or_an_absolute_path() {
-        assert_eq!(Guest::of_line("7"), Some(Guest::Cid(7)));
-        assert_eq!(Guest::of_line("/run/v.sock"), Some(Guest::Socket("/run/v.sock".into())));
+        assert_eq!(VmGuest::of_line("7"), Some(VmGuest::Cid(7)));
+        assert_eq!(VmGuest::of_line("/run/v.sock"), Some(VmGuest::Socket("/run/v.sock".into())));
         for line in ["0", "-1", "v.sock", "4294967296", "7 8"] {
-            assert_eq!(Guest::of_line(line), None, "{line}");
+            assert_eq!(VmGuest::of_line(line), None, "{line}");
         }
     }
 

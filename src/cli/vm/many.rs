@@ -1,5 +1,5 @@
-//! Many guests at once: each is asked by a thread of its own, up to [`AT_ONCE`] of them, and all of it ends at one moment, whoever is
-//! silent.
+//! Many guests at once: each is asked by a thread of its own, up to [`AT_ONCE`] of them, and all of it ends at one moment, however
+//! many are silent.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::guests::Guest;
+use super::guests::VmGuest;
 use crate::cli::CliError;
 use crate::decision::Boottime;
 use crate::exit::Exit;
@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What came of one guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum GuestAnswer {
     /// Its agent answered.
     Agent(Value),
     /// It could not be reached, or its agent refused, and why.
@@ -40,10 +40,10 @@ pub enum Answer {
 /// # Errors
 /// [`CliError`] where no thread can be started.
 pub fn ask_all(
-    guests: &Arc<[Guest]>,
+    guests: &Arc<[VmGuest]>,
     until: Boottime,
-    ask: impl Fn(&Guest) -> Result<Value, String> + Send + Sync + 'static,
-) -> Result<Vec<Answer>, CliError> {
+    ask: impl Fn(&VmGuest) -> Result<Value, String> + Send + Sync + 'static,
+) -> Result<Vec<GuestAnswer>, CliError> {
     let (tell, told) = mpsc::channel();
     let (ask, next) = (Arc::new(ask), Arc::new(AtomicUsize::new(0)));
     for started in 0..guests.len().min(AT_ONCE) {
@@ -52,7 +52,7 @@ pub fn ask_all(
             while let Some((at, guest)) =
                 Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, guests.get(at)?)))
             {
-                // Nobody listens after the end, and then this process ends too.
+                // After the end it goes nowhere, and then this process ends too.
                 let _ = tell.send((at, ask(guest)));
             }
         };
@@ -64,19 +64,19 @@ pub fn ask_all(
         }
     }
     drop(tell);
-    let mut answers = vec![Answer::Silent; guests.len()];
+    let mut answers = vec![GuestAnswer::Silent; guests.len()];
     loop {
         let left = until.since(boottime());
         match told.recv_timeout(left.min(LOOK_EVERY)) {
-            Ok((at, Ok(answer))) => answers[at] = Answer::Agent(answer),
-            Ok((at, Err(why))) => answers[at] = Answer::Failed(why),
+            Ok((at, Ok(answer))) => answers[at] = GuestAnswer::Agent(answer),
+            Ok((at, Err(why))) => answers[at] = GuestAnswer::Failed(why),
             Err(mpsc::RecvTimeoutError::Timeout) if !left.is_zero() => {}
             Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => return Ok(answers),
         }
     }
 }
 
-impl Answer {
+impl GuestAnswer {
     /// By what it is counted: the gate of its agent, `failed` or `silent`.
     pub fn class(&self) -> &'static str {
         match self {
@@ -91,10 +91,10 @@ impl Answer {
     }
 
     /// As JSON has it.
-    pub fn json(&self, guest: &Guest) -> Value {
+    pub fn json(&self, guest: &VmGuest) -> Value {
         let (cid, socket) = match guest {
-            Guest::Cid(cid) => (json!(cid), Value::Null),
-            Guest::Socket(path) => (Value::Null, json!(path)),
+            VmGuest::Cid(cid) => (json!(cid), Value::Null),
+            VmGuest::Socket(path) => (Value::Null, json!(path)),
         };
         let (agent, why) = match self {
             Self::Agent(answer) => (answer.clone(), Value::Null),
@@ -106,11 +106,11 @@ impl Answer {
     }
 }
 
-/// The classes of [`Answer::class`].
+/// The classes of [`GuestAnswer::class`].
 pub const CLASSES: [&str; 5] = ["open", "unproven", "shut", "failed", "silent"];
 
 /// How many there are of each class, in words; those of none are left out.
-pub fn counted(answers: &[Answer]) -> String {
+pub fn counted(answers: &[GuestAnswer]) -> String {
     let count = |class: &str| answers.iter().filter(|answer| answer.class() == class).count();
     let words = CLASSES.map(|class| (class, count(class))).into_iter().filter(|(_, count)| *count > 0);
     words.map(|(class, count)| format!("{count} {class}")).collect::<Vec<_>>().join(", ")
@@ -120,7 +120,7 @@ pub fn counted(answers: &[Answer]) -> String {
 ///
 /// # Errors
 /// [`CliError`] where the file cannot be written.
-pub fn write_metrics(path: &Path, answers: &[Answer]) -> Result<(), CliError> {
+pub fn write_metrics(path: &Path, answers: &[GuestAnswer]) -> Result<(), CliError> {
     let at = realtime().as_nanos() / 1_000_000_000;
     let write = |to: &mut dyn Write| -> io::Result<()> {
         writeln!(to, "# HELP clockgate_vm_guests Guests of the last `clockgate vm notify`, by what they answered.")?;
