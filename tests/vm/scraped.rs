@@ -6,7 +6,7 @@ use clockgate::decision::Offset;
 
 use crate::lab::guest::Guest;
 use crate::lab::liar::Liar;
-use crate::lab::work::Work;
+use crate::lab::work::{self, Work};
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, until};
 use crate::machine::Machine;
@@ -25,7 +25,9 @@ pub fn seen(machine: Machine, world: &World) -> Outcome<Machine> {
     start(guest, world, &world.truth.address().to_string())?;
     let from = when(&server, "the open gate", "clockgate_gate_proven == 1")?;
 
+    label(guest, "box", "clockgate.tolerance", "60s")?;
     Work::in_a_scope(guest, "box")?;
+    when(&server, "the container's tolerance", "clockgate_smallest_tolerance_seconds == 60")?;
     guest.sh("clockgate notify pre-snapshot --wait")?;
     fires(&server, "ClockgateFrozenTooLong")?;
     guest.sh("clockgate notify post-restore --wait; systemctl stop 'docker-*.scope'")?;
@@ -37,6 +39,16 @@ pub fn seen(machine: Machine, world: &World) -> Outcome<Machine> {
     }
     fires(&server, "ClockgateSetByOthers")?;
     when(&server, "its own steps", "sum(clockgate_steps_total{direction=\"forward\"}) >= 4")?;
+
+    // Two servers with the true time and an agent that may not step: what it measures serves all who tolerate as much.
+    night::over(guest)?;
+    let honest = Liar::start((world.address(2), 123).into(), Offset::ZERO)?;
+    let both = format!("{}, {}", world.truth.address(), world.address(2));
+    start_with(guest, world, &both, "correction: none\n")?;
+    gate::proven(guest)?;
+    guest.sh("date -u -s '30 seconds ago'")?;
+    when(&server, "the tolerance that is served", "clockgate_served_tolerance_seconds > 29")?;
+    drop(honest);
 
     // The agent asks two servers with the same false time, chronyd the true one.
     let lie = |last| Liar::start((world.address(last), 123).into(), Offset::from_secs(100));
@@ -60,8 +72,22 @@ pub fn seen(machine: Machine, world: &World) -> Outcome<Machine> {
 
 /// The agent in its shipped unit, scraped from outside.
 fn start(guest: &Guest, world: &World, servers: &str) -> Outcome {
+    start_with(guest, world, servers, "")
+}
+
+fn start_with(guest: &Guest, world: &World, servers: &str, more: &str) -> Outcome {
     let listen = format!("{}:9990", world.guest_address());
-    gate::start_with(guest, &format!("servers: [{servers}]\nmetrics: {{listen: '{listen}'}}\n"))
+    gate::start_with(guest, &format!("servers: [{servers}]\nmetrics: {{listen: '{listen}'}}\n{more}"))
+}
+
+/// Gives a container of [`Work::in_a_scope`] a label, where Docker keeps it.
+fn label(guest: &Guest, name: &str, label: &str, value: &str) -> Outcome {
+    let folder = format!("/var/lib/docker/containers/{}", work::container_id(name));
+    guest.sh(&format!("mkdir -p {folder}"))?;
+    guest.put(
+        &format!("{folder}/config.v2.json"),
+        &format!("{{\"Config\": {{\"Labels\": {{\"{label}\": \"{value}\"}}}}}}"),
+    )
 }
 
 /// A server in the world, which has the true time.

@@ -56,9 +56,14 @@ impl Stamp {
     }
 }
 
+/// The id of a container of that name.
+pub fn container_id(name: &str) -> String {
+    format!("{:064x}", name.bytes().fold(0_u128, |id, byte| (id << 8) | u128::from(byte)))
+}
+
 /// Starts a command in a scope as Docker makes them; what it prints goes to `/run/NAME`.
 pub fn scope(guest: &Guest, name: &str, command: &str) -> Outcome {
-    let id = format!("{:064x}", name.bytes().fold(0_u128, |id, byte| (id << 8) | u128::from(byte)));
+    let id = container_id(name);
     let script = format!(
         "setsid systemd-run -q --scope --unit=docker-{id}.scope --slice=system.slice {command} \
          >/run/{name} 2>/run/{name}.err </dev/null &"
