@@ -45,6 +45,23 @@ pub enum Gap {
     Unknown,
 }
 
+/// Where and when a record was written: what lies between it and the next one depends on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written<'a> {
+    /// The boot that it was written in.
+    pub boot: &'a str,
+    /// When it happened.
+    pub at: Boottime,
+    /// Its epoch.
+    pub epoch: u64,
+}
+
+impl<'a> From<&'a HistoryRecord<'_>> for Written<'a> {
+    fn from(record: &'a HistoryRecord<'_>) -> Self {
+        Self { boot: &record.boot, at: record.at(), epoch: record.epoch }
+    }
+}
+
 /// What of a record dates it and its neighbours: small, so that a history of any length fits into memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -71,7 +88,7 @@ impl Stamp {
 pub fn date(records: Vec<HistoryRecord<'_>>) -> Vec<DatedRecord<'_>> {
     let mut before: Option<&HistoryRecord<'_>> = None;
     let stamp = |record| {
-        let gap = before.replace(record).map_or(Gap::Unknown, |before| Gap::between(before, record));
+        let gap = before.replace(record).map_or(Gap::Unknown, |before| Gap::between(&before.into(), record));
         Stamp::of(record, gap)
     };
     let times = times(&records.iter().map(stamp).collect::<Vec<_>>());
@@ -110,8 +127,8 @@ fn date_by(truth: Option<Offset>, time: &mut (Realtime, DatedBy)) {
 impl Gap {
     /// The gap between a record and the one after it.
     #[must_use]
-    pub fn between(before: &HistoryRecord<'_>, record: &HistoryRecord<'_>) -> Self {
-        if before.boot != record.boot || record.at() < before.at() {
+    pub fn between(before: &Written<'_>, record: &HistoryRecord<'_>) -> Self {
+        if *before.boot != *record.boot || record.at() < before.at {
             return Self::Unknown;
         }
         if before.epoch == record.epoch { Self::None } else { Self::begun_by(&record.cause) }

@@ -7,7 +7,7 @@ mod line;
 mod record;
 mod utc;
 
-pub use dating::{DatedBy, DatedRecord, Gap, Stamp, date, times};
+pub use dating::{DatedBy, DatedRecord, Gap, Stamp, Written, date, times};
 pub use files::{HistoryFiles, HistoryText, LARGEST, ReadHistory};
 pub use record::{HistoryRecord, RecordedAnswer, RecordedContainer};
 pub use utc::{utc, utc_as};

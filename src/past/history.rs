@@ -100,7 +100,7 @@ fn is_same(moved: Offset) -> bool {
 /// Whether an agent ran from one record to the next, and no gap lies between.
 fn is_watched_between(one: &HistoryRecord<'_>, next: &HistoryRecord<'_>) -> bool {
     let is_another_agents = next.cause == STARTED && next.epoch_began() != one.epoch_began();
-    !is_another_agents && Gap::between(one, next) == Gap::None
+    !is_another_agents && Gap::between(&one.into(), next) == Gap::None
 }
 
 /// Who stepped the clock just before these records.

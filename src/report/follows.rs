@@ -3,7 +3,7 @@
 use super::GateLane;
 use super::meaning::STARTED;
 use crate::decision::Boottime;
-use crate::history::{Gap, HistoryRecord};
+use crate::history::{Gap, HistoryRecord, Written};
 
 /// The record before the next one.
 #[derive(Clone, Debug)]
@@ -40,18 +40,10 @@ impl Follows {
     /// How this record, of an epoch with that cause, follows the one before; and what lies between their times.
     pub(super) fn of(before: Option<&Before>, record: &HistoryRecord<'_>, cause: u32) -> (Gap, Self) {
         let Some(before) = before else { return (Gap::Unknown, Self::Nothing) };
+        let gap = Gap::between(&Written { boot: &before.boot, at: before.at, epoch: before.epoch }, record);
         if *before.boot != *record.boot {
-            return (Gap::Unknown, Self::AnotherBoot);
+            return (gap, Self::AnotherBoot);
         }
-        let is_same_epoch = before.epoch == record.epoch;
-        let went_back = record.at() < before.at;
-        let gap = if went_back {
-            Gap::Unknown
-        } else if is_same_epoch {
-            Gap::None
-        } else {
-            Gap::begun_by(&record.cause)
-        };
         let is_another_agents = before.has_ended || (cause == STARTED && record.epoch_began() != before.epoch_began);
         match gap {
             _ if is_another_agents => (gap, Self::AnotherAgent),
