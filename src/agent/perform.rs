@@ -185,11 +185,10 @@ impl Performer {
                     }
                 };
                 let (rtc, forgotten) = tokio::join!(self.rtc(), forget);
-                // Who authenticates his own answers needs no daemon to do it for him.
                 let hope = if self.rules.servers.is_empty() { Hope::AfterKeys } else { Hope::BeforeKeys };
-                let authority = forgotten.authority.filter(|_| !self.references.may_authenticate(hope));
+                let has_keys = self.references.may_authenticate(hope);
                 let only_source = self.only_source().await;
-                Event::Forgotten(epoch, Forgotten { rtc, only_source, authority, ..forgotten })
+                Event::Forgotten(epoch, Forgotten { rtc, only_source, has_keys, ..forgotten })
             }
             Action::Measure(epoch, round, StepBy::Own) => {
                 self.ask(epoch, round).await;

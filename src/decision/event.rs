@@ -106,6 +106,8 @@ pub struct Forgotten {
     pub daemon: Option<String>,
     /// Its authenticated sources, where there are any that outrank plain ones.
     pub authority: Option<Authority>,
+    /// Whether references of our own can prove who they are: then no daemon has to do it for them.
+    pub has_keys: bool,
     /// Where it has sources that only it can reach, reference clocks alone: how long to wait for it. The daemon is asked itself then.
     pub only_source: Option<Duration>,
     /// What the RTC said before anything else was done; none where there is no RTC that makes sense.

@@ -275,7 +275,7 @@ impl World {
     }
 
     /// `chronyd authenticated rtc=-40s`: the daemon, whether its sources are, and how far the RTC is ahead of the clock; `alone`:
-    /// it has reference clocks, polls them every 16 s, and nobody else is asked.
+    /// it has reference clocks, polls them every 16 s, and nobody else is asked; `keys`: references of our own prove who they are.
     fn forgotten(&self, text: &str, now: Boottime) -> Result<Forgotten, String> {
         let mut forgotten = Forgotten::default();
         for word in text.split_whitespace() {
@@ -283,6 +283,7 @@ impl World {
                 ("authenticated", _) => {
                     forgotten.authority = Some(Authority { sources: vec!["keyed".to_owned()], ..Authority::default() });
                 }
+                ("keys", _) => forgotten.has_keys = true,
                 ("alone", _) => forgotten.only_source = Some(Duration::from_secs(64)),
                 ("rtc", ahead) => {
                     let truth = self.local(now) + Offset::from_nanos(nanos(ahead)?);

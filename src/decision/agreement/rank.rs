@@ -50,29 +50,14 @@ fn against(mut agreement: Agreement, plain: &[Reading], question: &AgreementInpu
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{self, NOW};
     use super::*;
-    use crate::decision::reading::{Leap, ReferenceKind, Voice};
-    use crate::decision::{Boottime, Offset, Realtime};
+    use crate::decision::Offset;
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const NOW: Boottime = Boottime::from_nanos(1_000);
-
     fn says(source: &str, offset_ms: i64) -> Reading {
-        Reading {
-            source: source.to_owned(),
-            voice: Voice::server(source),
-            kind: ReferenceKind::Ntp,
-            as_of: NOW,
-            local: Realtime::from_secs(1_800_000_000),
-            offset: Offset::from_nanos(offset_ms * 1_000_000),
-            root_distance: Duration::from_millis(10),
-            authenticated: source.starts_with("nts"),
-            leap: Leap::None,
-            stratum: Some(2),
-            delay: None,
-            upstream: None,
-        }
+        Reading { authenticated: source.starts_with("nts"), ..tests::says(source, offset_ms, 10) }
     }
 
     /// Who may still answer is marked by a question mark, who did not by a minus.

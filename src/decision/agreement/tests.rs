@@ -3,9 +3,9 @@
 use super::*;
 use crate::decision::reading::{ReferenceKind, Upstream};
 
-const NOW: Boottime = Boottime::from_nanos(1_000);
+pub(super) const NOW: Boottime = Boottime::from_nanos(1_000);
 
-fn says(source: &str, offset_ms: i64, distance_ms: u64) -> Reading {
+pub(super) fn says(source: &str, offset_ms: i64, distance_ms: u64) -> Reading {
     Reading {
         source: source.to_owned(),
         voice: Voice::server(source),

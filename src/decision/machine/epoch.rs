@@ -115,9 +115,9 @@ impl Machine {
     pub(super) fn forgotten(&mut self, what: Forgotten, now: &Clocks) -> Vec<Action> {
         self.daemon = what.daemon;
         self.evidence.rtc = what.rtc;
-        let is_asked = what.authority.is_some() || what.only_source.is_some();
+        self.authority = what.authority.filter(|_| !what.has_keys);
+        let is_asked = self.authority.is_some() || what.only_source.is_some();
         let is_outranked = is_asked && self.policy.correction == Correction::Auto;
-        self.authority = what.authority;
         if self.authority.is_some() {
             self.tolerance.forget_dates();
         }
