@@ -98,14 +98,14 @@ struct Which {
 
 impl Which {
     /// Each guest once, in the order they were named.
-    fn all(self) -> Result<Vec<VmGuest>, CliError> {
+    fn all(self, until: Boottime) -> Result<Vec<VmGuest>, CliError> {
         let named = self.cid.into_iter().map(VmGuest::Cid).chain(self.uds.into_iter().map(VmGuest::Socket));
         let mut all: Vec<VmGuest> = named.collect();
         if let Some(path) = &self.guests {
             all.extend(guests::listed(path)?);
         }
         if self.virsh {
-            let (found, without) = guests::of_libvirt()?;
+            let (found, without) = guests::of_libvirt(until)?;
             for name in without {
                 output::say(&format!("clockgate: {name} of libvirt has no vsock, and is not notified\n"));
             }
@@ -148,7 +148,7 @@ impl Notify {
         let until = began + if waits { self.timeout.max(Duration::from_millis(1)) } else { Duration::ZERO };
         let notice = GuestNotice { what, port: self.port, waits, has_time: self.time.is_some(), until, given };
         let is_one = self.which.is_one();
-        let guests = self.which.all()?;
+        let guests = self.which.all(began + self.timeout)?;
         let answers = if is_one {
             // What went wrong ends the command as it is.
             guests.iter().map(|guest| notice.give(guest).map(GuestAnswer::Agent)).collect::<Result<_, _>>()?

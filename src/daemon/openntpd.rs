@@ -1,9 +1,8 @@
 //! OpenNTPD, asked by its own `ntpctl`: the messages of its control socket are C structures of one version. It takes no orders.
 
-use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::source_reports::{Claim, DaemonReport, length, offset};
@@ -11,6 +10,7 @@ use super::sources::name;
 use crate::decision::Leap;
 use crate::reference::{NTP_PORT, Server};
 use crate::sys::clock::boottime;
+use crate::sys::timed_output::output_by;
 
 /// Where distributions and its own installation have it.
 const PROGRAMS: [&str; 3] = ["usr/sbin/ntpctl", "usr/bin/ntpctl", "usr/local/sbin/ntpctl"];
@@ -26,35 +26,11 @@ const LONGEST: u64 = 256 * 1024;
 pub fn ask(root: &Path) -> Result<DaemonReport, String> {
     let program = PROGRAMS.iter().map(|path| root.join(path)).find(|path| path.is_file());
     let Some(program) = program else { return Err("cannot ask openntpd: there is no ntpctl".to_owned()) };
-    let text = run(&program, &["-s", "all"])
+    let mut command = Command::new(&program);
+    command.args(["-s", "all"]).stderr(Stdio::null()).env_clear();
+    let said = output_by(&mut command, LONGEST, boottime() + PATIENCE)
         .map_err(|error| format!("cannot ask openntpd by {}: {error}", program.display()))?;
-    reported(&text).ok_or_else(|| format!("cannot parse the output of {}", program.display()))
-}
-
-fn run(program: &Path, arguments: &[&str]) -> std::io::Result<String> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).env_clear();
-    let mut ended = Ended(command.spawn()?);
-    let Some(stdout) = ended.0.stdout.take() else { return Ok(String::new()) };
-    let (said, receiver) = std::sync::mpsc::channel();
-    // It ends with the process: at the latest when that is killed below.
-    std::thread::spawn(move || {
-        let mut bytes = vec![];
-        let outcome = stdout.take(LONGEST).read_to_end(&mut bytes);
-        let _ = said.send(outcome.map(|_| String::from_utf8_lossy(&bytes).into_owned()));
-    });
-    let until = boottime() + PATIENCE;
-    receiver.recv_timeout(until.since(boottime())).unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-}
-
-/// A process that is over when this is.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    reported(&said.stdout).ok_or_else(|| format!("cannot parse the output of {}", program.display()))
 }
 
 /// `ntpctl -s all`: a line about all of it, and two for each peer, the one that it follows with `*`.
@@ -184,10 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_read_to_its_end_and_one_that_hangs_is_ended() {
-        assert_eq!(run(Path::new("/bin/echo"), &["0/0 peers valid"]).unwrap(), "0/0 peers valid\n");
-        let hangs = run(Path::new("/bin/sleep"), &["600"]).unwrap_err();
-        assert_eq!(hangs.kind(), std::io::ErrorKind::TimedOut);
+    fn a_program_that_prints_without_end_and_one_that_is_not_there_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let program = root.path().join(PROGRAMS[0]);
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/usr/bin/yes", &program).unwrap();
+        assert!(ask(root.path()).unwrap_err().contains("cannot parse the output of"));
         assert!(ask(Path::new("/nonexistent")).unwrap_err().contains("there is no ntpctl"));
     }
 }

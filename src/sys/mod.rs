@@ -20,6 +20,7 @@ pub mod random;
 pub mod rtc;
 pub mod step;
 pub mod time_namespace;
+pub mod timed_output;
 pub mod timerfd;
 pub mod unix_peer;
 pub mod vmclock;

@@ -2,7 +2,6 @@
 //! or says nothing; libvirt is a virsh that answers as the real one does.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -13,7 +12,7 @@ use serde_json::Value;
 
 use clockgate::sys::clock::boottime;
 
-use crate::support::clockgate;
+use crate::support::{clockgate, vsock_guest};
 
 const GUESTS: usize = 500;
 const SILENT: usize = 10;
@@ -38,7 +37,7 @@ impl Hypervisor {
             while let Ok((stream, _)) = listener.accept() {
                 match answer {
                     // Who was told has gone away, mostly: that is the test's to judge.
-                    Some(answer) => drop(answers(stream, answer)),
+                    Some(answer) => drop(vsock_guest::serve(stream, answer)),
                     None => kept.push(stream),
                 }
             }
@@ -52,15 +51,6 @@ impl Hypervisor {
         fs::write(&path, text).unwrap();
         path
     }
-}
-
-fn answers(stream: UnixStream, answer: &str) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    stream.read_line(&mut line)?;
-    stream.get_mut().write_all(b"OK 1\nclockgate 1\n")?;
-    stream.read_line(&mut line)?;
-    stream.get_mut().write_all(format!("answer {answer}\n").as_bytes())
 }
 
 fn notify(arguments: &[&str]) -> Output {
@@ -172,6 +162,13 @@ fn the_guests_of_libvirt_are_those_that_virsh_names() {
         said.contains("libvirt does not answer `virsh --readonly list --name`: error: failed to connect"),
         "{said}"
     );
+    fakes.write("virsh", "#!/bin/sh\nexec sleep 1000\n");
+    let stuck = clockgate()
+        .args(["vm", "notify", "resume", "--virsh", "--timeout", "300ms"])
+        .env("PATH", &path)
+        .output()
+        .unwrap();
+    assert!(stuck.status.code() == Some(69) && text(&stuck.stderr).contains("timed out"), "{stuck:?}");
     // What takes a privilege away from the program is all that there is.
     let bare = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/usr/bin/setpriv", bare.path().join("setpriv")).unwrap();

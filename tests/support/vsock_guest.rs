@@ -1,7 +1,7 @@
 //! A guest at the other end of a hypervisor's socket, of which the test says what it answers.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use super::outcome::Outcome;
@@ -12,7 +12,7 @@ pub fn answering<T>(answer: &str, ask: impl FnOnce(&Path) -> T) -> Outcome<T> {
     let path = folder.path().join("v.sock");
     let listener = UnixListener::bind(&path)?;
     std::thread::scope(|scope| {
-        let guest = scope.spawn(|| serve(&listener, answer));
+        let guest = scope.spawn(|| serve(listener.accept()?.0, answer));
         let asked = ask(&path);
         guest.join().map_err(|_| "the guest panicked")??;
         Ok(asked)
@@ -20,8 +20,11 @@ pub fn answering<T>(answer: &str, ask: impl FnOnce(&Path) -> T) -> Outcome<T> {
 }
 
 /// The handshake of a hypervisor's socket, ours, one line and its answer.
-fn serve(listener: &UnixListener, answer: &str) -> std::io::Result<()> {
-    let mut stream = BufReader::new(listener.accept()?.0);
+///
+/// # Errors
+/// What the kernel said: mostly, who asked has gone away.
+pub fn serve(stream: UnixStream, answer: &str) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
     let mut line = String::new();
     stream.read_line(&mut line)?;
     stream.get_mut().write_all(b"OK 1\nclockgate 1\n")?;

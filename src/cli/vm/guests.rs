@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cli::CliError;
+use crate::decision::Boottime;
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
+use crate::sys::timed_output::output_by;
 
 /// The first CID of a guest: 0 is the hypervisor, 2 is the host, and 1 is this machine itself (`vsock(7)`).
 const FIRST: u32 = 1;
-/// A list is no longer than this, in bytes.
+/// A list, or what virsh prints, is no longer than this, in bytes.
 const LIST_MOST: u64 = 1 << 20;
 
 /// A guest, by how its vsock is reached.
@@ -77,11 +79,11 @@ pub fn listed(path: &Path) -> Result<Vec<VmGuest>, CliError> {
 /// The guests of libvirt that run and have a vsock, and the names of those that run and have none.
 ///
 /// # Errors
-/// [`CliError`] with 69, where virsh does not answer.
-pub fn of_libvirt() -> Result<(Vec<VmGuest>, Vec<String>), CliError> {
+/// [`CliError`] with 69, where virsh does not answer by then.
+pub fn of_libvirt(until: Boottime) -> Result<(Vec<VmGuest>, Vec<String>), CliError> {
     let (mut guests, mut without) = (vec![], vec![]);
-    for name in virsh(&["list", "--name"])?.lines().map(str::trim).filter(|name| !name.is_empty()) {
-        match cid_of(&virsh(&["dumpxml", "--domain", name])?) {
+    for name in virsh(&["list", "--name"], until)?.lines().map(str::trim).filter(|name| !name.is_empty()) {
+        match cid_of(&virsh(&["dumpxml", "--domain", name], until)?) {
             Some(cid) => guests.push(VmGuest::Cid(cid)),
             None => without.push(shown(name)),
         }
@@ -89,18 +91,16 @@ pub fn of_libvirt() -> Result<(Vec<VmGuest>, Vec<String>), CliError> {
     Ok((guests, without))
 }
 
-fn virsh(arguments: &[&str]) -> Result<String, CliError> {
-    let called = format!("virsh --readonly {}", arguments.join(" "));
+fn virsh(arguments: &[&str], until: Boottime) -> Result<String, CliError> {
+    let called = shown(&format!("virsh --readonly {}", arguments.join(" ")));
     let mut command = Command::new("virsh");
-    command.arg("--readonly").args(arguments).stdin(Stdio::null());
-    let output = command
-        .output()
+    command.arg("--readonly").args(arguments).stderr(Stdio::piped());
+    let output = output_by(&mut command, LIST_MOST, until)
         .map_err(|error| CliError::caused(Exit::NoAgent, format!("cannot ask libvirt by `{called}`"), error))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    if output.is_success {
+        return Ok(output.stdout);
     }
-    let why = shown(String::from_utf8_lossy(&output.stderr).trim());
-    Err(CliError::new(Exit::NoAgent, format!("libvirt does not answer `{}`: {why}", shown(&called))))
+    Err(CliError::new(Exit::NoAgent, format!("libvirt does not answer `{called}`: {}", shown(output.stderr.trim()))))
 }
 
 /// `<cid auto='yes' address='7'/>` (libvirt, Domain XML format, vsock).
