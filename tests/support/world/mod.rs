@@ -163,6 +163,7 @@ impl<S: Subject> World<S> {
         }
         self.remember(&event);
         let deadline = self.policy().deadline;
+        self.patience.steps_instead(&event, &actions, now.boot);
         self.patience.watch(&event, self.subject.machine(), deadline, &now);
         self.under_way.watch(&event, &actions, &after, now.boot);
         let max = self.policy().freeze;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clockgate::decision::{Awake, Boottime, Cause, Clocks, Epoch, Event, Machine, State};
+use clockgate::decision::{Action, Awake, Boottime, Cause, Clocks, Epoch, Event, Machine, State};
 
 /// A question, or a step, is given up after so long; a reset that ends late is followed by a question to the daemon.
 const LOST_AFTER: Duration = Duration::from_secs(60);
@@ -28,14 +28,19 @@ pub struct Patience {
 }
 
 impl Patience {
+    /// A step that an operator ordered takes the place of the question; so does one that waited until what runs is frozen.
+    pub fn steps_instead(&mut self, event: &Event, actions: &[Action], now: Boottime) {
+        let is_step = |action: &Action| matches!(action, Action::Step { .. } | Action::Freeze(..));
+        if matches!(event, Event::StepByDate(_) | Event::Reckon | Event::Frozen(..)) && actions.iter().any(is_step) {
+            self.asked_since = now;
+        }
+    }
+
     /// Takes what has happened, and judges it.
     pub fn watch(&mut self, event: &Event, machine: &Machine, deadline: Duration, now: &Clocks) {
         let before = std::mem::replace(&mut self.state, machine.state());
         if machine.epoch() != self.epoch {
             (self.epoch, self.epoch_since, self.asked_since) = (machine.epoch(), now.boot, now.boot);
-        }
-        if matches!(event, Event::StepByDate(_) | Event::Reckon | Event::Frozen(..)) {
-            self.asked_since = now.boot;
         }
         let begins_anew = match event {
             Event::Disrupted(Cause::Resume { slept }) => !slept.is_zero(),
