@@ -93,8 +93,8 @@ fn answer(dice: &mut Dice, question: Action, machine: &Machine, now: Boottime) -
             };
             (why, Event::Measured(epoch, round, Measurement { readings, ..Measurement::default() }))
         }
-        Action::Step { epoch, offset, .. } if dice.throw(4) > 0 => ("stepped", Event::Stepped(epoch, Ok(offset))),
-        Action::Step { epoch, .. } => ("not stepped", Event::Stepped(epoch, Err(StepError::Failed(String::new())))),
+        Action::Step { order, offset, .. } if dice.throw(4) > 0 => ("stepped", Event::Stepped(order, Ok(offset))),
+        Action::Step { order, .. } => ("not stepped", Event::Stepped(order, Err(StepError::Failed(String::new())))),
         Action::ResyncDaemon(epoch) => ("handed over", Event::HandedOver(epoch, Ok(()))),
         Action::AskDaemon(epoch) => {
             let offset = Offset::from_secs(1);

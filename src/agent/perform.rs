@@ -198,8 +198,8 @@ impl Performer {
                 let patience = self.only_source().await.unwrap_or(self.rules.daemon_timeout);
                 Event::Measured(epoch, round, self.corrector.measure(patience).await)
             }
-            Action::Step { epoch, way, offset, as_of, local } => {
-                Event::Stepped(epoch, self.corrector.step(way, offset, local, as_of).await)
+            Action::Step { order, way, offset, as_of, local } => {
+                Event::Stepped(order, self.corrector.step(way, offset, local, as_of).await)
             }
             Action::ResyncDaemon(epoch) => Event::HandedOver(epoch, self.corrector.hand_over().await),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, self.corrector.ask(self.rules.threshold).await),

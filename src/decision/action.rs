@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::containers::ContainerText;
 use super::time::{Awake, Boottime, Epoch, Offset, Realtime, Round};
 
-/// Which freeze or thaw this is: an answer says which order it answers, and an order that a later one overtook is not performed.
+/// Which step, freeze or thaw this is: an answer says which order it answers. A freeze or thaw that a later one overtook is not
+/// performed, and a step that came late is not taken for the one that was ordered after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderId {
     /// The epoch that it was given in.
     pub epoch: Epoch,
-    /// Our count of freezes and thaws.
+    /// Our count of steps, freezes and thaws.
     pub number: u32,
 }
 
@@ -43,8 +44,8 @@ pub enum Action {
     Measure(Epoch, Round, StepBy),
     /// Step the clock. Answered by `Stepped`.
     Step {
-        /// The epoch of the measurement.
-        epoch: Epoch,
+        /// Which step, in the epoch of the measurement.
+        order: OrderId,
         /// Who steps.
         way: StepBy,
         /// By how much.

@@ -185,7 +185,7 @@ pub enum Event {
     /// No reference has answered, and an HTTP server's `Date` says something of the clock.
     Dated(Epoch, HttpDate),
     /// The clock was stepped by so much, or was not.
-    Stepped(Epoch, Result<Offset, StepError>),
+    Stepped(OrderId, Result<Offset, StepError>),
     /// The daemon was reset again and ordered to measure.
     HandedOver(Epoch, Result<(), String>),
     /// The daemon was asked whether it agrees.

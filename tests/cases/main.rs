@@ -176,7 +176,9 @@ impl World {
             "measured" => Event::Measured(epoch, self.machine.round(), self.measurement(rest, now)?),
             // To the question before the one that is under way.
             "late" => Event::Measured(epoch, Round::default(), self.measurement(rest, now)?),
-            "stepped" => Event::Stepped(epoch, self.stepped(rest)?),
+            "stepped" => Event::Stepped(self.step_of(what, 0), self.stepped(rest)?),
+            // By the step before the one that is under way.
+            "stepped-late" => Event::Stepped(self.step_of(what, 1), self.stepped(rest)?),
             // `frozen 60s 10m`: these ask to be thawed by their tolerances.
             "frozen" => {
                 let asked = rest.split_whitespace().map(|word| Ok(Duration::from_nanos(nanos(word)?.unsigned_abs())));
@@ -188,6 +190,12 @@ impl World {
             "daemon" => Event::DaemonAsked(epoch, verdict(rest)?),
             _ => return Err(format!("no event `{word}`")),
         })
+    }
+
+    /// The last step that was ordered, or one of those before it; of the epoch that `@2 stepped` names.
+    fn step_of(&self, what: &str, before: usize) -> OrderId {
+        let step = |action: &Action| if let Action::Step { order, .. } = action { Some(*order) } else { None };
+        wanted(self.orders.iter().rev().filter_map(step).skip(before), what)
     }
 
     /// The last freeze that was ordered; of the epoch that `@2 frozen` names.

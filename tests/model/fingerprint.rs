@@ -13,7 +13,7 @@ pub struct Origin {
     pub truth: Realtime,
     pub epoch: Epoch,
     pub round: Round,
-    /// The number of the last order to freeze or to thaw.
+    /// The number of the last order to step, freeze or thaw.
     pub order: u32,
 }
 

@@ -39,7 +39,7 @@ impl<S: Subject> Node<S> {
             truth: world.truth(),
             epoch: machine.epoch(),
             round: machine.round(),
-            order: world.containers.last().map_or(0, |order| order.number),
+            order: world.orders(),
         };
         fingerprint::of(self, &origin)
     }

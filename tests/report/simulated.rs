@@ -177,9 +177,9 @@ impl SimulatedHost {
                 Event::Forgotten(epoch, Forgotten { daemon: Some("chronyd".into()), ..Forgotten::default() })
             }
             Action::Measure(epoch, round, _) => Event::Measured(epoch, round, self.measure()),
-            Action::Step { epoch, offset, .. } => {
+            Action::Step { order, offset, .. } => {
                 self.behind = self.behind - offset;
-                Event::Stepped(epoch, Ok(offset))
+                Event::Stepped(order, Ok(offset))
             }
             Action::ResyncDaemon(epoch) => Event::HandedOver(epoch, Ok(())),
             Action::AskDaemon(epoch) => Event::DaemonAsked(epoch, DaemonVerdict::Agrees { offset: Offset::ZERO }),

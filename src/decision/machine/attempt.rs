@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::action::OrderId;
 use super::super::evidence::Witness;
 use super::super::failure_class::Trouble;
 use super::super::time::{Awake, Boottime, Clocks};
@@ -35,8 +36,8 @@ pub(super) enum Busy {
     No,
     /// A question, whose answer is lost if it has not come by then.
     Asking(Boottime),
-    /// A step, since then.
-    Stepping(Boottime, Purpose),
+    /// This step, since then.
+    Stepping(OrderId, Boottime, Purpose),
 }
 
 /// The attempt at a proof in this epoch.
@@ -79,8 +80,16 @@ impl Attempt {
 
     /// The step was ordered; what it waited for the containers to freeze is no part of its time.
     pub(super) const fn step_begins(&mut self, now: Boottime) {
-        if let Busy::Stepping(since, _) = &mut self.busy {
+        if let Busy::Stepping(_, since, _) = &mut self.busy {
             *since = now;
+        }
+    }
+
+    /// What the step of this order is for, if it is under way.
+    pub(super) fn step_under_way(&self, order: OrderId) -> Option<Purpose> {
+        match self.busy {
+            Busy::Stepping(under_way, _, purpose) if under_way == order => Some(purpose),
+            Busy::No | Busy::Asking(_) | Busy::Stepping(..) => None,
         }
     }
 
@@ -89,7 +98,7 @@ impl Attempt {
         match self.busy {
             Busy::No => self.retry,
             Busy::Asking(until) => until,
-            Busy::Stepping(since, _) => since + LOST_AFTER,
+            Busy::Stepping(_, since, _) => since + LOST_AFTER,
         }
     }
 }

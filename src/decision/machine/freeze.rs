@@ -176,7 +176,8 @@ impl Freezing {
         vec![Action::Freeze(order, until)]
     }
 
-    fn next(&mut self, epoch: Epoch) -> OrderId {
+    /// The identity of the next step, freeze or thaw.
+    pub(super) fn next(&mut self, epoch: Epoch) -> OrderId {
         self.orders = self.orders.saturating_add(1);
         OrderId { epoch, number: self.orders }
     }

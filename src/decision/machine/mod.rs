@@ -15,7 +15,7 @@ mod tolerance;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::attempt::{Attempt, Busy, Deadline, Reason};
+use self::attempt::{Attempt, Deadline, Reason};
 use self::freeze::Freezing;
 use self::proof::{Proof, SecondLook};
 use self::tolerance::Tolerance;
@@ -151,8 +151,8 @@ impl Machine {
     /// Takes one event and says what is to be done about it.
     pub fn step(&mut self, event: Event, now: Clocks) -> Vec<Action> {
         self.clocks = now;
-        if let Event::Stepped(epoch, Ok(_)) = &event
-            && (*epoch != self.epoch || !matches!(self.attempt.busy, Busy::Stepping(..)))
+        if let Event::Stepped(order, Ok(_)) = &event
+            && self.attempt.step_under_way(*order).is_none()
         {
             // A step that is no longer waited for moved the clock all the same.
             self.tolerance.forget();
@@ -189,15 +189,13 @@ impl Machine {
                 self.forgotten(what, now)
             }
             (_, Event::Measured(epoch, round, m)) if epoch == self.epoch => self.measured(round, &m, now),
-            (State::Disrupted | State::Settling | State::GaveUp(_), Event::Stepped(epoch, outcome))
-                if epoch == self.epoch =>
-            {
-                self.stepped(outcome, now)
+            (State::Disrupted | State::Settling | State::GaveUp(_), Event::Stepped(order, outcome)) => {
+                match self.attempt.step_under_way(order) {
+                    Some(purpose) => self.stepped(purpose, outcome, now),
+                    None => outcome.map_or_else(|_| vec![], |change| self.moved_meanwhile(change, now)),
+                }
             }
             (State::Synchronized | State::FreeRunning, Event::Stepped(_, Ok(change))) => self.stepped_late(change, now),
-            (State::Disrupted | State::Settling | State::GaveUp(_), Event::Stepped(_, Ok(change))) => {
-                self.moved_meanwhile(change, now)
-            }
             (State::Synchronized | State::FreeRunning, Event::DaemonAsked(epoch, verdict)) if epoch == self.epoch => {
                 self.daemon_says(verdict, now)
             }

@@ -31,14 +31,15 @@ impl Machine {
 
     /// Moves the clock; the running containers are frozen first, if that is configured.
     pub(super) fn order_step(&mut self, purpose: Purpose, step: Step, now: &Clocks) -> Vec<Action> {
-        self.attempt.busy = Busy::Stepping(now.boot, purpose);
+        let order = self.freezing.next(self.epoch);
+        self.attempt.busy = Busy::Stepping(order, now.boot, purpose);
         let way = match purpose {
             Purpose::Offset => self.way.unwrap_or(StepBy::Own),
             // The daemon knows of none of them.
             Purpose::Floor | Purpose::Reckoning | Purpose::HttpDate => StepBy::Own,
         };
         let Step { offset, as_of, local } = step;
-        let step = Action::Step { epoch: self.epoch, way, offset, as_of, local };
+        let step = Action::Step { order, way, offset, as_of, local };
         self.freezing.before_step(step, self.epoch, self.policy.freeze, now)
     }
 
@@ -48,10 +49,13 @@ impl Machine {
         vec![]
     }
 
-    pub(super) fn stepped(&mut self, outcome: Result<Offset, StepError>, now: &Clocks) -> Vec<Action> {
-        let Busy::Stepping(_, purpose) = self.attempt.busy else {
-            return outcome.map_or_else(|_| vec![], |change| self.moved_meanwhile(change, now));
-        };
+    /// What the step that is under way for this purpose came to.
+    pub(super) fn stepped(
+        &mut self,
+        purpose: Purpose,
+        outcome: Result<Offset, StepError>,
+        now: &Clocks,
+    ) -> Vec<Action> {
         self.attempt.busy = Busy::No;
         match outcome {
             Ok(by) => {

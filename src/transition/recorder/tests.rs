@@ -1,5 +1,5 @@
 use super::*;
-use crate::decision::{Cause, Correction, Policy, ReferenceKind, Voice};
+use crate::decision::{Cause, Correction, OrderId, Policy, ReferenceKind, Voice};
 use crate::transition::{EventKind, Fact};
 
 /// A machine and the recorder beside it, as the event loop has them.
@@ -141,8 +141,8 @@ fn a_step_is_recorded_with_what_it_moved_and_the_next_epoch_begins_without_it() 
     let mut event_loop = Loop::new();
     event_loop.take(Event::Started);
     event_loop.after(Duration::from_millis(7));
-    let epoch = event_loop.machine.epoch();
-    let records = event_loop.take(Event::Stepped(epoch, Ok(Offset::from_secs(3600))));
+    let order = OrderId { epoch: event_loop.machine.epoch(), number: 1 };
+    let records = event_loop.take(Event::Stepped(order, Ok(Offset::from_secs(3600))));
     assert_eq!(kinds(&records)[0], EventKind::Stepped);
     assert_eq!(records[0].course.stepped, Some(Offset::from_secs(3600)));
     assert_eq!(records[0].course.parts.stepped, Some(Duration::from_millis(7)));

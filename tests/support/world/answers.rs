@@ -108,8 +108,8 @@ pub fn answered(question: &Action, answer: &Answer, asked: &Clocks) -> Option<Ev
             Event::Forgotten(*epoch, Forgotten { daemon: Some("chronyd".into()), authority, ..Forgotten::default() })
         }
         Action::Measure(epoch, round, way) => Event::Measured(*epoch, *round, measurement(answer, *way, asked)),
-        Action::Step { epoch, offset, .. } => Event::Stepped(
-            *epoch,
+        Action::Step { order, offset, .. } => Event::Stepped(
+            *order,
             match answer {
                 Answer::Refused => Err(StepError::NotPermitted("no CAP_SYS_TIME".into())),
                 Answer::Superseded => Err(StepError::Superseded { change: Offset::from_secs(1) }),

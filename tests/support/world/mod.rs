@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, AtDeadline, Boottime, Cause, Clocks, Epoch, Event, FreezeOutcome, Gate, Machine, Offset, PeerCheck, Policy,
-    Reading, Realtime, ReferenceKind, Round, Samples, Snapshot, State, StepBy, StepError, forward,
+    Action, AtDeadline, Boottime, Cause, Clocks, Epoch, Event, FreezeOutcome, Gate, Machine, Offset, OrderId,
+    PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, Samples, Snapshot, State, StepBy, StepError, forward,
 };
 
 pub use self::answers::{Answer, MS, answered, http_date, vpn};
@@ -143,6 +143,11 @@ impl<S: Subject> World<S> {
     /// The true time.
     pub fn truth(&self) -> Realtime {
         Realtime::from_secs(TRUTH) + forward(self.now.since(Boottime::default()) + self.lost)
+    }
+
+    /// The number of the last order to step, freeze or thaw.
+    pub fn orders(&self) -> u32 {
+        self.under_way.orders
     }
 
     /// Something happens; what it leads to is judged.
@@ -343,7 +348,7 @@ impl<S: Subject> World<S> {
                 self.daemon_answered |= m.readings.iter().any(|r| r.kind == ReferenceKind::Daemon);
                 self.agreed = self.agreed.max(m.readings.len());
             }
-            Event::Stepped(epoch, Ok(_)) if *epoch == self.machine().epoch() => (self.good, self.dated) = (0, 0),
+            Event::Stepped(order, Ok(_)) if order.epoch == self.machine().epoch() => (self.good, self.dated) = (0, 0),
             Event::Dated(epoch, date) if *epoch == self.machine().epoch() => {
                 let said = (date.offset - self.error()).abs() <= date.width_at(date.as_of, 0);
                 self.was_misdated |= !said;
@@ -385,7 +390,7 @@ impl<S: Subject> World<S> {
                 Event::TolerantThawed(order, Err("cgroup.freeze: Input/output error".into())),
             ]
         });
-        let not_stepped = Event::Stepped(epoch, Err(StepError::Failed("no".to_owned())));
+        let not_stepped = Event::Stepped(OrderId { epoch, number: 0 }, Err(StepError::Failed("no".to_owned())));
         for event in answers.chain(orders).chain([not_stepped]) {
             assert!(subject.step(event.clone(), now).is_empty(), "a stale answer has a consequence: {event:?}");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clockgate::decision::{Action, Boottime, Epoch, Event, Snapshot};
+use clockgate::decision::{Action, Boottime, Epoch, Event, OrderId, Snapshot};
 
 /// A step that was not answered by then is given up.
 const LOST_AFTER: Duration = Duration::from_secs(60);
@@ -12,8 +12,10 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 pub struct UnderWay {
     /// The newest epoch that was ever published.
     pub epoch: Epoch,
-    /// When the step that is under way was ordered.
-    step: Option<Boottime>,
+    /// The step that is under way, and when it was ordered.
+    step: Option<(OrderId, Boottime)>,
+    /// The number of the last order to step, freeze or thaw.
+    pub orders: u32,
     /// The daemon was told to forget, or asked.
     reset: bool,
     asks_daemon: bool,
@@ -23,10 +25,10 @@ impl UnderWay {
     /// Takes what has happened, and judges it.
     pub fn watch(&mut self, event: &Event, actions: &[Action], after: &Snapshot, now: Boottime) {
         if after.epoch > self.epoch {
-            *self = Self { epoch: after.epoch, ..Self::default() };
+            *self = Self { epoch: after.epoch, orders: self.orders, ..Self::default() };
         }
         match event {
-            Event::Stepped(epoch, _) if *epoch == self.epoch => self.step = None,
+            Event::Stepped(order, _) if self.step.is_some_and(|(of, _)| of == *order) => self.step = None,
             Event::DaemonAsked(epoch, _) if *epoch == self.epoch => self.asks_daemon = false,
             _ => {}
         }
@@ -35,11 +37,12 @@ impl UnderWay {
         assert!(count(|a| matches!(a, Action::AllowSleep)) <= 1, "allowed twice at once: {actions:?}");
         for action in actions {
             match action {
-                Action::Step { epoch, .. } => {
-                    assert_eq!(*epoch, after.epoch, "a step of another epoch");
-                    let is_under_way = self.step.is_some_and(|at| now < at + LOST_AFTER);
+                Action::Step { order, .. } => {
+                    assert_eq!(order.epoch, after.epoch, "a step of another epoch");
+                    let is_under_way = self.step.is_some_and(|(_, at)| now < at + LOST_AFTER);
                     assert!(!is_under_way, "stepped again while that is under way");
-                    self.step = Some(now);
+                    self.step = Some((*order, now));
+                    self.orders = self.orders.max(order.number);
                 }
                 Action::ResetDaemon(epoch, _) => {
                     assert_eq!(*epoch, after.epoch, "a reset of another epoch");
@@ -54,6 +57,7 @@ impl UnderWay {
                 }
                 Action::Freeze(order, _) | Action::Thaw(order) => {
                     assert_eq!(order.epoch, after.epoch, "an order of another epoch");
+                    self.orders = self.orders.max(order.number);
                 }
                 _ => {}
             }
