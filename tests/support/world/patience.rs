@@ -28,10 +28,17 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// A step that an operator ordered takes the place of the question; so does one that waited until what runs is frozen.
+    /// A step that an operator ordered takes the place of the question; so does one that waited until what runs is frozen, or for
+    /// as long as it may be frozen.
     pub fn steps_instead(&mut self, event: &Event, actions: &[Action], now: Boottime) {
-        let is_step = |action: &Action| matches!(action, Action::Step { .. } | Action::Freeze(..));
-        if matches!(event, Event::StepByDate(_) | Event::Reckon | Event::Frozen(..)) && actions.iter().any(is_step) {
+        let steps = actions.iter().any(|action| matches!(action, Action::Step { .. }));
+        let freezes = actions.iter().any(|action| matches!(action, Action::Freeze(..)));
+        let takes_its_place = match event {
+            Event::StepByDate(_) | Event::Reckon => steps || freezes,
+            Event::Frozen(..) | Event::Alarm => steps,
+            _ => false,
+        };
+        if takes_its_place {
             self.asked_since = now;
         }
     }
