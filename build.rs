@@ -1,7 +1,11 @@
 //! How the programs are linked; what is built does not depend on it.
 
-use std::env;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+/// What lld and gold have and the linker of binutils has not.
+const FOLD: &str = "-Wl,--icf=all";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -15,6 +19,10 @@ fn main() {
         // the tables without it.
         if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
             println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+            // Functions of the same instructions are kept once. Nothing here compares the addresses of two functions.
+            if linker_takes(FOLD) {
+                println!("cargo::rustc-link-arg-bins={FOLD}");
+            }
         }
     }
 }
@@ -25,4 +33,20 @@ fn libc_version() -> Option<(u32, u32)> {
     let text = String::from_utf8(output.stdout).ok()?;
     let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;
     Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
+}
+
+/// Whether this machine's compiler links an empty program with this argument.
+fn linker_takes(argument: &str) -> bool {
+    let (Some(rustc), Some(folder)) = (env::var_os("RUSTC"), env::var_os("OUT_DIR")) else { return false };
+    let source = PathBuf::from(&folder).join("empty.rs");
+    fs::write(&source, "fn main() {}").is_ok()
+        && Command::new(rustc)
+            .arg(&source)
+            .args(["--crate-type", "bin", "-C"])
+            .arg(format!("link-arg={argument}"))
+            .arg("-o")
+            .arg(PathBuf::from(&folder).join("empty"))
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
 }
