@@ -123,8 +123,9 @@ fn quits_by_our_burst() -> Outcome {
 
 fn the_newest_sample_is_a_hint() -> Outcome {
     let server = Daemon::server()?;
-    let client = Daemon::client(&server, &["server {server} minpoll -2 maxpoll 0 iburst offset 30"])?;
+    let client = Daemon::client(&server, &["server {server} iburst offset 30"])?;
     client.synchronised()?;
+    until("its first burst is over", PATIENCE, || client.ask().activity().is_ok_and(|a| a.burst_online == 0))?;
     let corrector = client.corrector();
     block_on(async {
         assert_eq!(corrector.hint().await, None, "it was not reset yet");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use clockgate::daemon::BusAddress;
 use clockgate::decision::Offset;
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
@@ -14,14 +15,16 @@ use tempfile::TempDir;
 
 use crate::Test;
 use crate::corrector::measured;
-use crate::lab::{Daemon, block_on};
+use crate::lab::{Daemon, block_on, corrector};
 use crate::memory::{Host, is_remembered};
+use crate::relay::{Relay, mute};
 use crate::support::chronyd::free_port;
 use crate::support::liar::Liar;
 use crate::support::{Outcome, until};
 
 pub const TRIALS: &[Test] = &[
     ("a_source_by_nts_outranks_plain_ones_unless_chronyd_ignores_authentication", each_mode),
+    ("a_chronyd_that_is_silent_about_keys_has_no_list_of_plain_sources", silent_about_keys),
     ("a_source_by_nts_is_believed_against_plain_ones_that_agree_on_a_lie", against_liars),
     ("what_chronyd_said_of_nts_outlives_its_silence", outlives_silence),
     ("a_certificate_that_the_clock_makes_invalid_is_said_to_be_what_is_missing", not_valid_yet),
@@ -101,13 +104,31 @@ fn each_mode() -> Outcome {
         client.synchronised()?;
         let corrector = client.corrector();
         // Who outranks others is asked by NTS; where the keys are exchanged is not reported, and is the usual port.
-        let asked: Vec<String> = block_on(corrector.servers()).servers.iter().map(|s| s.name.to_string()).collect();
+        let mut asked = vec![];
+        until("chronyd lists its sources in time", PATIENCE, || {
+            asked = block_on(corrector.servers()).servers.into_iter().map(|s| s.name.to_string()).collect();
+            !asked.is_empty()
+        })?;
         assert_eq!(asked.contains(&"nts://localhost".to_owned()), outranks, "{mode}: {asked:?}");
         let authority = block_on(corrector.forget()).authority;
         let names = authority.map(|authority| authority.sources);
         assert_eq!(names, outranks.then(|| vec!["localhost".to_owned()]), "{mode}");
         let reading = block_on(measured(&corrector, PATIENCE))?;
         assert_eq!(reading.authenticated, outranks, "{mode}");
+    }
+    Ok(())
+}
+
+/// By `selectdata` it says who outranks whom, by `authdata` who is asked by NTS.
+fn silent_about_keys() -> Outcome {
+    let server = Server::with_certificate(NOW)?;
+    let client = server.client(&[&format!("server 127.0.0.2 port 9 {POLL}")])?;
+    client.synchronised()?;
+    for silent in [&[69_u8], &[67]] {
+        let relay = Relay::before(&client, mute(silent))?;
+        let corrector = corrector(&relay.socket(), Some(client.udp), Path::new("/nonexistent"), BusAddress::Nowhere);
+        let sources = block_on(corrector.servers());
+        assert!(sources.servers.is_empty(), "{silent:?}: {:?}", sources.servers);
     }
     Ok(())
 }

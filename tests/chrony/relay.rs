@@ -80,6 +80,14 @@ pub fn renumber(unknown: &'static [u8]) -> Edit {
     })
 }
 
+/// Plays a chronyd that is silent to these commands: what comes back is no answer.
+pub fn mute(silent: &'static [u8]) -> Edit {
+    Box::new(|request| {
+        let garbled: fn(&mut [u8]) = |answer| answer.fill(0);
+        silent.contains(&request[5]).then_some(garbled)
+    })
+}
+
 /// Plays a chronyd that says it did what it did not: a failed makestep comes back as done.
 pub fn boast() -> Edit {
     Box::new(|request| {

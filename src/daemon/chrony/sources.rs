@@ -24,14 +24,16 @@ struct ChronySource {
 }
 
 impl Chronyd {
-    /// Every source it has, over UDP where the socket is closed to us.
+    /// Every source it has, over UDP where the socket is closed to us: there it does not report who is authenticated.
     ///
     /// # Errors
     /// [`ChronyError`], as the socket had it.
     pub fn sources(&self) -> Result<DaemonSources, ChronyError> {
         let over_socket = read(&mut self.client(LOOK));
         match (over_socket, self.udp) {
-            (Err(error), Some(udp)) => read(&mut ChronyClient::udp(udp, until())).map_err(|_| error),
+            (Err(error), Some(udp)) if !error.is_silent() => {
+                read(&mut ChronyClient::udp(udp, until())).map_err(|_| error)
+            }
             (outcome, _) => outcome,
         }
     }
@@ -44,12 +46,13 @@ fn until() -> Boottime {
 fn read(client: &mut ChronyClient) -> Result<DaemonSources, ChronyError> {
     let all = client.sources()?;
     let others = all.iter().filter(|source| source.mode == SourceMode::RefClock).count();
-    // A chronyd that does not report it is asked as before.
-    let outranking = authority::outranking(client).ok().flatten().unwrap_or_default();
+    // One that does not report it ranks no source. One that is silent is no list: its sources would be asked without keys.
+    let outranking = unless_refused(authority::outranking(client))?.flatten().unwrap_or_default();
     let mut sources = vec![];
     for source in all.iter().filter(|source| source.mode != SourceMode::RefClock) {
         let outranks = outranking.contains(&source.address);
-        let by_nts = outranks && matches!(client.authentication(source), Ok(AuthMode::Nts { .. }));
+        let authentication = if outranks { unless_refused(client.authentication(source))? } else { None };
+        let by_nts = matches!(authentication, Some(AuthMode::Nts { .. }));
         sources.extend(reported(client, source)?.map(|source| ChronySource { by_nts, ..source }));
     }
     Ok(DaemonSources { daemon: Some(NAME.to_owned()), servers: grouped(sources), others, remark: None })
