@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use clockgate::decision::{Cause, Event, Notifier};
 use clockgate::publish::bus::{NAME, PATH};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use zbus::message::Header;
 use zbus::{OwnedVariant, connection};
 
@@ -40,9 +41,13 @@ impl Polkit {
 }
 
 async fn busctl_as_nobody(bus: &PrivateBus, args: &[&str]) -> Output {
+    run(busctl_command(bus, args)).await
+}
+
+fn busctl_command(bus: &PrivateBus, args: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(NOBODY).args(["busctl", "--timeout=20"]).arg(format!("--address={}", bus.address())).args(args);
-    run(command).await
+    command
 }
 
 pub async fn on_the_bus_everybody_reads_and_strangers_act_only_by_polkit() {
@@ -85,6 +90,17 @@ pub async fn on_the_bus_everybody_reads_and_strangers_act_only_by_polkit() {
     let refused = busctl_as_nobody(&bus, &with_time).await;
     assert!(text(&refused.stderr).contains("only root may supply a time"), "{}", text(&refused.stderr));
     assert!(agent.notices.try_recv().is_err() && asked.try_recv().is_ok() && asked.try_recv().is_err());
+
+    // A flood is refused before polkit is asked: eight at once, and four that wait for their turn.
+    interface.get_mut().await.lets = false;
+    let calls: JoinSet<Output> = (0..40).map(|_| run(busctl_command(&bus, &notify))).collect();
+    let flood = calls.join_all().await;
+    let refused = flood.iter().filter(|call| text(&call.stderr).contains("called too often")).count();
+    let mut questions = 0;
+    while asked.try_recv().is_ok() {
+        questions += 1;
+    }
+    assert!(refused > 0 && questions + refused == flood.len(), "{questions} questions to polkit, {refused} refused");
 
     // The actions that polkit is asked about are those that the file we ship defines.
     let policy =

@@ -12,6 +12,7 @@ use zbus::{Connection, Variant, fdo};
 
 use super::connection_limits::{Answering, ConnectionActivity};
 use super::error::MethodError;
+use crate::disruption::notice_rate::{Rate, Teller};
 use crate::sys::unix_peer::Peer;
 
 /// polkit's names of what the methods do (usr/share/polkit-1/actions/org.clockgate.policy).
@@ -33,8 +34,8 @@ const ASK_THE_USER: u32 = 1;
 pub(super) enum Door {
     /// Our own socket: the kernel recorded the peer when it connected.
     Socket(Peer, ConnectionActivity, PathBuf),
-    /// The system bus: it authenticates each sender.
-    SystemBus(PathBuf),
+    /// The system bus: it authenticates each sender. How often each of those who need polkit's leave has asked for it is counted.
+    SystemBus(PathBuf, Rate),
 }
 
 /// A caller that was let in, as long as it is being answered.
@@ -48,7 +49,7 @@ impl Door {
     /// Lets the caller of a method in, or says why not.
     ///
     /// # Errors
-    /// [`MethodError::NotPermitted`].
+    /// [`MethodError::NotPermitted`]; [`MethodError::TooOften`] where polkit would have to be asked again and again.
     pub(super) async fn admit(
         &self,
         action: &str,
@@ -58,14 +59,21 @@ impl Door {
         match self {
             Self::Socket(peer, _, root) if is_ours(peer, root) => Ok(self.admitted(peer.uid)),
             Self::Socket(peer, ..) => Err(refused(peer.uid)),
-            Self::SystemBus(root) => Ok(self.admitted(by_bus(root, action, header, bus).await?)),
+            Self::SystemBus(root, strangers) => {
+                let (sender, peer) = sender(header, bus).await?;
+                if !is_ours(&peer, root) {
+                    takes_turn(strangers, peer.uid).await?;
+                    by_polkit(peer.uid, action, sender, header, bus).await?;
+                }
+                Ok(self.admitted(peer.uid))
+            }
         }
     }
 
     fn admitted(&self, uid: u32) -> Admitted {
         let answering = match self {
             Self::Socket(_, activity, _) => Some(activity.answering()),
-            Self::SystemBus(_) => None,
+            Self::SystemBus(..) => None,
         };
         Admitted { uid, _answering: answering }
     }
@@ -78,7 +86,7 @@ impl Door {
     pub(super) async fn admit_root(&self, header: &Header<'_>, bus: &Connection) -> Result<Admitted, MethodError> {
         let uid = match self {
             Self::Socket(peer, ..) => peer.uid,
-            Self::SystemBus(_) => sender(header, bus).await?.1.uid,
+            Self::SystemBus(..) => sender(header, bus).await?.1.uid,
         };
         if is_root(uid) {
             return Ok(self.admitted(uid));
@@ -98,13 +106,22 @@ async fn sender<'h>(header: &'h Header<'_>, bus: &Connection) -> Result<(&'h Uni
     Ok((sender, Peer { uid, gids: credentials.into_unix_group_ids().unwrap_or_default() }))
 }
 
-/// The user that calls by the bus, if it may.
-async fn by_bus(root: &Path, action: &str, header: &Header<'_>, bus: &Connection) -> Result<u32, MethodError> {
-    let (sender, peer) = sender(header, bus).await?;
-    let uid = peer.uid;
-    if is_ours(&peer, root) {
-        return Ok(uid);
+/// A caller reaches polkit no more often than it may notify us.
+async fn takes_turn(strangers: &Rate, uid: u32) -> Result<(), MethodError> {
+    if strangers.turn(Teller::User(uid)).await {
+        return Ok(());
     }
+    Err(MethodError::TooOften(format!("uid {uid} has called too often in the last seconds; try again later")))
+}
+
+/// Whether polkit lets this user call.
+async fn by_polkit(
+    uid: u32,
+    action: &str,
+    sender: &UniqueName<'_>,
+    header: &Header<'_>,
+    bus: &Connection,
+) -> Result<(), MethodError> {
     let subject = ("system-bus-name", HashMap::from([("name", Variant::from(sender.as_str()))]));
     let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
     let flags = if interactive { ASK_THE_USER } else { 0 };
@@ -121,7 +138,7 @@ async fn by_bus(root: &Path, action: &str, header: &Header<'_>, bus: &Connection
         Err(_) => return Err(refused(uid)),
     };
     let (is_authorized, _, _): (bool, bool, HashMap<String, String>) = answer.body().deserialize()?;
-    if is_authorized { Ok(uid) } else { Err(refused(uid)) }
+    if is_authorized { Ok(()) } else { Err(refused(uid)) }
 }
 
 /// Root, or the user that the agent itself runs as, who could do all this without asking.

@@ -9,6 +9,7 @@ use zbus::{Connection, connection};
 use super::access::Door;
 use super::object::BusObject;
 use super::{Face, NAME, PATH, say_changes};
+use crate::disruption::notice_rate::Rate;
 
 const REACHED_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
@@ -48,8 +49,9 @@ pub async fn serve(address: Option<String>, face: Face) {
 }
 
 async fn connect(address: Option<&str>, face: Face) -> zbus::Result<Connection> {
+    let door = Door::SystemBus(face.root.clone(), Rate::default());
     let builder = address.map_or_else(connection::Builder::system, connection::Builder::address);
-    let build = builder.serve_at(PATH, BusObject { door: Door::SystemBus(face.root.clone()), face }).name(NAME).build();
+    let build = builder.serve_at(PATH, BusObject { door, face }).name(NAME).build();
     match timeout(REACHED_WITHIN, build).await {
         Ok(bus) => bus,
         Err(_) => Err(zbus::Error::Failure("the bus does not answer".to_owned())),

@@ -9,6 +9,7 @@ pub mod protocol;
 use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -32,6 +33,8 @@ use crate::sys::vsock;
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// More than one that waits and one that comes after it.
 const AT_ONCE: usize = 4;
+/// How often a refused connection is logged.
+const REFUSAL_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// Where notices go, and what is published about them.
 #[derive(Clone, Debug)]
@@ -100,37 +103,59 @@ impl Calls {
 /// Takes notices until the agent ends.
 async fn serve(listener: &AsyncFd<OwnedFd>, at: Port, desk: &Desk) -> io::Result<()> {
     let mut conversations = JoinSet::new();
+    let mut refusals = RefusedConnections::default();
     loop {
         let mut ready = tokio::select! {
             () = desk.notices.closed() => return Ok(()),
             ready = listener.readable() => ready?,
             Some(_) = conversations.join_next() => continue,
         };
-        match ready.try_io(|fd| accept(fd.get_ref(), at.peer)) {
-            Ok(Ok(Some(stream))) if conversations.len() < AT_ONCE => {
-                conversations.spawn(listen_to(stream, desk.clone()));
+        match ready.try_io(|fd| accept(fd.get_ref())) {
+            Ok(Ok(Some((stream, cid)))) if cid == Some(at.peer) => {
+                if conversations.len() < AT_ONCE {
+                    conversations.spawn(listen_to(UnixStream::from_std(stream)?, desk.clone()));
+                }
             }
-            Ok(Ok(_)) => {}
+            Ok(Ok(Some((_, cid)))) => {
+                if let Some(unlogged) = refusals.count(Instant::now()) {
+                    warn!(cid, unlogged, "connection refused: not from the hypervisor");
+                }
+            }
+            Ok(Ok(None)) => {}
             Ok(Err(error)) => return Err(error),
             Err(_would_block) => {}
         }
     }
 }
 
-/// Takes a connection; none if it is not the hypervisor's. Every process of this machine can reach the port, and other
-/// machines can where this one is their hypervisor.
-fn accept(listener: &OwnedFd, peer: u32) -> io::Result<Option<UnixStream>> {
-    let (stream, cid) = match vsock::accept(listener) {
-        Ok(accepted) => accepted,
+/// Takes a connection, and the CID that it comes from.
+fn accept(listener: &OwnedFd) -> io::Result<Option<(StdStream, Option<u32>)>> {
+    match vsock::accept(listener) {
+        Ok(accepted) => Ok(Some(accepted)),
         // It was gone before it was taken in.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::ENOTCONN)) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if cid != Some(peer) {
-        warn!(cid, "connection refused: not from the hypervisor");
-        return Ok(None);
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::ENOTCONN)) => Ok(None),
+        Err(error) => Err(error),
     }
-    UnixStream::from_std(stream).map(Some)
+}
+
+/// Connections that are not the hypervisor's. Every process of this machine can reach the port, and other machines can where this
+/// one is their hypervisor: the log has one line in a minute of them.
+#[derive(Debug, Default)]
+struct RefusedConnections {
+    logged: Option<Instant>,
+    unlogged: u64,
+}
+
+impl RefusedConnections {
+    /// Counts one; how many before it had no line of their own, if this one is to have one.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        if self.logged.is_some_and(|logged| now < logged + REFUSAL_LOGGED_EVERY) {
+            self.unlogged += 1;
+            return None;
+        }
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
+    }
 }
 
 async fn listen_to(stream: UnixStream, desk: Desk) {

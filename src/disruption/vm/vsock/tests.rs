@@ -194,3 +194,14 @@ async fn a_hypervisor_that_hangs_up_is_off_the_line() {
     let asked = call.callers.measure(Duration::from_secs(10)).await.unwrap();
     assert_eq!(asked.unwrap_err().source, SOURCE);
 }
+
+#[test]
+fn refused_connections_have_one_line_in_a_minute_that_counts_those_without() {
+    let (mut refusals, begun) = (RefusedConnections::default(), Instant::now());
+    assert_eq!(refusals.count(begun), Some(0));
+    for _ in 0..10_000 {
+        assert_eq!(refusals.count(begun + Duration::from_secs(59)), None);
+    }
+    assert_eq!(refusals.count(begun + Duration::from_secs(60)), Some(10_000));
+    assert_eq!(refusals.count(begun + Duration::from_secs(120)), Some(0));
+}
