@@ -21,6 +21,8 @@ use crate::sys::step::NOISE;
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(700), Duration::from_secs(2)];
 /// Longer than any answer with eight cookies that no router cuts; what is cut off is not read.
 const BUFFER_LEN: usize = 2560;
+/// As many packets are read before deadlines are looked at again: a flood keeps nobody waiting beyond them.
+const MOST_AT_ONCE: usize = 1000;
 
 /// A good answer and what it says of our clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,10 +157,10 @@ impl Conversation {
         AGAIN_AFTER.iter().take(self.turns).map(|after| (*after).max(lost_after)).sum()
     }
 
-    /// Reads what has come, until something ends the conversation or nothing is left.
+    /// Reads what has come, until something ends the conversation or nothing is left; of a flood a part, and the rest at the next call.
     pub fn receive(&mut self, pivot: Realtime) -> Option<Result<Answer, ExchangeError>> {
         let mut packet = [0; BUFFER_LEN];
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             let length = match self.socket.recv(&mut packet) {
                 Ok(length) => length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
@@ -175,6 +177,7 @@ impl Conversation {
                 }
             }
         }
+        None
     }
 
     /// Who it is from and what it answers is looked at before anything that it says.

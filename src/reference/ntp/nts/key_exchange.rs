@@ -47,7 +47,7 @@ pub enum KeyExchangeError {
     },
     /// Its certificate is not believed.
     #[error("no keys of NTS: {0}")]
-    Certificate(#[from] TlsError),
+    Certificate(TlsError),
     /// By our clock it is not, and the configuration goes by that.
     #[error("no keys of NTS: by this host's clock, {} UTC, which `nts-cert-time: strict` goes by: {error}", clock.minute())]
     ByOurClock {
@@ -72,7 +72,7 @@ pub enum KeyExchangeError {
     Cut(usize),
     /// Its answer is none.
     #[error("no keys of NTS: {0}")]
-    Records(#[from] RecordError),
+    Records(RecordError),
     /// rustls cannot.
     #[error("no keys of NTS: cannot draw them from the TLS connection: {0}")]
     Export(rustls::Error),
@@ -107,11 +107,9 @@ pub fn begin(
 pub fn exchange_keys(name: &ServerName, security: &Security) -> Result<Exchanged, KeyExchangeError> {
     let addresses = resolver::addresses(name)?;
     let authorities = TrustedAuthorities::load(security.authorities.as_deref())?;
-    let tls = TlsClient::for_key_exchange(name.host(), &authorities, security.floor.highest())?;
-    let deadline = boottime() + WITHIN;
-    let (stream, peer) = connect(&addresses, deadline)?;
-    let mut stream = StreamOwned::new(tls.connect()?, stream);
-    shake_hands(&mut stream)?;
+    let tls = TlsClient::for_key_exchange(name.host(), &authorities, security.floor.highest())
+        .map_err(KeyExchangeError::Certificate)?;
+    let (mut stream, peer) = greet(&tls, &addresses, boottime() + WITHIN)?;
     if let CertificateTime::Strict = security.certificate_time {
         let clock = realtime();
         tls.verify_at(clock).map_err(|error| KeyExchangeError::ByOurClock { clock, error })?;
@@ -123,6 +121,21 @@ pub fn exchange_keys(name: &ServerName, security: &Security) -> Result<Exchanged
         Some(server) => resolver::addresses(&server.clone().with_port(agreed.port))?,
     };
     Ok(Exchanged { sockets, session: Session::new(keys, agreed.cookies, tls) })
+}
+
+/// Connects to the first address that answers, and shakes hands with a server that speaks the key exchange.
+///
+/// # Errors
+/// [`KeyExchangeError`].
+pub fn greet(
+    tls: &TlsClient,
+    addresses: &[SocketAddr],
+    deadline: Boottime,
+) -> Result<(StreamOwned<ClientConnection, Timed>, SocketAddr), KeyExchangeError> {
+    let (stream, peer) = connect(addresses, deadline)?;
+    let mut stream = StreamOwned::new(tls.connect().map_err(KeyExchangeError::Certificate)?, stream);
+    shake_hands(&mut stream)?;
+    Ok((stream, peer))
 }
 
 fn connect(addresses: &[SocketAddr], deadline: Boottime) -> Result<(Timed, SocketAddr), KeyExchangeError> {
@@ -171,7 +184,7 @@ fn ask(stream: &mut StreamOwned<ClientConnection, Timed>) -> Result<Agreed, KeyE
             return Err(KeyExchangeError::Cut(bytes.len()));
         }
         bytes.extend(piece.iter().take(read));
-        if let Some(agreed) = records::parse(&bytes)? {
+        if let Some(agreed) = records::parse(&bytes).map_err(KeyExchangeError::Records)? {
             return Ok(agreed);
         }
     }

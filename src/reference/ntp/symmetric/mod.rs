@@ -10,6 +10,7 @@ use std::fmt;
 use aes::Aes128;
 use cmac::{Cmac, Mac as _};
 use ring::digest;
+use subtle::ConstantTimeEq as _;
 
 use super::packet::{PACKET_LEN, ProtectionError};
 
@@ -72,7 +73,10 @@ impl SymmetricKey {
         if u32::from_be_bytes(*id) != self.id {
             return Err(ProtectionError::Missing);
         }
-        if is_same(&self.code(text), code) { Ok(()) } else { Err(ProtectionError::Forged) }
+        let expected = self.code(text);
+        // In a time that says nothing of where they differ.
+        let is_same = bool::from(expected.ct_eq(code));
+        if is_same && !expected.is_empty() { Ok(()) } else { Err(ProtectionError::Forged) }
     }
 
     fn code(&self, text: &[u8]) -> Vec<u8> {
@@ -93,11 +97,6 @@ impl SymmetricKey {
             Algorithm::Sha256 => hashed(&digest::SHA256),
         }
     }
-}
-
-/// Compares in a time that says nothing of where they differ.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    !one.is_empty() && one.len() == other.len() && one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
 #[cfg(test)]
