@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub max_drift_ppm: u32,
     /// Whether two references or an authenticated one stand behind the proof, at once or one after the other, or an RTC that ran through.
     pub is_supported: bool,
+    /// Whether authenticated references, and no others, stand behind the proof.
+    pub is_authenticated: bool,
     /// What two exchanges of this epoch measured that are no proof: waiters with a wider tolerance go by it. None beside a proof.
     pub measured: Option<ClockMeasurement>,
     /// Why the gate is shut, in words; empty when it is open on a proof.

@@ -55,7 +55,7 @@ impl MetricType {
 }
 
 /// Every metric, in the order in which they are written.
-pub static FAMILIES: [Family; 25] = [
+pub static FAMILIES: [Family; 26] = [
     Family {
         name: "clockgate_build_info",
         kind: MetricType::Info,
@@ -147,6 +147,13 @@ pub static FAMILIES: [Family; 25] = [
         labels: &[],
         help: "How long the proof is valid if no program moves the clock; 0 without a proof.",
         samples: |now| plain(nanos(now.view.valid_for().as_nanos())),
+    },
+    Family {
+        name: "clockgate_proof_authenticated",
+        kind: MetricType::Gauge,
+        labels: &[],
+        help: "1 if the clock is proven by authenticated references, 0 if by plain ones; absent without a proof.",
+        samples: |now| optional(now.view.is_authenticated().map(yes)),
     },
     Family {
         name: "clockgate_disruptions_total",

@@ -80,6 +80,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
             differences: Differences::default(),
             max_drift_ppm: 8,
             is_supported: false,
+            is_authenticated: true,
             measured: Some(ClockMeasurement {
                 offset: Offset::from_nanos(11),
                 bound: Duration::from_nanos(12),
@@ -95,6 +96,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
     let mut said = changed(&soon(next(&mut signals)).await);
     said.push("Version".to_owned());
     said.sort();
+    assert!(object.get_property::<bool>("Authenticated").await.unwrap());
     let properties = zbus::fdo::PropertiesProxy::new(object.connection(), NAME, PATH).await.unwrap();
     let mut all: Vec<String> =
         properties.get_all(NAME.try_into().unwrap()).await.unwrap().into_keys().map(|key| key.to_string()).collect();

@@ -132,6 +132,7 @@ fn the_table_of_the_page_has_each_field_where_the_program_has_it() {
         ("measured_boot_minus_mono", at::MEASURED_BOOT_MINUS_MONO, 8),
         ("measured_mono_minus_raw", at::MEASURED_MONO_MINUS_RAW, 8),
         ("measured_max_drift", at::MEASURED_MAX_DRIFT, 4),
+        ("proven_by", at::PROVEN_BY, 4),
     ];
     let has: Vec<String> = fields.iter().map(|(name, at, size)| format!("{at} {size} {name}")).collect();
     let page = read("docs/interfaces.md");

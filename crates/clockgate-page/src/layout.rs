@@ -14,6 +14,11 @@ pub const UNKNOWN: u64 = u64::MAX;
 /// Room for the reason, bytes of UTF-8 padded with zeros.
 pub const WHY_LEN: usize = 256;
 
+/// The number of a proof by references that anyone on the way can imitate.
+pub const BY_PLAIN: u32 = 1;
+/// The number of a proof by references that prove who they are, and by no others.
+pub const BY_AUTHENTICATED: u32 = 2;
+
 /// The names of the states, by their number on the page.
 const STATES: [&str; 8] =
     ["Unknown", "Suspended", "Disrupted", "Settling", "Synchronized", "FreeRunning", "GaveUp", "Ended"];
@@ -132,7 +137,8 @@ pub mod at {
     pub const MEASURED_MONO_MINUS_RAW: usize = MEASURED_BOOT_MINUS_MONO + 8;
     /// u32, parts per million that its bound grows by.
     pub const MEASURED_MAX_DRIFT: usize = MEASURED_MONO_MINUS_RAW + 8;
-    // Four bytes of nothing.
+    /// u32, who proved the clock: 0 nobody, or an agent that does not say; [`super::BY_PLAIN`]; [`super::BY_AUTHENTICATED`].
+    pub const PROVEN_BY: usize = MEASURED_MAX_DRIFT + 4;
     /// Behind the last field.
-    pub const END: usize = MEASURED_MAX_DRIFT + 8;
+    pub const END: usize = PROVEN_BY + 4;
 }

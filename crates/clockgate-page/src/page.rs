@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::judge::{ClockMeasurement, Doubt};
-use crate::layout::{DIRECTORY, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at};
+use crate::layout::{BY_AUTHENTICATED, BY_PLAIN, DIRECTORY, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at};
 use crate::leap::LeapSecond;
 use crate::sys::mapping::{LEN, Mapping};
 use crate::sys::time_namespace::{self, Shift};
@@ -221,6 +221,12 @@ impl Page {
                 boot_minus_mono: Duration::from_nanos(u64_at(at::BOOT_MINUS_MONO)),
                 mono_minus_raw: offset_at(at::MONO_MINUS_RAW),
             }),
+            // The agent before wrote zeros here.
+            authenticated: match (has(at::END), u32_at(at::PROVEN_BY)) {
+                (true, BY_PLAIN) => Some(false),
+                (true, BY_AUTHENTICATED) => Some(true),
+                (true | false, _) => None,
+            },
             leap_second: has(at::LEAP_END)
                 .then(|| LeapSecond { at: time_at(at::LEAP_AT), change: offset_at(at::LEAP) })
                 .filter(|leap| leap.change != Offset::ZERO),

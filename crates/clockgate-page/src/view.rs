@@ -53,6 +53,8 @@ pub struct View {
     pub max_drift_ppm: u32,
     /// The differences of the clocks at the proof; none on the page of an agent that does not write them.
     pub differences: Option<Differences>,
+    /// Whether references that prove who they are, and no others, stand behind the proof; none without one, or where the agent does not say.
+    pub authenticated: Option<bool>,
     /// The leap second that the clock is to make.
     pub leap_second: Option<LeapSecond>,
     /// What two exchanges of this epoch measured that prove no clock within the threshold: for waiters with a wider tolerance.
@@ -85,6 +87,12 @@ impl View {
             Gate::Proven => self.valid_until.since(self.now),
             Gate::Unproven | Gate::Shut => Duration::ZERO,
         }
+    }
+
+    /// Whether the proof that the gate is open on is by references that prove who they are; none where the gate is not open on a proof.
+    #[must_use]
+    pub fn is_authenticated(&self) -> Option<bool> {
+        self.authenticated.filter(|_| self.gate == Gate::Proven)
     }
 
     /// The most that the clock is wrong now, where that is known to be within `tolerance`. At a gate that is open on a proof the proof is
@@ -186,6 +194,7 @@ impl View {
             alive_until: Boottime::default(),
             max_drift_ppm: 0,
             differences: None,
+            authenticated: None,
             leap_second: None,
             measured: None,
             measured_now: None,

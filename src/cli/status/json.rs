@@ -27,6 +27,7 @@ pub fn of(report: &StatusReport) -> Value {
         "as_of_boottime_ns": view.as_of.as_nanos(),
         "since_boottime_ns": view.since.as_nanos(),
         "valid_until_boottime_ns": view.valid_until.as_nanos(),
+        "authenticated": view.is_authenticated(),
         "deadline_boottime_ns": view.deadline.as_nanos(),
         "next_measurement_boottime_ns": view.next.map(Boottime::as_nanos),
         "threshold_ns": nanos_u64(view.threshold),

@@ -16,6 +16,10 @@ pub enum Moments {
     OfDay(Realtime),
 }
 
+/// Who proved the clock.
+const AUTHENTICATED: &str = ", by authenticated references";
+const PLAIN: &str = ", by plain references";
+
 /// A time of day that is no further away can be no other day's.
 const SAME_DAY: Duration = Duration::from_secs(12 * 3600);
 
@@ -41,7 +45,8 @@ pub fn lines(report: &StatusReport, moments: Moments) -> Vec<String> {
         lines.push(("Tolerance", format!("{tolerance} or more is served, measured {}", said.past(measured.as_of))));
     }
     if view.gate == Gate::Proven {
-        lines.push(("Proven", said.until(view.valid_until)));
+        let by = view.is_authenticated().map_or("", |is_so| if is_so { AUTHENTICATED } else { PLAIN });
+        lines.push(("Proven", format!("{}{by}", said.until(view.valid_until))));
     }
     if view.deadline != Boottime::default() {
         lines.push(("Deadline", said.coming(view.deadline)));

@@ -94,6 +94,7 @@ impl Machine {
             leap_second: self.leap_second,
             max_drift_ppm: self.proof.map_or(self.policy.max_drift_ppm, |p| p.drift_ppm),
             is_supported: self.proof.is_some_and(|p| p.is_supported),
+            is_authenticated: self.proof.is_some_and(|p| p.is_authenticated),
             measured: self.measured_for_tolerances(),
             why: self.why(),
         }

@@ -25,6 +25,8 @@ pub(super) struct Proof {
     pub(super) remeasure: Boottime,
     /// Whether two references or an authenticated one stand behind it, or another one has confirmed it since.
     pub(super) is_supported: bool,
+    /// Whether every reference behind it was authenticated.
+    pub(super) is_authenticated: bool,
 }
 
 impl Proof {
@@ -88,6 +90,7 @@ impl Machine {
             valid_until: agreement.as_of + lasts,
             remeasure: (agreement.as_of + pause).max(now.boot + RETRY_FIRST),
             is_supported,
+            is_authenticated: agreement.authenticated,
         });
         self.would_last = agreement.as_of + lasts;
         (self.leap, self.leap_second) = (agreement.leap, None);

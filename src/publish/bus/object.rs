@@ -238,6 +238,12 @@ impl BusObject {
         self.now().valid_until.as_nanos()
     }
 
+    /// Whether references that prove who they are (NTS, symmetric keys), and no others, stand behind the proof; false without a proof.
+    #[zbus(property)]
+    fn authenticated(&self) -> bool {
+        self.now().is_authenticated
+    }
+
     /// The most the clock was wrong at ToleranceAsOf, by two exchanges since the last disruption that prove no clock within the
     /// threshold: a waiter with a wider tolerance goes on by it. The largest number where there is no such measurement.
     #[zbus(property)]

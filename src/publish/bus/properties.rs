@@ -12,7 +12,7 @@ pub(super) fn changed(said: &Snapshot, now: &Snapshot) -> HashMap<&'static str, 
     properties(now).into_iter().zip(properties(said)).filter(|(new, old)| new != old).map(|(new, _)| new).collect()
 }
 
-fn properties(snapshot: &Snapshot) -> [(&'static str, Variant<'static>); 15] {
+fn properties(snapshot: &Snapshot) -> [(&'static str, Variant<'static>); 16] {
     [
         ("State", State::name_of(snapshot.state).into()),
         ("Gate", snapshot.gate.to_string().into()),
@@ -25,6 +25,7 @@ fn properties(snapshot: &Snapshot) -> [(&'static str, Variant<'static>); 15] {
         ("Threshold", nanos(snapshot.threshold).into()),
         ("MaxDriftPpm", snapshot.max_drift_ppm.into()),
         ("ValidUntil", snapshot.valid_until.as_nanos().into()),
+        ("Authenticated", snapshot.is_authenticated.into()),
         ("ToleranceBound", tolerance(snapshot).0.into()),
         ("ToleranceAsOf", tolerance(snapshot).1.into()),
         ("Deadline", snapshot.deadline.as_nanos().into()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::decision::{Boottime, ClockMeasurement, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, nanos_u64};
 use crate::page::sys::futex;
 use crate::page::sys::mapping::{LEN, WritableMapping};
-use crate::page::{ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
+use crate::page::{BY_AUTHENTICATED, BY_PLAIN, ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
 use crate::sys::clock::boottime;
 use crate::sys::public_files;
 
@@ -226,6 +226,7 @@ impl GatePage {
         page.store_u64(at::DEADLINE, snapshot.deadline.as_nanos());
         page.store_u64(at::NEXT, snapshot.next.as_nanos());
         page.store_u32(at::MAX_DRIFT, snapshot.max_drift_ppm);
+        page.store_u32(at::PROVEN_BY, proven_by(snapshot));
         page.store_u64(at::ALIVE_UNTIL, self.alive_until.as_nanos());
         let Differences { real_minus_boot, boot_minus_mono, mono_minus_raw } = snapshot.differences;
         page.store_u64(at::REAL_MINUS_BOOT, real_minus_boot.as_nanos().cast_unsigned());
@@ -273,6 +274,14 @@ impl GatePage {
             word.copy_from_slice(chunk);
             (at + i * 8, u64::from_ne_bytes(word))
         })
+    }
+}
+
+fn proven_by(snapshot: &Snapshot) -> u32 {
+    match (snapshot.gate, snapshot.is_authenticated) {
+        (Gate::Proven, true) => BY_AUTHENTICATED,
+        (Gate::Proven, false) => BY_PLAIN,
+        (Gate::Shut | Gate::Unproven, _) => 0,
     }
 }
 
