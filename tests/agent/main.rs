@@ -1,5 +1,6 @@
 //! The agent and `sync` as processes on this host, without the privilege to set its clock: what is left then, and what is said.
 
+mod nts;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -55,6 +56,16 @@ fn main() -> ExitCode {
         trial("sync_ends_with_77_where_it_may_not_step", sync_without_the_privilege),
         trial("sync_ends_with_75_where_nobody_answers_and_names_who_did_not", sync_in_vain),
         trial("sync_asks_the_agent_where_there_is_one", sync_by_the_agent),
+        needing(
+            lacks_program("setpriv").or_else(support::chronyd::missing),
+            "by_nts_a_proof_takes_two_round_trips_and_after_a_restore_keys_come_first",
+            nts::round_trips,
+        ),
+        needing(
+            lacks_program("setpriv").or_else(support::chronyd::missing),
+            "each_outlet_says_whether_the_proof_is_authenticated",
+            nts::outlets,
+        ),
         trial("a_dry_run_says_what_would_be_done", dry_runs),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -24,6 +24,8 @@ fn main() {
         Trial::test("a_server_that_says_that_it_is_vague_is_as_vague", vague),
         Trial::test("a_near_liar_does_not_speak_for_three_far_ones", near_liar),
         Trial::test("a_twin_that_lies_does_not_silence_the_one_that_it_copies", twin),
+        Trial::test("the_era_of_ntp_that_begins_in_2036_is_read_right", era_of_2036),
+        Trial::test("a_time_beyond_the_eras_is_refused_as_one_before_the_release", beyond_the_eras),
         Trial::test("a_server_one_half_of_whose_packets_are_lost_is_heard_when_it_answers", lossy),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
@@ -121,4 +123,37 @@ fn lossy() -> Outcome {
     }
     let asked = lossy.asked_since(from);
     if heard >= 2 && asked >= 4 { Ok(()) } else { Err(format!("heard {heard} times of {asked} questions").into()) }
+}
+
+/// Two servers that agree, and what is made of them.
+fn from_now_on(secs: i64) -> Result<(Output, Value, Output), Failed> {
+    let off = Offset::from_secs(secs - clockgate::sys::clock::realtime().as_secs());
+    let both = [Liar::here(off)?, Liar::here(off)?];
+    let (output, json) = measure(&[&both[0], &both[1]])?;
+    let host = support::host::HostFolder::new(&[])?;
+    let mut sync = clockgate();
+    sync.args(["sync", "--dry-run", "--root"]).arg(host.path()).env_remove("CLOCKGATE_SERVERS");
+    for server in &both {
+        sync.arg("--server").arg(server.address().to_string());
+    }
+    Ok((output, json, sync.output()?))
+}
+
+fn era_of_2036() -> Outcome {
+    // Its first second is 2036-02-07 06:28:16 UTC (RFC 5905 section 6).
+    const FIRST: i64 = 2_085_978_496;
+    for secs in [FIRST - 86_400, FIRST - 1, FIRST, FIRST + 86_400, 2_500_000_000] {
+        let (output, json, sync) = from_now_on(secs)?;
+        let off = Offset::from_secs(secs - clockgate::sys::clock::realtime().as_secs());
+        expect(within(&json["agreement"]["offset_ns"], off, Duration::from_secs(60))?, &output)?;
+        expect(texts(&sync).0.contains("the clock would be stepped by +"), &sync)?;
+    }
+    Ok(())
+}
+
+fn beyond_the_eras() -> Outcome {
+    // 2100-01-01: more than 68 years after the release, NTP's 32 bits of seconds are those of 1963.
+    let (_, _, sync) = from_now_on(4_102_444_800)?;
+    expect(sync.status.code() == Some(75) && texts(&sync).0.contains("the step would be refused"), &sync)?;
+    expect(texts(&sync).0.contains("release"), &sync)
 }

@@ -1,5 +1,6 @@
 //! The NTP client and `clockgate measure` against a real chronyd, which runs with `-x` and so never touches the clock.
 
+mod attacks;
 mod nts;
 #[path = "../support/mod.rs"]
 mod support;
@@ -34,6 +35,16 @@ fn main() {
         trial("a_real_chronyd_is_measured_by_nts", nts::by_nts),
         trial("a_chronyd_that_was_restarted_gets_new_keys", nts::after_a_restart),
         trial("an_expired_certificate_of_a_real_chronyd_is_refused_with_its_sentence", nts::expired),
+        trial("a_certificate_that_is_not_valid_yet_is_refused_by_the_answers_own_time", nts::not_valid_yet),
+        trial("a_certificate_for_another_name_is_refused_with_its_sentence", nts::another_name),
+        trial("the_old_certificate_of_a_revoked_key_is_refused_after_its_end", nts::an_old_certificate),
+        trial("a_spray_of_100000_packets_beside_the_path_moves_nothing", attacks::spray_beside_the_path),
+        trial("a_flood_of_kisses_of_death_that_answer_nothing_silences_nobody", attacks::flood_of_kisses),
+        trial("kisses_of_death_on_the_path_silence_that_server_alone", attacks::kisses_on_the_path),
+        trial("a_replayed_answer_is_none_plain_by_key_or_by_nts", attacks::replay),
+        trial("an_authenticated_answer_that_was_changed_on_the_way_is_none", attacks::changed_on_the_way),
+        trial("a_delayed_answer_has_its_delay_in_the_bound", attacks::delayed),
+        trial("a_keyed_server_is_not_outvoted_by_plain_ones", attacks::outvoted),
         trial("a_real_chronyd_is_measured_by_symmetric_keys_and_by_no_other_secret", nts::by_keys),
         trial("plain_liars_prove_nothing_beside_a_real_chronyd_by_nts_nor_without_it", nts::beside_liars),
         trial("measure_prints_a_table_and_json", a_table_and_json),

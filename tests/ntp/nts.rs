@@ -3,100 +3,19 @@
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clockgate::decision::{AuthenticationPolicy, Offset, Policy};
 use clockgate::reference::{References, Security, ServerName};
-use clockgate::sys::clock::{boottime, realtime};
-use libtest_mimic::Failed;
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use tempfile::TempDir;
+use clockgate::sys::clock::boottime;
 
-use crate::support::chronyd::{self, free_port};
 use crate::support::liar::Liar;
-use crate::support::{Ours, Outcome, expect, texts, until_some};
-use crate::{PATIENCE, SERVES, check, measure};
-
-const DAY: i64 = 86_400;
-const KEYS: &str =
-    "1 AES128 HEX:000102030405060708090a0b0c0d0e0f\n2 SHA1 ASCII:a-long-secret\n3 SHA256 HEX:0011223344556677\n";
-
-/// A server of time and of keys, by a certificate that is its own authority.
-struct Server {
-    folder: TempDir,
-    port: u16,
-    keys: u16,
-    process: Option<Ours>,
-}
-
-impl Server {
-    /// With a certificate for `localhost` that is valid from one day to the other, counted from now.
-    fn start(from: i64, to: i64) -> Result<Self, Failed> {
-        let folder = tempfile::tempdir()?;
-        let at = |days: i64| {
-            date_time_ymd(1970, 1, 1) + Duration::from_secs((realtime().as_secs() + days * DAY).unsigned_abs())
-        };
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-        (params.not_before, params.not_after) = (at(from), at(to));
-        fs::write(folder.path().join("certificate.pem"), params.self_signed(&key)?.pem())?;
-        fs::write(folder.path().join("key.pem"), key.serialize_pem())?;
-        let secret = folder.path().join("keys");
-        fs::write(&secret, KEYS)?;
-        fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
-        let mut server = Self { folder, port: free_port()?, keys: free_port()?, process: None };
-        server.run()?;
-        Ok(server)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Starts it, again if it runs: its cookies' keys are new then.
-    fn run(&mut self) -> Outcome {
-        self.process = None;
-        let file = |name: &str| self.file(name).display().to_string();
-        let lines = [
-            format!("port {}\nbindaddress 127.0.0.1\ncmdport 0\nbindcmdaddress /", self.port),
-            format!("pidfile {}\nkeyfile {}\n{SERVES}", file("pid"), file("keys")),
-            // In the process that the test ends, and in no other.
-            format!("ntsport {}\nntsprocesses 0", self.keys),
-            format!("ntsservercert {}\nntsserverkey {}\n", file("certificate.pem"), file("key.pem")),
-        ];
-        fs::write(self.file("chrony.conf"), lines.join("\n"))?;
-        self.process = Some(chronyd::start(&self.file("chrony.conf"), &self.file("log"))?);
-        Ok(())
-    }
-
-    fn by_nts(&self) -> Result<ServerName, Failed> {
-        Ok(format!("nts://localhost:{}", self.keys).parse()?)
-    }
-
-    fn security(&self) -> Security {
-        Security {
-            authorities: Some(self.file("certificate.pem")),
-            keys: Some(self.file("keys")),
-            ..Security::default()
-        }
-    }
-
-    /// References that have its keys.
-    fn keyed(&self, authentication: AuthenticationPolicy, others: &[ServerName]) -> Result<References, Failed> {
-        let name = self.by_nts()?;
-        until_some("an answer by NTS", PATIENCE, || {
-            let references = References::new([std::slice::from_ref(&name), others].concat());
-            references.secure(Security { authentication, ..self.security() });
-            references.resolve(PATIENCE);
-            let answered = references.measure(PATIENCE).readings.iter().any(|reading| reading.authenticated);
-            answered.then_some(references)
-        })
-    }
-}
+use crate::support::nts_server::{Certificate, GOOD, NtsServer};
+use crate::support::{Outcome, expect, texts, until_some};
+use crate::{PATIENCE, check, measure};
 
 pub fn by_nts() -> Outcome {
-    let server = Server::start(-1, 7)?;
+    let server = NtsServer::start(GOOD, "")?;
     let references = server.keyed(AuthenticationPolicy::Mix, &[])?;
     references.replenish();
     let measured = references.measure(PATIENCE);
@@ -112,7 +31,7 @@ pub fn by_nts() -> Outcome {
 }
 
 pub fn after_a_restart() -> Outcome {
-    let mut server = Server::start(-1, 7)?;
+    let mut server = NtsServer::start(GOOD, "")?;
     let references = server.keyed(AuthenticationPolicy::Mix, &[])?;
     server.run()?;
     // It cannot read the cookies that it made before; new keys are exchanged at once.
@@ -123,18 +42,40 @@ pub fn after_a_restart() -> Outcome {
     .map(drop)
 }
 
-pub fn expired() -> Outcome {
-    let server = Server::start(-4000, -3000)?;
+/// What is said of a server with this certificate, until it is this.
+fn refused(certificate: Certificate, sentence: &str) -> Outcome<String> {
+    let server = NtsServer::start(certificate, "")?;
     let (name, trusted) = (server.by_nts()?.to_string(), server.file("certificate.pem").display().to_string());
     let output = until_some("a word of the certificate", PATIENCE, || {
         let output = measure(&["--server", &name, "--ca-file", &trusted]).ok()?;
-        texts(&output).0.contains("it expired at").then_some(output)
+        texts(&output).0.contains(sentence).then_some(output)
     })?;
-    expect(output.status.code() == Some(75) && texts(&output).0.contains("it cannot be earlier than"), &output)
+    expect(output.status.code() == Some(75), &output)?;
+    Ok(texts(&output).0)
+}
+
+pub fn expired() -> Outcome {
+    let said = refused(Certificate { from: -4000, to: -3000, ..GOOD }, "it expired at")?;
+    check(said.contains("it cannot be earlier than"), &said)
+}
+
+pub fn not_valid_yet() -> Outcome {
+    let said = refused(Certificate { from: 10, to: 20, ..GOOD }, "it begins at")?;
+    check(said.contains("its answer is not believed") && said.contains("and the server says that it is"), &said)
+}
+
+pub fn another_name() -> Outcome {
+    refused(Certificate { name: "other.example", ..GOOD }, "it is for another name").map(drop)
+}
+
+/// The certificate of a key that was revoked has been replaced, and ends as it would have: after the floor, and before today.
+pub fn an_old_certificate() -> Outcome {
+    let said = refused(Certificate { from: -9, to: -2, ..GOOD }, "it expired at")?;
+    check(said.contains("its answer is not believed"), &said)
 }
 
 pub fn by_keys() -> Outcome {
-    let server = Server::start(-1, 7)?;
+    let server = NtsServer::start(GOOD, "")?;
     let asked = |key: u32, security: Security| {
         let references =
             References::new(vec![format!("127.0.0.1:{}?key={key}", server.port).parse::<ServerName>().ok()?]);
@@ -159,7 +100,7 @@ pub fn by_keys() -> Outcome {
 }
 
 pub fn beside_liars() -> Outcome {
-    let server = Server::start(-1, 7)?;
+    let server = NtsServer::start(GOOD, "")?;
     let mut liars = vec![];
     for host in [4, 5, 6] {
         liars.push(Liar::start(SocketAddr::from(([127, 0, 0, host], 0)), Offset::from_secs(100))?);
