@@ -44,8 +44,10 @@ check: rust ## Format, lints, documentation, licences, scripts, units: the quick
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
-	@# Advisories need the network; the rest does not, once the crates are there.
-	if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
+	@# Advisories need the network, and it is said where there is none; the rest does not, once the crates are there.
+	if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources && \
+		if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny check --disable-fetch advisories; \
+		else echo 'skipped: advisories: their database cannot be fetched from here'; fi; \
 		else echo 'skipped: licences: cargo-deny is not installed (cargo install --locked cargo-deny)'; fi
 	shellcheck $(SCRIPTS)
 	packaging/verify

@@ -106,6 +106,28 @@ fn uninstall_leaves_the_files_and_folders_that_were_there_before() {
     }
 }
 
+/// What `systemd-analyze security` says of a unit by itself, from 0 to 10; docs/decisions/0033 has what the agent's consists of.
+#[test]
+fn no_unit_is_more_exposed_than_it_has_to_be() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/usr/lib/systemd/system");
+    let mut units: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    units.retain(|path| path.extension().is_some_and(|end| end == "service"));
+    assert!(units.len() >= 3, "{units:?}");
+    for unit in units {
+        let name = unit.file_name().unwrap().to_str().unwrap().to_owned();
+        let most = if name == "clockgate.service" { 3.6 } else { 1.0 };
+        let output = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--no-pager"])
+            .arg(&unit)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last = said.split("Overall exposure level for ").nth(1).and_then(|rest| rest.split_whitespace().nth(1));
+        let level: f64 = last.and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{said}{}", stderr(&output)));
+        assert!(level <= most, "{name}: {level}, at most {most}\n{said}");
+    }
+}
+
 /// What of the page's crate would be published: nothing is left out, nothing is too much, and cargo has nothing to warn of.
 #[test]
 fn the_pages_crate_is_ready_to_be_published() {
