@@ -46,6 +46,7 @@ use crate::workload::Thoroughness;
 
 pub use oneshot::{Goal, OneshotOutcome, measure, measure_step_and_prove, step_once, stepped_meanwhile};
 use perform::Performer;
+use signals::Successor;
 use serve_metrics::serve_metrics;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
@@ -62,7 +63,7 @@ pub enum AgentError {
     Alarm(#[source] io::Error),
 }
 
-/// Keeps the gate until `shutdown`; it is shut when this returns. What comes by `reloads` is taken as a whole, but for where things
+/// Keeps the gate until `shutdown`, which says who comes next; it is shut when this returns. What comes by `reloads` is taken as a whole, but for where things
 /// are published and who talks to the agent ([`Config::reload`]); a fault is said and nothing of it taken.
 ///
 /// # Errors
@@ -70,8 +71,8 @@ pub enum AgentError {
 pub async fn run(
     config: Config,
     mut reloads: mpsc::Receiver<Result<Config, config::ConfigError>>,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), AgentError> {
+    shutdown: impl Future<Output = Successor>,
+) -> Result<Successor, AgentError> {
     let clock = Arc::new(SystemClock::new());
     let clock_set = ClockSet::new(clock.clone()).map_err(AgentError::Alarm)?;
     let alarm = Alarm::new().and_then(readable).map_err(AgentError::Alarm)?;
@@ -126,7 +127,7 @@ pub async fn run(
             // In this order: what voids a proof is received before what would make one.
             tokio::select! {
                 biased;
-                () = &mut shutdown => return Ok(()),
+                successor = &mut shutdown => return Ok(successor),
                 Some(notice) = noticed.recv() => event_loop.take_notice(notice)?,
                 events = clock_set.changed() => event_loop.take_all(events.map_err(AgentError::Alarm)?)?,
                 Some(event) = disrupted.recv() => event_loop.take(event)?,
@@ -141,7 +142,10 @@ pub async fn run(
         }
     }
     .await;
-    sd_notify::stopping();
+    // The unit goes on with the successor.
+    if ended.as_ref().ok() != Some(&Successor::ItsProgram) {
+        sd_notify::stopping();
+    }
     event_loop.leave(&ended).await;
     ended
 }
@@ -338,9 +342,9 @@ impl EventLoop {
     }
 
     /// The last state that is published: shut, since nothing watches the clock from here on.
-    async fn leave(mut self, ended: &Result<(), AgentError>) {
+    async fn leave(mut self, ended: &Result<Successor, AgentError>) {
         let why = match ended {
-            Ok(()) => "it was stopped".to_owned(),
+            Ok(_) => "it was stopped".to_owned(),
             Err(error) => in_full(error),
         };
         if let Err(error) = self.page.end(&why) {

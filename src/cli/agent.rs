@@ -7,12 +7,13 @@ use tokio::sync::mpsc;
 use tracing::error;
 
 use crate::agent;
-use crate::agent::signals as signal;
+use crate::agent::signals::{self as signal, Successor};
 use crate::cli::CliError;
 use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::publish::{clockbound, gate_page, metrics_file};
 use crate::sys::{descriptors, signals, time_namespace};
+use crate::waiter::exec::exec;
 
 /// What an agent has open on a busy day: 64 callers and as many scrapers, the references of an exchange, the containers of a freeze,
 /// and itself.
@@ -52,8 +53,14 @@ impl AgentArgs {
             let (shutdown, hangups) = (signal::shutdown().map_err(uncaught)?, signal::hangups().map_err(uncaught)?);
             let (reload, reloads) = mpsc::channel(1);
             tokio::spawn(reread(self.root, hangups, reload));
-            let ended = agent::run(config, reloads, shutdown).await;
-            ended.map(|()| Exit::Ok).map_err(cannot_run)
+            match agent::run(config, reloads, shutdown).await.map_err(cannot_run)? {
+                Successor::None => Ok(Exit::Ok),
+                // The path that it was started by: the one in /proc is that of a file which an upgrade has removed.
+                Successor::ItsProgram => match exec(std::env::args_os().collect()) {
+                    Ok(never) => match never {},
+                    Err(error) => Err(CliError::caused(Exit::NoAgent, "the agent cannot go on", error)),
+                },
+            }
         })
     }
 
