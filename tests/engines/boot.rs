@@ -8,9 +8,11 @@ use clockgate::workload::Engine;
 
 use crate::frozen::workloads;
 
+use crate::dockerd::Dockerd;
 use crate::support::gate_page::{proven, shut};
 use crate::support::{Outcome, expect, laboratory, texts, until};
-use crate::world::{Dockerd, SOON, Trial, Waiting, World, done};
+use crate::waiting::Waiting;
+use crate::world::{SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.

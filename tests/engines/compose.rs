@@ -2,7 +2,8 @@
 
 use crate::support::gate_page::{proven, shut};
 use crate::support::{Outcome, expect, texts, until};
-use crate::world::{SOON, Trial, Waiting, World, done};
+use crate::waiting::Waiting;
+use crate::world::{SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.

@@ -2,7 +2,8 @@
 
 use crate::support::gate_page::{proven, shut};
 use crate::support::{Outcome, expect, texts};
-use crate::world::{Trial, Waiting, World};
+use crate::waiting::Waiting;
+use crate::world::{Trial, World};
 use crate::wrapper::{Wrapper, refusal};
 
 /// Each trial, its wrapper's settings, and what is tried.

@@ -9,7 +9,8 @@ use libtest_mimic::Failed;
 
 use crate::support::gate_page::{proven, shut};
 use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
-use crate::world::{SOON, Waiting};
+use crate::waiting::Waiting;
+use crate::world::SOON;
 use crate::wrapper::Wrapper;
 
 /// A trial's name, the settings of its wrapper, and what is tried in a folder of its own.

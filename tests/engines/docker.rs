@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use crate::support::gate_page::{proven, shut};
 use crate::support::{Outcome, expect, texts, until};
-use crate::world::{SOON, Trial, Waiting, World, no_starts};
+use crate::waiting::Waiting;
+use crate::world::{SOON, Trial, World, no_starts};
 use crate::wrapper::{Wrapper, refusal};
 
 /// Each trial, its runtime's settings, and what is tried.

@@ -13,7 +13,8 @@ use libtest_mimic::Failed;
 
 use crate::support::gate_page::proven;
 use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
-use crate::world::{SOON, Trial, Waiting, World, done};
+use crate::waiting::Waiting;
+use crate::world::{SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.

@@ -11,9 +11,10 @@ use clockgate::decision::Gate;
 use clockgate::page::Page;
 use libtest_mimic::Failed;
 
+use crate::dockerd::Dockerd;
 use crate::support::liar::{Liar, Manner};
 use crate::support::{CLOCKGATE, Ours, Outcome, expect, texts, until};
-use crate::world::{Dockerd, SOON, Trial, World, done};
+use crate::world::{SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use libtest_mimic::Failed;
 
+use crate::dockerd::Dockerd;
 use crate::support::gate_page::{proven, shut};
 use crate::support::{CLOCKGATE, Outcome, expect, laboratory, texts, until};
-use crate::world::{Dockerd, NODE, SOON, Trial, Waiting, World, done};
+use crate::waiting::Waiting;
+use crate::world::{NODE, SOON, Trial, World, done};
 use crate::wrapper::{Wrapper, refusal};
 
 /// One trial: it changes the host that all the others are on, for those who name no runtime.

@@ -8,7 +8,8 @@ use libtest_mimic::Failed;
 
 use crate::frozen::workloads;
 use crate::support::{Outcome, expect, texts, until};
-use crate::world::{NODE, SOON, Trial, Waiting, World, done};
+use crate::waiting::Waiting;
+use crate::world::{NODE, SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
 
 /// Each trial, its runtime's settings, and what is tried.

@@ -7,6 +7,7 @@ mod compose;
 mod containerd;
 mod direct;
 mod docker;
+mod dockerd;
 mod frozen;
 mod inside;
 mod installed;
@@ -17,6 +18,7 @@ mod podman;
 mod recipes;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;
 mod world;
 mod wrapper;
 

@@ -7,7 +7,8 @@ use libtest_mimic::Failed;
 
 use crate::support::gate_page::{proven, shut};
 use crate::support::{CLOCKGATE, Outcome, expect, texts};
-use crate::world::{Trial, Waiting, World, hello, no_starts};
+use crate::waiting::Waiting;
+use crate::world::{Trial, World, hello, no_starts};
 use crate::wrapper::{Wrapper, refusal};
 
 /// Each trial, its runtime's settings, and what is tried.

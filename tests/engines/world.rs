@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
 
+use crate::dockerd::Dockerd;
 use crate::support::{self, Ours, Outcome, harmless, laboratory, until};
 use crate::wrapper::Wrapper;
 
@@ -66,6 +67,9 @@ pub fn lacks_engines() -> Option<String> {
         .or_else(|| laboratory::missing(&["engines", "compose", "dockerds"]))
         .or_else(|| (!has_cgroups()).then(|| "mounted cgroups".to_owned()))
 }
+
+/// By these flags a dockerd leaves the machine's network alone and needs no systemd.
+pub const DOCKERD: [&str; 4] = ["--exec-opt", "native.cgroupdriver=cgroupfs", "--iptables=false", "--bridge=none"];
 
 pub struct World {
     folder: tempfile::TempDir,
@@ -370,96 +374,4 @@ fn thaw(cgroup: &Path) {
 fn below(cgroup: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(cgroup).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir())
-}
-
-/// A dockerd beside the world's own, in a folder of its own, which can be stopped and started again.
-pub struct Dockerd<'a> {
-    world: &'a World,
-    program: String,
-    folder: PathBuf,
-    flags: Vec<String>,
-    process: Option<Ours>,
-}
-
-impl<'a> Dockerd<'a> {
-    /// With these flags besides.
-    pub fn new(world: &'a World, name: &str, flags: &[&str]) -> Result<Self, Failed> {
-        let folder = world.path(name);
-        fs::create_dir_all(&folder)?;
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Ok(Self { world, program: "dockerd".to_owned(), folder, flags, process: None })
-    }
-
-    /// Another dockerd than the machine's.
-    pub fn by(self, program: &str) -> Self {
-        Self { program: program.to_owned(), ..self }
-    }
-
-    /// Begins to start it; it answers when it has started whoever has a restart policy.
-    pub fn spawn(&mut self) -> Outcome {
-        let log = fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
-        let mut dockerd = self.world.daemon(&self.program);
-        for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
-            dockerd.arg(flag).arg(self.folder.join(name));
-        }
-        dockerd.arg("--host").arg(self.host()).args(DOCKERD).args(&self.flags);
-        self.process = Some(Ours(dockerd.stdout(log.try_clone()?).stderr(log).spawn()?));
-        Ok(())
-    }
-
-    /// Starts it and waits until it answers.
-    pub fn start(&mut self) -> Outcome {
-        self.spawn()?;
-        until("a second dockerd answers", SOON, || {
-            self.docker(&["info"]).output().is_ok_and(|output| output.status.success())
-        })
-    }
-
-    /// Stops it as an init system does: its containers are stopped, too.
-    pub fn stop(&mut self) -> Outcome {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
-        done(self.world.command("sh").args(["-c", "kill $(cat \"$1\")", "sh"]).arg(self.folder.join("pid")))?;
-        until("a second dockerd ends", SOON, || matches!(process.0.try_wait(), Ok(Some(_))))
-    }
-
-    /// Its command line.
-    pub fn docker(&self, args: &[&str]) -> Command {
-        self.world.docker(&[&["--host", &self.host()], args].concat())
-    }
-
-    fn host(&self) -> String {
-        format!("unix://{}", self.folder.join("s").display())
-    }
-}
-
-/// By these flags a dockerd leaves the machine's network alone and needs no systemd.
-const DOCKERD: [&str; 4] = ["--exec-opt", "native.cgroupdriver=cgroupfs", "--iptables=false", "--bridge=none"];
-
-/// A command that is expected to be held, with both its outputs kept.
-pub struct Waiting(pub Option<Child>);
-
-impl Waiting {
-    pub fn spawn(command: &mut Command) -> Result<Self, Failed> {
-        Ok(Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)))
-    }
-
-    pub fn is_held(&mut self) -> Outcome {
-        match self.0.as_mut().ok_or("ended")?.try_wait()? {
-            None => Ok(()),
-            Some(status) => Err(format!("was not held: {status:?}").into()),
-        }
-    }
-
-    pub fn end(mut self) -> Result<Output, Failed> {
-        Ok(self.0.take().ok_or("ended")?.wait_with_output()?)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
 }

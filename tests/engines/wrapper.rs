@@ -12,7 +12,8 @@ use libtest_mimic::Failed;
 
 use crate::support::gate_page::proven;
 use crate::support::{Outcome, until};
-use crate::world::{OCI, SOON, Waiting, World, hello};
+use crate::waiting::Waiting;
+use crate::world::{OCI, SOON, World, hello};
 
 pub struct Wrapper {
     /// What an engine calls.

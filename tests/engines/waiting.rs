@@ -1,0 +1,36 @@
+//! A start that is held.
+
+use std::process::{Child, Command, Output, Stdio};
+
+use libtest_mimic::Failed;
+
+use crate::support::Outcome;
+
+/// A command that is expected to be held, with both its outputs kept.
+pub struct Waiting(pub Option<Child>);
+
+impl Waiting {
+    pub fn spawn(command: &mut Command) -> Result<Self, Failed> {
+        Ok(Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)))
+    }
+
+    pub fn is_held(&mut self) -> Outcome {
+        match self.0.as_mut().ok_or("ended")?.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(format!("was not held: {status:?}").into()),
+        }
+    }
+
+    pub fn end(mut self) -> Result<Output, Failed> {
+        Ok(self.0.take().ok_or("ended")?.wait_with_output()?)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
