@@ -17,7 +17,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,--config 'target."cfg(all())".runner=
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rust build check test night soak demo model bench install uninstall release packages deb rpm tarball image checksums setup \
+.PHONY: help rust build check test night soak demo model bench install uninstall release packages deb rpm tarball image sbom checksums setup \
 	clean-lab
 
 # An older cargo would stop at words in .cargo/config.toml and Cargo.lock that it does not know, and not say that it is too old.
@@ -88,8 +88,8 @@ uninstall: ## Take all of it away again: hooks, agent, files, group; leaves /etc
 release: rust ## The programs as packages have them: reproducible, and each with the list of its crates in it
 	@packaging/package release
 
-packages: ## All of the next five, in target/dist
-	@$(MAKE) -j1 --no-print-directory deb rpm tarball image
+packages: ## All of the next six, in target/dist
+	@$(MAKE) -j1 --no-print-directory deb rpm tarball image sbom
 	@$(MAKE) --no-print-directory checksums
 
 deb rpm tarball image: $(if $(SAID),,release)
@@ -99,6 +99,8 @@ deb: ## A package for Debian
 rpm: ## A package for Fedora, RHEL and SUSE
 tarball: ## The programs, units and manuals, with an install.sh that can undo itself
 image: ## An image of OCI with one file in it: /clockgate
+sbom: ## The crates in the programs, with licences and checksums, in CycloneDX
+	@packaging/package sbom
 checksums: ## SHA256SUMS of what lies in target/dist
 	@packaging/package checksums
 

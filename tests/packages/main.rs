@@ -12,6 +12,7 @@ mod licences;
 mod linters;
 mod release;
 mod tarball;
+mod sbom;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use tempfile::TempDir;
 type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 8] = [
         ("two_folders_of_different_name_give_the_same_bytes", same_bytes),
         ("the_deb_has_what_make_install_lays_out_and_its_own_documents", contents::deb),
         ("the_deb_is_no_time_daemon_and_recommends_one", contents::relations),
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ("the_image_has_one_file_and_every_digest_is_right", image::layout),
         ("every_crate_of_the_programs_is_in_the_licences", licences::all_crates),
     ];
+        ("the_list_of_cyclonedx_has_every_crate_with_its_checksum_and_licence", sbom::cyclonedx),
     let linted: [(&str, Test); 3] = [
         ("lintian_has_nothing_to_say_that_is_not_answered", linters::lintian),
         ("rpmlint_has_nothing_to_say_that_is_not_answered", linters::rpmlint),
@@ -93,13 +95,13 @@ fn same_bytes() -> Outcome {
         names.sort();
         names
     });
-    ensure(names[0] == names[1] && names[0].len() == 5, format!("{names:?}"))?;
+    ensure(names[0] == names[1] && names[0].len() == 6, format!("{names:?}"))?;
     for name in &names[0] {
         let [one, other] = dists.map(|dist| std::fs::read(dist.join(name)).unwrap());
         ensure(one == other, format!("{} differs", name.to_string_lossy()))?;
     }
     // The list is of all that lies there, and true.
     let sums = std::fs::read_to_string(dists[0].join("SHA256SUMS"))?;
-    ensure(sums.lines().count() == 4, sums)?;
+    ensure(sums.lines().count() == 5, sums)?;
     packages::run(std::process::Command::new("sha256sum").args(["--quiet", "-c", "SHA256SUMS"]).current_dir(dists[0]))
 }
