@@ -8,11 +8,12 @@ mod support;
 
 mod contents;
 mod image;
+mod inits;
 mod licences;
 mod linters;
 mod release;
-mod tarball;
 mod sbom;
+mod tarball;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
         ("the_tarball_installs_and_takes_away_again", tarball::undone),
         ("the_image_has_one_file_and_every_digest_is_right", image::layout),
         ("every_crate_of_the_programs_is_in_the_licences", licences::all_crates),
-    ];
         ("the_list_of_cyclonedx_has_every_crate_with_its_checksum_and_licence", sbom::cyclonedx),
+    ];
     let linted: [(&str, Test); 3] = [
         ("lintian_has_nothing_to_say_that_is_not_answered", linters::lintian),
         ("rpmlint_has_nothing_to_say_that_is_not_answered", linters::rpmlint),
@@ -43,6 +44,12 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = tests.map(|(name, test)| needing(packages::missing(), name, test)).into();
     let lacks = packages::missing().or_else(lacks_root).or_else(|| laboratory::missing(&["guest", "linters"]));
     trials.extend(linted.map(|(name, test)| needing(lacks.clone(), name, test)));
+    let inits: [(&str, Test); 2] = [
+        ("openrc_starts_reloads_respawns_and_stops_the_agent", inits::openrc),
+        ("runit_starts_reloads_respawns_and_stops_the_agent", inits::runit),
+    ];
+    let lacks = lacks_root().or_else(|| laboratory::missing(&["guest", "inits"]));
+    trials.extend(inits.map(|(name, test)| needing(lacks.clone(), name, test)));
     if std::env::var_os("CLOCKGATE_NIGHT").is_some() {
         trials.push(Trial::test("the_whole_build_is_reproducible_and_names_its_crates", release::whole));
     }

@@ -1,0 +1,113 @@
+//! The scripts for OpenRC and runit, run by the real ones in a root of their own: the guest's with theirs laid over it, and this program.
+
+use std::path::Path;
+use std::process::Command;
+
+use clockgate::decision::Offset;
+
+use super::support::liar::Liar;
+use super::support::{CLOCKGATE, Outcome, harmless, laboratory, packages};
+
+/// What both begin with. No cgroups are mounted there, and no clock can be set.
+const BEGIN: &str = "set -eux
+    cd /
+    export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+    mkdir -p /etc/clockgate
+    config() { printf 'servers: [%s]\\ncorrection: none\\nbus: {system: false}\\n%s\\n' \"$SERVER\" \"$1\" >/etc/clockgate/config.yaml; }
+    gate() { clockgate status --json; }
+    has() { gate | grep -q \"$1\"; }
+    until_true() { tries=300; until \"$@\"; do tries=$((tries - 1)); [ $tries != 0 ] || { gate; exit 9; }; sleep 0.1; done; }
+    config 'threshold: 5s'
+";
+
+/// In the folder that OpenRC has at boot.
+const OPENRC: &str = "
+    for name in daemons exclusive failed hotplugged inactive options scheduled started starting stopping tmp wasinactive; do
+        mkdir -p /run/openrc/$name
+    done
+    echo default >/run/openrc/softlevel
+    install -m 755 /mnt/openrc/clockgate /etc/init.d/clockgate
+    config 'treshold: 5s'
+    ! rc-service clockgate start
+    config 'threshold: 5s'
+    rc-service clockgate start
+    clockgate wait --max-wait 30s
+    rc-service clockgate status
+    # Another keeper of the clock has it proven anew.
+    config 'chrony: {socket: /run/none, udp: none}'
+    rc-service clockgate reload
+    until_true has '\"epoch\": *2'
+    config 'treshold: 5s'
+    ! rc-service clockgate reload
+    config 'threshold: 5s'
+    kill -s KILL $(cat /run/openrc/options/clockgate/child_pid)
+    until_true has '\"epoch\": *3'
+    clockgate wait --max-wait 30s
+    rc-service clockgate stop
+    until_true has '\"state\": *\"Ended\"'
+    # One that was killed has its gate shut by the script.
+    rc-service clockgate start
+    clockgate wait --max-wait 30s
+    kill -s STOP $(cat /run/clockgate.pid)
+    kill -s KILL $(cat /run/openrc/options/clockgate/child_pid)
+    kill -s KILL $(cat /run/clockgate.pid)
+    rc-service clockgate zap
+    RC_SVCNAME=clockgate
+    . /mnt/openrc/clockgate
+    # The kernel ends a killed process in its own time, and until then its lock holds.
+    until_true stop_post
+    until_true has '\"state\": *\"Ended\"'
+";
+
+const RUNIT: &str = "
+    mkdir -p /run/sv/clockgate
+    cp /mnt/runit/run /mnt/runit/finish /run/sv/clockgate
+    cd /run/sv/clockgate
+    runsv . &
+    until_true clockgate wait --max-wait 30s
+    config 'chrony: {socket: /run/none, udp: none}'
+    sv hup .
+    until_true has '\"epoch\": *2'
+    kill -s KILL $(cat supervise/pid)
+    until_true has '\"epoch\": *3'
+    clockgate wait --max-wait 30s
+    sv -w 30 down .
+    has '\"state\": *\"Ended\"'
+    # The same wrong configuration again would say the same again.
+    config 'treshold: 5s'
+    sv up .
+    until_true grep -q down supervise/stat
+    sv status . | grep -v 'want up'
+    sv exit .
+    wait
+";
+
+pub fn openrc() -> Outcome {
+    started_by(OPENRC)
+}
+
+pub fn runit() -> Outcome {
+    started_by(RUNIT)
+}
+
+/// Runs the script as process 1 of a root that goes with it, with whatever it has started.
+fn started_by(script: &str) -> Outcome {
+    let truth = Liar::here(Offset::ZERO)?;
+    let [guest, inits] = ["guest", "inits/tree"].map(|part| laboratory::folder().join(part).canonicalize());
+    let lay = "set -e
+        work=$1 lower=$2 packaging=$3 program=$4
+        mount -t tmpfs tmpfs \"$work\"
+        mkdir \"$work/upper\" \"$work/work\" \"$work/root\"
+        mount -t overlay -o \"lowerdir=$lower,upperdir=$work/upper,workdir=$work/work\" overlay \"$work/root\"
+        mount -t proc proc \"$work/root/proc\"
+        mount --bind /dev/null \"$work/root/dev/null\"
+        mount --bind \"$packaging\" \"$work/root/mnt\"
+        install -m 755 \"$program\" \"$work/root/usr/bin/clockgate\"
+        exec chroot \"$work/root\" sh -c \"$5\"";
+    let work = tempfile::tempdir()?;
+    let mut run: Command = harmless("unshare");
+    run.args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c", lay, "sh"]);
+    run.arg(work.path()).arg(format!("{}:{}", inits?.display(), guest?.display()));
+    run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging")).arg(CLOCKGATE).arg([BEGIN, script].concat());
+    packages::run(run.env("SERVER", truth.address().to_string()).env_remove("CLOCKGATE_SERVERS"))
+}
