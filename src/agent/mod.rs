@@ -46,8 +46,8 @@ use crate::workload::Thoroughness;
 
 pub use oneshot::{Goal, OneshotOutcome, measure, measure_step_and_prove, step_once, stepped_meanwhile};
 use perform::Performer;
-use signals::Successor;
 use serve_metrics::serve_metrics;
+use signals::Successor;
 
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
 const QUEUE: usize = 64;

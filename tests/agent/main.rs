@@ -1,6 +1,7 @@
 //! The agent and `sync` as processes on this host, without the privilege to set its clock: what is left then, and what is said.
 
 mod nts;
+mod renewed;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
             "a_lease_on_the_page_of_a_dead_agent_does_not_keep_the_next_one_out",
             leased,
         ),
+        trial("the_program_that_replaces_it_goes_on_as_the_same_process", renewed::goes_on),
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
         trial("a_waiter_that_tolerates_more_than_the_clock_is_off_goes_on_at_a_shut_gate", tolerances),
         trial("without_the_privilege_it_says_what_to_do_and_holds", without_the_privilege),

@@ -67,7 +67,7 @@ fn answered(said: &str, list: &[(&str, &str)], tag: impl Fn(&str) -> Option<&str
 pub fn shellcheck() -> Outcome {
     let control = twins()?.folder.path().join("control");
     packages::run(Command::new("dpkg-deb").arg("-e").arg(package(".deb")?).arg(&control))?;
-    for name in ["postinst", "prerm", "postrm"] {
+    for name in ["preinst", "postinst", "prerm", "postrm"] {
         let script = control.join(name);
         packages::run(Command::new("dash").arg("-n").arg(&script))?;
         // Functions are for all scripts, and each uses some; variables too.
