@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::{CliError, print, time_value};
-use crate::decision::{Offset, Realtime};
+use crate::decision::{Offset, Realtime, counted};
 use crate::duration;
 use crate::exit::Exit;
 use crate::history::{DatedBy, DatedRecord, HistoryFiles, date, utc};
@@ -83,7 +83,7 @@ fn in_lines(dated: &[DatedRecord<'_>], skipped: usize) -> String {
         lines.push_str("?: as the system clock showed it, which no proof confirms\n");
     }
     if skipped > 0 {
-        lines.push_str(&format!("{skipped} lines were skipped: torn, or written by a later version\n"));
+        lines.push_str(&format!("{} skipped: torn, or written by a later version\n", counted(skipped as u64, "line")));
     }
     if dated.is_empty() {
         lines.push_str("nothing is recorded\n");

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::notify::sentence;
 use crate::cli::{CliError, print_line, time_value};
-use crate::decision::{Boottime, Gate, Realtime, forward};
+use crate::decision::{Boottime, Gate, Realtime, counted, forward};
 use crate::disruption::notice::NoticeKind;
 use crate::disruption::vm::vsock::host::{GuestError, converse, through};
 use crate::disruption::vm::vsock::protocol::{PORT, Request, TimeAnswer};
@@ -245,11 +245,11 @@ fn told_of_many(
                 GuestAnswer::Silent => format!("{guest}: no answer in time"),
             });
         }
-        let counted = if guests.is_empty() { "none".to_owned() } else { many::counted(answers) };
-        print_line(format!("{} guests: {counted}", guests.len()));
+        let of_each = if guests.is_empty() { "none".to_owned() } else { many::counted(answers) };
+        print_line(format!("{}: {of_each}", counted(guests.len() as u64, "guest")));
     }
     if left > 0 {
-        let what = format!("{left} of {} guests did not take it in time", guests.len());
+        let what = format!("{left} of {} did not take it in time", counted(guests.len() as u64, "guest"));
         return Err(CliError::still_shut(what, "`clockgate status` in each of them says why"));
     }
     Ok(Exit::Ok)

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::counted;
+
 /// So many containers of one list are kept; the others are counted.
 const LISTED: usize = 100;
 /// So many of them are named in a text.
@@ -189,8 +191,7 @@ impl fmt::Display for ContainerList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named: Vec<String> = self.first.iter().take(IN_WORDS).map(ToString::to_string).collect();
         match (self.count, self.count - named.len()) {
-            (1, 1) => f.write_str("1 container"),
-            (count, _) if named.is_empty() => write!(f, "{count} containers"),
+            (count, _) if named.is_empty() => f.write_str(&counted(count as u64, "container")),
             (_, 0) => f.write_str(&named.join(", ")),
             (_, others) => write!(f, "{} and {others} more", named.join(", ")),
         }

@@ -5,6 +5,7 @@
 mod action;
 mod agreement;
 mod containers;
+mod count;
 mod date_plan;
 mod event;
 mod evidence;
@@ -25,6 +26,7 @@ mod time;
 pub use action::{Action, OrderId, Samples, StepBy, Warning};
 pub use agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agree};
 pub use containers::{ContainerList, ContainerNaming, ContainerText, NamedContainer};
+pub use count::counted;
 pub use date_plan::{DatePlan, DateRefusal};
 pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, StepError};
 pub use evidence::{ClockContradiction, Evidence, Fix, Hint, Witness};

@@ -6,7 +6,7 @@ use super::escape::escaped;
 use super::svg::{self, STYLE};
 use super::words::{lane_words, line, percent, when};
 use super::{ClockReport, GateLane, Zone};
-use crate::decision::{bound_in_words, size_in_words};
+use crate::decision::{bound_in_words, counted, size_in_words};
 use crate::history::utc;
 use crate::page::text::shown;
 
@@ -117,10 +117,10 @@ fn write_references(report: &ClockReport, to: &mut dyn Write) -> io::Result<()> 
 
 fn write_losses(report: &ClockReport, to: &mut dyn Write) -> io::Result<()> {
     if report.lost > 0 {
-        writeln!(to, "<p>{} records could not be written when they were made.</p>", report.lost)?;
+        writeln!(to, "<p>{} could not be written at the time.</p>", counted(report.lost, "record"))?;
     }
     if report.skipped > 0 {
-        writeln!(to, "<p>{} lines were skipped: torn, or written by a later version.</p>", report.skipped)?;
+        writeln!(to, "<p>{} skipped: torn, or written by a later version.</p>", counted(report.skipped, "line"))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::words::{lane_words, line, percent, when};
 use super::{ClockReport, GateLane, Zone};
-use crate::decision::{bound_in_words, size_in_words};
+use crate::decision::{bound_in_words, counted, size_in_words};
 use crate::history::{utc, utc_as};
 use crate::page::text::shown;
 
@@ -88,17 +88,17 @@ fn write_references(report: &ClockReport, to: &mut dyn Write) -> io::Result<()> 
         writeln!(to, "  and {more} more, see --json")?;
     }
     if report.unlisted_references > 0 {
-        writeln!(to, "  and {} answers of others", report.unlisted_references)?;
+        writeln!(to, "  and {} of others", counted(report.unlisted_references, "answer"))?;
     }
     Ok(())
 }
 
 fn write_losses(report: &ClockReport, to: &mut dyn Write) -> io::Result<()> {
     if report.lost > 0 {
-        writeln!(to, "{} records could not be written when they were made", report.lost)?;
+        writeln!(to, "{} could not be written at the time", counted(report.lost, "record"))?;
     }
     if report.skipped > 0 {
-        writeln!(to, "{} lines were skipped: torn, or written by a later version", report.skipped)?;
+        writeln!(to, "{} skipped: torn, or written by a later version", counted(report.skipped, "line"))?;
     }
     Ok(())
 }

@@ -241,7 +241,7 @@ fn later_versions() {
     assert_eq!((found, skipped), (vec!["number 1".to_owned(), "number 3".to_owned()], 5));
     let counted = records(&host).pop().unwrap();
     assert_eq!((&counted["frozen"], &counted["frozen_containers"]), (&1.into(), &Value::Null));
-    assert!(history(&host, &[]).ends_with("5 lines were skipped: torn, or written by a later version\n"));
+    assert!(history(&host, &[]).ends_with("5 lines skipped: torn, or written by a later version\n"));
     assert!(HistoryRecord::parse("{\"version\":1}").is_none());
 }
 

@@ -109,7 +109,7 @@ pub fn cut_and_printed() -> Outcome {
             let history = clockgate().arg("history").arg("--root").arg(host.path()).output()?;
             let printed = String::from_utf8(history.stdout)?;
             let records = printed.lines().filter(|line| line.starts_with("20")).count();
-            let is_said = printed.contains("1 lines were skipped: torn");
+            let is_said = printed.contains("1 line skipped: torn");
             ensure(
                 history.status.success() && (records, is_said) == (kept, is_torn),
                 format!("{length} of {line}: {printed}"),

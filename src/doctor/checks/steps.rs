@@ -6,7 +6,7 @@ use super::CheckVerdict;
 use super::clock::certainly_wrong;
 use super::masters::is_observing;
 use crate::daemon::inspection::{InspectedDaemon, StepLimit, time_to_slew};
-use crate::decision::size_in_words;
+use crate::decision::{counted, size_in_words};
 use crate::doctor::facts::DoctorFacts;
 
 /// Daemons that end themselves rather than correct a large offset: the one that runs, and the one that has done it.
@@ -52,14 +52,20 @@ pub fn step_limit(facts: &DoctorFacts) -> Option<CheckVerdict> {
             "{name} steps the clock by itself at its next update: it is off by {}",
             size_in_words(off)
         ))),
-        (Some(StepLimit::AtFirst { from, updates, slew_ppm }), Some(off)) if off > from => {
-            Some(spent(running, &format!("{name} steps only at its first {updates} updates"), off, slew_ppm))
-        }
+        (Some(StepLimit::AtFirst { from, updates, slew_ppm }), Some(off)) if off > from => Some(spent(
+            running,
+            &format!("{name} steps only at its first {}", counted(u64::from(updates), "update")),
+            off,
+            slew_ppm,
+        )),
         (Some(StepLimit::Never { slew_ppm }), Some(off)) => {
             Some(spent(running, &format!("{name} never steps"), off, slew_ppm))
         }
         (Some(StepLimit::AtFirst { updates, .. }), None) => {
-            let title = format!("{name} steps only at its first {updates} updates: after a pause it slews, for hours");
+            let title = format!(
+                "{name} steps only at its first {}: after a pause it slews, for hours",
+                counted(u64::from(updates), "update")
+            );
             Some(CheckVerdict::note(title).because_all(running.beyond_its_limit.map(str::to_owned)))
         }
         (Some(StepLimit::Never { .. }), None) => {

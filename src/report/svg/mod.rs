@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use super::escape::escaped;
 use super::words::{line, when};
 use super::{ClockReport, GateLane, TimeSpan, Zone};
-use crate::decision::size_in_words;
+use crate::decision::{counted, size_in_words};
 use crate::history::utc_as;
 use columns::{gate_runs, offset_runs, span_runs};
 use marks::{chosen, shape};
@@ -85,8 +85,7 @@ fn caption(report: &ClockReport) -> String {
     let day = |time| utc_as(time, "%Y-%m-%d %H:%M");
     let count = match report.disruptions.len() {
         0 => "no disruptions".to_owned(),
-        1 => "1 disruption".to_owned(),
-        count => format!("{count} disruptions"),
+        count => counted(count as u64, "disruption"),
     };
     format!("clockgate: {} to {} UTC, {count}", day(from), day(until))
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 
+use crate::decision::counted;
 use crate::sys::output::print_to_a_reader;
 use crate::sys::terminal::{self, TerminalSize};
 
@@ -66,7 +67,7 @@ fn frame(lines: Vec<String>, size: TerminalSize) -> String {
     if lines.len() > rows {
         let more = lines.len() - rows + 1;
         lines.truncate(rows - 1);
-        lines.push(format!("{more} more lines"));
+        lines.push(counted(more as u64, "more line"));
     }
     let lines = lines.iter().map(|line| format!("{}\x1b[K\r\n", terminal::cut(line, size.columns)));
     format!("\x1b[H{}\x1b[J", lines.collect::<String>())
