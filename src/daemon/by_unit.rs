@@ -207,7 +207,7 @@ fn ask(root: &Path, daemon: Daemon, process: &Process) -> Result<DaemonReport, S
         Daemon::Ntpsec | Daemon::Ntp if is_ours => ntpd::ask(ntpd::LOOPBACK),
         Daemon::Openntpd if is_ours => openntpd::ask(root),
         Daemon::NtpdRs => {
-            let configuration = detection::texts(root, daemon, process).into_iter().next().unwrap_or_default();
+            let configuration = detection::text_in_force(root, daemon, process);
             ntpd_rs::ask(&ntpd_rs::socket(root, &configuration))
         }
         Daemon::Ntpsec | Daemon::Ntp | Daemon::Openntpd => Err("it runs in another root directory".to_owned()),

@@ -3,15 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::facts::Daemon;
+use super::inclusions::{self, text};
 use super::process::{Process, processes};
 use super::program::{PROGRAMS, Role};
 use super::server_lines::{Listed, ntp_conf, timesyncd_conf};
 use super::{busybox, connman, ntpd_rs};
 use crate::reference::Server;
-use crate::sys::foreign;
-
-/// The most bytes read of a configuration.
-const MOST_OF_CONFIGURATION: u64 = 256 * 1024;
 
 /// A time daemon that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +34,16 @@ impl Who {
         match self {
             Self::Daemon(daemon) => daemon.facts().name,
             Self::Ptp(name) => name,
+        }
+    }
+}
+
+impl Who {
+    /// Whether it asks more than one address of a name that has many.
+    pub const fn asks_several_of_a_pool(self) -> bool {
+        match self {
+            Self::Daemon(Daemon::Chrony | Daemon::Ntpsec | Daemon::Ntp | Daemon::NtpdRs | Daemon::Openntpd) => true,
+            Self::Daemon(Daemon::Timesyncd | Daemon::Busybox | Daemon::Connman) | Self::Ptp(_) => false,
         }
     }
 }
@@ -108,14 +115,26 @@ pub fn configured(root: &Path, seen: &RunningDaemon) -> Listed {
     }
 }
 
-/// The texts of its configuration, that of its command line first; ntpd's `-f` is its drift file, which names no server.
-pub fn texts(root: &Path, daemon: Daemon, process: &Process) -> Vec<String> {
+/// The texts of its configuration, that of its command line first, each with what it includes.
+fn texts(root: &Path, daemon: Daemon, process: &Process) -> Vec<String> {
     if daemon == Daemon::Timesyncd {
         return timesyncds_texts(root);
     }
-    let named = ["-c", "-f"].iter().flat_map(|flag| process.values(flag)).filter_map(|path| path.strip_prefix('/'));
+    let flag = match daemon {
+        Daemon::Chrony | Daemon::Openntpd => "-f",
+        // Their `-f` is the drift file.
+        Daemon::Ntpsec | Daemon::Ntp | Daemon::NtpdRs | Daemon::Connman => "-c",
+        Daemon::Busybox | Daemon::Timesyncd => "",
+    };
+    let named = process.values(flag).filter_map(|path| path.strip_prefix('/'));
     let files = named.chain(daemon.facts().files.iter().copied()).map(|file| root.join(file));
-    files.filter_map(|file| text(&file)).collect()
+    files.filter_map(|file| inclusions::read(root, &file)).collect()
+}
+
+/// The text that the daemon goes by: that of timesyncd is of several files, and of the others the first one counts.
+pub fn text_in_force(root: &Path, daemon: Daemon, process: &Process) -> String {
+    let texts = texts(root, daemon, process);
+    if daemon == Daemon::Timesyncd { texts.join("\n") } else { texts.into_iter().next().unwrap_or_default() }
 }
 
 /// The servers in systemd-timesyncd's files, for where no bus reports them.
@@ -146,11 +165,6 @@ fn timesyncds_texts(root: &Path) -> Vec<String> {
         files.extend(fragments);
     }
     files.iter().filter_map(|file| text(file)).collect()
-}
-
-fn text(file: &Path) -> Option<String> {
-    let bytes = foreign::read(file, MOST_OF_CONFIGURATION).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

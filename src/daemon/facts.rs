@@ -53,6 +53,8 @@ pub struct Facts {
     pub name: &'static str,
     /// The names of its unit, in the packages of the distributions.
     pub units: &'static [&'static str],
+    /// Those of OpenRC's service.
+    pub services: &'static [&'static str],
     /// Where its configuration lies below the root, unless its command line says where.
     pub files: &'static [&'static str],
     /// How its servers and what it says of the clock are read from it.
@@ -105,6 +107,7 @@ impl Resumption {
 const CHRONY: Facts = Facts {
     name: "chronyd",
     units: &["chrony.service", "chronyd.service"],
+    services: &["chronyd"],
     files: &["etc/chrony/chrony.conf", "etc/chrony.conf"],
     reported_by: "its command socket",
     on_a_foreign_step: "does not notice; its old samples contradict the new ones until they are outvoted",
@@ -116,6 +119,7 @@ const CHRONY: Facts = Facts {
 const TIMESYNCD: Facts = Facts {
     name: "systemd-timesyncd",
     units: &["systemd-timesyncd.service"],
+    services: &[],
     files: &["etc/systemd/timesyncd.conf"],
     reported_by: "D-Bus",
     on_a_foreign_step: "measures at once",
@@ -127,6 +131,7 @@ const TIMESYNCD: Facts = Facts {
 const NTPSEC: Facts = Facts {
     name: "ntpsec",
     units: &["ntpsec.service", "ntpd.service", "ntp.service"],
+    services: &["ntpsec"],
     files: &["etc/ntpsec/ntp.conf", "etc/ntp.conf"],
     reported_by: "mode 6 on loopback",
     on_a_foreign_step: "keeps eight samples of the old clock; steps itself after 900 s if it is 128 ms off",
@@ -137,6 +142,7 @@ const NTPSEC: Facts = Facts {
 const NTP: Facts = Facts {
     name: "ntpd",
     units: &["ntp.service", "ntpd.service"],
+    services: &[],
     files: &["etc/ntp.conf"],
     reported_by: "mode 6 on loopback",
     on_a_foreign_step: "keeps eight samples of the old clock; steps itself after 300 s if it is 128 ms off",
@@ -148,6 +154,7 @@ const NTP: Facts = Facts {
 const NTPD_RS: Facts = Facts {
     name: "ntpd-rs",
     units: &["ntpd-rs.service"],
+    services: &["ntpd-rs"],
     files: &["etc/ntpd-rs/ntp.toml"],
     reported_by: "its observation socket",
     on_a_foreign_step: "discards its samples where it sees more than 5 s; below that it uses its old samples",
@@ -159,6 +166,7 @@ const NTPD_RS: Facts = Facts {
 const OPENNTPD: Facts = Facts {
     name: "openntpd",
     units: &["openntpd.service", "ntpd.service"],
+    services: &["openntpd"],
     files: &["etc/openntpd/ntpd.conf", "etc/ntpd.conf"],
     reported_by: "`ntpctl`",
     on_a_foreign_step: "does not notice; a reply from before can begin a slew of hours, which outlives it in the kernel",
@@ -169,6 +177,7 @@ const OPENNTPD: Facts = Facts {
 const BUSYBOX: Facts = Facts {
     name: "busybox ntpd",
     units: &["busybox-ntpd.service", "ntpd.service"],
+    services: &["ntpd", "busybox-ntpd"],
     files: &["etc/ntp.conf"],
     reported_by: "its command line and file",
     on_a_foreign_step: "notices at its next poll, up to 34 minutes later, and drops its samples",
@@ -179,6 +188,7 @@ const BUSYBOX: Facts = Facts {
 const CONNMAN: Facts = Facts {
     name: "connman",
     units: &["connman.service"],
+    services: &["connman"],
     files: &["etc/connman/main.conf"],
     reported_by: "D-Bus",
     on_a_foreign_step: "notices at its next poll, up to 17 minutes later; it keeps no samples",

@@ -12,6 +12,7 @@ mod connman;
 mod corrector;
 mod detection;
 pub mod facts;
+mod inclusions;
 pub mod inspection;
 mod ntpd;
 mod ntpd_rs;

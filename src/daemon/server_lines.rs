@@ -1,4 +1,4 @@
-//! Whom a configuration names: the lines that ntp.conf(5), chrony.conf(5) and openntpd's ntpd.conf(5) share. Files that these include are not followed.
+//! Whom a configuration names: the lines that ntp.conf(5), chrony.conf(5) and openntpd's ntpd.conf(5) share.
 
 use super::sources::name;
 use crate::reference::{NTP_PORT, Server};

@@ -139,6 +139,10 @@ pub const CAUSES: &[CauseRule] = &[
         )
     },
     CauseRule {
+        supporting: &["clock.flag-stale", "daemon.none"],
+        ..cause("windows-slept", "Windows slept, and the clock of WSL stopped", &["clock.offset", "vm.wsl"])
+    },
+    CauseRule {
         supporting: &["clock.flag-stale"],
         ..cause("step-limit", "the time daemon does not step any more, and slews for hours", &["daemon.step-limit"])
     },
@@ -153,6 +157,16 @@ pub const CAUSES: &[CauseRule] = &[
             "wrong-clock",
             "the clock is wrong, and was not corrected since a pause, a restore or a step",
             &["clock.offset"],
+        )
+    },
+    CauseRule {
+        // It was corrected since it began.
+        contradicting: &["clock.flag-stale"],
+        counts: Counts::Alone,
+        ..cause(
+            "no-rtc",
+            "without an RTC the clock began in the past at boot, and was not corrected since",
+            &["clock.offset", "rtc.none"],
         )
     },
     cause("from-the-past", "the clock is behind files that were written before", &["clock.future"]),

@@ -94,6 +94,20 @@ pub fn shows_the_host(proc: &Path) -> bool {
     fs::read_link(proc.join("self/ns/pid")).is_ok_and(|namespace| namespace == Path::new(HOST_PIDS))
 }
 
+/// Whether a capability of the processes that see this `proc` reaches the kernel's own clock: in a user namespace of their own none does
+/// (capabilities(7)). That of the host maps every user to itself.
+#[must_use]
+pub fn rights_reach_the_clock(proc: &Path) -> bool {
+    let map = foreign::text(&proc.join("self/uid_map")).unwrap_or_default();
+    map.trim().is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether the processes of other users are hidden (`hidepid` of proc(5)): those of the first one are.
+#[must_use]
+pub fn hides_others(proc: &Path) -> bool {
+    proc.join("self").exists() && foreign::text(&proc.join("1/comm")).is_err()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +142,19 @@ mod tests {
         assert!(shown.iter().any(|(pid, folder)| *pid == std::process::id() && folder.join("status").exists()));
         assert!(ProcessStatus::read(Path::new("/proc/self")).unwrap().effective().is_some());
         assert_eq!(processes(Path::new("/nonexistent")).count(), 0);
+    }
+
+    #[test]
+    fn a_right_reaches_the_clock_from_the_hosts_user_namespace_alone() {
+        let proc = tempfile::tempdir().unwrap();
+        fs::create_dir(proc.path().join("self")).unwrap();
+        assert!(rights_reach_the_clock(proc.path()) && hides_others(proc.path()));
+        fs::write(proc.path().join("self/uid_map"), "         0          0 4294967295\n").unwrap();
+        assert!(rights_reach_the_clock(proc.path()));
+        fs::write(proc.path().join("self/uid_map"), "         0     100000      65536\n").unwrap();
+        assert!(!rights_reach_the_clock(proc.path()));
+        fs::create_dir(proc.path().join("1")).unwrap();
+        fs::write(proc.path().join("1/comm"), "systemd\n").unwrap();
+        assert!(!hides_others(proc.path()));
     }
 }

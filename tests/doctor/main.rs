@@ -19,12 +19,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use clockgate::config::Config;
-use clockgate::daemon::inspection::SourceSummary;
+use clockgate::daemon::inspection::{SourceSummary, vmwares};
 use clockgate::decision::{Leap, Offset, Realtime};
 use clockgate::doctor::facts::{
     AgentState, DoctorFacts, Examination, MeasuredNow, NetworkUse, RtcPower, SlowFacts, TimerRate, gather,
 };
 use clockgate::doctor::{CAUSES, Detail, Diagnosis, text};
+use clockgate::page::Gate;
 use clockgate::sys::adjtimex::KernelClock;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -115,6 +116,23 @@ fn apply(facts: &mut DoctorFacts, words: &[&str]) -> Option<()> {
         ["agent", "gone"] => {
             facts.own.agent = AgentState::Gone("the agent was killed or hangs: silent for 12.0 s".to_owned())
         }
+        ["agent", gate] => {
+            let gate = match *gate {
+                "proven" => Gate::Proven,
+                "unproven" => Gate::Unproven,
+                "shut" => Gate::Shut,
+                _ => return None,
+            };
+            facts.own.agent = AgentState::Runs(gate, "no reference answers".to_owned());
+        }
+        ["falseticker", name] => facts.network.falsetickers.push((*name).to_owned()),
+        ["clocks-of-its-own"] => facts.containers.has_clocks_of_its_own = true,
+        // What `vmware-toolbox-cmd timesync status` prints.
+        ["vmware-timesync", answer] => {
+            *facts.daemon.guest_tools.iter_mut().find(|tools| tools.comm == "vmtoolsd")? =
+                vmwares(Some(format!("{answer}\n")));
+        }
+        ["hardware-sources", count] => sources(facts)?.hardware = count.parse().ok()?,
         ["rtc-power", flags] => facts.hardware.power = Some(RtcPower::Flags(flags.parse().ok()?)),
         ["tick", micros] => facts.clock.kernel = Some(KernelClock { tick_us: micros.parse().ok()?, ..kernel }),
         ["sources", total, reached, offline, follows] => {

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::daemon::process::{numbered, text};
 use crate::daemon::program::{PROGRAMS, Role};
 use crate::sys::foreign;
-use crate::sys::process_status::{Capability, ProcessStatus, shows_the_host};
+use crate::sys::process_status::{Capability, ProcessStatus, hides_others, rights_reach_the_clock, shows_the_host};
 
 /// Who has more capabilities than this has them as root has, less a few that its unit takes away.
 const MOST_BY_DESIGN: u32 = 16;
@@ -48,20 +48,20 @@ pub fn has_processes(root: &Path) -> bool {
 
 /// Whether every process of the host is in this `/proc`.
 pub fn sees_the_host(root: &Path) -> bool {
-    shows_the_host(&root.join("proc"))
+    shows_the_host(&root.join("proc")) && !hides_others(&root.join("proc"))
 }
 
 /// Every process that counts, by its number.
 pub fn find(root: &Path) -> Vec<ClockSetter> {
-    let ours = text(&root.join("proc/self/uid_map"));
-    numbered(root).iter().filter_map(|(pid, folder)| setter(*pid, folder, &ours)).collect()
+    // In a user namespace of its own a capability does not reach the clock: no container's does, nor any where ours is one.
+    let users = rights_reach_the_clock(&root.join("proc")).then(|| text(&root.join("proc/self/uid_map")));
+    numbered(root).iter().filter_map(|(pid, folder)| setter(*pid, folder, users.as_deref())).collect()
 }
 
-fn setter(pid: u32, folder: &Path, ours: &str) -> Option<ClockSetter> {
+fn setter(pid: u32, folder: &Path, users: Option<&str>) -> Option<ClockSetter> {
     let status = ProcessStatus::read(folder).unwrap_or_default();
     let comm = text(&folder.join("comm")).trim_end().to_owned();
-    // In a user namespace of its own a capability does not reach the clock.
-    let is_of_the_host = text(&folder.join("uid_map")) == ours;
+    let is_of_the_host = users.is_some_and(|users| text(&folder.join("uid_map")) == users);
     let effective = status.effective().unwrap_or_default();
     let may = is_of_the_host && effective.has(Capability::SysTime);
     let role = PROGRAMS.iter().find(|program| program.comm() == comm).map(|program| program.role);

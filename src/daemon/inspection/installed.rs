@@ -1,23 +1,40 @@
-//! Which time daemons are installed, by their units, and what keeps one from starting.
+//! Which time daemons are installed, by their units or the scripts of OpenRC, and what keeps one from starting.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use super::steps::directives;
+use crate::daemon::detection::text_in_force;
 use crate::daemon::facts::{DAEMONS, Daemon};
+use crate::daemon::process::Process;
 use crate::sys::foreign;
 
 /// Where units are, in the order in which systemd prefers them.
 const FOLDERS: [&str; 4] = ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+
+/// Where OpenRC has its services, and a link to each that a runlevel starts (Alpine, Gentoo).
+const SCRIPTS: &str = "etc/init.d";
+const RUNLEVELS: &str = "etc/runlevels";
+
+/// What starts services on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceManager {
+    /// systemd.
+    Systemd,
+    /// OpenRC.
+    Openrc,
+}
 
 /// The unit of a time daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledUnit {
     /// The daemon's name.
     pub daemon: &'static str,
-    /// The unit's.
+    /// The unit's, or that of OpenRC's service.
     pub unit: &'static str,
+    /// What starts it.
+    pub manager: ServiceManager,
     /// Whether something starts it.
     pub is_enabled: bool,
     /// Whether it is masked, so that nothing can.
@@ -28,6 +45,50 @@ pub struct InstalledUnit {
     pub conditions: Vec<String>,
 }
 
+impl InstalledUnit {
+    /// Whether it will be started.
+    #[must_use]
+    pub fn will_start(&self) -> bool {
+        self.is_enabled && self.can_start()
+    }
+
+    /// Whether nothing is known to keep it from starting: a file that must not be there is.
+    #[must_use]
+    pub fn can_start(&self) -> bool {
+        !self.is_masked && !self.conditions.iter().any(|condition| is_of_a_file(condition))
+    }
+
+    /// What enables it, and starts it.
+    #[must_use]
+    pub fn start(&self) -> String {
+        let unit = self.unit;
+        match self.manager {
+            ServiceManager::Systemd if self.is_masked => {
+                format!("sudo systemctl unmask {unit} && sudo systemctl enable --now {unit}")
+            }
+            ServiceManager::Systemd => format!("sudo systemctl enable --now {unit}"),
+            ServiceManager::Openrc => format!("rc-update add {unit} default && rc-service {unit} start"),
+        }
+    }
+
+    /// What enables it in an image.
+    #[must_use]
+    pub fn enable_in_an_image(&self) -> String {
+        match self.manager {
+            ServiceManager::Systemd if self.is_masked => {
+                format!("systemctl --root=DIR unmask {0} && systemctl --root=DIR enable {0}", self.unit)
+            }
+            ServiceManager::Systemd => format!("systemctl --root=DIR enable {}", self.unit),
+            ServiceManager::Openrc => format!("chroot DIR rc-update add {} default", self.unit),
+        }
+    }
+}
+
+/// Whether this condition does not hold where a file is there; those that hold are not kept.
+pub fn is_of_a_file(condition: &str) -> bool {
+    condition.starts_with("ConditionFileIsExecutable=!") || condition.starts_with("ConditionPathExists=!")
+}
+
 /// Every one below this root; a daemon whose unit another one shares is named once.
 pub fn find(root: &Path) -> Vec<InstalledUnit> {
     let mut found: Vec<InstalledUnit> = vec![];
@@ -36,7 +97,8 @@ pub fn find(root: &Path) -> Vec<InstalledUnit> {
         // The unit of its own package is the first in its list; the others are aliases that several share.
         let is_new = |unit: &&&'static str| !found.iter().any(|known| known.unit == **unit);
         let own = facts.units.iter().take(2).filter(is_new).find_map(|unit| look(root, daemon, unit));
-        found.extend(own);
+        let of_openrc = || facts.services.iter().find_map(|service| script(root, daemon, service));
+        found.extend(own.or_else(of_openrc));
     }
     found
 }
@@ -44,7 +106,9 @@ pub fn find(root: &Path) -> Vec<InstalledUnit> {
 fn look(root: &Path, daemon: Daemon, unit: &'static str) -> Option<InstalledUnit> {
     let file =
         FOLDERS.iter().map(|folder| root.join(folder).join(unit)).find(|file| file.symlink_metadata().is_ok())?;
-    let is_masked = fs::read_link(&file).is_ok_and(|target| target == Path::new("/dev/null"));
+    // systemd.unit(5): by a link to /dev/null, also by way of another as on NixOS, or by an empty file.
+    let is_masked = fs::canonicalize(&file).is_ok_and(|target| target == Path::new("/dev/null"))
+        || fs::metadata(&file).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
     let mut text = foreign::text(&file).unwrap_or_default();
     for folder in FOLDERS {
         let drop_ins = fs::read_dir(root.join(folder).join(format!("{unit}.d"))).into_iter().flatten().flatten();
@@ -55,14 +119,36 @@ fn look(root: &Path, daemon: Daemon, unit: &'static str) -> Option<InstalledUnit
         .map(str::trim)
         .filter(|line| line.starts_with("Condition") && can_fail(root, line))
         .map(foreign::shown);
-    let configuration = daemon.facts().files.iter().find_map(|file| foreign::text(&root.join(file)).ok());
     Some(InstalledUnit {
         daemon: daemon.facts().name,
         unit,
+        manager: ServiceManager::Systemd,
         is_enabled: is_enabled(root, unit),
         is_masked,
-        exits_beyond: directives(daemon, &configuration.unwrap_or_default()).exits_beyond,
+        exits_beyond: exits_beyond(root, daemon),
         conditions: conditions.collect(),
+    })
+}
+
+fn exits_beyond(root: &Path, daemon: Daemon) -> Option<Duration> {
+    directives(daemon, &text_in_force(root, daemon, &Process::default())).exits_beyond
+}
+
+/// A service of OpenRC's, where this root has that.
+fn script(root: &Path, daemon: Daemon, service: &'static str) -> Option<InstalledUnit> {
+    let text = foreign::text(&root.join(SCRIPTS).join(service)).ok()?;
+    // Alpine calls that of busybox `ntpd`, as others call theirs.
+    let is_its_own = daemon != Daemon::Busybox || text.contains("busybox");
+    let runlevels = fs::read_dir(root.join(RUNLEVELS)).ok()?.flatten();
+    let mut links = runlevels.map(|runlevel| runlevel.path().join(service));
+    is_its_own.then(|| InstalledUnit {
+        daemon: daemon.facts().name,
+        unit: service,
+        manager: ServiceManager::Openrc,
+        is_enabled: links.any(|link| link.symlink_metadata().is_ok()),
+        is_masked: false,
+        exits_beyond: exits_beyond(root, daemon),
+        conditions: vec![],
     })
 }
 

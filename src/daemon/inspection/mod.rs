@@ -21,8 +21,8 @@ use crate::sys::clock::boottime;
 pub use clock_setters::{ClockSetter, Rights};
 pub use cron::CronLine;
 pub use denials::{Denial, denials, log_matches};
-pub use guest_tools::GuestTools;
-pub use installed::InstalledUnit;
+pub use guest_tools::{GuestTools, vmwares};
+pub use installed::{InstalledUnit, is_of_a_file};
 pub use steps::StepLimit;
 
 /// Made at the first synchronisation of a boot, and removed by nothing (systemd-timesyncd.service(8)).
@@ -71,6 +71,8 @@ pub struct InspectedDaemon {
     pub name: &'static str,
     /// Whom it asks, by its configuration.
     pub servers: Vec<String>,
+    /// Whether one of their names is a pool, of which it asks several.
+    pub has_pool: bool,
     /// How many other sources its configuration has.
     pub others: usize,
     /// How many servers it asks by NTS or with a key.
@@ -141,7 +143,7 @@ pub fn inspect(settings: &CorrectorSettings) -> Inspection {
 fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
     let listed = detection::configured(root, seen);
     let known = match seen.who {
-        Who::Daemon(daemon) => Some((daemon, detection::texts(root, daemon, &seen.process).join("\n"))),
+        Who::Daemon(daemon) => Some((daemon, detection::text_in_force(root, daemon, &seen.process))),
         Who::Ptp(_) => None,
     };
     let directives = known.as_ref().map(|(daemon, text)| steps::directives(*daemon, text)).unwrap_or_default();
@@ -151,6 +153,7 @@ fn running(root: &Path, seen: &RunningDaemon) -> InspectedDaemon {
     InspectedDaemon {
         name: seen.who.name(),
         servers: listed.servers.iter().map(|server| server.name.to_string()).collect(),
+        has_pool: listed.servers.iter().any(|server| server.is_pool) && seen.who.asks_several_of_a_pool(),
         others: listed.others,
         authenticated: listed.authenticated.len(),
         step_limit: directives.step_limit,

@@ -15,6 +15,9 @@ const ADJTIMES_SLEW_PPM: u32 = 500;
 const PANIC: Duration = Duration::from_secs(1000);
 /// timesyncd.conf(5), `PollIntervalMaxSec`.
 const TIMESYNCDS_SLOWEST_POLL: Duration = Duration::from_secs(2048);
+/// NTP_MAX_ADJUST in timesyncd-manager.c; STEP_THRESHOLD in busybox' ntpd.c.
+const TIMESYNCDS_STEP: Duration = Duration::from_millis(400);
+const BUSYBOXS_STEP: Duration = Duration::from_secs(1);
 /// chrony.conf(5), `maxdistance`.
 const CHRONYS_MOST_DISTANCE: Duration = Duration::from_secs(3);
 
@@ -65,9 +68,17 @@ pub fn directives(daemon: Daemon, text: &str) -> Directives {
         }
         Daemon::Ntpsec | Daemon::Ntp => Directives { exits_beyond: ntpds_panic(text), ..Directives::default() },
         Daemon::NtpdRs => Directives { exits_beyond: ntpd_rss_panic(text), ..Directives::default() },
-        Daemon::Timesyncd => Directives { slowest_poll: Some(timesyncds_slowest_poll(text)), ..Directives::default() },
-        Daemon::Busybox | Daemon::Connman => Directives::default(),
+        Daemon::Timesyncd => {
+            Directives { slowest_poll: Some(timesyncds_slowest_poll(text)), ..steps_from(TIMESYNCDS_STEP) }
+        }
+        Daemon::Busybox => steps_from(BUSYBOXS_STEP),
+        Daemon::Connman => steps_from(Duration::ZERO),
     }
+}
+
+/// One that steps whenever the clock is off by more.
+fn steps_from(from: Duration) -> Directives {
+    Directives { step_limit: Some(StepLimit::Always { from }), ..Directives::default() }
 }
 
 /// `tinker panic SECONDS`; zero is no limit.

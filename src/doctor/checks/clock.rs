@@ -133,11 +133,23 @@ pub fn zone(facts: &DoctorFacts) -> Option<CheckVerdict> {
         let title = "/etc/localtime leads to a zone that is not installed: programs use UTC and do not report it";
         return Some(CheckVerdict::warn(title).mend("install the package tzdata"));
     }
+    let set = |name: &str| {
+        let at = if facts.is_image {
+            "systemd-firstboot --root=DIR --force --timezone="
+        } else {
+            "sudo timedatectl set-timezone "
+        };
+        format!("{at}{name}")
+    };
     Some(
         match (&zone.localtime, &zone.timezone) {
             (Some(localtime), Some(timezone)) if localtime != timezone => {
                 let title = format!("/etc/localtime is {localtime} and /etc/timezone says {timezone}");
-                CheckVerdict::warn(title).mend(format!("sudo timedatectl set-timezone {localtime}"))
+                CheckVerdict::warn(title).mend(set(localtime))
+            }
+            (None, Some(timezone)) if !zone.localtime_exists && !timezone.ends_with("UTC") => {
+                let title = format!("/etc/timezone says {timezone}, and without /etc/localtime programs use UTC");
+                CheckVerdict::warn(title).mend(set(timezone))
             }
             (Some(localtime), _) => CheckVerdict::ok(localtime.clone()),
             (None, _) if zone.localtime_exists => CheckVerdict::ok("/etc/localtime is a file of its own"),
@@ -151,7 +163,8 @@ pub fn zone(facts: &DoctorFacts) -> Option<CheckVerdict> {
 pub fn tick(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let kernel = facts.clock.kernel?;
     let bent = kernel.tick_us - NOMINAL_TICK_US;
-    if bent == 0 || !facts.daemon.running.is_empty() {
+    // Where the host's processes are not seen, it may be its daemon that slews at this rate.
+    if bent == 0 || !facts.daemon.running.is_empty() || !facts.daemon.sees_the_host {
         return None;
     }
     let gains =

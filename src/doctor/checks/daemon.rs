@@ -1,7 +1,7 @@
 //! Whether a time daemon runs, and if not, why.
 
 use super::CheckVerdict;
-use crate::daemon::inspection::INSTALL_ONE;
+use crate::daemon::inspection::{INSTALL_ONE, InstalledUnit, is_of_a_file};
 use crate::doctor::facts::DoctorFacts;
 
 pub fn none(facts: &DoctorFacts) -> Option<CheckVerdict> {
@@ -17,6 +17,13 @@ pub fn none(facts: &DoctorFacts) -> Option<CheckVerdict> {
     if facts.containers.inside.is_some() {
         return Some(CheckVerdict::skip("the host's daemon keeps the clock of a container, and is not seen from here"));
     }
+    if !daemon.sees_the_host {
+        return Some(CheckVerdict::skip("the processes of the host are not all seen from here"));
+    }
+    if let Some(tools) = daemon.guest_tools.iter().find(|tools| tools.synchronises == Some(true)) {
+        let title = format!("no time daemon runs; {} sets the clock to that of the hypervisor's host", tools.comm);
+        return Some(CheckVerdict::note(title).because("it is as right as that host's, and unknown to the kernel"));
+    }
     let verdict = CheckVerdict::fail("no time daemon runs: the clock drifts, and is never corrected");
     Some(if daemon.installed.is_empty() {
         verdict.mend(INSTALL_ONE)
@@ -31,45 +38,47 @@ pub fn none(facts: &DoctorFacts) -> Option<CheckVerdict> {
 /// What starts the daemon that is installed.
 fn start(facts: &DoctorFacts) -> String {
     let installed = &facts.daemon.installed;
-    match installed.iter().find(|unit| !unit.is_masked).or(installed.first()) {
-        Some(unit) if unit.is_masked => {
-            format!("sudo systemctl unmask {0} && sudo systemctl enable --now {0}", unit.unit)
-        }
-        Some(unit) => format!("sudo systemctl enable --now {}", unit.unit),
-        None => INSTALL_ONE.to_owned(),
-    }
+    let is_free = |unit: &&InstalledUnit| !unit.conditions.iter().any(|condition| keeps(facts, condition));
+    let best = installed.iter().find(|unit| unit.can_start() && is_free(unit)).or(installed.iter().find(is_free));
+    best.map_or_else(|| INSTALL_ONE.to_owned(), InstalledUnit::start)
 }
 
 /// An image: who would be started.
 fn of_an_image(facts: &DoctorFacts) -> CheckVerdict {
-    let enabled: Vec<&str> =
-        facts.daemon.installed.iter().filter(|unit| unit.is_enabled && !unit.is_masked).map(|unit| unit.unit).collect();
-    match enabled.as_slice() {
-        [] if facts.daemon.installed.is_empty() => {
-            CheckVerdict::fail("no time daemon is installed in this image").mend(INSTALL_ONE)
+    let installed = &facts.daemon.installed;
+    let enabled: Vec<&str> = installed.iter().filter(|unit| unit.will_start()).map(|unit| unit.unit).collect();
+    match (enabled.as_slice(), installed.iter().find(|unit| unit.can_start()).or(installed.first())) {
+        ([], None) => CheckVerdict::fail("no time daemon is installed in this image").mend(INSTALL_ONE),
+        ([], Some(unit)) => {
+            CheckVerdict::fail("no time daemon will be started in this image").mend(unit.enable_in_an_image())
         }
-        [] => CheckVerdict::fail("no time daemon is enabled in this image")
-            .mend(format!("systemctl --root=DIR enable {}", facts.daemon.installed[0].unit)),
-        units => CheckVerdict::ok(format!("{} will be started", units.join(", "))),
+        (units, _) => CheckVerdict::ok(format!("{} will be started", units.join(", "))),
     }
 }
 
-/// Conditions that are known to keep a daemon from starting where they do not hold.
+/// Whether this condition is known not to hold here.
+fn keeps(facts: &DoctorFacts, condition: &str) -> bool {
+    // systemd counts WSL as a container.
+    let is_container = facts.containers.inside.is_some() || facts.machine.is_wsl;
+    is_of_a_file(condition)
+        || (is_container && condition.starts_with("ConditionVirtualization=!container"))
+        || (facts.containers.inside.is_some() && condition.starts_with("ConditionCapability=CAP_SYS_TIME"))
+}
+
+/// Conditions that keep a daemon from starting, where no other starts.
 pub fn condition(facts: &DoctorFacts) -> Option<CheckVerdict> {
-    if !facts.daemon.running.is_empty() {
+    let daemon = &facts.daemon;
+    if !daemon.running.is_empty() || (!daemon.has_processes && daemon.installed.iter().any(InstalledUnit::will_start)) {
         return None;
     }
-    let is_container = facts.containers.inside.is_some();
-    let keeps = |condition: &str| {
-        condition.starts_with("ConditionFileIsExecutable=!")
-            || condition.starts_with("ConditionPathExists=!")
-            || (is_container && condition.starts_with("ConditionVirtualization=!container"))
-            || (is_container && condition.starts_with("ConditionCapability=CAP_SYS_TIME"))
-    };
-    let unit = facts.daemon.installed.iter().find(|unit| unit.conditions.iter().any(|one| keeps(one)))?;
-    let named: Vec<String> = unit.conditions.iter().filter(|one| keeps(one)).cloned().collect();
+    let unit = daemon.installed.iter().find(|unit| unit.conditions.iter().any(|one| keeps(facts, one)))?;
+    let named: Vec<String> = unit.conditions.iter().filter(|one| keeps(facts, one)).cloned().collect();
     let title =
         format!("{} is skipped where {} does not hold, and that is no failure to systemd", unit.unit, named.join(", "));
-    let verdict = if is_container { CheckVerdict::note(title) } else { CheckVerdict::warn(title) };
-    Some(verdict.mend(format!("systemctl status {}", unit.unit)))
+    // Another has the clock: the host of a container, or the tools for which the unit is skipped.
+    let is_meant =
+        facts.containers.inside.is_some() || daemon.guest_tools.iter().any(|tools| tools.synchronises == Some(true));
+    let verdict = if is_meant { CheckVerdict::note(title) } else { CheckVerdict::warn(title) };
+    let command = if facts.is_image { "systemctl --root=DIR cat" } else { "systemctl status" };
+    Some(verdict.mend(format!("{command} {}", unit.unit)))
 }

@@ -18,6 +18,9 @@ const EMPTY: [&str; 2] = ["dead", "bad"];
 
 pub fn none(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let hardware = &facts.hardware;
+    if facts.containers.inside.is_some() {
+        return None;
+    }
     match hardware.rtc.as_ref()? {
         RtcState::NotThere => {}
         RtcState::Shows(_) | RtcState::Unreadable(_) => return Some(CheckVerdict::ok("there is an RTC")),
@@ -133,7 +136,8 @@ pub fn local(facts: &DoctorFacts) -> Option<CheckVerdict> {
     }
     let title =
         "/etc/adjtime says LOCAL: the RTC keeps local time, and is an hour off after a change of daylight saving time";
-    Some(CheckVerdict::warn(title).mend("sudo timedatectl set-local-rtc 0"))
+    let image = "write UTC to the third line of DIR/etc/adjtime";
+    Some(CheckVerdict::warn(title).mend(if facts.is_image { image } else { "sudo timedatectl set-local-rtc 0" }))
 }
 
 /// Against the system clock, and where that was measured against the truth.
@@ -153,6 +157,10 @@ pub fn offset(facts: &DoctorFacts) -> Option<CheckVerdict> {
     Some(if off.abs() <= OFF {
         CheckVerdict::ok("the RTC is right to a few seconds").because(against)
     } else if is_zone(off, SHIFTED_BY_SECS) && (local - shown).abs() > OFF {
+        if facts.hardware.keeps_local {
+            let title = format!("{words}: it keeps local time, and was not set since daylight saving time changed");
+            return Some(CheckVerdict::warn(title).because(against).mend("sudo timedatectl set-local-rtc 0"));
+        }
         let title = format!("{words}, as time zones are: it was set to local time, by Windows or by hand");
         CheckVerdict::warn(title).because(against).mend("sudo hwclock --systohc --utc")
     } else if (local - shown).abs() <= OFF {

@@ -32,7 +32,8 @@ pub fn clocksource(facts: &DoctorFacts) -> Option<CheckVerdict> {
 /// The hypervisor's clock: without it the time after a pause or a restore comes from the network alone.
 pub fn clock(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let machine = &facts.machine;
-    if !machine.is_virtual {
+    // A container sees the machine of its host, and cannot change it.
+    if !machine.is_virtual || facts.containers.inside.is_some() {
         return None;
     }
     let vendor = machine.vendor.as_ref().map(|vendor| format!("the machine is made by {vendor}"));
@@ -76,20 +77,25 @@ pub fn time_service(facts: &DoctorFacts) -> Option<CheckVerdict> {
     })
 }
 
+/// Whether the clock is behind, as one is that stopped.
+fn slept(facts: &DoctorFacts) -> bool {
+    agreed(facts).is_some_and(|now| !now.offset.is_backward() && now.offset.abs() > SLEPT)
+}
+
 pub fn wsl(facts: &DoctorFacts) -> Option<CheckVerdict> {
     facts.machine.is_wsl.then(|| {
-        CheckVerdict::note("this is WSL: its clock stays behind when Windows sleeps")
-            .mend("sudo hwclock --hctosys, or wsl --shutdown on Windows")
+        let title = "this is WSL: its clock stays behind when Windows sleeps";
+        let verdict = if slept(facts) { CheckVerdict::warn(title) } else { CheckVerdict::note(title) };
+        verdict.mend("sudo hwclock --hctosys, or wsl --shutdown on Windows")
     })
 }
 
 /// A laptop around it sleeps, and the machine inside is not notified.
 pub fn desktop(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let desktop = facts.machine.desktop?;
-    let is_behind = agreed(facts).is_some_and(|now| !now.offset.is_backward() && now.offset.abs() > SLEPT);
     let title =
         format!("this is the virtual machine of {}: its clock stops while the computer around it sleeps", desktop.name);
-    let verdict = if is_behind { CheckVerdict::warn(title) } else { CheckVerdict::note(title) };
+    let verdict = if slept(facts) { CheckVerdict::warn(title) } else { CheckVerdict::note(title) };
     Some(verdict.mend(format!("on that computer: {}", desktop.mend)))
 }
 

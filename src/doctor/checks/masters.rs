@@ -22,13 +22,8 @@ fn keepers(facts: &DoctorFacts) -> Vec<&ClockSetter> {
 
 pub fn two(facts: &DoctorFacts) -> Option<CheckVerdict> {
     if !facts.daemon.has_processes {
-        let enabled: Vec<&str> = facts
-            .daemon
-            .installed
-            .iter()
-            .filter(|unit| unit.is_enabled && !unit.is_masked)
-            .map(|unit| unit.unit)
-            .collect();
+        let enabled: Vec<&str> =
+            facts.daemon.installed.iter().filter(|unit| unit.will_start()).map(|unit| unit.unit).collect();
         let title = format!("{} are enabled and will fight over the clock", enabled.join(" and "));
         return (enabled.len() > 1).then(|| CheckVerdict::fail(title).mend("disable all but one of them"));
     }
@@ -54,9 +49,18 @@ pub fn setters(facts: &DoctorFacts) -> Option<CheckVerdict> {
     if !facts.daemon.has_processes {
         return None;
     }
+    if !facts.daemon.sees_the_host && facts.containers.inside.is_none() {
+        return Some(CheckVerdict::skip("the processes of the host are not all seen from here"));
+    }
     let others = |rights: Rights| facts.daemon.setters.iter().filter(move |setter| setter.rights == rights);
     let by_design: Vec<String> = others(Rights::ByDesign).map(described).collect();
-    let tools: Vec<String> = others(Rights::GuestTools).map(described).collect();
+    // Tools that never set it are no second master, nor are those that keep the clock alone.
+    let is_alone = facts.daemon.running.is_empty();
+    let leaves_it = |setter: &&ClockSetter| {
+        let mut tools = facts.daemon.guest_tools.iter().filter(|tools| tools.comm == setter.comm);
+        tools.any(|tools| tools.never_sets() || (is_alone && tools.synchronises == Some(true)))
+    };
+    let tools: Vec<String> = others(Rights::GuestTools).filter(|one| !leaves_it(one)).map(described).collect();
     let contained: Vec<String> =
         keepers(facts).into_iter().filter(|setter| setter.is_contained).map(described).collect();
     let on_order =
@@ -66,10 +70,7 @@ pub fn setters(facts: &DoctorFacts) -> Option<CheckVerdict> {
         let title = format!("may set the clock as well (CAP_SYS_TIME): {}", unknown.join(", "));
         CheckVerdict::warn(title).because_all(tools).because_all(on_order)
     } else if !tools.is_empty() {
-        let title = format!(
-            "{} may set the clock as well: at resume, even with periodic synchronisation off",
-            tools.join(", ")
-        );
+        let title = format!("{} may set the clock as well: at resume in any case", tools.join(", "));
         CheckVerdict::warn(title).because_all(on_order)
     } else {
         CheckVerdict::ok("no other program has CAP_SYS_TIME by design").because_all(on_order)
@@ -92,6 +93,11 @@ pub fn cron(facts: &DoctorFacts) -> Option<CheckVerdict> {
 pub fn observes(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let (running, flag) = facts.daemon.running.iter().find_map(|running| Some((running, running.observes?)))?;
     let title = format!("{} runs with `{flag}`: it measures, and never corrects the clock", running.name);
+    if facts.containers.inside.is_some() {
+        return Some(
+            CheckVerdict::note(title).because("in a container that is as it should be: the clock is the host's"),
+        );
+    }
     Some(CheckVerdict::fail(title).mend(format!("start it without `{flag}`")))
 }
 

@@ -58,7 +58,8 @@ pub fn hooks(facts: &DoctorFacts) -> Option<CheckVerdict> {
 }
 
 pub fn cgroup2(facts: &DoctorFacts) -> Option<CheckVerdict> {
-    let runs = matches!(facts.own.agent, AgentState::Runs(..));
+    // The agent that a container sees is its host's.
+    let runs = matches!(facts.own.agent, AgentState::Runs(..)) && facts.containers.inside.is_none();
     (runs && !facts.own.has_cgroup2).then(|| {
         CheckVerdict::warn("there is no cgroup2: running containers cannot be frozen while the clock is wrong")
     })

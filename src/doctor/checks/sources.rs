@@ -28,7 +28,7 @@ pub fn sources(facts: &DoctorFacts) -> Option<CheckVerdict> {
                 .because(listed)
                 .mend("name servers in its configuration"),
             Some(summary) => {
-                CheckVerdict::ok(format!("{} of {} source(s) answered", summary.reached, summary.total)).because(listed)
+                CheckVerdict::ok(format!("the time daemon has {} source(s)", summary.total)).because(listed)
             }
             None if servers.is_empty() && others == 0 && facts.network.servers.is_empty() => {
                 CheckVerdict::note("its servers cannot be read").because_all(facts.network.remark.clone())
@@ -43,11 +43,11 @@ pub fn unreached(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let summary = summary(facts).filter(|summary| summary.total > 0)?;
     let unresolved = (summary.unresolved > 0).then(|| format!("{} name(s) have no address yet", summary.unresolved));
     Some(if summary.reached == 0 {
-        CheckVerdict::fail(format!("{} of {} sources were never reached", summary.total, summary.total))
-            .because("none has answered one of the last eight polls")
+        CheckVerdict::fail(format!("none of {} source(s) answered one of the last eight polls", summary.total))
             .because_all(unresolved)
     } else if summary.reached < summary.total {
-        CheckVerdict::note(format!("{} of {} sources answered", summary.reached, summary.total)).because_all(unresolved)
+        CheckVerdict::note(format!("{} of {} source(s) answered", summary.reached, summary.total))
+            .because_all(unresolved)
     } else {
         CheckVerdict::ok("every source answered")
     })
@@ -56,7 +56,7 @@ pub fn unreached(facts: &DoctorFacts) -> Option<CheckVerdict> {
 pub fn offline(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let summary = summary(facts).filter(|summary| summary.offline > 0)?;
     let title =
-        format!("{} of {} sources are offline: the daemon was ordered not to ask them", summary.offline, summary.total);
+        format!("{} of {} source(s) offline: the daemon was ordered not to ask them", summary.offline, summary.total);
     let verdict = if summary.offline >= summary.total { CheckVerdict::fail(title) } else { CheckVerdict::warn(title) };
     Some(verdict.mend(SET_ONLINE))
 }
@@ -109,8 +109,9 @@ pub fn authentication(facts: &DoctorFacts) -> Option<CheckVerdict> {
 
 pub fn one_server(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let running = facts.daemon.running.iter().find(|running| running.servers.len() == 1 && running.others == 0)?;
-    // A pool's name is that of several servers, and the daemon's own list says how many it has.
-    let has_several = summary(facts).is_some_and(|summary| summary.total >= ENOUGH_SERVERS);
+    // A pool's name is that of several servers, the daemon's own list says how many it has, and a cloud's server has no equal.
+    let has_several = summary(facts).map_or(running.has_pool, |summary| summary.total >= ENOUGH_SERVERS)
+        || facts.network.cloud.as_ref().is_some_and(|cloud| cloud.is_used);
     let title =
         format!("{} has one server, {}: when that is wrong, so is this clock", running.name, running.servers[0]);
     (!has_several).then(|| CheckVerdict::note(title).mend("name three servers or more"))

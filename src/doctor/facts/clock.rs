@@ -11,6 +11,8 @@ use crate::sys::clock::realtime;
 use crate::sys::local_time::utc_offset_secs;
 
 const LOGS: &str = "var/log";
+/// Where programs look for zones.
+const ZONES: [&str; 2] = ["/usr/share/zoneinfo", "/etc/zoneinfo"];
 /// Made with the distribution's image: systemd takes no earlier time at boot (src/shared/clock-util.c).
 const EPOCH: &str = "usr/lib/clock-epoch";
 /// What a file may be ahead by: it was written while the clock was slewed, or by another machine over the network.
@@ -103,12 +105,15 @@ fn zone(root: &Path, local: Option<Realtime>) -> ZoneFacts {
     let tz = local.and_then(|_| std::env::var("TZ").ok());
     // `UTC0` and its like have no file and need none.
     let is_name = |tz: &String| tz.contains('/') && !tz.contains([',', '<']);
-    let zone_file = |tz: &str| Path::new("/usr/share/zoneinfo").join(tz.trim_start_matches(':'));
+    // glibc looks where TZDIR says, as it does on NixOS, and musl in two of these.
+    let folders =
+        std::env::var_os("TZDIR").map_or_else(|| ZONES.map(PathBuf::from).to_vec(), |folder| vec![folder.into()]);
+    let has_file = |tz: &str| folders.iter().any(|folder| folder.join(tz.trim_start_matches(':')).exists());
     ZoneFacts {
         offset_secs: local.and_then(utc_offset_secs),
         localtime: named,
         localtime_exists: exists,
         timezone: timezone.filter(|zone| !zone.is_empty()),
-        tz_without_data: tz.filter(is_name).filter(|tz| !zone_file(tz).exists()),
+        tz_without_data: tz.filter(is_name).filter(|tz| !has_file(tz)),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::container::own_container;
-use crate::sys::process_status::{Capability, ProcessStatus};
+use crate::sys::process_status::{Capability, ProcessStatus, rights_reach_the_clock};
 use crate::sys::time_namespace::require_the_hosts;
 
 /// Containers.
@@ -21,7 +21,8 @@ pub fn gather(root: &Path) -> ContainerFacts {
     let rights = ProcessStatus::read(&root.join("proc/self")).ok().and_then(|status| status.effective());
     ContainerFacts {
         inside: own_container::sign(root),
-        may_set_the_clock: rights.map(|rights| rights.has(Capability::SysTime)),
+        may_set_the_clock: rights
+            .map(|rights| rights.has(Capability::SysTime) && rights_reach_the_clock(&root.join("proc"))),
         has_clocks_of_its_own: root == Path::new("/") && require_the_hosts().is_err(),
     }
 }
