@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Host, proven};
 use crate::support::liar::Liar;
-use crate::support::nts_rounds::{NtsAgent, Rounds};
+use crate::support::nts_rounds::{NtsAgent, RESTORE, Rounds, SLEEP};
 use crate::support::{Outcome, clockgate, ensure, expect, texts};
 
 /// How often each is tried: what a busy machine has repeated is no round trip more.
@@ -18,10 +18,10 @@ pub fn round_trips() -> Outcome {
     let agent = NtsAgent::start()?;
     let begun = agent.passed();
     ensure(begun.exchanges == 1, format!("keys are exchanged once: {begun:?}"))?;
-    let rounds = agent.at_best("resume", TIMES)?;
+    let rounds = agent.at_best(SLEEP, TIMES)?;
     ensure(rounds == Rounds { keys: 0, exchanges: 0, time: 2 }, format!("resume: {rounds:?}"))?;
     ensure(agent.passed().exchanges == 1, "the cookies that are spent come back with the answers")?;
-    let rounds = agent.at_best("post-restore", TIMES)?;
+    let rounds = agent.at_best(RESTORE, TIMES)?;
     ensure(rounds == Rounds { keys: 3, exchanges: 1, time: 2 }, format!("post-restore: {rounds:?}"))
 }
 

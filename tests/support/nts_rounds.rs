@@ -22,6 +22,10 @@ const FLIGHT: Duration = Duration::from_millis(20);
 /// Where the time is asked for: the server says so with the keys.
 const ROAD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 7);
 
+/// A sleep, and a restore, as those who know of them say it.
+pub const SLEEP: [&str; 2] = ["suspend", "resume"];
+pub const RESTORE: [&str; 2] = ["pre-snapshot", "post-restore"];
+
 /// How often something went there and back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rounds {
@@ -87,16 +91,16 @@ impl NtsAgent {
         }
     }
 
-    /// What it takes from this notice to the next proof, which is by authenticated references.
-    pub fn from_notice_to_proof(&self, notice: &str) -> Outcome<Rounds> {
+    /// What it takes from the second of these notices to the next proof, which is by authenticated references. Without the first, one
+    /// that comes soon after another would say nothing new.
+    fn from_notice_to_proof(&self, [begins, ends]: [&str; 2]) -> Outcome<Rounds> {
+        self.notify(begins)?;
         let before = self.passed();
-        let mut notify = clockgate();
-        let output = notify.args(["notify", notice, "--wait", "--bus"]).arg(self.agent.bus()).output()?;
-        expect(output.status.success(), &output)?;
+        self.notify(ends)?;
         let after = self.passed();
         let status = self.status()?;
         if status["gate"] != "open" || status["authenticated"] != true {
-            return fail(format!("after {notice}: {status}"));
+            return fail(format!("after {ends}: {status}"));
         }
         Ok(Rounds {
             keys: after.keys - before.keys,
@@ -105,11 +109,17 @@ impl NtsAgent {
         })
     }
 
+    fn notify(&self, notice: &str) -> Outcome {
+        let mut notify = clockgate();
+        let output = notify.args(["notify", notice, "--wait", "--bus"]).arg(self.agent.bus()).output()?;
+        expect(output.status.success(), &output)
+    }
+
     /// The fewest of several times: a question is repeated where this machine was too busy to answer it in time.
-    pub fn at_best(&self, notice: &str, times: usize) -> Outcome<Rounds> {
+    pub fn at_best(&self, notices: [&str; 2], times: usize) -> Outcome<Rounds> {
         let mut best: Option<Rounds> = None;
         for _ in 0..times {
-            let rounds = self.from_notice_to_proof(notice)?;
+            let rounds = self.from_notice_to_proof(notices)?;
             best = Some(best.map_or(rounds, |best| best.min(rounds)));
         }
         best.ok_or_else(|| "it was never tried".into())
