@@ -137,7 +137,7 @@ pub mod at {
     pub const MEASURED_MONO_MINUS_RAW: usize = MEASURED_BOOT_MINUS_MONO + 8;
     /// u32, parts per million that its bound grows by.
     pub const MEASURED_MAX_DRIFT: usize = MEASURED_MONO_MINUS_RAW + 8;
-    /// u32, who proved the clock: 0 nobody, or an agent that does not say; [`super::BY_PLAIN`]; [`super::BY_AUTHENTICATED`].
+    /// u32, who proved the clock: 0 no reference, or an agent that does not say; [`super::BY_PLAIN`]; [`super::BY_AUTHENTICATED`].
     pub const PROVEN_BY: usize = MEASURED_MAX_DRIFT + 4;
     /// Behind the last field.
     pub const END: usize = PROVEN_BY + 4;

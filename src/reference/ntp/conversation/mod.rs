@@ -21,7 +21,7 @@ use crate::sys::step::NOISE;
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(700), Duration::from_secs(2)];
 /// Longer than any answer with eight cookies that no router cuts; what is cut off is not read.
 const BUFFER_LEN: usize = 2560;
-/// As many packets are read before deadlines are looked at again: a flood keeps nobody waiting beyond them.
+/// As many packets are read before deadlines are looked at again: a flood makes no exchange longer.
 const MOST_AT_ONCE: usize = 1000;
 
 /// A good answer and what it says of our clock.
