@@ -1,21 +1,18 @@
 //! The log of this boot, as far as it is about the clock: the kernel's and the security module's lines, and those of time daemons.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use crate::daemon::inspection::{Denial, denials, log_matches};
+use crate::sys::clock::boottime;
 use crate::sys::foreign;
+use crate::sys::timed_output::begun_by;
 
 /// Where syslog writes the kernel's lines, on Debian and on Fedora.
 const FILES: [&str; 2] = ["var/log/kern.log", "var/log/messages"];
 /// A log that takes longer is cut: what matters of the RTC is at its beginning.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// What a killed journalctl had printed is there by then, or a process that it left behind holds its output.
-const END: Duration = Duration::from_millis(50);
 /// The most bytes that are read of it.
 const MOST: u64 = 4 * 1024 * 1024;
 /// The first line of every boot (linux_banner in init/version.c).
@@ -106,24 +103,7 @@ fn journal() -> Option<String> {
     let mut command = Command::new("journalctl");
     command.args(["--quiet", "--no-pager", "--boot", "--output=short", "_TRANSPORT=kernel", "+", "_TRANSPORT=audit"]);
     command.args(log_matches().iter().flat_map(|one| ["+", one]));
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-    let output = child.stdout.take()?;
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || {
-        let (mut bytes, mut output) = (vec![], output.take(MOST));
-        let mut part = [0; 16 * 1024];
-        while let Ok(length @ 1..) = output.read(&mut part) {
-            bytes.extend_from_slice(&part[..length]);
-        }
-        // Who waited has gone on.
-        let _ = tell.send(bytes);
-    });
-    let in_time = told.recv_timeout(PATIENCE);
-    let _ = child.kill();
-    let _ = child.wait();
-    // Killed, it has closed its output, and what it printed until then counts.
-    let bytes = in_time.or_else(|_| told.recv_timeout(END)).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    begun_by(command.stderr(Stdio::null()), MOST, boottime() + PATIENCE).ok()
 }
 
 #[cfg(test)]
