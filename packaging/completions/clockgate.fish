@@ -212,3 +212,8 @@ complete -c clockgate -n "__fish_clockgate_using_subcommand hooks; and __fish_se
 complete -c clockgate -n "__fish_clockgate_using_subcommand hooks; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c clockgate -n "__fish_clockgate_using_subcommand hooks; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c clockgate -n "__fish_clockgate_using_subcommand help" -s h -l help -d 'Print help'
+complete -c clockgate -n "__fish_clockgate_using_subcommand notify" -f -a "suspend resume pre-snapshot post-restore"
+complete -c clockgate -n "__fish_clockgate_using_subcommand vm; and __fish_seen_subcommand_from notify" -f -a "suspend resume pre-snapshot post-restore"
+complete -c clockgate -n "__fish_clockgate_using_subcommand hooks; and __fish_seen_subcommand_from install" -f -a "docker podman podman-hook containerd crio crio-hook nri systemd-sleep"
+complete -c clockgate -n "__fish_clockgate_using_subcommand hooks; and __fish_seen_subcommand_from remove" -f -a "docker podman podman-hook containerd crio crio-hook nri systemd-sleep"
+complete -c clockgate -n "__fish_clockgate_using_subcommand help" -f -a "run wait hooks tolerances status history report doctor explain measure sync notify vm accept thaw agent config help clockgate oci configuration interfaces errors"

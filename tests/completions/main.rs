@@ -39,13 +39,13 @@ fn root() -> &'static Path {
 /// `CLOCKGATE_BLESS=1` writes them anew.
 fn as_generated() -> Outcome {
     for (shell, file) in [(Shell::Bash, "clockgate"), (Shell::Zsh, "_clockgate"), (Shell::Fish, "clockgate.fish")] {
-        let mut generated = vec![];
-        clap_complete::generate(shell, &mut Cli::command(), "clockgate", &mut generated);
+        let (mut command, mut generated) = (Cli::command(), vec![]);
+        clap_complete::generate(shell, &mut command, "clockgate", &mut generated);
         // A blank at the end of a line is no part of it.
         let mut lines =
             String::from_utf8(generated)?.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
         if shell == Shell::Fish {
-            fish_arguments(&Cli::command(), &mut vec![], &mut lines);
+            fish_arguments(&command, &mut vec![], &mut lines);
         }
         is_as_written(&root().join("packaging/completions").join(file), &lines)?;
     }
