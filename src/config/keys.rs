@@ -259,7 +259,7 @@ pub static KEYS: [Key; 43] = [
     Key {
         name: "freeze.max",
         does: "How long containers stay frozen at most, not counting suspend. They are thawed then, even if the clock \
-               is wrong.",
+               is wrong. At most 5s where freeze.engines has kubernetes, so that no liveness probe kills a frozen pod.",
         value: |c| KeyValue::Duration(&mut c.freeze.max, SEC, HOUR),
     },
     Key {

@@ -154,11 +154,16 @@ pub struct Freeze {
     pub wave_pause: Duration,
 }
 
+/// The longest freeze where pods are among the frozen. A kubelet restarts a container whose liveness probe by HTTP fails three times,
+/// every 10 s by default: a freeze of 5 s meets one of them at most.
+const LONGEST_WITH_PODS: Duration = Duration::from_secs(5);
+
 impl Freeze {
     /// The limit of a freeze in the policy; none where no container is frozen.
     #[must_use]
     pub fn policy(&self) -> Option<Duration> {
-        (!self.engines.is_empty()).then_some(self.max)
+        let longest = if self.engines.contains(&Engine::Kubernetes) { LONGEST_WITH_PODS } else { Duration::MAX };
+        (!self.engines.is_empty()).then_some(self.max.min(longest))
     }
 }
 
@@ -376,4 +381,19 @@ fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, Confi
     // Keys that do not go together are looked for among values that are right by themselves.
     read_keys::check_together(&loaded, &mut faults);
     if faults.is_empty() { Ok(loaded) } else { Err(ConfigError { faults }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freeze_with_pods_has_a_limit_of_its_own() {
+        let limit = |engines: &[Engine], max: u64| {
+            let max = Duration::from_secs(max);
+            Freeze { engines: engines.to_vec(), max, ..Config::default().freeze }.policy().map(|limit| limit.as_secs())
+        };
+        let pods = [Engine::Docker, Engine::Kubernetes];
+        assert_eq!([limit(&pods[..1], 30), limit(&pods, 30), limit(&pods, 2)], [Some(30), Some(5), Some(2)]);
+    }
 }

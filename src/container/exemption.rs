@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{GlobPattern, Metadata, cgroup};
+use super::{GlobPattern, Metadata, cgroup, node_services};
 use crate::daemon::program as daemons;
 
 /// The label, or annotation, that exempts a container when it is `true`.
@@ -17,76 +17,19 @@ pub enum Duty {
     Clock,
     /// The network of a Kubernetes node, without which no server can be asked. Elsewhere a program of that name is a user's own.
     Network,
+    /// The control plane of a Kubernetes cluster, by which nodes stay in it. Elsewhere, again, it is a user's own.
+    Cluster,
 }
 
-/// The programs that network plugins run.
-const NETWORK_PROGRAMS: [&str; 21] = [
-    "antrea-agent",
-    "aws-k8s-agent",
-    "aws-vpc-cni",
-    "azure-cns",
-    "bird",
-    "bird6",
-    "calico-node",
-    "cilium-agent",
-    "flanneld",
-    "kindnetd",
-    "kube-ovn-daemon",
-    "kube-proxy",
-    "kube-router",
-    "multus-daemon",
-    "ovn-controller",
-    "ovnkube",
-    "ovs-vswitchd",
-    "ovsdb-server",
-    "spiderpool-agent",
-    "terwayd",
-    "weaver",
-];
 /// Ourselves: in a container clockgate waits, where it should, by itself.
 const OURS: &str = "clockgate";
-/// The pods of the usual network plugins, of PTP, and of what a node gets its storage and its names by; their pause containers
-/// included.
-const PODS: [&str; 33] = [
-    "*-csi-node-*",
-    "*-csi-plugin-*",
-    "anetd-*",
-    "antrea-agent-*",
-    "aws-node-*",
-    "azure-cns-*",
-    "azure-vnet-*",
-    "calico-node-*",
-    "canal-*",
-    "cilium-*",
-    "csi-*-node-*",
-    "csi-*plugin-*",
-    "kindnet-*",
-    "kube-flannel-*",
-    "kube-multus-*",
-    "kube-ovn-cni-*",
-    "kube-proxy-*",
-    "kube-router-*",
-    "linuxptp-daemon-*",
-    "multus-*",
-    "node-local-dns-*",
-    "ovnkube-node-*",
-    "ovs-node-*",
-    "ovs-ovn-*",
-    "rke2-canal-*",
-    "rke2-flannel-*",
-    "rke2-multus-*",
-    "spiderpool-agent-*",
-    "terway-*",
-    "tke-bridge-agent-*",
-    "tke-cni-agent-*",
-    "tke-eni-agent-*",
-    "weave-net-*",
-];
-/// Every program of the list: the time daemons, and what network plugins run.
+
+/// Every program of the list: the time daemons, and those of a node's pods.
 fn programs() -> impl Iterator<Item = (&'static str, Duty)> {
     let clock =
         daemons::PROGRAMS.into_iter().filter(daemons::Program::is_needed).map(|program| (program.name, Duty::Clock));
-    clock.chain(NETWORK_PROGRAMS.map(|name| (name, Duty::Network)))
+    let network = node_services::network_programs().map(|name| (name, Duty::Network));
+    clock.chain(network).chain(node_services::cluster_programs().map(|name| (name, Duty::Cluster)))
 }
 
 /// A program of the list, by the name that the kernel keeps of it.
@@ -100,10 +43,10 @@ pub fn program(comm: &str) -> Option<(&'static str, Duty)> {
 pub fn built_in() -> Vec<Rule> {
     let programs = programs().map(|(name, duty)| match duty {
         Duty::Clock => Rule::Command(GlobPattern::new(name)),
-        Duty::Network => Rule::CommandInPod(GlobPattern::new(name)),
+        Duty::Network | Duty::Cluster => Rule::CommandInPod(GlobPattern::new(name)),
     });
-    let pods = PODS.into_iter().map(|name| Rule::Pod(GlobPattern::new(name)));
-    programs.chain([Rule::Command(GlobPattern::new(OURS)), Rule::StaticPod]).chain(pods).collect()
+    let pods = node_services::pods().chain(daemons::pods()).map(|name| Rule::Pod(GlobPattern::new(name)));
+    [Rule::Command(GlobPattern::new(OURS)), Rule::StaticPod].into_iter().chain(programs).chain(pods).collect()
 }
 
 /// One rule: something of a container, and the pattern that it has to match.
@@ -117,7 +60,7 @@ pub enum Rule {
     Image(GlobPattern),
     /// Its name.
     Name(GlobPattern),
-    /// The name of its pod.
+    /// The name of its pod; its namespace, a slash and its name where the pattern has a slash.
     Pod(GlobPattern),
     /// The namespace of its pod.
     Namespace(GlobPattern),
@@ -155,12 +98,15 @@ impl Rule {
             Self::CommandInPod(pattern) => metadata.pod.is_some() && is(pattern, &metadata.command),
             Self::Image(pattern) => is(pattern, &metadata.image),
             Self::Name(pattern) => is(pattern, &metadata.name),
+            Self::Pod(pattern) if pattern.has('/') => metadata.qualified_pod().is_some_and(|pod| pattern.matches(&pod)),
             Self::Pod(pattern) => is(pattern, &metadata.pod),
             Self::Namespace(pattern) => is(pattern, &metadata.namespace),
             Self::Annotation(key, pattern) => metadata.labels.get(key).is_some_and(|text| pattern.matches(text)),
             Self::StaticPod => {
                 metadata.cgroup.as_deref().is_some_and(cgroup::is_static_pod)
                     || metadata.labels.get("kubernetes.io/config.source").is_some_and(|source| source != "api")
+                    // What the API server shows of such a pod; admission lets nodes alone write it.
+                    || metadata.labels.contains_key("kubernetes.io/config.mirror")
             }
         }
     }
@@ -252,7 +198,16 @@ mod tests {
         ] {
             assert!(is_exempt(&starts(words)), "{words:?}");
         }
-        for pod in ["calico-node-x7k2p", "kube-proxy-9", "aws-node-b", "multus-2x", "ovnkube-node-c"] {
+        for pod in [
+            "ebs-csi-node-q2m4k",
+            "pdcsi-node-x",
+            "nvidia-device-plugin-daemonset-8k",
+            "calico-node-x7k2p",
+            "kube-proxy-9",
+            "aws-node-b",
+            "multus-2x",
+            "ovnkube-node-c",
+        ] {
             assert!(is_exempt(&in_pod(pod)), "{pod}");
         }
         assert!(!is_exempt(&in_pod("calico-kube-controllers-x")));
@@ -261,8 +216,34 @@ mod tests {
 
     #[test]
     fn a_program_of_the_network_counts_in_a_pod_alone() {
-        assert!(!is_exempt(&starts(&["flanneld"])));
-        assert!(is_exempt(&Metadata { pod: Some("x".to_owned()), ..starts(&["flanneld"]) }));
+        assert!(!is_exempt(&starts(&["flanneld"])) && !is_exempt(&starts(&["etcd"])));
+        for program in ["flanneld", "etcd", "/usr/local/bin/kube-apiserver"] {
+            assert!(is_exempt(&Metadata { pod: Some("x".to_owned()), ..starts(&[program]) }), "{program}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_a_slash_has_the_namespace_too() {
+        let pod = |namespace: &str, name: &str| Metadata { namespace: Some(namespace.to_owned()), ..in_pod(name) };
+        assert!(is_exempt(&pod("longhorn-system", "instance-manager-9f1c")));
+        assert!(!is_exempt(&pod("shop", "instance-manager-9f1c")) && !is_exempt(&in_pod("instance-manager-9f1c")));
+        let rule: Rule = "pod:monitoring/*-agent-*".parse().unwrap();
+        assert!(rule.means(&pod("monitoring", "node-agent-1")) && !rule.means(&pod("shop", "node-agent-1")));
+        // One without takes the name alone.
+        assert!(!"pod:shop*".parse::<Rule>().unwrap().means(&pod("shop", "web-1")));
+    }
+
+    #[test]
+    fn static_pods_are_known_by_what_says_it() {
+        let labelled = |key: &str, value: &str| Metadata {
+            labels: [(key.to_owned(), value.to_owned())].into_iter().collect(),
+            ..Metadata::default()
+        };
+        assert!(is_exempt(&labelled("kubernetes.io/config.source", "file")));
+        assert!(is_exempt(&labelled("kubernetes.io/config.source", "http")));
+        assert!(is_exempt(&labelled("kubernetes.io/config.mirror", "0c99364380848323a126fbf9d38a4e2e")));
+        assert!(!is_exempt(&labelled("kubernetes.io/config.source", "api")));
+        assert!(!is_exempt(&labelled("kubernetes.io/config.seen", "2026-11-29T17:00:00Z")));
     }
 
     #[test]

@@ -68,6 +68,12 @@ impl Metadata {
         [&self.name, &self.image, &self.command].into_iter().find_map(Option::as_deref)
     }
 
+    /// The namespace of its pod, a slash, and the pod's name.
+    #[must_use]
+    pub fn qualified_pod(&self) -> Option<String> {
+        Some([self.namespace.as_deref()?, self.pod.as_deref()?].join("/"))
+    }
+
     /// Adds what a bundle's configuration says.
     pub(super) fn add_config(&mut self, config: &Value) {
         let words = config["process"]["args"].as_array().into_iter().flatten();

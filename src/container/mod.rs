@@ -5,6 +5,7 @@
 //! caller      which engine called the runtime       lookup      the same, found in the engine's state folders
 //! tasks       what containerd runs now              places      where each engine keeps what it knows
 //! pattern     `*` and `?`                           exemption   which containers neither wait nor are frozen
+//! node_services  what a node of Kubernetes needs to run
 //! guest       virtual machines in containers            desktop     virtual machines around containers
 //! tolerance   how far off the clock may be for one
 //! docker, podman, crio, containerd   what each engine reads, as it merges it, and where its state lies
@@ -23,6 +24,7 @@ pub mod exemption;
 pub mod files;
 mod lookup;
 mod metadata;
+mod node_services;
 pub mod own_container;
 mod pattern;
 mod places;

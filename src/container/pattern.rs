@@ -13,6 +13,12 @@ impl GlobPattern {
         Self(text.into())
     }
 
+    /// Whether this character is in it.
+    #[must_use]
+    pub fn has(&self, character: char) -> bool {
+        self.0.contains(character)
+    }
+
     /// Compares in time that grows with the product of the lengths at worst.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {

@@ -34,7 +34,7 @@ impl ExemptProcess {
     #[must_use]
     pub fn is_in(&self, container: &Container) -> bool {
         let counts = match self.what {
-            ExemptReason::Daemon(Duty::Network) => container.engine == Engine::Kubernetes,
+            ExemptReason::Daemon(Duty::Network | Duty::Cluster) => container.engine == Engine::Kubernetes,
             ExemptReason::Daemon(Duty::Clock) | ExemptReason::Machine | ExemptReason::Guest => true,
         };
         counts && self.cgroup.starts_with(&container.cgroup)
@@ -87,12 +87,14 @@ pub fn keepers(
 /// clock nor its network.
 fn may_do(duty: Duty, process: &Path, our_map: &str) -> Option<()> {
     let capability = match duty {
-        Duty::Clock => Capability::SysTime,
-        Duty::Network => Capability::NetAdmin,
+        Duty::Clock => Some(Capability::SysTime),
+        Duty::Network => Some(Capability::NetAdmin),
+        // It serves others, whatever its own rights are.
+        Duty::Cluster => None,
     };
     let is_of_the_host = foreign::text(&process.join("uid_map")).ok()? == our_map;
-    let effective = ProcessStatus::read(process).ok()?.effective()?;
-    (is_of_the_host && effective.has(capability)).then_some(())
+    let has = |capability| Some(ProcessStatus::read(process).ok()?.effective()?.has(capability));
+    (is_of_the_host && capability.is_none_or(|needed| has(needed).unwrap_or(false))).then_some(())
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn case(folder: &Path) -> Outcome {
 
 fn configured(file: &Path) -> Result<Policy, Failed> {
     let config = clockgate::config::load_file(file)?.config;
-    Ok(Policy { freeze: Some(config.freeze.max), ..config.policy })
+    Ok(Policy { freeze: config.freeze.policy(), ..config.policy })
 }
 
 struct World {
