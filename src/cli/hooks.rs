@@ -7,6 +7,7 @@ use crate::cli::{CliError, print, print_line};
 use crate::container::files;
 use crate::exit::Exit;
 use crate::installer::{self, Change, Host, Standing, Target, unified};
+use crate::page;
 use crate::sys::output;
 use crate::waiter::oci;
 
@@ -163,7 +164,7 @@ impl HooksArgs {
             }
             let is_there = matches!(state, "installed" | "not all held");
             if is_there && target == Target::Nri {
-                notes.extend(installer::without_nri_socket(host));
+                notes.push(installer::nri_connection(host, Path::new(page::DIRECTORY)));
             }
             let is_file = |change: &&Change| matches!(change, Change::File { .. });
             let files: Vec<PathBuf> = files.iter().filter(is_file).map(|change| change.path().to_owned()).collect();

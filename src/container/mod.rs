@@ -5,6 +5,7 @@
 //! caller      which engine called the runtime       lookup      the same, found in the engine's state folders
 //! tasks       what containerd runs now              places      where each engine keeps what it knows
 //! pattern     `*` and `?`                           exemption   which containers neither wait nor are frozen
+//! runtime_list  what a runtime says by NRI: who is exempt
 //! node_services  what a node of Kubernetes needs to run
 //! guest       virtual machines in containers            desktop     virtual machines around containers
 //! tolerance   how far off the clock may be for one
@@ -30,6 +31,7 @@ mod pattern;
 mod places;
 pub mod podman;
 mod root;
+pub mod runtime_list;
 mod tasks;
 pub mod tolerance;
 mod toml;

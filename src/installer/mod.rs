@@ -23,7 +23,7 @@ use crate::container::files;
 
 pub use diff::unified;
 pub use host::Host;
-pub use nri::without_socket as without_nri_socket;
+pub use nri::connection as nri_connection;
 pub use podman::hook as podman_hook;
 pub use record::{Standing, apply, drift, forget, is_unused, standing, undo};
 

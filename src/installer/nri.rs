@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Change, Host, InstallerError, Plan};
 use crate::container::containerd::{self as engine, ContainerdRelease};
+use crate::container::runtime_list;
 
 /// systemd reads units on request.
 pub const AFTERWARDS: &str = "after `systemctl daemon-reload` and `systemctl start clockgate-nri`, or after a reboot";
@@ -40,7 +41,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
 
 /// That no runtime has opened its socket; none where one has.
 #[must_use]
-pub fn without_socket(host: &Host) -> Option<String> {
+fn without_socket(host: &Host) -> Option<String> {
     // Of another host there is nothing running to be seen.
     let is_open = SOCKETS.iter().any(|socket| host.at(socket).exists());
     (!is_open).then(|| {
@@ -49,6 +50,17 @@ pub fn without_socket(host: &Host) -> Option<String> {
              `disable = false` below [plugins.\"{PLUGIN}\"]",
             SOCKETS[0]
         )
+    })
+}
+
+/// Whether the plugin and a runtime are connected, or why not; the plugin's list lies beside the folder of the page.
+#[must_use]
+pub fn connection(host: &Host, page: &Path) -> String {
+    if let Some(runtime) = runtime_list::connected(&runtime_list::beside(&host.at(page))) {
+        return format!("connected to {runtime}");
+    }
+    without_socket(host).unwrap_or_else(|| {
+        "not connected, so pods start at a shut gate: `systemctl status clockgate-nri` says why".to_owned()
     })
 }
 

@@ -54,7 +54,7 @@ use plan::{FreezeUnit, Grain, Rules};
 use thaw_guard::{Guard, GuardTask};
 
 use crate::container::exemption::{self, Exemption, Rule};
-use crate::container::{Lookup, Metadata, Places};
+use crate::container::{Lookup, Metadata, Places, runtime_list};
 use crate::decision::{Awake, FreezeOutcome, NamedContainer};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::foreign;
@@ -147,6 +147,8 @@ struct ScanCache {
     /// By the inode of the cgroup.
     metadata: HashMap<u64, Metadata>,
     keepers: Vec<ExemptProcess>,
+    /// What a runtime of Kubernetes exempts, by id.
+    exempt: HashMap<String, String>,
 }
 
 impl Workloads {
@@ -295,6 +297,7 @@ impl Workloads {
         for container in &there {
             seen.metadata.entry(container.inode).or_insert_with(|| lookup.metadata(container));
         }
+        seen.exempt = runtime_list::exempt(&runtime_list::beside(&self.settings.ledger));
         seen.keepers = if there.is_empty() {
             vec![]
         } else {
@@ -327,6 +330,9 @@ impl Workloads {
             Some(label @ Exemption::Label) => return Some(format!("its label {label}")),
             Some(Exemption::Rule(rule)) => return Some(format!("exempt by {rule}")),
             None => {}
+        }
+        if let Some(why) = seen.exempt.get(&container.id) {
+            return Some(format!("exempt by {why}, as its runtime says"));
         }
         let exclusion = self.settings.exclude.iter().find(|exclusion| exclusion.means(container, metadata))?;
         Some(format!("freeze.exclude has {exclusion}"))

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use clockgate::container::runtime_list;
 use libtest_mimic::Failed;
 
 use crate::support::gate_page::{proven, shut};
-use crate::support::{Outcome, expect, laboratory, texts, until};
+use crate::support::{Outcome, ensure, expect, laboratory, texts, until};
 use crate::world::{NODE, NRI, SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
 
@@ -142,8 +143,12 @@ fn switched_on(world: &World, wrapper: &Wrapper, name: &str) -> Outcome {
     let sandbox = node.says("after", &["sandbox"])?;
     node.kill()?;
     gate.until_said(1, "the runtime closed the connection")?;
+    let list = runtime_list::beside(&wrapper.public);
+    ensure(runtime_list::connected(&list).is_none(), "a runtime that is gone is connected")?;
     node.start_again()?;
     gate.until_said(2, "connected to containerd ")?;
+    // The next one lists what runs on.
+    listed(wrapper)?;
     node.refuses("after", &sandbox)?;
     wrapper.publish(&proven())?;
     node.runs("after", &sandbox, &[])
@@ -167,7 +172,20 @@ fn asked(wrapper: &Wrapper, node: &Node<'_>, gate: &NriGate) -> Outcome {
     }
     wrapper.publish(&proven())?;
     node.runs("web", &sandbox, &[])?;
-    gate.until_said(1, "containers are made again, after 2 refusals")
+    gate.until_said(1, "containers are made again, after 2 refusals")?;
+    listed(wrapper)
+}
+
+/// Who is exempt is listed for the freezer, a pod and its container each, and nobody else; and that a runtime is connected.
+fn listed(wrapper: &Wrapper) -> Outcome {
+    let list = runtime_list::beside(&wrapper.public);
+    let connected = runtime_list::connected(&list).unwrap_or_default();
+    ensure(connected.starts_with("containerd "), format!("connected to `{connected}`"))?;
+    let exempt = runtime_list::exempt(&list);
+    let mut reasons: Vec<&str> = exempt.values().map(String::as_str).collect();
+    reasons.sort_unstable();
+    let expected = ["clockgate.exempt=true", "pod:calico-node-*", "static-pod"].map(|why| [why; 2]).concat();
+    ensure(reasons == expected, format!("{exempt:?}"))
 }
 
 fn both(world: &World, wrapper: &Wrapper, name: &str) -> Outcome {

@@ -12,6 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
+use clockgate::container::runtime_list::RuntimeList;
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::expected::is_as_written;
 use support::{Outcome, folders};
@@ -487,7 +488,14 @@ fn gates() -> Outcome {
         "nri: note: the socket /run/nri/nri.sock does not exist: containerd 2 and CRI-O 1.30 make it when they start; ";
     assert!(said.contains(lacks), "{said}");
     host.put("run/nri/nri.sock", "", 0o600);
-    assert!(!host.says(0, &["list"])?.contains("does not exist"));
+    let said = host.says(0, &["list"])?;
+    assert!(!said.contains("does not exist") && said.contains("nri: note: not connected, so pods start "), "{said}");
+    host.put("run/clockgate/nri", "1 containerd v2.0.0\n", 0o644);
+    assert!(host.says(0, &["list"])?.contains("nri: note: not connected"), "left by a program that was killed");
+    let list = RuntimeList::publish(&host.at("run/clockgate/nri"), "containerd v2.1.9", &[])?;
+    let said = host.says(0, &["list"])?;
+    assert!(said.contains("nri: note: connected to containerd v2.1.9\n"), "{said}");
+    drop(list);
     let off = "version = 2\n[plugins.\"io.containerd.nri.v1.nri\"]\ndisable = true\n";
     host.put("etc/containerd/conf.d/nri.toml", off, 0o644);
     let main = host.read("etc/containerd/config.toml");

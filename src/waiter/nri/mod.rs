@@ -18,11 +18,14 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::container::exemption;
+use crate::container::runtime_list::{self, RuntimeList};
 use crate::error_chain::in_full;
 use crate::sys::foreign::shown;
 use crate::sys::{nap, output};
 use crate::waiter::oci::log::Grave;
 
+use pod::PodList;
 use protobuf::{MessageBytes, fields};
 use start_gate::{StartGate, USUAL_TIMEOUT};
 use wire::{Incoming, MuxStream, RequestAnswer, WireError};
@@ -108,6 +111,10 @@ struct NriSession<S> {
     runtime: String,
     /// After which it no longer waits for our answer.
     timeout: Duration,
+    /// What it has listed so far.
+    pods: PodList,
+    /// Who of that is exempt, for the freezer; its lock says that we are connected.
+    list: Option<RuntimeList>,
 }
 
 impl<S: Read + Write> NriSession<S> {
@@ -115,7 +122,7 @@ impl<S: Read + Write> NriSession<S> {
         let mut stream = MuxStream::new(socket);
         let plugin = MessageBytes::default().with(1, NAME.as_bytes()).with(2, INDEX.as_bytes());
         stream.ask(SERVICE, "RegisterPlugin", plugin)?;
-        Ok(Self { stream, runtime: String::new(), timeout: USUAL_TIMEOUT })
+        Ok(Self { stream, runtime: String::new(), timeout: USUAL_TIMEOUT, pods: PodList::default(), list: None })
     }
 
     fn answer_next(&mut self, gate: &mut StartGate) -> Result<News, NriError> {
@@ -126,15 +133,19 @@ impl<S: Read + Write> NriSession<S> {
         };
         let (answer, news) = match method.as_str() {
             "Configure" => (self.configure(&payload)?, News::Nothing),
-            "Synchronize" => synchronize(&payload)?,
+            "Synchronize" => self.synchronize(&payload, gate.page())?,
             "CreateContainer" => {
                 let (answer, lines) = gate.admit(&payload, self.timeout);
+                let is_made = answer.is_ok();
                 let answer = match answer {
                     Ok(()) => RequestAnswer::Payload(MessageBytes::default()),
                     Err(why) => RequestAnswer::Refused(why),
                 };
                 // The answer first: it is awaited.
                 self.stream.answer(stream, answer)?;
+                if is_made {
+                    self.note_exempt(&payload);
+                }
                 lines.iter().for_each(|(grave, line)| log(*grave, line));
                 return Ok(News::Nothing);
             }
@@ -160,17 +171,35 @@ impl<S: Read + Write> NriSession<S> {
         self.runtime = format!("{name} {version}").trim().to_owned();
         Ok(RequestAnswer::Payload(MessageBytes::default().with_number(2, CREATE_CONTAINER)))
     }
+
+    /// It lists the running pods and containers, in one message or in several. They do not concern the gate; the freezer leaves those
+    /// alone that are exempt.
+    fn synchronize(&mut self, payload: &[u8], page: &Path) -> Result<(RequestAnswer, News), WireError> {
+        let more = fields(payload)?.into_iter().any(|(number, value)| number == 3 && value.number() != 0);
+        let answer = MessageBytes::default();
+        // What cannot be read of it is known by its cgroup and its bundle.
+        let _ = self.pods.add(payload);
+        if more {
+            return Ok((RequestAnswer::Payload(answer.with_number(2, 1)), News::Nothing));
+        }
+        let exempt = std::mem::take(&mut self.pods).exempt(&exemption::built_in());
+        let path = runtime_list::beside(page);
+        self.list = RuntimeList::publish(&path, &self.runtime, &exempt).map_err(|error| not_written(&error)).ok();
+        Ok((RequestAnswer::Payload(answer), News::Registered))
+    }
+
+    /// The container of this request is made: where it is exempt, the freezer knows.
+    fn note_exempt(&mut self, payload: &[u8]) {
+        let Some(list) = &mut self.list else { return };
+        let exempt = pod::exempt(payload, &exemption::built_in()).unwrap_or_default();
+        if let Err(error) = exempt.iter().try_for_each(|(id, why)| list.add(id, why)) {
+            not_written(&error);
+        }
+    }
 }
 
-/// It lists the running containers, in one message or in several. They do not concern the gate.
-fn synchronize(payload: &[u8]) -> Result<(RequestAnswer, News), WireError> {
-    let more = fields(payload)?.into_iter().any(|(number, value)| number == 3 && value.number() != 0);
-    let answer = MessageBytes::default();
-    Ok(if more {
-        (RequestAnswer::Payload(answer.with_number(2, 1)), News::Nothing)
-    } else {
-        (RequestAnswer::Payload(answer), News::Registered)
-    })
+fn not_written(error: &io::Error) {
+    log(Grave::Warning, &format!("cannot write the list of exempt containers for the freezer: {error}"));
 }
 
 #[cfg(test)]
@@ -225,8 +254,11 @@ mod tests {
     fn a_runtime_is_told_who_we_are_and_asks_before_it_makes_a_container() {
         let folder = tempfile::tempdir().unwrap();
         let argv0 = folder.path().join("clockgate-nri");
-        std::fs::write(argv0.with_extension("conf"), "page = /nowhere\nno-agent = hold\n").unwrap();
+        let public = folder.path().join("public");
+        let conf = format!("page = {}\nno-agent = hold\n", public.display());
+        std::fs::write(argv0.with_extension("conf"), conf).unwrap();
         let mut gate = StartGate::new(argv0);
+        let list = runtime_list::beside(&public);
         let (mut runtime, mut session) = session();
         let (connection, stream, kind, data) = runtime.receive();
         assert_eq!((connection, stream, kind), (2, 1, REQUEST));
@@ -244,13 +276,26 @@ mod tests {
         runtime.is_answered(1, b"\x12\x02\x10\x08");
         assert_eq!((session.runtime.as_str(), session.timeout), ("containerd v2.1.9", Duration::from_millis(600)));
 
-        let pods = MessageBytes::default().with(1, b"").with(2, b"");
-        runtime.asks(3, "Synchronize", &pods.clone().with_number(3, 1).bytes());
+        // A pod that the kubelet has from a file, in the first message, and its container in the second.
+        let source = MessageBytes::default().with(1, b"kubernetes.io/config.source").with(2, b"file").bytes();
+        let etcd = MessageBytes::default().with(1, b"p7").with(2, b"etcd-node1").with(6, &source).bytes();
+        let pods = MessageBytes::default().with(1, &etcd).with(2, b"");
+        runtime.asks(3, "Synchronize", &pods.with_number(3, 1).bytes());
         assert_eq!(session.answer_next(&mut gate).unwrap(), News::Nothing);
         runtime.is_answered(3, b"\x12\x02\x10\x01");
-        runtime.asks(5, "Synchronize", &pods.bytes());
+        assert!(runtime_list::connected(&list).is_none());
+        let container = MessageBytes::default().with(1, b"c7").with(2, b"p7").bytes();
+        let other = MessageBytes::default().with(1, b"c8").with(2, b"p8").bytes();
+        runtime.asks(5, "Synchronize", &MessageBytes::default().with(2, &container).with(2, &other).bytes());
         assert_eq!(session.answer_next(&mut gate).unwrap(), News::Registered);
         runtime.is_answered(5, b"\x12\x00");
+        let exempt = || {
+            let mut found: Vec<_> = runtime_list::exempt(&list).into_iter().map(|(id, why)| id + " " + &why).collect();
+            found.sort();
+            found
+        };
+        assert_eq!(exempt(), ["c7 static-pod", "p7 static-pod"]);
+        assert_eq!(runtime_list::connected(&list).as_deref(), Some("containerd v2.1.9"));
 
         runtime.asks(7, "CreateContainer", &pod::tests::request(&[], &[], &["/bin/web"]));
         session.answer_next(&mut gate).unwrap();
@@ -262,12 +307,19 @@ mod tests {
         runtime.asks(9, "CreateContainer", &pod::tests::request(&[("clockgate.exempt", "true")], &[], &[]));
         session.answer_next(&mut gate).unwrap();
         runtime.is_answered(9, b"\x12\x00");
+        let label = "clockgate.exempt=true";
+        assert_eq!(
+            exempt(),
+            [format!("c1 {label}"), "c7 static-pod".into(), format!("p1 {label}"), "p7 static-pod".into()]
+        );
         // What a later version may ask is no reason to refuse anything.
         runtime.asks(11, "StateChange", b"");
         session.answer_next(&mut gate).unwrap();
         runtime.is_answered(11, b"\x12\x00");
         drop(runtime);
         assert!(matches!(session.answer_next(&mut gate), Err(NriError::Wire(WireError::Closed))));
+        drop(session);
+        assert!(runtime_list::connected(&list).is_none() && exempt().len() == 4);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::protobuf::{FieldValue, MalformedMessage, fields};
+use crate::container::exemption::{self, Rule};
 use crate::container::{Metadata, command};
 
 /// A container's metadata, by the request to make it.
@@ -10,6 +11,23 @@ use crate::container::{Metadata, command};
 /// # Errors
 /// [`MalformedMessage`].
 pub fn metadata(request: &[u8]) -> Result<Metadata, MalformedMessage> {
+    let (pod, container) = described(request)?;
+    Ok(combined(&pod, container))
+}
+
+/// Why the container that a request is about is exempt, and its pause container, by their ids.
+///
+/// # Errors
+/// [`MalformedMessage`].
+pub fn exempt(request: &[u8], rules: &[Rule]) -> Result<Vec<(String, String)>, MalformedMessage> {
+    let (pod, container) = described(request)?;
+    let mut list = PodList::default();
+    list.containers.push(Described { pod_id: pod.id.clone(), ..container });
+    list.pods.insert(pod.id.clone(), pod);
+    Ok(list.exempt(rules))
+}
+
+fn described(request: &[u8]) -> Result<(Described, Described), MalformedMessage> {
     let mut pod = Described::default();
     let mut container = Described::default();
     for (number, value) in fields(request)? {
@@ -19,26 +37,74 @@ pub fn metadata(request: &[u8]) -> Result<Metadata, MalformedMessage> {
             _ => {}
         }
     }
+    Ok((pod, container))
+}
+
+fn combined(pod: &Described, container: Described) -> Metadata {
     // An annotation counts before a label, and the container's before its pod's.
-    let mut labels = pod.labels;
+    let mut labels = pod.labels.clone();
     labels.extend(container.labels);
-    labels.extend(pod.annotations);
+    labels.extend(pod.annotations.clone());
     labels.extend(container.annotations);
     let metadata = Metadata {
         name: container.name,
         command: command(&container.words.iter().map(String::as_str).collect::<Vec<_>>()),
-        pod: pod.name,
-        namespace: pod.namespace,
+        pod: pod.name.clone(),
+        namespace: pod.namespace.clone(),
         labels,
         cgroup: container.cgroup.map(Into::into),
         ..Metadata::default()
     };
-    Ok(metadata.with(BTreeMap::new()))
+    metadata.with(BTreeMap::new())
+}
+
+/// The pods and containers that a runtime lists, in one message or several (`SynchronizeRequest`).
+#[derive(Default)]
+pub struct PodList {
+    pods: BTreeMap<String, Described>,
+    containers: Vec<Described>,
+}
+
+impl PodList {
+    /// Adds those of one message.
+    ///
+    /// # Errors
+    /// [`MalformedMessage`].
+    pub fn add(&mut self, request: &[u8]) -> Result<(), MalformedMessage> {
+        for (number, value) in fields(request)? {
+            match number {
+                1 => {
+                    let pod = Described::pod(value)?;
+                    self.pods.insert(pod.id.clone(), pod);
+                }
+                2 => self.containers.push(Described::container(value)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that are exempt by these rules, with the rule; of an exempt pod the pause container too, which has the pod's id.
+    pub fn exempt(self, rules: &[Rule]) -> Vec<(String, String)> {
+        let by = |metadata: &Metadata| exemption::find(metadata, rules).map(|exemption| exemption.to_string());
+        let nameless = Described::default();
+        let pause = |pod: &Described| Some((pod.id.clone(), by(&combined(pod, Described::default()))?));
+        let mut found: Vec<(String, String)> = self.pods.values().filter_map(pause).collect();
+        for container in self.containers {
+            let pod = self.pods.get(&container.pod_id).unwrap_or(&nameless);
+            let id = container.id.clone();
+            found.extend(by(&combined(pod, container)).map(|rule| (id, rule)));
+        }
+        found
+    }
 }
 
 /// What is said of a pod or of a container.
 #[derive(Default)]
 struct Described {
+    id: String,
+    /// Of a container: its pod's id.
+    pod_id: String,
     name: Option<String>,
     namespace: Option<String>,
     labels: BTreeMap<String, String>,
@@ -52,6 +118,7 @@ impl Described {
         let mut pod = Self::default();
         for (number, value) in fields(message.bytes())? {
             match number {
+                1 => pod.id = value.text(),
                 2 => pod.name = known(value),
                 4 => pod.namespace = known(value),
                 5 => pod.labels.extend(entry(value)?),
@@ -66,6 +133,8 @@ impl Described {
         let mut container = Self::default();
         for (number, value) in fields(message.bytes())? {
             match number {
+                1 => container.id = value.text(),
+                2 => container.pod_id = value.text(),
                 3 => container.name = known(value),
                 5 => container.labels.extend(entry(value)?),
                 6 => container.annotations.extend(entry(value)?),
@@ -104,7 +173,6 @@ fn entry(message: FieldValue<'_>) -> Result<Option<(String, String)>, MalformedM
 pub mod tests {
     use super::super::protobuf::MessageBytes;
     use super::*;
-    use crate::container::exemption;
 
     fn map(message: MessageBytes, number: u64, entries: &[(&str, &str)]) -> MessageBytes {
         entries.iter().fold(message, |message, (key, value)| {

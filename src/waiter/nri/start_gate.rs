@@ -1,7 +1,7 @@
 //! Whether a pod's container may be made now. Nothing waits here for long: a container runtime asks one question at a time, and lets
 //! the container start if the answer is late.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pod;
@@ -43,6 +43,12 @@ impl StartGate {
     pub fn new(argv0: PathBuf) -> Self {
         let watch = GateWatch::new(&OciSettings::of(&argv0));
         Self { argv0, watch, asked_at: boottime(), callers: FirstCallers::default(), refusals: Refusals::default() }
+    }
+
+    /// The folder of the page.
+    #[must_use]
+    pub fn page(&self) -> &Path {
+        &self.watch.settings().page
     }
 
     /// Whether a container may be made, or why not, and what to log. The request was made with this time-out.

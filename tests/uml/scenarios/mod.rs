@@ -27,6 +27,7 @@ mod network;
 mod night;
 mod packaged;
 mod page;
+mod pods;
 mod recipes;
 mod record;
 mod sleep;
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Scenario> {
             page::SCENARIOS,
             record::SCENARIOS,
             tolerance::SCENARIOS,
+            pods::SCENARIOS,
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),
