@@ -362,23 +362,38 @@ pub fn load_file(file: &Path) -> Result<Loaded, ConfigError> {
 fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, ConfigError> {
     let mut loaded = Loaded::default();
     for file in files {
-        let text = match drop_ins::read(&file) {
-            Ok(text) => text,
-            Err(what) => {
-                faults.push(Fault { file, line: None, key: None, what });
-                continue;
-            }
-        };
-        match yaml::parse(&text) {
-            Ok(node) => read_keys::take(node, &file, &mut loaded, &mut faults),
-            Err(syntax) => {
-                let line = (syntax.line > 0).then_some(syntax.line);
-                faults.push(Fault { file: file.clone(), line, key: None, what: syntax.message });
-            }
+        match drop_ins::read(&file) {
+            Ok(text) => take(file, &text, &mut loaded, &mut faults),
+            Err(what) => faults.push(Fault { file, line: None, key: None, what }),
         }
-        loaded.files.push(file);
     }
-    // Keys that do not go together are looked for among values that are right by themselves.
+    together(loaded, faults)
+}
+
+/// Reads a file whose text is there already.
+///
+/// # Errors
+/// [`ConfigError`] with every fault of the text.
+#[doc(hidden)]
+pub fn load_text(file: &Path, text: &str) -> Result<Loaded, ConfigError> {
+    let (mut loaded, mut faults) = (Loaded::default(), vec![]);
+    take(file.to_owned(), text, &mut loaded, &mut faults);
+    together(loaded, faults)
+}
+
+fn take(file: PathBuf, text: &str, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
+    match yaml::parse(text) {
+        Ok(node) => read_keys::take(node, &file, loaded, faults),
+        Err(syntax) => {
+            let line = (syntax.line > 0).then_some(syntax.line);
+            faults.push(Fault { file: file.clone(), line, key: None, what: syntax.message });
+        }
+    }
+    loaded.files.push(file);
+}
+
+/// Keys that do not go together are looked for among values that are right by themselves.
+fn together(loaded: Loaded, mut faults: Vec<Fault>) -> Result<Loaded, ConfigError> {
     read_keys::check_together(&loaded, &mut faults);
     if faults.is_empty() { Ok(loaded) } else { Err(ConfigError { faults }) }
 }

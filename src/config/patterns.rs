@@ -41,6 +41,17 @@ pub fn load(root: &Path) -> Result<Vec<Pattern>, ConfigError> {
     if faults.is_empty() { Ok(patterns) } else { Err(ConfigError { faults }) }
 }
 
+/// The patterns of a host's file whose text is there already.
+///
+/// # Errors
+/// [`ConfigError`] with every fault of the text.
+#[doc(hidden)]
+pub fn load_text(file: &Path, text: &str) -> Result<Vec<Pattern>, ConfigError> {
+    let (mut patterns, mut faults) = (vec![], vec![]);
+    take(file, text, true, &mut patterns, &mut faults);
+    if faults.is_empty() { Ok(patterns) } else { Err(ConfigError { faults }) }
+}
+
 fn take(file: &Path, text: &str, compile: bool, patterns: &mut Vec<Pattern>, faults: &mut Vec<Fault>) {
     let mut fault = |line: u64, key: Option<&str>, what: String| {
         let line = (line > 0).then_some(line);

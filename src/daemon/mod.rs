@@ -28,7 +28,10 @@ mod unit;
 use std::path::Path;
 
 pub use bus::BusAddress;
+// For those who have a datagram and no ntpd.
 pub use corrector::{Corrector, CorrectorSettings};
+#[doc(hidden)]
+pub use ntpd::control as ntp_control;
 pub use sources::DaemonSources;
 
 /// The names of the time daemons that run below this root, by their processes alone: that needs neither a bus nor a privilege.

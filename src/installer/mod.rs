@@ -7,13 +7,15 @@ mod crio;
 mod diff;
 mod docker;
 mod host;
-mod json;
+#[doc(hidden)]
+pub mod json;
 mod nri;
 mod podman;
 mod record;
 mod runtime;
 mod systemd_sleep;
-mod toml;
+#[doc(hidden)]
+pub mod toml;
 
 use std::path::{Path, PathBuf};
 

@@ -19,7 +19,9 @@ use crate::sys::public_files;
 
 mod lines;
 
-use lines::{lines, parse};
+// For those who have a text and no file.
+#[doc(hidden)]
+pub use lines::{lines, parse};
 
 /// Where it lies by default.
 pub const PATH: &str = "/run/clockgate/ledger";

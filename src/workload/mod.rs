@@ -26,7 +26,8 @@ mod exclusion;
 mod exempt_processes;
 mod freezer;
 mod frozen;
-pub(crate) mod ledger;
+#[doc(hidden)]
+pub mod ledger;
 mod network;
 mod partial_thaw;
 mod plan;

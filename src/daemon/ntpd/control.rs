@@ -125,15 +125,21 @@ impl ControlClient {
     }
 }
 
+/// A question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ControlRequest {
-    operation: Operation,
-    association: u16,
-    sequence: u16,
+pub struct ControlRequest {
+    /// What is asked for.
+    pub operation: Operation,
+    /// Of which association.
+    pub association: u16,
+    /// Its number, which the answer repeats.
+    pub sequence: u16,
 }
 
 impl ControlRequest {
-    fn encode(self) -> [u8; HEADER] {
+    /// As it is sent.
+    #[must_use]
+    pub fn encode(self) -> [u8; HEADER] {
         let ([s1, s2], [a1, a2]) = (self.sequence.to_be_bytes(), self.association.to_be_bytes());
         // First byte, op code; sequence; status; association; offset; count.
         [FIRST_BYTE, self.operation.code(), s1, s2, 0, 0, a1, a2, 0, 0, 0, 0]
@@ -151,21 +157,28 @@ impl Operation {
 
 /// Why a datagram is no part of the answer.
 #[derive(Debug, PartialEq, Eq)]
-enum Rejected {
+pub enum Rejected {
+    /// It answers another question, or none.
     NotMeant,
+    /// An error code.
     Refused(u8),
+    /// What is wrong with it.
     Malformed(&'static str),
 }
 
 /// What has come of an answer: its fragments by their offset, and where it ends once that is known.
 #[derive(Debug, Default)]
-struct ControlResponse {
+pub struct ControlResponse {
     fragments: Vec<(usize, Vec<u8>)>,
     end: Option<usize>,
 }
 
 impl ControlResponse {
-    fn take(&mut self, bytes: &[u8], question: ControlRequest) -> Result<(), Rejected> {
+    /// Takes a datagram.
+    ///
+    /// # Errors
+    /// [`Rejected`] where it is no part of the answer to this question.
+    pub fn take(&mut self, bytes: &[u8], question: ControlRequest) -> Result<(), Rejected> {
         let word = |at: usize| bytes.get(at..at + 2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
         let short = Rejected::Malformed("it is shorter than its header");
         let (Some(&first), Some(&second)) = (bytes.first(), bytes.get(1)) else { return Err(short) };
@@ -197,13 +210,23 @@ impl ControlResponse {
         Ok(())
     }
 
-    fn is_whole(&self) -> bool {
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
         let reached =
             self.fragments.iter().try_fold(0, |reached, (at, data)| (*at == reached).then(|| reached + data.len()));
         reached.is_some() && reached == self.end
     }
 
-    fn whole(self) -> Vec<u8> {
+    /// How many bytes are kept.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.fragments.iter().map(|(_, data)| data.len()).sum()
+    }
+
+    /// All of it, in order.
+    #[must_use]
+    pub fn whole(self) -> Vec<u8> {
         self.fragments.into_iter().flat_map(|(_, data)| data).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! NTPsec's ntpd and the reference implementation's, asked by control messages over loopback: whom they ask, whether that is
 //! authenticated, what they make of the clock. Neither takes an order without a key.
 
-mod control;
+pub mod control;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

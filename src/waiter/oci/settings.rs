@@ -88,7 +88,12 @@ impl OciSettings {
         if let Err(error) = std::fs::File::open(file).and_then(|f| f.take(SIZE_MAX).read_to_end(&mut bytes)) {
             return vec![format!("{}: cannot be read: {error}", file.display())];
         }
-        let text = String::from_utf8_lossy(&bytes);
+        self.take_text(file, &String::from_utf8_lossy(&bytes))
+    }
+
+    /// Takes the settings of a file whose text is there already, and returns those that were skipped.
+    #[doc(hidden)]
+    pub fn take_text(&mut self, file: &Path, text: &str) -> Vec<String> {
         let mut passed_over = vec![];
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or_default().trim();

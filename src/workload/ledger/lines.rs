@@ -17,7 +17,8 @@ use super::{Contents, Entry};
 use crate::decision::Boottime;
 
 /// The lines of some entries, begun with the end of a line: what another may have left half-written stays alone.
-pub(super) fn lines(entries: &[Entry], verb: &str, boot: &str) -> Vec<u8> {
+#[must_use]
+pub fn lines(entries: &[Entry], verb: &str, boot: &str) -> Vec<u8> {
     let mut bytes = vec![b'\n'];
     for Entry { cgroup, inode, session, since } in entries {
         let since = since.as_nanos();
@@ -31,7 +32,8 @@ pub(super) fn lines(entries: &[Entry], verb: &str, boot: &str) -> Vec<u8> {
 }
 
 /// Reads every line that is whole; what was thawed by the same session that froze it is done.
-pub(super) fn parse(bytes: &[u8], boot: &str) -> Contents {
+#[must_use]
+pub fn parse(bytes: &[u8], boot: &str) -> Contents {
     let (mut damaged, mut later) = (0, 0);
     let mut entries: Vec<Option<Entry>> = vec![];
     let mut frozen = HashMap::new();

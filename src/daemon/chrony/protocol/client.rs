@@ -11,7 +11,7 @@ use crate::sys::clock::boottime;
 use crate::sys::random;
 
 use super::error::{ChronyError, Problem};
-use super::reports::{Activity, AuthMode, NtpData, SourceData, SourceMode, Tracking};
+use super::reports::{Activity, AuthMode, NtpData, SourceData, SourceMode, Tracking, source_count, source_name};
 use super::select::SelectData;
 use super::socket::Socket;
 use super::status::Status;
@@ -20,8 +20,6 @@ use super::wire::{Command, Malformed, REPLY_MAX, ReplyFields, SourceAddress, dec
 /// chronyc's own time limit. chronyd is one thread that answers within 20 µs unless it is stopped or looks up a name.
 const PATIENCE: Duration = Duration::from_millis(500);
 const ATTEMPTS: u16 = 3;
-/// More sources than any chronyd has: a number beyond is garbage, not a loop to run.
-const SOURCES_MAX: u32 = 1024;
 
 /// A conversation with one chronyd that ends at its deadline, answered or not.
 #[derive(Debug)]
@@ -112,10 +110,7 @@ impl ChronyClient {
     }
 
     fn source_count(&mut self) -> Result<u32, ChronyError> {
-        self.ask(Command::SourceCount, &[], |reply| {
-            let count = reply.u32(28, "number of sources")?;
-            if count > SOURCES_MAX { Err(Malformed::value("number of sources", count)) } else { Ok(count) }
-        })
+        self.ask(Command::SourceCount, &[], source_count)
     }
 
     /// How a source is authenticated; reference clocks are not.
@@ -136,7 +131,7 @@ impl ChronyClient {
     /// # Errors
     /// [`ChronyError`]; `Invalid` before 4.0.
     pub fn name(&mut self, source: SourceAddress) -> Result<String, ChronyError> {
-        self.ask(Command::SourceName, &source.encode(), |reply| reply.text::<256>(28, "source name"))
+        self.ask(Command::SourceName, &source.encode(), source_name)
     }
 
     /// A source's port, and how often it answered.

@@ -14,6 +14,11 @@ mod wire;
 pub use client::{ChronyClient, Spare};
 pub use error::{ChronyError, Problem};
 pub use reports::{Activity, AuthMode, NtpData, SourceData, SourceMode, Tracking};
+// For those who have a packet and no chronyd.
+#[doc(hidden)]
+pub use reports::{source_count, source_name};
 pub use select::{SelectData, SelectOptions};
 pub use status::Status;
 pub use wire::{Command, Malformed, SourceAddress};
+#[doc(hidden)]
+pub use wire::{ReplyFields, decode, encode};

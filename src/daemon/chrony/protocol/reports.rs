@@ -22,7 +22,11 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             stratum: reply.u16(52, "stratum")?,
             leap: match reply.u16(54, "leap status")? {
@@ -86,7 +90,11 @@ pub struct SourceData {
 }
 
 impl SourceData {
-    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         let since = reply.u32(60, "time since the last sample")?;
         Ok(Self {
             address: reply.address(28, "source address")?,
@@ -130,7 +138,11 @@ pub struct NtpData {
 }
 
 impl NtpData {
-    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             remote: reply.address(28, "remote address")?,
             port: reply.u16(68, "remote port")?,
@@ -155,7 +167,11 @@ pub enum AuthMode {
 }
 
 impl AuthMode {
-    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         match reply.u16(28, "authentication mode")? {
             0 => Ok(Self::None),
             1 => Ok(Self::SymmetricKey),
@@ -181,7 +197,11 @@ pub struct Activity {
 }
 
 impl Activity {
-    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             online: reply.u32(28, "online sources")?,
             offline: reply.u32(32, "offline sources")?,
@@ -190,6 +210,26 @@ impl Activity {
             unresolved: reply.u32(44, "unresolved sources")?,
         })
     }
+}
+
+/// More sources than any chronyd has: a number beyond is garbage, not a loop to run.
+const SOURCES_MAX: u32 = 1024;
+
+/// How many sources there are.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn source_count(reply: &ReplyFields<'_>) -> Result<u32, Malformed> {
+    let count = reply.u32(28, "number of sources")?;
+    if count > SOURCES_MAX { Err(Malformed::value("number of sources", count)) } else { Ok(count) }
+}
+
+/// The name that a source was configured with.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn source_name(reply: &ReplyFields<'_>) -> Result<String, Malformed> {
+    reply.text::<256>(28, "source name")
 }
 
 #[cfg(test)]

@@ -35,7 +35,11 @@ impl SelectOptions {
 }
 
 impl SelectData {
-    pub(super) fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn parse(reply: &ReplyFields<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             address: reply.address(32, "source address")?,
             is_authenticated: reply.byte(53, "authentication")? != 0,
