@@ -17,7 +17,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,--config 'target."cfg(all())".runner=
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rust build check test night soak demo model bench install uninstall release packages deb rpm tarball image sbom checksums setup \
+.PHONY: help rust build check test night soak demo model fuzz bench install uninstall release packages deb rpm tarball image sbom checksums setup \
 	clean-lab
 
 # An older cargo would stop at words in .cargo/config.toml and Cargo.lock that it does not know, and not say that it is too old.
@@ -73,6 +73,9 @@ demo: rust ## A night with clockgate beside a night with the usual hook
 model: rust ## Search the machine breadth first; each scope of tests/model/scopes.rs ends after 20 million states or 200 seconds, or as CLOCKGATE_MODEL_STATES and CLOCKGATE_MODEL_SECONDS say
 	CLOCKGATE_MODEL_STATES=$${CLOCKGATE_MODEL_STATES:-20000000} CLOCKGATE_MODEL_SECONDS=$${CLOCKGATE_MODEL_SECONDS:-200} \
 		$(CARGO) test --profile model --test model -- 'the laws hold'
+
+fuzz: rust ## Search for inputs that break a check, by libFuzzer (for the night; hours); goes on from where it ended, and writes its table to docs/testing.md
+	fuzz/run
 
 bench: rust ## The tables of docs/performance.md, measured on this machine (forty minutes; on a quiet one)
 	tests/setup

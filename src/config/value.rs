@@ -1,5 +1,6 @@
 //! Where a value belongs: what may be written there, and how it is printed.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -345,9 +346,22 @@ fn name_of<T: PartialEq>(meaning: T, words: &[(&str, T)]) -> String {
 /// Plain where YAML reads it back as the same text, in double quotes elsewhere.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
-    if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.chars().all(plain) {
+    // Not as a text, by any YAML (YAML 1.2.2 section 10.3.2).
+    let is_other = ["true", "false", "null"].iter().any(|word| text.eq_ignore_ascii_case(word));
+    if !is_other && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') && text.chars().all(plain) {
         return text.to_owned();
     }
-    // JSON's strings are YAML's double-quoted ones.
-    serde_json::Value::from(text).to_string()
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' | '\u{a0}'..='\u{1fff}' | '\u{3000}'..='\u{d7ff}' | '\u{10000}'.. => quoted.push(c),
+            // What YAML does not allow as it is, a terminal obeys, or no person sees.
+            _ => {
+                let _ = write!(quoted, "\\U{:08x}", u32::from(c));
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
 }

@@ -197,7 +197,7 @@ impl ControlResponse {
         }
         let (offset, count) = (usize::from(offset), usize::from(count));
         let data = bytes.get(HEADER..HEADER + count).ok_or(Rejected::Malformed("its count is beyond its end"))?;
-        if offset + count > MOST {
+        if offset.max(self.size()) + count > MOST {
             return Err(Rejected::Malformed("it is too long"));
         }
         if second & 0x20 == 0 {
@@ -218,7 +218,7 @@ impl ControlResponse {
         reached.is_some() && reached == self.end
     }
 
-    /// How many bytes are kept.
+    /// How many bytes are kept, those that overlap too.
     #[must_use]
     pub fn size(&self) -> usize {
         self.fragments.iter().map(|(_, data)| data.len()).sum()
@@ -261,6 +261,14 @@ mod tests {
         answer.take(&fragment(0xa2, 0, b"leap="), QUESTION).unwrap();
         assert!(answer.is_whole());
         assert_eq!(answer.whole(), b"leap=stratum=2");
+    }
+
+    #[test]
+    fn fragments_that_overlap_are_kept_up_to_the_limit_of_an_answer() {
+        let mut answer = ControlResponse::default();
+        let taken =
+            (0..1000).filter(|offset| answer.take(&fragment(0xa2, *offset, &[b' '; 468]), QUESTION).is_ok()).count();
+        assert_eq!((taken, answer.size()), (MOST / 468, MOST / 468 * 468));
     }
 
     #[test]

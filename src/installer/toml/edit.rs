@@ -20,6 +20,9 @@ pub fn put(text: &str, keys: &[&str], value: &str) -> Result<String, String> {
     Ok(if body.len() == text.len() { edited } else { format!("{BOM}{edited}") })
 }
 
+/// A heading: its keys, its position, and where the last value below it ends.
+type Heading = (Vec<String>, Range<usize>, usize);
+
 struct KeyPath<'a> {
     body: &'a str,
     root: &'a Table,
@@ -90,20 +93,22 @@ impl KeyPath<'_> {
         if table.is_dotted() || (depth + 1 == self.keys.len() && has_heading) {
             let keys: Vec<String> = self.keys[known..].iter().map(|key| quoted(key)).collect();
             let last = end_of(table).or_else(|| end_of(heading));
-            let at = last.or_else(|| heading.span().map(|span| span.end)).map_or(0, |at| self.end_of_line(at));
+            // The file as a whole has no heading, whatever its first table has.
+            let span = heading.span().filter(|_| known > 0);
+            let at = last.or_else(|| span.as_ref().map(|span| span.end)).map_or(0, |at| self.end_of_line(at));
             let indent = match last {
                 Some(end) => self.indent_at(end).to_owned(),
-                None => heading.span().map(|span| self.below(self.indent_at(span.start))).unwrap_or_default(),
+                None => span.map(|span| self.below(self.indent_at(span.start))).unwrap_or_default(),
             };
             return self.lines(at, &[format!("{indent}{} = {}", keys.join("."), self.value)]);
         }
         let headings = self.headings();
-        let family = headings.iter().filter(|(path, _)| self.is_below(path)).max_by_key(|(path, _)| path.len());
+        let family = headings.iter().filter(|(path, ..)| self.is_below(path)).max_by_key(|(path, ..)| path.len());
         // After the last heading of its family, and before the comments above the next one.
-        let last = family.and_then(|(family, _)| headings.iter().rposition(|(path, _)| path.starts_with(family)));
-        let next = last.and_then(|last| headings.get(last + 1));
-        let at = next.map_or(self.body.len(), |(_, span)| self.above(span.start));
-        let indent = family.map(|(_, span)| self.indent_at(span.start)).unwrap_or_default();
+        let last = family.and_then(|(family, ..)| headings.iter().rposition(|(path, ..)| path.starts_with(family)));
+        let next = last.and_then(|last| Some((headings.get(last)?, headings.get(last + 1)?)));
+        let at = next.map_or(self.body.len(), |((.., end), (_, span, _))| self.above(span.start, *end));
+        let indent = family.map(|(_, span, _)| self.indent_at(span.start)).unwrap_or_default();
         let (key, path) = self.keys.split_last().map_or(("", &[][..]), |(key, path)| (*key, path));
         let path: Vec<String> = path.iter().map(|key| quoted(key)).collect();
         let mut lines = vec![
@@ -125,15 +130,16 @@ impl KeyPath<'_> {
         (at..at, new)
     }
 
-    /// Every heading in the order of the file: its keys, and its position.
-    fn headings(&self) -> Vec<(Vec<String>, Range<usize>)> {
-        fn walk(table: &Table, path: &[String], found: &mut Vec<(Vec<String>, Range<usize>)>) {
+    /// Every heading in the order of the file.
+    fn headings(&self) -> Vec<Heading> {
+        fn walk(table: &Table, path: &[String], found: &mut Vec<Heading>) {
             if !path.is_empty()
                 && !table.is_implicit()
                 && !table.is_dotted()
                 && let Some(span) = table.span()
             {
-                found.push((path.to_vec(), span));
+                let end = end_of(table).unwrap_or(span.end);
+                found.push((path.to_vec(), span, end));
             }
             for (key, item) in table {
                 let path = [path, &[key.to_owned()]].concat();
@@ -146,7 +152,7 @@ impl KeyPath<'_> {
         }
         let mut found = vec![];
         walk(self.root, &[], &mut found);
-        found.sort_by_key(|(_, span)| span.start);
+        found.sort_by_key(|(_, span, _)| span.start);
         found
     }
 
@@ -154,11 +160,12 @@ impl KeyPath<'_> {
         path.len() < self.keys.len() && path.iter().zip(self.keys).all(|(a, b)| a == b)
     }
 
-    /// After the last line with something in it before the heading at `at` and the comments that stand right above it.
-    fn above(&self, at: usize) -> usize {
+    /// After the last line with something in it before the heading at `at` and the comments that stand right above it. The value that
+    /// ends at `end` may have lines that look like comments.
+    fn above(&self, at: usize, end: usize) -> usize {
         let mut line = self.start_of_line(at);
         while let Some(before) = line.checked_sub(1).map(|end| self.start_of_line(end)) {
-            if !self.body[before..line].trim_start().starts_with('#') {
+            if before < end || !self.body[before..line].trim_start().starts_with('#') {
                 break;
             }
             line = before;
@@ -182,7 +189,7 @@ impl KeyPath<'_> {
 
     /// The indent of a line below a heading with this indent.
     fn below(&self, indent: &str) -> String {
-        let steps = self.headings().into_iter().filter_map(|(path, span)| {
+        let steps = self.headings().into_iter().filter_map(|(path, span, _)| {
             let keys: Vec<&str> = path.iter().map(String::as_str).collect();
             let table = keys.iter().try_fold(self.root, |table, key| table.get(key)?.as_table())?;
             let line = self.indent_at(end_of(table)?);
@@ -234,6 +241,7 @@ mod tests {
         assert_eq!(after(text, &["a", "d"]), text.replace("# one\r\n", "# one\r\n  d = \"/w\"\r\n"));
         assert_eq!(after(text, &["c", "d"]), format!("{text}  d = \"/w\"\r\n"));
         assert_eq!(after("[a]\nb = 1", &["a", "d"]), "[a]\nb = 1\nd = \"/w\"\n");
+        assert_eq!(after("[a]\nb = 1\n", &["x"]), "x = \"/w\"\n[a]\nb = 1\n");
         assert_eq!(after("x = 1\n[a.\"b.c\"]\n", &["x2"]), "x = 1\nx2 = \"/w\"\n[a.\"b.c\"]\n");
     }
 
@@ -242,6 +250,8 @@ mod tests {
         let text = "[p]\n  [p.a]\n    k = 1\n    # k2 = 2\n\n  # of b\n  [p.b]\n";
         let wanted = "    # k2 = 2\n\n  [p.a.o]\n    x = \"/w\"\n\n  # of b\n";
         assert_eq!(after(text, &["p", "a", "o", "x"]), text.replace("    # k2 = 2\n\n  # of b\n", wanted));
+        let text = "[a]\nk = \"\"\"one\n# two\"\"\"\n# of c\n[c]\n";
+        assert_eq!(after(text, &["a", "b", "x"]), text.replace("# of c\n", "\n[a.b]\nx = \"/w\"\n# of c\n"));
         assert_eq!(after("v = 1\n", &["a", "b.c", "x"]), "v = 1\n\n[a.\"b.c\"]\nx = \"/w\"\n");
         assert_eq!(after("", &["a", "x"]), "[a]\nx = \"/w\"\n");
     }
