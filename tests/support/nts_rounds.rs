@@ -93,7 +93,7 @@ impl NtsAgent {
 
     /// What it takes from the second of these notices to the next proof, which is by authenticated references. Without the first, one
     /// that comes soon after another would say nothing new.
-    fn from_notice_to_proof(&self, [begins, ends]: [&str; 2]) -> Outcome<Rounds> {
+    fn rounds_to_proof(&self, [begins, ends]: [&str; 2]) -> Outcome<Rounds> {
         self.notify(begins)?;
         let before = self.passed();
         self.notify(ends)?;
@@ -119,7 +119,7 @@ impl NtsAgent {
     pub fn at_best(&self, notices: [&str; 2], times: usize) -> Outcome<Rounds> {
         let mut best: Option<Rounds> = None;
         for _ in 0..times {
-            let rounds = self.from_notice_to_proof(notices)?;
+            let rounds = self.rounds_to_proof(notices)?;
             best = Some(best.map_or(rounds, |best| best.min(rounds)));
         }
         best.ok_or_else(|| "it was never tried".into())

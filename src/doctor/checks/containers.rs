@@ -45,7 +45,11 @@ pub fn daemon(facts: &DoctorFacts) -> Option<CheckVerdict> {
         return None;
     }
     let title = format!("a time daemon in a container cannot set the clock: {}", powerless.join(", "));
-    Some(CheckVerdict::warn(title).because("it has no CAP_SYS_TIME that reaches the clock of the host").mend("run the time daemon on the host"))
+    Some(
+        CheckVerdict::warn(title)
+            .because("it has no CAP_SYS_TIME that reaches the clock of the host")
+            .mend("run the time daemon on the host"),
+    )
 }
 
 pub fn namespace(facts: &DoctorFacts) -> Option<CheckVerdict> {

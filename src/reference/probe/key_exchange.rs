@@ -42,19 +42,23 @@ impl KeyExchange {
             greet(&tls, &[at], boottime() + patience)?;
             tls.verify_at(time).map_err(KeyExchangeError::Certificate)
         };
-        greeted().map_or_else(Self::failed, |()| Self::Answered)
+        greeted().map_or_else(|error| Self::failed(&error), |()| Self::Answered)
     }
 
-    fn failed(error: KeyExchangeError) -> Self {
-        match error {
-            KeyExchangeError::Certificate(why @ TlsError::Certificate(_)) => Self::BadCertificate(why.to_string()),
-            KeyExchangeError::Connect { error, .. } if error.kind() == ErrorKind::ConnectionRefused => Self::Refused,
-            KeyExchangeError::Connect { error, .. } | KeyExchangeError::Io { error, .. }
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-            {
-                Self::Silent
-            }
-            error => Self::Failed(error.to_string()),
+    fn failed(error: &KeyExchangeError) -> Self {
+        if let KeyExchangeError::Certificate(why @ TlsError::Certificate(_)) = error {
+            return Self::BadCertificate(why.to_string());
         }
+        if let KeyExchangeError::Connect { error, .. } = error
+            && error.kind() == ErrorKind::ConnectionRefused
+        {
+            return Self::Refused;
+        }
+        if let KeyExchangeError::Connect { error, .. } | KeyExchangeError::Io { error, .. } = error
+            && matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+        {
+            return Self::Silent;
+        }
+        Self::Failed(error.to_string())
     }
 }
