@@ -14,7 +14,8 @@ use crate::lab::{Outcome, ensure, podman};
 use crate::support::{CLOCKGATE, packages, small};
 
 pub const SCENARIOS: &[Listed] = &[
-    ("packaged::dpkg_alone_gates_a_sleep_an_upgrade_freezes_nothing_and_a_purge_leaves_nothing", by_dpkg),
+    ("packaged::dpkg_alone_gates_a_sleep_and_a_purge_leaves_nothing", by_dpkg),
+    ("packaged::an_upgrade_goes_on_in_the_agents_place_and_freezes_nothing", upgraded),
     ("packaged::a_container_that_needs_the_wrapper_keeps_the_package_or_gets_its_engines_own_runtime", held),
     ("packaged::the_installer_of_examples_kubernetes_installs_upgrades_and_uninstalls_on_the_node", by_a_pod),
 ];
@@ -43,22 +44,20 @@ const NOT_OURS: &[&str] = &[
 ];
 
 fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
-    let [first, second] = packed(guest, world)?;
+    let [deb, _] = packed(guest, world)?;
     podman::install(guest)?;
     night::chronyd(guest, world)?;
     // Nobody's agent but the laboratory's has this.
     guest.sh("rm -rf /etc/systemd/system/clockgate.service.d")?;
     let before = files(guest)?;
 
-    guest.sh_within(&format!("dpkg -i {first}"), LONG)?;
+    guest.sh_within(&format!("dpkg -i {deb}"), LONG)?;
     let installed = gate::read(guest)?;
     ensure(installed.is_proven(), format!("dpkg returned, and the gate is {installed:?}"))?;
     guest.sh("systemctl is-enabled --quiet clockgate && test $(stat -c %G /run/clockgate/bus) = clockgate")?;
     guest.sh("busctl status org.clockgate.Agent1 >/dev/null && journalctl --list-catalog | grep -q clockgate")?;
 
     sleep::stale_sleep_lets_nothing_through(guest, &installed)?;
-
-    upgraded(guest, [&first, &second])?;
 
     guest.sh_within("dpkg --purge clockgate", LONG)?;
     let after = files(guest)?;
@@ -76,14 +75,20 @@ fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
 
 /// A container runs and one more waiter asks again and again, while the package is upgraded three times; and once more beside a unit that
 /// its administrator has changed, which takes a restart.
-fn upgraded(guest: &Guest, debs: [&str; 2]) -> Outcome {
+fn upgraded(guest: &Guest, world: &World) -> Outcome {
+    let debs = packed(guest, world)?;
+    podman::install(guest)?;
+    night::chronyd(guest, world)?;
+    // Nobody's agent but the laboratory's has this.
+    guest.sh("rm -rf /etc/systemd/system/clockgate.service.d")?;
+    guest.sh_within(&format!("dpkg -i {}", debs[0]), LONG)?;
     guest.put("/etc/clockgate/config.d/ours.yaml", "threshold: 150ms\n")?;
     let works = Work::contained(guest, 1)?;
     let waiter = Work::behind_the_gate(guest, "waiter")?;
     let begun = guest.clocks()?.boottime;
     let main = || guest.sh("systemctl show -P MainPID clockgate");
     let old = main()?;
-    for deb in [debs[1], debs[0], debs[1]] {
+    for deb in [&debs[1], &debs[0], &debs[1]] {
         guest.sh_within(&format!("dpkg -i --force-downgrade {deb}"), LONG)?;
         ensure(gate::read(guest)?.is_proven(), "dpkg returned at a gate that is not open")?;
         let program = guest.sh(&format!("readlink /proc/{old}/exe"))?;
@@ -120,7 +125,8 @@ fn upgraded(guest: &Guest, debs: [&str; 2]) -> Outcome {
     for work in &works {
         work.first_after(guest, now)?;
     }
-    podman::end(guest)
+    podman::end(guest)?;
+    guest.sh_within("dpkg --purge clockgate; systemctl stop chrony; systemctl reset-failed", LONG).map(drop)
 }
 
 /// For how long an upgrade is to shut the gate, by how long a proof takes there.
