@@ -2,8 +2,8 @@
 //! be trusted, how wrong it is at most, and for how long.
 //!
 //! [`Page::open_default`] opens it, [`Page::read`] returns a consistent [`View`] of it that is judged by the clocks of this
-//! process, and [`Page::wait_for_change`] waits for another one. [`layout`] is for those who write pages, which outside of tests is the
-//! agent alone; so are the modules below [`sys`].
+//! process, and [`Page::wait_for_change`] waits for another one. [`layout`] and [`protocol`] are for those who write pages, which outside
+//! of tests is the agent alone; so are the modules below [`sys`].
 //!
 //! ```
 //! use std::{error::Error, time::Duration};
@@ -57,6 +57,7 @@ mod judge;
 pub mod layout;
 mod leap;
 mod page;
+pub mod protocol;
 pub mod sys;
 pub mod text;
 pub mod time;

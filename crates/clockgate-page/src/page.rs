@@ -13,6 +13,7 @@ use crate::gate::Gate;
 use crate::judge::{ClockMeasurement, Doubt};
 use crate::layout::{BY_AUTHENTICATED, BY_PLAIN, DIRECTORY, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at};
 use crate::leap::LeapSecond;
+use crate::protocol;
 use crate::sys::mapping::{LEN, Mapping};
 use crate::sys::time_namespace::{self, Shift};
 use crate::sys::{self, clock, futex};
@@ -160,15 +161,14 @@ impl Page {
         }
         // A writer takes a microsecond. One killed inside the lock leaves it odd, and its successor repairs it: until then
         // the gate is shut.
-        for _ in 0..1000 {
-            let before = self.mapping.load_u32(at::SEQUENCE);
+        let found = protocol::look(&self.mapping, 1000, || {
             // Between two loads of the page: a step after them is for the next look to see.
             let (now, width) = clocks(());
             let fields = self.others().map_or_else(|| self.fields(now.boot), |why| View::of_no_page(now.boot, why));
-            if before.is_multiple_of(2) && self.mapping.load_u32(at::SEQUENCE) == before {
-                return fields.judged(&now, width);
-            }
-            std::hint::spin_loop();
+            (fields, now, width)
+        });
+        if let Some((fields, now, width)) = found {
+            return fields.judged(&now, width);
         }
         let torn = self.fields(clocks(()).0.boot);
         (View { gate: Gate::Shut, why: "the agent died while it wrote the page".to_owned(), ..torn }, None)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Boottime, ClockMeasurement, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot, nanos_u64};
-use crate::page::sys::futex;
+use crate::page::protocol::{Published, Writer};
 use crate::page::sys::mapping::{LEN, WritableMapping};
 use crate::page::{BY_AUTHENTICATED, BY_PLAIN, ENDED, FILE, MAGIC, UNKNOWN, VERSION, WHY_LEN, at, boot_id};
 use crate::sys::clock::boottime;
@@ -32,7 +32,7 @@ pub struct GatePage {
     path: PathBuf,
     file: File,
     mapping: WritableMapping,
-    sequence: u32,
+    writer: Writer,
     boot_id: [u8; 16],
     /// What was published last: a page that was removed is written anew from it.
     last: Snapshot,
@@ -61,20 +61,12 @@ impl GatePage {
         self.last.clone_from(snapshot);
         self.mend()?;
         let word = snapshot.gate as u32;
-        let before = self.mapping.reader().load_u32(at::GATE);
         // Who waits with a wider tolerance sleeps on the same word, which stays as it is.
-        let is_measured = self.mapping.reader().load_u64(at::MEASURED_BOUND) == UNKNOWN && snapshot.measured.is_some();
-        if snapshot.gate == Gate::Shut {
-            self.mapping.store_u32(at::GATE, word);
-        }
-        self.write(|page| page.store_fields(snapshot));
-        self.mapping.store_u32(at::GATE, word);
-        self.count_change();
-        self.woken = 0;
-        if word != before || is_measured {
-            // Cannot fail for a mapped word; and no reader sleeps for longer than its own interval between two looks.
-            self.woken = futex::wake_all(&self.mapping, at::GATE).unwrap_or_default();
-        }
+        let wakes = self.mapping.reader().load_u64(at::MEASURED_BOUND) == UNKNOWN && snapshot.measured.is_some();
+        let alive_until = self.alive_until;
+        self.woken = self
+            .writer
+            .publish(&self.mapping, Published { word, wakes }, |page| store_fields(page, snapshot, alive_until));
         Ok(())
     }
 
@@ -93,7 +85,7 @@ impl GatePage {
         if self.mend()? {
             return self.publish(&self.last.clone());
         }
-        self.write(|page| page.mapping.store_u64(at::ALIVE_UNTIL, until.as_nanos()));
+        self.writer.write(&self.mapping, |page| page.store_u64(at::ALIVE_UNTIL, until.as_nanos()));
         Ok(())
     }
 
@@ -136,7 +128,8 @@ impl GatePage {
         let mapping =
             WritableMapping::new(&file).map_err(|source| GatePageError { what: "map", path: path.clone(), source })?;
         let (boot_id, last, alive_until) = (boot_id().unwrap_or_default(), Snapshot::default(), Boottime::default());
-        Ok(Self { path, file, mapping, sequence: 0, boot_id, last, alive_until, woken: 0, _lock: lock })
+        let writer = Writer::default();
+        Ok(Self { path, file, mapping, writer, boot_id, last, alive_until, woken: 0, _lock: lock })
     }
 
     /// Takes over what the last agent left: repairs the lock, shuts the gate, continues the epoch of this boot.
@@ -151,25 +144,14 @@ impl GatePage {
 
     /// Everything, the header last; the gate is shut.
     fn write_whole(&mut self) {
-        self.sequence = self.mapping.reader().load_u32(at::SEQUENCE) & !1;
-        self.mapping.store_u32(at::GATE, Gate::Shut as u32);
-        self.write(|page| {
-            page.store_bytes(at::BOOT_ID, &page.boot_id);
-            page.store_fields(&page.last);
-            page.mapping.store_u32(at::SIZE, u32::try_from(at::END).unwrap_or(0));
-            page.mapping.store_u32(at::VERSION, VERSION);
-            page.mapping.store_u64(at::MAGIC, MAGIC);
+        let (boot_id, last, alive_until) = (&self.boot_id, &self.last, self.alive_until);
+        self.writer.take_over(&self.mapping, |page| {
+            store_bytes(page, at::BOOT_ID, boot_id);
+            store_fields(page, last, alive_until);
+            page.store_u32(at::SIZE, u32::try_from(at::END).unwrap_or(0));
+            page.store_u32(at::VERSION, VERSION);
+            page.store_u64(at::MAGIC, MAGIC);
         });
-        drop(futex::wake_all(&self.mapping, at::GATE));
-        self.count_change();
-    }
-
-    /// After everything else: who follows all that is published sleeps on this count, and not on the word.
-    fn count_change(&self) {
-        let before = self.mapping.reader().load_u32(at::CHANGES);
-        self.mapping.store_u32(at::CHANGES, before.wrapping_add(1));
-        // As above; a follower looks again when the agent should have said that it lives.
-        let _ = futex::wake_all(&self.mapping, at::CHANGES);
     }
 
     /// Whether the page had been truncated or removed; then there is a whole one again, shut.
@@ -201,79 +183,7 @@ impl GatePage {
         let page = self.mapping.reader();
         page.load_u64(at::MAGIC) == MAGIC
             && page.load_u32(at::VERSION) == VERSION
-            && self.words(at::BOOT_ID, &self.boot_id).all(|(at, word)| page.load_u64(at) == word)
-    }
-
-    /// Writes inside the sequence lock.
-    fn write(&mut self, fields: impl FnOnce(&Self)) {
-        self.mapping.store_u32(at::SEQUENCE, self.sequence.wrapping_add(1));
-        fields(self);
-        self.sequence = self.sequence.wrapping_add(2);
-        self.mapping.store_u32(at::SEQUENCE, self.sequence);
-    }
-
-    fn store_fields(&self, snapshot: &Snapshot) {
-        let page = &self.mapping;
-        page.store_u64(at::EPOCH, snapshot.epoch.get());
-        page.store_u32(at::STATE, snapshot.state);
-        page.store_u32(at::CAUSE, snapshot.cause.code());
-        page.store_u64(at::OFFSET, snapshot.offset.map_or(UNKNOWN, |offset| offset.as_nanos().cast_unsigned()));
-        page.store_u64(at::BOUND, snapshot.bound.map_or(UNKNOWN, nanos_u64));
-        page.store_u64(at::AS_OF, snapshot.as_of.as_nanos());
-        page.store_u64(at::THRESHOLD, nanos_u64(snapshot.threshold));
-        page.store_u64(at::VALID_UNTIL, snapshot.valid_until.as_nanos());
-        page.store_u64(at::SINCE, snapshot.since.as_nanos());
-        page.store_u64(at::DEADLINE, snapshot.deadline.as_nanos());
-        page.store_u64(at::NEXT, snapshot.next.as_nanos());
-        page.store_u32(at::MAX_DRIFT, snapshot.max_drift_ppm);
-        page.store_u32(at::PROVEN_BY, proven_by(snapshot));
-        page.store_u64(at::ALIVE_UNTIL, self.alive_until.as_nanos());
-        let Differences { real_minus_boot, boot_minus_mono, mono_minus_raw } = snapshot.differences;
-        page.store_u64(at::REAL_MINUS_BOOT, real_minus_boot.as_nanos().cast_unsigned());
-        page.store_u64(at::BOOT_MINUS_MONO, nanos_u64(boot_minus_mono));
-        page.store_u64(at::MONO_MINUS_RAW, mono_minus_raw.as_nanos().cast_unsigned());
-        let none = LeapSecond { at: Boottime::default(), change: Offset::ZERO };
-        let LeapSecond { at, change } = snapshot.leap_second.unwrap_or(none);
-        page.store_u64(at::LEAP_AT, at.as_nanos());
-        page.store_u64(at::LEAP, change.as_nanos().cast_unsigned());
-        self.store_measured(snapshot.measured.as_ref(), snapshot.epoch);
-        let mut why = [0; WHY_LEN];
-        let text = snapshot.why.to_string();
-        let text = &text[..text.floor_char_boundary(WHY_LEN)];
-        why[..text.len()].copy_from_slice(text.as_bytes());
-        self.store_bytes(at::WHY, &why);
-    }
-
-    /// What a waiter with a wider tolerance goes by, or that there is nothing.
-    fn store_measured(&self, measured: Option<&ClockMeasurement>, epoch: Epoch) {
-        let page = &self.mapping;
-        let Some(measured) = measured else {
-            page.store_u64(at::MEASURED_BOUND, UNKNOWN);
-            return;
-        };
-        let differences = measured.differences.unwrap_or_default();
-        page.store_u64(at::MEASURED_OFFSET, measured.offset.as_nanos().cast_unsigned());
-        page.store_u64(at::MEASURED_BOUND, nanos_u64(measured.bound));
-        page.store_u64(at::MEASURED_AS_OF, measured.as_of.as_nanos());
-        page.store_u64(at::MEASURED_UNTIL, measured.valid_until.as_nanos());
-        page.store_u64(at::MEASURED_EPOCH, epoch.get());
-        page.store_u64(at::MEASURED_REAL_MINUS_BOOT, differences.real_minus_boot.as_nanos().cast_unsigned());
-        page.store_u64(at::MEASURED_BOOT_MINUS_MONO, nanos_u64(differences.boot_minus_mono));
-        page.store_u64(at::MEASURED_MONO_MINUS_RAW, differences.mono_minus_raw.as_nanos().cast_unsigned());
-        page.store_u32(at::MEASURED_MAX_DRIFT, measured.max_drift_ppm);
-    }
-
-    fn store_bytes(&self, at: usize, bytes: &[u8]) {
-        self.words(at, bytes).for_each(|(at, word)| self.mapping.store_u64(at, word));
-    }
-
-    /// `bytes`, a multiple of eight of them, as the words that stand from `at` on.
-    fn words<'a>(&self, at: usize, bytes: &'a [u8]) -> impl Iterator<Item = (usize, u64)> + use<'a> {
-        bytes.chunks_exact(8).enumerate().map(move |(i, chunk)| {
-            let mut word = [0; 8];
-            word.copy_from_slice(chunk);
-            (at + i * 8, u64::from_ne_bytes(word))
-        })
+            && words(at::BOOT_ID, &self.boot_id).all(|(at, word)| page.load_u64(at) == word)
     }
 }
 
@@ -308,6 +218,68 @@ pub fn shut(directory: &Path, why: &str) -> Result<(), GatePageError> {
 pub fn last_words(directory: &Path, why: &str) -> Result<(), GatePageError> {
     let (mut page, _) = GatePage::open(directory)?;
     page.end(why)
+}
+
+fn store_fields(page: &WritableMapping, snapshot: &Snapshot, alive_until: Boottime) {
+    page.store_u64(at::EPOCH, snapshot.epoch.get());
+    page.store_u32(at::STATE, snapshot.state);
+    page.store_u32(at::CAUSE, snapshot.cause.code());
+    page.store_u64(at::OFFSET, snapshot.offset.map_or(UNKNOWN, |offset| offset.as_nanos().cast_unsigned()));
+    page.store_u64(at::BOUND, snapshot.bound.map_or(UNKNOWN, nanos_u64));
+    page.store_u64(at::AS_OF, snapshot.as_of.as_nanos());
+    page.store_u64(at::THRESHOLD, nanos_u64(snapshot.threshold));
+    page.store_u64(at::VALID_UNTIL, snapshot.valid_until.as_nanos());
+    page.store_u64(at::SINCE, snapshot.since.as_nanos());
+    page.store_u64(at::DEADLINE, snapshot.deadline.as_nanos());
+    page.store_u64(at::NEXT, snapshot.next.as_nanos());
+    page.store_u32(at::MAX_DRIFT, snapshot.max_drift_ppm);
+    page.store_u32(at::PROVEN_BY, proven_by(snapshot));
+    page.store_u64(at::ALIVE_UNTIL, alive_until.as_nanos());
+    let Differences { real_minus_boot, boot_minus_mono, mono_minus_raw } = snapshot.differences;
+    page.store_u64(at::REAL_MINUS_BOOT, real_minus_boot.as_nanos().cast_unsigned());
+    page.store_u64(at::BOOT_MINUS_MONO, nanos_u64(boot_minus_mono));
+    page.store_u64(at::MONO_MINUS_RAW, mono_minus_raw.as_nanos().cast_unsigned());
+    let none = LeapSecond { at: Boottime::default(), change: Offset::ZERO };
+    let LeapSecond { at, change } = snapshot.leap_second.unwrap_or(none);
+    page.store_u64(at::LEAP_AT, at.as_nanos());
+    page.store_u64(at::LEAP, change.as_nanos().cast_unsigned());
+    store_measured(page, snapshot.measured.as_ref(), snapshot.epoch);
+    let mut why = [0; WHY_LEN];
+    let text = snapshot.why.to_string();
+    let text = &text[..text.floor_char_boundary(WHY_LEN)];
+    why[..text.len()].copy_from_slice(text.as_bytes());
+    store_bytes(page, at::WHY, &why);
+}
+
+/// What a waiter with a wider tolerance goes by, or that there is nothing.
+fn store_measured(page: &WritableMapping, measured: Option<&ClockMeasurement>, epoch: Epoch) {
+    let Some(measured) = measured else {
+        page.store_u64(at::MEASURED_BOUND, UNKNOWN);
+        return;
+    };
+    let differences = measured.differences.unwrap_or_default();
+    page.store_u64(at::MEASURED_OFFSET, measured.offset.as_nanos().cast_unsigned());
+    page.store_u64(at::MEASURED_BOUND, nanos_u64(measured.bound));
+    page.store_u64(at::MEASURED_AS_OF, measured.as_of.as_nanos());
+    page.store_u64(at::MEASURED_UNTIL, measured.valid_until.as_nanos());
+    page.store_u64(at::MEASURED_EPOCH, epoch.get());
+    page.store_u64(at::MEASURED_REAL_MINUS_BOOT, differences.real_minus_boot.as_nanos().cast_unsigned());
+    page.store_u64(at::MEASURED_BOOT_MINUS_MONO, nanos_u64(differences.boot_minus_mono));
+    page.store_u64(at::MEASURED_MONO_MINUS_RAW, differences.mono_minus_raw.as_nanos().cast_unsigned());
+    page.store_u32(at::MEASURED_MAX_DRIFT, measured.max_drift_ppm);
+}
+
+fn store_bytes(page: &WritableMapping, at: usize, bytes: &[u8]) {
+    words(at, bytes).for_each(|(at, word)| page.store_u64(at, word));
+}
+
+/// `bytes`, a multiple of eight of them, as the words that stand from `at` on.
+fn words(at: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, u64)> {
+    bytes.chunks_exact(8).enumerate().map(move |(i, chunk)| {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        (at + i * 8, u64::from_ne_bytes(word))
+    })
 }
 
 /// The page as a file that has its memory: on a full /run, storing into a hole would end us, and every reader of it (SIGBUS).

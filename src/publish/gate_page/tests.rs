@@ -54,7 +54,7 @@ fn a_starting_agent_shuts_repairs_and_continues_the_epoch() -> Result<(), Box<dy
     assert_eq!(first, Epoch::new(0));
     writer.publish(&proven())?;
     // Killed inside the lock.
-    writer.mapping.store_u32(at::SEQUENCE, writer.sequence + 1);
+    writer.mapping.store_u32(at::SEQUENCE, writer.mapping.reader().load_u32(at::SEQUENCE) + 1);
     let reader = Page::open(directory.path())?;
     assert_eq!(reader.read().gate, Gate::Shut);
     drop(writer);

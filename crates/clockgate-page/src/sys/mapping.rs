@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use crate::protocol::{LOAD, STORE, Words, WritableWords};
+
 /// The length of a mapping: one page of memory on every machine we run on, or the beginning of a larger one.
 pub const LEN: usize = 4096;
 
@@ -38,13 +40,13 @@ impl Mapping {
     /// The 32-bit word at `at`, read in one piece; later reads stay later (acquire).
     #[must_use]
     pub fn load_u32(&self, at: usize) -> u32 {
-        self.word_u32(at).load(std::sync::atomic::Ordering::Acquire)
+        self.word_u32(at).load(LOAD)
     }
 
     /// The 64-bit word at `at`, read in one piece; later reads stay later (acquire).
     #[must_use]
     pub fn load_u64(&self, at: usize) -> u64 {
-        self.word_u64(at).load(std::sync::atomic::Ordering::Acquire)
+        self.word_u64(at).load(LOAD)
     }
 
     pub(super) fn word_u32(&self, at: usize) -> &AtomicU32 {
@@ -77,12 +79,35 @@ impl WritableMapping {
 
     /// Stores a 32-bit word in one piece; earlier stores stay earlier (release).
     pub fn store_u32(&self, at: usize, value: u32) {
-        self.0.word_u32(at).store(value, std::sync::atomic::Ordering::Release);
+        self.0.word_u32(at).store(value, STORE);
     }
 
     /// Stores a 64-bit word in one piece; earlier stores stay earlier (release).
     pub fn store_u64(&self, at: usize, value: u64) {
-        self.0.word_u64(at).store(value, std::sync::atomic::Ordering::Release);
+        self.0.word_u64(at).store(value, STORE);
+    }
+}
+
+impl Words for Mapping {
+    fn load_u32(&self, at: usize) -> u32 {
+        Self::load_u32(self, at)
+    }
+}
+
+impl Words for WritableMapping {
+    fn load_u32(&self, at: usize) -> u32 {
+        self.0.load_u32(at)
+    }
+}
+
+impl WritableWords for WritableMapping {
+    fn store_u32(&self, at: usize, value: u32) {
+        Self::store_u32(self, at, value);
+    }
+
+    fn wake_all(&self, at: usize) -> u64 {
+        // Cannot fail for a mapped word; and no reader sleeps for longer than its own interval between two looks.
+        super::futex::wake_all(self, at).unwrap_or_default()
     }
 }
 
