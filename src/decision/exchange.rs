@@ -12,6 +12,8 @@ use super::time::{Boottime, Offset};
 /// Questions and answers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchange {
+    /// Answers to older questions are void: what was proven with them is known already.
+    since: Boottime,
     /// The newest answer of each source, as it was given.
     readings: BTreeMap<String, Reading>,
     /// Our steps, and when each was checked: an answer to a question from before one is moved by it.
@@ -50,6 +52,13 @@ impl Exchange {
     /// Nothing is known: the first exchange begins.
     pub(super) fn begin(&mut self) {
         *self = Self { rate_ppm: self.rate_ppm, ..Self::default() };
+    }
+
+    /// The same in the same epoch, where a late answer to a question after `since` counts: what has moved the clock since is kept.
+    pub(super) fn begin_again(&mut self, since: Boottime) {
+        let mut steps = std::mem::take(&mut self.steps);
+        steps.retain(|(checked, _)| *checked >= since);
+        *self = Self { rate_ppm: self.rate_ppm, since, steps, ..Self::default() };
     }
 
     /// The first exchange is decided, and the clock is as it should be from `checked` on: an answer to a question from then on
@@ -97,7 +106,7 @@ impl Exchange {
         self.rate_ppm = self.rate_ppm.max(measurement.rate_ppm);
         for reading in &measurement.readings {
             let is_newer = self.readings.get(&reading.source).is_none_or(|known| known.as_of < reading.as_of);
-            if is_newer {
+            if is_newer && reading.as_of >= self.since {
                 self.readings.insert(reading.source.clone(), reading.clone());
             }
         }

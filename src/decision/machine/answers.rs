@@ -10,7 +10,7 @@ use super::super::plausibility::{Conclusion, judge, plan, too_vague};
 use super::super::policy::{AtDeadline, Correction};
 use super::super::reading::Measurement;
 use super::super::state::State;
-use super::super::time::{Clocks, Round};
+use super::super::time::{Boottime, Clocks, Round};
 use super::attempt::{Busy, Deadline, Purpose, RETRY_FIRST, RETRY_LAST, RETRY_SHUT};
 use super::questions::Step;
 use super::{DAEMON_ASKED_AFTER, DAEMON_ASKED_TIMES, Machine};
@@ -321,7 +321,7 @@ impl Machine {
     /// A new first exchange; in the second, what the first said is kept.
     pub(super) fn ask_anew(&mut self, now: &Clocks) -> Vec<Action> {
         if !matches!(self.state, State::Settling) && !self.attempt.confirming {
-            self.exchange.begin();
+            self.exchange.begin_again(self.proof.map_or_else(Boottime::default, |proof| proof.as_of));
         }
         self.measure(now)
     }
