@@ -20,9 +20,6 @@ use libtest_mimic::{Arguments, Trial};
 use support::expected::is_as_written;
 use support::{Ours, Outcome, gate_page, lacks_program, needing, until};
 
-#[path = "../../examples/states.rs"]
-#[allow(dead_code, reason = "an example has a main of its own")]
-mod states;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -38,7 +35,6 @@ fn main() -> ExitCode {
         Trial::test("each_time_daemon_has_its_row_of_facts_in_the_documentation", the_daemons),
         Trial::test("every_metric_has_its_row_in_the_documentation_and_every_cause_is_named", the_metrics),
         Trial::test("every_tolerance_has_its_row_in_the_documentation_and_the_manual", tolerances),
-        Trial::test("the_drawing_of_the_states_is_what_the_machine_does", the_states),
         Trial::test("the_manual_of_messages_is_what_the_program_knows", messages),
         Trial::test("what_the_readme_shows_of_explain_is_what_it_prints", explained),
         needing(lacks_program("mandoc"), "the_manual_pages_are_without_fault", lint),
@@ -223,17 +219,6 @@ fn every_key() -> Outcome {
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(format!("not there: {missing:#?}").into()) }
-}
-
-/// `CLOCKGATE_BLESS=1` draws it anew, to be looked at before it is committed.
-fn the_states() -> Outcome {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/states.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once("```mermaid\n").unwrap();
-    let (_, after) = rest.split_once("```").unwrap();
-    let drawing = states::drawing();
-    assert!(drawing.lines().count() > 20, "{drawing}");
-    is_as_written(&path, &format!("{before}```mermaid\n{drawing}```{after}"))
 }
 
 fn the_page() -> Outcome {

@@ -68,9 +68,33 @@ impl Relative {
         Some(number - origin)
     }
 
-    fn mix(&mut self, word: u64) {
-        self.hash = (folded(self.hash.0 ^ word, FACTORS.0), folded(self.hash.1.rotate_left(23) ^ word, FACTORS.1));
+    /// Two words at once, into both halves.
+    fn mix(&mut self, one: u64, other: u64) {
+        let (high, low) = self.hash;
+        self.hash = (folded(high ^ one, FACTORS.0 ^ other), folded(low.rotate_left(23) ^ other, FACTORS.1 ^ one));
     }
+
+    fn mix_text(&mut self, text: &[u8]) {
+        if let Some((first, rest)) = text.split_first_chunk::<8>() {
+            let mut before = u64::from_le_bytes(*first);
+            let mut rest = rest;
+            while let Some((next, after)) = rest.split_first_chunk::<8>() {
+                self.mix(before, u64::from_le_bytes(*next));
+                (before, rest) = (u64::from_le_bytes(*next), after);
+            }
+            // What is left, with what was mixed before it: the length says how much of that is new.
+            let last = text.last_chunk::<8>().map_or(0, |last| u64::from_le_bytes(*last));
+            self.mix(before ^ last.rotate_left(7), (text.len() as u64) << 56 ^ last);
+        } else {
+            let word = text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.mix(word, text.len() as u64);
+        }
+    }
+}
+
+/// What stands between two pieces and says nothing: each piece is mixed with its length, and lists and maps keep their brackets.
+const fn is_between(piece: &[u8]) -> bool {
+    matches!(piece, b": " | b", " | b"(" | b")" | b" { " | b" }")
 }
 
 impl Write for Relative {
@@ -88,27 +112,31 @@ impl Write for Relative {
             }
             if let Some(number) = self.number(piece) {
                 self.next = Next::Plain;
-                self.mix(number as u64 ^ 1 << 63);
+                self.mix(number as u64, 1 << 63);
                 return Ok(());
             }
         }
-        self.next = match piece {
-            "Boottime" => Next::Boot,
-            "Awake" => Next::Awake,
-            "Realtime" => Next::Truth,
-            "Epoch" => Next::Epoch,
-            "Round" => Next::Round,
-            "number" | "orders" => Next::Order,
-            "raw" => Next::Raw,
-            _ => Next::Plain,
-        };
-        for word in piece.as_bytes().chunks(8) {
-            let mut bytes = [0; 8];
-            bytes[..word.len()].copy_from_slice(word);
-            self.mix(u64::from_le_bytes(bytes));
+        let bytes = piece.as_bytes();
+        if is_between(bytes) {
+            return Ok(());
         }
-        self.mix(piece.len() as u64);
+        self.next = next_after(bytes);
+        self.mix_text(bytes);
         Ok(())
+    }
+}
+
+/// What the number behind a name is.
+const fn next_after(name: &[u8]) -> Next {
+    match name {
+        b"Boottime" => Next::Boot,
+        b"Awake" => Next::Awake,
+        b"Realtime" => Next::Truth,
+        b"Epoch" => Next::Epoch,
+        b"Round" => Next::Round,
+        b"number" | b"orders" => Next::Order,
+        b"raw" => Next::Raw,
+        _ => Next::Plain,
     }
 }
 

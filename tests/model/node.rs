@@ -5,6 +5,7 @@ use std::time::Duration;
 use clockgate::decision::{Action, Boottime, Cause, Event, Notifier, Offset, Policy, State, StepBy, forward};
 
 use crate::alphabet::{ASKED_AFTER, FAR_MS, LATENCY, Letter, NARROW_MS, NEAR_MS, SLEPT, WIDE_MS};
+use crate::arrows::{Arrow, name, why};
 use crate::fingerprint::{self, Origin};
 use crate::world::{Answer, MS, Question, Subject, World, answered, http_date};
 
@@ -16,6 +17,17 @@ pub enum Told<'a> {
     Event(&'a Event),
     Crash,
     Reload,
+    /// The state is another one now.
+    Arrow(Arrow),
+}
+
+impl Told<'_> {
+    pub const fn arrow(&self) -> Option<Arrow> {
+        match self {
+            Self::Arrow(arrow) => Some(*arrow),
+            Self::Event(_) | Self::Crash | Self::Reload => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -148,7 +160,8 @@ impl<S: Subject> Node<S> {
             Letter::Alarm => return self.wait(tell),
             Letter::Crash => {
                 tell(self.world.now, Told::Crash);
-                return self.world.crash();
+                self.world.crash();
+                return tell(self.world.now, Told::Arrow((UNKNOWN, "started", name(self.world.machine().state()))));
             }
             Letter::Reload => {
                 tell(self.world.now, Told::Reload);
@@ -274,9 +287,17 @@ impl<S: Subject> Node<S> {
         // A sleep passes before it is reported.
         let slept = if let Event::Disrupted(Cause::Resume { slept }) = event { slept } else { Duration::ZERO };
         tell(self.world.now + slept, Told::Event(&event));
+        let (from, why) = (name(self.world.machine().state()), why(&event, self.world.machine()));
         self.world.take(event);
+        let to = name(self.world.machine().state());
+        if from != to {
+            tell(self.world.now, Told::Arrow((from, why, to)));
+        }
     }
 }
+
+/// The state of a machine that has not begun.
+const UNKNOWN: &str = "Unknown";
 
 /// Other rules that can be read anew.
 pub fn other_rules(policy: &Policy) -> Policy {

@@ -13,16 +13,26 @@ pub struct Scope {
     pub policy: fn() -> Policy,
     /// Disruptions, sleeps, faults, words of an operator, notices, lives of the agent.
     pub budget: Budget,
+    /// Its part of all states: one with a small budget goes deep, the others wide.
+    pub share: usize,
 }
 
-pub const SCOPES: [Scope; 6] = [
-    Scope { name: "disruptions and bad answers", policy: Policy::default, budget: [1, 0, 2, 0, 0, 0] },
-    Scope { name: "disruptions on disruptions", policy: freezing, budget: [3, 0, 0, 0, 0, 0] },
-    Scope { name: "sleep, frozen", policy: freezing, budget: [0, 2, 1, 0, 0, 0] },
-    Scope { name: "killed while frozen", policy: freezing, budget: [1, 1, 0, 0, 0, 1] },
-    Scope { name: "an operator's word", policy: holding, budget: [1, 0, 0, 1, 1, 0] },
-    Scope { name: "killed and configured anew", policy: holding, budget: [1, 0, 1, 0, 0, 1] },
+pub const SCOPES: [Scope; 9] = [
+    Scope { name: "answers that come or are lost", policy: freezing, budget: [0, 0, 0, 0, 0, 0], share: 1 },
+    Scope { name: "killed, or configured anew", policy: freezing, budget: [0, 0, 0, 0, 0, 1], share: 4 },
+    Scope { name: "a disruption", policy: freezing, budget: [1, 0, 0, 0, 0, 0], share: 3 },
+    Scope { name: "disruptions and bad answers", policy: Policy::default, budget: [1, 0, 2, 0, 0, 0], share: 2 },
+    Scope { name: "disruptions on disruptions", policy: freezing, budget: [3, 0, 0, 0, 0, 0], share: 2 },
+    Scope { name: "sleep, frozen", policy: freezing, budget: [0, 2, 1, 0, 0, 0], share: 2 },
+    Scope { name: "killed while frozen", policy: freezing, budget: [1, 1, 0, 0, 0, 1], share: 2 },
+    Scope { name: "an operator's word", policy: holding, budget: [1, 0, 0, 1, 1, 0], share: 2 },
+    Scope { name: "killed and configured anew", policy: holding, budget: [1, 0, 1, 0, 0, 1], share: 2 },
 ];
+
+/// All the shares.
+pub fn shares() -> usize {
+    SCOPES.iter().map(|scope| scope.share).sum()
+}
 
 impl Scope {
     pub fn root(&self) -> Node<Machine> {

@@ -1,16 +1,17 @@
 //! Breadth first: every state that is as many letters away as the level, no state twice. The states themselves are not kept: a path of
 //! letters is, and the worlds along it are made anew.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-use clockgate::sys::clock::boottime;
+use clockgate_page::sys::clock::boottime;
 
 use crate::alphabet::{ALPHABET, Letter};
-use crate::node::Node;
+use crate::arrows::Arrow;
+use crate::node::{Node, Told};
 use crate::world::{Answer, Subject};
 
 /// So many states are looked at together.
@@ -32,6 +33,8 @@ pub struct Found {
     pub depth: usize,
     /// Whether no state is left that has not been looked at.
     pub is_whole: bool,
+    /// The changes of state that were seen.
+    pub arrows: BTreeSet<Arrow>,
     pub violation: Option<Violation>,
 }
 
@@ -58,6 +61,7 @@ pub fn search<S: Subject + Send + Sync>(root: &Node<S>, limits: &Limits) -> Foun
                 if let Some(violation) = part.violation {
                     return Found { violation: Some(violation), states: tree.0.len(), ..found };
                 }
+                found.arrows.extend(part.arrows);
                 for (fingerprint, parent, letter) in part.states {
                     if seen.insert(fingerprint) {
                         tree.0.push((parent, letter));
@@ -103,6 +107,7 @@ impl Tree {
 #[derive(Default)]
 struct Part {
     states: Vec<(u128, u32, u8)>,
+    arrows: BTreeSet<Arrow>,
     violation: Option<Violation>,
 }
 
@@ -145,7 +150,11 @@ fn expand<S: Subject>(root: &Node<S>, tree: &Tree, seen: &Seen, states: std::ops
             return part;
         }
         for (number, letter) in ALPHABET.iter().enumerate() {
-            match judged(|| node.after(*letter, &mut |_, _| {})) {
+            let mut arrows = vec![];
+            let mut tell = |_, what: Told| arrows.extend(what.arrow());
+            let next = judged(|| node.after(*letter, &mut tell));
+            part.arrows.extend(arrows);
+            match next {
                 Ok(None) => {}
                 Ok(Some(next)) => {
                     let fingerprint = next.fingerprint();
@@ -171,7 +180,7 @@ fn judge<S: Subject>(node: &Node<S>) {
 }
 
 /// What a broken law says.
-fn judged<T>(happens: impl FnOnce() -> T) -> Result<T, String> {
+pub fn judged<T>(happens: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(happens)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()

@@ -219,7 +219,8 @@ impl<S: Subject> World<S> {
             _ => false,
         };
         if is_void {
-            assert!(after.epoch > before.epoch, "{event:?} begins no epoch");
+            // A new agent knows the number from the page.
+            assert!(after.epoch > before.epoch.max(self.under_way.epoch), "{event:?} begins no epoch");
             assert!(after.gate == Gate::Shut, "{event:?} leaves the gate {}", after.gate);
             self.voided = self.now;
         }
