@@ -60,7 +60,7 @@ fn main() -> std::process::ExitCode {
 /// What the environment says of all scopes together, or the default of `make test`, by this share of it.
 fn limits(share: usize) -> Limits {
     let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
-    let states: usize = number("CLOCKGATE_MODEL_STATES").unwrap_or(1_050_000);
+    let states: usize = number("CLOCKGATE_MODEL_STATES").unwrap_or(200_000);
     let seconds = number("CLOCKGATE_MODEL_SECONDS").unwrap_or(3600);
     Limits {
         depth: DEPTH,
