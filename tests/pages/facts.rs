@@ -166,7 +166,8 @@ fn the_agent_runs_no_other_programs_than_the_threat_model_names() {
     }
     // What a person runs from a terminal runs what it likes.
     // The inspection of daemons is for the diagnosis alone.
-    let of_a_person = ["cli/", "daemon/inspection/", "doctor/", "installer/", "past/", "waiter/"].map(|folder| format!("src/{folder}"));
+    let of_a_person = ["cli/", "daemon/inspection/", "doctor/", "installer/", "past/", "waiter/"]
+        .map(|folder| format!("src/{folder}"));
     let mut found = vec![];
     below(&root().join("src"), &mut found);
     found.retain(|path| of_a_person.iter().all(|folder| !path.starts_with(folder)));

@@ -1,5 +1,5 @@
 //! The machine with the world around it: what its orders do, what it is told, and the laws that hold after every event. A walk and a
-//! search both live here (`tests/invariants`, `tests/model`).
+//! search both live here (`tests/invariants`, `crates/clockgate-model/tests/model/`).
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is not counted has nothing to be counted by")]
 #![allow(dead_code, reason = "a walk and a search use their own parts of it")]

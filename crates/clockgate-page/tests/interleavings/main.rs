@@ -205,12 +205,23 @@ const SHUT: [Store; 7] = [
     store("the count", Harmless, Harmless),
 ];
 
+/// A writer's stores and the readers that look on.
+struct Play {
+    name: &'static str,
+    stores: &'static [Store],
+    scenes: &'static [fn(Fault)],
+}
+
+const PLAYS: [Play; 2] = [
+    Play { name: "open", stores: &OPEN, scenes: &[opens, follower] },
+    Play { name: "shut", stores: &SHUT, scenes: &[shuts] },
+];
+
 /// Each fault is found where it misleads a reader, and nowhere else: a store that needs no order is named as such.
 fn found_where_it_matters(fault: fn(usize) -> Fault) -> Result<(), Failed> {
     let is_late = matches!(fault(0), Fault::Late(_));
     let mut wrong = String::new();
-    let scenes: [(&str, &[Store], &[fn(Fault)]); 2] = [("open", &OPEN, &[opens, follower]), ("shut", &SHUT, &[shuts])];
-    for (name, stores, scenes) in scenes {
+    for Play { name, stores, scenes } in PLAYS {
         for (number, store) in stores.iter().enumerate() {
             let found = scenes.iter().find_map(|scene| run(fault(number), *scene).err());
             let text = found.as_ref().and_then(Failed::message).unwrap_or("no reader notices");

@@ -19,7 +19,7 @@ mod mutants;
 mod node;
 mod scopes;
 mod search;
-#[path = "../support/world/mod.rs"]
+#[path = "../../../../tests/support/world/mod.rs"]
 mod world;
 
 use std::collections::BTreeSet;
