@@ -20,6 +20,7 @@ mod drop_ins;
 mod fault;
 pub mod floor;
 pub mod keys;
+mod loading;
 pub mod patterns;
 pub mod print;
 mod read_keys;
@@ -27,6 +28,7 @@ mod value;
 mod yaml;
 
 pub use fault::{ConfigError, Fault};
+pub use loading::{load, load_file, load_text};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -336,66 +338,6 @@ impl Config {
 /// A path of another root's, as it is seen from this one.
 fn below(root: &Path, path: &Path) -> PathBuf {
     if path.starts_with(root) { path.to_owned() } else { root.join(path.strip_prefix("/").unwrap_or(path)) }
-}
-
-/// Reads `config.yaml` and `config.d` below `root` and keeps the origin of each key.
-///
-/// # Errors
-/// [`ConfigError`] with every fault of every file.
-pub fn load(root: &Path) -> Result<Loaded, ConfigError> {
-    if !root.is_dir() {
-        let what = "is not a directory".to_owned();
-        return Err(ConfigError { faults: vec![Fault { file: root.to_owned(), line: None, key: None, what }] });
-    }
-    let (files, faults) = drop_ins::find(root);
-    read_all(files, faults)
-}
-
-/// Reads one file alone, wherever it lies.
-///
-/// # Errors
-/// [`ConfigError`] with every fault of the file.
-pub fn load_file(file: &Path) -> Result<Loaded, ConfigError> {
-    read_all(vec![file.to_owned()], vec![])
-}
-
-fn read_all(files: Vec<PathBuf>, mut faults: Vec<Fault>) -> Result<Loaded, ConfigError> {
-    let mut loaded = Loaded::default();
-    for file in files {
-        match drop_ins::read(&file) {
-            Ok(text) => take(file, &text, &mut loaded, &mut faults),
-            Err(what) => faults.push(Fault { file, line: None, key: None, what }),
-        }
-    }
-    together(loaded, faults)
-}
-
-/// Reads a file whose text is there already.
-///
-/// # Errors
-/// [`ConfigError`] with every fault of the text.
-#[doc(hidden)]
-pub fn load_text(file: &Path, text: &str) -> Result<Loaded, ConfigError> {
-    let (mut loaded, mut faults) = (Loaded::default(), vec![]);
-    take(file.to_owned(), text, &mut loaded, &mut faults);
-    together(loaded, faults)
-}
-
-fn take(file: PathBuf, text: &str, loaded: &mut Loaded, faults: &mut Vec<Fault>) {
-    match yaml::parse(text) {
-        Ok(node) => read_keys::take(node, &file, loaded, faults),
-        Err(syntax) => {
-            let line = (syntax.line > 0).then_some(syntax.line);
-            faults.push(Fault { file: file.clone(), line, key: None, what: syntax.message });
-        }
-    }
-    loaded.files.push(file);
-}
-
-/// Keys that do not go together are looked for among values that are right by themselves.
-fn together(loaded: Loaded, mut faults: Vec<Fault>) -> Result<Loaded, ConfigError> {
-    read_keys::check_together(&loaded, &mut faults);
-    if faults.is_empty() { Ok(loaded) } else { Err(ConfigError { faults }) }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub trait WritableWords: Words {
     fn wake_all(&self, at: usize) -> u64;
 }
 
-/// One consistent look: what `fields` found while nobody wrote; none where each of `attempts` met a writer.
+/// One consistent look: what `fields` found while no writer was at it; none where each of `attempts` met a writer.
 ///
 /// A writer that was killed inside the lock leaves it closed until its successor has opened it.
 pub fn look<T>(page: &impl Words, attempts: u32, mut fields: impl FnMut() -> T) -> Option<T> {

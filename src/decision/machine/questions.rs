@@ -3,6 +3,7 @@
 use super::super::action::{Action, StepBy};
 use super::super::event::StepError;
 use super::super::failure_class::Trouble;
+use super::super::state::State;
 use super::super::time::{Boottime, Clocks, Offset, Realtime};
 use super::Machine;
 use super::attempt::{Busy, LOST_AFTER, Purpose, Reason};
@@ -43,10 +44,16 @@ impl Machine {
         self.freezing.before_step(step, self.epoch, self.policy.freeze, now)
     }
 
-    /// A step that an event overtook was made all the same: what was asked before describes another clock.
+    /// A step that an event overtook was made all the same: what was asked before describes another clock. A first exchange that found
+    /// the clock right is no first half of a proof any more.
     pub(super) fn moved_meanwhile(&mut self, change: Offset, now: &Clocks) -> Vec<Action> {
         self.exchange.stepped(now.boot, change);
-        vec![]
+        if self.state == State::Settling {
+            self.state = State::Disrupted;
+        } else if !std::mem::take(&mut self.attempt.confirming) {
+            return vec![];
+        }
+        self.ask_anew(now)
     }
 
     /// What the step that is under way for this purpose came to.

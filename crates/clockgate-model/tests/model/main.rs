@@ -57,10 +57,16 @@ fn main() -> std::process::ExitCode {
     libtest_mimic::run(&arguments, scopes.chain([arrows, letters]).chain(faults).collect()).exit_code()
 }
 
+/// How many states `make test` looks at.
+const STATES: usize = 1_050_000;
+
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 /// What the environment says of all scopes together, or the default of `make test`, by this share of it.
 fn limits(share: usize) -> Limits {
-    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
-    let states: usize = number("CLOCKGATE_MODEL_STATES").unwrap_or(200_000);
+    let states = number("CLOCKGATE_MODEL_STATES").unwrap_or(STATES);
     let seconds = number("CLOCKGATE_MODEL_SECONDS").unwrap_or(3600);
     Limits {
         depth: DEPTH,
@@ -94,7 +100,7 @@ fn arrows_are_drawn() -> Result<(), Failed> {
     let reached: BTreeSet<Arrow> = (0..SCOPES.len()).flat_map(|scope| searched(scope).arrows.iter().copied()).collect();
     let states: usize = (0..SCOPES.len()).map(|scope| searched(scope).states).sum();
     println!("model: together {states} states, {} arrows", reached.len());
-    arrows::are_drawn(&reached)
+    arrows::are_drawn(&reached, number("CLOCKGATE_MODEL_STATES").is_some_and(|states| states > STATES))
 }
 
 /// The path that leads to a broken law: letters, then each event with its boottime.

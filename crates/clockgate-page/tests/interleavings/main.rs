@@ -87,7 +87,7 @@ fn looked(page: &Arc<Memory>) -> Option<(u32, u32)> {
     Some((gate, one))
 }
 
-/// A page that somebody has taken over, and published if `number` is not the first.
+/// A page that an agent has taken over, and published if `number` is not the first.
 fn page_at(number: u32) -> (Arc<Memory>, Writer) {
     let (memory, mut writer) = (Memory::new(), Writer::default());
     let page = WriterWords::new(&memory, Fault::None);
@@ -96,7 +96,7 @@ fn page_at(number: u32) -> (Arc<Memory>, Writer) {
     (memory, writer)
 }
 
-/// While an agent does `what` to the page, somebody looks at it: what the agent has said to be published is what is seen, or newer.
+/// While an agent does `what` to the page, a reader looks at it: what the agent has said to be published is what is seen, or newer.
 fn looked_at(page: (Arc<Memory>, Writer), number: u32, fault: Fault, what: fn(&mut Writer, &WriterWords, u32)) {
     let ((memory, mut writer), published) = (page, Arc::new(AtomicU32::new(0)));
     let (page, said) = (WriterWords::new(&memory, fault), published.clone());
@@ -135,7 +135,7 @@ fn killed(fault: Fault) {
     });
 }
 
-/// The gate opens while somebody goes to sleep at it.
+/// The gate opens while a waiter goes to sleep at it.
 fn sleeper(fault: Fault) {
     let (memory, mut writer) = page_at(1);
     let page = WriterWords::new(&memory, fault);

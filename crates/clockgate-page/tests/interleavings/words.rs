@@ -29,7 +29,7 @@ impl Memory {
         &self.words.iter().find(|(place, _)| *place == at).unwrap().1
     }
 
-    /// futex(2), `FUTEX_WAIT`: the kernel compares the word with its bucket locked. Whoever sleeps does nothing more.
+    /// futex(2), `FUTEX_WAIT`: the kernel compares the word with its bucket locked. A sleeper does nothing more.
     pub fn falls_asleep(&self, at: usize, expected: u32) -> bool {
         let mut bucket = self.bucket.lock().unwrap();
         let is_asleep = self.word(at).load(Ordering::Relaxed) == expected;
@@ -51,7 +51,7 @@ impl Words for Memory {
     }
 }
 
-/// Somebody at a word.
+/// A waiter at a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sleep {
     Asleep,
