@@ -5,6 +5,8 @@ import re
 import subprocess
 
 TARGETS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]
+# The search of the machine is a test.
+NO_PROGRAM = ["--exclude", "clockgate-model"]
 FROM_THE_LOCK = ["--locked", "--offline"]
 # As `cargo tree` has it, with the depth before it.
 LINE = re.compile(r"(\d+)(\S+) v(\S+)")
@@ -15,11 +17,11 @@ def said(*command):
 
 
 def edges():
-    """What each package links, by name and version: on all targets, with the features that a build has. `cargo metadata` has more of them."""
+    """What each package links, by name and version: on all targets, with the features of a build; `cargo metadata` has more of them."""
     links = {}
     for target in TARGETS:
-        tree = said("cargo", "tree", *FROM_THE_LOCK, "--workspace", "--target", target, "--edges", "normal,no-proc-macro",
-                    "--prefix", "depth", "--format", "{p}")
+        tree = said("cargo", "tree", *FROM_THE_LOCK, "--workspace", *NO_PROGRAM, "--target", target,
+                    "--edges", "normal,no-proc-macro", "--prefix", "depth", "--format", "{p}")
         above = []
         for depth, name, version in LINE.findall(tree):
             package = (name, version)
@@ -33,6 +35,8 @@ def edges():
 
 def linked():
     """All packages that are linked into a member of the workspace, by name and version; `links` has those of what each one links."""
-    packages = json.loads(said("cargo", "metadata", *FROM_THE_LOCK, "--format-version", "1"))["packages"]
+    # Without a filter it wants the sources of every system's crates, which a build here has not downloaded.
+    platforms = [word for target in TARGETS for word in ("--filter-platform", target)]
+    packages = json.loads(said("cargo", "metadata", *FROM_THE_LOCK, "--format-version", "1", *platforms))["packages"]
     known = {(package["name"], package["version"]): package for package in packages}
     return [known[package] | {"links": sorted(links)} for package, links in sorted(edges().items())]
