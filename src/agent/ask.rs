@@ -33,7 +33,7 @@ impl Performer {
     /// What an event means for whom we ask, and for what is known of them.
     pub(super) fn heed(&self, event: &Event) {
         // Another machine may have been made of the same snapshot, and have the same keys.
-        if let Event::Disrupted(Cause::Restore) = event {
+        if let Event::Disrupted(Cause::Restore(_)) = event {
             self.references.renew_keys();
         }
         match event {
@@ -47,7 +47,7 @@ impl Performer {
                     performer.refresh();
                 });
             }
-            Event::Disrupted(Cause::Resume { .. } | Cause::Restore | Cause::Pause { .. }) | Event::Woken(_) => {
+            Event::Disrupted(Cause::Resume { .. } | Cause::Restore(_) | Cause::Pause { .. }) | Event::Woken(_) => {
                 self.references.network_changed();
                 // No matter what was asked before: a real disruption has its two exchanges.
                 self.references.replenish();

@@ -19,6 +19,21 @@ pub enum Notifier {
     Notify,
 }
 
+/// How it was noticed that this machine is a restored one, or was continued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestoreSign {
+    /// A hook, the host or a person notified us.
+    Notice,
+    /// The kernel logged that it is a fork of an image.
+    KernelLine,
+    /// The hypervisor's own marker moved.
+    Marker,
+    /// A clock outside of the machine advanced while the machine did not.
+    OutsideClock,
+    /// Nothing reported it: a snapshot was announced, and not its end.
+    Timeout,
+}
+
 /// Why what we knew about the clock is void.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cause {
@@ -39,8 +54,8 @@ pub enum Cause {
     },
     /// A snapshot is about to be taken.
     Snapshot,
-    /// The machine was restored from a snapshot, or continued after a pause; a notice or the hypervisor's own marker reported it.
-    Restore,
+    /// The machine was restored from a snapshot, or continued after a pause, by this sign.
+    Restore(RestoreSign),
     /// An operator asked for a fresh proof.
     Requested,
     /// The growing bound met the threshold before a reference answered.
@@ -66,12 +81,32 @@ impl Cause {
             Self::Resume { .. } => 2,
             Self::ForeignStep { .. } => 3,
             Self::Snapshot => 4,
-            Self::Restore => 5,
+            Self::Restore(_) => 5,
             Self::Requested => 6,
             Self::Expired => 7,
             Self::Drifted => 8,
             Self::DaemonDisagrees => 9,
             Self::Pause { .. } => 10,
+        }
+    }
+
+    /// By what a restore or a pause was noticed; none for every other cause.
+    #[must_use]
+    pub const fn restore_sign(self) -> Option<RestoreSign> {
+        match self {
+            Self::Restore(sign) => Some(sign),
+            // A marker says that it moved, and not how far.
+            Self::Pause { lost } if lost.is_zero() => Some(RestoreSign::Marker),
+            Self::Pause { .. } => Some(RestoreSign::OutsideClock),
+            Self::Started
+            | Self::Sleep
+            | Self::Resume { .. }
+            | Self::ForeignStep { .. }
+            | Self::Snapshot
+            | Self::Requested
+            | Self::Expired
+            | Self::Drifted
+            | Self::DaemonDisagrees => None,
         }
     }
 

@@ -28,7 +28,7 @@ pub use agreement::{Agreement, AgreementInput, Disagreement, ExchangeState, agre
 pub use containers::{ContainerList, ContainerNaming, ContainerText, NamedContainer};
 pub use count::counted;
 pub use date_plan::{DatePlan, DateRefusal};
-pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, StepError};
+pub use event::{Authority, Cause, DaemonVerdict, Event, Forgotten, FreezeOutcome, Notifier, RestoreSign, StepError};
 pub use evidence::{ClockContradiction, Evidence, Fix, Hint, Witness};
 pub use failure_class::{Class, Trouble};
 pub use floor::{Floor, FloorFile, LAST_GOOD_FILE};

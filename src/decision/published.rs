@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub cause: Cause,
     /// When this epoch began.
     pub since: Boottime,
+    /// The epoch of the first sign of this disruption; none where this epoch is the first.
+    pub repeats: Option<Epoch>,
     /// Reference minus local at the last measurement of this epoch; none before the first.
     pub offset: Option<Offset>,
     /// The most the clock was wrong at `as_of`; none before the first measurement of this epoch.

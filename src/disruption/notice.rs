@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::decision::{Cause, Event, Notifier, Snapshot};
+use crate::decision::{Cause, Event, Notifier, RestoreSign, Snapshot};
 
 /// An event whose sender waits until the agent has answered it: the gate is as the snapshot says, and that is published.
 ///
@@ -81,7 +81,7 @@ impl NoticeKind {
             Self::Suspend => Event::Sleeping(Notifier::Notify),
             Self::Resume => Event::Woken(Notifier::Notify),
             Self::PreSnapshot => Event::Disrupted(Cause::Snapshot),
-            Self::PostRestore => Event::Disrupted(Cause::Restore),
+            Self::PostRestore => Event::Disrupted(Cause::Restore(RestoreSign::Notice)),
         }
     }
 }

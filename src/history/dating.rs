@@ -131,7 +131,9 @@ impl Gap {
         if *before.boot != *record.boot || record.at() < before.at {
             return Self::Unknown;
         }
-        if before.epoch == record.epoch { Self::None } else { Self::begun_by(&record.cause) }
+        let is_of_the_same =
+            before.epoch == record.epoch || record.repeats_epoch.is_some_and(|first| before.epoch >= first);
+        if is_of_the_same { Self::None } else { Self::begun_by(&record.cause) }
     }
 
     /// The gap before an epoch, by its cause.

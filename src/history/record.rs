@@ -33,6 +33,9 @@ pub struct HistoryRecord<'a> {
     pub cause: Cow<'a, str>,
     #[serde(borrow, default)]
     message: Option<&'a RawValue>,
+    /// The epoch of the first sign of the disruption, where an earlier one began an epoch of its own.
+    #[serde(default)]
+    pub repeats_epoch: Option<u64>,
     /// The gate: `shut`, `open` or `unproven`; empty where the record has none.
     #[serde(borrow, default)]
     pub gate: Cow<'a, str>,

@@ -159,7 +159,7 @@ pub static FAMILIES: [Family; 26] = [
         name: "clockgate_disruptions_total",
         kind: MetricType::Counter,
         labels: &["cause"],
-        help: "Epochs that began, by their cause (clockgate(8) lists the causes).",
+        help: "Disruptions by their cause (clockgate(8) lists the causes); further signs of the same one are not counted.",
         samples: |now| {
             let counts = now.tally.into_iter().flat_map(|tally| &tally.disruptions);
             let line = |(code, count): (&u32, &u64)| MetricSample {

@@ -164,6 +164,9 @@ impl Fold {
             }
             return;
         }
+        if follows == Follows::Closely && self.is_repeated_by(record) {
+            return;
+        }
         self.add_shut_until(at);
         self.close(Ending::Overtaken);
         let began = record.epoch_began().unwrap_or(at);
@@ -193,6 +196,21 @@ impl Fold {
             shut_since: None,
             unproven_since: None,
         });
+    }
+
+    /// Whether an epoch began by a later sign of the last disruption, which goes on then, though it was proven meanwhile.
+    fn is_repeated_by(&mut self, record: &HistoryRecord<'_>) -> bool {
+        let (Some(first), Some(before), Some(last)) =
+            (record.repeats_epoch, &mut self.before, self.disruptions.last_mut())
+        else {
+            return false;
+        };
+        let is_same = last.epoch == before.epoch && last.epoch >= first;
+        if is_same {
+            (last.epoch, last.ending) = (record.epoch, Ending::StillShut);
+            (before.is_open, before.unproven_since) = (true, None);
+        }
+        is_same
     }
 
     /// The epoch that another one follows.

@@ -37,6 +37,10 @@ impl Fold {
             return;
         }
         let Some(number) = self.disruptions.len().checked_sub(1) else { return };
+        // A later sign of the same disruption is not its beginning.
+        if record.repeats_epoch.is_some() && self.last.as_ref().is_some_and(|last| last.number == number) {
+            return;
+        }
         let at = record.at();
         let began = record.epoch_began().unwrap_or(at);
         self.last = Some(LastBegun { boot: (*record.boot).into(), began, at, number });

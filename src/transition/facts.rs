@@ -1,7 +1,7 @@
 //! A record as names and values, for programs: the fields of the journal and of the history are these.
 
 use super::{Occurrence, ReceivedAnswer, Transition};
-use crate::decision::{Boottime, ContainerList, NamedContainer, Offset, State, nanos_u64};
+use crate::decision::{Boottime, ContainerList, Epoch, NamedContainer, Offset, State, nanos_u64};
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ impl Transition {
         facts.number("realtime_ns", Some(self.at.real.as_nanos()));
         facts.number("epoch", Some(now.epoch.get()));
         facts.text("cause", &now.cause.to_string());
+        facts.number("repeats_epoch", now.repeats.map(Epoch::get));
         facts.text("state", State::name_of(now.state));
         facts.text("gate", &now.gate.to_string());
         if self.before.state != now.state {

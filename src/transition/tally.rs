@@ -89,7 +89,7 @@ impl Tally {
 
     /// Counts what an event and its publication are.
     pub(super) fn count(&mut self, event: &Event, before: &Snapshot, after: &Snapshot, now: Boottime) {
-        if before.epoch != after.epoch {
+        if before.epoch != after.epoch && after.repeats.is_none() {
             *self.disruptions.entry(after.cause.code()).or_default() += 1;
         }
         if after.gate == Gate::Proven {

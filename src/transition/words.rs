@@ -97,6 +97,7 @@ impl Transition {
     fn add_state(&self, line: &mut Line) {
         line.add("cause", self.now.cause);
         line.add("state", State::name_of(self.now.state));
+        line.add_some("repeats", self.now.repeats);
         line.add_some("offset", self.now.offset);
         line.add_some("bound_us", self.now.bound.map(|bound| nanos_u64(bound) / 1000));
         let falsetickers = (!self.falsetickers.is_empty()).then(|| format!("{:?}", self.falsetickers.join(" ")));

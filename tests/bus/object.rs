@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use clockgate::decision::{
-    AtDeadline, Boottime, Cause, ClockMeasurement, Differences, Epoch, Event, Gate, Notifier, Offset, Snapshot, State,
+    AtDeadline, Boottime, Cause, ClockMeasurement, Differences, Epoch, Event, Gate, Notifier, Offset, RestoreSign,
+    Snapshot, State,
 };
 use clockgate::publish::bus::{NAME, PATH};
 use zbus::connection;
@@ -52,7 +53,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
         s.gate = Gate::Shut;
         s.state = DISRUPTED;
         s.epoch = s.epoch.next();
-        s.cause = Cause::Restore;
+        s.cause = Cause::Restore(RestoreSign::Notice);
         s.since = Boottime::from_nanos(9);
     });
     assert_eq!(changed(&soon(next(&mut signals)).await), ["Cause", "Epoch", "Gate", "Since", "State"]);
@@ -69,6 +70,7 @@ pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
             epoch: Epoch::new(9),
             cause: Cause::Requested,
             since: Boottime::from_nanos(1),
+            repeats: None,
             offset: Some(Offset::from_nanos(2)),
             bound: Some(Duration::from_nanos(3)),
             as_of: Boottime::from_nanos(4),
@@ -146,7 +148,7 @@ pub async fn notify_passes_each_event_and_waits_as_it_is_told() {
         ("suspend", Event::Sleeping(Notifier::Notify)),
         ("pre-snapshot", Event::Disrupted(Cause::Snapshot)),
         ("resume", Event::Woken(Notifier::Notify)),
-        ("post-restore", Event::Disrupted(Cause::Restore)),
+        ("post-restore", Event::Disrupted(Cause::Restore(RestoreSign::Notice))),
     ] {
         let proxy = object.clone();
         let call = tokio::spawn(async move { proxy.call::<_, _, Told>("Notify", &(what, 20_000_u32)).await });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use clockgate::decision::{Boottime, Cause, Epoch, Event, Notifier, Offset};
+use clockgate::decision::{Boottime, Cause, Epoch, Event, Notifier, Offset, RestoreSign};
 use clockgate::publish::bus::client::{AgentClient, CallerTime, ClientError, NoticeKind, Outcome};
 use clockgate::publish::bus::{NAME, PATH, peer_socket};
 use clockgate::reference::caller::registry::Callers;
@@ -60,7 +60,7 @@ pub async fn a_caller_that_tells_the_time_is_asked_until_the_clock_is_proven_or_
         }))
     };
     let call = tell(Duration::from_secs(20));
-    agent.takes(Event::Disrupted(Cause::Restore)).await;
+    agent.takes(Event::Disrupted(Cause::Restore(RestoreSign::Notice))).await;
     for _ in 0..2 {
         let reading = ask(agent.face.callers.clone()).await.unwrap().unwrap();
         assert!((reading.offset - Offset::from_secs(60)).abs() < Duration::from_secs(1), "{reading:?}");
@@ -72,7 +72,7 @@ pub async fn a_caller_that_tells_the_time_is_asked_until_the_clock_is_proven_or_
 
     // Disrupted again, the machine may have stood still since: the word is void, and the caller waits for others.
     let call = tell(Duration::from_secs(20));
-    agent.takes(Event::Disrupted(Cause::Restore)).await;
+    agent.takes(Event::Disrupted(Cause::Restore(RestoreSign::Notice))).await;
     agent.publish(|s| s.epoch = s.epoch.next());
     let failure = ask(agent.face.callers.clone()).await.unwrap().unwrap_err();
     assert!(failure.why.contains("void"), "{failure:?}");
@@ -80,7 +80,7 @@ pub async fn a_caller_that_tells_the_time_is_asked_until_the_clock_is_proven_or_
     assert_eq!(call.await.unwrap().unwrap().gate, "open");
 
     let call = tell(Duration::from_millis(100));
-    agent.takes(Event::Disrupted(Cause::Restore)).await;
+    agent.takes(Event::Disrupted(Cause::Restore(RestoreSign::Notice))).await;
     assert!(matches!(call.await.unwrap(), Err(ClientError::StillShut(_))));
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use clockgate::decision::{Cause, Event, Notifier};
+use clockgate::decision::{Cause, Event, Notifier, RestoreSign};
 use clockgate::publish::bus::{NAME, PATH};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -187,7 +187,10 @@ pub async fn as_a_member() {
         command.arg(socket.path());
         let told = run(command).await;
         assert!(told.status.success(), "{}", text(&told.stderr));
-        assert_eq!(soon(agent.notices.recv()).await.unwrap().event, Event::Disrupted(Cause::Restore));
+        assert_eq!(
+            soon(agent.notices.recv()).await.unwrap().event,
+            Event::Disrupted(Cause::Restore(RestoreSign::Notice))
+        );
         // A member may say that something happened, and not what time it is.
         let mut command = Command::new("setpriv");
         command.arg("--reuid=65534").args(groups).arg(&binary).args(["notify", "post-restore", "--bus"]);

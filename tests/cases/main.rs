@@ -15,8 +15,8 @@ use std::time::Duration;
 use clockgate::decision::{
     Action, Authority, AwaitedSource, Awake, Boottime, Cause, Clocks, ContainerList, DaemonVerdict, Epoch, Event,
     Failure, Fix, Floor, FloorFile, Forgotten, FreezeOutcome, HttpDate, Leap, Machine, Measurement, NamedContainer,
-    Notifier, Offset, OrderId, PeerCheck, Policy, Reading, Realtime, ReferenceKind, Round, StepBy, StepError, Upstream,
-    Voice,
+    Notifier, Offset, OrderId, PeerCheck, Policy, Reading, Realtime, ReferenceKind, RestoreSign, Round, StepBy,
+    StepError, Upstream, Voice,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::expected::is_as_written;
@@ -89,6 +89,9 @@ impl World {
         for order in ordered {
             write!(told, "; {order}").map_err(|e| e.to_string())?;
         }
+        if let Some(first) = snapshot.repeats {
+            write!(told, ", of the same disruption as epoch {first}").map_err(|e| e.to_string())?;
+        }
         if !snapshot.why.is_empty() {
             write!(told, " ({})", snapshot.why).map_err(|e| e.to_string())?;
         }
@@ -157,7 +160,7 @@ impl World {
             }
             "kernel-flagged" => Event::KernelFlagged(if rest == "insert" { Leap::Insert } else { Leap::None }),
             "snapshot" => Event::Disrupted(Cause::Snapshot),
-            "restore" => Event::Disrupted(Cause::Restore),
+            "restore" => Event::Disrupted(Cause::Restore(restore_sign(rest)?)),
             "requested" => Event::Disrupted(Cause::Requested),
             "carriers-thawed" => Event::CarriersThawed(self.freeze_of(what), Ok(carrier(rest))),
             "tolerant-thawed" => {
@@ -350,6 +353,15 @@ fn notifier(text: &str) -> Result<Notifier, String> {
         "logind" => Ok(Notifier::Logind),
         "notify" => Ok(Notifier::Notify),
         _ => Err("logind or notify is wanted".to_owned()),
+    }
+}
+
+fn restore_sign(text: &str) -> Result<RestoreSign, String> {
+    match text {
+        "" => Ok(RestoreSign::Notice),
+        "kernel-line" => Ok(RestoreSign::KernelLine),
+        "marker" => Ok(RestoreSign::Marker),
+        _ => Err(format!("no sign `{text}`")),
     }
 }
 

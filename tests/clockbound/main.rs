@@ -10,7 +10,7 @@ use std::time::Duration;
 use clock_bound_client::{ClockBoundClient, ClockBoundNowResult, ClockStatus};
 use clock_bound_shm::common::{CLOCK_MONOTONIC, clock_gettime_safe};
 use clock_bound_shm::{ClockErrorBound, ShmWrite, ShmWriter};
-use clockgate::decision::{Boottime, Cause, Gate, Snapshot, State};
+use clockgate::decision::{Boottime, Cause, Gate, RestoreSign, Snapshot, State};
 use clockgate::publish::clockbound::{self, ClockBoundError, ClockBoundPage};
 use support::{gate_page, until};
 use tempfile::TempDir;
@@ -29,7 +29,7 @@ fn proven(state: State) -> Snapshot {
     Snapshot {
         state: state.code(),
         gate: state.gate(),
-        cause: Cause::Restore,
+        cause: Cause::Restore(RestoreSign::Notice),
         bound,
         max_drift_ppm: 500,
         ..gate_page::proven()
@@ -62,7 +62,7 @@ fn every_status_is_read_by_the_real_client() {
         (proven(State::Synchronized), ClockStatus::Synchronized),
         (proven(State::FreeRunning), ClockStatus::FreeRunning),
         (shut(Cause::Resume { slept: Duration::from_secs(60) }), ClockStatus::Disrupted),
-        (Snapshot { gate: Gate::Unproven, ..shut(Cause::Restore) }, ClockStatus::Disrupted),
+        (Snapshot { gate: Gate::Unproven, ..shut(Cause::Restore(RestoreSign::Notice)) }, ClockStatus::Disrupted),
     ] {
         page.publish(&snapshot).unwrap();
         let now = client.now().unwrap();
@@ -125,7 +125,7 @@ fn a_reader_never_sees_half_a_record_nor_the_generation_zero() {
     let (root, path) = root();
     let mut page = ClockBoundPage::open(&path, root.path()).unwrap();
     let wide = Duration::from_secs(1000);
-    let disrupted = Snapshot { bound: Some(wide), ..shut(Cause::Restore) };
+    let disrupted = Snapshot { bound: Some(wide), ..shut(Cause::Restore(RestoreSign::Notice)) };
     page.publish(&disrupted).unwrap();
     // A client without a first record makes one up while the page is being written: unknown, with no bound.
     let mut client = client(&path);
@@ -162,7 +162,7 @@ fn a_restarted_agent_goes_on_with_its_own_page_and_mends_an_odd_generation() {
     bytes[if cfg!(target_endian = "little") { 14 } else { 15 }] |= 1;
     std::fs::write(&path, bytes).unwrap();
     let mut page = ClockBoundPage::open(&path, root.path()).unwrap();
-    page.publish(&shut(Cause::Restore)).unwrap();
+    page.publish(&shut(Cause::Restore(RestoreSign::Notice))).unwrap();
     assert_eq!(client.now().unwrap().clock_status, ClockStatus::Disrupted);
 }
 

@@ -11,7 +11,7 @@ use clockgate::config::Config;
 use clockgate::config::keys::KEYS;
 use clockgate::config::patterns;
 use clockgate::daemon::facts::DAEMONS;
-use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, Snapshot};
+use clockgate::decision::{Boottime, Cause, Differences, Epoch, Gate, LeapSecond, Offset, RestoreSign, Snapshot};
 use clockgate::explain::Pattern;
 use clockgate::metrics::FAMILIES;
 use clockgate::publish::gate_page::GatePage;
@@ -314,7 +314,7 @@ impl Reader {
 fn proven() -> Snapshot {
     Snapshot {
         epoch: Epoch::new(7),
-        cause: Cause::Restore,
+        cause: Cause::Restore(RestoreSign::Notice),
         offset: Some(Offset::from_nanos(-1_500_000)),
         bound: Some(Duration::from_millis(3)),
         max_drift_ppm: 500,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clockgate::decision::{
     Action, AtDeadline, Boottime, Cause, Correction, DatePlan, Epoch, Event, Evidence, Gate, HttpDate, Machine,
-    Notifier, Offset, PeerCheck, Policy, State,
+    Notifier, Offset, PeerCheck, Policy, RestoreSign, State,
 };
 use proptest::prelude::*;
 use world::{Answer, MS, World, answered, http_date};
@@ -57,7 +57,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         (0..100_000_u64).prop_map(|s| Cause::Resume { slept: Duration::from_secs(s) }),
         (-7200..7200_i64).prop_map(|s| Cause::ForeignStep { change: Offset::from_secs(s) }),
         (0..100_000_u64).prop_map(|s| Cause::Pause { lost: Duration::from_secs(s) }),
-        Just(Cause::Restore),
+        Just(Cause::Restore(RestoreSign::Notice)),
         Just(Cause::Requested),
         Just(Cause::Snapshot),
     ];
@@ -121,7 +121,7 @@ impl Walk {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Disrupted(cause) => {
-                if cause == Cause::Restore {
+                if matches!(cause, Cause::Restore(_)) {
                     self.world.lost += Duration::from_secs(7777);
                 }
                 self.take(Event::Disrupted(cause));

@@ -18,7 +18,7 @@ use std::time::Duration;
 use clockgate::config::patterns;
 use clockgate::container::{Caller, Container, Engine};
 use clockgate::decision::{
-    ClockMeasurement, Clocks, ContainerList, Evidence, Gate, NamedContainer, Offset, Realtime, Reckoning,
+    ClockMeasurement, Clocks, ContainerList, Epoch, Evidence, Gate, NamedContainer, Offset, Realtime, Reckoning,
     ReferenceKind, Snapshot,
 };
 use clockgate::explain::{Literals, Now, Scanner, Then, World, judge};
@@ -310,7 +310,7 @@ fn happened() -> Vec<Transition> {
         record(Occurrence::GateOpen, proven()),
         record(Occurrence::Stepped(Offset::ZERO), because),
         record(Occurrence::DaemonAgrees(Offset::ZERO), proven()),
-        record(Occurrence::RestoreMissed("a source"), proven()),
+        record(Occurrence::RestoreMissed("a source"), Snapshot { repeats: Some(Epoch::new(1)), ..proven() }),
         record(Occurrence::FrozenInPart(vec!["c".into()]), shut()),
         record(Occurrence::CarriersThawed(one("d")), shut()),
         record(Occurrence::TolerantThawed(one("d")), shut()),

@@ -12,6 +12,7 @@ mod night;
 mod page;
 mod picture;
 mod robustness;
+mod signs;
 mod simulated;
 mod years;
 
@@ -24,9 +25,11 @@ use support::{Outcome, needing};
 /// A test and its name.
 type Named = (&'static str, fn() -> Outcome);
 
-const PLAIN: [Named; 9] = [
+const PLAIN: [Named; 11] = [
     ("the_committed_night_is_what_the_machine_and_the_recorder_make_of_it", night::is_committed),
     ("the_report_of_the_night_is_what_was_done_to_the_host", night::is_reported),
+    ("a_restore_that_several_signs_show_is_reported_once", signs::are_reported_once),
+    ("the_same_sign_again_and_a_late_one_are_of_other_restores", signs::of_others_are_reported_by_themselves),
     ("the_picture_of_the_readme_is_that_of_the_night", picture::is_committed),
     ("the_page_allows_the_one_style_that_it_has", page::allows_its_style),
     ("a_history_that_is_cut_at_any_byte_is_reported_up_to_there", robustness::cut_at_every_byte),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clockgate::decision::{Cause, ContainerList, NamedContainer, Offset, Realtime};
+use clockgate::decision::{Cause, ContainerList, NamedContainer, Offset, Realtime, RestoreSign};
 use serde_json::Value;
 
 use crate::simulated::{SimulatedHost, SimulatedServer};
@@ -89,7 +89,7 @@ pub fn lived() -> (Vec<String>, Vec<KnownDisruption>) {
     host.start();
     host.pass(30 * MINUTE);
 
-    host.pause(12 * MINUTE, Cause::Restore);
+    host.pause(12 * MINUTE, Cause::Restore(RestoreSign::Notice));
     note("restore", &host, Offset::from_secs(720));
     host.pass(30 * MINUTE);
     host.end();

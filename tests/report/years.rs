@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Output;
 use std::time::Duration;
 
-use clockgate::decision::{Cause, Offset, Realtime};
+use clockgate::decision::{Cause, Offset, Realtime, RestoreSign};
 use clockgate::history::HistoryFiles;
 use serde_json::{Map, Value};
 
@@ -102,7 +102,7 @@ impl Life {
             self.happens("requested", SimulatedHost::request);
         }
         if day % 60 == 20 {
-            self.happens("restore", |host| host.pause(30 * MINUTE, Cause::Restore));
+            self.happens("restore", |host| host.pause(30 * MINUTE, Cause::Restore(RestoreSign::Notice)));
         }
         if day % 45 == 10 {
             self.host.forget();

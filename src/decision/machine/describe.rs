@@ -83,6 +83,7 @@ impl Machine {
             epoch: self.epoch,
             cause: self.cause,
             since: self.since,
+            repeats: self.repeats,
             offset: self.latest.map(|l| l.0),
             bound: self.latest.map(|l| l.1),
             as_of: self.latest.map_or(Boottime::default(), |l| l.2),

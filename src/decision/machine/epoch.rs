@@ -11,7 +11,7 @@ use super::super::policy::Correction;
 use super::super::published::Gate;
 use super::super::reading::Leap;
 use super::super::state::State;
-use super::super::time::{Boottime, Clocks, NOISE, Offset};
+use super::super::time::{Boottime, Clocks, Epoch, NOISE, Offset};
 use super::Machine;
 use super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
 
@@ -64,6 +64,7 @@ impl Machine {
         if let Some(proof) = self.proof.take() {
             self.would_last = proof.valid_until;
         }
+        self.repeats = self.repeated(cause, now);
         self.epoch = self.epoch.next();
         self.cause = cause;
         self.since = now.boot;
@@ -83,6 +84,14 @@ impl Machine {
         self.freezing.begin_epoch(is_anew.then_some(self.policy.freeze).flatten(), now);
     }
 
+    /// The epoch that an earlier sign of the same disruption began.
+    fn repeated(&mut self, cause: Cause, now: &Clocks) -> Option<Epoch> {
+        let again = self.signs.take(cause.restore_sign(), self.state.gate(), (self.epoch.next(), now.boot));
+        // Logind and a hook announce the same sleep.
+        let is_same_sleep = cause == Cause::Sleep && (self.state, self.cause) == (State::Suspended, cause);
+        if is_same_sleep { self.repeats.or(Some(self.epoch)) } else { again }
+    }
+
     /// What a disruption does to what is known without asking.
     fn remember(&mut self, cause: Cause) {
         self.evidence.rtc = None;
@@ -95,7 +104,7 @@ impl Machine {
                 }
             }
             // The machine may be any time later than it thinks, and what one voice has changed so far is void with it.
-            Cause::Restore | Cause::Pause { .. } => {
+            Cause::Restore(_) | Cause::Pause { .. } => {
                 self.evidence.anchor = None;
                 self.evidence.restored = true;
             }
@@ -290,7 +299,7 @@ impl Machine {
 const fn is_counted(cause: Cause) -> bool {
     match cause {
         Cause::Resume { slept } => !slept.is_zero(),
-        Cause::Started | Cause::Restore | Cause::Pause { .. } => true,
+        Cause::Started | Cause::Restore(_) | Cause::Pause { .. } => true,
         Cause::Sleep
         | Cause::ForeignStep { .. }
         | Cause::Snapshot
@@ -309,7 +318,7 @@ const fn samples(cause: Cause) -> Samples {
         | Cause::Resume { .. }
         | Cause::ForeignStep { .. }
         | Cause::Snapshot
-        | Cause::Restore
+        | Cause::Restore(_)
         | Cause::Pause { .. } => Samples::Void,
         Cause::Requested | Cause::Expired | Cause::Drifted | Cause::DaemonDisagrees => Samples::Good,
     }
@@ -318,7 +327,7 @@ const fn samples(cause: Cause) -> Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Epoch, Event, Machine, Policy};
+    use crate::decision::{Event, Machine, Policy, RestoreSign};
 
     fn ordered(cause: Cause) -> Option<Samples> {
         let mut machine = Machine::new(Policy::default(), Epoch::default());
@@ -334,7 +343,7 @@ mod tests {
         let change = Offset::from_secs(3);
         for cause in [
             Cause::Started,
-            Cause::Restore,
+            Cause::Restore(RestoreSign::Notice),
             Cause::Resume { slept: moved },
             Cause::Pause { lost: moved },
             Cause::ForeignStep { change },

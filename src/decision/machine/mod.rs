@@ -9,6 +9,7 @@ mod epoch;
 mod freeze;
 mod proof;
 mod questions;
+mod signs;
 mod timing;
 mod tolerance;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use self::attempt::{Attempt, Deadline, Reason};
 use self::freeze::Freezing;
 use self::proof::{Proof, SecondLook};
+use self::signs::RestoreSigns;
 use self::tolerance::Tolerance;
 use super::action::{Action, StepBy};
 use super::event::{Authority, Cause, Event, Notifier};
@@ -45,6 +47,10 @@ pub struct Machine {
     round: Round,
     cause: Cause,
     since: Boottime,
+    /// By what a restore or a pause was noticed so far.
+    signs: RestoreSigns,
+    /// The epoch of the first sign, where this epoch began by a later one.
+    repeats: Option<Epoch>,
     /// Whose hands correct the clock in this epoch; none until that is known.
     way: Option<StepBy>,
     authority: Option<Authority>,
@@ -103,6 +109,8 @@ impl Machine {
             round: Round::default(),
             cause: Cause::Started,
             since: Boottime::default(),
+            signs: RestoreSigns::default(),
+            repeats: None,
             way: None,
             authority: None,
             daemon: None,
@@ -151,6 +159,7 @@ impl Machine {
     /// Takes one event and says what is to be done about it.
     pub fn step(&mut self, event: Event, now: Clocks) -> Vec<Action> {
         self.clocks = now;
+        self.signs.forget_old(now.boot);
         if let Event::Stepped(order, Ok(_)) = &event
             && self.attempt.step_under_way(*order).is_none()
         {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::action::{Action, StepBy, Warning};
 use super::super::date_plan::DatePlan;
-use super::super::event::Cause;
+use super::super::event::{Cause, RestoreSign};
 use super::super::evidence::{ClockContradiction, Witness};
 use super::super::failure_class::{Class, Trouble};
 use super::super::http_date::HttpDate;
@@ -96,7 +96,9 @@ impl Machine {
         match due.map(|(due, _)| due) {
             None => vec![],
             // An image that was taken frozen may be resumed a year later, without any notice.
-            Some(Due::WakeUp) if self.cause == Cause::Snapshot => self.disrupt(Cause::Restore, now),
+            Some(Due::WakeUp) if self.cause == Cause::Snapshot => {
+                self.disrupt(Cause::Restore(RestoreSign::Timeout), now)
+            }
             Some(Due::WakeUp) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),
             Some(Due::Deadline) => self.give_up(now),
             Some(Due::Reminder) => {

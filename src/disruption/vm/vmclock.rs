@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::decision::{Cause, Event};
+use crate::decision::{Cause, Event, RestoreSign};
 use crate::disruption::{DisruptionSource, LastMark};
 use crate::sys::async_descriptor::readable;
 use crate::sys::vmclock::{VmClock, VmClockPage, VmClockPageError};
@@ -125,7 +125,7 @@ fn moved(seen: &VmClockPage, page: &VmClockPage) -> Option<Cause> {
     }
     // Where generations are counted, a marker that moves without them is a live migration: a pause, and no copy of us.
     let migrated = page.generation.is_some() && !another_generation;
-    Some(if migrated { Cause::Pause { lost: Duration::ZERO } } else { Cause::Restore })
+    Some(if migrated { Cause::Pause { lost: Duration::ZERO } } else { Cause::Restore(RestoreSign::Marker) })
 }
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
         // It has begun when it has looked once and waits: the paused clock advances only when every task waits.
         sleep(LOOK_EVERY).await;
         FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
-        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore(RestoreSign::Marker))));
         sleep(LOOK_EVERY * 10).await;
         assert!(inbox.try_recv().is_err());
     }
@@ -166,7 +166,7 @@ mod tests {
         sleep(LOOK_EVERY * 3).await;
         assert!(inbox.try_recv().is_err() && !source.is_finished());
         FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
-        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore(RestoreSign::Marker))));
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ mod tests {
         FakePage { marker: 8, ..page }.write(root.path());
         assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Pause { lost: Duration::ZERO })));
         FakePage { marker: 9, generation: Some(2), ..page }.write(root.path());
-        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore(RestoreSign::Marker))));
     }
 
     #[tokio::test(start_paused = true)]
@@ -200,7 +200,7 @@ mod tests {
         assert!(matches!(marker.watch(&events).await, Err(VmClockPageError::NotThere { .. })));
         FakePage { marker: 8, ..page }.write(root.path());
         let found = tokio::spawn(async move { marker.watch(&events).await });
-        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore(RestoreSign::Marker))));
         sleep(LOOK_EVERY * 10).await;
         assert!(inbox.try_recv().is_err() && !found.is_finished());
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc::Sender;
 use tracing::{debug, warn};
 
-use crate::decision::{Cause, Event};
+use crate::decision::{Cause, Event, RestoreSign};
 use crate::disruption::{DisruptionSource, LastMark};
 use crate::sys::async_descriptor::readable;
 
@@ -50,7 +50,7 @@ impl KernelLog {
             }
         }
         let forks = record.split(|byte| *byte == b'\n').filter(|line| reports_a_fork(line));
-        events.extend(forks.map(|_| Event::Disrupted(Cause::Restore)));
+        events.extend(forks.map(|_| Event::Disrupted(Cause::Restore(RestoreSign::KernelLine))));
         events
     }
 }
@@ -170,7 +170,7 @@ mod tests {
         let source = tokio::spawn(async move { follow(&mut known, log, &events).await });
         writeln!(kernel, "6,1,1,-;random: crng init done\n SUBSYSTEM=x").unwrap();
         writeln!(kernel, "5,2,2,-;{LINE}").unwrap();
-        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore(RestoreSign::KernelLine))));
         drop(kernel);
         assert_eq!(source.await.unwrap().unwrap_err().kind(), ErrorKind::UnexpectedEof);
         assert!(inbox.try_recv().is_err());
@@ -194,7 +194,7 @@ mod tests {
         let mut kernel = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         writeln!(kernel, "5,7,2,-;{LINE}").unwrap();
         let _source = tokio::spawn(async move { known.watch(&events).await });
-        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore)));
+        assert_eq!(inbox.recv().await, Some(Event::Disrupted(Cause::Restore(RestoreSign::KernelLine))));
         assert!(inbox.try_recv().is_err());
     }
 
@@ -204,6 +204,9 @@ mod tests {
         assert_eq!(known.take(b"6,7,1,-;usb 1-1: new device"), []);
         assert_eq!(known.take(b"6,9,1,-;usb 1-1: new device"), [Event::Unseen("vmgenid")]);
         assert_eq!(known.take(format!("5,8,2,-;{LINE}").as_bytes()), [], "read before the log was lost");
-        assert_eq!(known.take(format!("5,10,2,-;{LINE}").as_bytes()), [Event::Disrupted(Cause::Restore)]);
+        assert_eq!(
+            known.take(format!("5,10,2,-;{LINE}").as_bytes()),
+            [Event::Disrupted(Cause::Restore(RestoreSign::KernelLine))]
+        );
     }
 }

@@ -93,6 +93,7 @@ fn status(snapshot: &Snapshot) -> ClockBoundStatus {
 mod tests {
     use super::*;
     use crate::decision::Epoch;
+    use crate::decision::RestoreSign;
 
     const CLOCKS: RecordClocks = RecordClocks {
         coarse_nanos: 40_000_000_000,
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_gate_that_is_not_proven_is_disrupted_and_after_a_start_unknown() {
-        let shut = Snapshot { cause: Cause::Restore, ..Snapshot::default() };
+        let shut = Snapshot { cause: Cause::Restore(RestoreSign::Notice), ..Snapshot::default() };
         assert_eq!(status(&shut), ClockBoundStatus::Disrupted);
         assert_eq!(status(&Snapshot { gate: Gate::Unproven, ..shut }), ClockBoundStatus::Disrupted);
         assert_eq!(status(&Snapshot::default()), ClockBoundStatus::Unknown);

@@ -116,7 +116,7 @@ impl AcceptedTime {
         if mark(&self.root) != self.mark {
             return false;
         }
-        let seen_later = self.mark.is_some() && published.cause == Cause::Restore;
+        let seen_later = self.mark.is_some() && matches!(published.cause, Cause::Restore(_));
         if seen_later && published.epoch == self.epoch.next() {
             self.epoch = published.epoch;
         }
@@ -132,7 +132,7 @@ fn mark(root: &Path) -> Option<VmClockMark> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Agreement, Gate, Measurement, Policy};
+    use crate::decision::{Agreement, Gate, Measurement, Policy, RestoreSign};
     use crate::sys::clock::realtime;
     use crate::sys::vmclock::fake::FakePage;
 
@@ -153,7 +153,7 @@ mod tests {
 
     fn accepted(supplied: CallerTime, root: &Path) -> AcceptedTime {
         let mut accepted = AcceptedTime::take(supplied, root).unwrap();
-        accepted.bind(&epoch(4, Cause::Restore));
+        accepted.bind(&epoch(4, Cause::Restore(RestoreSign::Notice)));
         accepted
     }
 
@@ -167,7 +167,7 @@ mod tests {
     fn a_supplied_time_advances_and_its_bound_grows_with_its_age() {
         let root = tempfile::tempdir().unwrap();
         let mut accepted = accepted(supplied(3600, Duration::from_millis(100)), root.path());
-        let first = accepted.reading(&epoch(4, Cause::Restore)).unwrap();
+        let first = accepted.reading(&epoch(4, Cause::Restore(RestoreSign::Notice))).unwrap();
         let soon = alone(&first, Duration::ZERO);
         assert!((soon.offset - Offset::from_secs(3600)).abs() < Duration::from_millis(20), "{soon:?}");
         // A tenth of a second on the way, at an unknown rate: a hundredth more.
@@ -176,7 +176,7 @@ mod tests {
         // A minute ago, at the same unknown rate for a tenth of a second: older by a minute at 500 ppm.
         accepted.supplied.as_of = Boottime::from_nanos(accepted.supplied.as_of.as_nanos() - 60_000_000_000);
         accepted.supplied.at = accepted.supplied.at + Offset::from_secs(-60);
-        let later = alone(&accepted.reading(&epoch(4, Cause::Restore)).unwrap(), Duration::ZERO);
+        let later = alone(&accepted.reading(&epoch(4, Cause::Restore(RestoreSign::Notice))).unwrap(), Duration::ZERO);
         assert!((later.offset - soon.offset).abs() < Duration::from_millis(1), "{later:?}");
         let grown = later.root_distance - soon.root_distance;
         assert!(grown >= Duration::from_millis(30) && grown < Duration::from_millis(40), "{grown:?}");
@@ -186,8 +186,8 @@ mod tests {
     fn a_later_disruption_voids_it() {
         let root = tempfile::tempdir().unwrap();
         let mut accepted = accepted(supplied(0, Duration::ZERO), root.path());
-        assert!(accepted.reading(&epoch(4, Cause::Restore)).is_ok());
-        assert!(accepted.reading(&epoch(5, Cause::Restore)).unwrap_err().contains("void"));
+        assert!(accepted.reading(&epoch(4, Cause::Restore(RestoreSign::Notice))).is_ok());
+        assert!(accepted.reading(&epoch(5, Cause::Restore(RestoreSign::Notice))).unwrap_err().contains("void"));
         // And nothing makes it good again.
         assert!(accepted.reading(&epoch(6, Cause::Requested)).is_err());
     }
@@ -198,13 +198,19 @@ mod tests {
         let page = FakePage::new(7);
         page.write(root.path());
         let mut accepted = accepted(supplied(0, Duration::ZERO), root.path());
-        assert!(accepted.reading(&epoch(5, Cause::Restore)).is_ok(), "the marker has not moved since");
+        assert!(
+            accepted.reading(&epoch(5, Cause::Restore(RestoreSign::Notice))).is_ok(),
+            "the marker has not moved since"
+        );
         assert!(accepted.reading(&epoch(6, Cause::Pause { lost: Duration::from_secs(1) })).is_err());
 
         let mut accepted = AcceptedTime::take(supplied(0, Duration::ZERO), root.path()).unwrap();
-        accepted.bind(&epoch(9, Cause::Restore));
+        accepted.bind(&epoch(9, Cause::Restore(RestoreSign::Notice)));
         FakePage { marker: 8, sequence: 4, ..page }.write(root.path());
-        assert!(accepted.reading(&epoch(9, Cause::Restore)).is_err(), "no other source has seen it yet");
+        assert!(
+            accepted.reading(&epoch(9, Cause::Restore(RestoreSign::Notice))).is_err(),
+            "no other source has seen it yet"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::decision::{Cause, Correction, OrderId, Policy, ReferenceKind, Voice};
+use crate::decision::{Cause, Correction, OrderId, Policy, ReferenceKind, RestoreSign, Voice};
 use crate::transition::{EventKind, Fact};
 
 /// A machine and the recorder beside it, as the event loop has them.
@@ -147,9 +147,32 @@ fn a_step_is_recorded_with_what_it_moved_and_the_next_epoch_begins_without_it() 
     assert_eq!(records[0].course.stepped, Some(Offset::from_secs(3600)));
     assert_eq!(records[0].course.parts.stepped, Some(Duration::from_millis(7)));
     assert!(records[0].line().starts_with("clock stepped epoch=1 moved=+3600"), "{}", records[0].line());
-    let records = event_loop.take(Event::Disrupted(Cause::Restore));
+    let records = event_loop.take(Event::Disrupted(Cause::Restore(RestoreSign::Notice)));
     assert_eq!(kinds(&records), [EventKind::GateShut]);
     assert_eq!((records[0].now.epoch, records[0].course.stepped), (Epoch::new(2), None));
+}
+
+#[test]
+fn a_later_sign_of_a_restore_is_recorded_and_not_counted() {
+    let mut event_loop = Loop::new();
+    event_loop.take(Event::Started);
+    let restored = |sign| Event::Disrupted(Cause::Restore(sign));
+    let counts = |records: &[Transition]| {
+        let counted = |cause: Cause| records[0].tally.disruptions.get(&cause.code()).copied();
+        (
+            records[0].now.epoch.get(),
+            records[0].now.repeats.map(Epoch::get),
+            counted(Cause::Restore(RestoreSign::Notice)),
+        )
+    };
+    let first = event_loop.take(restored(RestoreSign::KernelLine));
+    let second = event_loop.take(restored(RestoreSign::Marker));
+    let third = event_loop.take(restored(RestoreSign::KernelLine));
+    assert_eq!([&first, &second, &third].map(|records| kinds(records)[0]), [EventKind::GateShut; 3]);
+    assert_eq!(counts(&first), (2, None, Some(1)));
+    assert_eq!(counts(&second), (3, Some(2), Some(1)));
+    assert_eq!(counts(&third), (4, None, Some(2)));
+    assert!(second[0].line().contains(" state=Disrupted repeats=2 "), "{}", second[0].line());
 }
 
 #[test]

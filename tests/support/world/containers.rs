@@ -147,9 +147,9 @@ impl Deed<'_> {
 fn begins_anew(deed: &Deed) -> bool {
     match deed.event {
         Event::Disrupted(Cause::Resume { slept }) => !slept.is_zero(),
-        Event::Started | Event::Disrupted(Cause::Restore | Cause::Pause { .. }) => true,
+        Event::Started | Event::Disrupted(Cause::Restore(_) | Cause::Pause { .. }) => true,
         // An image taken frozen is taken for restored when nobody says so.
-        Event::Alarm => deed.after.cause == Cause::Restore && deed.after.since == deed.now.boot,
+        Event::Alarm => matches!(deed.after.cause, Cause::Restore(_)) && deed.after.since == deed.now.boot,
         _ => false,
     }
 }

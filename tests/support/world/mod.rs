@@ -155,7 +155,7 @@ impl<S: Subject> World<S> {
         let before = self.subject.snapshot();
         self.world_moves(&event);
         // Until the agent has heard of it, readers judge by their own clocks; a pause is what they cannot see.
-        if !matches!(event, Event::Disrupted(Cause::Pause { .. } | Cause::Restore)) {
+        if !matches!(event, Event::Disrupted(Cause::Pause { .. } | Cause::Restore(_))) {
             self.judge_tolerance(&before);
         }
         let now = self.clocks();
@@ -325,7 +325,7 @@ impl<S: Subject> World<S> {
                 self.lost += *lost;
                 self.anchor = None;
             }
-            Event::Disrupted(Cause::Restore) => self.anchor = None,
+            Event::Disrupted(Cause::Restore(_)) => self.anchor = None,
             Event::Disrupted(Cause::ForeignStep { change }) => self.moved = self.moved + *change,
             Event::Stepped(_, Ok(by)) => self.moved = self.moved + *by,
             Event::Accepted => (self.anchor, self.by_order) = (None, true),

@@ -51,8 +51,8 @@ impl Patience {
         }
         let begins_anew = match event {
             Event::Disrupted(Cause::Resume { slept }) => !slept.is_zero(),
-            Event::Started | Event::Disrupted(Cause::Restore | Cause::Pause { .. }) => true,
-            Event::Alarm => machine.snapshot().cause == Cause::Restore && self.epoch_since == now.boot,
+            Event::Started | Event::Disrupted(Cause::Restore(_) | Cause::Pause { .. }) => true,
+            Event::Alarm => matches!(machine.snapshot().cause, Cause::Restore(_)) && self.epoch_since == now.boot,
             _ => false,
         };
         let full = now.awake() + deadline;

@@ -4,7 +4,8 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a fault is in what it names")]
 
 use clockgate::decision::{
-    Action, Boottime, Cause, Clocks, Differences, Epoch, Event, Gate, Machine, OrderId, Policy, Snapshot, State,
+    Action, Boottime, Cause, Clocks, Differences, Epoch, Event, Gate, Machine, OrderId, Policy, RestoreSign, Snapshot,
+    State,
 };
 
 use crate::world::Subject;
@@ -118,7 +119,7 @@ impl Mutant {
             }
             (Fault::ProofKept, Event::Disrupted(Cause::ForeignStep { .. })) => Event::SourceLost("fault"),
             (Fault::LimitRenewed, Event::Disrupted(Cause::ForeignStep { .. } | Cause::Requested)) => {
-                Event::Disrupted(Cause::Restore)
+                Event::Disrupted(Cause::Restore(RestoreSign::Notice))
             }
             (Fault::OrderIgnored, Event::Thawed(order, outcome)) => Event::Thawed(self.last.unwrap_or(order), outcome),
             (Fault::StepIgnored, Event::Stepped(order, outcome)) => Event::Stepped(self.step.unwrap_or(order), outcome),

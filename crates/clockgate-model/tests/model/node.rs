@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use clockgate::decision::{Action, Boottime, Cause, Event, Notifier, Offset, Policy, State, StepBy, forward};
+use clockgate::decision::{
+    Action, Boottime, Cause, Event, Notifier, Offset, Policy, RestoreSign, State, StepBy, forward,
+};
 
 use crate::alphabet::{ASKED_AFTER, FAR_MS, LATENCY, Letter, NARROW_MS, NEAR_MS, SLEPT, WIDE_MS};
 use crate::arrows::{Arrow, name, why};
@@ -173,7 +175,7 @@ impl<S: Subject> Node<S> {
             Letter::Snapshot => Event::Disrupted(Cause::Snapshot),
             Letter::Restore => {
                 self.world.lost += SLEPT;
-                Event::Disrupted(Cause::Restore)
+                Event::Disrupted(Cause::Restore(RestoreSign::Notice))
             }
             Letter::Paused => Event::Disrupted(Cause::Pause { lost: SLEPT }),
             Letter::SteppedByOthers => Event::Disrupted(Cause::ForeignStep { change: far }),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::decision::{Cause, Epoch, Offset};
+use crate::decision::{Cause, Epoch, Offset, RestoreSign};
 use crate::disruption::notice::NoticeKind;
 use crate::sys::clock::realtime;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -70,7 +70,7 @@ async fn after_a_restore_the_hypervisor_is_asked_for_the_time_until_the_clock_is
     call.receives().await;
     call.says("notify post-restore wait=10000 time=yes").await;
     let notice = call.notices.recv().await.unwrap();
-    assert_eq!(notice.event, Event::Disrupted(Cause::Restore));
+    assert_eq!(notice.event, Event::Disrupted(Cause::Restore(RestoreSign::Notice)));
     call.publish.send_replace(shut(2));
     notice.answer.send(Ok(shut(2))).unwrap();
     for ahead in [60, 0] {
