@@ -63,8 +63,8 @@ pub enum AgentError {
     Alarm(#[source] io::Error),
 }
 
-/// Keeps the gate until `shutdown`, which says who comes next; it is shut when this returns. What comes by `reloads` is taken as a whole, but for where things
-/// are published and who talks to the agent ([`Config::reload`]); a fault is said and nothing of it taken.
+/// Keeps the gate until `shutdown`, which says who comes next; it is shut when this returns. What comes by `reloads` is taken as a
+/// whole, but for where things are published and who talks to the agent ([`Config::reload`]); a fault is said and nothing of it taken.
 ///
 /// # Errors
 /// [`AgentError`]; what fails later than the start is reported, and the gate stays shut for it.

@@ -4,8 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{GlobPattern, Metadata, cgroup, node_services};
+use super::{Metadata, cgroup, node_services};
 use crate::daemon::program as daemons;
+use crate::sys::glob::GlobPattern;
 
 /// The label, or annotation, that exempts a container when it is `true`.
 pub const LABEL: &str = "clockgate.exempt";

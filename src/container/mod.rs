@@ -4,7 +4,7 @@
 //! cgroup      which cgroup is a container           metadata    what a bundle says of one: name, image, command, pod, labels
 //! caller      which engine called the runtime       lookup      the same, found in the engine's state folders
 //! tasks       what containerd runs now              places      where each engine keeps what it knows
-//! pattern     `*` and `?`                           exemption   which containers neither wait nor are frozen
+//! exemption   which containers neither wait nor are frozen
 //! runtime_list  what a runtime says by NRI: who is exempt
 //! node_services  what a node of Kubernetes needs to run
 //! guest       virtual machines in containers            desktop     virtual machines around containers
@@ -27,7 +27,6 @@ mod lookup;
 mod metadata;
 mod node_services;
 pub mod own_container;
-mod pattern;
 mod places;
 pub mod podman;
 mod root;
@@ -42,7 +41,6 @@ pub mod virtual_machine;
 pub use calling_engine::Caller;
 pub use lookup::Lookup;
 pub use metadata::{Metadata, command};
-pub use pattern::GlobPattern;
 pub use places::Places;
 pub use root::Root;
 pub use tasks::Tasks;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::sys::foreign;
+use crate::sys::glob::GlobPattern;
 
 /// The most bytes read of a file.
 const MOST_OF_A_FILE: u64 = 256 * 1024;
@@ -50,11 +51,12 @@ fn add(root: &Path, text: &str, left: &mut usize, all: &mut String) {
 fn files(root: &Path, pattern: &str) -> Vec<PathBuf> {
     let Some((folder, name)) = pattern.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else { return vec![] };
     let folder = root.join(folder);
-    let Some((begins, ends)) = name.split_once('*') else { return vec![folder.join(name)] };
-    let is_it = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.len() >= begins.len() + ends.len() && name.starts_with(begins) && name.ends_with(ends)
-    };
+    let pattern = GlobPattern::new(name);
+    if !pattern.has('*') && !pattern.has('?') {
+        return vec![folder.join(name)];
+    }
+    let is_it =
+        |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| pattern.matches(name));
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<PathBuf> = entries.filter(is_it).collect();
     found.sort();
@@ -77,7 +79,7 @@ mod tests {
         assert_eq!(read(root.path(), &file), None);
         put(
             "etc/chrony.conf",
-            "rtcsync\nsourcedir /run/chrony-dhcp /etc/chrony/sources.d\ninclude /etc/chrony.d/*.conf\nlogchange 1\n",
+            "rtcsync\nsourcedir /run/chrony-dhcp /etc/chrony/sources.d\ninclude /etc/chrony.d/p*l.c*f\nlogchange 1\n",
         );
         put("etc/chrony/sources.d/b.sources", "pool b.example iburst\n");
         put("etc/chrony/sources.d/a.sources", "pool a.example iburst\n");

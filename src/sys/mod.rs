@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cpu_counter;
 pub mod descriptors;
 pub mod foreign;
+pub mod glob;
 pub mod input;
 pub mod journal;
 pub mod local_time;

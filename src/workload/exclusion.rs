@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::container::{Container, GlobPattern, Metadata};
+use crate::container::{Container, Metadata};
+use crate::sys::glob::GlobPattern;
 
 /// One entry of `freeze.exclude`: a container's name or id; its cgroup, if it begins with `/`; or `LABEL=VALUE`. Each is a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The kind of pattern for names in all files of clockgate: `*` matches anything, `?` one character.
+//! Patterns for names, in clockgate's own files and in those of other programs: `*` matches anything, `?` one character.
 
 use std::fmt;
 
