@@ -15,6 +15,9 @@ pub fn set_runtime(text: &str, name: &str, runtime: &Value) -> Result<String, St
         value["default-runtime"] = name.into();
         value
     };
+    if parse(text).is_ok_and(|is| Value::Object(is) == wanted) {
+        return Ok(text.to_owned());
+    }
     let (mark, text) = split_mark(text);
     let text = if text.trim().is_empty() { "{}\n" } else { text };
     let top = JsonObject::read(text, 0)?;
@@ -228,6 +231,12 @@ mod tests {
             set(r#"{"runtimes": {"clockgate-runc": {"path": "/old"}}}"#).unwrap(),
             r#"{"runtimes": {"clockgate-runc": {"path":"/w"}}, "default-runtime": "clockgate-runc"}"#
         );
+    }
+
+    #[test]
+    fn what_is_set_already_keeps_its_layout() {
+        let text = "{\"runtimes\"\n: {\n  \"clockgate-runc\":\n{\"path\": \"/w\"}},\"default-runtime\":\"clockgate-runc\"}";
+        assert_eq!(set(text).as_deref(), Ok(text));
     }
 
     #[test]

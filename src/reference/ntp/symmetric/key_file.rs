@@ -122,7 +122,9 @@ fn key(line: &str) -> Result<SymmetricKey, String> {
         _ => return Err("expected ID TYPE KEY, as in `1 AES128 HEX:0123...`".to_owned()),
     };
     let number = id.parse().ok().filter(|number| *number > 0 && id.bytes().all(|b| b.is_ascii_digit()));
-    let id: u32 = number.ok_or_else(|| format!("the number of a key is from 1 to {}, found `{id}`", u32::MAX))?;
+    // The word is not repeated: where the number was left out it may be the key.
+    let id: u32 =
+        number.ok_or_else(|| format!("the number of a key is from 1 to {}, and the first word is none", u32::MAX))?;
     let algorithm = algorithm(kind)?;
     let secret = secret_of(secret)?;
     if algorithm == Algorithm::Aes128 && secret.len() != AES_LEN {
