@@ -57,9 +57,9 @@ test: rust ## Everything: make check, then every test; installs what it needs
 	$(MAKE) --no-print-directory check
 	$(CARGO) test --no-fail-fast 2>&1 | tests/summary
 
-soak: rust ## 200 disruptions of random kind, size and overlap in one guest; CLOCKGATE_SOAK_SEED repeats a failure (for the night)
+soak: rust ## A thousand disruptions of random kind, size and overlap, in five boots of a guest; goes on where it was interrupted (root)
 	tests/setup
-	CLOCKGATE_SOAK=$${CLOCKGATE_SOAK:-200} $(CARGO) $(AS_ROOT) test --test uml -- soak::
+	tests/soak
 
 night: rust ## What is too long for make test: every time daemon until it keeps the clock again, the long soak, a hundred thousand walks, the search, the previous release; writes its record to docs/testing.md (root)
 	tests/setup

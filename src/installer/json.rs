@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn what_is_set_already_keeps_its_layout() {
-        let text = "{\"runtimes\"\n: {\n  \"clockgate-runc\":\n{\"path\": \"/w\"}},\"default-runtime\":\"clockgate-runc\"}";
+        let text =
+            "{\"runtimes\"\n: {\n  \"clockgate-runc\":\n{\"path\": \"/w\"}},\"default-runtime\":\"clockgate-runc\"}";
         assert_eq!(set(text).as_deref(), Ok(text));
     }
 

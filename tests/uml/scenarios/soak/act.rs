@@ -6,9 +6,9 @@ use std::time::Duration;
 use clockgate::decision::{Boottime, Offset};
 use clockgate::sys::clock;
 
-use super::plan::{Act, Disruption};
+use super::plan::{Act, Disruption, Folder};
 use crate::lab::guest::Guest;
-use crate::lab::liar::Liar;
+use crate::lab::liar::{Liar, Manner};
 use crate::lab::watch::Truths;
 use crate::lab::world::World;
 use crate::lab::{Outcome, fail, pass, until};
@@ -18,20 +18,30 @@ const STALE: &str = "/lib/systemd/system-sleep/zz-stale";
 /// clockgate(8): the exit code where there is no agent.
 const NO_AGENT: i32 = 69;
 
-/// The servers beside the true one, as they are now.
-pub struct Servers<'w> {
+/// The unit that keeps the clock beside the agent.
+const DAEMONS: [&str; 2] = ["chrony", "systemd-timesyncd"];
+
+/// What surrounds the agent, as it is now: the servers beside the true one, the time daemon, full folders.
+pub struct Surroundings<'w> {
     world: &'w World,
     others: Vec<(u8, Liar)>,
-    /// When the last lie or silence is over; none where all of them are honest.
+    /// Of [`DAEMONS`].
+    daemon: usize,
+    full: Vec<Folder>,
+    /// When the last lie or silence is over, and every folder can be written to again; none where all is well.
     until: Option<Boottime>,
 }
 
-impl<'w> Servers<'w> {
+impl<'w> Surroundings<'w> {
     /// Three of them, honest.
-    pub fn start(world: &'w World) -> Outcome<Self> {
-        let mut servers = Self { world, others: vec![], until: None };
-        servers.speak()?;
-        Ok(servers)
+    pub fn start(guest: &Guest, world: &'w World) -> Outcome<Self> {
+        let address = world.truth.address();
+        guest.put("/etc/systemd/timesyncd.conf.d/lab.conf", &format!("[Time]\nNTP={address}\n"))?;
+        // A file system of its own, which can be full by itself.
+        guest.sh("mkdir -p /var/lib/clockgate; mount -t tmpfs -o size=4m,mode=755 none /var/lib/clockgate")?;
+        let mut around = Self { world, others: vec![], daemon: 0, full: vec![], until: None };
+        around.speak()?;
+        Ok(around)
     }
 
     /// How the agent's configuration names them.
@@ -40,15 +50,15 @@ impl<'w> Servers<'w> {
         format!("servers: [{}, {}]\n", self.world.truth.address(), others.join(", "))
     }
 
-    fn lie(&mut self, server: u8, by: Offset, lasts: Duration) -> Outcome {
+    fn lie(&mut self, server: u8, manner: Manner, lasts: Duration) -> Outcome {
         self.others.retain(|(last, _)| *last != server);
-        self.serve(server, by)?;
+        self.serve(server, manner)?;
         self.lasts(lasts);
         Ok(())
     }
 
-    fn serve(&mut self, server: u8, by: Offset) -> Outcome {
-        let liar = Liar::start(SocketAddr::from((self.world.address(server), 123)), by)?;
+    fn serve(&mut self, server: u8, manner: Manner) -> Outcome {
+        let liar = Liar::that(SocketAddr::from((self.world.address(server), 123)), manner)?;
         self.others.push((server, liar));
         Ok(())
     }
@@ -64,7 +74,7 @@ impl<'w> Servers<'w> {
     fn speak(&mut self) -> Outcome {
         self.others.clear();
         for last in HONEST {
-            self.serve(last, Offset::ZERO)?;
+            self.serve(last, Manner::default())?;
         }
         self.world.truth.speak()
     }
@@ -74,15 +84,62 @@ impl<'w> Servers<'w> {
     }
 
     /// Waits until the last lie or silence is over, and ends them.
-    fn wait(&mut self) -> Outcome {
+    fn wait(&mut self, guest: &Guest) -> Outcome {
         let Some(until) = self.until.take() else { return Ok(()) };
         pass(until.since(clock::boottime()));
+        self.empty(guest)?;
         self.speak()
+    }
+
+    /// No byte and no file more than there are.
+    fn fill(&mut self, guest: &Guest, folder: Folder, lasts: Duration) -> Outcome {
+        let path = folder.path();
+        guest.sh(&format!(
+            "full() {{ set -- $(df -k --output=used,iused {path} | tail -n 1); mount -o remount,size=$1k,nr_inodes=$2 {path}; }}
+             # Somebody may have written meanwhile.
+             full 2>/dev/null || full 2>/dev/null || full
+             ! sh -c 'echo full >{path}/full' 2>/dev/null"
+        ))?;
+        self.full.push(folder);
+        self.lasts(lasts);
+        Ok(())
+    }
+
+    /// Room again; and who could not start without it starts.
+    fn empty(&mut self, guest: &Guest) -> Outcome {
+        for folder in self.full.drain(..) {
+            guest.sh(&format!("mount -o remount,size=20%,nr_inodes=800k {}", folder.path()))?;
+        }
+        let daemon = DAEMONS[self.daemon];
+        guest.sh(&format!("systemctl -q is-active {daemon} || systemctl restart {daemon}")).map(drop)
+    }
+
+    /// With `/run` full it may not come up; [`Self::empty`] sees to that.
+    fn restart_daemon(&self, guest: &Guest) -> Outcome {
+        let daemon = DAEMONS[self.daemon];
+        guest
+            .sh(&format!("systemctl reset-failed {daemon}; systemctl restart {daemon} || {}", self.may_fail()))
+            .map(drop)
+    }
+
+    fn replace_daemon(&mut self, guest: &Guest) -> Outcome {
+        guest.sh(&format!("systemctl stop {}", DAEMONS[self.daemon]))?;
+        self.daemon = (self.daemon + 1) % DAEMONS.len();
+        self.restart_daemon(guest)
+    }
+
+    fn restart_agent(&self, guest: &Guest) -> Outcome {
+        guest.sh(&format!("systemctl restart clockgate || {}", self.may_fail())).map(drop)
+    }
+
+    /// A shell's command that ends as what failed may end.
+    fn may_fail(&self) -> &'static str {
+        if self.full.contains(&Folder::Run) { "true" } else { "false" }
     }
 }
 
 /// Does what was drawn; returns when the last lie is over and the machine is awake.
-pub fn perform(guest: &Guest, servers: &mut Servers<'_>, truths: &mut Truths, disruption: &Disruption) -> Outcome {
+pub fn perform(guest: &Guest, around: &mut Surroundings<'_>, truths: &mut Truths, disruption: &Disruption) -> Outcome {
     for (n, (pause, act)) in disruption.0.iter().enumerate() {
         if n > 0 {
             pass(*pause);
@@ -93,14 +150,27 @@ pub fn perform(guest: &Guest, servers: &mut Servers<'_>, truths: &mut Truths, di
                 truths.calibrate(guest)?;
             }
             Act::Step(by) => step(guest, by)?,
-            Act::Lie { server, by, lasts } => servers.lie(server, by, lasts)?,
-            Act::Silence { lasts } => servers.fall_silent(lasts)?,
+            Act::Lie { server, by, round_trip, lasts } => {
+                around.lie(server, Manner::far(round_trip).off(by), lasts)?;
+            }
+            Act::Silence { lasts } => around.fall_silent(lasts)?,
             Act::KillAgent => guest.sh("systemctl kill --kill-whom=main -s KILL clockgate || true").map(drop)?,
-            Act::RestartDaemon => guest.sh("systemctl reset-failed chrony; systemctl restart chrony").map(drop)?,
+            Act::StopAgent { lasts, moved } => stop(guest, lasts, moved)?,
+            Act::RestartAgent => around.restart_agent(guest)?,
+            Act::RestartDaemon => around.restart_daemon(guest)?,
+            Act::ReplaceDaemon => around.replace_daemon(guest)?,
+            Act::Full { folder, lasts } => around.fill(guest, folder, lasts)?,
             Act::Notify(what) => notify(guest, what, disruption)?,
         }
     }
-    servers.wait()
+    around.wait(guest)
+}
+
+fn stop(guest: &Guest, lasts: Duration, moved: Offset) -> Outcome {
+    guest.sh("systemctl kill --kill-whom=main -s STOP clockgate || true")?;
+    step(guest, moved)?;
+    pass(lasts);
+    guest.sh("systemctl kill --kill-whom=main -s CONT clockgate || true").map(drop)
 }
 
 fn step(guest: &Guest, by: Offset) -> Outcome {

@@ -1,5 +1,6 @@
 //! What must hold throughout, judged from outside: by what a process in the guest saw, and by the true time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clockgate::decision::Gate;
@@ -50,6 +51,8 @@ pub struct Tally {
     pub openings: Vec<Duration>,
     /// The worst clock that was seen while the gate said that it is proven.
     pub worst: Duration,
+    /// How many of each kind of act there were.
+    pub survived: BTreeMap<&'static str, usize>,
 }
 
 impl<'g> Judge<'g> {
@@ -66,10 +69,10 @@ impl<'g> Judge<'g> {
             let proof = if n == 0 { "" } else { "--require-proof " };
             let run = format!("clockgate run --max-wait infinity {proof}-- /usr/lib/lab/part {VERB_ONCE}");
             start(guest, &name, "", &format!("while sleep 0.4; do {run}; done"))?;
-            let done = Tail::new(format!("/run/{name}"));
+            let done = Tail::new(format!("/var/tmp/{name}"));
             works.push(Work { name, done, last: None, takes_unproven: n == 0 });
         }
-        let watch = Tail::new("/run/soak-watch");
+        let watch = Tail::new("/var/tmp/soak-watch");
         Ok(Self { guest, truths, watch, works, sights: vec![], strikes: vec![], tally: Tally::default() })
     }
 
@@ -195,10 +198,10 @@ impl<'g> Judge<'g> {
 
 fn start(guest: &Guest, name: &str, how: &str, script: &str) -> Outcome {
     guest.sh(&format!(
-        ": >/run/{name}; systemd-run -q --unit={name} {how} --property=StandardOutput=append:/run/{name} \
+        ": >/var/tmp/{name}; systemd-run -q --unit={name} {how} --property=StandardOutput=append:/var/tmp/{name} \
          --property=StandardError=journal sh -c '{script}'"
     ))?;
     until("it works", Duration::from_secs(10), || {
-        Ok((!guest.lines(&format!("/run/{name}"), 0)?.is_empty()).then_some(()))
+        Ok((!guest.lines(&format!("/var/tmp/{name}"), 0)?.is_empty()).then_some(()))
     })
 }

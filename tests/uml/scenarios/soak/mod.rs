@@ -1,6 +1,6 @@
 //! The soak: disruptions of random kind, size, direction and overlap, one after the other, in one guest.
 //!
-//! CLOCKGATE_SOAK says how many (`make soak`: 200), CLOCKGATE_SOAK_SEED which. Whether all went well is judged from outside:
+//! CLOCKGATE_SOAK says how many (`make soak`: 200 in each of five boots), CLOCKGATE_SOAK_SEED which. Whether all went well is judged from outside:
 //! not one look at an open gate, and not one piece of work, on a clock that is off by more than the threshold; but for work that
 //! was let go just before a stranger's step and got to its clock just after it, which nobody can hold.
 
@@ -19,7 +19,7 @@ mod act;
 mod judge;
 mod plan;
 
-use act::Servers;
+use act::Surroundings;
 use judge::{Judge, Tally};
 use plan::{Act, Dice, Disruption};
 
@@ -83,17 +83,17 @@ fn wanted(variable: &str, otherwise: u64) -> Outcome<u64> {
 
 struct Soak<'g> {
     guest: &'g Guest,
-    servers: Servers<'g>,
+    around: Surroundings<'g>,
     judge: Judge<'g>,
 }
 
 impl<'g> Soak<'g> {
     fn start(guest: &'g Guest, world: &'g World, config: &str) -> Outcome<Self> {
         night::chronyd(guest, world)?;
-        let servers = Servers::start(world)?;
-        gate::start_with(guest, &format!("{}{config}", servers.configured()))?;
+        let around = Surroundings::start(guest, world)?;
+        gate::start_with(guest, &format!("{}{config}", around.configured()))?;
         gate::proven(guest)?;
-        Ok(Self { guest, servers, judge: Judge::start(guest, 2)? })
+        Ok(Self { guest, around, judge: Judge::start(guest, 2)? })
     }
 
     /// Lets it happen, waits for the proof that has to follow, and prints a line about it.
@@ -103,13 +103,16 @@ impl<'g> Soak<'g> {
         let seen = self.judge.sights().len();
         let epoch = self.judge.sights().last().map_or(0, |last| last.epoch);
         let (began, then) = (self.guest.clocks()?.boottime, clock::boottime());
-        act::perform(self.guest, &mut self.servers, &mut self.judge.truths, disruption)?;
+        act::perform(self.guest, &mut self.around, &mut self.judge.truths, disruption)?;
         self.judge.proven(PROVEN_WITHIN, |sights| {
             let since = &sights[seen..];
             let restarted = !disruption.kills() || since.iter().any(is_started);
             restarted && (!disruption.disrupts() || sights.last().is_some_and(|last| last.epoch > epoch))
         })?;
         let times = Times::of(disruption, began, epoch, &self.judge.sights()[seen.saturating_sub(1)..]);
+        for act in disruption.acts() {
+            *self.judge.tally.survived.entry(act.kind()).or_default() += 1;
+        }
         let took = clock::boottime().since(then).as_millis();
         println!("soak: {number:4} {times} {took:>7}  {disruption}");
         Ok(())
@@ -123,6 +126,7 @@ impl<'g> Soak<'g> {
         self.judge.end()?;
         let off = self.guest.offset()?;
         night::over(self.guest)?;
+        self.guest.sh("umount /var/lib/clockgate")?;
         ensure(off.abs() <= judge::THRESHOLD, format!("off by {off} at the end"))?;
         println!(
             "soak: {} pieces of work, none of them on a clock off by more than {:?} but {} let go just before a step by somebody \
@@ -133,6 +137,8 @@ impl<'g> Soak<'g> {
             tally.unproven,
             tally.worst
         );
+        let survived = tally.survived.iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>();
+        println!("soak: survived: {}", survived.join(", "));
         for opening in &tally.openings {
             println!("soak: open without a proof for {opening:?}");
         }

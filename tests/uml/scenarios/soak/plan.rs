@@ -14,16 +14,62 @@ pub enum Act {
     Sleep { lasts: Duration, moved: Offset },
     /// A stranger steps the clock.
     Step(Offset),
-    /// From now on one of the honest servers lies by so much.
-    Lie { server: u8, by: Offset, lasts: Duration },
+    /// From now on one of the honest servers lies by so much, from so far away.
+    Lie { server: u8, by: Offset, round_trip: Duration, lasts: Duration },
     /// From now on nobody answers: one server is silent, the others refuse.
     Silence { lasts: Duration },
     /// The agent gets SIGKILL.
     KillAgent,
-    /// chronyd is restarted, and may step again.
+    /// The agent gets SIGSTOP, a stranger steps the clock, and so long after it the agent gets SIGCONT.
+    StopAgent { lasts: Duration, moved: Offset },
+    /// The agent's unit is restarted.
+    RestartAgent,
+    /// The time daemon is restarted, and may step again.
     RestartDaemon,
+    /// chronyd makes way for systemd-timesyncd, or the other way round.
+    ReplaceDaemon,
+    /// From now on nothing more can be written below this folder.
+    Full { folder: Folder, lasts: Duration },
     /// `clockgate notify`, with `--wait` where it announces something.
     Notify(&'static str),
+}
+
+/// Where the agent writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// `/run`, the whole of it.
+    Run,
+    /// `/var/lib/clockgate`.
+    State,
+}
+
+impl Folder {
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Run => "/run",
+            Self::State => "/var/lib/clockgate",
+        }
+    }
+}
+
+impl Act {
+    /// What counts as the same in the table of what was survived.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sleep { .. } => "sleep",
+            Self::Step(_) => "step by another program",
+            Self::Lie { .. } => "server that lies",
+            Self::Silence { .. } => "silence of all servers",
+            Self::KillAgent => "agent killed",
+            Self::StopAgent { .. } => "agent stopped",
+            Self::RestartAgent => "agent restarted",
+            Self::RestartDaemon => "daemon restarted",
+            Self::ReplaceDaemon => "daemon replaced",
+            Self::Full { folder: Folder::Run, .. } => "/run full",
+            Self::Full { folder: Folder::State, .. } => "state folder full",
+            Self::Notify(_) => "notice",
+        }
+    }
 }
 
 /// Acts that follow one another at once, each after a pause too short for the agent to be done with the one before.
@@ -33,14 +79,25 @@ pub struct Disruption(pub Vec<(Duration, Act)>);
 impl Disruption {
     /// Whether the agent may be dead when a stranger steps the clock: systemd shuts the gate then, and takes its time.
     pub fn kills(&self) -> bool {
-        self.acts().any(|act| act == Act::KillAgent)
+        self.acts().any(|act| matches!(act, Act::KillAgent | Act::RestartAgent))
     }
 
     /// Whether it has to begin an epoch; a daemon that is restarted may be of the same opinion as before, and a step that leaves the
     /// clock within the threshold is absorbed.
     pub fn disrupts(&self) -> bool {
         let may_be_absorbed = |act| matches!(act, Act::Step(by) if by.abs() <= THRESHOLD);
-        let changes_nothing = |act| matches!(act, Act::RestartDaemon | Act::Lie { .. } | Act::Silence { .. });
+        // What was stepped while the agent stood still the daemon may have undone before it goes on.
+        let changes_nothing = |act| {
+            matches!(
+                act,
+                Act::RestartDaemon
+                    | Act::ReplaceDaemon
+                    | Act::StopAgent { .. }
+                    | Act::Lie { .. }
+                    | Act::Silence { .. }
+                    | Act::Full { .. }
+            )
+        };
         self.acts().any(|act| !changes_nothing(act) && !may_be_absorbed(act))
     }
 
@@ -55,10 +112,14 @@ impl fmt::Display for Act {
             Self::Sleep { lasts, moved: Offset::ZERO } => write!(f, "sleep of {lasts:?}"),
             Self::Sleep { lasts, moved } => write!(f, "sleep of {lasts:?} that moves the clock by {moved}"),
             Self::Step(by) => write!(f, "step by {by}"),
-            Self::Lie { server, by, lasts } => write!(f, "server {server} lies by {by} for {lasts:?}"),
+            Self::Lie { server, by, round_trip, lasts } => {
+                write!(f, "server {server}, {round_trip:?} away, lies by {by} for {lasts:?}")
+            }
             Self::Silence { lasts } => write!(f, "silence for {lasts:?}"),
             Self::KillAgent => f.write_str("agent killed"),
-            Self::RestartDaemon => f.write_str("chronyd restarted"),
+            Self::StopAgent { lasts, moved } => write!(f, "agent stopped for {lasts:?}, and a step by {moved}"),
+            Self::Full { folder, lasts } => write!(f, "{} full for {lasts:?}", folder.path()),
+            Self::RestartAgent | Self::RestartDaemon | Self::ReplaceDaemon => f.write_str(self.kind()),
             Self::Notify(what) => write!(f, "notify {what}"),
         }
     }
@@ -95,7 +156,7 @@ impl Dice {
     }
 
     fn kind(&mut self) -> Vec<Act> {
-        match self.below(14) {
+        match self.below(20) {
             0..=2 => vec![self.sleep()],
             3 | 4 => vec![self.step()],
             5 => vec![self.step(), self.step()],
@@ -108,6 +169,11 @@ impl Dice {
             11 => vec![Act::Notify("suspend"), Act::Notify("resume"), Act::Notify("resume")],
             // Into the settling of the step before.
             12 => vec![self.step(), Act::Notify("resume")],
+            13 | 14 => vec![self.stop()],
+            15 => vec![Act::RestartAgent],
+            16 => vec![Act::ReplaceDaemon],
+            17 => vec![self.full(Folder::Run), self.asked()],
+            18 => vec![self.full(Folder::State), self.asked()],
             _ => vec![Act::Notify("pre-snapshot"), self.step(), Act::Notify("post-restore")],
         }
     }
@@ -122,7 +188,16 @@ impl Dice {
     }
 
     fn lie(&mut self, server: u8) -> Act {
-        Act::Lie { server, by: self.offset(), lasts: self.millis(500, 2500) }
+        let (by, round_trip) = (self.offset(), self.millis(0, 400));
+        Act::Lie { server, by, round_trip, lasts: self.millis(500, 2500) }
+    }
+
+    fn stop(&mut self) -> Act {
+        Act::StopAgent { lasts: self.millis(100, 3000), moved: self.offset() }
+    }
+
+    fn full(&mut self, folder: Folder) -> Act {
+        Act::Full { folder, lasts: self.millis(500, 2500) }
     }
 
     fn asked(&mut self) -> Act {
