@@ -12,7 +12,6 @@ pub mod glob;
 pub mod input;
 pub mod journal;
 pub mod local_time;
-pub mod nss;
 pub mod own_file;
 pub mod process_status;
 pub mod ptp;
@@ -28,4 +27,4 @@ pub mod vmclock;
 pub mod vsock;
 
 pub use clockgate_page::sys::nap;
-pub use clockgate_run::sys::{output, signals, terminal};
+pub use clockgate_run::sys::{nss, output, signals, terminal};

@@ -48,6 +48,25 @@ impl ClockMeasurement {
         self.judge(Duration::MAX, now, Duration::ZERO).ok()
     }
 
+    /// Reference minus local by these clocks, which were read at once: what was measured, but for the steps and slews since then. None
+    /// where that cannot be known.
+    #[must_use]
+    pub fn offset_at(&self, now: &Clocks) -> Option<Offset> {
+        self.judge(Duration::MAX, now, Duration::ZERO).ok()?;
+        let moved = self.differences.map(|then| self.moved(&then, now));
+        Some(moved.map_or(self.offset, |(stepped, slewed)| self.offset - stepped - slewed))
+    }
+
+    /// By how much the clock was stepped and slewed since then.
+    fn moved(&self, then: &Differences, clocks: &Clocks) -> (Offset, Offset) {
+        let growth = drift(clocks.boot.since(self.as_of), self.max_drift_ppm);
+        let now = clocks.differences();
+        let moved = now.real_minus_boot - then.real_minus_boot;
+        let stepped = self.leap_second.map_or(moved, |leap| leap.taken_out(moved, clocks.boot));
+        // Up to the known rate a bend is the crystal's correction, which moves the clock nowhere; beyond it is a slew, which does.
+        (stepped, beyond(now.mono_minus_raw - then.mono_minus_raw, growth))
+    }
+
     /// The most that the clock is wrong at `now`, which was read within `width`.
     ///
     /// # Errors
@@ -58,15 +77,11 @@ impl ClockMeasurement {
             return Err(Doubt::Expired);
         }
         let Some(then) = self.differences else { return Ok(self.bound.saturating_add(growth)) };
-        let (at, now) = (now.boot, now.differences());
-        let slept = now.boot_minus_mono.abs_diff(then.boot_minus_mono);
+        let slept = now.differences().boot_minus_mono.abs_diff(then.boot_minus_mono);
         if slept > NOISE.max(width) {
             return Err(Doubt::Slept(slept));
         }
-        let moved = now.real_minus_boot - then.real_minus_boot;
-        let stepped = self.leap_second.map_or(moved, |leap| leap.taken_out(moved, at));
-        // Up to the known rate a bend is the crystal's correction, which moves the clock nowhere; beyond it is a slew, which does.
-        let slewed = beyond(now.mono_minus_raw - then.mono_minus_raw, growth);
+        let (stepped, slewed) = self.moved(&then, now);
         let offset = self.offset - stepped - slewed;
         let distance = self.bound.saturating_sub(self.offset.abs());
         let bound = offset.abs().saturating_add(distance).saturating_add(growth).saturating_add(width);
@@ -184,6 +199,18 @@ mod tests {
         // A step that makes the clock righter makes the bound smaller.
         let righter = stepped(now, Offset::from_nanos(100 * MS));
         assert_eq!(proof(100, 103).judge(THRESHOLD, &righter, WIDTH), Ok(Duration::from_millis(3 + 5) + WIDTH));
+    }
+
+    #[test]
+    fn what_was_measured_is_still_known_after_a_step_and_not_after_a_sleep() {
+        let now = after(Duration::from_secs(10));
+        let hour = Offset::from_secs(3600);
+        let offset = proof(-1, 3).offset;
+        assert_eq!(proof(-1, 3).offset_at(&now), Some(offset));
+        assert_eq!(proof(-1, 3).offset_at(&stepped(now, -hour)), Some(offset + hour));
+        let asleep = Clocks { asleep: Duration::from_secs(13), ..after(Duration::from_secs(20)) };
+        assert_eq!(proof(-1, 3).offset_at(&asleep), None);
+        assert_eq!(proof(-1, 3).offset_at(&after(Duration::from_secs(300))), None);
     }
 
     #[test]

@@ -24,6 +24,10 @@ const STATES: [&str; 8] =
     ["Unknown", "Suspended", "Disrupted", "Settling", "Synchronized", "FreeRunning", "GaveUp", "Ended"];
 /// The state of an agent that has not begun to measure.
 pub const STARTING: u32 = 0;
+/// The state after a disruption until a step was made or a proof.
+pub const DISRUPTED: u32 = 2;
+/// The state past the deadline of a disruption.
+pub const GAVE_UP: u32 = 6;
 /// The state of an agent that has ended; the page keeps its reason.
 pub const ENDED: u32 = 7;
 
@@ -41,6 +45,34 @@ const CAUSES: [&str; 11] = [
     "daemon-disagrees",
     "pause",
 ];
+
+/// The numbers of the causes.
+pub mod cause {
+    /// The agent has started.
+    pub const STARTED: u32 = 0;
+    /// The machine is going to sleep.
+    pub const SLEEP: u32 = 1;
+    /// The machine woke up.
+    pub const RESUME: u32 = 2;
+    /// Another program set the clock.
+    pub const FOREIGN_STEP: u32 = 3;
+    /// A snapshot is being taken.
+    pub const SNAPSHOT: u32 = 4;
+    /// A snapshot was loaded.
+    pub const RESTORE: u32 = 5;
+    /// Somebody asked for it.
+    pub const REQUESTED: u32 = 6;
+    /// The proof has run out.
+    pub const EXPIRED: u32 = 7;
+    /// A measurement found the clock wrong.
+    pub const DRIFTED: u32 = 8;
+    /// The time daemon says that the clock is wrong.
+    pub const DAEMON_DISAGREES: u32 = 9;
+    /// The virtual machine did not run for a while.
+    pub const PAUSE: u32 = 10;
+    /// How many there are.
+    pub const COUNT: u32 = super::CAUSES.len() as u32;
+}
 
 /// The name of a state in logs, JSON and on the bus.
 #[must_use]

@@ -107,6 +107,18 @@ impl View {
         bound.filter(|bound| *bound <= tolerance)
     }
 
+    /// Reference minus local by these clocks, which were read at once, as well as the page has it: by the proof, which is good for that
+    /// after a step too, or by what was measured since the last disruption. None where nothing was. It is no proof: for a gate, ask
+    /// [`Self::gate`].
+    #[must_use]
+    pub fn offset_at(&self, now: &Clocks) -> Option<Offset> {
+        let by_proof = (self.word == Gate::Proven as u32).then(|| self.proof().offset_at(now)).flatten();
+        // The state after a step still has the offset from before it.
+        let is_before_a_step = matches!(self.state, layout::DISRUPTED | layout::GAVE_UP) && self.as_of >= self.since;
+        let unjudged = || self.offset.filter(|_| self.agent == Agent::Alive && is_before_a_step);
+        by_proof.or_else(|| self.measured.and_then(|measured| measured.offset_at(now))).or_else(unjudged)
+    }
+
     /// The tolerance from which waiters go on while the gate is not open on a proof: by what two exchanges after the last disruption
     /// measured. One that is not wider than the threshold is never served by that. None where none is.
     #[must_use]
@@ -149,16 +161,7 @@ impl View {
             }
             (Gate::Unproven, None) | (Gate::Shut, _) => return (self, None),
         }
-        let proof = ClockMeasurement {
-            offset: self.offset.unwrap_or_default(),
-            bound: self.bound.unwrap_or(Duration::MAX),
-            as_of: self.as_of,
-            valid_until: self.valid_until,
-            max_drift_ppm: self.max_drift_ppm,
-            differences: self.differences,
-            leap_second: self.leap_second,
-        };
-        match proof.judge(self.threshold, now, width) {
+        match self.proof().judge(self.threshold, now, width) {
             Ok(bound) => {
                 self.bound_now = Some(bound);
                 (self, None)
@@ -168,6 +171,19 @@ impl View {
                 self.why = doubt.to_string();
                 (self, Some(doubt))
             }
+        }
+    }
+
+    /// What an open gate is open on.
+    fn proof(&self) -> ClockMeasurement {
+        ClockMeasurement {
+            offset: self.offset.unwrap_or_default(),
+            bound: self.bound.unwrap_or(Duration::MAX),
+            as_of: self.as_of,
+            valid_until: self.valid_until,
+            max_drift_ppm: self.max_drift_ppm,
+            differences: self.differences,
+            leap_second: self.leap_second,
         }
     }
 

@@ -1,0 +1,253 @@
+//! What to write to the API server and when: no I/O and no clock. The latest state wins, one request is under way at a time, and no two
+//! begin within a second.
+
+use std::time::Duration;
+
+use clockgate_page::time::Boottime;
+
+use crate::condition::{ClockCondition, Reason, Status};
+use crate::disruption::{Disruptions, EndedDisruption, GateSeen};
+use crate::jitter::Jitter;
+
+/// As kubelets write an unchanged status (`nodeStatusReportFrequency`).
+const HEARTBEAT: Duration = Duration::from_secs(300);
+/// How much earlier or later, so that a thousand nodes that started together do not write together, percent.
+const HEARTBEAT_JITTER: u64 = 10;
+/// Between the beginnings of two requests.
+const SPACING: Duration = Duration::from_secs(1);
+/// Between two that change the reason and not the status.
+const REASON_SPACING: Duration = Duration::from_secs(30);
+/// Between two events of the node.
+const EVENT_SPACING: Duration = Duration::from_secs(60);
+/// The pause after the first failure; twice as long after each further one.
+const BACK_OFF: Duration = Duration::from_secs(1);
+const BACK_OFF_AT_MOST: Duration = Duration::from_secs(60);
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a machine that is about to sleep: nothing waits for it.
+const URGENT_PATIENCE: Duration = Duration::from_millis(300);
+/// How often an event is tried.
+const EVENT_ATTEMPTS: u32 = 5;
+
+/// What has happened.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// The page, as it is now.
+    Seen {
+        /// What it means.
+        condition: ClockCondition,
+        /// The gate of an agent that lives.
+        gate: Option<GateSeen>,
+    },
+    /// The request that was under way has ended.
+    Answered(Answer),
+    /// The time has come.
+    Time,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was done.
+    Done,
+    /// It was not, and may be tried again; the server may say after how long.
+    Failed(Option<Duration>),
+    /// It was refused for good.
+    Refused,
+}
+
+/// A request to the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    pub what: What,
+    /// How long it may take.
+    pub within: Duration,
+}
+
+/// What is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Condition {
+        condition: ClockCondition,
+        /// Whether the status is another one than was written last.
+        is_transition: bool,
+    },
+    Event(EndedDisruption),
+}
+
+/// What the API server has, as far as we know.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    reason: Reason,
+    at: Boottime,
+}
+
+/// What was seen last, and since when.
+#[derive(Clone, Debug)]
+struct Candidate {
+    condition: ClockCondition,
+    /// Since when it has had this status, to be published after so long.
+    since: Boottime,
+    /// Whether it was tried at once.
+    was_urgent: bool,
+}
+
+/// The plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    candidate: Option<Candidate>,
+    published: Option<Published>,
+    under_way: Option<What>,
+    not_before: Boottime,
+    failures: u32,
+    heartbeat: Boottime,
+    disruptions: Disruptions,
+    event: Option<EndedDisruption>,
+    event_failures: u32,
+    event_not_before: Boottime,
+    jitter: Jitter,
+}
+
+impl Plan {
+    /// Nothing seen yet.
+    pub fn new(jitter: Jitter) -> Self {
+        Self {
+            candidate: None,
+            published: None,
+            under_way: None,
+            not_before: Boottime::default(),
+            failures: 0,
+            heartbeat: Boottime::default(),
+            disruptions: Disruptions::default(),
+            event: None,
+            event_failures: 0,
+            event_not_before: Boottime::default(),
+            jitter,
+        }
+    }
+
+    /// Takes in what has happened; returns a request, which takes the place of the one that is under way.
+    pub fn step(&mut self, happening: Happening, now: Boottime) -> Option<Write> {
+        match happening {
+            Happening::Seen { condition, gate } => self.seen(condition, gate.as_ref(), now),
+            Happening::Answered(answer) => self.answered(answer, now),
+            Happening::Time => {}
+        }
+        self.begin_urgent(now).or_else(|| self.begin(now))
+    }
+
+    /// When to come again if nothing happens.
+    pub fn wake_at(&self) -> Boottime {
+        let due = self.condition_due().min(self.event_due());
+        if self.under_way.is_some() { Boottime::NEVER } else { due }
+    }
+
+    fn seen(&mut self, condition: ClockCondition, gate: Option<&GateSeen>, now: Boottime) {
+        if let Some(ended) = gate.and_then(|gate| self.disruptions.seen(gate, now)) {
+            let before = self.event.take().map_or(0, |event| event.earlier + 1);
+            self.event = Some(EndedDisruption { earlier: before, ..ended });
+            self.event_failures = 0;
+        }
+        let settles = |reason: Reason| (reason.status(), reason.settles_in());
+        match &mut self.candidate {
+            Some(known) if settles(known.condition.reason) == settles(condition.reason) => {
+                known.was_urgent &= known.condition.reason == condition.reason;
+                known.condition = condition;
+            }
+            _ => self.candidate = Some(Candidate { condition, since: now, was_urgent: false }),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer, now: Boottime) {
+        let Some(what) = self.under_way.take() else { return };
+        match (answer, what) {
+            (Answer::Done, What::Condition { condition, .. }) => {
+                self.failures = 0;
+                self.published = Some(Published { reason: condition.reason, at: now });
+                let percent = 100 - HEARTBEAT_JITTER + self.jitter.below(2 * HEARTBEAT_JITTER + 1);
+                self.heartbeat = now + HEARTBEAT * u32::try_from(percent).unwrap_or(100) / 100;
+            }
+            (Answer::Done, What::Event(_)) => {
+                self.failures = 0;
+                self.event_not_before = now + EVENT_SPACING;
+            }
+            // Nobody wants an event of something that cannot be written.
+            (Answer::Refused, What::Event(_)) => self.event_not_before = now + EVENT_SPACING,
+            (Answer::Failed(after), What::Event(event)) => {
+                self.back_off(after, now);
+                self.event_failures += 1;
+                if self.event.is_none() && self.event_failures < EVENT_ATTEMPTS {
+                    self.event = Some(event);
+                }
+            }
+            (Answer::Failed(after), What::Condition { .. }) => self.back_off(after, now),
+            (Answer::Refused, What::Condition { .. }) => self.back_off(None, now),
+        }
+    }
+
+    fn back_off(&mut self, after: Option<Duration>, now: Boottime) {
+        let pause = BACK_OFF_AT_MOST.min(BACK_OFF * 2_u32.saturating_pow(self.failures));
+        let half_more = u64::try_from(pause.as_millis() / 2).unwrap_or_default();
+        let pause = pause + Duration::from_millis(self.jitter.below(half_more + 1));
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = self.not_before.max(now + pause.max(after.unwrap_or_default()).min(BACK_OFF_AT_MOST));
+    }
+
+    /// When the condition is to be written.
+    fn condition_due(&self) -> Boottime {
+        let Some(Candidate { condition, since, .. }) = &self.candidate else { return Boottime::NEVER };
+        let settled = *since + condition.reason.settles_in();
+        let wanted = match self.published {
+            None => settled,
+            Some(published) if published.reason.status() != condition.reason.status() => settled,
+            Some(published) if published.reason != condition.reason => {
+                settled.max(published.at + REASON_SPACING).min(settled.max(self.heartbeat))
+            }
+            Some(_) => settled.max(self.heartbeat),
+        };
+        wanted.max(self.not_before)
+    }
+
+    fn event_due(&self) -> Boottime {
+        if self.event.is_none() { Boottime::NEVER } else { self.event_not_before.max(self.not_before) }
+    }
+
+    /// The machine may not run any more in a moment: it is tried once, whatever is under way.
+    fn begin_urgent(&mut self, now: Boottime) -> Option<Write> {
+        let is_published = self.published.is_some_and(|published| published.reason.status() == Status::False);
+        let candidate = self.candidate.as_mut().filter(|c| c.condition.reason.is_urgent() && !c.was_urgent)?;
+        candidate.was_urgent = true;
+        if is_published {
+            return None;
+        }
+        let condition = candidate.condition.clone();
+        Some(self.write(What::Condition { condition, is_transition: true }, URGENT_PATIENCE, now))
+    }
+
+    fn begin(&mut self, now: Boottime) -> Option<Write> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        if self.condition_due() <= now {
+            let condition = self.candidate.as_ref()?.condition.clone();
+            let status = condition.reason.status();
+            let is_transition = self.published.is_none_or(|published| published.reason.status() != status);
+            return Some(self.write(What::Condition { condition, is_transition }, PATIENCE, now));
+        }
+        if self.event_due() <= now {
+            let event = self.event.take()?;
+            return Some(self.write(What::Event(event), PATIENCE, now));
+        }
+        None
+    }
+
+    fn write(&mut self, what: What, within: Duration, now: Boottime) -> Write {
+        self.not_before = self.not_before.max(now + SPACING);
+        self.under_way = Some(what.clone());
+        Write { what, within }
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,216 @@
+use clockgate_page::{Gate, cause};
+
+use super::*;
+
+/// The plan beside an API server that says what it is to say, each request at once.
+struct World {
+    plan: Plan,
+    now: Boottime,
+    answer: Answer,
+    /// What was written, and when.
+    written: Vec<(Duration, What)>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { plan: Plan::new(Jitter::new(7)), now: Boottime::default(), answer: Answer::Done, written: vec![] }
+    }
+
+    fn happens(&mut self, happening: Happening) {
+        let mut write = self.plan.step(happening, self.now);
+        while let Some(Write { what, .. }) = write {
+            self.written.push((self.now.since(Boottime::default()), what));
+            write = self.plan.step(Happening::Answered(self.answer), self.now);
+        }
+    }
+
+    fn seen(&mut self, reason: Reason) {
+        self.happens(Happening::Seen { condition: ClockCondition::new(reason, ""), gate: None });
+    }
+
+    fn seen_with(&mut self, reason: Reason, gate: Gate, epoch: u64) {
+        let gate = GateSeen { gate, epoch, cause: cause::RESTORE, offset: None, age: Duration::ZERO, bound: None };
+        self.happens(Happening::Seen { condition: ClockCondition::new(reason, ""), gate: Some(gate) });
+    }
+
+    fn pass(&mut self, length: Duration) {
+        let end = self.now + length;
+        loop {
+            let next = self.plan.wake_at();
+            if next > end {
+                break;
+            }
+            self.now = self.now.max(next);
+            self.happens(Happening::Time);
+        }
+        self.now = end;
+    }
+
+    /// The reasons that were written, and in which second.
+    fn conditions(&self) -> Vec<(u64, &'static str)> {
+        let name = |what: &What| match what {
+            What::Condition { condition, .. } => Some(condition.reason.name()),
+            What::Event(_) => None,
+        };
+        self.written.iter().filter_map(|(at, what)| Some((at.as_secs(), name(what)?))).collect()
+    }
+
+    fn events(&self) -> Vec<(u64, String)> {
+        let text = |what: &What| match what {
+            What::Condition { .. } => None,
+            What::Event(event) => Some(event.text()),
+        };
+        self.written.iter().filter_map(|(at, what)| Some((at.as_secs(), text(what)?))).collect()
+    }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[test]
+fn a_proof_is_written_at_once_and_a_shut_gate_after_two_seconds() {
+    let mut world = World::new();
+    world.seen(Reason::Proven);
+    world.pass(secs(10));
+    world.seen(Reason::Restored);
+    world.pass(secs(10));
+    world.seen(Reason::Proven);
+    world.pass(secs(10));
+    assert_eq!(world.conditions(), [(0, "Proven"), (12, "Restored"), (20, "Proven")]);
+}
+
+#[test]
+fn a_disruption_that_a_proof_ends_in_milliseconds_changes_no_condition_and_is_one_event() {
+    let mut world = World::new();
+    world.seen_with(Reason::Proven, Gate::Proven, 1);
+    world.pass(secs(10));
+    world.seen_with(Reason::Restored, Gate::Shut, 2);
+    world.pass(Duration::from_millis(71));
+    world.seen_with(Reason::Proven, Gate::Proven, 2);
+    world.pass(secs(200));
+    assert_eq!(world.conditions(), [(0, "Proven")]);
+    assert_eq!(world.events(), [(10, "restore: gate shut for 71 ms, now proven".to_owned())]);
+}
+
+#[test]
+fn a_storm_is_two_writes_of_the_condition_however_often_the_reason_changes_in_it() {
+    let mut world = World::new();
+    world.seen_with(Reason::Proven, Gate::Proven, 1);
+    world.pass(secs(400));
+    world.written.clear();
+    for (round, reason) in
+        [Reason::Restored, Reason::Drifted, Reason::Resumed, Reason::ForeignStep].into_iter().enumerate()
+    {
+        world.seen_with(reason, Gate::Shut, 2 + round as u64);
+        world.pass(secs(5));
+    }
+    world.seen_with(Reason::Proven, Gate::Proven, 5);
+    world.pass(secs(90));
+    let states: Vec<_> = world.conditions().into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(states, ["Restored", "Proven"]);
+    assert_eq!(world.events().len(), 1);
+}
+
+#[test]
+fn a_gate_that_flaps_writes_no_more_than_once_a_second_and_an_event_a_minute() {
+    let mut world = World::new();
+    world.seen_with(Reason::Proven, Gate::Proven, 1);
+    for epoch in 2..200 {
+        world.seen_with(Reason::Restored, Gate::Shut, epoch);
+        world.pass(Duration::from_millis(2100));
+        world.seen_with(Reason::Proven, Gate::Proven, epoch);
+        world.pass(Duration::from_millis(100));
+    }
+    let times: Vec<Duration> = world.written.iter().map(|(at, _)| *at).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= SPACING), "{times:?}");
+    let events = world.events();
+    assert!(events.len() <= 9 && events.iter().any(|(_, text)| text.ends_with("disruptions before it")), "{events:?}");
+}
+
+#[test]
+fn the_condition_is_written_again_every_five_minutes_and_not_by_every_node_at_once() {
+    let mut world = World::new();
+    world.seen(Reason::Proven);
+    world.pass(secs(3600));
+    let times: Vec<u64> = world.conditions().into_iter().map(|(at, _)| at).collect();
+    let pauses: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.len() >= 10 && pauses.iter().all(|pause| (269..=331).contains(pause)), "{pauses:?}");
+    assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_tried_ever_less_often_and_then_has_the_latest_state_alone() {
+    let mut world = World::new();
+    world.answer = Answer::Failed(None);
+    world.seen(Reason::Proven);
+    world.pass(secs(3));
+    world.seen(Reason::Restored);
+    world.pass(secs(600));
+    let times: Vec<Duration> = world.written.iter().map(|(at, _)| *at).collect();
+    let pauses: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[0] >= BACK_OFF && pauses.iter().all(|pause| *pause <= BACK_OFF_AT_MOST), "{pauses:?}");
+    assert!(pauses.last().is_some_and(|pause| *pause >= secs(30)), "{pauses:?}");
+    world.answer = Answer::Done;
+    world.written.clear();
+    world.seen(Reason::Proven);
+    world.pass(secs(70));
+    assert_eq!(world.conditions().into_iter().map(|(_, reason)| reason).collect::<Vec<_>>(), ["Proven"]);
+}
+
+#[test]
+fn a_server_that_asks_for_a_pause_has_it() {
+    let mut world = World::new();
+    world.answer = Answer::Failed(Some(secs(20)));
+    world.seen(Reason::Proven);
+    world.answer = Answer::Done;
+    world.pass(secs(60));
+    assert_eq!(world.conditions(), [(0, "Proven"), (20, "Proven")]);
+}
+
+#[test]
+fn a_sleep_is_written_at_once_and_once() {
+    let mut world = World::new();
+    world.seen(Reason::Proven);
+    world.pass(secs(10));
+    world.answer = Answer::Failed(None);
+    world.seen(Reason::Suspending);
+    assert_eq!(world.conditions(), [(0, "Proven"), (10, "Suspending")]);
+    let urgent = world.plan.clone();
+    world.seen(Reason::Suspending);
+    assert_eq!(world.conditions().len(), 2, "{urgent:?}");
+    world.answer = Answer::Done;
+    world.seen(Reason::Proven);
+    world.pass(secs(60));
+    assert_eq!(world.conditions().len(), 2, "it was True all the time, as far as the server knows");
+}
+
+#[test]
+fn an_agent_that_is_started_again_is_not_gone() {
+    let mut world = World::new();
+    world.seen(Reason::Proven);
+    world.pass(secs(10));
+    world.seen(Reason::AgentGone);
+    world.pass(secs(3));
+    world.seen(Reason::Starting);
+    world.pass(secs(1));
+    world.seen(Reason::Proven);
+    world.pass(secs(10));
+    assert_eq!(world.conditions(), [(0, "Proven")]);
+    world.seen(Reason::AgentGone);
+    world.pass(secs(20));
+    assert_eq!(world.conditions(), [(0, "Proven"), (34, "AgentGone")]);
+}
+
+#[test]
+fn an_event_that_is_refused_is_dropped_and_one_that_failed_is_tried_again() {
+    for (answer, expected) in [(Answer::Refused, 1), (Answer::Failed(None), EVENT_ATTEMPTS as usize)] {
+        let mut world = World::new();
+        world.seen_with(Reason::Proven, Gate::Proven, 1);
+        world.pass(secs(2));
+        world.answer = answer;
+        world.seen_with(Reason::Proven, Gate::Proven, 2);
+        world.pass(secs(200));
+        assert_eq!(world.events().len(), expected);
+    }
+}
