@@ -17,7 +17,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,--config 'target."cfg(all())".runner=
 .SHELLFLAGS := -euo pipefail -c
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help rust build check test night soak demo model fuzz bench install uninstall release packages deb rpm tarball image sbom checksums setup \
+.PHONY: help rust build check test night soak demo model fuzz bench install uninstall release packages deb kubernetes rpm tarball image sbom checksums setup \
 	clean-lab
 
 # An older cargo would stop at words in .cargo/config.toml and Cargo.lock that it does not know, and not say that it is too old.
@@ -91,14 +91,15 @@ uninstall: ## Take all of it away again: hooks, agent, files, group; leaves /etc
 release: rust ## The programs as packages have them: reproducible, and each with the list of its crates in it
 	@packaging/package release
 
-packages: ## All of the next six, in target/dist
-	@$(MAKE) -j1 --no-print-directory deb rpm tarball image sbom
+packages: ## All of the next seven, in target/dist
+	@$(MAKE) -j1 --no-print-directory deb kubernetes rpm tarball image sbom
 	@$(MAKE) --no-print-directory checksums
 
-deb rpm tarball image: $(if $(SAID),,release)
+deb kubernetes rpm tarball image: $(if $(SAID),,release)
 	@BINARY='$(SAID)' packaging/package $@
 
 deb: ## A package for Debian
+kubernetes: ## The publisher for Kubernetes nodes, for Debian
 rpm: ## A package for Fedora, RHEL and SUSE
 tarball: ## The programs, units and manuals, with an install.sh that can undo itself
 image: ## An image of OCI with one file in it: /clockgate

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::support::{Outcome, ensure, packages};
-use super::{linters, package, twins};
+use super::{linters, package, package_of_the_publisher, twins};
 
 /// What a package has and an installation by hand has not.
 const DOCUMENTS: [&str; 4] = ["copyright", "changelog.gz", "changelog.Debian.gz", "licences.txt.gz"];
@@ -25,6 +25,29 @@ pub fn deb() -> Outcome {
     let plain = |text: &str| text.replace(" .\n", "\n").split_whitespace().collect::<Vec<_>>().join(" ");
     let body = licence.lines().skip(2).collect::<Vec<_>>().join("\n");
     ensure(plain(&copyright).contains(&plain(&body)), "its copyright is not LICENSE-MIT's")
+}
+
+/// Nothing of it is in the other package: both can be installed side by side.
+pub fn publisher() -> Outcome {
+    let unpacked = twins()?.folder.path().join("publisher");
+    let package = package_of_the_publisher()?;
+    packages::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&unpacked))?;
+    let files = [
+        "755 f /usr/bin/clockgate-kubernetes",
+        "644 f /usr/lib/systemd/system/clockgate-kubernetes.service",
+        "644 f /usr/share/man/man8/clockgate-kubernetes.8.gz",
+        "644 f /usr/share/clockgate-kubernetes/rbac.yaml",
+    ];
+    let documents = DOCUMENTS.map(|name| format!("644 f /usr/share/doc/clockgate-kubernetes/{name}"));
+    let wanted = files.map(str::to_owned).into_iter().chain(documents).collect();
+    same(&listed(&unpacked)?, &wanted)?;
+    let others = laid_out()?;
+    ensure(others.is_disjoint(&wanted), "both packages have the same file")?;
+    let field = |name: &str| packages::said(Command::new("dpkg-deb").arg("-f").arg(&package).arg(name));
+    ensure(
+        field("Package")?.trim() == "clockgate-kubernetes" && field("Recommends")?.trim() == "clockgate",
+        field("Recommends")?,
+    )
 }
 
 pub fn rpm() -> Outcome {

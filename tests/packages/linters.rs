@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::support::{Outcome, ensure, laboratory, packages};
-use super::{package, twins};
+use super::{package, package_of_the_publisher, twins};
 
 /// Tags of lintian's that are not followed, and why.
 const LINTIAN: &[(&str, &str)] = &[
@@ -65,13 +65,17 @@ fn answered(said: &str, list: &[(&str, &str)], tag: impl Fn(&str) -> Option<&str
 }
 
 pub fn shellcheck() -> Outcome {
-    let control = twins()?.folder.path().join("control");
-    packages::run(Command::new("dpkg-deb").arg("-e").arg(package(".deb")?).arg(&control))?;
-    for name in ["preinst", "postinst", "prerm", "postrm"] {
-        let script = control.join(name);
-        packages::run(Command::new("dash").arg("-n").arg(&script))?;
-        // Functions are for all scripts, and each uses some; variables too.
-        packages::run(Command::new("shellcheck").args(["--exclude", "SC2034,SC2317,SC2329"]).arg(&script))?;
+    let agents = ("control", package(".deb")?, &["preinst", "postinst", "prerm", "postrm"][..]);
+    let publishers = ("publishers-control", package_of_the_publisher()?, &["postinst", "prerm", "postrm"][..]);
+    for (folder, package, scripts) in [agents, publishers] {
+        let control = twins()?.folder.path().join(folder);
+        packages::run(Command::new("dpkg-deb").arg("-e").arg(package).arg(&control))?;
+        for name in scripts {
+            let script = control.join(name);
+            packages::run(Command::new("dash").arg("-n").arg(&script))?;
+            // Functions are for all scripts, and each uses some; variables too.
+            packages::run(Command::new("shellcheck").args(["--exclude", "SC2034,SC2317,SC2329"]).arg(&script))?;
+        }
     }
     // openrc-run is no shell by its name, and `make check` does not know it for one.
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/openrc/clockgate");

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     let tests: [(&str, Test); 8] = [
         ("two_folders_of_different_name_give_the_same_bytes", same_bytes),
         ("the_deb_has_what_make_install_lays_out_and_its_own_documents", contents::deb),
+        ("the_publishers_deb_has_its_program_unit_manual_and_role", contents::publisher),
         ("the_deb_is_no_time_daemon_and_recommends_one", contents::relations),
         ("the_scripts_of_the_deb_are_posix_and_shellcheck_has_nothing_to_say", linters::shellcheck),
         ("the_tarball_installs_and_takes_away_again", tarball::undone),
@@ -75,7 +76,7 @@ fn pack() -> Outcome<Twins> {
     let folder = tempfile::tempdir()?;
     // To pack is the same whatever the programs are, and this one is small: it is all of them.
     let binary = packages::strip(&small::build(&[])?, &folder.path().join("programs"))?;
-    for name in ["clockgate", "clockgate-oci", "clockgate-nri"] {
+    for name in ["clockgate", "clockgate-oci", "clockgate-nri", "clockgate-kubernetes"] {
         std::fs::copy(binary.with_file_name("clockgate-run"), binary.with_file_name(name))?;
     }
     let make = |name: &str| {
@@ -87,11 +88,23 @@ fn pack() -> Outcome<Twins> {
     Ok(Twins { folder, dists })
 }
 
-/// The package whose name ends so.
+/// The package whose name ends so; not the publisher's.
 fn package(end: &str) -> Outcome<PathBuf> {
-    let found = std::fs::read_dir(&twins()?.dists[0])?.flatten().map(|entry| entry.path());
-    let found: Vec<PathBuf> = found.filter(|path| path.to_string_lossy().ends_with(end)).collect();
-    ensure(found.len() == 1, format!("packages that end in {end}: {found:?}"))?;
+    package_among(|name| name.ends_with(end) && !name.starts_with(PUBLISHER))
+}
+
+/// The publisher's own package.
+fn package_of_the_publisher() -> Outcome<PathBuf> {
+    package_among(|name| name.starts_with(PUBLISHER))
+}
+
+const PUBLISHER: &str = "clockgate-kubernetes_";
+
+fn package_among(wanted: impl Fn(&str) -> bool) -> Outcome<PathBuf> {
+    let found = std::fs::read_dir(&twins()?.dists[0])?.flatten();
+    let found = found.filter(|entry| wanted(&entry.file_name().to_string_lossy())).map(|entry| entry.path());
+    let found: Vec<PathBuf> = found.collect();
+    ensure(found.len() == 1, format!("such packages: {found:?}"))?;
     Ok(found[0].clone())
 }
 

@@ -92,7 +92,7 @@ fn awaited_writer(orders: &Orders, error: &IdentityError) -> NodeWriter {
     }
 }
 
-/// The kubelet may not have its certificate yet: that is another failure of a request, unless nobody says what the node is called.
+/// The kubelet may not have its certificate yet: that is another failure of a request, unless the name of the node is in it alone.
 fn writer(orders: &Orders) -> Result<NodeWriter, IdentityError> {
     let node = match &orders.node {
         Some(name) => name.clone(),

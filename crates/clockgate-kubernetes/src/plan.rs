@@ -171,7 +171,7 @@ impl Plan {
                 self.failures = 0;
                 self.event_not_before = now + EVENT_SPACING;
             }
-            // Nobody wants an event of something that cannot be written.
+            // Without the right to write events the condition is enough.
             (Answer::Refused, What::Event(_)) => self.event_not_before = now + EVENT_SPACING,
             (Answer::Failed(after), What::Event(event)) => {
                 self.back_off(after, now);

@@ -20,7 +20,7 @@ pub struct Look {
     pub gate: Option<GateSeen>,
 }
 
-/// Watches the page in this folder for as long as somebody listens.
+/// Watches the page in this folder until the other end is dropped.
 pub fn watch(directory: PathBuf, to: &watch::Sender<Option<Look>>) {
     let mut lookout = Lookout::new(directory);
     while !to.is_closed() {
