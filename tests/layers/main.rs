@@ -23,7 +23,7 @@ struct Rule {
     violations: &'static [(&'static str, &'static str)],
 }
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     Rule {
         name: "every_room_points_only_where_data_flows_from",
         check: rooms::arrows,
@@ -100,6 +100,7 @@ const RULES: [Rule; 11] = [
             ("agent/x.rs", "unsafe { f() }"),
             ("page/view.rs", "unsafe fn f() {}"),
             ("run/x.rs", "unsafe fn f() {}"),
+            ("kubernetes/x.rs", "unsafe { f() }"),
         ],
     },
     Rule {
@@ -109,6 +110,14 @@ const RULES: [Rule; 11] = [
             ("page/judge.rs", "use std::fs;"),
             ("page/layout.rs", "use crate::sys;"),
             ("decision/x.rs", "use clockgate_page::Page;"),
+        ],
+    },
+    Rule {
+        name: "what_the_publisher_decides_it_decides_without_io",
+        check: purity::publisher,
+        violations: &[
+            ("kubernetes/plan.rs", "use clockgate_page::sys::clock::boottime;"),
+            ("kubernetes/condition.rs", "use std::fs;"),
         ],
     },
     Rule {
@@ -136,6 +145,7 @@ fn main() -> std::process::ExitCode {
         Trial::test("the_small_waiter_is_linked_without_a_runtime_and_a_parser_of_configuration", built::small_waiter),
         Trial::test("the_small_waiter_is_at_most_200_kib_larger_than_a_program_that_does_nothing", built::size),
         Trial::test("every_file_that_the_laboratory_is_made_of_is_in_a_stamp", built::laboratory),
+        Trial::test("no_crate_that_the_publisher_alone_needs_is_in_the_agent", purity::crates_of_the_publisher),
         Trial::test("the_pages_crate_needs_libc_alone", || same(&purity::dependencies_of_the_page(), &["libc"])),
     ];
     for Rule { name, check, violations } in RULES {

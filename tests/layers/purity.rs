@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use super::support::{Outcome, ensure, expect};
 use crate::tree::Tree;
 
 /// The decision does no I/O; the waiter, and what it asks, have no async runtime; clap's types are the command line's.
@@ -34,7 +36,7 @@ pub fn words(tree: &Tree) -> Vec<String> {
 pub fn unsafe_code(tree: &Tree) -> Vec<String> {
     let is_unsafe = |text: &str| ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| text.contains(word));
     let is_in_sys =
-        |path: &str| path.starts_with("sys/") || path.starts_with("page/sys/") || path.starts_with("run/sys/");
+        |path: &str| ["", "page/", "run/", "kubernetes/"].iter().any(|of| path.starts_with(&format!("{of}sys/")));
     let strays = tree.0.iter().filter(|source| is_unsafe(&source.text) && !is_in_sys(&source.path));
     strays.map(|source| source.path.clone()).collect()
 }
@@ -64,6 +66,54 @@ pub fn page(tree: &Tree) -> Vec<String> {
         wrong.extend(strays.map(|taken| format!("{} takes {}", source.path, taken.lines().next().unwrap_or_default())));
     }
     wrong
+}
+
+/// What of the publisher decides: it knows no file, no clock and no runtime.
+const PURE_IN_THE_PUBLISHER: [&str; 5] = ["condition", "disruption", "kubeconfig", "plan", "request_body"];
+
+/// What the publisher decides it decides without I/O.
+pub fn publisher(tree: &Tree) -> Vec<String> {
+    let mut wrong = vec![];
+    for name in PURE_IN_THE_PUBLISHER {
+        let path = format!("kubernetes/{name}.rs");
+        let Some(source) = tree.0.iter().find(|source| source.path == path) else {
+            wrong.push(format!("there is no {path}"));
+            continue;
+        };
+        let words = ["std::io", "std::fs", "std::net", "std::env", "tokio", "hyper", "::sys", "async "];
+        let found = words.into_iter().filter(|word| source.code().contains(word));
+        wrong.extend(found.map(|word| format!("{path} uses {word}")));
+    }
+    wrong
+}
+
+/// What the publisher has for HTTP is not linked into the agent, nor is it itself.
+pub fn crates_of_the_publisher() -> Outcome {
+    const ITS_OWN: [&str; 6] = ["clockgate-kubernetes", "hyper", "http", "http-body-util", "tokio-rustls", "base64"];
+    let has = |package: &str| -> Outcome<Vec<&str>> {
+        let mut command = Command::new(env!("CARGO"));
+        command.args([
+            "tree",
+            "--offline",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ]);
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
+        expect(output.status.success(), &output)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let is_there = |name: &&str| text.lines().any(|line| line.starts_with(&format!("{name} v")));
+        Ok(ITS_OWN.into_iter().filter(is_there).collect())
+    };
+    let found = has("clockgate-kubernetes")?;
+    ensure(found == ITS_OWN, format!("the publisher itself has {found:?} alone"))?;
+    let found = has("clockgate")?;
+    ensure(found.is_empty(), format!("the agent has {found:?}"))
 }
 
 /// The names below `[dependencies]` of the page's crate.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A file of `src`, or with `page/` or `run/` before it of the crate of the page or of the waiter.
+/// A file of `src`, or with `page/`, `run/` or `kubernetes/` before it of the crate of the page, of the waiter or of the publisher.
 #[derive(Clone)]
 pub struct Source {
     pub path: String,
@@ -28,7 +28,7 @@ impl Source {
     }
 
     pub fn is_of_another_crate(&self) -> bool {
-        matches!(self.room(), "page" | "run")
+        matches!(self.room(), "page" | "run" | "kubernetes")
     }
 
     /// The path of the module that it is: `decision::machine::proof`.
@@ -45,9 +45,12 @@ pub struct Tree(pub Vec<Source>);
 impl Tree {
     pub fn read() -> Self {
         let mut all = vec![];
-        for (folder, before) in
-            [("src", ""), ("crates/clockgate-page/src", "page/"), ("crates/clockgate-run/src", "run/")]
-        {
+        for (folder, before) in [
+            ("src", ""),
+            ("crates/clockgate-page/src", "page/"),
+            ("crates/clockgate-run/src", "run/"),
+            ("crates/clockgate-kubernetes/src", "kubernetes/"),
+        ] {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
             let mut folders = vec![root.clone()];
             while let Some(folder) = folders.pop() {
