@@ -1,0 +1,217 @@
+//! A real API server with its etcd, on loopback: as strict as a cluster's, without anything that runs pods.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::authority::Authority;
+use crate::support::{Ours, Outcome, laboratory, process, until_answered, until_some};
+
+/// A busy machine takes a minute for what takes an idle one five seconds.
+const STARTED_WITHIN: Duration = Duration::from_secs(300);
+/// By how much the certificate for [`LATER`] is ahead of this machine's clock, seconds.
+pub const AHEAD: i64 = 3600;
+/// The name by which the server shows that certificate.
+pub const LATER: &str = "later.example";
+
+/// What a test needs of the laboratory.
+pub fn lacks() -> Option<String> {
+    laboratory::missing(&["kubernetes/bin/kube-apiserver", "kubernetes/bin/etcd"])
+}
+
+/// The cluster; its processes end with it.
+pub struct Cluster {
+    pub api: Api,
+    /// A second server of the same cluster, for the tests that kill one.
+    pub other: Api,
+    folder: tempfile::TempDir,
+    _etcd: Ours,
+    _servers: [Ours; 2],
+    etcd_port: u16,
+}
+
+impl Cluster {
+    /// Starts it.
+    pub fn start() -> Outcome<Self> {
+        let folder = tempfile::tempdir()?;
+        let authority = Authority::new(folder.path())?;
+        authority.signs_server("server", &["localhost", "127.0.0.1"], 0)?;
+        authority.signs_server("later", &[LATER], AHEAD)?;
+        authority.signs_client("admin", "admin", "system:masters")?;
+        for node in NODES {
+            authority.signs_client(node, &format!("system:node:{node}"), "system:nodes")?;
+        }
+        fs::write(
+            folder.path().join("audit.yaml"),
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  omitStages: [RequestReceived]\n",
+        )?;
+        let ports = free_ports::<4>()?;
+        let [etcd_port, peers, port, other] = ports;
+        let etcd = etcd(folder.path(), etcd_port, peers)?;
+        // The first makes what every cluster has; two at once would dispute about it.
+        let first = server(folder.path(), etcd_port, port)?;
+        let api = Api { port, folder: folder.path().to_owned() };
+        until_ready(&api)?;
+        let second = server(folder.path(), etcd_port, other)?;
+        let other = Api { port: other, ..api.clone() };
+        until_ready(&other)?;
+        for node in NODES {
+            api.make_node(node)?;
+        }
+        Ok(Self { api, other, folder, _etcd: etcd, _servers: [first, second], etcd_port })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Kills the second server.
+    pub fn kill_other(&mut self) -> Outcome {
+        let Self { _servers: [_, second], .. } = self;
+        second.0.kill()?;
+        second.0.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again, at the same port.
+    pub fn restart_other(&mut self) -> Outcome {
+        self._servers[1] = server(self.folder.path(), self.etcd_port, self.other.port)?;
+        until_ready(&self.other)
+    }
+
+    /// A kubeconfig as a kubelet's, with files beside it.
+    pub fn kubeconfig(&self, node: &str, port: u16) -> Outcome<PathBuf> {
+        self.kubeconfig_of(
+            node,
+            &format!("{node}-{port}.conf"),
+            json!({ "server": format!("https://127.0.0.1:{port}") }),
+        )
+    }
+
+    /// The same by the name whose certificate is ahead of our clock.
+    pub fn kubeconfig_of_later(&self, node: &str) -> Outcome<PathBuf> {
+        let server = format!("https://127.0.0.1:{}", self.api.port);
+        self.kubeconfig_of(node, &format!("{node}-later.conf"), json!({ "server": server, "tls-server-name": LATER }))
+    }
+
+    fn kubeconfig_of(&self, node: &str, name: &str, mut cluster: Value) -> Outcome<PathBuf> {
+        cluster["certificate-authority"] = json!("ca.crt");
+        let user = json!({ "client-certificate": format!("{node}.crt"), "client-key": format!("{node}.key") });
+        // JSON is YAML.
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{ "name": "k", "cluster": cluster }],
+            "users": [{ "name": "u", "user": user }],
+            "contexts": [{ "name": "c", "context": { "cluster": "k", "user": "u" } }],
+        });
+        let path = self.folder.path().join(name);
+        fs::write(&path, config.to_string())?;
+        Ok(path)
+    }
+
+    /// How many requests of a user the servers have answered, by verb and what they were about.
+    pub fn requests(&self, user: &str, verb: &str, subject: &str) -> Outcome<usize> {
+        let mut count = 0;
+        for port in [self.api.port, self.other.port] {
+            let log = fs::read_to_string(self.folder.path().join(format!("audit-{port}.log")))?;
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            count += lines
+                .filter(|line| {
+                    line["user"]["username"] == user
+                        && line["verb"] == verb
+                        && line["requestURI"].as_str().is_some_and(|uri| uri.contains(subject))
+                })
+                .count();
+        }
+        Ok(count)
+    }
+}
+
+/// The nodes that there are; a test has one of its own.
+pub const NODES: [&str; 9] =
+    ["gate-1", "storm-1", "rights-1", "rights-2", "killed-1", "later-1", "leaves-1", "rotates-1", "account-1"];
+
+fn program(name: &str) -> Command {
+    let mut command = process::harmless("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(laboratory::folder().join("kubernetes/bin").join(name));
+    command
+}
+
+fn etcd(folder: &Path, port: u16, peers: u16) -> Outcome<Ours> {
+    let (clients, peers) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peers}"));
+    let mut command = program("etcd");
+    command.args(["--name", "default", "--unsafe-no-fsync", "--data-dir"]).arg(folder.join("etcd"));
+    command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
+    command.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+    command.args(["--initial-cluster", &format!("default={peers}")]);
+    Ours::logged(&mut command, &folder.join("etcd.log"))
+}
+
+fn server(folder: &Path, etcd: u16, port: u16) -> Outcome<Ours> {
+    let at = |name: &str| folder.join(name).display().to_string();
+    let mut command = program("kube-apiserver");
+    command.args([
+        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+        format!("--secure-port={port}"),
+        "--insecure-port=0".to_owned(),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--advertise-address=127.0.0.1".to_owned(),
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--tls-cert-file={}", at("server.crt")),
+        format!("--tls-private-key-file={}", at("server.key")),
+        format!("--tls-sni-cert-key={},{}", at("later.crt"), at("later.key")),
+        format!("--client-ca-file={}", at("ca.crt")),
+        format!("--service-account-key-file={}", at("admin.key")),
+        format!("--service-account-signing-key-file={}", at("admin.key")),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--enable-admission-plugins=NodeRestriction".to_owned(),
+        // Without its controller no account has a secret that a pod could mount.
+        "--disable-admission-plugins=ServiceAccount".to_owned(),
+        "--service-cluster-ip-range=10.77.0.0/24".to_owned(),
+        format!("--audit-policy-file={}", at("audit.yaml")),
+        format!("--audit-log-path={}", at(&format!("audit-{port}.log"))),
+        "--audit-log-mode=blocking".to_owned(),
+    ]);
+    Ours::logged(&mut command, &folder.join(format!("server-{port}.log")))
+}
+
+/// Until it has made the roles that every cluster has.
+fn until_ready(api: &Api) -> Outcome {
+    let ready = || {
+        let answer =
+            api.admin("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node", &Value::Null).ok()?;
+        let healthy = api.admin("GET", "/readyz", &Value::Null).is_ok();
+        (answer["metadata"]["name"] == "system:node" && healthy).then_some(())
+    };
+    let log = api.folder.join(format!("server-{}.log", api.port));
+    until_some("the API server", STARTED_WITHIN, ready).map_err(|failed| {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let last: Vec<&str> = text.lines().rev().take(20).collect();
+        format!("{failed:?}: {last:#?}").into()
+    })
+}
+
+/// Ports that are free now.
+fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
+    let held = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let ports = held.iter().map(|one| Ok(one.local_addr()?.port())).collect::<Outcome<Vec<u16>>>()?;
+    ports.try_into().map_err(|_| "as many as were asked for".into())
+}
+
+/// Waits until a node's condition of ours is this.
+pub fn until_condition(api: &Api, node: &str, expected: (&str, &str)) -> Outcome {
+    let mut last = None;
+    let is_so = || {
+        last = api.ours(node)?;
+        let is_so = last.as_ref().is_some_and(|(status, reason)| (status.as_str(), reason.as_str()) == expected);
+        Ok(is_so.then_some(()))
+    };
+    until_answered(&format!("{node} is {expected:?}"), Duration::from_secs(120), is_so)
+        .map_err(|failed| format!("{failed:?}; it is {last:?}").into())
+}
