@@ -26,7 +26,7 @@ use tempfile::TempDir;
 type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 9] = [
         ("two_folders_of_different_name_give_the_same_bytes", same_bytes),
         ("the_deb_has_what_make_install_lays_out_and_its_own_documents", contents::deb),
         ("the_publishers_deb_has_its_program_unit_manual_and_role", contents::publisher),

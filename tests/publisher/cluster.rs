@@ -158,7 +158,6 @@ fn server(folder: &Path, etcd: u16, port: u16) -> Outcome<Ours> {
     command.args([
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         format!("--secure-port={port}"),
-        "--insecure-port=0".to_owned(),
         "--bind-address=127.0.0.1".to_owned(),
         "--advertise-address=127.0.0.1".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
@@ -166,7 +165,8 @@ fn server(folder: &Path, etcd: u16, port: u16) -> Outcome<Ours> {
         format!("--tls-private-key-file={}", at("server.key")),
         format!("--tls-sni-cert-key={},{}", at("later.crt"), at("later.key")),
         format!("--client-ca-file={}", at("ca.crt")),
-        format!("--service-account-key-file={}", at("admin.key")),
+        // A key as PKCS #8 has it is one to sign by, and none to verify by.
+        format!("--service-account-key-file={}", at("admin.crt")),
         format!("--service-account-signing-key-file={}", at("admin.key")),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         "--authorization-mode=Node,RBAC".to_owned(),

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::{Api, Who};
-use clockgate::decision::{Cause, ClockMeasurement, Epoch, Offset, Snapshot};
+use clockgate::decision::{Cause, ClockMeasurement, Epoch, Offset, RestoreSign, Snapshot};
 use clockgate::sys::clock::{boottime, realtime, standing};
 use clockgate::sys::nap;
 use cluster::{AHEAD, Cluster, until_condition};
@@ -73,11 +73,16 @@ fn with_cluster(shared: &Shared, test: Test) -> Outcome {
 
 /// The gate of a restored machine, before anything was measured.
 fn restored(epoch: u64) -> Snapshot {
-    Snapshot { cause: Cause::Restore, epoch: Epoch::new(epoch), why: "restore: measuring".into(), ..shut() }
+    Snapshot {
+        cause: Cause::Restore(RestoreSign::Notice),
+        epoch: Epoch::new(epoch),
+        why: "restore: measuring".into(),
+        ..shut()
+    }
 }
 
 fn proven_in(epoch: u64) -> Snapshot {
-    Snapshot { cause: Cause::Restore, epoch: Epoch::new(epoch), ..proven() }
+    Snapshot { cause: Cause::Restore(RestoreSign::Notice), epoch: Epoch::new(epoch), ..proven() }
 }
 
 fn patches(cluster: &Cluster, node: &str) -> Outcome<usize> {
