@@ -8,8 +8,8 @@ use crate::disruption::EndedDisruption;
 
 /// Who reports events.
 const CONTROLLER: &str = "clockgate.org/clockgate-kubernetes";
-/// Where events of what is in no namespace lie.
-const NAMESPACE: &str = "default";
+/// Where events of what is in no namespace lie. A server of 1.20 refuses those of events.k8s.io in `default`.
+const NAMESPACE: &str = "kube-system";
 /// The length of a note that the API takes (validation of events.k8s.io/v1).
 const NOTE_LIMIT: usize = 1024;
 
