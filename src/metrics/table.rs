@@ -216,7 +216,7 @@ pub static FAMILIES: [Family; 26] = [
         name: "clockgate_starts_refused_total",
         kind: MetricType::Counter,
         labels: &["by"],
-        help: "Starts of containers that were refused since the boot, by the wrapping runtime (oci) and by the OCI hook (hook).",
+        help: "Starts of containers that were refused since the boot, by the wrapping runtime (oci), the OCI hook (hook) and clockgate-nri (nri).",
         samples: |now| {
             let line = |(by, count): &(&str, u64)| MetricSample {
                 labels: vec![(*by).to_owned()],

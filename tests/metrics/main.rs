@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod nri;
 mod prometheus;
 mod served;
 mod starts;
@@ -33,8 +34,9 @@ fn main() -> ExitCode {
         ("the_tolerance_that_a_shut_gate_serves_is_said_in_each_form", starts::tolerance),
     ];
     // As another user.
-    let strangers: [(&str, fn()); 2] = [
+    let strangers: [(&str, fn()); 3] = [
         ("a_refused_start_is_counted_and_a_strangers_is_not", starts::refused),
+        ("a_container_of_a_pod_that_is_refused_is_counted_each_time", starts::refused_of_pods),
         ("who_imitates_a_held_start_changes_what_is_said_and_nothing_else", starts::imitated),
     ];
     let trial = |lacks, (name, test): (&str, fn())| {

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use clockgate::decision::{Gate, Offset};
 use clockgate::page::Page;
 
+use crate::nri::FakeRuntime;
 use crate::status::{SOON, number};
 use crate::support::agent::Agent;
 use crate::support::liar::Liar;
@@ -59,9 +60,9 @@ impl Held {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn refused(&self) -> [Option<f64>; 2] {
+    fn refused(&self) -> [Option<f64>; 3] {
         let metrics = self.metrics();
-        ["oci", "hook"].map(|by| number(&metrics, &format!("clockgate_starts_refused_total{{by=\"{by}\"}}")))
+        ["oci", "hook", "nri"].map(|by| number(&metrics, &format!("clockgate_starts_refused_total{{by=\"{by}\"}}")))
     }
 }
 
@@ -75,17 +76,30 @@ fn stranger() -> Vec<&'static str> {
 
 pub fn refused() {
     let held = Held::new();
-    assert_eq!(held.refused(), [Some(0.0), Some(0.0)]);
+    assert_eq!(held.refused(), [Some(0.0); 3]);
     for count in [1.0, 2.0] {
         is_refused(&held.create(&[], "ab", "100ms").output().unwrap());
-        assert_eq!(held.refused(), [Some(count), Some(0.0)]);
+        assert_eq!(held.refused(), [Some(count), Some(0.0), Some(0.0)]);
     }
     let mut hook = Command::new(held.agent.host.at("clockgate-fake"));
     is_refused(&hook.arg("hook").stdin(Stdio::null()).output().unwrap());
-    assert_eq!(held.refused(), [Some(2.0), Some(1.0)]);
+    assert_eq!(held.refused(), [Some(2.0), Some(1.0), Some(0.0)]);
     // Another user's is refused as well, and cannot be counted.
     is_refused(&held.create(&stranger(), "cd", "100ms").output().unwrap());
-    assert_eq!(held.refused(), [Some(2.0), Some(1.0)]);
+    assert_eq!(held.refused(), [Some(2.0), Some(1.0), Some(0.0)]);
+}
+
+/// A kubelet asks again and again; each time is one more.
+pub fn refused_of_pods() {
+    let held = Held::new();
+    let page = format!("page = {}\n", held.page().display());
+    symlink(env!("CARGO_BIN_EXE_clockgate-nri"), held.agent.host.at("clockgate-nri")).unwrap();
+    held.agent.host.put("clockgate-nri.conf", &page).unwrap();
+    let mut runtime = FakeRuntime::new(&held.agent.host.at("nri.sock"), &held.agent.host.at("clockgate-nri"));
+    for count in [1.0, 2.0] {
+        assert!(runtime.asks_to_make_a_container().contains("clockgate: refusing to create a container: "));
+        until("it is counted", SOON, || held.refused() == [Some(0.0), Some(0.0), Some(count)]).unwrap();
+    }
 }
 
 pub fn imitated() {
@@ -108,7 +122,7 @@ pub fn imitated() {
     let after = view();
     assert_eq!((after.gate, after.epoch, after.state), (Gate::Shut, before.epoch, before.state), "{after:?}");
     assert!(after.cause == before.cause && !after.why.contains("imitated"), "{after:?}");
-    assert_eq!(held.refused(), [Some(0.0), Some(0.0)]);
+    assert_eq!(held.refused(), [Some(0.0); 3]);
     drop(imitation);
     until("it is forgotten", SOON, || !said().contains("imitated")).unwrap();
 }

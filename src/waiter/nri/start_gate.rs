@@ -10,9 +10,9 @@ use crate::decision::Boottime;
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
 use crate::waiter::Ground;
-use crate::waiter::oci::OciSettings;
 use crate::waiter::oci::hold::{GateWatch, HeldContainer, Refused, Released};
 use crate::waiter::oci::log::Grave;
+use crate::waiter::oci::{OciSettings, RefusedBy, count_refusal};
 
 /// The time-out of a runtime that does not say its own (`DefaultPluginRequestTimeout` in containerd/nri).
 pub const USUAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -93,6 +93,7 @@ impl StartGate {
                 Ok(())
             }
             Err(Refused { waited: _, why }) => {
+                count_refusal(&settings, RefusedBy::Nri);
                 lines.extend(self.refusals.count(&subject, &why, boottime()));
                 Err(format!("clockgate: refusing to create {subject}: {why}"))
             }

@@ -103,7 +103,7 @@ fn hold_and_become(call: &Call, argv0: &OsStr, args: Vec<OsString>) -> Result<In
     runtime::become_it(runtime, args).map_err(OciError::Runtime)
 }
 
-fn count_refusal(settings: &OciSettings, by: RefusedBy) {
+pub(super) fn count_refusal(settings: &OciSettings, by: RefusedBy) {
     // A number is no reason to do anything else.
     let _ = refused::count(&settings.page, by);
 }

@@ -14,14 +14,16 @@ pub enum RefusedBy {
     Wrapper,
     /// The OCI hook.
     Hook,
+    /// The start gate of pods.
+    Nri,
 }
 
 /// How many starts each has refused since the boot.
-pub type RefusedStarts = [(RefusedBy, u64); 2];
+pub type RefusedStarts = [(RefusedBy, u64); 3];
 
 impl RefusedBy {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Wrapper, Self::Hook];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Wrapper, Self::Hook, Self::Nri];
 
     /// Its name in metrics.
     #[must_use]
@@ -29,6 +31,7 @@ impl RefusedBy {
         match self {
             Self::Wrapper => "oci",
             Self::Hook => "hook",
+            Self::Nri => "nri",
         }
     }
 
@@ -37,6 +40,7 @@ impl RefusedBy {
         page.with_file_name(match self {
             Self::Wrapper => "refused-by-wrapper",
             Self::Hook => "refused-by-hook",
+            Self::Nri => "refused-by-nri",
         })
     }
 }
@@ -68,16 +72,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let page = folder.path().join("public");
         let numbers = || counted(&page).map(|(by, count)| (by.name(), count));
-        assert_eq!(numbers(), [("oci", 0), ("hook", 0)]);
+        assert_eq!(numbers(), [("oci", 0), ("hook", 0), ("nri", 0)]);
         count(&page, RefusedBy::Wrapper).unwrap();
         count(&page, RefusedBy::Wrapper).unwrap();
         count(&page, RefusedBy::Hook).unwrap();
-        assert_eq!(numbers(), [("oci", 2), ("hook", 1)]);
+        count(&page, RefusedBy::Nri).unwrap();
+        count(&page, RefusedBy::Nri).unwrap();
+        count(&page, RefusedBy::Nri).unwrap();
+        assert_eq!(numbers(), [("oci", 2), ("hook", 1), ("nri", 3)]);
+        assert!(count(&folder.path().join("no/public"), RefusedBy::Nri).is_err(), "a host without an agent");
         let file = RefusedBy::Hook.file(&page);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(RefusedBy::Wrapper.file(&page), &file).unwrap();
         assert!(count(&page, RefusedBy::Hook).is_err(), "no link is followed");
-        assert_eq!(numbers(), [("oci", 2), ("hook", 0)]);
+        assert_eq!(numbers(), [("oci", 2), ("hook", 0), ("nri", 3)]);
     }
 }
