@@ -53,7 +53,7 @@ pub fn publisher() -> Outcome {
 pub fn rpm() -> Outcome {
     let name = package(".rpm")?;
     let format = "[%{FILEMODES:perms} %{FILENAMES}\\n]";
-    let listed = linters::in_a_root(&name, &["rpm", "-qp", "--nosignature", "--qf", format])?;
+    let listed = linters::in_a_root("linters", &name, &["rpm", "-qp", "--nosignature", "--qf", format])?;
     let files = listed.lines().filter_map(|line| line.split_once(' ')).filter(|(mode, _)| !mode.starts_with('d'));
     let found = files.map(|(mode, path)| match mode {
         "-rwxr-xr-x" => format!("755 f {path}"),
@@ -67,8 +67,8 @@ pub fn rpm() -> Outcome {
     wanted.extend(documents.map(|name| format!("644 f /usr/share/doc/clockgate/{name}")));
     wanted.insert("644 f /usr/lib/systemd/system-preset/80-clockgate.preset".into());
     same(&found.collect(), &wanted)?;
-    let names =
-        ["--provides", "--conflicts", "--recommends"].map(|what| linters::in_a_root(&name, &["rpm", "-qp", what]));
+    let names = ["--provides", "--conflicts", "--recommends"]
+        .map(|what| linters::in_a_root("linters", &name, &["rpm", "-qp", what]));
     let [provides, conflicts, recommends] = names;
     ensure(!provides?.contains("time-daemon") && conflicts?.is_empty(), "it provides or conflicts")?;
     let recommends = recommends?;

@@ -34,15 +34,21 @@ const RPMLINT: &[(&str, &str)] = &[
 ];
 
 pub fn lintian() -> Outcome {
-    let said =
-        in_a_root(&package(".deb")?, &["lintian", "--allow-root", "--fail-on", "none", "--tag-display-limit", "0"])?;
+    let said = in_a_root(
+        "linters",
+        &package(".deb")?,
+        &["lintian", "--allow-root", "--fail-on", "none", "--tag-display-limit", "0"],
+    )?;
     // `E: package: tag more`
     answered(&said, LINTIAN, |line| line.splitn(3, ": ").nth(2)?.split([' ', '\n']).next())
 }
 
 pub fn rpmlint() -> Outcome {
-    let said =
-        in_a_root(&package(".rpm")?, &["sh", "-c", "rpmlint --ignore-unused-rpmlintrc \"$1\" 2>&1 || true", "sh"])?;
+    let said = in_a_root(
+        "linters",
+        &package(".rpm")?,
+        &["sh", "-c", "rpmlint --ignore-unused-rpmlintrc \"$1\" 2>&1 || true", "sh"],
+    )?;
     // `package.arch: E: tag more`
     // What begins with `(none)` is of rpmlint itself.
     let is_finding =
@@ -83,10 +89,22 @@ pub fn shellcheck() -> Outcome {
     packages::run(Command::new("shellcheck").arg(&ours))
 }
 
-/// Runs a program with a package as its last argument where the linters are installed: in the guest's root with theirs laid over it. What
-/// they change is in memory, and nothing of it is left.
-pub fn in_a_root(file: &Path, command: &[&str]) -> Outcome<String> {
-    let [guest, linters] = ["guest", "linters/tree"].map(|part| laboratory::folder().join(part).canonicalize());
+/// The real parser compiles it, and nothing is loaded into this machine's kernel.
+pub fn apparmor() -> Outcome {
+    let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/etc/apparmor.d/clockgate-agent");
+    // As for a kernel that has all that the profile is written for.
+    let kernel = "--features-file=/etc/apparmor.d/abi/3.0";
+    let parser = ["apparmor_parser", "--skip-kernel-load", "--skip-cache", kernel, "--warn=all", "--Werror"];
+    let listed = in_a_root("inits", &profile, &[&parser[..], &["--names"]].concat())?;
+    ensure(listed.trim() == "clockgate-agent", listed)?;
+    in_a_root("inits", &profile, &parser).map(drop)
+}
+
+/// Runs a program with a file as its last argument where what `part` of the laboratory has is installed: in the guest's root with that
+/// laid over it. What they change is in memory, and nothing of it is left.
+pub fn in_a_root(part: &str, file: &Path, command: &[&str]) -> Outcome<String> {
+    let tree = format!("{part}/tree");
+    let [guest, tree] = ["guest", &tree].map(|part| laboratory::folder().join(part).canonicalize());
     let script = "set -e
         work=$1 lower=$2 folder=$3
         shift 3
@@ -99,7 +117,7 @@ pub fn in_a_root(file: &Path, command: &[&str]) -> Outcome<String> {
     let work = tempfile::tempdir()?;
     let mut run = Command::new("unshare");
     run.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(work.path());
-    run.arg(format!("{}:{}", linters?.display(), guest?.display())).arg(file.parent().unwrap_or(file));
+    run.arg(format!("{}:{}", tree?.display(), guest?.display())).arg(file.parent().unwrap_or(file));
     let name = Path::new("/mnt").join(file.file_name().unwrap_or_default());
     packages::said(run.args(command).arg(name).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8"))
 }

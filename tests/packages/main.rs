@@ -45,9 +45,10 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = tests.map(|(name, test)| needing(packages::missing(), name, test)).into();
     let lacks = packages::missing().or_else(lacks_root).or_else(|| laboratory::missing(&["guest", "linters"]));
     trials.extend(linted.map(|(name, test)| needing(lacks.clone(), name, test)));
-    let inits: [(&str, Test); 2] = [
+    let inits: [(&str, Test); 3] = [
         ("openrc_starts_reloads_respawns_and_stops_the_agent", inits::openrc),
         ("runit_starts_reloads_respawns_and_stops_the_agent", inits::runit),
+        ("apparmors_parser_compiles_the_profile_of_the_agent_without_a_warning", linters::apparmor),
     ];
     let lacks = lacks_root().or_else(|| laboratory::missing(&["guest", "inits"]));
     trials.extend(inits.map(|(name, test)| needing(lacks.clone(), name, test)));

@@ -261,7 +261,7 @@ fn start(world: &World, begins: Begins, staged: &Path, line: OwnedFd) -> Outcome
         .arg(format!("vec0:transport=tap,ifname={},depth=128,gro=1", world.tap()))
         .args(["con=null", "con0=null,fd:1", "ssl=null", "ssl0=fd:0"])
         // What the kernel says on the console tells when all is asleep.
-        .args(["loglevel=7", "no_console_suspend", "systemd.show_status=0", "selinux=0", "apparmor=0"])
+        .args(["loglevel=7", "no_console_suspend", "systemd.show_status=0", "selinux=0", begins.security()])
         // A socket lies in there, whose path has to be short: relative to the folder we start it in.
         .args(["uml_dir=./", "umid=uml"])
         .current_dir(world.run())

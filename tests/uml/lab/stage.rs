@@ -12,6 +12,11 @@ pub enum Begins {
     Installed,
     /// Without anything of ours but the part that obeys us.
     Fresh,
+    /// With a kernel that enforces AppArmor's profiles, and the parser that loads them.
+    Confined {
+        /// As in `Installed`, otherwise as in `Fresh`.
+        installed: bool,
+    },
     /// Installed, on a root of the laboratory's that may be another, with a tree of the laboratory's laid over it.
     Over {
         /// `guest` or `trixie`.
@@ -25,7 +30,7 @@ impl Begins {
     /// The guest's root, below the laboratory's folder.
     pub const fn root(self) -> &'static str {
         match self {
-            Self::Installed | Self::Fresh => "guest",
+            Self::Installed | Self::Fresh | Self::Confined { .. } => "guest",
             Self::Over { root, .. } => root,
         }
     }
@@ -40,7 +45,16 @@ impl Begins {
     pub const fn over(self) -> Option<&'static str> {
         match self {
             Self::Installed | Self::Fresh => None,
+            Self::Confined { .. } => Some("inits/tree"),
             Self::Over { tree, .. } => tree,
+        }
+    }
+
+    /// The security module of the guest's kernel, on its command line: none, which is as most hosts are, and quicker.
+    pub const fn security(self) -> &'static str {
+        match self {
+            Self::Installed | Self::Fresh | Self::Over { .. } => "apparmor=0",
+            Self::Confined { .. } => "security=apparmor",
         }
     }
 }
@@ -64,7 +78,7 @@ pub fn prepare(folder: &Path, begins: Begins) -> Outcome {
     let text = std::fs::read_to_string(&service)?;
     ensure(text.contains(inside::VERB), format!("{} does not start {}", service.display(), inside::VERB))?;
 
-    if begins == Begins::Fresh {
+    if matches!(begins, Begins::Fresh | Begins::Confined { installed: false }) {
         return Ok(());
     }
     succeed(

@@ -11,6 +11,7 @@ use crate::{Night, Play, Scenario};
 mod ask;
 mod authentication;
 mod chrony;
+mod confined;
 mod crash;
 mod crowd;
 pub mod daemons;
@@ -75,14 +76,15 @@ pub fn all() -> Vec<Scenario> {
     // Dealt out in turns: the runner's threads take them in order, and those of one night wait for one another.
     let nights = nights.iter().map(|scenarios| night(scenarios, Begins::Installed));
     let fresh = night(installed::SCENARIOS, Begins::Fresh);
-    let packaged = night(packaged::SCENARIOS, Begins::Fresh);
+    let packaged = night(packaged::SCENARIOS, Begins::Confined { installed: false });
     let unknown = night(doctor::SCENARIOS, Begins::Fresh);
     let kept = night(doctor::WITH_A_DAEMON, Begins::Fresh);
+    let confined = night(confined::SCENARIOS, Begins::Confined { installed: true });
     let sdk = night(explain::SCENARIOS, Begins::Over { root: "guest", tree: Some("sdk/tree") });
     let recipes = night(recipes::SCENARIOS, Begins::Over { root: "guest", tree: Some("recipes/tree") });
     let quadlet = night(recipes::QUADLET, Begins::Over { root: "trixie", tree: Some("quadlet/tree") });
     let mut dealt: Vec<(usize, Scenario)> = nights
-        .chain([fresh, packaged, unknown, kept, sdk, recipes, quadlet])
+        .chain([fresh, packaged, unknown, kept, confined, sdk, recipes, quadlet])
         .chain(daemons::nights())
         .flat_map(|scenarios| scenarios.into_iter().enumerate())
         .collect();

@@ -1,4 +1,5 @@
-//! The package for Debian, on a Debian that has never heard of clockgate: `dpkg -i` and nothing else, an upgrade, and a purge.
+//! The package for Debian, on a Debian that has never heard of clockgate, where AppArmor enforces: `dpkg -i` and nothing else, an upgrade,
+//! and a purge.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Listed, gate, night, sleep};
+use super::{Listed, confined, gate, night, sleep};
 use crate::lab::guest::Guest;
 use crate::lab::work::Work;
 use crate::lab::world::World;
@@ -55,6 +56,8 @@ fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
     guest.sh("systemctl is-enabled --quiet clockgate && test $(stat -c %G /run/clockgate/bus) = clockgate")?;
     guest.sh("busctl status org.clockgate.Agent1 >/dev/null && journalctl --list-catalog | grep -q clockgate")?;
 
+    let confinement = confined::confinement(guest)?;
+    ensure(confinement == confined::ENFORCED, confinement)?;
     sleep::stale_sleep_lets_nothing_through(guest, &installed)?;
 
     guest.sh_within("dpkg --purge clockgate", LONG)?;
@@ -67,6 +70,8 @@ fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
     ensure(named.is_empty(), format!("left: {named}"))?;
     let units = guest.sh("systemctl list-units --all --no-legend 'clockgate*'; getent group clockgate || true")?;
     ensure(units.is_empty(), format!("left: {units}"))?;
+    guest.sh("! grep clockgate /sys/kernel/security/apparmor/profiles")?;
+    confined::nothing_denied(guest, "")?;
     guest.sh("systemctl stop chrony; systemctl reset-failed")?;
     guest.set_right()
 }
@@ -124,6 +129,7 @@ fn upgraded(guest: &Guest, world: &World) -> Outcome {
         work.first_after(guest, now)?;
     }
     podman::end(guest)?;
+    confined::nothing_denied(guest, "")?;
     guest.sh_within("dpkg --purge clockgate; systemctl stop chrony; systemctl reset-failed", LONG).map(drop)
 }
 
