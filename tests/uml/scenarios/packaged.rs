@@ -18,8 +18,10 @@ pub const SCENARIOS: &[Listed] = &[
     ("packaged::dpkg_alone_gates_a_sleep_and_a_purge_leaves_nothing", by_dpkg),
     ("packaged::an_upgrade_goes_on_in_the_agents_place_and_freezes_nothing", upgraded),
     ("packaged::a_container_that_needs_the_wrapper_keeps_the_package_or_gets_its_engines_own_runtime", held),
+    ("packaged::the_installer_of_examples_kubernetes_installs_upgrades_and_uninstalls_on_the_node", by_a_pod),
 ];
 
+const TARBALL: &str = concat!("clockgate-", env!("CARGO_PKG_VERSION"), "-x86_64-linux.tar.gz");
 const LONG: Duration = Duration::from_secs(120);
 
 /// What is dpkg's, the kernel's, and of those who run; of what others keep in /var, our names are looked for.
@@ -207,6 +209,41 @@ fn held(guest: &Guest, world: &World) -> Outcome {
     guest.sh("test ! -e /usr/lib/clockgate").map(drop)
 }
 
+/// A pod's part of it is a folder of the node's, and namespaces that nsenter leaves.
+fn by_a_pod(guest: &Guest, world: &World) -> Outcome {
+    packed(guest, world)?;
+    night::chronyd(guest, world)?;
+    guest.sh("rm -rf /etc/systemd/system/clockgate.service.d; mkdir -p /opt/clockgate")?;
+    guest
+        .put_program("/run/install-on-node", include_str!("../../../examples/kubernetes/installer/install-on-node"))?;
+    let pod = |argument: &str| {
+        let pod = "NODE=/opt/clockgate unshare --mount --uts --ipc --net /run/install-on-node";
+        guest.sh_within(&format!("TARBALL=/run/packed/{TARBALL} {pod} {argument}"), LONG)
+    };
+    let before = files(guest)?;
+    let mut agents = vec![];
+    // The second finds the same release, the third another one.
+    for before in ["true", "true", "echo >>/opt/clockgate/installed.tar.gz"] {
+        guest.sh(before)?;
+        pod("install")?;
+        gate::proven(guest)?;
+        agents.push(guest.sh("systemctl show -P MainPID clockgate")?);
+        guest.sh("systemctl is-enabled --quiet clockgate && systemctl is-active --quiet clockgate-nri")?;
+        let listed = guest.sh("clockgate hooks list")?;
+        let is_there = listed.lines().any(|line| line.starts_with("nri ") && line.contains(" installed "));
+        ensure(is_there, listed)?;
+    }
+    ensure(agents[0] == agents[1] && agents[1] != agents[2], format!("{agents:?}"))?;
+    pod("uninstall")?;
+    let after = files(guest)?;
+    let [before, after] = [&before, &after].map(|files| files.lines().collect::<BTreeSet<_>>());
+    let (left, gone): (Vec<_>, Vec<_>) = (after.difference(&before).collect(), before.difference(&after).collect());
+    ensure(left.is_empty() && gone.is_empty(), format!("left: {left:?}; gone: {gone:?}"))?;
+    let units = guest.sh("systemctl list-units --all --no-legend 'clockgate*'")?;
+    ensure(units.is_empty(), format!("left: {units}"))?;
+    guest.sh("rmdir /opt/clockgate; systemctl stop chrony; systemctl reset-failed").map(drop)
+}
+
 /// Two revisions of the package of this program, as the guest sees them.
 fn packed(guest: &Guest, world: &World) -> Outcome<[String; 2]> {
     let folder = std::fs::canonicalize(world.run())?.join("packed");
@@ -228,12 +265,13 @@ fn pack(folder: &Path) -> Outcome {
     let binary = packages::strip(&programs, &folder.join("programs"))?;
     let source = folder.join("source");
     packages::copy_source(&source)?;
-    for revision in ["1", "2"] {
+    for (revision, goals) in [("1", &["deb", "tarball"][..]), ("2", &["deb"])] {
         let variables = [("BINARY", &*binary.to_string_lossy()), ("REVISION", revision), ("FAST", "yes")];
         let name = format!("clockgate_{}-{revision}_amd64.deb", env!("CARGO_PKG_VERSION"));
-        let dist = packages::make(&source, &variables, &["deb"])?;
+        let dist = packages::make(&source, &variables, goals)?;
         std::fs::rename(dist.join(&name), folder.join(&name))?;
     }
+    std::fs::rename(source.join("target/dist").join(TARBALL), folder.join(TARBALL))?;
     Ok(())
 }
 
