@@ -107,7 +107,7 @@ impl Resumption {
 const CHRONY: Facts = Facts {
     name: "chronyd",
     units: &["chrony.service", "chronyd.service"],
-    services: &["chronyd"],
+    services: &["chronyd", "chrony"],
     files: &["etc/chrony/chrony.conf", "etc/chrony.conf"],
     reported_by: "its command socket",
     on_a_foreign_step: "does not notice; its old samples contradict the new ones until they are outvoted",

@@ -9,14 +9,12 @@ pub struct CauseRule {
     pub id: &'static str,
     /// In words.
     pub words: &'static str,
-    /// The checks that have to be bad, each of them.
+    /// The checks that have to be bad, each of them: the fix of the first one that has one mends the cause.
     pub required: &'static [&'static str],
     /// The checks that make it likelier where they are bad.
     pub supporting: &'static [&'static str],
     /// The checks that make it unlikely where they are bad.
     pub contradicting: &'static [&'static str],
-    /// What mends it; none where the check that it rests on says that better.
-    pub command: Option<&'static str>,
     /// When it counts.
     pub counts: Counts,
 }
@@ -31,7 +29,7 @@ pub enum Counts {
 }
 
 const fn cause(id: &'static str, words: &'static str, required: &'static [&'static str]) -> CauseRule {
-    CauseRule { id, words, required, supporting: &[], contradicting: &[], command: None, counts: Counts::Always }
+    CauseRule { id, words, required, supporting: &[], contradicting: &[], counts: Counts::Always }
 }
 
 /// All of them: of two that are as likely the first one counts, since it explains the other.
@@ -123,11 +121,10 @@ pub const CAUSES: &[CauseRule] = &[
     CauseRule {
         supporting: &["rtc.local", "rtc.offset"],
         contradicting: &["rtc.battery"],
-        command: Some("sudo timedatectl set-local-rtc 0 && sudo clockgate sync"),
         ..cause(
             "rtc-in-local-time",
             "local time was taken for UTC, by the RTC or by hand",
-            &["clock.offset", "clock.quarter-hours"],
+            &["clock.quarter-hours", "clock.offset"],
         )
     },
     CauseRule {
@@ -206,8 +203,7 @@ pub fn likely(checks: &[Check]) -> Vec<LikelyCause> {
         let required = cause.required.len() as i64;
         let score = 3 * required + count(cause.supporting) - 4 * count(cause.contradicting);
         let bases = cause.required.iter().chain(cause.supporting.iter().filter(is_bad)).copied();
-        let mended = cause.required.iter().find_map(|id| result(id)?.verdict.fix.clone());
-        let command = cause.command.map(str::to_owned).or(mended);
+        let command = cause.required.iter().find_map(|id| result(id)?.verdict.fix.clone());
         all.push((score, LikelyCause { id: cause.id, words: cause.words, checks: bases.collect(), command }));
     }
     let is_alone = |id: &str| CAUSES.iter().any(|cause| cause.id == id && cause.counts == Counts::Alone);

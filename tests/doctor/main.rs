@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own files has failed")]
 
+mod inits;
 mod lists;
 mod network;
 #[path = "../http/site.rs"]
@@ -22,7 +23,7 @@ use clockgate::config::Config;
 use clockgate::daemon::inspection::{SourceSummary, vmwares};
 use clockgate::decision::{Leap, Offset, Realtime};
 use clockgate::doctor::facts::{
-    AgentState, DoctorFacts, Examination, MeasuredNow, NetworkUse, RtcPower, SlowFacts, TimerRate, gather,
+    AgentState, DoctorFacts, Examination, FutureFile, MeasuredNow, NetworkUse, RtcPower, SlowFacts, TimerRate, gather,
 };
 use clockgate::doctor::{CAUSES, Detail, Diagnosis, text};
 use clockgate::page::Gate;
@@ -45,7 +46,13 @@ fn main() -> std::process::ExitCode {
     ];
     libtest_mimic::run(
         &Arguments::from_args(),
-        cases.chain(others).chain(network::trials()).chain(lists::trials()).chain(slow::trials()).collect(),
+        cases
+            .chain(others)
+            .chain(network::trials())
+            .chain(inits::trials())
+            .chain(lists::trials())
+            .chain(slow::trials())
+            .collect(),
     )
     .exit_code()
 }
@@ -54,10 +61,23 @@ fn main() -> std::process::ExitCode {
 const NOON: Realtime = Realtime::from_secs(1_795_867_200);
 
 fn case(folder: &Path) -> Outcome {
+    let facts = facts_of(folder, &folder.join("root"))?;
+    let became = text(&Diagnosis::of(&facts, &[], &[]), Detail::Evidence);
+    let became = became.replace(&folder.join("root").display().to_string(), "ROOT");
+    let path = folder.join("expected");
+    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
+        std::fs::write(&path, &became)?;
+    }
+    let expected = std::fs::read_to_string(&path)?;
+    if expected == became { Ok(()) } else { Err(format!("wanted\n{expected}got\n{became}").into()) }
+}
+
+/// The facts of this root, in the world of this folder.
+fn facts_of(folder: &Path, root: &Path) -> Result<DoctorFacts, Failed> {
     let world = std::fs::read_to_string(folder.join("world")).unwrap_or_default();
     let examination = Examination {
-        root: folder.join("root"),
-        config: Config::load(&folder.join("root")).map_err(|error| error.to_string()),
+        root: root.to_owned(),
+        config: Config::load(root).map_err(|error| error.to_string()),
         servers: vec![],
         network: NetworkUse::Offline,
     };
@@ -67,14 +87,7 @@ fn case(folder: &Path) -> Outcome {
         let words: Vec<&str> = line.split_whitespace().collect();
         apply(&mut facts, &words).ok_or_else(|| format!("{}: {line}", folder.display()))?;
     }
-    let became = text(&Diagnosis::of(&facts, &[], &[]), Detail::Evidence);
-    let became = became.replace(&folder.join("root").display().to_string(), "ROOT");
-    let path = folder.join("expected");
-    if std::env::var_os("CLOCKGATE_BLESS").is_some() {
-        std::fs::write(&path, &became)?;
-    }
-    let expected = std::fs::read_to_string(&path)?;
-    if expected == became { Ok(()) } else { Err(format!("wanted\n{expected}got\n{became}").into()) }
+    Ok(facts)
 }
 
 /// One line of a world.
@@ -95,6 +108,11 @@ fn apply(facts: &mut DoctorFacts, words: &[&str]) -> Option<()> {
             facts.clock.local = Some(NOON);
             facts.clock.zone.offset_secs = Some(0);
             facts.clock.kernel = Some(kernel);
+        }
+        // A file that was written so many seconds after what the clock says.
+        ["from-the-future", path, secs] => {
+            let written = facts.clock.local? + Offset::from_secs(secs.parse().ok()?);
+            facts.clock.future.push(FutureFile { path: path.into(), written });
         }
         ["local", secs] => facts.clock.local = Some(Realtime::from_secs(secs.parse().ok()?)),
         ["zone", secs] => facts.clock.zone.offset_secs = Some(secs.parse().ok()?),

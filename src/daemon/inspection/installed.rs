@@ -1,9 +1,10 @@
-//! Which time daemons are installed, by their units or the scripts of OpenRC, and what keeps one from starting.
+//! Which time daemons are installed, by their units or the scripts of OpenRC and runit, and what keeps one from starting.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use super::service_manager::ServiceManager;
 use super::steps::directives;
 use crate::daemon::detection::text_in_force;
 use crate::daemon::facts::{DAEMONS, Daemon};
@@ -16,25 +17,17 @@ const FOLDERS: [&str; 4] = ["etc/systemd/system", "run/systemd/system", "usr/lib
 /// Where OpenRC has its services, and a link to each that a runlevel starts (Alpine, Gentoo).
 const SCRIPTS: &str = "etc/init.d";
 const RUNLEVELS: &str = "etc/runlevels";
-
-/// What starts services on this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceManager {
-    /// systemd.
-    Systemd,
-    /// OpenRC.
-    Openrc,
-}
+/// Where runit has its services, and a link to each that it starts (Debian, Void, Artix).
+const SERVICES: &str = "etc/sv";
+const STARTED: [&str; 3] = ["etc/service", "var/service", "etc/runit/runsvdir/default"];
 
 /// The unit of a time daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledUnit {
     /// The daemon's name.
     pub daemon: &'static str,
-    /// The unit's, or that of OpenRC's service.
+    /// The unit's, or that of the service of OpenRC or runit.
     pub unit: &'static str,
-    /// What starts it.
-    pub manager: ServiceManager,
     /// Whether something starts it.
     pub is_enabled: bool,
     /// Whether it is masked, so that nothing can.
@@ -60,26 +53,23 @@ impl InstalledUnit {
 
     /// What enables it, and starts it.
     #[must_use]
-    pub fn start(&self) -> String {
-        let unit = self.unit;
-        match self.manager {
-            ServiceManager::Systemd if self.is_masked => {
-                format!("sudo systemctl unmask {unit} && sudo systemctl enable --now {unit}")
-            }
-            ServiceManager::Systemd => format!("sudo systemctl enable --now {unit}"),
-            ServiceManager::Openrc => format!("rc-update add {unit} default && rc-service {unit} start"),
+    pub fn start(&self, manager: ServiceManager) -> String {
+        let start = manager.enable_and_start(self.unit);
+        if self.is_masked && manager == ServiceManager::Systemd {
+            format!("sudo systemctl unmask {} && {start}", self.unit)
+        } else {
+            start
         }
     }
 
     /// What enables it in an image.
     #[must_use]
-    pub fn enable_in_an_image(&self) -> String {
-        match self.manager {
-            ServiceManager::Systemd if self.is_masked => {
-                format!("systemctl --root=DIR unmask {0} && systemctl --root=DIR enable {0}", self.unit)
-            }
-            ServiceManager::Systemd => format!("systemctl --root=DIR enable {}", self.unit),
-            ServiceManager::Openrc => format!("chroot DIR rc-update add {} default", self.unit),
+    pub fn enable_in_an_image(&self, manager: ServiceManager) -> String {
+        let enable = manager.enable_in_an_image(self.unit);
+        if self.is_masked && manager == ServiceManager::Systemd {
+            format!("systemctl --root=DIR unmask {} && {enable}", self.unit)
+        } else {
+            enable
         }
     }
 }
@@ -89,16 +79,22 @@ pub fn is_of_a_file(condition: &str) -> bool {
     condition.starts_with("ConditionFileIsExecutable=!") || condition.starts_with("ConditionPathExists=!")
 }
 
-/// Every one below this root; a daemon whose unit another one shares is named once.
-pub fn find(root: &Path) -> Vec<InstalledUnit> {
+/// Every one below this root that its service manager knows; a daemon whose unit another one shares is named once.
+pub fn find(root: &Path, manager: ServiceManager) -> Vec<InstalledUnit> {
     let mut found: Vec<InstalledUnit> = vec![];
     for daemon in DAEMONS {
         let facts = daemon.facts();
         // The unit of its own package is the first in its list; the others are aliases that several share.
         let is_new = |unit: &&&'static str| !found.iter().any(|known| known.unit == **unit);
-        let own = facts.units.iter().take(2).filter(is_new).find_map(|unit| look(root, daemon, unit));
+        let unit = || facts.units.iter().take(2).filter(is_new).find_map(|unit| look(root, daemon, unit));
         let of_openrc = || facts.services.iter().find_map(|service| script(root, daemon, service));
-        found.extend(own.or_else(of_openrc));
+        let of_runit = || facts.services.iter().find_map(|service| supervised(root, daemon, service));
+        found.extend(match manager {
+            ServiceManager::Systemd => unit(),
+            ServiceManager::Openrc => of_openrc(),
+            ServiceManager::Runit => of_runit(),
+            ServiceManager::Other => unit().or_else(of_openrc).or_else(of_runit),
+        });
     }
     found
 }
@@ -122,7 +118,6 @@ fn look(root: &Path, daemon: Daemon, unit: &'static str) -> Option<InstalledUnit
     Some(InstalledUnit {
         daemon: daemon.facts().name,
         unit,
-        manager: ServiceManager::Systemd,
         is_enabled: is_enabled(root, unit),
         is_masked,
         exits_beyond: exits_beyond(root, daemon),
@@ -137,19 +132,35 @@ fn exits_beyond(root: &Path, daemon: Daemon) -> Option<Duration> {
 /// A service of OpenRC's, where this root has that.
 fn script(root: &Path, daemon: Daemon, service: &'static str) -> Option<InstalledUnit> {
     let text = foreign::text(&root.join(SCRIPTS).join(service)).ok()?;
-    // Alpine calls that of busybox `ntpd`, as others call theirs.
-    let is_its_own = daemon != Daemon::Busybox || text.contains("busybox");
     let runlevels = fs::read_dir(root.join(RUNLEVELS)).ok()?.flatten();
     let mut links = runlevels.map(|runlevel| runlevel.path().join(service));
-    is_its_own.then(|| InstalledUnit {
+    let is_enabled = links.any(|link| link.symlink_metadata().is_ok());
+    is_its_own(daemon, &text).then(|| service_of(root, daemon, service, is_enabled))
+}
+
+/// A service of runit's: a folder with what it runs. It is not started where that has a file of the name `down` (runsv(8)).
+fn supervised(root: &Path, daemon: Daemon, service: &'static str) -> Option<InstalledUnit> {
+    let folder = root.join(SERVICES).join(service);
+    let text = foreign::text(&folder.join("run")).ok()?;
+    let mut links = STARTED.iter().map(|started| root.join(started).join(service));
+    let is_enabled = links.any(|link| link.symlink_metadata().is_ok()) && !folder.join("down").exists();
+    is_its_own(daemon, &text).then(|| service_of(root, daemon, service, is_enabled))
+}
+
+/// Alpine calls that of busybox `ntpd`, as others call theirs.
+fn is_its_own(daemon: Daemon, text: &str) -> bool {
+    daemon != Daemon::Busybox || text.contains("busybox")
+}
+
+fn service_of(root: &Path, daemon: Daemon, service: &'static str, is_enabled: bool) -> InstalledUnit {
+    InstalledUnit {
         daemon: daemon.facts().name,
         unit: service,
-        manager: ServiceManager::Openrc,
-        is_enabled: links.any(|link| link.symlink_metadata().is_ok()),
+        is_enabled,
         is_masked: false,
         exits_beyond: exits_beyond(root, daemon),
         conditions: vec![],
-    })
+    }
 }
 
 /// A condition that a file is not there holds where it is not; of the others the system that runs knows more.
@@ -181,15 +192,44 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        assert!(find(root.path()).is_empty());
+        let find = || find(root.path(), ServiceManager::Systemd);
+        assert!(find().is_empty());
         put("usr/lib/systemd/system/chrony.service", "[Unit]\nConditionCapability=CAP_SYS_TIME\n");
         put("etc/systemd/system/multi-user.target.wants/chrony.service", "");
         put("usr/lib/systemd/system/systemd-timesyncd.service", "[Unit]\nConditionVirtualization=!container\n");
         std::os::unix::fs::symlink("/dev/null", root.path().join("etc/systemd/system/systemd-timesyncd.service"))
             .unwrap();
-        let found = find(root.path());
+        let found = find();
         let shown: Vec<_> = found.iter().map(|one| (one.unit, one.is_enabled, one.is_masked)).collect();
         assert_eq!(shown, [("chrony.service", true, false), ("systemd-timesyncd.service", false, true)]);
         assert_eq!(found[0].conditions, ["ConditionCapability=CAP_SYS_TIME"]);
+    }
+
+    #[test]
+    fn a_service_is_that_of_the_manager_that_runs_here() {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("usr/lib/systemd/system/chrony.service", "[Unit]\n"),
+            ("etc/init.d/chrony", "#!/sbin/openrc-run\n"),
+            ("etc/runlevels/default/chrony", ""),
+            ("etc/sv/chronyd/run", "exec chronyd -n\n"),
+            ("etc/sv/ntpd/run", "exec busybox ntpd -n\n"),
+            ("etc/sv/ntpd/down", ""),
+            ("var/service/chronyd/run", ""),
+            ("var/service/ntpd/run", ""),
+        ] {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        for (manager, expected) in [
+            (ServiceManager::Systemd, &[("chrony.service", false)][..]),
+            (ServiceManager::Openrc, &[("chrony", true)]),
+            (ServiceManager::Runit, &[("chronyd", true), ("ntpd", false)]),
+            (ServiceManager::Other, &[("chrony.service", false), ("ntpd", false)]),
+        ] {
+            let found: Vec<_> = find(root.path(), manager).iter().map(|one| (one.unit, one.is_enabled)).collect();
+            assert_eq!(found, expected, "{manager:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod cron;
 mod denials;
 mod guest_tools;
 mod installed;
+mod service_manager;
 mod steps;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ pub use cron::CronLine;
 pub use denials::{Denial, denials, log_matches};
 pub use guest_tools::{GuestTools, vmwares};
 pub use installed::{InstalledUnit, is_of_a_file};
+pub use service_manager::ServiceManager;
 pub use steps::StepLimit;
 
 /// Made at the first synchronisation of a boot, and removed by nothing (systemd-timesyncd.service(8)).
@@ -56,6 +58,8 @@ pub struct Inspection {
     pub setters: Vec<ClockSetter>,
     /// Guest tools of a hypervisor that run here.
     pub guest_tools: Vec<GuestTools>,
+    /// What starts services here.
+    pub manager: ServiceManager,
     /// The time daemons whose unit is installed.
     pub installed: Vec<InstalledUnit>,
     /// Lines of cron that set the clock.
@@ -127,13 +131,15 @@ pub fn inspect(settings: &CorrectorSettings) -> Inspection {
     let seen = detection::look(root);
     let running: Vec<InspectedDaemon> = seen.iter().map(|seen| running(root, seen)).collect();
     let chronyd = seen.iter().position(|seen| seen.who == Who::Daemon(Daemon::Chrony));
+    let manager = ServiceManager::find(root);
     let most_distance = chronyd.and_then(|at| running.get(at)?.most_distance);
     Inspection {
         has_processes: clock_setters::has_processes(root),
         sees_the_host: clock_setters::sees_the_host(root),
         setters: clock_setters::find(root),
         guest_tools: guest_tools::find(root),
-        installed: installed::find(root),
+        manager,
+        installed: installed::find(root, manager),
         cron: cron::find(root),
         sources: chronyd.map(|_| sources(settings, most_distance.unwrap_or(Duration::MAX))),
         running,

@@ -109,14 +109,18 @@ pub fn quarter_hours(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let zone = facts.clock.zone.offset_secs.filter(|secs| *secs != 0);
     let secs = offset.as_nanos() / 1_000_000_000;
     let is_ours = zone.is_some_and(|zone| (secs.abs() - zone.abs()).abs() <= BY_HAND_SECS);
+    // What was set from the RTC sets it in turn.
+    let mend = format!("sudo clockgate sync && {}", facts.daemon.manager.keep_utc());
     let verdict = if is_ours {
         CheckVerdict::warn(
             "the offset is that of this host's time zone: local time was set as UTC, or the RTC keeps local time",
         )
+        .mend(mend)
     } else if facts.hardware.keeps_local {
         CheckVerdict::warn(
             "the offset is a whole number of quarter hours, as time zones are, and the RTC keeps local time",
         )
+        .mend(mend)
     } else {
         CheckVerdict::note("the offset is a whole number of quarter hours, as time zones are")
     };
@@ -133,14 +137,8 @@ pub fn zone(facts: &DoctorFacts) -> Option<CheckVerdict> {
         let title = "/etc/localtime leads to a zone that is not installed: programs use UTC and do not report it";
         return Some(CheckVerdict::warn(title).mend("install the package tzdata"));
     }
-    let set = |name: &str| {
-        let at = if facts.is_image {
-            "systemd-firstboot --root=DIR --force --timezone="
-        } else {
-            "sudo timedatectl set-timezone "
-        };
-        format!("{at}{name}")
-    };
+    let manager = facts.daemon.manager;
+    let set = |name: &str| if facts.is_image { manager.set_zone_of_an_image(name) } else { manager.set_zone(name) };
     Some(
         match (&zone.localtime, &zone.timezone) {
             (Some(localtime), Some(timezone)) if localtime != timezone => {

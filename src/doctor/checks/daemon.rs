@@ -40,7 +40,7 @@ fn start(facts: &DoctorFacts) -> String {
     let installed = &facts.daemon.installed;
     let is_free = |unit: &&InstalledUnit| !unit.conditions.iter().any(|condition| keeps(facts, condition));
     let best = installed.iter().find(|unit| unit.can_start() && is_free(unit)).or(installed.iter().find(is_free));
-    best.map_or_else(|| INSTALL_ONE.to_owned(), InstalledUnit::start)
+    best.map_or_else(|| INSTALL_ONE.to_owned(), |unit| unit.start(facts.daemon.manager))
 }
 
 /// An image: who would be started.
@@ -49,9 +49,8 @@ fn of_an_image(facts: &DoctorFacts) -> CheckVerdict {
     let enabled: Vec<&str> = installed.iter().filter(|unit| unit.will_start()).map(|unit| unit.unit).collect();
     match (enabled.as_slice(), installed.iter().find(|unit| unit.can_start()).or(installed.first())) {
         ([], None) => CheckVerdict::fail("no time daemon is installed in this image").mend(INSTALL_ONE),
-        ([], Some(unit)) => {
-            CheckVerdict::fail("no time daemon will be started in this image").mend(unit.enable_in_an_image())
-        }
+        ([], Some(unit)) => CheckVerdict::fail("no time daemon will be started in this image")
+            .mend(unit.enable_in_an_image(facts.daemon.manager)),
         (units, _) => CheckVerdict::ok(format!("{} will be started", units.join(", "))),
     }
 }
@@ -79,6 +78,9 @@ pub fn condition(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let is_meant =
         facts.containers.inside.is_some() || daemon.guest_tools.iter().any(|tools| tools.synchronises == Some(true));
     let verdict = if is_meant { CheckVerdict::note(title) } else { CheckVerdict::warn(title) };
-    let command = if facts.is_image { "systemctl --root=DIR cat" } else { "systemctl status" };
-    Some(verdict.mend(format!("{command} {}", unit.unit)))
+    Some(match daemon.manager.show(unit.unit) {
+        Some(_) if facts.is_image => verdict.mend(format!("systemctl --root=DIR cat {}", unit.unit)),
+        Some(show) => verdict.mend(show),
+        None => verdict,
+    })
 }

@@ -137,7 +137,7 @@ pub fn local(facts: &DoctorFacts) -> Option<CheckVerdict> {
     let title =
         "/etc/adjtime says LOCAL: the RTC keeps local time, and is an hour off after a change of daylight saving time";
     let image = "write UTC to the third line of DIR/etc/adjtime";
-    Some(CheckVerdict::warn(title).mend(if facts.is_image { image } else { "sudo timedatectl set-local-rtc 0" }))
+    Some(CheckVerdict::warn(title).mend(if facts.is_image { image } else { facts.daemon.manager.keep_utc() }))
 }
 
 /// Against the system clock, and where that was measured against the truth.
@@ -159,7 +159,7 @@ pub fn offset(facts: &DoctorFacts) -> Option<CheckVerdict> {
     } else if is_zone(off, SHIFTED_BY_SECS) && (local - shown).abs() > OFF {
         if facts.hardware.keeps_local {
             let title = format!("{words}: it keeps local time, and was not set since daylight saving time changed");
-            return Some(CheckVerdict::warn(title).because(against).mend("sudo timedatectl set-local-rtc 0"));
+            return Some(CheckVerdict::warn(title).because(against).mend(facts.daemon.manager.keep_utc()));
         }
         let title = format!("{words}, as time zones are: it was set to local time, by Windows or by hand");
         CheckVerdict::warn(title).because(against).mend("sudo hwclock --systohc --utc")

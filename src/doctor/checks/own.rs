@@ -4,25 +4,29 @@ use super::CheckVerdict;
 use crate::doctor::facts::{AgentState, DoctorFacts};
 use crate::page::Gate;
 
+/// As units and scripts in packaging/ have it.
+const SERVICE: &str = "clockgate";
+
 pub fn agent(facts: &DoctorFacts) -> Option<CheckVerdict> {
     if facts.is_image {
         return Some(CheckVerdict::skip("this root is not the running system"));
     }
+    let manager = facts.daemon.manager;
     Some(match &facts.own.agent {
         AgentState::NotThere if facts.containers.inside.is_some() => {
             CheckVerdict::skip("the agent of the host is not seen from here")
         }
         AgentState::NotThere => CheckVerdict::note("no agent runs: workloads do not wait for the clock")
-            .mend("sudo systemctl enable --now clockgate"),
+            .mend(manager.enable_and_start(SERVICE)),
         AgentState::Runs(Gate::Proven, _) => CheckVerdict::ok("the gate is open on a proof"),
         AgentState::Runs(Gate::Unproven, why) => {
             CheckVerdict::warn(format!("the gate is open without a proof: {why}")).mend("clockgate status")
         }
         AgentState::Runs(Gate::Shut, why) => {
-            CheckVerdict::warn(format!("the gate is shut: {why}")).mend("journalctl -u clockgate")
+            CheckVerdict::warn(format!("the gate is shut: {why}")).mend(manager.log_of_the_agent())
         }
         AgentState::Gone(words) => {
-            CheckVerdict::fail(format!("the agent is gone: {words}")).mend("sudo systemctl restart clockgate")
+            CheckVerdict::fail(format!("the agent is gone: {words}")).mend(manager.restart(SERVICE))
         }
     })
 }
@@ -32,7 +36,7 @@ pub fn outdated(facts: &DoctorFacts) -> Option<CheckVerdict> {
     facts.own.is_outdated.then(|| {
         CheckVerdict::warn("the agent runs an older program than the one that is installed")
             .because("the file was replaced after the agent was started")
-            .mend("sudo systemctl restart clockgate")
+            .mend(facts.daemon.manager.restart(SERVICE))
     })
 }
 

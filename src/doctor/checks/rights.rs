@@ -18,6 +18,9 @@ pub fn denied(facts: &DoctorFacts) -> Option<CheckVerdict> {
             (_, false) => CheckVerdict::fail(title),
         }
         .because_all(lines)
-        .mend("sudo journalctl --boot _TRANSPORT=audit  # then allow CAP_SYS_TIME in its unit or its security profile"),
+        .mend(format!(
+            "{}  # then allow CAP_SYS_TIME in its unit or its security profile",
+            facts.daemon.manager.log_of_denials()
+        )),
     )
 }

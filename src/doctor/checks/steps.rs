@@ -24,7 +24,7 @@ pub fn exit_limit(facts: &DoctorFacts) -> Option<CheckVerdict> {
             size_in_words(off),
             size_in_words(limit)
         );
-        let fix = format!("sudo clockgate sync && sudo systemctl start {}", unit.unit);
+        let fix = format!("sudo clockgate sync && {}", facts.daemon.manager.start(unit.unit));
         return Some(CheckVerdict::fail(title).mend(fix));
     }
     let (name, limit) = facts.daemon.running.iter().find_map(|running| Some((running.name, running.exits_beyond?)))?;
