@@ -151,9 +151,11 @@ impl<'g> Judge<'g> {
             self.tally.on_their_way += 1;
             return Ok(());
         }
-        // Let go before the gate was shut, it had not got to its clock when that was set.
-        let open = before.iter().rev().find(|seen| seen.gate == Gate::Proven);
-        if open.is_some_and(|seen| just(&seen.at)) {
+        // Let go before the gate was shut, it had not got to its clock when that was set. There is a sight only where something changed:
+        // the gate was open until the one after it.
+        let open = before.iter().rposition(|seen| seen.gate == Gate::Proven);
+        let left = open.and_then(|at| before.get(at + 1).or_else(|| before.get(at)));
+        if left.is_some_and(|seen| just(&seen.at)) {
             self.tally.on_their_way += 1;
             return Ok(());
         }
