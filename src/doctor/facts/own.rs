@@ -58,10 +58,12 @@ pub fn gather(root: &Path, config: &Config, config_faults: Option<String>) -> Ag
     for target in Target::ALL.into_iter().filter(|target| target.is_an_engines()).filter(is_here) {
         // An engine with several ways is held by any.
         let ways = [Some(target), target.instead(), target.beside()].into_iter().flatten();
-        let found: Vec<Standing> = ways.filter_map(|way| standing(&host, way).ok()).collect();
-        if found.iter().any(|one| matches!(one, Standing::Edited { .. })) {
-            edited.push(target.name());
-        } else if found.iter().all(|one| matches!(one, Standing::Absent))
+        let found: Vec<(Target, Standing)> = ways.filter_map(|way| Some((way, standing(&host, way).ok()?))).collect();
+        let of_users = found.iter().filter(|(_, one)| matches!(one, Standing::Edited { .. }));
+        let of_users: Vec<&'static str> = of_users.map(|(way, _)| way.name()).collect();
+        if !of_users.is_empty() {
+            edited.extend(of_users.into_iter().filter(|name| !edited.contains(name)).collect::<Vec<_>>());
+        } else if found.iter().all(|(_, one)| matches!(one, Standing::Absent))
             && !target.instead().is_some_and(|other| without_hook.contains(&other.name()))
         {
             without_hook.push(target.name());
