@@ -18,12 +18,17 @@ const OF_OTHERS: &[&str] = &[
     "data-root",
     "default-runtime",
     "hooks-dir",
+    "kubeconfig",
+    "ca-file",
+    "node",
     "network",
     "pid",
     "runc-binary",
     "runtime",
     "runtimes",
+    "server",
     "socket",
+    "token-file",
     "uidmap",
 ];
 /// Manual pages that mark keys of the configuration, and what else they mark so.

@@ -63,6 +63,14 @@ run\ *clockgate.exempt=true*) ;;
 esac
 "#;
 
+/// A node of Kubernetes: systemd starts the publisher, and kubectl shows the node.
+const NODE: &str = r#"#!/bin/sh
+case "${0##*/} $*" in
+"systemctl enable --now clockgate-kubernetes" | "kubectl describe node") ;;
+*) echo "no test knows how to run $0 $*" >&2; exit 99 ;;
+esac
+"#;
+
 const REFUSED: &str = "#!/bin/sh
 echo 'Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (20260627T143000Z - 15 min.)'\n";
 
@@ -85,6 +93,8 @@ impl Stage {
             ("clockgate", CLOCKGATE),
             ("docker", ENGINE),
             ("podman", ENGINE),
+            ("systemctl", NODE),
+            ("kubectl", NODE),
             ("aws", REFUSED),
             ("COMMAND", "#!/bin/sh\n"),
         ] {

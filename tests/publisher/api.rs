@@ -109,7 +109,7 @@ impl Api {
 
     /// The notes of the events of a node, as `kubectl describe node` looks for them.
     pub fn events(&self, node: &str) -> Outcome<Vec<String>> {
-        let path = format!("/api/v1/namespaces/kube-system/events?fieldSelector=involvedObject.uid%3D{node}");
+        let path = format!("/api/v1/namespaces/default/events?fieldSelector=involvedObject.uid%3D{node}");
         let events = self.admin("GET", &path, &Value::Null)?;
         let all = events["items"].as_array().cloned().unwrap_or_default();
         Ok(all

@@ -99,12 +99,10 @@ fn follows(cluster: &mut Cluster, program: &Path) -> Outcome {
         ensure(began[time].as_str().is_some_and(|text| text.ends_with('Z')), began.to_string())?;
     }
 
-    let measured = Snapshot {
-        offset: Some(Offset::from_secs(12)),
-        bound: Some(Duration::from_secs(12)),
-        as_of: boottime(),
-        ..restored(2)
-    };
+    let (offset, bound) = (Some(Offset::from_secs(12)), Some(Duration::from_secs(12)));
+    // Measured after the epoch began.
+    let began = restored(2);
+    let measured = Snapshot { offset, bound, as_of: boottime(), ..began };
     publisher.page_says(&measured)?;
     until_condition(&api, node, FALSE)?;
     let shut = api.condition(node, "clockgate.org/ClockTrusted")?.unwrap_or_default();

@@ -79,7 +79,7 @@ pub fn parse(words: Vec<OsString>) -> Result<Request, String> {
             Long("node") => given.node = Some(parser.value().and_then(ValueExt::string).map_err(in_words)?),
             Long("page") => given.page = Some(parser.value().map_err(in_words)?.into()),
             Value(word) if word == "remove" && given.verb.is_none() => given.verb = Some(Verb::Remove),
-            other => return Err(in_words(other.unexpected())),
+            other @ (Short(_) | Long(_) | Value(_)) => return Err(in_words(other.unexpected())),
         }
     }
     let node = given.node.or_else(|| std::env::var("NODE_NAME").ok());

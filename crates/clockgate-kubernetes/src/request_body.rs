@@ -8,9 +8,9 @@ use crate::disruption::EndedDisruption;
 
 /// Who reports events.
 const CONTROLLER: &str = "clockgate.org/clockgate-kubernetes";
-/// Where events of what is in no namespace lie. A server of 1.20 refuses those of events.k8s.io in `default`.
-const NAMESPACE: &str = "kube-system";
-/// The length of a note that the API takes (validation of events.k8s.io/v1).
+/// Where events of what is in no namespace lie.
+const NAMESPACE: &str = "default";
+/// The length of a note that the API takes (validation of events).
 const NOTE_LIMIT: usize = 1024;
 
 /// A request without its server.
@@ -62,15 +62,16 @@ pub fn event(node: &str, boot: &str, disruption: &EndedDisruption, now: Realtime
     let note: String = disruption.text().chars().take(NOTE_LIMIT / 4).collect();
     let name = format!("{node}.{boot}{:x}", disruption.began.as_nanos());
     // `kubectl describe node` looks for events whose object has the node's name as its uid, as the kubelet writes them.
-    let regarding = json!({ "apiVersion": "v1", "kind": "Node", "name": node, "uid": node });
+    let object = json!({ "apiVersion": "v1", "kind": "Node", "name": node, "uid": node });
+    // Of the core group, as a kubelet has the right to write them, and without a time of a series.
     let body = json!({
-        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": { "name": name, "namespace": NAMESPACE },
-        "eventTime": micros(now), "reportingController": CONTROLLER, "reportingInstance": node,
-        "action": "ClockProof", "reason": "ClockDisrupted", "regarding": regarding, "note": note, "type": "Warning",
+        "apiVersion": "v1", "kind": "Event", "metadata": { "name": name, "namespace": NAMESPACE },
+        "source": { "component": CONTROLLER, "host": node }, "firstTimestamp": rfc3339(now), "lastTimestamp": rfc3339(now),
+        "count": 1, "reason": "ClockDisrupted", "involvedObject": object, "message": note, "type": "Warning",
     });
     ApiRequest {
         method: "POST",
-        path: format!("/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"),
+        path: format!("/api/v1/namespaces/{NAMESPACE}/events"),
         content_type: "application/json",
         body: body.to_string(),
     }
@@ -79,11 +80,6 @@ pub fn event(node: &str, boot: &str, disruption: &EndedDisruption, now: Realtime
 /// `2026-11-25T09:30:00Z`.
 fn rfc3339(time: Realtime) -> String {
     format!("{}Z", seconds(time))
-}
-
-/// The same to the microsecond, as the API wants the time of an event.
-fn micros(time: Realtime) -> String {
-    format!("{}.{:06}Z", seconds(time), time.as_nanos().rem_euclid(1_000_000_000) / 1000)
 }
 
 fn seconds(time: Realtime) -> String {
@@ -120,8 +116,8 @@ mod tests {
         let request = event("web-1", "0f", &ended, Realtime::from_nanos(1_794_994_200_123_456_789));
         let body: Value = serde_json::from_str(&request.body).unwrap();
         assert_eq!(body["metadata"]["name"], "web-1.0fabc");
-        assert_eq!(body["regarding"]["uid"], "web-1");
-        assert_eq!(body["eventTime"], "2026-11-18T09:30:00.123456Z");
-        assert_eq!(body["note"], "restore; and 2 disruptions before it");
+        assert_eq!(body["involvedObject"]["uid"], "web-1");
+        assert_eq!(body["lastTimestamp"], "2026-11-18T09:30:00Z");
+        assert_eq!(body["message"], "restore; and 2 disruptions before it");
     }
 }

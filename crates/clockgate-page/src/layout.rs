@@ -60,7 +60,7 @@ pub mod cause {
     pub const SNAPSHOT: u32 = 4;
     /// A snapshot was loaded.
     pub const RESTORE: u32 = 5;
-    /// Somebody asked for it.
+    /// It was asked for.
     pub const REQUESTED: u32 = 6;
     /// The proof has run out.
     pub const EXPIRED: u32 = 7;
@@ -68,7 +68,7 @@ pub mod cause {
     pub const DRIFTED: u32 = 8;
     /// The time daemon says that the clock is wrong.
     pub const DAEMON_DISAGREES: u32 = 9;
-    /// The virtual machine did not run for a while.
+    /// The virtual machine was paused.
     pub const PAUSE: u32 = 10;
     /// How many there are.
     pub const COUNT: u32 = super::CAUSES.len() as u32;
