@@ -178,7 +178,7 @@ mod tests {
             (Some("init"), &["run/openrc", "etc/runlevels"], Openrc),
             (Some("init"), &["run/runit"], Runit),
             (Some("init"), &["run/systemd/system", "etc/runit"], Systemd),
-            // Files alone say nothing of what runs.
+            // Files alone do not show which of them runs.
             (Some("init"), &["etc/runlevels", "usr/lib/systemd/systemd"], Other),
             (Some("dinit"), &["usr/lib/systemd/system"], Other),
             (Some("s6-svscan"), &[], Other),
