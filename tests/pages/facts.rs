@@ -177,6 +177,21 @@ fn the_agent_runs_no_other_programs_than_the_threat_model_names() {
 }
 
 #[test]
+fn the_threat_model_names_the_programs_with_an_unsafe_attribute_and_no_others() {
+    let mut roots = vec![("clockgate".to_owned(), root().join("src/main.rs"))];
+    let folder = |path: &str| fs::read_dir(root().join(path)).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    roots.extend(folder("src/bin").map(|path| (name(&path), path)));
+    roots.extend(folder("crates").map(|path| (name(&path), path.join("src/main.rs"))));
+    let texts = roots.iter().filter_map(|(name, path)| Some((name.as_str(), fs::read_to_string(path).ok()?)));
+    let have: BTreeSet<&str> = texts.filter(|(_, text)| text.contains("#[unsafe(")).map(|(name, _)| name).collect();
+    let page = read("docs/threat-model.md");
+    let sentence = between(&page, "each block with its reason. ", " have one `unsafe`");
+    let named: BTreeSet<&str> = sentence.split('`').skip(1).step_by(2).collect();
+    assert_eq!(named, have);
+}
+
+#[test]
 fn the_threat_model_names_the_capabilities_of_the_unit_and_no_others() {
     let unit = read("packaging/usr/lib/systemd/system/clockgate.service");
     let bounding = between(&unit, "\nCapabilityBoundingSet=", "\n");
