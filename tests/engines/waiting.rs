@@ -15,10 +15,11 @@ impl Waiting {
     }
 
     pub fn is_held(&mut self) -> Outcome {
-        match self.0.as_mut().ok_or("ended")?.try_wait()? {
-            None => Ok(()),
-            Some(status) => Err(format!("was not held: {status:?}").into()),
+        if self.0.as_mut().ok_or("ended")?.try_wait()?.is_none() {
+            return Ok(());
         }
+        let output = self.0.take().ok_or("ended")?.wait_with_output()?;
+        Err(format!("was not held: {output:?}").into())
     }
 
     pub fn end(mut self) -> Result<Output, Failed> {

@@ -116,13 +116,13 @@ fn same_bytes() -> Outcome {
         names.sort();
         names
     });
-    ensure(names[0] == names[1] && names[0].len() == 6, format!("{names:?}"))?;
+    ensure(names[0] == names[1] && names[0].len() == 7, format!("{names:?}"))?;
     for name in &names[0] {
         let [one, other] = dists.map(|dist| std::fs::read(dist.join(name)).unwrap());
         ensure(one == other, format!("{} differs", name.to_string_lossy()))?;
     }
     // The list is of all that lies there, and true.
     let sums = std::fs::read_to_string(dists[0].join("SHA256SUMS"))?;
-    ensure(sums.lines().count() == 5, sums)?;
+    ensure(sums.lines().count() == 6, sums)?;
     packages::run(std::process::Command::new("sha256sum").args(["--quiet", "-c", "SHA256SUMS"]).current_dir(dists[0]))
 }

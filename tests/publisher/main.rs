@@ -55,7 +55,9 @@ fn main() -> ExitCode {
             needing(cluster::lacks(), name, move || with_cluster(&shared, test))
         })
         .collect();
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    // On this thread, one after the other: a server ends with the thread that started it (`setpriv --pdeathsig`), and they share one.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let conclusion = libtest_mimic::run(&arguments, trials);
     // Its processes end here, and not with a process that ends without dropping anything.
     drop(shared.lock().unwrap_or_else(PoisonError::into_inner).take());
     conclusion.exit_code()
