@@ -138,7 +138,7 @@ impl<'g> Soak<'g> {
             tally.worst
         );
         let survived = tally.survived.iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>();
-        println!("soak: survived: {}", survived.join(", "));
+        println!("soak: survived: {}", survived.join("; "));
         for opening in &tally.openings {
             println!("soak: open without a proof for {opening:?}");
         }
