@@ -9,13 +9,11 @@ use crate::container::docker::parse;
 /// # Errors
 /// What is wrong with the text, in words.
 pub fn set_runtime(text: &str, name: &str, runtime: &Value) -> Result<String, String> {
-    let wanted = {
-        let mut value = Value::Object(parse(text)?);
-        value["runtimes"][name] = runtime.clone();
-        value["default-runtime"] = name.into();
-        value
-    };
-    if parse(text).is_ok_and(|is| Value::Object(is) == wanted) {
+    let is = Value::Object(parse(text)?);
+    let mut wanted = is.clone();
+    wanted["runtimes"][name] = runtime.clone();
+    wanted["default-runtime"] = name.into();
+    if is == wanted {
         return Ok(text.to_owned());
     }
     let (mark, text) = split_mark(text);

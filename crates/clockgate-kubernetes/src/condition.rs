@@ -110,21 +110,12 @@ impl Reason {
 
     /// How long it has to hold before it is published.
     pub const fn settles_in(self) -> Duration {
-        match self {
-            Self::Proven | Self::Suspending | Self::Snapshotting => Duration::ZERO,
-            Self::AgentGone => GONE_AFTER,
-            Self::Starting
-            | Self::Resumed
-            | Self::ForeignStep
-            | Self::Restored
-            | Self::Requested
-            | Self::ProofExpired
-            | Self::Drifted
-            | Self::DaemonDisagrees
-            | Self::Paused
-            | Self::ReferencesDisagree
-            | Self::Shut
-            | Self::Unproven => SETTLES_IN,
+        if matches!(self, Self::AgentGone) {
+            GONE_AFTER
+        } else if matches!(self, Self::Proven) || self.is_urgent() {
+            Duration::ZERO
+        } else {
+            SETTLES_IN
         }
     }
 
