@@ -12,6 +12,7 @@ use crate::cli::CliError;
 use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::publish::{clockbound, gate_page, metrics_file};
+use crate::sys::service_manager::{AGENT, ServiceManager};
 use crate::sys::{descriptors, signals, time_namespace};
 use crate::waiter::exec::exec;
 
@@ -83,14 +84,11 @@ impl AgentArgs {
         // systemd.exec(5): `exit-code`, `signal`, `watchdog`, `oom-kill`; not there where a person calls us.
         let how =
             std::env::var("SERVICE_RESULT").map_or(String::new(), |result| format!(" (service result: {result})"));
+        let again = format!("to restart the agent: {}", ServiceManager::find(&self.root).restart(AGENT));
         let gate = gate_page::shut(&config.page, &format!("it was killed, or ended without a report{how}"));
         if config.clockbound.enabled {
             clockbound::shut(&config.clockbound.path, &config.root).map_err(|e| {
-                CliError::caused(
-                    Exit::StillShut,
-                    "cannot write ClockBound's page; run `systemctl restart clockgate`",
-                    e,
-                )
+                CliError::caused(Exit::StillShut, format!("cannot write ClockBound's page; {again}"), e)
             })?;
         }
         if let Some(path) = &config.metrics.textfile
@@ -98,9 +96,8 @@ impl AgentArgs {
         {
             error!(%error, "cannot write the end of the agent to {}", path.display());
         }
-        gate.map(|()| Exit::Ok).map_err(|e| {
-            CliError::caused(Exit::StillShut, "cannot shut the gate; run `systemctl restart clockgate`", e)
-        })
+        gate.map(|()| Exit::Ok)
+            .map_err(|e| CliError::caused(Exit::StillShut, format!("cannot shut the gate; {again}"), e))
     }
 }
 
@@ -108,7 +105,8 @@ fn cannot_run(error: agent::AgentError) -> CliError {
     let mut cause = std::error::Error::source(&error);
     while let Some(next) = cause {
         if next.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
-            let root = "start the agent as root (`sudo systemctl start clockgate`), or give it a --root of its own";
+            let start = ServiceManager::of_this_host().start(AGENT);
+            let root = format!("start the agent as root, or give it a --root of its own; to start it: {start}");
             return CliError::caused(Exit::NotPermitted, root, error);
         }
         cause = next.source();

@@ -18,6 +18,7 @@ pub mod ptp;
 pub mod public_files;
 pub mod random;
 pub mod rtc;
+pub mod service_manager;
 pub mod step;
 pub mod time_namespace;
 pub mod timed_output;

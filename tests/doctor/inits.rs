@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use clockgate::daemon::inspection::ServiceManager;
 use clockgate::doctor::{Detail, Diagnosis, text};
+use clockgate::sys::service_manager::ServiceManager;
 use libtest_mimic::{Failed, Trial};
 
 use super::{facts_of, support};

@@ -168,13 +168,23 @@ const MORE_75: &[(&str, &str, Provoke)] = &[
         let root = tempfile::tempdir().unwrap();
         clockgate(&["thaw", "--root", root.path().to_str().unwrap(), "--ledger", root.path().to_str().unwrap()])
     }),
-    ("agent --shut-gate", "run `systemctl restart clockgate`", || {
-        let root = tempfile::tempdir().unwrap();
-        // Something that is no page, in its place.
-        fs::create_dir_all(root.path().join("run/clockgate/public/gate")).unwrap();
-        clockgate(&["agent", "--shut-gate", "--root", root.path().to_str().unwrap()])
+    ("agent --shut-gate", "to restart the agent: sudo systemctl restart clockgate", || shut_gate("systemd")),
+    ("agent --shut-gate", "to restart the agent: sudo rc-service clockgate restart", || shut_gate("openrc-init")),
+    ("agent --shut-gate", "to restart the agent: sudo sv restart clockgate", || shut_gate("runit")),
+    ("agent --shut-gate", "to restart the agent: restart the service clockgate by this host's init", || {
+        shut_gate("dinit")
     }),
 ];
+
+/// Where the first process has this name.
+fn shut_gate(init: &str) -> Output {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("proc/1")).unwrap();
+    fs::write(root.path().join("proc/1/comm"), format!("{init}\n")).unwrap();
+    // Something that is no page, in its place.
+    fs::create_dir_all(root.path().join("run/clockgate/public/gate")).unwrap();
+    clockgate(&["agent", "--shut-gate", "--root", root.path().to_str().unwrap()])
+}
 
 /// Whatever ends with 75 says what to do: names a command, or what to look at.
 #[test]

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::service_manager::ServiceManager;
 use super::steps::directives;
 use crate::daemon::detection::text_in_force;
 use crate::daemon::facts::{DAEMONS, Daemon};
 use crate::daemon::process::Process;
 use crate::sys::foreign;
+use crate::sys::service_manager::ServiceManager;
 
 /// Where units are, in the order in which systemd prefers them.
 const FOLDERS: [&str; 4] = ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];

@@ -6,7 +6,6 @@ mod cron;
 mod denials;
 mod guest_tools;
 mod installed;
-mod service_manager;
 mod steps;
 
 use std::path::Path;
@@ -18,13 +17,13 @@ use super::chrony::{Chronyd, LOOK, outranking};
 use super::detection::{self, RunningDaemon, Who};
 use super::facts::Daemon;
 use crate::sys::clock::boottime;
+use crate::sys::service_manager::ServiceManager;
 
 pub use clock_setters::{ClockSetter, Rights};
 pub use cron::CronLine;
 pub use denials::{Denial, denials, log_matches};
 pub use guest_tools::{GuestTools, vmwares};
 pub use installed::{InstalledUnit, is_of_a_file};
-pub use service_manager::ServiceManager;
 pub use steps::StepLimit;
 
 /// Made at the first synchronisation of a boot, and removed by nothing (systemd-timesyncd.service(8)).

@@ -3,9 +3,7 @@
 use super::CheckVerdict;
 use crate::doctor::facts::{AgentState, DoctorFacts};
 use crate::page::Gate;
-
-/// As units and scripts in packaging/ have it.
-const SERVICE: &str = "clockgate";
+use crate::sys::service_manager::AGENT;
 
 pub fn agent(facts: &DoctorFacts) -> Option<CheckVerdict> {
     if facts.is_image {
@@ -17,7 +15,7 @@ pub fn agent(facts: &DoctorFacts) -> Option<CheckVerdict> {
             CheckVerdict::skip("the agent of the host is not seen from here")
         }
         AgentState::NotThere => CheckVerdict::note("no agent runs: workloads do not wait for the clock")
-            .mend(manager.enable_and_start(SERVICE)),
+            .mend(manager.enable_and_start(AGENT)),
         AgentState::Runs(Gate::Proven, _) => CheckVerdict::ok("the gate is open on a proof"),
         AgentState::Runs(Gate::Unproven, why) => {
             CheckVerdict::warn(format!("the gate is open without a proof: {why}")).mend("clockgate status")
@@ -26,7 +24,7 @@ pub fn agent(facts: &DoctorFacts) -> Option<CheckVerdict> {
             CheckVerdict::warn(format!("the gate is shut: {why}")).mend(manager.log_of_the_agent())
         }
         AgentState::Gone(words) => {
-            CheckVerdict::fail(format!("the agent is gone: {words}")).mend(manager.restart(SERVICE))
+            CheckVerdict::fail(format!("the agent is gone: {words}")).mend(manager.restart(AGENT))
         }
     })
 }
@@ -36,7 +34,7 @@ pub fn outdated(facts: &DoctorFacts) -> Option<CheckVerdict> {
     facts.own.is_outdated.then(|| {
         CheckVerdict::warn("the agent runs an older program than the one that is installed")
             .because("the file was replaced after the agent was started")
-            .mend(facts.daemon.manager.restart(SERVICE))
+            .mend(facts.daemon.manager.restart(AGENT))
     })
 }
 

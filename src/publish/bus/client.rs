@@ -13,6 +13,7 @@ pub use super::object::NoticeKind;
 use crate::decision::{HttpDate, PeerCheck, nanos_u64};
 use crate::metrics::MetricsFormat;
 pub use crate::reference::caller::caller_time::CallerTime;
+use crate::sys::service_manager::{AGENT, ServiceManager};
 use crate::sys::unix_peer::connect;
 
 /// How long the agent may take to greet us.
@@ -41,10 +42,12 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// There is no agent.
-    #[error("no agent answers on {}: start it (systemctl start clockgate), or `clockgate agent`", path.display())]
+    #[error("no agent answers on {}; to start it: {start}", path.display())]
     NoAgent {
         /// The socket.
         path: PathBuf,
+        /// What starts it on this host.
+        start: String,
         /// What connect(2) said.
         source: io::Error,
     },
@@ -62,12 +65,14 @@ pub enum ClientError {
     StillShut(String),
     /// The agent has no such method, or one with other arguments.
     #[error(
-        "the agent on {} is of another version than this clockgate, {version}, and cannot do that: restart it (systemctl restart clockgate)",
+        "the agent on {} is of another version than this clockgate, {version}, and cannot do that; to restart it: {restart}",
         path.display(), version = env!("CARGO_PKG_VERSION")
     )]
     OtherVersion {
         /// The socket.
         path: PathBuf,
+        /// What restarts it on this host.
+        restart: String,
         /// What the agent said.
         source: zbus::Error,
     },
@@ -124,7 +129,11 @@ impl AgentClient {
             if source.kind() == io::ErrorKind::PermissionDenied {
                 ClientError::NotPermitted(format!("cannot connect to {}", path.display()))
             } else {
-                ClientError::NoAgent { path: path.to_owned(), source }
+                ClientError::NoAgent {
+                    path: path.to_owned(),
+                    start: ServiceManager::of_this_host().start(AGENT),
+                    source,
+                }
             }
         })?;
         let stuck = |source| ClientError::Stuck { path: path.to_owned(), source };
@@ -231,7 +240,8 @@ impl AgentClient {
 
     fn refusal(&self, error: zbus::Error) -> ClientError {
         if is_of_another_version(&error) {
-            return ClientError::OtherVersion { path: self.path.clone(), source: error };
+            let restart = ServiceManager::of_this_host().restart(AGENT);
+            return ClientError::OtherVersion { path: self.path.clone(), restart, source: error };
         }
         let (name, sentence) = if let zbus::Error::MethodError(name, sentence, _) = &error {
             (name.as_str().strip_prefix("org.clockgate.Error."), sentence.clone().unwrap_or_default())

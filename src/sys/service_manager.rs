@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::sys::foreign;
+use super::foreign;
 
 /// What starts services on this host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub enum ServiceManager {
     /// Another one, or none: its commands are not known.
     Other,
 }
+
+/// The agent's service, in packaging/.
+pub const AGENT: &str = "clockgate";
 
 /// By the name of the first process.
 const PROCESSES: [(&str, ServiceManager); 3] =
@@ -40,6 +43,12 @@ const FILES: [(&str, ServiceManager); 8] = [
 ];
 
 impl ServiceManager {
+    /// That of the host that we run on.
+    #[must_use]
+    pub fn of_this_host() -> Self {
+        Self::find(Path::new("/"))
+    }
+
     /// That of this root.
     #[must_use]
     pub fn find(root: &Path) -> Self {
