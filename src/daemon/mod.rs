@@ -14,7 +14,7 @@ mod detection;
 pub mod facts;
 mod inclusions;
 pub mod inspection;
-mod ntpd;
+pub mod ntpd;
 mod ntpd_rs;
 mod openntpd;
 mod process;

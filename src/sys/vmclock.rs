@@ -164,7 +164,10 @@ impl AsRawFd for VmClock {
 }
 
 /// The page in these bytes; none while it is being written.
-fn parse(bytes: &[u8]) -> Result<Option<VmClockPage>, VmClockPageError> {
+///
+/// # Errors
+/// [`VmClockPageError::Unknown`]
+pub fn parse(bytes: &[u8]) -> Result<Option<VmClockPage>, VmClockPageError> {
     let page = Bytes(bytes);
     let expect =
         |field, value: u64, right: bool| if right { Ok(()) } else { Err(VmClockPageError::Unknown { field, value }) };

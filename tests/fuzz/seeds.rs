@@ -7,6 +7,7 @@ use clockgate::config::print;
 use clockgate::daemon::chrony::protocol::{Command, encode};
 use clockgate::disruption::vm::vsock::protocol::{greeting, question, refusal};
 use clockgate::reference::ntp::packet::{Nonce, request};
+use clockgate::waiter::nri::protobuf::MessageBytes;
 
 /// A longer file is a log, of which no more is needed.
 const LONGEST: usize = 16 * 1024;
@@ -27,6 +28,29 @@ pub fn of(target: &str) -> Inputs {
         "nts_fields" => nts_fields(),
         "chronyd_reply" => chronyd_replies(),
         "ntpd_control" => ntpd_answers(),
+        "nri_messages" => runtime_messages(),
+        "vmclock_page" => vmclock_pages(),
+        // As ntpsec 1.2.2 answered; shortened.
+        "ntpd_variables" => texts(&[
+            "leap=0, stratum=3, precision=-24, rootdelay=12.000, rootdisp=4.500, refid=192.0.2.1,\r\nreftime=0xec5e3c00.80000000, \
+             offset=-1.250000, processor=\"x86_64\", system=\"Linux/6.1, x\"\0~~srcadr=192.0.2.1, srcport=123, \
+             srchost=\"ntp.example\"\0  srcadr=192.0.2.9, srcport=1123, srchost=\"\"",
+            "leap=3, stratum=16, rootdelay=0.000, rootdisp=0.180, refid=INIT, reftime=0x00000000.00000000, offset=0.000000",
+            "leap=01, stratum=1, rootdelay=0, rootdispersion=1, offset=0\0aasrcadr=0.0.0.0, srcport=0, srchost=\"0.pool.example\"\0\
+             \u{14}\u{14}srcadr=2001:db8::5\0aasrcadr=127.127.28.0, srchost=\"SHM(0)\"\0~~srcadr=fe80::1%2",
+        ]),
+        "http_reply" => texts(&[
+            "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Fri, 15 Jan 2027 12:00:00 GMT\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\nDATE: Friday, 15-Jan-27 12:00:00 GMT\r\nX-Cache: MISS from edge\r\n\r\n",
+            "HTTP/1.0 302 Found\r\nLocation: //login.hotel.example/?u=a\r\nDate: Fri Jan 15 12:00:00 2027\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nAge: 17\r\nVia: 1.1 squid\r\nCache-Status: edge; hit; ttl=3\r\n\r\n",
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 511 Network Authentication Required\r\n\r\n",
+        ]),
+        "journal_entry" => texts(&[
+            r#"{"__REALTIME_TIMESTAMP":"1790000000000001","__MONOTONIC_TIMESTAMP":"5000000","_BOOT_ID":"5c7a1f","_COMM":"chronyd","MESSAGE":"System clock was stepped by 3600.000100 seconds"}"#,
+            r#"{"_COMM":"python3","SYSLOG_IDENTIFIER":"systemd-timesyncd","MESSAGE":"System clock wrong by 9.1 seconds","__MONOTONIC_TIMESTAMP":"77","_BOOT_ID":"b","__REALTIME_TIMESTAMP":"1"}"#,
+            r#"{"_BOOT_ID":"b","MESSAGE_ID":"8811e6df2a8e40f58a94cea26f8ebf14","__REALTIME_TIMESTAMP":"9","__MONOTONIC_TIMESTAMP":"9","MESSAGE":[83,255]}"#,
+        ]),
         "gate_page" => pages(),
         "config_yaml" => {
             let mut inputs = texts(&[&print::sample()]);
@@ -220,4 +244,48 @@ fn pages() -> Inputs {
     let digits: Vec<u8> = kept.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
     let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).take(4096).collect();
     [0x00_u8, 0x7f, 0xff, 0x0f].iter().map(|kept| (format!("kept {kept:x}"), [&[*kept][..], &bytes].concat())).collect()
+}
+
+/// What containerd sends of a pod's container, alone and in the frames of a conversation.
+fn runtime_messages() -> Inputs {
+    let text = |fields: &[(u64, &[u8])]| {
+        let message = MessageBytes::default();
+        fields.iter().fold(message, |message, (number, bytes)| message.with(*number, bytes)).bytes()
+    };
+    let label = text(&[(1, b"io.kubernetes.pod.name"), (2, b"shop-0")]);
+    let exempt = text(&[(1, b"clockgate.exempt"), (2, b"true")]);
+    let pod = text(&[(1, b"p1"), (2, b"shop-0"), (4, b"default"), (5, &label), (6, &exempt)]);
+    let linux = text(&[(5, b"/kubepods/pod1/c1")]);
+    let container =
+        text(&[(1, b"c1"), (2, b"p1"), (3, b"web"), (5, &label), (7, b"/usr/bin/web"), (7, b"-x"), (11, &linux)]);
+    let create = text(&[(1, &pod), (2, &container)]);
+    let request = text(&[(1, b"nri.pkg.api.v1alpha1.Plugin"), (2, b"CreateContainer"), (3, &create)]);
+    let refused = MessageBytes::default().with_number(1, 3).with(2, b"invalid index").bytes();
+    let framed = |connection: u8, stream: u8, kind: u8, data: &[u8]| {
+        let length = |length: usize| u32::try_from(length).unwrap().to_be_bytes();
+        let message = [&length(data.len())[..], &[0, 0, 0, stream], &[kind, 0], data].concat();
+        [&[0, 0, 0, connection][..], &length(message.len()), &message].concat()
+    };
+    let answer = framed(2, 1, 2, &text(&[(1, &refused)]));
+    vec![
+        ("a request to create".to_owned(), create),
+        ("a conversation".to_owned(), [answer.clone(), framed(1, 7, 1, &request)].concat()),
+        ("a connection that is not open".to_owned(), [framed(9, 1, 1, b"noise"), answer].concat()),
+        ("the fields of fixed width".to_owned(), [&[0x09][..], &[0; 8], &[0x15], &[0; 4], &[0x08, 0x07]].concat()),
+    ]
+}
+
+/// As QEMU writes it, with the time and without; the last one is being written.
+fn vmclock_pages() -> Inputs {
+    let page = |sequence: u8, flags: [u8; 2]| {
+        let mut bytes = vec![0; 112];
+        bytes[..12].copy_from_slice(b"VCLK\0\x10\0\0\x01\0\x01\0");
+        (bytes[12], bytes[16]) = (sequence, 7);
+        bytes[24..26].copy_from_slice(&flags);
+        bytes[34] = 2;
+        (bytes[72], bytes[104]) = (9, 3);
+        bytes
+    };
+    let pages = [("time", page(2, [0x51, 0x03])), ("marker", page(2, [0, 0])), ("half written", page(3, [0x51, 0]))];
+    pages.map(|(name, bytes)| (name.to_owned(), bytes)).into()
 }

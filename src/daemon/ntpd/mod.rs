@@ -38,19 +38,23 @@ pub fn ask(address: SocketAddr) -> Result<DaemonReport, String> {
 /// Names and values of one association, or of the system.
 type Variables = BTreeMap<String, String>;
 
-struct Answers {
-    system: Variables,
-    associations: Vec<(u16, Variables)>,
+/// What came of all the questions.
+#[derive(Debug)]
+pub struct Answers {
+    /// The variables of the system.
+    pub system: Vec<u8>,
+    /// Of each association its status, and its variables.
+    pub associations: Vec<(u16, Vec<u8>)>,
 }
 
 impl Answers {
     fn ask(client: &mut ControlClient) -> Result<Self, ControlError> {
-        let system = variables(&client.ask(Operation::ReadVariables, 0)?);
+        let system = client.ask(Operation::ReadVariables, 0)?;
         let listed = client.ask(Operation::ReadStatus, 0)?;
         let mut associations = vec![];
         for (number, status) in numbers(&listed).into_iter().take(MOST) {
             match client.ask(Operation::ReadVariables, number) {
-                Ok(answer) => associations.push((status, variables(&answer))),
+                Ok(answer) => associations.push((status, answer)),
                 // One of a pool that was dropped between the two questions.
                 Err(ControlError::Refused { .. }) => {}
                 Err(error) => return Err(error),
@@ -59,11 +63,12 @@ impl Answers {
         Ok(Self { system, associations })
     }
 
-    fn reported(&self, now: Realtime) -> DaemonReport {
-        let mut reported = DaemonReport { claim: claim(&self.system, now), ..DaemonReport::default() };
+    /// What they say together.
+    pub fn reported(&self, now: Realtime) -> DaemonReport {
+        let mut reported = DaemonReport { claim: claim(&variables(&self.system), now), ..DaemonReport::default() };
         let mut of_pools = vec![];
-        for (status, variables) in &self.associations {
-            let Some(source) = NtpdSource::of(*status, variables) else { continue };
+        for (status, answer) in &self.associations {
+            let Some(source) = NtpdSource::of(*status, &variables(answer)) else { continue };
             let called = source.host.clone();
             match source.is {
                 Is::Nothing => continue,
@@ -212,8 +217,8 @@ mod tests {
         processor=\"x86_64\", system=\"Linux/6.1, x\", version=\"ntpd ntpsec-1.2.2\"";
 
     fn reported(associations: &[(u16, &str)]) -> DaemonReport {
-        let associations = associations.iter().map(|(status, text)| (*status, variables(text.as_bytes()))).collect();
-        Answers { system: variables(SYSTEM.as_bytes()), associations }.reported(Realtime::from_secs(1_793_491_200))
+        let associations = associations.iter().map(|(status, text)| (*status, text.as_bytes().to_vec())).collect();
+        Answers { system: SYSTEM.as_bytes().to_vec(), associations }.reported(Realtime::from_secs(1_793_491_200))
     }
 
     #[test]

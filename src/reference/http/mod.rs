@@ -2,7 +2,7 @@
 //! first byte are the measurement; the reply is parsed by httparse, its date by httpdate.
 
 mod connection;
-mod reply;
+pub mod reply;
 mod span;
 mod url;
 

@@ -7,11 +7,11 @@
 //! protobuf    fields of messages
 //! ```
 
-mod pod;
-mod protobuf;
+pub mod pod;
+pub mod protobuf;
 mod socket;
 mod start_gate;
-mod wire;
+pub mod wire;
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};

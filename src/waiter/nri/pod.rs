@@ -59,7 +59,7 @@ fn combined(pod: &Described, container: Described) -> Metadata {
 }
 
 /// The pods and containers that a runtime lists, in one message or several (`SynchronizeRequest`).
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct PodList {
     pods: BTreeMap<String, Described>,
     containers: Vec<Described>,
@@ -100,7 +100,7 @@ impl PodList {
 }
 
 /// What is said of a pod or of a container.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Described {
     id: String,
     /// Of a container: its pod's id.

@@ -13,14 +13,19 @@ pub mod explain_text;
 pub mod gate_page;
 pub mod history;
 mod host;
+pub mod http_reply;
+pub mod journal_entry;
 pub mod ledger;
+pub mod nri_messages;
 pub mod ntp_key_file;
 pub mod ntp_packet;
 pub mod ntpd_control;
+pub mod ntpd_variables;
 pub mod nts_fields;
 pub mod nts_records;
 pub mod oci_bundle;
 pub mod oci_call;
+pub mod vmclock_page;
 pub mod vsock_lines;
 
 /// How far a target is searched in the night.
@@ -45,13 +50,15 @@ const fn target(name: &'static str, format: Format, check: fn(&[u8])) -> FuzzTar
 }
 
 /// All of them.
-pub static TARGETS: [FuzzTarget; 17] = [
+pub static TARGETS: [FuzzTarget; 22] = [
     target("ntp_packet", Format::Binary, ntp_packet::check),
     target("nts_records", Format::Binary, nts_records::check),
     target("nts_fields", Format::Binary, nts_fields::check),
     target("chronyd_reply", Format::Binary, chronyd_reply::check),
     target("ntpd_control", Format::Binary, ntpd_control::check),
     target("gate_page", Format::Binary, gate_page::check),
+    target("nri_messages", Format::Binary, nri_messages::check),
+    target("vmclock_page", Format::Binary, vmclock_page::check),
     target("ntp_key_file", Format::Text, ntp_key_file::check),
     target("config_yaml", Format::Text, config_yaml::check),
     target("explain_patterns", Format::Text, explain_patterns::check),
@@ -61,6 +68,9 @@ pub static TARGETS: [FuzzTarget; 17] = [
     target("oci_call", Format::Text, oci_call::check),
     target("oci_bundle", Format::Text, oci_bundle::check),
     target("vsock_lines", Format::Text, vsock_lines::check),
+    target("http_reply", Format::Text, http_reply::check),
+    target("ntpd_variables", Format::Text, ntpd_variables::check),
+    target("journal_entry", Format::Text, journal_entry::check),
     target("engine_json", Format::Text, engine_json::check),
     target("engine_toml", Format::Text, engine_toml::check),
 ];
