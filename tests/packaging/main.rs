@@ -70,6 +70,10 @@ fn uninstall_leaves_the_files_and_folders_that_were_there_before() {
         assert!(unit.contains(&format!("\nExecStart={prefix}/bin/clockgate agent\n")), "{unit}");
         let unit = fs::read_to_string(root.path().join("usr/lib/systemd/system/clockgate-nri.service")).unwrap();
         assert!(unit.contains(&format!("\nExecStart={prefix}/bin/clockgate-nri\n")), "{unit}");
+        // The agent starts itself: as its guard, and as the program of after an upgrade.
+        let profile = fs::read_to_string(root.path().join("etc/apparmor.d/clockgate-agent")).unwrap();
+        let programs: Vec<&str> = profile.lines().filter(|line| line.contains("/bin/clockgate ")).collect();
+        assert_eq!(programs, [format!("  {prefix}/bin/clockgate mrix,")], "{profile}");
         assert!(root.path().join(&prefix[1..]).join("bin/clockgate-nri").is_file());
         let hook = root.path().join("usr/lib/systemd/system-sleep/clockgate");
         assert!(root.path().join(&prefix[1..]).join("bin/clockgate-run").is_file());
