@@ -24,6 +24,12 @@ pub fn undone() -> Outcome {
     {
         ensure(host.join("opt/clockgate").join(name).is_file(), format!("{name} is missing"))?;
     }
+    let pages = packages::said(Command::new("ls").arg(unpacked.join("docs/man")))?;
+    ensure(pages.lines().count() > 3, pages.clone())?;
+    for page in pages.lines() {
+        let laid = host.join("opt/clockgate/share/man").join(format!("man{}", &page[page.len() - 1..])).join(page);
+        ensure(laid.is_file(), format!("install.sh does not lay {page}"))?;
+    }
     // Where it was put is known.
     script(&["uninstall"])?;
     let after = listed(&host)?;
