@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::action::{Action, Samples, StepBy, Warning};
-use super::super::event::{Cause, Forgotten};
+use super::super::event::{Cause, Forgotten, Notifier};
 use super::super::exchange::lasting;
 use super::super::leap;
 use super::super::plausibility::near_midnight;
@@ -14,6 +14,7 @@ use super::super::state::State;
 use super::super::time::{Boottime, Clocks, Epoch, NOISE, Offset};
 use super::Machine;
 use super::attempt::{Attempt, Busy, Deadline, RETRY_FIRST, Reason};
+use super::signs::SAME_WITHIN;
 
 /// Sets within a minute that are more than a person or a daemon would make.
 const MANY_SETS: usize = 6;
@@ -58,6 +59,23 @@ impl Machine {
         }
     }
 
+    /// The machine runs again. Without an announcement before it, logind's word is of a wake-up that the kernel reported first. So is the
+    /// first notice after that; another one, or a later one, may be of a pause that nothing else shows.
+    pub(super) fn woken(&mut self, by: Notifier, now: &Clocks) -> Vec<Action> {
+        let is_known = self.state != State::Suspended
+            && match by {
+                Notifier::Logind => true,
+                Notifier::Notify => {
+                    matches!(self.cause, Cause::Resume { .. })
+                        && !self.wake_is_noticed
+                        && now.boot.since(self.since) <= SAME_WITHIN
+                }
+            };
+        let actions = if is_known { vec![] } else { self.disrupt(Cause::Resume { slept: Duration::ZERO }, now) };
+        self.wake_is_noticed |= by == Notifier::Notify;
+        actions
+    }
+
     fn begin_epoch(&mut self, cause: Cause, now: &Clocks) {
         let was_open = self.state.gate() != Gate::Shut;
         let is_anew = is_counted(cause);
@@ -68,6 +86,7 @@ impl Machine {
         self.epoch = self.epoch.next();
         self.cause = cause;
         self.since = now.boot;
+        self.wake_is_noticed = false;
         self.latest = None;
         self.tolerance.forget();
         self.ask_daemon = Boottime::NEVER;

@@ -51,6 +51,8 @@ pub struct Machine {
     signs: RestoreSigns,
     /// The epoch of the first sign, where this epoch began by a later one.
     repeats: Option<Epoch>,
+    /// Whether a hook has reported the wake-up that began this epoch.
+    wake_is_noticed: bool,
     /// Whose hands correct the clock in this epoch; none until that is known.
     way: Option<StepBy>,
     authority: Option<Authority>,
@@ -111,6 +113,7 @@ impl Machine {
             since: Boottime::default(),
             signs: RestoreSigns::default(),
             repeats: None,
+            wake_is_noticed: false,
             way: None,
             authority: None,
             daemon: None,
@@ -182,11 +185,7 @@ impl Machine {
             (_, Event::Started) => self.disrupt(Cause::Started, now),
             (_, Event::Sleeping(_)) => self.fall_asleep(Cause::Sleep, now),
             (_, Event::Disrupted(Cause::Snapshot)) => self.fall_asleep(Cause::Snapshot, now),
-            (State::Suspended, Event::Woken(_)) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),
-            // The kernel reported this wake-up before logind or the hook did.
-            (_, Event::Woken(Notifier::Logind)) => vec![],
-            (_, Event::Woken(Notifier::Notify)) if matches!(self.cause, Cause::Resume { .. }) => vec![],
-            (_, Event::Woken(Notifier::Notify)) => self.disrupt(Cause::Resume { slept: Duration::ZERO }, now),
+            (_, Event::Woken(by)) => self.woken(by, now),
             // What happens between the announcement and the sleep is measured after the wake-up.
             (State::Suspended, Event::Disrupted(Cause::ForeignStep { .. } | Cause::Requested)) => vec![],
             (state, Event::Disrupted(Cause::ForeignStep { change })) => self.set_by_others(state, change, now),

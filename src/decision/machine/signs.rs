@@ -8,7 +8,7 @@ use super::super::published::Gate;
 use super::super::time::{Boottime, Epoch};
 
 /// How long after the first sign another one may be of the same: a host's script needs seconds, and a busy machine sees them late.
-const SAME_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const SAME_WITHIN: Duration = Duration::from_secs(10);
 
 /// What was seen of the last restore or pause.
 #[derive(Clone, Debug, Default)]
