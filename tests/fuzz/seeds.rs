@@ -275,7 +275,7 @@ fn runtime_messages() -> Inputs {
     ]
 }
 
-/// As QEMU writes it, with the time and without; the last one is being written.
+/// In the layout of the specification, with the time and without; the last one is being written.
 fn vmclock_pages() -> Inputs {
     let page = |sequence: u8, flags: [u8; 2]| {
         let mut bytes = vec![0; 112];

@@ -22,7 +22,7 @@ use self::proof::{Proof, SecondLook};
 use self::signs::RestoreSigns;
 use self::tolerance::Tolerance;
 use super::action::{Action, StepBy};
-use super::event::{Authority, Cause, Event, Notifier};
+use super::event::{Authority, Cause, Event};
 use super::evidence::Evidence;
 use super::exchange::Exchange;
 use super::leap::LeapSecond;

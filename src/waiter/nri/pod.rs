@@ -170,7 +170,7 @@ fn entry(message: FieldValue<'_>) -> Result<Option<(String, String)>, MalformedM
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::super::protobuf::MessageBytes;
     use super::*;
 
