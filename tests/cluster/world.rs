@@ -57,7 +57,8 @@ fn run() -> Outcome<ExitCode> {
     inside.args(["--pdeathsig", "KILL", "--", "sh"]);
     inside.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/enter.sh"));
     inside.arg(folder.path()).arg(fs::canonicalize(laboratory::folder())?).arg(&name);
-    inside.arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).env(WORLD, folder.path());
+    inside.arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
+    inside.env(WORLD, folder.path()).env("TMPDIR", folder.path());
     let status = inside.status();
     remove(&name);
     let after = settings();
