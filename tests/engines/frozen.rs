@@ -130,8 +130,9 @@ fn as_a_folder(host: &Host<'_>) -> Outcome {
     assert_eq!((host.state("pause"), host.state("unpause")), ("paused 0".into(), "running 0".into()));
     let ticks = host.ticks("unpause");
 
+    // Each may be frozen with a sleep beside its shell, or without.
+    let there = host.processes("exec");
     let mut exec = Waiting::spawn(&mut host.exec("exec"))?;
-    let there = host.processes("term");
     until("its process is there", SOON, || host.processes("exec") > there)?;
     // Who asks for this container waits with it; podman shows no list without it.
     let mut asked = if host.is_podman() {
@@ -192,8 +193,8 @@ fn one_by_one(host: &Host<'_>) -> Outcome {
         expect(!output.status.success() && texts(&output).1.contains("container not running"), &output)?;
         host.workloads.thaw()?;
     } else {
+        let there = host.processes("exec");
         let mut exec = Waiting::spawn(&mut host.exec("exec"))?;
-        let there = host.processes("unpause");
         until("its process is there", SOON, || host.processes("exec") > there)?;
         done(&mut host.on(&["pause"], "pause"))?;
         exec.is_held()?;
