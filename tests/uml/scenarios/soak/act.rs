@@ -128,6 +128,11 @@ impl<'w> Surroundings<'w> {
         self.restart_daemon(guest)
     }
 
+    /// systemd-timesyncd asks its server as soon as the clock was set by others (timesyncd-manager.c, `manager_clock_watch`).
+    pub fn undoes_steps_at_once(&self) -> bool {
+        DAEMONS[self.daemon] == "systemd-timesyncd"
+    }
+
     fn restart_agent(&self, guest: &Guest) -> Outcome {
         guest.sh(&format!("systemctl restart clockgate || {}", self.may_fail())).map(drop)
     }

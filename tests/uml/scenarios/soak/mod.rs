@@ -32,6 +32,8 @@ const SEED: u64 = 4;
 const USUAL: u64 = 20;
 /// From the end of a disruption to the proof: retries come every four seconds while the gate is shut.
 const PROVEN_WITHIN: Duration = Duration::from_secs(30);
+/// So long the gate has to be as it was, where a step was undone before the agent looked.
+const UNDONE_NANOS: u64 = 1_000_000_000;
 const FOR_EVER: &str = "at-deadline: {unreachable: hold, imprecise: hold, wrong: hold}\n";
 
 /// Nobody gives up, so there is no opening without a proof at all.
@@ -104,10 +106,19 @@ impl<'g> Soak<'g> {
         let epoch = self.judge.sights().last().map_or(0, |last| last.epoch);
         let (began, then) = (self.guest.clocks()?.boottime, clock::boottime());
         act::perform(self.guest, &mut self.around, &mut self.judge.truths, disruption)?;
+        let guest = self.guest;
+        let over = guest.clocks()?.raw;
+        let undone_at_once = disruption.only_steps() && self.around.undoes_steps_at_once();
         self.judge.proven(PROVEN_WITHIN, |sights| {
             let since = &sights[seen..];
             let restarted = !disruption.kills() || since.iter().any(is_started);
-            restarted && (!disruption.disrupts() || sights.last().is_some_and(|last| last.epoch > epoch))
+            let noticed = sights.last().is_some_and(|last| last.epoch > epoch);
+            // The clock stands where it stood before the agent gets the processor, so its proof holds: each look says that it is right.
+            let goes_on = || {
+                since.iter().all(|sight| sight.gate == Gate::Proven)
+                    && guest.clocks().is_ok_and(|now| now.raw > over + UNDONE_NANOS)
+            };
+            restarted && (!disruption.disrupts() || noticed || undone_at_once && goes_on())
         })?;
         let times = Times::of(disruption, began, epoch, &self.judge.sights()[seen.saturating_sub(1)..]);
         for act in disruption.acts() {

@@ -53,6 +53,19 @@ impl Folder {
 }
 
 impl Act {
+    /// What was stepped while the agent stood still the daemon may have undone before it goes on.
+    const fn changes_nothing(self) -> bool {
+        matches!(
+            self,
+            Self::RestartDaemon
+                | Self::ReplaceDaemon
+                | Self::StopAgent { .. }
+                | Self::Lie { .. }
+                | Self::Silence { .. }
+                | Self::Full { .. }
+        )
+    }
+
     /// What counts as the same in the table of what was survived.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -86,19 +99,12 @@ impl Disruption {
     /// clock within the threshold is absorbed.
     pub fn disrupts(&self) -> bool {
         let may_be_absorbed = |act| matches!(act, Act::Step(by) if by.abs() <= THRESHOLD);
-        // What was stepped while the agent stood still the daemon may have undone before it goes on.
-        let changes_nothing = |act| {
-            matches!(
-                act,
-                Act::RestartDaemon
-                    | Act::ReplaceDaemon
-                    | Act::StopAgent { .. }
-                    | Act::Lie { .. }
-                    | Act::Silence { .. }
-                    | Act::Full { .. }
-            )
-        };
-        self.acts().any(|act| !changes_nothing(act) && !may_be_absorbed(act))
+        self.acts().any(|act| !act.changes_nothing() && !may_be_absorbed(act))
+    }
+
+    /// Whether nothing else disrupts than that others set the clock.
+    pub fn only_steps(&self) -> bool {
+        self.acts().all(|act| matches!(act, Act::Step(_)) || act.changes_nothing())
     }
 
     pub fn acts(&self) -> impl Iterator<Item = Act> {
