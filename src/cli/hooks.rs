@@ -295,7 +295,7 @@ fn remove(host: &Host, targets: &[Target], how: How, dry_run: bool) -> Result<Ve
         };
         let files = changes.iter().rev().filter(|change| matches!(change, Change::File { .. }));
         let changes = files.map(|change| shown(change, DiffDirection::Back)).collect();
-        let afterwards = if how == How::Forget { String::new() } else { target.afterwards().to_owned() };
+        let afterwards = if how == How::Forget { String::new() } else { target.afterwards(host) };
         done.push(Done { target: target.name(), state, changes, takes_effect: afterwards, notes: vec![] });
     }
     Ok(done)

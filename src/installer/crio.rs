@@ -9,15 +9,18 @@ use toml_edit::{Array, DocumentMut, Item, Table, value};
 use super::runtime::{EngineRuntime, is_wrapper};
 use super::{Change, Host, InstallerError, Plan, toml};
 use crate::container::crio::CrioConfig;
-
-/// Running containers belong to their conmon and go on.
-pub const AFTERWARDS: &str = "after `systemctl restart crio`";
+use crate::sys::service_manager::ServiceAction;
 
 /// The names for our own drop-in: the second one is read after those that vendors put last, `99-nvidia.toml` and OpenShift's
 /// `99-runtimes.conf`.
 const NAMES: [&str; 2] = ["99-clockgate.conf", "zz-clockgate.conf"];
 /// The built-in default: runc up to CRI-O 1.30, crun since.
 const BUILT_IN: [&str; 2] = ["crun", "runc"];
+
+/// Running containers belong to their conmon and go on.
+pub fn afterwards(host: &Host) -> String {
+    format!("after {}", host.services().in_a_sentence(ServiceAction::Restart, "crio"))
+}
 
 /// What has to be written.
 pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
@@ -52,7 +55,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
     let text =
         format!("# Written by `clockgate hooks install crio`, and removed by `clockgate hooks remove crio`.\n{dropin}");
     changes.push(Change::own_file(host, &path, text, 0o644)?);
-    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
+    Ok(Plan { changes, afterwards: afterwards(host), notes })
 }
 
 /// A name for our file that is read after every file which names runtimes.

@@ -12,15 +12,26 @@ use super::runtime::{EngineRuntime, is_wrapper};
 use super::{Change, Host, InstallerError, Plan};
 use crate::container::WRAPPER_PREFIX;
 use crate::container::docker::{self, DockerConfig, STOCK, member};
+use crate::sys::service_manager::ServiceAction;
 
-/// dockerd takes both keys on a reload, and running containers go on.
-pub const AFTERWARDS: &str = "after `systemctl reload docker`";
-/// On a reload dockerd keeps the default that the file no longer names, and looks for it in vain: 20.10 ends with a nil pointer in
-/// `fillPlatformInfo`. The shims of containers that run keep the wrapper's path.
-pub const REMOVED: &str = "after `systemctl restart docker` (not `reload`, of which Docker 20.10 dies); containers that run are stopped \
-                           through clockgate-oci, so leave it installed until they are started anew";
+const SERVICE: &str = "docker";
 /// The one shim that runs a program which its options name (daemon/runtime_unix.go, `linuxV2RuntimeName`).
 const SHIM: &str = "io.containerd.runc.v2";
+
+/// dockerd takes both keys on a reload, and running containers go on.
+fn afterwards(host: &Host) -> String {
+    format!("after {}", host.services().in_a_sentence(ServiceAction::Reload, SERVICE))
+}
+
+/// On a reload dockerd keeps the default that the file no longer names, and looks for it in vain: 20.10 ends with a nil pointer in
+/// `fillPlatformInfo`. The shims of containers that run keep the wrapper's path.
+pub fn removed(host: &Host) -> String {
+    format!(
+        "after {} (not a reload, of which Docker 20.10 dies); containers that run are stopped through clockgate-oci, so leave it \
+         installed until they are started anew",
+        host.services().in_a_sentence(ServiceAction::Restart, SERVICE)
+    )
+}
 
 /// What has to be written.
 pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
@@ -45,7 +56,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
     let text = before.as_deref().unwrap_or_default();
     let after = json::set_runtime(text, &name, &default.wrapped(&wrapper)).map_err(refused)?;
     changes.push(Change::File { path: path.clone(), before, after, mode: 0o644 });
-    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes: notes(host, &config) })
+    Ok(Plan { changes, afterwards: afterwards(host), notes: notes(host, &config) })
 }
 
 /// What is not held.
@@ -163,8 +174,9 @@ pub fn needed_by(host: &Host) -> Result<Option<String>, InstallerError> {
     Ok((!ours.is_empty()).then(|| {
         format!(
             "{} made with a runtime that Docker would no longer know, and could not start. What is made anew before that gets it \
-             again: `clockgate hooks remove docker --force`, `systemctl restart docker`, and make them anew then",
-            are(&ours)
+             again: `clockgate hooks remove docker --force`, {}, and make them anew then",
+            are(&ours),
+            host.services().in_a_sentence(ServiceAction::Restart, SERVICE)
         )
     }))
 }

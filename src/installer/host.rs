@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Change, InstallerError};
 use crate::container::files::SIZE_MAX;
 use crate::container::{PROGRAM_FOLDERS, Root};
+use crate::sys::service_manager::ServiceManager;
 
 /// Where a package or `make install` puts the wrapper.
 const WRAPPERS: [&str; 4] = [
@@ -34,6 +35,12 @@ impl Host {
     #[must_use]
     pub fn new(root: &Path, oci: Option<PathBuf>) -> Self {
         Self { root: root.to_owned(), oci, before: BTreeMap::new() }
+    }
+
+    /// What starts its services.
+    #[must_use]
+    pub fn services(&self) -> ServiceManager {
+        ServiceManager::find(&self.root)
     }
 
     /// The same host as if these changes had not been made.

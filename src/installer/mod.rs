@@ -261,14 +261,14 @@ impl Target {
 
     /// When it takes effect that it was taken back.
     #[must_use]
-    pub const fn afterwards(self) -> &'static str {
+    pub fn afterwards(self, host: &Host) -> String {
         match self {
-            Self::Docker => docker::REMOVED,
-            Self::Podman | Self::PodmanHook => podman::AFTERWARDS,
-            Self::Containerd => containerd::REMOVED,
-            Self::Crio | Self::CrioHook => crio::AFTERWARDS,
-            Self::Nri => nri::REMOVED,
-            Self::SystemdSleep => systemd_sleep::AFTERWARDS,
+            Self::Docker => docker::removed(host),
+            Self::Podman | Self::PodmanHook => podman::AFTERWARDS.to_owned(),
+            Self::Containerd => containerd::removed(host),
+            Self::Crio | Self::CrioHook => crio::afterwards(host),
+            Self::Nri => nri::REMOVED.to_owned(),
+            Self::SystemdSleep => systemd_sleep::AFTERWARDS.to_owned(),
         }
     }
 

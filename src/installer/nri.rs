@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::{Change, Host, InstallerError, Plan};
 use crate::container::containerd::{self as engine, ContainerdRelease};
 use crate::container::runtime_list;
+use crate::sys::service_manager::ServiceManager;
 
 /// systemd reads units on request.
-pub const AFTERWARDS: &str = "after `systemctl daemon-reload` and `systemctl start clockgate-nri`, or after a reboot";
+const AFTERWARDS: &str = "after `systemctl daemon-reload` and `systemctl start clockgate-nri`, or after a reboot";
 /// The unit is the package's and stays.
 pub const REMOVED: &str = "after `systemctl daemon-reload` and `systemctl stop clockgate-nri`, or after a reboot";
 
@@ -29,6 +30,14 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
         let what = format!("{PROGRAM} is not installed: it comes with the package, or with `make install`");
         return Err(InstallerError::Wrong(what));
     }
+    let services = host.services();
+    if matches!(services, ServiceManager::Openrc | ServiceManager::Runit) {
+        let what = format!(
+            "`hooks install nri` has systemd start {PROGRAM}, and systemd does not start the services of this host. What does: {}",
+            services.enable_and_start(PROGRAM)
+        );
+        return Err(InstallerError::Wrong(what));
+    }
     if let Some(path) = switched_off(host)? {
         let what = format!(
             "has the Node Resource Interface off: set `disable = false` below [plugins.\"{PLUGIN}\"] in it, and restart containerd"
@@ -36,7 +45,18 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
         return Err(InstallerError::refused(path, what));
     }
     let changes = vec![Change::own_file(host, Path::new(FILE), TEXT.to_owned(), 0o644)?];
-    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes: without_socket(host).into_iter().collect() })
+    let notes = without_systemd(services).into_iter().chain(without_socket(host)).collect();
+    Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
+}
+
+/// That perhaps nobody reads what was written; none where systemd does.
+fn without_systemd(services: ServiceManager) -> Option<String> {
+    (services == ServiceManager::Other).then(|| {
+        format!(
+            "nothing shows that systemd starts the services here; where it does not, {}",
+            services.enable_and_start(PROGRAM)
+        )
+    })
 }
 
 /// That no runtime has opened its socket; none where one has.
@@ -60,7 +80,8 @@ pub fn connection(host: &Host, page: &Path) -> String {
         return format!("connected to {runtime}");
     }
     without_socket(host).unwrap_or_else(|| {
-        "not connected, so pods start at a shut gate: `systemctl status clockgate-nri` says why".to_owned()
+        let log = host.services().show(PROGRAM).map_or_else(|| "its log".to_owned(), |command| format!("`{command}`"));
+        format!("not connected, so pods start at a shut gate: {log} says why")
     })
 }
 

@@ -106,8 +106,8 @@ fn read_last(config: &PodmanConfig) -> Result<PathBuf, InstallerError> {
 /// What has to be written for the hook.
 pub fn plan_hook(host: &Host, manager: Manager) -> Result<Plan, InstallerError> {
     let (name, afterwards) = match manager {
-        Manager::Podman => ("99-clockgate-podman.json", AFTERWARDS),
-        Manager::Crio => ("99-clockgate-crio.json", super::crio::AFTERWARDS),
+        Manager::Podman => ("99-clockgate-podman.json", AFTERWARDS.to_owned()),
+        Manager::Crio => ("99-clockgate-crio.json", super::crio::afterwards(host)),
     };
     let (folders, note) = match manager {
         Manager::Podman => {
@@ -118,7 +118,7 @@ pub fn plan_hook(host: &Host, manager: Manager) -> Result<Plan, InstallerError> 
     };
     let folder = hooks_folder(folders, manager)?;
     let changes = vec![Change::own_file(host, &folder.join(name), hook_of(&host.wrapper()?, manager), 0o644)?];
-    Ok(Plan { changes, afterwards: afterwards.to_owned(), notes: note.into_iter().collect() })
+    Ok(Plan { changes, afterwards, notes: note.into_iter().collect() })
 }
 
 /// A folder for hooks that is read: the usual one, or else the last that outlives a boot of those that a file names.

@@ -18,6 +18,19 @@ pub enum ServiceManager {
     Other,
 }
 
+/// What is done with a service that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceAction {
+    /// It runs from then on.
+    Start,
+    /// It runs no more.
+    Stop,
+    /// It is stopped and started.
+    Restart,
+    /// It reads its configuration anew, and goes on.
+    Reload,
+}
+
 /// The agent's service, in packaging/.
 pub const AGENT: &str = "clockgate";
 
@@ -89,22 +102,37 @@ impl ServiceManager {
     /// What starts it.
     #[must_use]
     pub fn start(self, service: &str) -> String {
-        match self {
-            Self::Systemd => format!("sudo systemctl start {service}"),
-            Self::Openrc => format!("sudo rc-service {service} start"),
-            Self::Runit => format!("sudo sv up {service}"),
-            Self::Other => format!("start the service {} by this host's init", bare(service)),
-        }
+        self.order(ServiceAction::Start, service)
     }
 
     /// What starts it again.
     #[must_use]
     pub fn restart(self, service: &str) -> String {
+        self.order(ServiceAction::Restart, service)
+    }
+
+    fn order(self, action: ServiceAction, service: &str) -> String {
+        self.command(action, service).map_or_else(
+            || format!("{} the service {} by this host's init", action.verb(), bare(service)),
+            |command| format!("sudo {command}"),
+        )
+    }
+
+    /// The same where a sentence names it, as what comes after "after": the command, or what it does.
+    #[must_use]
+    pub fn in_a_sentence(self, action: ServiceAction, service: &str) -> String {
+        self.command(action, service)
+            .map_or_else(|| format!("a {} of {}", action.verb(), bare(service)), |command| format!("`{command}`"))
+    }
+
+    /// By rc-service(8) and sv(8); none where the init is not known.
+    fn command(self, action: ServiceAction, service: &str) -> Option<String> {
+        let verb = action.verb();
         match self {
-            Self::Systemd => format!("sudo systemctl restart {service}"),
-            Self::Openrc => format!("sudo rc-service {service} restart"),
-            Self::Runit => format!("sudo sv restart {service}"),
-            Self::Other => format!("restart the service {} by this host's init", bare(service)),
+            Self::Systemd => Some(format!("systemctl {verb} {service}")),
+            Self::Openrc => Some(format!("rc-service {service} {verb}")),
+            Self::Runit => Some(format!("sv {} {service}", action.of_runit())),
+            Self::Other => None,
         }
     }
 
@@ -160,6 +188,26 @@ impl ServiceManager {
         match self {
             Self::Systemd => format!("systemd-firstboot --root=DIR --force --timezone={zone}"),
             Self::Openrc | Self::Runit | Self::Other => format!("chroot DIR {}", link_zone(zone)),
+        }
+    }
+}
+
+impl ServiceAction {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+        }
+    }
+
+    const fn of_runit(self) -> &'static str {
+        match self {
+            Self::Start => "up",
+            Self::Stop => "down",
+            Self::Restart => "restart",
+            Self::Reload => "hup",
         }
     }
 }

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("disruption", &["decision", "reference", "sys"]),
     ("daemon", &["correction", "decision", "reference", "sys"]),
     ("container", &["daemon", "decision", "sys", "tolerance"]),
-    ("installer", &["container"]),
+    ("installer", &["container", "sys"]),
     ("workload", &["container", "decision", "error_chain", "sys"]),
     (
         "config",

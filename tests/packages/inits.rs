@@ -57,11 +57,22 @@ const OPENRC: &str = "
     # The kernel ends a killed process in its own time, and until then its lock holds.
     until_true stop_post
     until_true has '\"state\": *\"Ended\"'
+    # The start gate of pods waits for the runtime's socket, and for ever.
+    install -m 755 /mnt/openrc/clockgate-nri /etc/init.d/clockgate-nri
+    rc-update add clockgate-nri default
+    rc-service clockgate-nri start
+    until_true test -s /run/openrc/options/clockgate-nri/child_pid
+    before=$(cat /run/openrc/options/clockgate-nri/child_pid)
+    kill -s KILL $before
+    another() { rc-service clockgate-nri status && [ $(cat /run/openrc/options/clockgate-nri/child_pid) != $before ]; }
+    until_true another
+    rc-service clockgate-nri stop
+    ! pidof clockgate-nri
 ";
 
 const RUNIT: &str = "
     mkdir -p /run/sv/clockgate
-    cp /mnt/runit/run /mnt/runit/finish /run/sv/clockgate
+    cp /mnt/runit/clockgate/* /run/sv/clockgate
     cd /run/sv/clockgate
     runsv . &
     until_true clockgate wait --max-wait 30s
@@ -78,6 +89,23 @@ const RUNIT: &str = "
     sv up .
     until_true grep -q down supervise/stat
     sv status . | grep -v 'want up'
+    sv exit .
+    wait
+    # The start gate of pods waits for the runtime's socket, and for ever.
+    cp -r /mnt/runit/clockgate-nri /run/sv/
+    cd /run/sv/clockgate-nri
+    runsv . &
+    until_true grep -q run supervise/stat
+    before=$(cat supervise/pid)
+    kill -s KILL $before
+    another() { grep -q run supervise/stat && [ $(cat supervise/pid) != $before ]; }
+    until_true another
+    # A wrong command line stays down.
+    echo 'exec /usr/bin/clockgate-nri --tea' >>run
+    sed -i '/nice/d' run
+    sv term .
+    stays_down() { grep -q down supervise/stat && ! sv status . | grep 'want up'; }
+    until_true stays_down
     sv exit .
     wait
 ";
@@ -103,6 +131,7 @@ fn started_by(script: &str) -> Outcome {
         mount --bind /dev/null \"$work/root/dev/null\"
         mount --bind \"$packaging\" \"$work/root/mnt\"
         install -m 755 \"$program\" \"$work/root/usr/bin/clockgate\"
+        install -m 755 \"$program-nri\" \"$work/root/usr/bin/clockgate-nri\"
         exec chroot \"$work/root\" sh -c \"$5\"";
     let work = tempfile::tempdir()?;
     let mut run: Command = harmless("unshare");

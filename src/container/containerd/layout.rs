@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::container::unit::CommandLine;
 use crate::container::{PROGRAM_FOLDERS, Root};
+use crate::sys::service_manager::{ServiceAction, ServiceManager};
 
+/// The host's own.
+pub const SERVICE: &str = "containerd";
 const OWN_STATE: &str = "/run/containerd";
 /// rke2 runs k3s' agent.
 const RANCHER_STATE: &str = "/run/k3s/containerd";
@@ -54,7 +57,35 @@ pub struct Layout {
     /// The folder of the runtime that comes with it.
     pub programs: Option<PathBuf>,
     /// What starts it anew.
-    pub restart: &'static str,
+    pub restart: ContainerdRestart,
+}
+
+/// What starts a containerd anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerdRestart {
+    /// That of a service.
+    Service {
+        /// Its name.
+        name: &'static str,
+        /// Its name on hosts of another role.
+        or: Option<&'static str>,
+    },
+    /// A command, whatever starts services there.
+    Command(&'static str),
+}
+
+impl ContainerdRestart {
+    /// As a sentence names it.
+    #[must_use]
+    pub fn in_a_sentence(self, services: ServiceManager) -> String {
+        match self {
+            Self::Service { name, or } => {
+                let other = or.map(|other| format!(" ({other} where that runs)")).unwrap_or_default();
+                services.in_a_sentence(ServiceAction::Restart, name) + &other
+            }
+            Self::Command(command) => format!("`{command}`"),
+        }
+    }
 }
 
 impl Layout {
@@ -92,7 +123,7 @@ fn own(root: &Root) -> Layout {
         writer: Writer::Admin,
         state: told(&["--state"], OWN_STATE),
         programs: None,
-        restart: "`systemctl restart containerd`",
+        restart: ContainerdRestart::Service { name: SERVICE, or: None },
     }
 }
 
@@ -120,9 +151,9 @@ fn rancher(root: &Root, name: &'static str) -> Option<Layout> {
         state: RANCHER_STATE.into(),
         programs: Some(data.join(if is_k3s { "data/current/bin" } else { "bin" })),
         restart: if is_k3s {
-            "`systemctl restart k3s` (k3s-agent where that runs)"
+            ContainerdRestart::Service { name: "k3s", or: Some("k3s-agent") }
         } else {
-            "`systemctl restart rke2-agent` (rke2-server where that runs)"
+            ContainerdRestart::Service { name: "rke2-agent", or: Some("rke2-server") }
         },
     })
 }
@@ -143,7 +174,7 @@ fn k0s(root: &Root) -> Option<Layout> {
         writer: if is_managed { patches } else { Writer::Admin },
         state: K0S_STATE.into(),
         programs: Some("/var/lib/k0s/bin".into()),
-        restart: "`systemctl restart k0sworker` (k0scontroller where that runs)",
+        restart: ContainerdRestart::Service { name: "k0sworker", or: Some("k0scontroller") },
     })
 }
 
@@ -157,7 +188,7 @@ fn microk8s(root: &Root) -> Option<Layout> {
         writer: Writer::Template(args.join("containerd-template.toml")),
         state: MICROK8S_STATE.into(),
         programs: Some("/snap/microk8s/current/bin".into()),
-        restart: "`snap restart microk8s.daemon-containerd`",
+        restart: ContainerdRestart::Command("snap restart microk8s.daemon-containerd"),
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::Root;
 
-pub use layout::{Layout, Writer, layouts};
+pub use layout::{ContainerdRestart, Layout, SERVICE, Writer, layouts};
 pub use merged::{ContainerdRelease, ContainerdRuntime, File, Merged, files, patterns, readings};
 
 /// The plugin for Kubernetes in containerd 1, and in a file of version 2.

@@ -15,13 +15,19 @@ use super::runtime::{EngineRuntime, is_wrapper, program_of};
 use super::{Change, Host, InstallerError, Plan};
 use crate::container::Root;
 use crate::container::containerd::{self as engine, ContainerdRelease, File, Layout, Merged, Writer};
-
-/// The shims of containers that run keep the wrapper's path.
-pub const REMOVED: &str = "after a restart of containerd (`systemctl restart containerd`, or of what brings it along); containers that run \
-                           are stopped through clockgate-oci, so leave it installed until they are started anew";
+use crate::sys::service_manager::ServiceAction;
 
 /// The shims of runc, which run a binary; other shims have none.
 const SHIMS: [&str; 2] = ["io.containerd.runc.v2", "io.containerd.runc.v1"];
+
+/// The shims of containers that run keep the wrapper's path.
+pub fn removed(host: &Host) -> String {
+    format!(
+        "after {} (or a restart of what brings it along); containers that run are stopped through clockgate-oci, so leave it installed \
+         until they are started anew",
+        host.services().in_a_sentence(ServiceAction::Restart, engine::SERVICE)
+    )
+}
 
 /// What has to be written.
 pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
@@ -34,7 +40,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
             Err(Failed::Disabled(_)) if layouts.len() > 1 => continue,
             held => held?,
         };
-        restarts.push(layout.restart);
+        restarts.push(layout.restart.in_a_sentence(host.services()));
         plan.notes.extend(held.notes.iter().cloned());
         plan.changes.extend(held.wrappers.values().flat_map(|wrapped| wrapped.links.iter().cloned()));
         plan.changes.extend(held.changes()?);
