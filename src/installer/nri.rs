@@ -49,7 +49,7 @@ pub fn plan(host: &Host) -> Result<Plan, InstallerError> {
     Ok(Plan { changes, afterwards: AFTERWARDS.to_owned(), notes })
 }
 
-/// That perhaps nobody reads what was written; none where systemd does.
+/// That what was written has perhaps no reader; none where systemd runs.
 fn without_systemd(services: ServiceManager) -> Option<String> {
     (services == ServiceManager::Other).then(|| {
         format!(
