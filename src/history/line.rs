@@ -1,25 +1,23 @@
 //! The line of a record, as the agent writes it.
 
+use clockgate_history::VERSION;
 use serde_json::{Map, Value, json};
 
-use super::{HistoryRecord, VERSION};
 use crate::decision::NamedContainer;
 use crate::transition::{Fact, ReceivedAnswer, Transition};
 
-impl HistoryRecord<'_> {
-    /// The line of a record, which ends it. `lost` is how many records before it could not be written.
-    #[must_use]
-    pub fn line(happened: &Transition, boot: &str, lost: u64) -> String {
-        let mut fields = Map::new();
-        fields.insert("version".to_owned(), VERSION.into());
-        fields.insert("boot_id".to_owned(), boot.into());
-        fields.extend(happened.facts().into_iter().map(|(name, fact)| (name.to_owned(), value(fact))));
-        fields.insert("message".to_owned(), happened.line().into());
-        if lost > 0 {
-            fields.insert("lost".to_owned(), lost.into());
-        }
-        format!("{}\n", Value::Object(fields))
+/// The line of a record, which ends it. `lost` is how many records before it could not be written.
+#[must_use]
+pub fn line(happened: &Transition, boot: &str, lost: u64) -> String {
+    let mut fields = Map::new();
+    fields.insert("version".to_owned(), VERSION.into());
+    fields.insert("boot_id".to_owned(), boot.into());
+    fields.extend(happened.facts().into_iter().map(|(name, fact)| (name.to_owned(), value(fact))));
+    fields.insert("message".to_owned(), happened.line().into());
+    if lost > 0 {
+        fields.insert("lost".to_owned(), lost.into());
     }
+    format!("{}\n", Value::Object(fields))
 }
 
 fn value(fact: Fact) -> Value {

@@ -4,15 +4,13 @@
 mod dating;
 mod files;
 mod line;
-mod record;
 mod utc;
 
+pub use clockgate_history::{HistoryRecord, RecordedAnswer, RecordedContainer};
 pub use dating::{DatedBy, DatedRecord, Gap, Stamp, Written, date, times};
 pub use files::{HistoryFiles, HistoryText, LARGEST, ReadHistory};
-pub use record::{HistoryRecord, RecordedAnswer, RecordedContainer};
+pub use line::line;
 pub use utc::{utc, utc_as};
 
 /// The folder, below the root of the host.
 pub const FOLDER: &str = "var/lib/clockgate/history";
-/// The version of a line; lines of a later one are skipped.
-pub const VERSION: u64 = 1;

@@ -28,7 +28,7 @@ impl Source {
     }
 
     pub fn is_of_another_crate(&self) -> bool {
-        matches!(self.room(), "page" | "run" | "kubernetes")
+        matches!(self.room(), "page" | "record" | "run" | "kubernetes")
     }
 
     /// The path of the module that it is: `decision::machine::proof`.
@@ -48,6 +48,7 @@ impl Tree {
         for (folder, before) in [
             ("src", ""),
             ("crates/clockgate-page/src", "page/"),
+            ("crates/clockgate-history/src", "record/"),
             ("crates/clockgate-run/src", "run/"),
             ("crates/clockgate-kubernetes/src", "kubernetes/"),
         ] {

@@ -22,7 +22,7 @@ use clockgate::decision::{
     ReferenceKind, Snapshot,
 };
 use clockgate::explain::{Literals, Now, Scanner, Then, World, judge};
-use clockgate::history::{HistoryFiles, HistoryRecord};
+use clockgate::history::{self, HistoryFiles};
 use clockgate::publish::gate_page::GatePage;
 use clockgate::publish::proof_file::ProofFile;
 use clockgate::sys::clock::{boottime, standing};
@@ -322,7 +322,7 @@ fn happened() -> Vec<Transition> {
 fn record_all(host: &Host) {
     let files = HistoryFiles::below(host.0.path());
     for record in happened() {
-        files.append(&HistoryRecord::line(&record, "boot", 1), None).unwrap();
+        files.append(&history::line(&record, "boot", 1), None).unwrap();
     }
 }
 

@@ -8,7 +8,7 @@ use clockgate::decision::{
     Action, Boottime, Cause, Clocks, ContainerList, DaemonVerdict, Epoch, Event, Failure, Forgotten, FreezeOutcome,
     Leap, Machine, Measurement, Notifier, Offset, Policy, Reading, Realtime, ReferenceKind, Voice,
 };
-use clockgate::history::HistoryRecord;
+use clockgate::history;
 use clockgate::transition::{Recorder, Transition, Walked};
 
 /// A server: its name, by how much its time is wrong, and how far away it is.
@@ -249,7 +249,7 @@ impl SimulatedHost {
     }
 
     fn write(&mut self, happened: &Transition) {
-        self.lines.push(HistoryRecord::line(happened, &self.boot, 0));
+        self.lines.push(history::line(happened, &self.boot, 0));
         self.written_at.push(self.truth());
     }
 }

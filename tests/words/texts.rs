@@ -144,11 +144,11 @@ fn help(verbs: &[&str]) -> Vec<Text> {
     found
 }
 
-/// The source files of the program and of the page's crate, sorted, with their text.
+/// The source files of the program and of its crates, sorted, with their text.
 fn sources() -> Vec<(String, String)> {
     let mut found = vec![];
-    let mut folders =
-        vec![root().join("src"), root().join("crates/clockgate-page"), root().join("crates/clockgate-run")];
+    let mut folders = vec![root().join("src")];
+    folders.extend(["history", "page", "run"].map(|name| root().join("crates").join(format!("clockgate-{name}"))));
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {

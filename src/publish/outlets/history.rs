@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::decision::ContainerNaming;
-use crate::history::{HistoryFiles, HistoryRecord};
+use crate::history::{self, HistoryFiles};
 use crate::page::boot_id;
 use crate::publish::bus::{GROUP, group_id};
 use crate::transition::Transition;
@@ -104,7 +104,7 @@ impl HistoryWriter {
     /// Writes what waits.
     fn write(&self) {
         while let Some((happened, lost)) = self.next() {
-            let line = HistoryRecord::line(&happened, &self.boot, lost);
+            let line = history::line(&happened, &self.boot, lost);
             let outcome = self.files.append(&line, self.group);
             self.note(lost, &outcome);
         }

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use clockgate_page::time::{Boottime, Offset, Realtime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::VERSION;
-use crate::decision::{Boottime, Offset, Realtime};
+use crate::VERSION;
 
 /// A line that was read.
 #[derive(Clone, Debug, Deserialize)]
