@@ -1,7 +1,8 @@
 //! `clockgate history`: what happened on this host, dated by the proofs.
 
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,9 +11,9 @@ use crate::cli::{CliError, print, time_value};
 use crate::decision::{Offset, Realtime, counted};
 use crate::duration;
 use crate::exit::Exit;
-use crate::history::{DatedBy, DatedRecord, HistoryFiles, date, utc};
+use crate::history::{DatedBy, DatedRecord, HistoryFiles, date, none_of, utc};
 use crate::sys::clock::realtime;
-use crate::sys::foreign::shown;
+use crate::sys::foreign::{shown, shown_path};
 
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
@@ -36,41 +37,54 @@ pub struct HistoryArgs {
 impl HistoryArgs {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, CliError> {
-        let files = HistoryFiles::below(&self.root);
+        let files = history_below(&self.root)?;
         let text = files.read().map_err(|error| cannot_read(&files, error))?;
         let read = text.records();
         let skipped = read.skipped;
         let last_boot = read.records.last().map(|record| record.boot.to_string()).unwrap_or_default();
         let mut dated = date(read.records);
+        let ends = dated.first().zip(dated.last()).map(|(first, last)| (first.time, last.time));
         dated.retain(|dated| {
             let is_late = self.since.is_none_or(|since| dated.time >= since);
             let is_of_it = self.epoch.is_none_or(|epoch| dated.record.epoch == epoch && dated.record.boot == last_boot);
             is_late && is_of_it
         });
-        let printed = if self.json { json(&dated, skipped) } else { in_lines(&dated, skipped) };
+        let printed = if self.json { json(&dated, skipped) } else { in_lines(&dated, skipped, ends) };
         print(&printed)?;
         Ok(Exit::Ok)
     }
 }
 
+/// The history of the host at `root`, which has to be there: a host without a history has none, and a misspelt one is no host.
+pub(super) fn history_below(root: &Path) -> Result<HistoryFiles, CliError> {
+    let failed = |error| CliError::caused(Exit::Usage, format!("cannot read {}", shown_path(root)), error);
+    fs::metadata(root).map_err(failed)?;
+    Ok(HistoryFiles::below(root))
+}
+
 /// Why the history cannot be read.
 pub(super) fn cannot_read(files: &HistoryFiles, error: io::Error) -> CliError {
-    let exit = if error.kind() == ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Bug };
-    let folder = files.folder().display();
-    CliError::caused(
-        exit,
-        format!("cannot read the history in {folder}: it is for root and the group `clockgate`"),
-        error,
-    )
+    let what = format!("cannot read the history in {}", shown_path(files.folder()));
+    if error.kind() == ErrorKind::PermissionDenied {
+        return CliError::caused(
+            Exit::NotPermitted,
+            format!("{what}: it is for root and the group `clockgate`"),
+            error,
+        );
+    }
+    CliError::caused(Exit::Bug, what, error)
 }
+
+const EXPECTED: &str =
+    "expected a duration before now such as 12h, or a time such as 2026-11-24T12:00:00Z or 2026-11-24T13:00:00+01:00";
 
 /// A time, or how long ago.
 pub(super) fn moment(text: &str) -> Result<Realtime, String> {
     let ago = |ago: Duration| realtime() + Offset::from_nanos(-i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX));
-    duration::parse(text).map(ago).or_else(|_| time_value::parse(text))
+    duration::parse(text).map(ago).or_else(|_| time_value::parse(text)).map_err(|_| EXPECTED.to_owned())
 }
 
-fn in_lines(dated: &[DatedRecord<'_>], skipped: usize) -> String {
+fn in_lines(dated: &[DatedRecord<'_>], skipped: usize, ends: Option<(Realtime, Realtime)>) -> String {
     let mut lines = String::new();
     for DatedRecord { time, by, record } in dated {
         let mark = match by {
@@ -86,7 +100,7 @@ fn in_lines(dated: &[DatedRecord<'_>], skipped: usize) -> String {
         lines.push_str(&format!("{} skipped: torn, or written by a later version\n", counted(skipped as u64, "line")));
     }
     if dated.is_empty() {
-        lines.push_str("nothing is recorded\n");
+        lines.push_str(&format!("{}\n", none_of(ends)));
     }
     lines
 }

@@ -4,10 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::CliError;
-use crate::cli::history::{cannot_read, moment};
+use crate::cli::history::{cannot_read, history_below, moment};
 use crate::decision::Realtime;
 use crate::exit::Exit;
-use crate::history::HistoryFiles;
 use crate::page::{self, Agent, Page, boot_id};
 use crate::report::{ClockReport, Fold, LivingAgent, Window, write_html, write_json, write_svg, write_text};
 use crate::sys::clock::boottime;
@@ -49,7 +48,15 @@ impl ReportArgs {
         if printed.into_iter().filter(|is_printed| *is_printed).count() > 1 {
             return Err(CliError::new(Exit::Usage, "one of --json, --html - and --svg - can be printed, not several"));
         }
-        let files = HistoryFiles::below(&self.root);
+        if self.html.is_some() && self.html == self.svg {
+            return Err(CliError::new(Exit::Usage, "--html and --svg are two files, and have one name"));
+        }
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && until < since
+        {
+            return Err(CliError::new(Exit::Usage, "--until is before --since"));
+        }
+        let files = history_below(&self.root)?;
         let mut fold = Fold::default();
         files.each_line(|line| fold.add_line(line)).map_err(|error| cannot_read(&files, error))?;
         let report = fold.report(&Window { since: self.since, until: self.until, alive: alive(&self.root) });

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -110,11 +110,8 @@ impl HistoryFiles {
             file.set_permissions(Permissions::from_mode(0o640))?;
             let _ = fchown(&file, None, group);
         }
-        let found = file.metadata()?;
-        if !found.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-        }
-        Ok((file, found.len()))
+        let length = regular(&file)?.len();
+        Ok((file, length))
     }
 
     /// The oldest goes, every other one is a step older.
@@ -163,9 +160,9 @@ impl HistoryFiles {
         let (mut files, mut seen) = (vec![], BTreeSet::new());
         // The latest is opened first: one that is set aside meanwhile is met again, and known by its inode.
         for name in names {
-            match File::open(self.folder.join(name)) {
-                Ok(file) => {
-                    if seen.insert(file.metadata()?.ino()) {
+            match open_regular(&self.folder.join(name)) {
+                Ok((file, found)) => {
+                    if seen.insert(found.ino()) {
                         files.push(file);
                     }
                 }
@@ -175,6 +172,21 @@ impl HistoryFiles {
         }
         files.into_iter().rev().try_for_each(|file| lines(file, &mut each))
     }
+}
+
+/// A FIFO or a device in the place of a file has no end, and some wait for a writer.
+fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let found = regular(&file)?;
+    Ok((file, found))
+}
+
+fn regular(file: &File) -> io::Result<Metadata> {
+    let found = file.metadata()?;
+    if found.is_file() {
+        return Ok(found);
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "a file of it is not a regular file"))
 }
 
 fn lines(file: File, each: &mut impl FnMut(&str)) -> io::Result<()> {

@@ -10,7 +10,7 @@ pub use clockgate_history::{HistoryRecord, RecordedAnswer, RecordedContainer};
 pub use dating::{DatedBy, DatedRecord, Gap, Stamp, Written, date, times};
 pub use files::{HistoryFiles, HistoryText, LARGEST, ReadHistory};
 pub use line::line;
-pub use utc::{utc, utc_as};
+pub use utc::{none_of, utc, utc_as};
 
 /// The folder, below the root of the host.
 pub const FOLDER: &str = "var/lib/clockgate/history";

@@ -17,6 +17,17 @@ pub fn utc_as(time: Realtime, format: &str) -> String {
     stamp.map_or_else(|_| "?".to_owned(), |stamp| stamp.strftime(format).to_string())
 }
 
+/// That nothing is there of what was asked for, where the history has records between these two times, or none at all.
+#[must_use]
+pub fn none_of(ends: Option<(Realtime, Realtime)>) -> String {
+    match ends {
+        Some((from, until)) => {
+            format!("nothing of that is recorded: the history is from {} to {}", utc(from), utc(until))
+        }
+        None => "nothing is recorded".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

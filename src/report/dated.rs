@@ -16,10 +16,10 @@ impl Fold {
     pub fn report(mut self, window: &Window) -> ClockReport {
         self.timeline.date();
         let skipped = self.skipped;
-        let Some(whole) = self.whole(window).and_then(|all| window.of(all)) else {
-            return ClockReport { skipped, ..ClockReport::default() };
+        let ends = self.whole(window);
+        let Some((ends, whole)) = ends.and_then(|ends| Some((ends, window.of(ends)?))) else {
+            return ClockReport { whole: ends, skipped, ..ClockReport::default() };
         };
-        let ends = self.whole(window).unwrap_or(whole);
         let timeline = std::mem::take(&mut self.timeline);
         let time = |index: u32| timeline.at(index).0;
         let is_inside = |index: u32| whole.has(time(index));
@@ -38,6 +38,7 @@ impl Fold {
         disruptions.retain(|one| whole.has(one.time));
         ClockReport {
             span: Some(whole),
+            whole: Some(ends),
             shares,
             gate,
             frozen,

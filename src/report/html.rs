@@ -37,12 +37,9 @@ pub fn write(report: &ClockReport, zone: Zone, to: &mut dyn Write) -> io::Result
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
          <title>clockgate report</title>\n<style>{STYLE}{PAGE}</style>\n</head>\n<body class=\"clockgate\">\n<h1>clockgate report</h1>\n"
     )?;
-    match report.span {
-        Some(span) => {
-            let (from, until, length) = (utc(span.from), utc(span.until), size_in_words(span.length()));
-            writeln!(to, "<p>From {from} to {until}: {length}.</p>")?;
-        }
-        None => writeln!(to, "<p>Nothing is recorded.</p>")?,
+    if let Some(span) = report.span {
+        let (from, until, length) = (utc(span.from), utc(span.until), size_in_words(span.length()));
+        writeln!(to, "<p>From {from} to {until}: {length}.</p>")?;
     }
     svg::write_inside(report, zone, to)?;
     if report.span.is_some() {

@@ -39,6 +39,8 @@ pub use words::Zone;
 pub struct ClockReport {
     /// From when to when; none where nothing is recorded.
     pub span: Option<TimeSpan>,
+    /// From when to when the whole history is.
+    pub whole: Option<TimeSpan>,
     /// How long the gate was in each condition.
     pub shares: Shares,
     /// The gate, from one change to the next, without a hole.

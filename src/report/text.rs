@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::words::{lane_words, line, percent, when};
+use super::words::{lane_words, line, nothing, percent, when};
 use super::{ClockReport, GateLane, Zone};
 use crate::decision::{bound_in_words, counted, size_in_words};
 use crate::history::{utc, utc_as};
@@ -17,7 +17,7 @@ const MOST_REFERENCES: usize = 40;
 /// What the writer said.
 pub fn write(report: &ClockReport, zone: Zone, to: &mut dyn Write) -> io::Result<()> {
     let Some(span) = report.span else {
-        writeln!(to, "nothing is recorded")?;
+        writeln!(to, "{}", nothing(report))?;
         return write_losses(report, to);
     };
     writeln!(to, "From {} to {}: {}", utc(span.from), utc(span.until), size_in_words(span.length()))?;

@@ -3,14 +3,19 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{AgentBefore, Disruption, Ending, GateLane, NamedContainers};
+use super::{AgentBefore, ClockReport, Disruption, Ending, GateLane, NamedContainers};
 use crate::decision::{Realtime, bound_in_words, size_in_words};
-use crate::history::{DatedBy, utc, utc_as};
+use crate::history::{DatedBy, none_of, utc, utc_as};
 use crate::page::text::shown;
 use crate::transition::EventKind;
 
 /// How many containers a line names.
 const NAMED: usize = 3;
+
+/// That there is nothing to report.
+pub(super) fn nothing(report: &ClockReport) -> String {
+    none_of(report.whole.map(|whole| (whole.from, whole.until)))
+}
 
 /// What the local time is at a moment: seconds east of UTC; none where that is unknown.
 pub type Zone = fn(Realtime) -> Option<i64>;

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the tests of the freezer need more of it")]
 mod cgroups;
 mod containers;
+mod odd;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,12 +31,13 @@ use support::{CLOCKGATE, Ours, clockgate, lacks_program, needing, until};
 const SOON: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    let files: [(&str, fn()); 5] = [
+    let files: [(&str, fn()); 6] = [
         ("a_file_that_is_cut_at_any_byte_loses_the_torn_record_alone", cut_at_every_byte),
         ("long_records_stay_below_four_mebibytes_and_the_latest_are_kept", long_records),
         ("lines_of_a_later_version_and_rubbish_are_skipped_and_unknown_fields_are_none_of_it", later_versions),
         ("a_host_without_a_state_directory_keeps_nothing", no_state),
         ("what_is_asked_for_is_printed_with_its_true_time", printed),
+        ("odd_files_and_odd_questions_are_answered_in_words", odd::answered),
     ];
     let agents: [(&str, fn()); 2] = [
         ("an_agents_events_are_kept_over_a_restart_for_root_and_the_group_alone", restarts),
@@ -267,7 +269,9 @@ fn printed() {
                ?: as the system clock showed it, which no proof confirms\n";
     assert_eq!(history(&host, &[]), all);
     assert_eq!(history(&host, &["--since", "2023-11-14T22:13:45Z"]), "2023-11-14T22:13:50.000Z  number 30\n");
-    assert_eq!(history(&host, &["--since", "1h"]), "nothing is recorded\n");
+    let none =
+        "nothing of that is recorded: the history is from 2023-11-14T22:13:25.000Z to 2023-11-14T22:13:50.000Z\n";
+    assert_eq!(history(&host, &["--since", "1h"]), none);
     let of_two = history(&host, &["--epoch", "2"]);
     assert_eq!(of_two, "2023-11-14T22:13:30.000Z  number 10\n2023-11-14T22:13:40.000Z  number 20\n");
     let refused = Command::new(CLOCKGATE).args(["history", "--since", "soon"]).output().unwrap();

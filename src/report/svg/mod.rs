@@ -11,7 +11,7 @@ mod style;
 use std::io::{self, Write};
 
 use super::escape::escaped;
-use super::words::{line, when};
+use super::words::{line, nothing, when};
 use super::{ClockReport, GateLane, TimeSpan, Zone};
 use crate::decision::{counted, size_in_words};
 use crate::history::utc_as;
@@ -81,7 +81,7 @@ fn write_body(report: &ClockReport, zone: Zone, to: &mut dyn Write) -> io::Resul
 }
 
 fn caption(report: &ClockReport) -> String {
-    let Some(TimeSpan { from, until }) = report.span else { return "clockgate: nothing is recorded".to_owned() };
+    let Some(TimeSpan { from, until }) = report.span else { return format!("clockgate: {}", nothing(report)) };
     let day = |time| utc_as(time, "%Y-%m-%d %H:%M");
     let count = match report.disruptions.len() {
         0 => "no disruptions".to_owned(),
