@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A kubelet of a few calls: cri.py SOCKET CGROUP NAME sandbox [HANDLER] | container SANDBOX | exec|stop|state CONTAINER
+"""A kubelet of a few calls: cri.py SOCKET|HOST:PORT CGROUP NAME sandbox [HANDLER] | container SANDBOX | exec|stop|state CONTAINER
 
 Words with a = behind sandbox and container are annotations of the pod. Prints the id that it got, what was said by `echo in`, or state and exit code; or the words of the refusal. Messages are written by hand, field by field, as
 k8s.io/cri-api/pkg/apis/runtime/v1/api.proto numbers them: no generated code, and nothing of Kubernetes.
@@ -89,7 +89,7 @@ def main():
     socket, cgroup, name, what, *rest = sys.argv[1:]
     annotations = [word.split("=", 1) for word in rest if "=" in word]
     rest = [word for word in rest if "=" not in word]
-    channel = grpc.insecure_channel("unix://" + socket)
+    channel = grpc.insecure_channel("unix://" + socket if socket.startswith("/") else socket)
 
     def call(method, message):
         path = "/runtime.v1.RuntimeService/" + method
