@@ -13,6 +13,8 @@ use crate::jitter::Jitter;
 const HEARTBEAT: Duration = Duration::from_secs(300);
 /// How much earlier or later, so that a thousand nodes that started together do not write together, percent.
 const HEARTBEAT_JITTER: u64 = 10;
+/// A status that is not the published one is published after this long, however often it changes meanwhile.
+const SETTLED_AT_LAST: Duration = Duration::from_secs(10);
 /// Between the beginnings of two requests.
 const SPACING: Duration = Duration::from_secs(1);
 /// Between two that change the reason and not the status.
@@ -88,6 +90,8 @@ struct Candidate {
     condition: ClockCondition,
     /// Since when it has had this status, to be published after so long.
     since: Boottime,
+    /// Since when it has had any other than the published one: what changes all the time is published too.
+    departed: Boottime,
     /// Whether it was tried at once.
     was_urgent: bool,
 }
@@ -97,6 +101,8 @@ struct Candidate {
 pub struct Plan {
     candidate: Option<Candidate>,
     published: Option<Published>,
+    /// The status of a write that failed: the server may have it all the same.
+    in_doubt: Option<Status>,
     under_way: Option<What>,
     not_before: Boottime,
     failures: u32,
@@ -114,6 +120,7 @@ impl Plan {
         Self {
             candidate: None,
             published: None,
+            in_doubt: None,
             under_way: None,
             not_before: Boottime::default(),
             failures: 0,
@@ -149,12 +156,18 @@ impl Plan {
             self.event_failures = 0;
         }
         let settles = |reason: Reason| (reason.status(), reason.settles_in());
+        let is_departed = |reason: Reason| self.published.is_none_or(|known| known.reason.status() != reason.status());
         match &mut self.candidate {
             Some(known) if settles(known.condition.reason) == settles(condition.reason) => {
                 known.was_urgent &= known.condition.reason == condition.reason;
                 known.condition = condition;
             }
-            _ => self.candidate = Some(Candidate { condition, since: now, was_urgent: false }),
+            Some(known) => {
+                let goes_on = is_departed(known.condition.reason) && is_departed(condition.reason);
+                let departed = if goes_on { known.departed } else { now };
+                *known = Candidate { condition, since: now, departed, was_urgent: false };
+            }
+            none @ None => *none = Some(Candidate { condition, since: now, departed: now, was_urgent: false }),
         }
     }
 
@@ -163,6 +176,7 @@ impl Plan {
         match (answer, what) {
             (Answer::Done, What::Condition { condition, .. }) => {
                 self.failures = 0;
+                self.in_doubt = None;
                 self.published = Some(Published { reason: condition.reason, at: now });
                 let percent = 100 - HEARTBEAT_JITTER + self.jitter.below(2 * HEARTBEAT_JITTER + 1);
                 self.heartbeat = now + HEARTBEAT * u32::try_from(percent).unwrap_or(100) / 100;
@@ -180,7 +194,10 @@ impl Plan {
                     self.event = Some(event);
                 }
             }
-            (Answer::Failed(after), What::Condition { .. }) => self.back_off(after, now),
+            (Answer::Failed(after), What::Condition { condition, .. }) => {
+                self.in_doubt = Some(condition.reason.status());
+                self.back_off(after, now);
+            }
             (Answer::Refused, What::Condition { .. }) => self.back_off(None, now),
         }
     }
@@ -195,11 +212,11 @@ impl Plan {
 
     /// When the condition is to be written.
     fn condition_due(&self) -> Boottime {
-        let Some(Candidate { condition, since, .. }) = &self.candidate else { return Boottime::NEVER };
+        let Some(Candidate { condition, since, departed, .. }) = &self.candidate else { return Boottime::NEVER };
         let settled = *since + condition.reason.settles_in();
         let wanted = match self.published {
-            None => settled,
-            Some(published) if published.reason.status() != condition.reason.status() => settled,
+            None => settled.min(*departed + SETTLED_AT_LAST),
+            Some(_) if self.is_transition(condition) => settled.min(*departed + SETTLED_AT_LAST),
             Some(published) if published.reason != condition.reason => {
                 settled.max(published.at + REASON_SPACING).min(settled.max(self.heartbeat))
             }
@@ -208,13 +225,20 @@ impl Plan {
         wanted.max(self.not_before)
     }
 
+    /// Whether the server may have another status than this one.
+    fn is_transition(&self, condition: &ClockCondition) -> bool {
+        let status = condition.reason.status();
+        self.published.is_none_or(|published| published.reason.status() != status)
+            || self.in_doubt.is_some_and(|in_doubt| in_doubt != status)
+    }
+
     fn event_due(&self) -> Boottime {
         if self.event.is_none() { Boottime::NEVER } else { self.event_not_before.max(self.not_before) }
     }
 
     /// The machine may not run any more in a moment: it is tried once, whatever is under way.
     fn begin_urgent(&mut self, now: Boottime) -> Option<Write> {
-        let is_published = self.published.is_some_and(|published| published.reason.status() == Status::False);
+        let is_published = self.candidate.as_ref().is_some_and(|candidate| !self.is_transition(&candidate.condition));
         let candidate = self.candidate.as_mut().filter(|c| c.condition.reason.is_urgent() && !c.was_urgent)?;
         candidate.was_urgent = true;
         if is_published {
@@ -230,8 +254,7 @@ impl Plan {
         }
         if self.condition_due() <= now {
             let condition = self.candidate.as_ref()?.condition.clone();
-            let status = condition.reason.status();
-            let is_transition = self.published.is_none_or(|published| published.reason.status() != status);
+            let is_transition = self.is_transition(&condition);
             return Some(self.write(What::Condition { condition, is_transition }, PATIENCE, now));
         }
         if self.event_due() <= now {

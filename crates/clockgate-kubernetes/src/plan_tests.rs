@@ -182,7 +182,55 @@ fn a_sleep_is_written_at_once_and_once() {
     world.answer = Answer::Done;
     world.seen(Reason::Proven);
     world.pass(secs(60));
-    assert_eq!(world.conditions().len(), 2, "it was True all the time, as far as the server knows");
+    // Only the server knows whether it took the one that failed.
+    assert_eq!(world.conditions()[2..], [(11, "Proven")]);
+}
+
+#[test]
+fn a_write_that_was_done_and_not_answered_in_time_is_undone_by_the_next_state() {
+    let mut world = World::new();
+    world.seen(Reason::Proven);
+    world.pass(secs(10));
+    world.answer = Answer::Failed(None);
+    world.seen(Reason::Suspending);
+    world.answer = Answer::Done;
+    world.seen(Reason::Resumed);
+    world.pass(Duration::from_millis(71));
+    world.seen(Reason::Proven);
+    world.pass(secs(60));
+    let is_transition = |what: &What| matches!(what, What::Condition { is_transition: true, .. });
+    assert!(world.written.last().is_some_and(|(_, what)| is_transition(what)), "{:?}", world.written);
+    assert_eq!(world.conditions()[1..], [(10, "Suspending"), (11, "Proven")]);
+}
+
+#[test]
+fn a_later_reason_is_written_half_a_minute_after_the_one_before() {
+    let mut world = World::new();
+    world.seen(Reason::Proven);
+    world.pass(secs(10));
+    world.seen(Reason::Suspending);
+    world.pass(secs(1));
+    world.seen(Reason::Resumed);
+    world.pass(secs(1));
+    world.seen(Reason::Drifted);
+    world.pass(secs(60));
+    assert_eq!(world.conditions(), [(0, "Proven"), (10, "Suspending"), (40, "Drifted")]);
+}
+
+#[test]
+fn a_status_that_never_settles_is_published_all_the_same() {
+    let mut world = World::new();
+    world.seen(Reason::Proven);
+    world.pass(secs(10));
+    for _ in 0..10 {
+        world.seen(Reason::Restored);
+        world.pass(secs(1));
+        world.seen(Reason::Unproven);
+        world.pass(secs(1));
+    }
+    let written = world.conditions();
+    assert_eq!(written[0], (0, "Proven"));
+    assert!(written.len() > 1 && written[1].0 == 20, "{written:?}");
 }
 
 #[test]
