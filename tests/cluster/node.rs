@@ -1,6 +1,7 @@
 //! The node and its control plane: each a real program, started as on a machine.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,7 +71,7 @@ impl Node {
         let etcd = Ours::logged(&mut etcd, &folder.join("etcd.log"))?;
         let truth = Liar::here(Offset::ZERO)?;
         let mut node = Self {
-            api: Api { port: PORT, folder: folder.to_owned() },
+            api: Api { address: Ipv4Addr::LOCALHOST, port: PORT, folder: folder.to_owned() },
             host: host(&truth)?,
             truth,
             folder: folder.to_owned(),

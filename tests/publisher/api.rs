@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub enum Who {
 /// An API server, with the folder of the cluster's certificates.
 #[derive(Clone)]
 pub struct Api {
+    pub address: Ipv4Addr,
     pub port: u16,
     pub folder: PathBuf,
 }
@@ -79,7 +80,7 @@ impl Api {
             Who::Token(_) => config.with_no_client_auth(),
         };
         let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost")?)?;
-        let socket = TcpStream::connect(("127.0.0.1", self.port))?;
+        let socket = TcpStream::connect((self.address, self.port))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(StreamOwned::new(connection, socket))
     }

@@ -1,7 +1,7 @@
-//! A real API server with its etcd, on loopback: as strict as a cluster's, without anything that runs pods.
+//! A real API server with its etcd, at an address of the test's own or on loopback: as strict as a cluster's, without anything that runs pods.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::authority::Authority;
-use crate::support::{Ours, Outcome, laboratory, process, until_answered, until_some};
+use crate::support::{Ours, Outcome, fail, laboratory, process, until_answered};
 
 /// A busy machine takes a minute for what takes an idle one five seconds.
 const STARTED_WITHIN: Duration = Duration::from_secs(300);
@@ -27,61 +27,61 @@ pub fn lacks() -> Option<String> {
 /// The cluster; its processes end with it.
 pub struct Cluster {
     pub api: Api,
-    /// A second server of the same cluster, for the tests that kill one.
-    pub other: Api,
     folder: tempfile::TempDir,
     _etcd: Ours,
-    _servers: [Ours; 2],
+    servers: Vec<(u16, Ours)>,
     etcd_port: u16,
 }
 
 impl Cluster {
-    /// Starts it.
-    pub fn start() -> Outcome<Self> {
+    /// Starts it with these nodes, none of which has a kubelet; its server is at this address of ours.
+    pub fn start(address: Ipv4Addr, nodes: &[&str]) -> Outcome<Self> {
         let folder = tempfile::tempdir()?;
         let authority = Authority::new(folder.path())?;
-        authority.signs_server("server", &["localhost", "127.0.0.1"], 0)?;
+        authority.signs_server("server", &["localhost", &address.to_string()], 0)?;
         authority.signs_server("later", &[LATER], AHEAD)?;
         authority.signs_client("admin", "admin", "system:masters")?;
-        for node in NODES {
+        for node in nodes {
             authority.signs_client(node, &format!("system:node:{node}"), "system:nodes")?;
         }
         fs::write(
             folder.path().join("audit.yaml"),
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  omitStages: [RequestReceived]\n",
         )?;
-        let ports = free_ports::<4>()?;
-        let [etcd_port, peers, port, other] = ports;
-        let etcd = etcd(folder.path(), etcd_port, peers)?;
-        // The first makes what every cluster has; two at once would dispute about it.
-        let first = server(folder.path(), etcd_port, port)?;
-        let api = Api { port, folder: folder.path().to_owned() };
-        until_ready(&api)?;
-        let second = server(folder.path(), etcd_port, other)?;
-        let other = Api { port: other, ..api.clone() };
-        until_ready(&other)?;
-        for node in NODES {
+        let [etcd_port, peers, port] = free_ports()?;
+        let mut etcd = etcd(folder.path(), etcd_port, peers)?;
+        let api = Api { address, port, folder: folder.path().to_owned() };
+        let mut server = server(&api, etcd_port)?;
+        until_ready(&api, &mut [("etcd.log", &mut etcd), (&log_name(port), &mut server)])?;
+        for node in nodes {
             api.make_node(node)?;
         }
-        Ok(Self { api, other, folder, _etcd: etcd, _servers: [first, second], etcd_port })
+        Ok(Self { api, folder, _etcd: etcd, servers: vec![(port, server)], etcd_port })
     }
 
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Kills the second server.
-    pub fn kill_other(&mut self) -> Outcome {
-        let Self { _servers: [_, second], .. } = self;
-        second.0.kill()?;
-        second.0.wait()?;
-        Ok(())
+    /// A second server of the same cluster, for a test that kills it.
+    pub fn start_another(&mut self) -> Outcome<Api> {
+        let [port] = free_ports()?;
+        let another = Api { port, ..self.api.clone() };
+        self.restart(&another)?;
+        Ok(another)
+    }
+
+    /// Kills a server.
+    pub fn kill(&mut self, api: &Api) {
+        self.servers.retain(|(port, _)| *port != api.port);
     }
 
     /// Starts it again, at the same port.
-    pub fn restart_other(&mut self) -> Outcome {
-        self._servers[1] = server(self.folder.path(), self.etcd_port, self.other.port)?;
-        until_ready(&self.other)
+    pub fn restart(&mut self, api: &Api) -> Outcome {
+        let mut server = server(api, self.etcd_port)?;
+        until_ready(api, &mut [(&log_name(api.port), &mut server)])?;
+        self.servers.push((api.port, server));
+        Ok(())
     }
 
     /// A kubeconfig as a kubelet's, with files beside it.
@@ -89,13 +89,13 @@ impl Cluster {
         self.kubeconfig_of(
             node,
             &format!("{node}-{port}.conf"),
-            json!({ "server": format!("https://127.0.0.1:{port}") }),
+            json!({ "server": format!("https://{}:{port}", self.api.address) }),
         )
     }
 
     /// The same by the name whose certificate is ahead of our clock.
     pub fn kubeconfig_of_later(&self, node: &str) -> Outcome<PathBuf> {
-        let server = format!("https://127.0.0.1:{}", self.api.port);
+        let server = format!("https://{}:{}", self.api.address, self.api.port);
         self.kubeconfig_of(node, &format!("{node}-later.conf"), json!({ "server": server, "tls-server-name": LATER }))
     }
 
@@ -116,25 +116,24 @@ impl Cluster {
 
     /// How many requests of a user the servers have answered, by verb and what they were about.
     pub fn requests(&self, user: &str, verb: &str, subject: &str) -> Outcome<usize> {
-        let mut count = 0;
-        for port in [self.api.port, self.other.port] {
+        let is_it = |line: &Value| {
+            line["user"]["username"] == user
+                && line["verb"] == verb
+                && line["requestURI"].as_str().is_some_and(|uri| uri.contains(subject))
+        };
+        Ok(self.audit()?.iter().filter(|line| is_it(line)).count())
+    }
+
+    /// What the servers have written of the requests that they answered.
+    pub fn audit(&self) -> Outcome<Vec<Value>> {
+        let mut all = vec![];
+        for (port, _) in &self.servers {
             let log = fs::read_to_string(self.folder.path().join(format!("audit-{port}.log")))?;
-            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            count += lines
-                .filter(|line| {
-                    line["user"]["username"] == user
-                        && line["verb"] == verb
-                        && line["requestURI"].as_str().is_some_and(|uri| uri.contains(subject))
-                })
-                .count();
+            all.extend(log.lines().filter_map(|line| serde_json::from_str(line).ok()));
         }
-        Ok(count)
+        Ok(all)
     }
 }
-
-/// The nodes that there are; a test has one of its own.
-pub const NODES: [&str; 9] =
-    ["gate-1", "storm-1", "rights-1", "rights-2", "killed-1", "later-1", "leaves-1", "rotates-1", "account-1"];
 
 fn program(name: &str) -> Command {
     let mut command = process::harmless("setpriv");
@@ -152,14 +151,15 @@ fn etcd(folder: &Path, port: u16, peers: u16) -> Outcome<Ours> {
     Ours::logged(&mut command, &folder.join("etcd.log"))
 }
 
-fn server(folder: &Path, etcd: u16, port: u16) -> Outcome<Ours> {
+fn server(api: &Api, etcd: u16) -> Outcome<Ours> {
+    let Api { address, port, folder } = api;
     let at = |name: &str| folder.join(name).display().to_string();
     let mut command = program("kube-apiserver");
     command.args([
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         format!("--secure-port={port}"),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--bind-address={address}"),
+        format!("--advertise-address={address}"),
         "--endpoint-reconciler-type=none".to_owned(),
         format!("--tls-cert-file={}", at("server.crt")),
         format!("--tls-private-key-file={}", at("server.key")),
@@ -178,23 +178,37 @@ fn server(folder: &Path, etcd: u16, port: u16) -> Outcome<Ours> {
         format!("--audit-log-path={}", at(&format!("audit-{port}.log"))),
         "--audit-log-mode=blocking".to_owned(),
     ]);
-    Ours::logged(&mut command, &folder.join(format!("server-{port}.log")))
+    Ours::logged(&mut command, &folder.join(log_name(*port)))
 }
 
-/// Until it has made the roles that every cluster has.
-fn until_ready(api: &Api) -> Outcome {
-    let ready = || {
-        let answer =
-            api.admin("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node", &Value::Null).ok()?;
-        let healthy = api.admin("GET", "/readyz", &Value::Null).is_ok();
-        (answer["metadata"]["name"] == "system:node" && healthy).then_some(())
+fn log_name(port: u16) -> String {
+    format!("server-{port}.log")
+}
+
+/// Until it has made the roles that every cluster has. What ends meanwhile, of those with these logs, will never make them.
+fn until_ready(api: &Api, running: &mut [(&str, &mut Ours)]) -> Outcome {
+    let mut ready = || {
+        for (log, Ours(child)) in &mut *running {
+            if let Some(status) = child.try_wait()? {
+                return fail(format!("it ended with {status}: {:#?}", last_lines(&api.folder.join(log))));
+            }
+        }
+        Ok(is_ready(api))
     };
-    let log = api.folder.join(format!("server-{}.log", api.port));
-    until_some("the API server", STARTED_WITHIN, ready).map_err(|failed| {
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        let last: Vec<&str> = text.lines().rev().take(20).collect();
-        format!("{failed:?}: {last:#?}").into()
-    })
+    until_answered("the API server", STARTED_WITHIN, &mut ready)
+        .map_err(|failed| format!("{failed:?}: {:#?}", last_lines(&api.folder.join(log_name(api.port)))).into())
+}
+
+fn is_ready(api: &Api) -> Option<()> {
+    let roles = api.admin("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node", &Value::Null).ok()?;
+    let is_healthy = api.admin("GET", "/readyz", &Value::Null).is_ok();
+    (roles["metadata"]["name"] == "system:node" && is_healthy).then_some(())
+}
+
+fn last_lines(log: &Path) -> Vec<String> {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let from = text.lines().count().saturating_sub(20);
+    text.lines().skip(from).map(str::to_owned).collect()
 }
 
 /// Ports that are free now.

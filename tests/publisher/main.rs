@@ -10,6 +10,7 @@ mod publisher;
 mod support;
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,6 +31,10 @@ use support::{Outcome, ensure, expect, needing, until_answered};
 const TRUE: (&str, &str) = ("True", "Proven");
 const FALSE: (&str, &str) = ("False", "Restored");
 
+/// The nodes that there are; a test has one of its own.
+const NODES: [&str; 9] =
+    ["gate-1", "storm-1", "rights-1", "rights-2", "killed-1", "later-1", "leaves-1", "rotates-1", "account-1"];
+
 /// The cluster, once it was needed; a test that failed leaves it to the others.
 type Shared = Arc<Mutex<Option<Cluster>>>;
 
@@ -48,13 +53,10 @@ fn main() -> ExitCode {
         ("remove_takes_the_condition_away_and_a_stop_makes_it_unknown", leaves),
         ("a_kubelets_certificate_that_is_replaced_is_read_anew", rotates),
     ];
-    let trials = tests
-        .into_iter()
-        .map(|(name, test)| {
-            let shared = shared.clone();
-            needing(cluster::lacks(), name, move || with_cluster(&shared, test))
-        })
-        .collect();
+    let trials = tests.into_iter().map(|(name, test)| {
+        let shared = shared.clone();
+        needing(cluster::lacks(), name, move || with_cluster(&shared, test))
+    });
     // On this thread, one after the other: a server ends with the thread that started it (`setpriv --pdeathsig`), and they share one.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -68,7 +70,7 @@ fn with_cluster(shared: &Shared, test: Test) -> Outcome {
     let mut guard = shared.lock().unwrap_or_else(PoisonError::into_inner);
     let cluster = match &mut *guard {
         Some(cluster) => cluster,
-        none @ None => none.insert(Cluster::start()?),
+        none @ None => none.insert(Cluster::start(Ipv4Addr::LOCALHOST, &NODES)?),
     };
     test(cluster, &publisher::program()?)
 }
@@ -217,14 +219,14 @@ fn apply_example(api: &Api) -> Outcome {
 }
 
 fn killed(cluster: &mut Cluster, program: &Path) -> Outcome {
-    let (node, other) = ("killed-1", cluster.other.clone());
+    let (node, other) = ("killed-1", cluster.start_another()?);
     let mut publisher = Publisher::start(program, &cluster.kubeconfig(node, other.port)?, &proven_in(1))?;
     until_condition(&other, node, TRUE)?;
-    cluster.kill_other()?;
+    cluster.kill(&other);
     publisher.page_says(&restored(2))?;
     publisher.says("the condition is not published: cannot connect to 127.0.0.1:")?;
     publisher.page_says(&Snapshot { cause: Cause::Pause { lost: Duration::ZERO }, ..restored(3) })?;
-    cluster.restart_other()?;
+    cluster.restart(&other)?;
     until_condition(&other, node, ("False", "Paused"))?;
     publisher.says("the API server takes the condition again")?;
     // The first True, and the state that was the last one.
