@@ -14,7 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
-use crate::sys::journal::is_standard_error;
+use crate::sys::output;
 
 /// Begins to log; a second call changes nothing.
 pub fn init(verbose: bool) {
@@ -24,7 +24,7 @@ pub fn init(verbose: bool) {
         .with_writer(std::io::stderr)
         // It would say on standard error that standard error fails, and panic.
         .log_internal_errors(false);
-    let _ = if is_standard_error() {
+    let _ = if output::is_journal() {
         log.event_format(Prioritized).try_init()
     } else {
         log.with_ansi(is_coloured()).with_target(false).with_timer(SinceBoot).try_init()

@@ -11,17 +11,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use nix::sys::stat::fstat;
 
 /// Where journald receives entries.
 pub const SOCKET: &str = "run/systemd/journal/socket";
-
-/// Whether standard error is the stream that systemd made for the journal (`$JOURNAL_STREAM` of systemd.exec(5)).
-#[must_use]
-pub fn is_standard_error() -> bool {
-    let announced = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    fstat(io::stderr()).is_ok_and(|stat| announced == format!("{}:{}", stat.st_dev, stat.st_ino))
-}
 
 /// A connection to journald.
 #[derive(Debug)]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let trials = vec![
         Trial::test("every_verb_and_option_is_in_its_manual_page", every_option),
         Trial::test("every_synopsis_names_the_options_that_there_are", every_synopsis),
+        Trial::test("the_publishers_manual_page_has_the_options_that_there_are", the_publishers),
         Trial::test("every_check_of_doctor_is_in_its_manual_page_in_the_same_order", every_check),
         Trial::test("every_key_is_in_the_manual_with_its_default_and_what_it_allows", every_key),
         Trial::test("the_manual_and_the_interfaces_agree_on_the_page", the_page),
@@ -73,6 +74,20 @@ fn every_option() -> Outcome {
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(format!("not there: {missing:#?}").into()) }
+}
+
+/// Those of a program of another package.
+fn the_publishers() -> Outcome {
+    let program = support::small::build_of("clockgate-kubernetes", &["--bins"])?;
+    let output = Command::new(program.first().ok_or("no program")?).arg("--help").output()?;
+    let help = options(&String::from_utf8(output.stdout)?);
+    let page = file("docs/man/clockgate-kubernetes.8");
+    let listed = page.lines().filter_map(|line| line.strip_prefix(".It Fl -")?.split(' ').next().map(str::to_owned));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), help);
+    let synopsis = page.split(".Sh SYNOPSIS\n").nth(1).and_then(|rest| rest.split("\n.Sh ").next()).unwrap();
+    let unnamed: Vec<_> = help.iter().filter(|option| !synopsis.contains(&format!("Fl -{option} "))).collect();
+    assert!(help.len() == 6 && unnamed.is_empty(), "{help:?}; not in the synopsis: {unnamed:?}");
+    Ok(())
 }
 
 /// What the synopsis of a verb names is what its help does.

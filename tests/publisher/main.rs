@@ -9,11 +9,11 @@ mod publisher;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use clockgate::decision::{Cause, ClockMeasurement, Epoch, Offset, RestoreSign, S
 use clockgate::sys::clock::{boottime, realtime, standing};
 use clockgate::sys::nap;
 use cluster::{AHEAD, Cluster, until_condition};
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 use publisher::Publisher;
 use serde_json::{Value, json};
 use support::gate_page::{proven, shut};
@@ -57,6 +57,9 @@ fn main() -> ExitCode {
         let shared = shared.clone();
         needing(cluster::lacks(), name, move || with_cluster(&shared, test))
     });
+    let of_a_person =
+        Trial::test("an_error_has_a_priority_where_standard_error_is_the_journal_and_for_a_person_none", priority);
+    let trials = std::iter::once(of_a_person).chain(trials).collect();
     // On this thread, one after the other: a server ends with the thread that started it (`setpriv --pdeathsig`), and they share one.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -73,6 +76,23 @@ fn with_cluster(shared: &Shared, test: Test) -> Outcome {
         none @ None => none.insert(Cluster::start(Ipv4Addr::LOCALHOST, &NODES)?),
     };
     test(cluster, &publisher::program()?)
+}
+
+fn priority() -> Outcome {
+    let program = publisher::program()?;
+    let folder = tempfile::tempdir()?;
+    for (is_journal, begins) in [(true, "<3>clockgate-kubernetes: "), (false, "clockgate-kubernetes: ")] {
+        let path = folder.path().join(begins);
+        let log = File::create(&path)?;
+        let named = log.metadata()?;
+        let named = if is_journal { format!("{}:{}", named.dev(), named.ino()) } else { "1:1".to_owned() };
+        let mut command = Command::new(&program);
+        command.args(["remove", "--kubeconfig", "/nonexistent"]).env("JOURNAL_STREAM", named).env_remove("NODE_NAME");
+        let ended = command.stdin(Stdio::null()).stderr(log).status()?;
+        let said = fs::read_to_string(&path)?;
+        ensure(ended.code() == Some(78) && said.starts_with(begins), format!("{ended}: {said}"))?;
+    }
+    Ok(())
 }
 
 /// The gate of a restored machine, before anything was measured.

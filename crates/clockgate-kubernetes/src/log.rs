@@ -1,4 +1,4 @@
-//! Lines for the journal.
+//! Lines for the journal, or for a person.
 
 use clockgate_run::sys::output;
 
@@ -11,7 +11,8 @@ pub enum Level {
     Info = 6,
 }
 
-/// One line to standard error.
+/// One line to standard error; the priority is for the journal, and not for who called the program by hand.
 pub fn log(level: Level, text: &str) {
-    output::say(&format!("<{}>{text}\n", level as u8));
+    let priority = if output::is_journal() { format!("<{}>", level as u8) } else { String::new() };
+    output::say(&format!("{priority}{text}\n"));
 }

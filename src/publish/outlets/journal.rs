@@ -6,7 +6,8 @@ use std::path::Path;
 use tracing::Level;
 
 use crate::sys::foreign::shown;
-use crate::sys::journal::{JournalFields, JournalSocket, is_standard_error};
+use crate::sys::journal::{JournalFields, JournalSocket};
+use crate::sys::output;
 use crate::transition::{Fact, Transition, Urgency};
 
 /// What the journal calls us.
@@ -19,7 +20,7 @@ pub struct JournalOutlet(JournalSocket);
 impl JournalOutlet {
     /// The journal of the host at `root`; none where standard error is something else, or no journald receives entries.
     pub fn of_standard_error(root: &Path) -> Option<Self> {
-        if !is_standard_error() {
+        if !output::is_journal() {
             return None;
         }
         JournalSocket::connect(root).ok().map(Self)

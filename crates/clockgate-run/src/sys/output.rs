@@ -1,12 +1,23 @@
 //! Standard output and standard error, which may be closed, full, or a pipe without a reader. std's macros panic there, and a
 //! panic ends the process; clippy forbids them.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 
 /// Prints a text on standard error, in one piece, so that lines of several processes do not mix. A standard error that cannot be written
 /// is ignored: no other channel is left to report it.
 pub fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Whether standard error is the stream that systemd made for the journal (`$JOURNAL_STREAM` of systemd.exec(5)).
+#[must_use]
+pub fn is_journal() -> bool {
+    let announced = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let metadata = io::stderr().as_fd().try_clone_to_owned().and_then(|copy| File::from(copy).metadata());
+    metadata.is_ok_and(|file| announced == format!("{}:{}", file.dev(), file.ino()))
 }
 
 /// Writes to standard output.
