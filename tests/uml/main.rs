@@ -8,6 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
 
+#[path = "../publisher/api.rs"]
+#[allow(dead_code, reason = "the tests of the publisher need more of it")]
+mod api;
+#[path = "../publisher/authority.rs"]
+#[allow(dead_code, reason = "the tests of the publisher need more of it")]
+mod authority;
+#[path = "../publisher/cluster.rs"]
+#[allow(dead_code, reason = "the tests of the publisher need more of it")]
+mod cluster;
 mod lab;
 mod scenarios;
 #[path = "../http/site.rs"]

@@ -17,6 +17,7 @@ mod crowd;
 pub mod daemons;
 mod doctor;
 mod explain;
+mod fleet;
 mod freeze;
 mod gate;
 mod imprecise;
@@ -67,6 +68,7 @@ pub fn all() -> Vec<Scenario> {
             record::SCENARIOS,
             tolerance::SCENARIOS,
             pods::SCENARIOS,
+            fleet::SCENARIOS,
         ]
         .concat(),
         [liars::SCENARIOS, authentication::SCENARIOS].concat(),
