@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use crate::yaml;
+
 /// Why a kubeconfig cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KubeconfigError {
@@ -78,7 +80,7 @@ struct Cluster {
     #[serde(default)]
     certificate_authority_data: Option<String>,
     #[serde(default)]
-    insecure_skip_tls_verify: bool,
+    insecure_skip_tls_verify: Option<String>,
     #[serde(default)]
     tls_server_name: Option<String>,
 }
@@ -126,8 +128,9 @@ impl Access {
     /// # Errors
     /// [`KubeconfigError`].
     pub fn parse(text: &str, folder: &Path) -> Result<Self, KubeconfigError> {
-        let file: Kubeconfig =
-            serde_yaml::from_str(text).map_err(|error| KubeconfigError::Syntax(first_line(&error.to_string())))?;
+        let file: Kubeconfig = yaml::parse(text)
+            .and_then(|tree| serde_json::from_value(tree).map_err(|error| error.to_string()))
+            .map_err(KubeconfigError::Syntax)?;
         let missing = |kind, name: &str| KubeconfigError::Missing { kind, name: name.to_owned() };
         let context = match (file.current_context.as_deref().filter(|name| !name.is_empty()), &file.contexts[..]) {
             (Some(name), all) => all.iter().find(|one| one.name == name).ok_or_else(|| missing("context", name))?,
@@ -138,7 +141,7 @@ impl Access {
         let cluster =
             &file.clusters.iter().find(|one| one.name == *cluster).ok_or_else(|| missing("cluster", cluster))?.cluster;
         let user = &file.users.iter().find(|one| one.name == *user).ok_or_else(|| missing("user", user))?.user;
-        if cluster.insecure_skip_tls_verify {
+        if cluster.insecure_skip_tls_verify.as_ref().is_some_and(|text| !text.eq_ignore_ascii_case("false")) {
             return Err(KubeconfigError::Insecure);
         }
         let content = |data: &Option<String>, path: &Option<PathBuf>, what| match (data, path) {
@@ -167,10 +170,6 @@ impl Access {
             credentials,
         })
     }
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -234,6 +233,8 @@ users:
     fn what_cannot_be_used_is_named() {
         let insecure = KUBELET.replace("certificate-authority-data: Q0E=", "insecure-skip-tls-verify: true");
         assert!(parse(&insecure).unwrap_err().contains("insecure-skip-tls-verify"));
+        let verified = KUBELET.replace("server:", "insecure-skip-tls-verify: false\n    server:");
+        assert!(parse(&verified).is_ok(), "{verified}");
         let exec = KUBELET.split("    client-certificate").next().unwrap().to_owned() + "    exec: {command: aws}\n";
         assert!(parse(&exec).unwrap_err().contains("exec"), "{exec}");
         assert!(parse(&KUBELET.replace("Q0E=", "Q!")).unwrap_err().contains("certificate-authority-data"));

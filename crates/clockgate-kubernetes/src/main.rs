@@ -23,6 +23,7 @@ mod request_body;
 mod stream;
 mod sys;
 mod watch;
+mod yaml;
 
 use std::process::ExitCode;
 use std::time::Duration;
