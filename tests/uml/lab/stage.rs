@@ -17,8 +17,10 @@ pub enum Begins {
         /// As in `Installed`, otherwise as in `Fresh`.
         installed: bool,
     },
-    /// Installed, on a root of the laboratory's that may be another, with a tree of the laboratory's laid over it.
+    /// On a root of the laboratory's that may be another, with a tree of the laboratory's laid over it.
     Over {
+        /// As in `Installed`, otherwise as in `Fresh`.
+        installed: bool,
         /// `guest` or `trixie`.
         root: &'static str,
         /// Below the laboratory's folder; none where the root has all that is needed.
@@ -27,6 +29,14 @@ pub enum Begins {
 }
 
 impl Begins {
+    const fn installed(self) -> bool {
+        match self {
+            Self::Installed => true,
+            Self::Fresh => false,
+            Self::Confined { installed } | Self::Over { installed, .. } => installed,
+        }
+    }
+
     /// The guest's root, below the laboratory's folder.
     pub const fn root(self) -> &'static str {
         match self {
@@ -78,7 +88,7 @@ pub fn prepare(folder: &Path, begins: Begins) -> Outcome {
     let text = std::fs::read_to_string(&service)?;
     ensure(text.contains(inside::VERB), format!("{} does not start {}", service.display(), inside::VERB))?;
 
-    if matches!(begins, Begins::Fresh | Begins::Confined { installed: false }) {
+    if !begins.installed() {
         return Ok(());
     }
     succeed(

@@ -1,55 +1,25 @@
 //! The package for Debian, on a Debian that has never heard of clockgate, where AppArmor enforces: `dpkg -i` and nothing else, an upgrade,
 //! and a purge.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use serde_json::Value;
-
+use super::packed::{LONG, TARBALL, Upgrades, debs, files, goal, nothing_left};
 use super::{Listed, confined, gate, night, sleep};
 use crate::lab::guest::Guest;
 use crate::lab::work::Work;
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, podman};
-use crate::support::{CLOCKGATE, packages, small};
 
 pub const SCENARIOS: &[Listed] = &[
     ("packaged::dpkg_alone_gates_a_sleep_and_a_purge_leaves_nothing", by_dpkg),
     ("packaged::an_upgrade_goes_on_in_the_agents_place_and_freezes_nothing", upgraded),
     ("packaged::a_container_that_needs_the_wrapper_keeps_the_package_or_gets_its_engines_own_runtime", held),
     ("packaged::the_installer_of_examples_kubernetes_installs_upgrades_and_uninstalls_on_the_node", by_a_pod),
-];
-
-const TARBALL: &str = concat!("clockgate-", env!("CARGO_PKG_VERSION"), "-x86_64-linux.tar.gz");
-const LONG: Duration = Duration::from_secs(120);
-
-/// What is dpkg's, the kernel's, and of those who run; of what others keep in /var, our names are looked for.
-const NOT_OURS: &[&str] = &[
-    "-path /proc",
-    "-path /sys",
-    "-path /dev",
-    "-path /tmp",
-    "-path /mnt",
-    "-path /run",
-    "-path /root",
-    "-path /var/log",
-    "-path /var/lib/dpkg",
-    "-path /var/lib/containers",
-    "-path /var/lib/chrony",
-    "-path /var/lib/systemd/timesync",
-    // What the tools for groups keep of the file before.
-    "-path /etc/group-",
-    "-path /etc/gshadow-",
-    "-path /etc/.pwd.lock",
+    ("packaged::the_tarball_below_usr_local_runs_under_its_profile_and_goes_again", below_usr_local),
 ];
 
 fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
-    let [deb, _] = packed(guest, world)?;
+    let [deb, _] = debs(guest, world, "clockgate")?;
     podman::install(guest)?;
     night::chronyd(guest, world)?;
-    // Nobody's agent but the laboratory's has this.
-    guest.sh("rm -rf /etc/systemd/system/clockgate.service.d")?;
     let before = files(guest)?;
 
     guest.sh_within(&format!("dpkg -i {deb}"), LONG)?;
@@ -63,15 +33,7 @@ fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
     sleep::stale_sleep_lets_nothing_through(guest, &installed)?;
 
     guest.sh_within("dpkg --purge clockgate", LONG)?;
-    let after = files(guest)?;
-    let [before, after] = [&before, &after].map(|files| files.lines().collect::<BTreeSet<_>>());
-    let (left, gone): (Vec<_>, Vec<_>) = (after.difference(&before).collect(), before.difference(&after).collect());
-    ensure(left.is_empty() && gone.is_empty(), format!("left: {left:?}; gone: {gone:?}"))?;
-    let named = guest
-        .sh("find /run /var /etc /usr -xdev -name '*clockgate*' -not -path '/run/packed*' -not -path '/run/usr*'")?;
-    ensure(named.is_empty(), format!("left: {named}"))?;
-    let units = guest.sh("systemctl list-units --all --no-legend 'clockgate*'; getent group clockgate || true")?;
-    ensure(units.is_empty(), format!("left: {units}"))?;
+    nothing_left(guest, &before)?;
     guest.sh("! grep clockgate /sys/kernel/security/apparmor/profiles")?;
     confined::nothing_denied(guest, "")?;
     guest.sh("systemctl stop chrony; systemctl reset-failed")?;
@@ -81,11 +43,9 @@ fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
 /// A container runs and one more waiter asks again and again, while the package is upgraded three times; and once more beside a unit that
 /// its administrator has changed, which takes a restart.
 fn upgraded(guest: &Guest, world: &World) -> Outcome {
-    let debs = packed(guest, world)?;
+    let debs = debs(guest, world, "clockgate")?;
     podman::install(guest)?;
     night::chronyd(guest, world)?;
-    // Nobody's agent but the laboratory's has this.
-    guest.sh("rm -rf /etc/systemd/system/clockgate.service.d")?;
     guest.sh_within(&format!("dpkg -i {}", debs[0]), LONG)?;
     guest.put("/etc/clockgate/config.d/ours.yaml", "threshold: 150ms\n")?;
     let works = Work::contained(guest, 1)?;
@@ -135,52 +95,11 @@ fn upgraded(guest: &Guest, world: &World) -> Outcome {
     guest.sh_within("dpkg --purge clockgate; systemctl stop chrony; systemctl reset-failed", LONG).map(drop)
 }
 
-/// For how long an upgrade is to shut the gate, by how long a proof takes there.
-fn goal(walk: Duration) -> Duration {
-    2 * walk + Duration::from_millis(200)
-}
-
-/// What the history has of upgrades; times in order.
-#[derive(Debug)]
-struct Upgrades {
-    /// From the old agent's end to the new one's proof.
-    shut: Vec<Duration>,
-    /// Of that, from the new agent's first question on.
-    walks: Vec<Duration>,
-    frozen: Vec<u64>,
-}
-
-impl Upgrades {
-    fn since(guest: &Guest, begun: u64) -> Outcome<Self> {
-        let records: Value = serde_json::from_str(&guest.sh("clockgate history --json")?)?;
-        let records = records["records"].as_array().cloned().unwrap_or_default();
-        let at = |event: &str| -> Vec<u64> {
-            let times = records.iter().filter(|record| record["event"] == event);
-            times.filter_map(|record| record["boottime_ns"].as_u64()).filter(|at| *at >= begun).collect()
-        };
-        let (ended, began, opened) = (at("ended"), at("gate-shut"), at("gate-open"));
-        let as_many = ended.len() == opened.len() && began.len() == opened.len();
-        ensure(as_many, format!("ended {ended:?}, began {began:?}, opened {opened:?}: {records:#?}"))?;
-        let between = |from: &[u64]| {
-            let mut times: Vec<Duration> =
-                from.iter().zip(&opened).map(|(from, to)| Duration::from_nanos(to.saturating_sub(*from))).collect();
-            times.sort_unstable();
-            times
-        };
-        Ok(Self {
-            shut: between(&ended),
-            walks: between(&began),
-            frozen: [at("frozen"), at("frozen-in-part")].concat(),
-        })
-    }
-}
-
 /// What containerd's shim keeps is all that says of a container that it needs the wrapper: here it is written by us.
 fn held(guest: &Guest, world: &World) -> Outcome {
-    let [deb, _] = packed(guest, world)?;
+    let [deb, _] = debs(guest, world, "clockgate")?;
     podman::install(guest)?;
     night::chronyd(guest, world)?;
-    guest.sh("rm -rf /etc/systemd/system/clockgate.service.d")?;
     guest.sh_within(&format!("dpkg -i {deb}"), LONG)?;
     guest.sh("clockgate hooks install podman")?;
     let bundle = "/run/containerd/io.containerd.runtime.v2.task/moby/0123456789abcdef0123";
@@ -211,16 +130,16 @@ fn held(guest: &Guest, world: &World) -> Outcome {
 
 /// A pod's part of it is a folder of the node's, and namespaces that nsenter leaves.
 fn by_a_pod(guest: &Guest, world: &World) -> Outcome {
-    packed(guest, world)?;
+    debs(guest, world, "clockgate")?;
     night::chronyd(guest, world)?;
-    guest.sh("rm -rf /etc/systemd/system/clockgate.service.d; mkdir -p /opt/clockgate")?;
     guest
         .put_program("/run/install-on-node", include_str!("../../../examples/kubernetes/installer/install-on-node"))?;
     let pod = |argument: &str| {
         let pod = "NODE=/opt/clockgate unshare --mount --uts --ipc --net /run/install-on-node";
-        guest.sh_within(&format!("TARBALL=/run/packed/{TARBALL} {pod} {argument}"), LONG)
+        guest.sh_within(&format!("TARBALL={TARBALL} {pod} {argument}"), LONG)
     };
     let before = files(guest)?;
+    guest.sh("mkdir -p /opt/clockgate")?;
     let mut agents = vec![];
     // The second finds the same release, the third another one.
     for before in ["true", "true", "echo >>/opt/clockgate/installed.tar.gz"] {
@@ -235,48 +154,30 @@ fn by_a_pod(guest: &Guest, world: &World) -> Outcome {
     }
     ensure(agents[0] == agents[1] && agents[1] != agents[2], format!("{agents:?}"))?;
     pod("uninstall")?;
-    let after = files(guest)?;
-    let [before, after] = [&before, &after].map(|files| files.lines().collect::<BTreeSet<_>>());
-    let (left, gone): (Vec<_>, Vec<_>) = (after.difference(&before).collect(), before.difference(&after).collect());
-    ensure(left.is_empty() && gone.is_empty(), format!("left: {left:?}; gone: {gone:?}"))?;
-    let units = guest.sh("systemctl list-units --all --no-legend 'clockgate*'")?;
-    ensure(units.is_empty(), format!("left: {units}"))?;
-    guest.sh("rmdir /opt/clockgate; systemctl stop chrony; systemctl reset-failed").map(drop)
+    guest.sh("rmdir /opt/clockgate")?;
+    nothing_left(guest, &before)?;
+    guest.sh("systemctl stop chrony; systemctl reset-failed").map(drop)
 }
 
-/// Two revisions of the package of this program, as the guest sees them.
-fn packed(guest: &Guest, world: &World) -> Outcome<[String; 2]> {
-    let folder = std::fs::canonicalize(world.run())?.join("packed");
-    if !folder.exists() {
-        if let Some(missing) = packages::missing() {
-            return crate::lab::fail(missing);
-        }
-        pack(&folder)?;
-        guest.sh(&format!("mkdir -p /run/packed; mount -t hostfs -o {} none /run/packed", folder.display()))?;
-    }
-    Ok([1, 2].map(|revision| format!("/run/packed/clockgate_{}-{revision}_amd64.deb", env!("CARGO_PKG_VERSION"))))
-}
-
-fn pack(folder: &Path) -> Outcome {
-    let mut programs = small::build(&[])?;
-    programs.extend(
-        [CLOCKGATE, env!("CARGO_BIN_EXE_clockgate-oci"), env!("CARGO_BIN_EXE_clockgate-nri")].map(PathBuf::from),
-    );
-    let binary = packages::strip(&programs, &folder.join("programs"))?;
-    let source = folder.join("source");
-    packages::copy_source(&source)?;
-    for (revision, goals) in [("1", &["deb", "tarball"][..]), ("2", &["deb"])] {
-        let variables = [("BINARY", &*binary.to_string_lossy()), ("REVISION", revision), ("FAST", "yes")];
-        let name = format!("clockgate_{}-{revision}_amd64.deb", env!("CARGO_PKG_VERSION"));
-        let dist = packages::make(&source, &variables, goals)?;
-        std::fs::rename(dist.join(&name), folder.join(&name))?;
-    }
-    std::fs::rename(source.join("target/dist").join(TARBALL), folder.join(TARBALL))?;
-    Ok(())
-}
-
-/// Path, owner, mode and content of everything in the file system, but for what others write meanwhile.
-fn files(guest: &Guest) -> Outcome<String> {
-    let rest = format!("find / \\( {} \\) -prune -o", NOT_OURS.join(" -o "));
-    guest.sh_within(&format!("{rest} -printf '%p %u:%g %m %l\\n'; {rest} -type f -exec sha256sum {{}} +"), LONG)
+/// As `./install.sh` does it by itself: the profile has the path that the agent starts itself by.
+fn below_usr_local(guest: &Guest, world: &World) -> Outcome {
+    debs(guest, world, "clockgate")?;
+    night::chronyd(guest, world)?;
+    let before = files(guest)?;
+    let denied = confined::denials(guest)?;
+    let install = "cd /run/unpacked/clockgate-*-linux && ./install.sh";
+    guest.sh_within(&format!("mkdir /run/unpacked; tar -xzf {TARBALL} -C /run/unpacked; {install}"), LONG)?;
+    guest.sh("systemctl enable --now clockgate.service")?;
+    let started = gate::proven(guest)?;
+    let confinement = confined::confinement(guest)?;
+    ensure(confinement == confined::ENFORCED, confinement)?;
+    // The agent, and its guard.
+    let ours = guest.sh("readlink /proc/[0-9]*/exe | grep -c '^/usr/local/bin/clockgate$'")?;
+    ensure(ours == "2", format!("{ours} processes are ours"))?;
+    guest.sh("systemctl kill --kill-whom=main --signal=USR2 clockgate")?;
+    gate::when(guest, "another agent is at it", |now| now.epoch > started.epoch && now.is_proven())?;
+    confined::nothing_denied(guest, &denied)?;
+    guest.sh_within(&format!("{install} uninstall; rm -r /run/unpacked"), LONG)?;
+    nothing_left(guest, &before)?;
+    guest.sh("systemctl stop chrony; systemctl reset-failed").map(drop)
 }

@@ -29,8 +29,6 @@ const BOOT: Duration = Duration::from_secs(10);
 const WATCHED: Duration = Duration::from_secs(4);
 /// How long it is left alone with a wrong clock; the quickest look at their servers every eight seconds, twice.
 const ALONE: Duration = Duration::from_secs(40);
-/// Where this is set, what is too long for `make test` is played too.
-const NIGHT: &str = "CLOCKGATE_NIGHT";
 
 type Listed = (&'static str, fn(&Guest, &World, &'static Daemon) -> Outcome);
 
@@ -42,13 +40,13 @@ const AT_NIGHT: &[Listed] = &[
 
 /// Each in a guest of its own.
 pub fn nights() -> Vec<Vec<Scenario>> {
-    let at_night = if std::env::var_os(NIGHT).is_some() { AT_NIGHT } else { &[] };
+    let at_night = super::at_night(AT_NIGHT);
     let all = || SCENARIOS.iter().chain(at_night);
     DAEMONS.iter().flat_map(|daemon| all().map(|listed| vec![scenario(*listed, daemon)])).collect()
 }
 
 fn scenario((name, play): Listed, daemon: &'static Daemon) -> Scenario {
-    let begins = Begins::Over { root: daemon.root, tree: daemon.tree };
+    let begins = Begins::Over { installed: true, root: daemon.root, tree: daemon.tree };
     Scenario {
         name: format!("daemons::{}::{name}", daemon.name),
         night: Arc::new(Night::new(begins)),
