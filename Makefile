@@ -42,7 +42,7 @@ setup: ## Install what the tests and the demo need (Debian; root or sudo)
 
 check: rust ## Format, lints, documentation, licences, scripts, units: the quick half of the tests
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --features demo -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
 	@# Advisories need the network, and it is said where there is none; the rest does not, once the crates are there.
 	if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources && \
@@ -65,10 +65,11 @@ night: rust ## What is too long for make test: every time daemon until it keeps 
 	tests/setup
 	tests/night
 
-# The guest is downloaded while the program is built.
+# The guest is downloaded while the programs are built.
+DEMO = --profile demo --features demo -p clockgate
 demo: rust ## A night with clockgate beside a night with the usual hook
-	@$(CARGO) test -q --test demo --no-run & built=$$!; tests/setup demo || { kill $$built; exit 1; }; wait $$built
-	$(CARGO) $(AS_ROOT) test -q --test demo
+	@$(CARGO) build -q $(DEMO) --bins & built=$$!; tests/setup demo || { kill $$built; exit 1; }; wait $$built
+	$(CARGO) $(AS_ROOT) run -q $(DEMO) --bin clockgate-demo
 
 model: rust ## Search the machine breadth first; ends after 20 million states or 20 minutes, or as CLOCKGATE_MODEL_STATES and CLOCKGATE_MODEL_SECONDS say
 	CLOCKGATE_MODEL_STATES=$${CLOCKGATE_MODEL_STATES:-20000000} CLOCKGATE_MODEL_SECONDS=$${CLOCKGATE_MODEL_SECONDS:-1200} \

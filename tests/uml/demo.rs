@@ -8,7 +8,7 @@ use clockgate::decision::{Boottime, Offset};
 mod lab;
 #[path = "scenarios/night.rs"]
 mod night;
-#[path = "../support/mod.rs"]
+#[path = "../support/demo.rs"]
 mod support;
 
 use lab::guest::Guest;

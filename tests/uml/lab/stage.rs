@@ -1,6 +1,6 @@
 //! The tree that lies over the guest's image for one boot: the program under test with its units, and our own part.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Outcome, ensure, inside, laboratory};
@@ -97,11 +97,19 @@ pub fn prepare(folder: &Path, begins: Begins) -> Outcome {
             .arg(project)
             .args(["install", "PREFIX=/usr"])
             .arg(format!("DESTDIR={}", tree.display()))
-            .arg(format!("BINARY={}", env!("CARGO_BIN_EXE_clockgate")))
+            .arg(format!("BINARY={}", program()?.display()))
             // Flags of a make that called us are not for this one.
             .env_remove("MAKEFLAGS")
             .env_remove("MAKELEVEL"),
     )
+}
+
+/// The program under test: cargo names it to tests and benches, and puts it beside the demo.
+fn program() -> Outcome<PathBuf> {
+    match option_env!("CARGO_BIN_EXE_clockgate") {
+        Some(named) => Ok(named.into()),
+        None => Ok(std::env::current_exe()?.with_file_name("clockgate")),
+    }
 }
 
 /// Runs a command of the host that has to succeed.
