@@ -178,7 +178,9 @@ impl<S: Read + Write> NriSession<S> {
         let more = fields(payload)?.into_iter().any(|(number, value)| number == 3 && value.number() != 0);
         let answer = MessageBytes::default();
         // What cannot be read of it is known by its cgroup and its bundle.
-        let _ = self.pods.add(payload);
+        if let Err(error) = self.pods.add(payload) {
+            log(Grave::Warning, &format!("not all that the runtime lists is kept for the freezer: {error}"));
+        }
         if more {
             return Ok((RequestAnswer::Payload(answer.with_number(2, 1)), News::Nothing));
         }

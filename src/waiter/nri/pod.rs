@@ -63,10 +63,22 @@ fn combined(pod: &Described, container: Described) -> Metadata {
 pub struct PodList {
     pods: BTreeMap<String, Described>,
     containers: Vec<Described>,
+    size: usize,
 }
 
+/// What a list may take in memory. A node has 110 pods, or 500; with a hundred labels and annotations each they take a tenth of it.
+pub const LIST_MAX: usize = 64 << 20;
+/// What a text takes beside its letters, in a map and with its value: rather more than less.
+const OF_A_TEXT: usize = 128;
+
 impl PodList {
-    /// Adds those of one message.
+    /// What it takes in memory, rather more than less.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Adds those of one message, as long as the list does not get too long.
     ///
     /// # Errors
     /// [`MalformedMessage`].
@@ -74,14 +86,26 @@ impl PodList {
         for (number, value) in fields(request)? {
             match number {
                 1 => {
-                    let pod = Described::pod(value)?;
+                    let pod = self.counted(Described::pod(value)?)?;
                     self.pods.insert(pod.id.clone(), pod);
                 }
-                2 => self.containers.push(Described::container(value)?),
+                2 => {
+                    let container = self.counted(Described::container(value)?)?;
+                    self.containers.push(container);
+                }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    fn counted(&mut self, described: Described) -> Result<Described, MalformedMessage> {
+        let size = self.size.saturating_add(described.size());
+        if size > LIST_MAX {
+            return Err(MalformedMessage::ListTooLong(LIST_MAX));
+        }
+        self.size = size;
+        Ok(described)
     }
 
     /// Those that are exempt by these rules, with the rule; of an exempt pod the pause container too, which has the pod's id.
@@ -114,6 +138,13 @@ struct Described {
 }
 
 impl Described {
+    fn size(&self) -> usize {
+        let entries = self.labels.iter().chain(&self.annotations).map(|(key, text)| OF_A_TEXT + key.len() + text.len());
+        let words = self.words.iter().chain(&self.name).chain(&self.namespace).chain(&self.cgroup);
+        let words = words.map(|word| OF_A_TEXT + word.len());
+        2 * size_of::<Self>() + self.id.len() + self.pod_id.len() + entries.chain(words).sum::<usize>()
+    }
+
     fn pod(message: FieldValue<'_>) -> Result<Self, MalformedMessage> {
         let mut pod = Self::default();
         for (number, value) in fields(message.bytes())? {
@@ -217,6 +248,34 @@ pub(crate) mod tests {
         // What is said of the container counts before what is said of its pod.
         assert_eq!(exempt_by(&label, &[("clockgate.exempt", "false")], &[]), None);
         assert_eq!(exempt_by(&[], &[], &["/usr/sbin/clockgate"]).as_deref(), Some("command:clockgate"));
+    }
+
+    /// Pods of a full node, each with a hundred annotations, and three containers of each.
+    #[test]
+    fn a_list_of_a_full_node_is_kept_and_one_without_end_is_refused() {
+        let mut list = PodList::default();
+        let annotations: Vec<_> = (0..100).map(|number| format!("example.org/annotation-{number}")).collect();
+        let of_pod: Vec<_> =
+            annotations.iter().map(|key| (key.as_str(), "a value of some words, as they have")).collect();
+        for pod in 0..500 {
+            let id = format!("p{pod}");
+            let described = map(MessageBytes::default().with(1, id.as_bytes()), 6, &of_pod);
+            let container = map(MessageBytes::default().with(2, id.as_bytes()), 6, &of_pod[..10]).bytes();
+            let message = MessageBytes::default().with(1, &described.bytes());
+            let message = (0..3).fold(message, |message, _| message.with(2, &container));
+            list.add(&message.bytes()).unwrap();
+        }
+        assert!(
+            (list.pods.len(), list.containers.len()) == (500, 1500) && list.size() < LIST_MAX / 4,
+            "{}",
+            list.size()
+        );
+        // A message of 4 MiB has two million empty containers in it.
+        assert_eq!(list.add(&[0x12, 0].repeat(2 << 20)), Err(MalformedMessage::TooManyFields));
+        let many = [0x12, 0].repeat(1 << 17);
+        let refused = (0..20).find_map(|_| list.add(&many).err());
+        assert_eq!(refused, Some(MalformedMessage::ListTooLong(LIST_MAX)));
+        assert!(list.size() <= LIST_MAX && list.containers.len() * size_of::<Described>() <= LIST_MAX);
     }
 
     #[test]

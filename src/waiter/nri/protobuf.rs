@@ -12,7 +12,17 @@ pub enum MalformedMessage {
     /// A field of a kind that no version of the format has.
     #[error("the message has a field of the unknown wire type {0}")]
     UnknownType(u64),
+    /// More fields than any message has that a runtime makes of what an API server takes.
+    #[error("the message has more than {FIELDS_MAX} fields")]
+    TooManyFields,
+    /// The runtime's list of pods and containers, with all that is said of them.
+    #[error("the list of pods and containers is longer than {0} bytes")]
+    ListTooLong(usize),
 }
+
+/// An API server takes annotations of 256 KiB for a pod (`TotalAnnotationSizeLimitB` of Kubernetes), which are 87,000 if each is as
+/// short as can be. An empty message takes two bytes, and a field of it many more in memory.
+pub const FIELDS_MAX: usize = 1 << 18;
 
 /// The value of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +76,9 @@ pub fn fields(mut rest: &[u8]) -> Result<Vec<(u64, FieldValue<'_>)>, MalformedMe
             5 => take(&mut rest, 4).map(|_| FieldValue::Fixed)?,
             other => return Err(MalformedMessage::UnknownType(other)),
         };
+        if found.len() == FIELDS_MAX {
+            return Err(MalformedMessage::TooManyFields);
+        }
         found.push((key >> 3, value));
     }
     Ok(found)
@@ -147,6 +160,13 @@ mod tests {
             fields(&bytes).unwrap(),
             [(1, FieldValue::Fixed), (2, FieldValue::Fixed), (1, FieldValue::Number(7))]
         );
+    }
+
+    #[test]
+    fn a_message_of_very_many_fields_is_refused() {
+        let message = |count: usize| [0x12, 0].repeat(count);
+        assert_eq!(fields(&message(FIELDS_MAX)).unwrap().len(), FIELDS_MAX);
+        assert_eq!(fields(&message(FIELDS_MAX + 1)), Err(MalformedMessage::TooManyFields));
     }
 
     #[test]

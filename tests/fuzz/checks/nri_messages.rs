@@ -3,14 +3,31 @@
 use std::io::Cursor;
 
 use clockgate::container::exemption::{built_in, find};
-use clockgate::waiter::nri::pod::{PodList, exempt, metadata};
-use clockgate::waiter::nri::protobuf::{FieldValue, MessageBytes, fields};
+use clockgate::waiter::nri::pod::{LIST_MAX, PodList, exempt, metadata};
+use clockgate::waiter::nri::protobuf::{FIELDS_MAX, FieldValue, MessageBytes, fields};
 use clockgate::waiter::nri::wire::{Incoming, MuxStream};
+
+/// What a byte takes in memory at the most: two of them are an empty container.
+const OF_A_BYTE: usize = 256;
 
 pub fn check(data: &[u8]) {
     conversation(data);
     message(data);
     in_frames(data);
+    again_and_again(data);
+}
+
+/// A list in very many messages, and a message that is a container very often, take no more memory than they may.
+fn again_and_again(data: &[u8]) {
+    let mut list = PodList::default();
+    let container = MessageBytes::default().with(2, data).bytes();
+    let containers = container.repeat((1 << 14) / container.len());
+    for message in [data, &container, &containers] {
+        let before = list.size();
+        let _ = list.add(message);
+        assert!(list.size() - before <= OF_A_BYTE * message.len(), "{} bytes of {}", list.size(), message.len());
+        assert!(list.size() <= LIST_MAX);
+    }
 }
 
 /// Of so many bytes no more messages come than have a header in them, and nothing is longer than they are.
@@ -41,6 +58,7 @@ fn message(data: &[u8]) {
         assert!(find(metadata, &rules).is_none() || !exempt.is_empty(), "exempt, and not among those that are");
     }
     let Ok(found) = fields(data) else { return assert!(read.is_err(), "malformed, and read") };
+    assert!(found.len() <= FIELDS_MAX);
     let mut again = MessageBytes::default();
     for (number, value) in &found {
         again = match value {
