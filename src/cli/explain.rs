@@ -19,7 +19,8 @@ use credentials::UserCredentials;
 use journal::JournalArgs;
 
 mod command;
-mod credentials;
+#[doc(hidden)]
+pub mod credentials;
 mod journal;
 mod past;
 

@@ -37,6 +37,10 @@ mod values;
 mod vm;
 mod wait;
 
+// For those who have the text and no file.
+#[doc(hidden)]
+pub use explain::credentials as user_credentials;
+
 /// Keeps workloads waiting until the host's clock can be trusted.
 #[derive(Debug, Parser)]
 #[command(name = "clockgate", version, max_term_width = 100, disable_help_subcommand = true)]

@@ -17,7 +17,8 @@ const CLOCK: ObjectInterface<'static> =
     ObjectInterface { name: "net.connman", path: "/", interface: "net.connman.Clock" };
 const MANAGER: ObjectInterface<'static> = ObjectInterface { interface: "net.connman.Manager", ..CLOCK };
 
-type Properties = HashMap<String, OwnedVariant>;
+/// What it says of the clock or of a service.
+pub type Properties = HashMap<String, OwnedVariant>;
 
 /// What it reports; none where it does not set the clock.
 ///
@@ -50,13 +51,17 @@ async fn clock(bus: &BusConnection) -> Result<Properties, BusError> {
     body(&bus.call(CLOCK, "GetProperties", &()).await?, "Clock.GetProperties")
 }
 
-fn body<T: DeserializeOwned + Type>(reply: &Message, call: &str) -> Result<T, BusError> {
+/// The body of a reply, as it is to be.
+///
+/// # Errors
+/// [`BusError`].
+pub fn body<T: DeserializeOwned + Type>(reply: &Message, call: &str) -> Result<T, BusError> {
     let read = reply.body().deserialize();
     read.map_err(|source| BusError::Call { call: call.to_owned(), source })
 }
 
 /// `service` is the first of its list: the one that has the default route.
-fn reported(clock: &Properties, service: Option<&Properties>) -> DaemonReport {
+pub fn reported(clock: &Properties, service: Option<&Properties>) -> DaemonReport {
     let of_the_service = service.into_iter().flat_map(|service| {
         let configured = list(service, "Timeservers.Configuration");
         configured.into_iter().chain(list(service, "Timeservers"))

@@ -5,24 +5,24 @@
 //! `docs/decisions/0009-the-daemons-word.md` when a daemon's report is believed.
 
 mod bus;
-mod busybox;
+pub mod busybox;
 mod by_unit;
 pub mod chrony;
-mod connman;
+pub mod connman;
 mod corrector;
 mod detection;
 pub mod facts;
 mod inclusions;
 pub mod inspection;
 pub mod ntpd;
-mod ntpd_rs;
-mod openntpd;
-mod process;
+pub mod ntpd_rs;
+pub mod openntpd;
+pub mod process;
 pub mod program;
-mod server_lines;
+pub mod server_lines;
 mod source_reports;
 mod sources;
-mod timesyncd;
+pub mod timesyncd;
 mod unit;
 
 use std::path::Path;

@@ -42,14 +42,18 @@ pub fn ask(socket: &Path) -> Result<DaemonReport, String> {
     let mut limited = stream.take(LONGEST);
     let outcome = limited.read_to_end(&mut bytes);
     // It has said everything when it closes; a whole answer before that will do.
-    match (parse(&bytes), outcome) {
-        (Some(observed), _) => Ok(reported(&observed, realtime())),
+    match (report(&bytes, realtime()), outcome) {
+        (Some(report), _) => Ok(report),
         (None, Err(error)) => Err(failed(error)),
         (None, Ok(_)) => Err(format!("cannot parse the answer of ntpd-rs at {}", socket.display())),
     }
 }
 
-/// Before 1.0 there is no length before it.
+/// The report in the whole of an answer; none where it is no such JSON. Before 1.0 there is no length before it.
+pub fn report(answer: &[u8], now: Realtime) -> Option<DaemonReport> {
+    parse(answer).map(|observed| reported(&observed, now))
+}
+
 fn parse(bytes: &[u8]) -> Option<Value> {
     let json = if bytes.first() == Some(&b'{') { bytes } else { bytes.get(8..)? };
     serde_json::from_slice(json).ok().filter(Value::is_object)

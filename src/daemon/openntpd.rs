@@ -34,7 +34,7 @@ pub fn ask(root: &Path) -> Result<DaemonReport, String> {
 }
 
 /// `ntpctl -s all`: a line about all of it, and two for each peer, the one that it follows with `*`.
-fn reported(text: &str) -> Option<DaemonReport> {
+pub fn reported(text: &str) -> Option<DaemonReport> {
     let mut lines = text.lines();
     let status = lines.by_ref().find(|line| !line.trim().is_empty())?;
     let synced = status.split(", ").any(|part| part.trim() == "clock synced");

@@ -131,7 +131,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 
 /// `NTPMessage` as it comes, `(uuuuittayttttbtt)`: leap, version, mode, stratum, precision, root delay, root dispersion, reference,
 /// origin, receive, transmit and destination time, whether the sample was ignored, packet count, jitter; times in microseconds.
-type MessageFields = (u32, u32, u32, u32, i32, u64, u64, Vec<u8>, u64, u64, u64, u64, bool, u64, u64);
+pub type MessageFields = (u32, u32, u32, u32, i32, u64, u64, Vec<u8>, u64, u64, u64, u64, bool, u64, u64);
 
 /// One answer of its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl From<MessageFields> for Message {
 
 impl Message {
     /// Itself, if it is a server's answer: before the first one every field is zero.
-    fn answered(self) -> Option<Self> {
+    pub fn answered(self) -> Option<Self> {
         let sane = self.mode == 4 && self.leap < 3 && (1..16).contains(&self.stratum) && !self.ignored;
         sane.then_some(self)
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::WorkloadError;
 use crate::container::cgroup::{CgroupKind, kind};
@@ -84,7 +84,8 @@ impl CgroupMount {
 
 /// The whole hierarchies of a kind in a mountinfo (proc_pid_mountinfo(5)), the usual place first. A cgroup namespace shows its own part
 /// as the whole, and what lies outside is out of sight.
-fn mounts(mountinfo: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+#[must_use]
+pub fn mounts(mountinfo: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = mountinfo
         .lines()
         .filter_map(|line| {
@@ -103,11 +104,14 @@ fn unescaped(text: &str) -> String {
     text.replace("\\040", " ").replace("\\134", "\\")
 }
 
-/// The path in the unified hierarchy, relative to its root: the line `0::/path` of a process's `cgroup`.
-fn unified(text: &str) -> Option<PathBuf> {
+/// The path in the unified hierarchy, relative to its root: the line `0::/path` of a process's `cgroup`. None where it lies outside of
+/// our cgroup namespace, which begins with `/..` (cgroup_namespaces(7)).
+#[must_use]
+pub fn unified(text: &str) -> Option<PathBuf> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
     // The kernel writes that for a cgroup that was removed under a process.
-    Some(PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)))
+    let path = PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path));
+    path.components().all(|part| matches!(part, Component::Normal(_))).then_some(path)
 }
 
 /// A cgroup that we may freeze.

@@ -46,6 +46,9 @@ pub use frozen::{StillFrozen, frozen};
 pub use replay::replay;
 pub use tolerances_in_use::TolerancesInUse;
 pub use waves::{Thaw, Waves};
+// For those who have the texts and no /proc.
+#[doc(hidden)]
+pub use cgroup_tree::{mounts, unified};
 
 use cgroup_tree::{CgroupMount, CgroupNode};
 use exempt_processes::ExemptProcess;

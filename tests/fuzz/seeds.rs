@@ -51,6 +51,32 @@ pub fn of(target: &str) -> Inputs {
             r#"{"_COMM":"python3","SYSLOG_IDENTIFIER":"systemd-timesyncd","MESSAGE":"System clock wrong by 9.1 seconds","__MONOTONIC_TIMESTAMP":"77","_BOOT_ID":"b","__REALTIME_TIMESTAMP":"1"}"#,
             r#"{"_BOOT_ID":"b","MESSAGE_ID":"8811e6df2a8e40f58a94cea26f8ebf14","__REALTIME_TIMESTAMP":"9","__MONOTONIC_TIMESTAMP":"9","MESSAGE":[83,255]}"#,
         ]),
+        "server_lines" => server_lines(),
+        "ntpd_rs_report" => ntpd_rs_answers(),
+        // As 6.2p3 prints it.
+        "openntpd_report" => texts(&[
+            "1/1 peers valid, clock unsynced\n\npeer\n   wt tl st  next  poll          offset       delay      jitter\n10.77.0.1 \n    1  9  2    7s   33s         0.134ms     0.172ms     0.087ms\n",
+            "2/4 peers valid, 1/1 sensors valid, clock synced, stratum 3\n\npeer\n192.0.2.2 from pool 0.debian.pool.ntp.org\n *  1 10  2   45s  980s        -9.901ms    67.000ms    29.000ms\nnot resolved lan.example\n    1  2  -   12s   15s             ---- peer not valid ----\n\nsensor\nnmea0  GPS\n * 10  1  0    1s   15s        -0.673ms     0.600ms\n",
+            "0/1 peers valid, clock unsynced, clock offset is 3600000.000ms\n\npeer\n2001:db8::1 ntp.example\n    1  2  -   12s\n",
+        ]),
+        "bus_replies" => bus_replies(),
+        "kernel_texts" => texts(&[
+            "29 1 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n31 1 0:27 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n40 1 0:30 / /mnt/a\\040b rw - ext4 /dev/vda1 rw\n",
+            "12:freezer:/docker/3f2a\n0::/system.slice/docker-3f2a.scope (deleted)\n",
+            "0::/../../user.slice/user@1000.service\n",
+            "0.000000 1793491200 0.000000\n1793491200\nLOCAL\n",
+            "my) S 1 2 3 4 (vm",
+        ]),
+        "user_credentials" => texts(&[
+            r#"{"ProviderType":"sso","Credentials":{"AccessKeyId":"A","SecretAccessKey":"B","SessionToken":"C","Expiration":"2026-10-31T12:00:00UTC"}}"#,
+            r#"{"startUrl":"https://a.example","region":"eu-west-1","accessToken":"A","expiresAt":"2026-10-31T12:00:00Z"}"#,
+            r#"{"clientId":"A","clientSecret":"B","expiresAt":"2027-01-01T00:00:00+14:00"}"#,
+        ]),
+        "portal_reply" => texts(&[
+            "HTTP/1.1 302 Found\r\nLocation: https://login.hotel.example/?u=a\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 511 Network Authentication Required\r\n\r\n<html>",
+            "HTTP/1.0 502 Bad Gateway\r\nVia: 1.1 squid\r\nlocation: \t/\x7f\r\n\r\n",
+        ]),
         "gate_page" => pages(),
         "config_yaml" => {
             let mut inputs = texts(&[&print::sample()]);
@@ -288,4 +314,55 @@ fn vmclock_pages() -> Inputs {
     };
     let pages = [("time", page(2, [0x51, 0x03])), ("marker", page(2, [0, 0])), ("half written", page(3, [0x51, 0]))];
     pages.map(|(name, bytes)| (name.to_owned(), bytes)).into()
+}
+
+fn server_lines() -> Inputs {
+    texts(&[
+        "# chrony.conf\npool 2.debian.pool.ntp.org iburst maxsources 2\nserver ntp.example nts port 1123\nrefclock PHC /dev/ptp0\nbindcmdaddress /run/chrony/chronyd.sock\n",
+        "server -4 192.0.2.1 key 7\npeer 2001:db8::1\nserver 127.127.1.0\nserver 127.127.28.0 prefer\n",
+        "servers pool.ntp.org weight 5\nserver \"a.example\"\nsensor *\n! comment\n",
+        "[Time]\nNTP=a.example b.example\nNTP=\nNTP=c.example\nFallbackNTP=0.debian.pool.ntp.org 2001:db8::5\n",
+        "[General]\nFallbackTimeservers=0.pool.example, ntp.example\n",
+        "[[source]]\nmode = \"nts\"\naddress = \"ntp.example:4460\"\n[[source]]\nmode = \"pool\"\naddress = \"pool.ntp.org\"\n[[source]]\nmode = \"sock\"\npath = \"/run/s\"\n",
+        "ntpd -N -p pool.ntp.org -p keyno:1:192.0.2.1 -p /run/ntpd.pid",
+    ])
+}
+
+/// As ntpd-rs 1.6 writes it, with the length that comes before it and without.
+fn ntpd_rs_answers() -> Inputs {
+    let source = |name: &str, cookies: &str| {
+        format!(
+            r#"{{"offset":0.012,"uncertainty":0.0004,"delay":0.02,"remote_delay":0.003,"remote_uncertainty":0.001,"last_update":{{"timestamp":17031226531276472320}},"unanswered_polls":0,"poll_interval":6,"nts_cookies":{cookies},"name":"{name}","address":"192.0.2.1:123","id":7}}"#
+        )
+    };
+    let report = |leap: &str, sources: &[String]| {
+        format!(
+            r#"{{"program":{{"version":"1.6.2"}},"system":{{"stratum":2,"leap_indicator":"{leap}","root_delay":0.02}},"sources":[{}],"servers":[]}}"#,
+            sources.join(",")
+        )
+    };
+    let plain = report("NoWarning", &[source("ntp.example:123", "null"), source("/run/chrony.sock", "null")]);
+    let keyed = report("Leap61", &[source("ntp.example:4460", "8"), source("other.example:4460", "3")]);
+    let mut inputs = texts(&[&plain, &keyed, &report("Unknown", &[])]);
+    inputs.push(("with its length".to_owned(), [&(plain.len() as u64).to_be_bytes()[..], plain.as_bytes()].concat()));
+    inputs
+}
+
+/// The fields of a message, and lists of servers behind them.
+fn bus_replies() -> Inputs {
+    let message = |bytes: [u8; 5], words: [u64; 6], text: &str| {
+        let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        [&bytes[..], &words, text.as_bytes()].concat()
+    };
+    let noon = 1_800_014_400_000_000;
+    let lists = "Timeservers=a.example 192.0.2.1\nTimeservers=b.example\nTimeservers.Configuration=a.example b.example";
+    vec![
+        ("behind".into(), message([0, 4, 2, 0xe9, 0], [500, 900, noon, noon + 9000, noon + 9001, noon + 4001], lists)),
+        (
+            "stepped".into(),
+            message([1, 4, 1, 0xec, 0], [0, 0, noon, noon + 9_000_000, noon + 9_000_001, noon + 4001], ""),
+        ),
+        ("no answer yet".into(), message([0; 5], [0; 6], "Timeservers=\n=x")),
+        ("a spike".into(), message([2, 4, 15, 4, 1], [u64::MAX; 6], lists)),
+    ]
 }

@@ -35,9 +35,11 @@ struct CachedSession {
 }
 
 /// What was found, and what could not be read.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct UserCredentials {
+    /// From when until when each is valid.
     pub lifetimes: Vec<Lifetime>,
+    /// Files that could not be read, and why.
     pub unread: Vec<String>,
 }
 
@@ -46,14 +48,8 @@ impl UserCredentials {
     pub fn read() -> Self {
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         let mut all = Self::default();
-        let role =
-            |text: &str| Some(serde_json::from_str::<CachedRole>(text).ok()?.credentials.map(|one| one.expiration));
-        all.newest(&home.join(".aws/cli/cache"), TokenKind::Credentials, role);
-        let session = |text: &str| {
-            let one = serde_json::from_str::<CachedSession>(text).ok()?;
-            Some(one.access_token.and(one.expires_at))
-        };
-        all.newest(&home.join(".aws/sso/cache"), TokenKind::Session, session);
+        all.newest(&home.join(".aws/cli/cache"), role);
+        all.newest(&home.join(".aws/sso/cache"), session);
         let expiration = std::env::var("AWS_CREDENTIAL_EXPIRATION").ok();
         all.lifetimes.extend(expiration.and_then(|text| ending(TokenKind::Credentials, &text)));
         let files = std::env::var_os("KUBECONFIG").unwrap_or_else(|| OsString::from(home.join(".kube/config")));
@@ -64,18 +60,15 @@ impl UserCredentials {
     }
 
     /// The one of a folder that ends last: the others were replaced by it.
-    fn newest(&mut self, folder: &Path, kind: TokenKind, expiry: impl Fn(&str) -> Option<Option<String>>) {
+    fn newest(&mut self, folder: &Path, cached: impl Fn(&str) -> Option<Option<Lifetime>>) {
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         let mut newest: Option<Lifetime> = None;
         for file in
             entries.flatten().map(|entry| entry.path()).filter(|file| file.extension().is_some_and(|e| e == "json"))
         {
-            match text(&file).and_then(|text| expiry(&text).ok_or_else(|| "not the JSON of a cached token".to_owned()))
+            match text(&file).and_then(|text| cached(&text).ok_or_else(|| "not the JSON of a cached token".to_owned()))
             {
-                Ok(expiry) => {
-                    let one = expiry.and_then(|text| ending(kind, &text));
-                    newest = newest.into_iter().chain(one).max_by_key(|one| one.until);
-                }
+                Ok(one) => newest = newest.into_iter().chain(one).max_by_key(|one| one.until),
                 Err(why) => self.unread.push(format!("cannot read {}: {why}", file.display())),
             }
         }
@@ -98,6 +91,20 @@ impl UserCredentials {
             }
         }
     }
+}
+
+/// When the credentials in a file of `~/.aws/cli/cache` end; none where it is no such file, or says nothing of it.
+#[must_use]
+pub fn role(text: &str) -> Option<Option<Lifetime>> {
+    let credentials = serde_json::from_str::<CachedRole>(text).ok()?.credentials;
+    Some(credentials.and_then(|one| ending(TokenKind::Credentials, &one.expiration)))
+}
+
+/// The same of a session, in a file of `~/.aws/sso/cache`.
+#[must_use]
+pub fn session(text: &str) -> Option<Option<Lifetime>> {
+    let one = serde_json::from_str::<CachedSession>(text).ok()?;
+    Some(one.access_token.and(one.expires_at).and_then(|text| ending(TokenKind::Session, &text)))
 }
 
 fn ending(kind: TokenKind, text: &str) -> Option<Lifetime> {

@@ -136,8 +136,13 @@ pub fn shown(root: &Path) -> Result<Realtime, RtcError> {
 /// What hwclock(8) or the installer noted. The kernel does not know, and a machine that says nothing keeps UTC.
 #[must_use]
 pub fn keeps(root: &Path) -> Keeps {
-    let noted = fs::read_to_string(root.join(ADJTIME)).unwrap_or_default();
-    if noted.lines().nth(2).is_some_and(|line| line.trim() == "LOCAL") { Keeps::Local } else { Keeps::Utc }
+    noted(&fs::read_to_string(root.join(ADJTIME)).unwrap_or_default())
+}
+
+/// What such a file says (adjtime(5)).
+#[must_use]
+pub fn noted(adjtime: &str) -> Keeps {
+    if adjtime.lines().nth(2).is_some_and(|line| line.trim() == "LOCAL") { Keeps::Local } else { Keeps::Utc }
 }
 
 /// Judges the clock by a reading of it at a moment when the system clock was proven right.

@@ -13,7 +13,7 @@ pub use hops::Hops;
 pub use key_exchange::KeyExchange;
 pub use lookup::{LookUpFault, look_up};
 pub use names::{NamePort, are_taken as names_are_taken};
-pub use portal::PortalReply;
+pub use portal::{PortalReply, parse as portal_reply};
 pub use question::{IcmpError, LONG, NtpOutcome};
 pub use slow::{FixedPortProbe, Slot, SlowProbe, from_ntp_port, is_answer, long, of_each_family};
 

@@ -58,7 +58,9 @@ impl PortalReply {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<PortalReply> {
+/// What a reply says, once its head is whole.
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Option<PortalReply> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut reply = httparse::Response::new(&mut fields);
     if !reply.parse(bytes).ok()?.is_complete() {

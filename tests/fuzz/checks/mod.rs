@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "a test's parts")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a check that does not hold panics")]
 
+pub mod bus_replies;
 pub mod chronyd_reply;
 pub mod config_yaml;
 pub mod engine_json;
@@ -15,16 +16,22 @@ pub mod history;
 mod host;
 pub mod http_reply;
 pub mod journal_entry;
+pub mod kernel_texts;
 pub mod ledger;
 pub mod nri_messages;
 pub mod ntp_key_file;
 pub mod ntp_packet;
 pub mod ntpd_control;
+pub mod ntpd_rs_report;
 pub mod ntpd_variables;
 pub mod nts_fields;
 pub mod nts_records;
 pub mod oci_bundle;
 pub mod oci_call;
+pub mod openntpd_report;
+pub mod portal_reply;
+pub mod server_lines;
+pub mod user_credentials;
 pub mod vmclock_page;
 pub mod vsock_lines;
 
@@ -50,7 +57,7 @@ const fn target(name: &'static str, format: Format, check: fn(&[u8])) -> FuzzTar
 }
 
 /// All of them.
-pub static TARGETS: [FuzzTarget; 22] = [
+pub static TARGETS: [FuzzTarget; 29] = [
     target("ntp_packet", Format::Binary, ntp_packet::check),
     target("nts_records", Format::Binary, nts_records::check),
     target("nts_fields", Format::Binary, nts_fields::check),
@@ -59,6 +66,7 @@ pub static TARGETS: [FuzzTarget; 22] = [
     target("gate_page", Format::Binary, gate_page::check),
     target("nri_messages", Format::Binary, nri_messages::check),
     target("vmclock_page", Format::Binary, vmclock_page::check),
+    target("bus_replies", Format::Binary, bus_replies::check),
     target("ntp_key_file", Format::Text, ntp_key_file::check),
     target("config_yaml", Format::Text, config_yaml::check),
     target("explain_patterns", Format::Text, explain_patterns::check),
@@ -71,6 +79,12 @@ pub static TARGETS: [FuzzTarget; 22] = [
     target("http_reply", Format::Text, http_reply::check),
     target("ntpd_variables", Format::Text, ntpd_variables::check),
     target("journal_entry", Format::Text, journal_entry::check),
+    target("kernel_texts", Format::Text, kernel_texts::check),
+    target("ntpd_rs_report", Format::Text, ntpd_rs_report::check),
+    target("openntpd_report", Format::Text, openntpd_report::check),
+    target("portal_reply", Format::Text, portal_reply::check),
+    target("server_lines", Format::Text, server_lines::check),
+    target("user_credentials", Format::Text, user_credentials::check),
     target("engine_json", Format::Text, engine_json::check),
     target("engine_toml", Format::Text, engine_toml::check),
 ];
