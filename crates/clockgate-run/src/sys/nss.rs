@@ -1,5 +1,8 @@
 //! Names of hosts, users and groups in a static binary: by files and DNS alone.
-#![expect(unsafe_code, reason = "__nss_configure_lookup(3) is in no crate")]
+#![cfg_attr(
+    all(target_env = "gnu", target_feature = "crt-static"),
+    expect(unsafe_code, reason = "__nss_configure_lookup(3) is in no crate")
+)]
 
 /// Keeps the C library from loading the name service modules that nsswitch.conf(5) names.
 ///
