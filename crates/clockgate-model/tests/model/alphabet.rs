@@ -65,8 +65,14 @@ pub enum Letter {
     NetworkChanged,
     Accepted,
     Reckon,
-    /// A web server's `Date` says that the clock is off.
+    /// A web server's `Date` says that the clock is off, by what is not true.
     Dated,
+    /// It says what is true.
+    DatedTruly,
+    /// An operator has the clock set by such a `Date`.
+    SetByDate,
+    /// By one that is off.
+    SetByFalseDate,
     /// The agent is killed and begins anew.
     Crash,
     /// The configuration is read anew, with other rules.
@@ -93,7 +99,7 @@ pub enum Group {
 pub const GROUPS: [Group; 6] =
     [Group::Disruption, Group::Sleep, Group::Fault, Group::Operator, Group::Notice, Group::Life];
 
-pub const ALPHABET: [Letter; 37] = [
+pub const ALPHABET: [Letter; 40] = [
     Letter::Alarm,
     Letter::Forgotten,
     Letter::Authenticated,
@@ -129,6 +135,9 @@ pub const ALPHABET: [Letter; 37] = [
     Letter::Accepted,
     Letter::Reckon,
     Letter::Dated,
+    Letter::DatedTruly,
+    Letter::SetByDate,
+    Letter::SetByFalseDate,
     Letter::Crash,
     Letter::Reload,
 ];
@@ -163,8 +172,8 @@ impl Letter {
             | Self::ThawFailed
             | Self::CarriersThawed
             | Self::TolerantThawed => Some(Group::Fault),
-            Self::Accepted | Self::Reckon => Some(Group::Operator),
-            Self::Unseen | Self::NetworkChanged | Self::Dated => Some(Group::Notice),
+            Self::Accepted | Self::Reckon | Self::SetByDate | Self::SetByFalseDate => Some(Group::Operator),
+            Self::Unseen | Self::NetworkChanged | Self::Dated | Self::DatedTruly => Some(Group::Notice),
             Self::Crash | Self::Reload => Some(Group::Life),
         }
     }

@@ -112,6 +112,7 @@ pub fn why(event: &Event, machine: &Machine) -> &'static str {
         Event::NetworkChanged => "network",
         Event::Accepted => "accepted",
         Event::Reckon => "reckoned",
+        Event::StepByDate(_) => "set by a Date",
         Event::Frozen(..) => "frozen",
         Event::Thawed(..) | Event::CarriersThawed(..) | Event::TolerantThawed(..) => "thawed",
         _ => "notice",

@@ -33,7 +33,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::arrows::Arrow;
 use crate::mutants::{FAULTS, Fault, Mutant};
 use crate::node::{Node, Told};
-use crate::scopes::{SCOPES, freezing, shares};
+use crate::scopes::{SCOPES, shares};
 use crate::search::{Found, Limits, Violation, judged, search};
 use crate::world::Subject;
 
@@ -126,10 +126,10 @@ fn told<S: Subject>(root: &Node<S>, violation: &Violation) -> Failed {
 
 /// The fault breaks this law before it breaks any other.
 fn is_found(fault: Fault, law: &str) -> Result<(), Failed> {
-    let policy = freezing();
+    let (policy, budget) = fault.scope();
     // Some are found by the first event.
     let found = judged(|| {
-        let root = Node::new(Mutant::new(policy.clone(), fault), policy, [2, 1, 0, 0, 0, 1]);
+        let root = Node::new(Mutant::new(policy.clone(), fault), policy, budget);
         search(&root, &Limits { states: 20_000, ..limits(shares()) })
     });
     let found =

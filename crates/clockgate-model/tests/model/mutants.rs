@@ -3,11 +3,15 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a fault is in what it names")]
 
+use std::time::Duration;
+
 use clockgate::decision::{
-    Action, Boottime, Cause, Clocks, Differences, Epoch, Event, Gate, Machine, OrderId, Policy, RestoreSign, Snapshot,
-    State,
+    Action, Boottime, Cause, ClockMeasurement, Clocks, Differences, Epoch, Event, Forgotten, Gate, Machine, Offset,
+    OrderId, Policy, RestoreSign, Snapshot, State,
 };
 
+use crate::node::Budget;
+use crate::scopes::{freezing, uncorrected};
 use crate::world::Subject;
 
 /// What is wrong with a machine.
@@ -65,10 +69,74 @@ pub enum Fault {
     FreezeDropped,
     /// A sleep is never allowed.
     SleepHeld,
+    /// Plain answers count beside authenticated sources.
+    Outranked,
+    /// A tolerance is served by the first exchange.
+    MeasuredEarly,
+    /// A tolerance is served by what was measured before the disruption.
+    MeasuredBefore,
+    /// What was measured is said to be exact, and the clock right.
+    MeasuredFiner,
+    /// What was measured goes on beside a proof.
+    MeasuredBesideProof,
+    /// Waiters compare their clocks with those of another moment.
+    MeasuredElsewhere,
+    /// What waits for the gate is thawed as if it tolerated more.
+    ThawedByThreshold,
+    /// What tolerates less than what is measured is thawed with the others.
+    ThawedTooEarly,
+    /// The thaw is of no freeze that is.
+    ThawedOfAnother,
+    /// What a web server says is taken for an operator's word.
+    DateTakenForOrder,
+    /// A web server's `Date` makes the proof a supported one.
+    DateSupports,
+    /// An operator's step by a `Date` does the same.
+    StepByDateSupports,
+    /// After an operator's step by a `Date` the gate is open.
+    DateOpens,
+    /// It stays open while the clock is stepped so.
+    DateStepsBehindOpenGate,
+    /// A `Date` is a proof of its own.
+    DateProves,
+    /// An operator's step by a `Date` is a proof.
+    StepByDateProves,
+    /// One `Date` serves a tolerance.
+    MeasuredByOneDate,
+    /// What two exchanges say serves a tolerance, whatever is known.
+    EvidenceIgnored,
+    /// One voice is said to be two.
+    SupportedByOne,
+}
+
+impl Fault {
+    /// The rules under which it can be seen, and how often the letters of each group may come.
+    pub fn scope(self) -> (Policy, Budget) {
+        match self {
+            Self::MeasuredEarly
+            | Self::MeasuredBefore
+            | Self::MeasuredFiner
+            | Self::MeasuredElsewhere
+            | Self::ThawedByThreshold
+            | Self::ThawedOfAnother => (uncorrected(), [1, 1, 1, 0, 0, 0]),
+            Self::ThawedTooEarly => (uncorrected(), [1, 1, 0, 0, 0, 0]),
+            Self::EvidenceIgnored => (uncorrected(), [1, 0, 2, 0, 0, 0]),
+            Self::Outranked | Self::SupportedByOne => (freezing(), [1, 0, 1, 0, 0, 0]),
+            Self::DateTakenForOrder
+            | Self::DateSupports
+            | Self::StepByDateSupports
+            | Self::DateOpens
+            | Self::DateStepsBehindOpenGate
+            | Self::DateProves
+            | Self::StepByDateProves
+            | Self::MeasuredByOneDate => (Policy::default(), [1, 0, 0, 1, 1, 0]),
+            _ => (freezing(), [2, 1, 0, 0, 0, 1]),
+        }
+    }
 }
 
 /// Each with what the law says that finds it.
-pub const FAULTS: [(Fault, &str); 26] = [
+pub const FAULTS: [(Fault, &str); 45] = [
     (Fault::ProvenWhileDisrupted, "Started leaves the gate open"),
     (Fault::OpenEarly, "proven while Settling"),
     (Fault::OldProof, "a proof from before the last disruption"),
@@ -95,6 +163,25 @@ pub const FAULTS: [(Fault, &str); 26] = [
     (Fault::AsleepUnfrozen, "asleep with nothing frozen"),
     (Fault::FreezeDropped, "a sleep with nothing frozen"),
     (Fault::SleepHeld, "a sleep is held back"),
+    (Fault::Outranked, "a plain voice over an authenticated one"),
+    (Fault::MeasuredEarly, "after 1 exchanges and 0 Dates"),
+    (Fault::MeasuredBefore, "older than the disruption"),
+    (Fault::MeasuredFiner, "is served"),
+    (Fault::MeasuredBesideProof, "beside a proof"),
+    (Fault::MeasuredElsewhere, "the clock has moved since"),
+    (Fault::ThawedByThreshold, "waits for the gate"),
+    (Fault::ThawedTooEarly, "is not served"),
+    (Fault::ThawedOfAnother, "of the freeze that is"),
+    (Fault::DateTakenForOrder, "a Date steps nothing by itself"),
+    (Fault::DateSupports, "a Date is no voice"),
+    (Fault::StepByDateSupports, "a Date supports nothing"),
+    (Fault::DateOpens, "a Date opened the gate"),
+    (Fault::DateStepsBehindOpenGate, "a step behind an open gate"),
+    (Fault::DateProves, "a Date is no voice"),
+    (Fault::StepByDateProves, "a Date proves nothing"),
+    (Fault::MeasuredByOneDate, "after 0 exchanges and 1 Dates"),
+    (Fault::EvidenceIgnored, "is served although"),
+    (Fault::SupportedByOne, "supported by one voice"),
 ];
 
 #[derive(Clone, Debug)]
@@ -104,16 +191,44 @@ pub struct Mutant {
     /// The last freeze or thaw, and the last step.
     last: Option<OrderId>,
     step: Option<OrderId>,
+    /// What it publishes of the tolerances, when it publishes what it should not.
+    measured: Option<ClockMeasurement>,
+    /// Exchanges of this epoch that were answered.
+    answers: (Epoch, u32),
+    /// What happened last was such an event.
+    is_dated: bool,
+    is_set_by_date: bool,
+    /// The gate before it.
+    gate: Gate,
 }
 
 impl Mutant {
     /// A machine that has not begun.
     pub fn new(policy: Policy, fault: Fault) -> Self {
-        Self { machine: Machine::new(mistaken_policy(policy, fault), Epoch::default()), fault, last: None, step: None }
+        Self::of(Machine::new(mistaken_policy(policy, fault), Epoch::default()), fault)
+    }
+
+    fn of(machine: Machine, fault: Fault) -> Self {
+        let (last, step, measured) = (None, None, None);
+        Self {
+            machine,
+            fault,
+            last,
+            step,
+            measured,
+            answers: (Epoch::default(), 0),
+            is_dated: false,
+            is_set_by_date: false,
+            gate: Gate::Shut,
+        }
     }
 
     fn mistaken(&self, event: Event) -> Event {
         match (self.fault, event) {
+            (Fault::Outranked, Event::Forgotten(epoch, forgotten)) => {
+                Event::Forgotten(epoch, Forgotten { authority: None, ..forgotten })
+            }
+            (Fault::DateTakenForOrder, Event::Dated(_, date)) => Event::StepByDate(date),
             (Fault::EpochIgnored, Event::Measured(_, _, m)) => {
                 Event::Measured(self.machine.epoch(), self.machine.round(), m)
             }
@@ -139,6 +254,9 @@ impl Mutant {
             }
             Fault::ThawedTwice | Fault::ThawDropped => |action| matches!(action, Action::Thaw(_)),
             Fault::AllowedTwice | Fault::SleepHeld => |action| matches!(action, Action::AllowSleep),
+            Fault::ThawedByThreshold | Fault::ThawedTooEarly | Fault::ThawedOfAnother => {
+                return self.mistaken_thaws(actions);
+            }
             _ => return,
         };
         match self.fault {
@@ -151,9 +269,76 @@ impl Mutant {
             _ => actions.extend(actions.iter().filter(|action| of(action)).cloned().collect::<Vec<_>>()),
         }
     }
+
+    fn mistaken_thaws(&self, actions: &mut [Action]) {
+        for action in actions {
+            let Action::ThawTolerant(order, tolerance) = action else { continue };
+            match self.fault {
+                Fault::ThawedByThreshold => *tolerance = self.machine.snapshot().threshold,
+                Fault::ThawedTooEarly => *tolerance = SECOND,
+                _ => order.number += 1,
+            }
+        }
+    }
+
+    /// Whether an exchange of this epoch was answered before.
+    fn is_second(&mut self, event: &Event) -> bool {
+        let epoch = self.machine.epoch();
+        if !matches!(event, Event::Measured(of, ..) if *of == epoch) {
+            return false;
+        }
+        let before = if self.answers.0 == epoch { self.answers.1 } else { 0 };
+        self.answers = (epoch, (before + 1).min(2));
+        before >= 1
+    }
+
+    /// What is measured, as a machine with this fault has it after this event.
+    fn measure(&mut self, event: &Event, now: &Clocks) {
+        let is = self.machine.snapshot();
+        self.measured = match (self.fault, event) {
+            (Fault::MeasuredEarly, Event::Measured(..)) if is.gate == Gate::Shut => Some(of_an_hour(now)),
+            (Fault::MeasuredByOneDate, Event::Dated(..)) if is.gate == Gate::Shut && now.boot > is.since => {
+                Some(of_an_hour(now))
+            }
+            (Fault::EvidenceIgnored, Event::Measured(_, _, m)) if is.gate == Gate::Shut && self.is_second(event) => {
+                m.readings.first().map(|said| ClockMeasurement {
+                    offset: said.offset,
+                    bound: said.offset.abs() + said.root_distance,
+                    as_of: said.as_of,
+                    ..of_an_hour(now)
+                })
+            }
+            (Fault::MeasuredBesideProof, _) if is.gate == Gate::Proven => Some(of_an_hour(now)),
+            (Fault::MeasuredBefore, _) => {
+                is.measured.map(|measured| ClockMeasurement { as_of: Boottime::from_nanos(1), ..measured })
+            }
+            (Fault::MeasuredFiner, _) => is.measured.map(|measured| ClockMeasurement {
+                offset: Offset::ZERO,
+                bound: Duration::from_millis(1),
+                ..measured
+            }),
+            (Fault::MeasuredElsewhere, _) => {
+                is.measured.map(|measured| ClockMeasurement { differences: Some(Differences::default()), ..measured })
+            }
+            _ => is.measured,
+        };
+    }
 }
 
-const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+/// What serves a tolerance of an hour now.
+fn of_an_hour(now: &Clocks) -> ClockMeasurement {
+    ClockMeasurement {
+        offset: Offset::ZERO,
+        bound: 3600 * SECOND,
+        as_of: now.boot,
+        valid_until: now.boot + 3600 * SECOND,
+        max_drift_ppm: 1,
+        differences: Some(now.differences()),
+        leap_second: None,
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The rules as a machine with this fault has them.
 fn mistaken_policy(policy: Policy, fault: Fault) -> Policy {
@@ -168,7 +353,11 @@ impl Subject for Mutant {
 
     fn step(&mut self, event: Event, now: Clocks) -> Vec<Action> {
         let is_sleep = matches!(event, Event::Sleeping(_));
+        (self.is_dated, self.is_set_by_date) =
+            (matches!(event, Event::Dated(..)), matches!(event, Event::StepByDate(_)));
+        self.gate = self.machine.snapshot().gate;
         let event = self.mistaken(event);
+        let of = event.clone();
         let mut actions = Machine::step(&mut self.machine, event, now);
         for action in &actions {
             match action {
@@ -178,6 +367,7 @@ impl Subject for Mutant {
             }
         }
         self.mistaken_orders(&mut actions);
+        self.measure(&of, &now);
         if self.fault == Fault::AsleepUnfrozen && is_sleep {
             actions.push(Action::AllowSleep);
         }
@@ -185,8 +375,21 @@ impl Subject for Mutant {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let snapshot = self.machine.snapshot();
+        let snapshot = Snapshot { measured: self.measured, ..self.machine.snapshot() };
         match (self.fault, self.machine.state()) {
+            (Fault::DateSupports, _) if self.is_dated => Snapshot { is_supported: true, ..snapshot },
+            (Fault::StepByDateSupports, _) if self.is_set_by_date => Snapshot { is_supported: true, ..snapshot },
+            (Fault::DateOpens, _) if self.is_set_by_date => Snapshot { gate: Gate::Unproven, ..snapshot },
+            (Fault::DateStepsBehindOpenGate, _) if self.is_set_by_date => Snapshot { gate: self.gate, ..snapshot },
+            (Fault::DateProves, State::Synchronized) if self.is_dated => {
+                Snapshot { as_of: snapshot.as_of + SECOND, ..snapshot }
+            }
+            (Fault::StepByDateProves, State::Synchronized) if self.is_set_by_date => {
+                Snapshot { as_of: snapshot.as_of + SECOND, ..snapshot }
+            }
+            (Fault::SupportedByOne, State::Synchronized) => {
+                Snapshot { is_supported: !snapshot.is_supported, ..snapshot }
+            }
             (Fault::ProvenWhileDisrupted, State::Disrupted) | (Fault::OpenEarly, State::Settling) => {
                 Snapshot { gate: Gate::Proven, ..snapshot }
             }
@@ -215,6 +418,6 @@ impl Subject for Mutant {
     fn restarted(&self, policy: Policy) -> Self {
         let epoch = if self.fault == Fault::EpochForgotten { Epoch::default() } else { self.machine.epoch() };
         let machine = Machine::new(mistaken_policy(policy, self.fault), epoch).knowing(self.machine.evidence().clone());
-        Self { machine, fault: self.fault, last: None, step: None }
+        Self::of(machine, self.fault)
     }
 }

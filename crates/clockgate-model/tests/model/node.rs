@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clockgate::decision::{
-    Action, Boottime, Cause, Event, Notifier, Offset, Policy, RestoreSign, State, StepBy, forward,
+    Action, Boottime, Cause, Event, HttpDate, Notifier, Offset, Policy, RestoreSign, State, StepBy, forward,
 };
 
 use crate::alphabet::{ASKED_AFTER, FAR_MS, LATENCY, Letter, NARROW_MS, NEAR_MS, SLEPT, WIDE_MS};
@@ -107,6 +107,9 @@ impl<S: Subject> Node<S> {
             | Letter::Accepted
             | Letter::Reckon
             | Letter::Dated
+            | Letter::DatedTruly
+            | Letter::SetByDate
+            | Letter::SetByFalseDate
             | Letter::Crash
             | Letter::Reload => false,
         };
@@ -131,6 +134,9 @@ impl<S: Subject> Node<S> {
             | Letter::Accepted
             | Letter::Reckon
             | Letter::Dated
+            | Letter::DatedTruly
+            | Letter::SetByDate
+            | Letter::SetByFalseDate
             | Letter::Crash
             | Letter::Reload => true,
             Letter::Forgotten
@@ -190,7 +196,10 @@ impl<S: Subject> Node<S> {
             Letter::NetworkChanged => Event::NetworkChanged,
             Letter::Accepted => Event::Accepted,
             Letter::Reckon => Event::Reckon,
-            Letter::Dated => Event::Dated(self.world.machine().epoch(), http_date(&self.world.clocks(), FAR_MS)),
+            Letter::Dated => Event::Dated(self.world.machine().epoch(), self.date(FAR_MS)),
+            Letter::DatedTruly => Event::Dated(self.world.machine().epoch(), self.date(0)),
+            Letter::SetByDate => Event::StepByDate(self.date(0)),
+            Letter::SetByFalseDate => Event::StepByDate(self.date(FAR_MS)),
             Letter::Forgotten
             | Letter::Authenticated
             | Letter::Right
@@ -213,6 +222,11 @@ impl<S: Subject> Node<S> {
             | Letter::TolerantThawed => return self.answer(letter, tell),
         };
         self.happen(disruption, tell);
+    }
+
+    /// What a web server says whose time is off by so much.
+    fn date(&self, off_ms: i64) -> HttpDate {
+        http_date(&self.world.clocks(), self.world.error().as_nanos() / MS.cast_signed() + off_ms)
     }
 
     /// Time passes until the alarm, which rings until nothing is due.
@@ -276,6 +290,9 @@ impl<S: Subject> Node<S> {
             | Letter::Accepted
             | Letter::Reckon
             | Letter::Dated
+            | Letter::DatedTruly
+            | Letter::SetByDate
+            | Letter::SetByFalseDate
             | Letter::Crash
             | Letter::Reload => one(true_ms, NARROW_MS),
         };

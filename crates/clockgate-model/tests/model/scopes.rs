@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clockgate::decision::{AtDeadline, Epoch, Machine, Policy};
+use clockgate::decision::{AtDeadline, Correction, Epoch, Machine, Policy};
 
 use crate::node::{Budget, Node};
 
@@ -17,7 +17,7 @@ pub struct Scope {
     pub share: usize,
 }
 
-pub const SCOPES: [Scope; 9] = [
+pub const SCOPES: [Scope; 11] = [
     Scope { name: "answers that come or are lost", policy: freezing, budget: [0, 0, 0, 0, 0, 0], share: 1 },
     Scope { name: "killed, or configured anew", policy: freezing, budget: [0, 0, 0, 0, 0, 1], share: 4 },
     Scope { name: "a disruption", policy: freezing, budget: [1, 0, 0, 0, 0, 0], share: 3 },
@@ -27,6 +27,13 @@ pub const SCOPES: [Scope; 9] = [
     Scope { name: "killed while frozen", policy: freezing, budget: [1, 1, 0, 0, 0, 1], share: 2 },
     Scope { name: "an operator's word", policy: holding, budget: [1, 0, 0, 1, 1, 0], share: 2 },
     Scope { name: "killed and configured anew", policy: holding, budget: [1, 0, 1, 0, 0, 1], share: 2 },
+    Scope {
+        name: "a tolerance, while nothing is corrected",
+        policy: uncorrected,
+        budget: [1, 1, 2, 0, 0, 0],
+        share: 1,
+    },
+    Scope { name: "the Date of a web server", policy: freezing, budget: [1, 1, 1, 1, 2, 0], share: 1 },
 ];
 
 /// All the shares.
@@ -47,4 +54,9 @@ pub fn freezing() -> Policy {
 
 fn holding() -> Policy {
     Policy { unreachable: AtDeadline::Hold, ..freezing() }
+}
+
+/// Nobody may step the clock: what is off stays off, and who tolerates that goes on.
+pub fn uncorrected() -> Policy {
+    Policy { correction: Correction::None, ..freezing() }
 }
