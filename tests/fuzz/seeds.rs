@@ -77,6 +77,7 @@ pub fn of(target: &str) -> Inputs {
             "HTTP/1.1 511 Network Authentication Required\r\n\r\n<html>",
             "HTTP/1.0 502 Bad Gateway\r\nVia: 1.1 squid\r\nlocation: \t/\x7f\r\n\r\n",
         ]),
+        "kubeconfig" => kubeconfigs(),
         "gate_page" => pages(),
         "config_yaml" => {
             let mut inputs = texts(&[&print::sample()]);
@@ -365,4 +366,24 @@ fn bus_replies() -> Inputs {
         ("no answer yet".into(), message([0; 5], [0; 6], "Timeservers=\n=x")),
         ("a spike".into(), message([2, 4, 15, 4, 1], [u64::MAX; 6], lists)),
     ]
+}
+
+/// As kubeadm writes it; with a token; and what an API server and a kubelet's certificate say.
+fn kubeconfigs() -> Inputs {
+    let file = |cluster: &str, user: &str| {
+        format!(
+            "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    {cluster}\n    server: https://10.0.0.1:6443\n  name: kubernetes\n\
+             contexts:\n- context:\n    cluster: kubernetes\n    user: system:node:web-1\n  name: a@b\ncurrent-context: a@b\n\
+             users:\n- name: system:node:web-1\n  user:\n    {user}\n"
+        )
+    };
+    let certificate = "client-certificate: /var/lib/kubelet/pki/current.pem\n    client-key: pki/current.pem";
+    let mut inputs = texts(&[
+        &file("certificate-authority-data: Q0E=", certificate),
+        &file("certificate-authority: ca.crt\n    tls-server-name: api.example", "token: abc"),
+        &file("insecure-skip-tls-verify: true", "exec: {command: aws}"),
+        r#"{"kind":"Status","status":"Failure","message":"nodes \"web-1\" is forbidden\u001b[2J","code":403}"#,
+    ]);
+    inputs.push(("a name".to_owned(), b"\x06\x03U\x04\x03\x13\x11system:node:web-1".to_vec()));
+    inputs
 }

@@ -15,13 +15,12 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use clockgate_kubernetes::refusal;
+
 use crate::identity::{Identity, IdentityError, Source};
 use crate::measured_clock::MeasuredClock;
 use crate::request_body::ApiRequest;
 use crate::stream::HyperStream;
-
-/// How much is read of an answer that says why it is a refusal.
-const REFUSAL_LIMIT: usize = 1 << 16;
 
 /// Why a request was not answered with a success.
 #[derive(Debug, thiserror::Error)]
@@ -131,13 +130,7 @@ async fn answer(response: Response<hyper::body::Incoming>) -> Result<(), Request
         return Ok(());
     }
     let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = Limited::new(response.into_body(), REFUSAL_LIMIT).collect().await;
+    let body = Limited::new(response.into_body(), refusal::LIMIT).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-    let refusal: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-    let why = refusal.as_ref().and_then(|status| status["message"].as_str()).unwrap_or("it does not say why");
-    Err(RequestError::Refused {
-        status,
-        why: clockgate_page::text::shown(why),
-        retry_after: after.map(Duration::from_secs),
-    })
+    Err(RequestError::Refused { status, why: refusal::message(&body), retry_after: after.map(Duration::from_secs) })
 }

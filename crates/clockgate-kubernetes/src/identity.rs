@@ -167,7 +167,8 @@ fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
 }
 
 /// The common name of a kubelet's certificate, by the string that begins as all of them do; before it stand its type and length (X.690).
-fn node_of(der: &[u8]) -> Option<String> {
+#[must_use]
+pub fn node_of(der: &[u8]) -> Option<String> {
     const PRINTABLE: u8 = 0x13;
     const UTF8: u8 = 0x0c;
     let at = der.windows(NODE_PREFIX.len()).position(|window| window == NODE_PREFIX)?;

@@ -12,9 +12,7 @@ mod api_server;
 mod command_line;
 mod condition;
 mod disruption;
-mod identity;
 mod jitter;
-mod kubeconfig;
 mod log;
 mod measured_clock;
 mod plan;
@@ -23,11 +21,11 @@ mod request_body;
 mod stream;
 mod sys;
 mod watch;
-mod yaml;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clockgate_kubernetes::identity;
 use clockgate_page::sys::nap;
 use clockgate_run::error_chain::in_full;
 use clockgate_run::exit::Exit;

@@ -17,6 +17,7 @@ mod host;
 pub mod http_reply;
 pub mod journal_entry;
 pub mod kernel_texts;
+pub mod kubeconfig;
 pub mod ledger;
 pub mod nri_messages;
 pub mod ntp_key_file;
@@ -57,7 +58,7 @@ const fn target(name: &'static str, format: Format, check: fn(&[u8])) -> FuzzTar
 }
 
 /// All of them.
-pub static TARGETS: [FuzzTarget; 29] = [
+pub static TARGETS: [FuzzTarget; 30] = [
     target("ntp_packet", Format::Binary, ntp_packet::check),
     target("nts_records", Format::Binary, nts_records::check),
     target("nts_fields", Format::Binary, nts_fields::check),
@@ -85,6 +86,7 @@ pub static TARGETS: [FuzzTarget; 29] = [
     target("portal_reply", Format::Text, portal_reply::check),
     target("server_lines", Format::Text, server_lines::check),
     target("user_credentials", Format::Text, user_credentials::check),
+    target("kubeconfig", Format::Text, kubeconfig::check),
     target("engine_json", Format::Text, engine_json::check),
     target("engine_toml", Format::Text, engine_toml::check),
 ];
