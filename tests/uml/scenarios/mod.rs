@@ -34,6 +34,7 @@ mod pods;
 mod publisher;
 mod recipes;
 mod record;
+mod rpm;
 mod sleep;
 mod soak;
 mod step;
@@ -82,6 +83,7 @@ pub fn all() -> Vec<Scenario> {
     let fresh = night(installed::SCENARIOS, Begins::Fresh);
     let packaged = [packaged::SCENARIOS, publisher::SCENARIOS].concat();
     let packaged = night(&packaged, Begins::Confined { installed: false });
+    let rpm = night(at_night(rpm::SCENARIOS), Begins::Over { installed: false, root: "guest", tree: Some("rpm/tree") });
     let unknown = night(doctor::SCENARIOS, Begins::Fresh);
     let kept = night(doctor::WITH_A_DAEMON, Begins::Fresh);
     let confined = night(confined::SCENARIOS, Begins::Confined { installed: true });
@@ -90,7 +92,7 @@ pub fn all() -> Vec<Scenario> {
         night(recipes::SCENARIOS, Begins::Over { installed: true, root: "guest", tree: Some("recipes/tree") });
     let quadlet = night(recipes::QUADLET, Begins::Over { installed: true, root: "trixie", tree: Some("quadlet/tree") });
     let mut dealt: Vec<(usize, Scenario)> = nights
-        .chain([fresh, packaged, unknown, kept, confined, sdk, recipes, quadlet])
+        .chain([fresh, packaged, rpm, unknown, kept, confined, sdk, recipes, quadlet])
         .chain(daemons::nights())
         .flat_map(|scenarios| scenarios.into_iter().enumerate())
         .collect();

@@ -26,6 +26,7 @@ const NOT_OURS: &[&str] = &[
     "-path /root",
     "-path /var/log",
     "-path /var/lib/dpkg",
+    "-path /var/lib/rpm",
     "-path /var/lib/containers",
     "-path /var/lib/chrony",
     "-path /var/lib/systemd/timesync",
@@ -39,6 +40,12 @@ const NOT_OURS: &[&str] = &[
 pub fn debs(guest: &Guest, world: &World, package: &str) -> Outcome<[String; 2]> {
     lay(guest, world, &[("1", &["deb", "kubernetes", "tarball"]), ("2", &["deb", "kubernetes"])])?;
     Ok([1, 2].map(|revision| format!("/run/packed/{package}_{}-{revision}_amd64.deb", env!("CARGO_PKG_VERSION"))))
+}
+
+/// The same of the rpm.
+pub fn rpms(guest: &Guest, world: &World) -> Outcome<[String; 2]> {
+    lay(guest, world, &[("1", &["rpm"]), ("2", &["rpm"])])?;
+    Ok([1, 2].map(|revision| format!("/run/packed/clockgate-{}-{revision}.x86_64.rpm", env!("CARGO_PKG_VERSION"))))
 }
 
 /// Makes revisions of packages, once for each guest, and takes from it what only the laboratory's agents have.
