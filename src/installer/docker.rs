@@ -125,6 +125,9 @@ impl DefaultRuntime {
                         .map(PathBuf::from)
                 };
                 let options = member(entry, "options").map(|(_, options)| options.clone()).unwrap_or_default();
+                if !options.is_null() && !options.is_object() {
+                    return Err(format!("gives the runtime `{name}` options that are no object"));
+                }
                 let program = match (text(entry, "path"), text(entry, "runtimeType")) {
                     (Some(path), None) => path,
                     (None, Some(kind)) if kind == Path::new(SHIM) => {

@@ -11,6 +11,8 @@ pub const NTP_PORT: u16 = 123;
 pub const KEY_EXCHANGE_PORT: u16 = 4460;
 /// The longest name that DNS carries, in characters (RFC 1035 section 2.3.4).
 const LONGEST_NAME: usize = 253;
+/// The longest name of an interface (IFNAMSIZ in linux/if.h, without the zero).
+const LONGEST_INTERFACE: usize = 15;
 
 /// The prefix of a server that is asked by NTS.
 const NTS: &str = "nts://";
@@ -217,8 +219,9 @@ fn check(text: &str, host: &str) -> Result<(), ServerNameError> {
     }
     if host.contains(':') {
         // A link-local address can name its interface: fe80::1%eth0 (RFC 4007 section 11).
-        let (address, _interface) = host.split_once('%').unwrap_or((host, ""));
-        return address.parse::<Ipv6Addr>().map(drop).map_err(|_| ServerNameError::NoAddress(host.to_owned()));
+        let (address, interface) = host.split_once('%').unwrap_or((host, "lo"));
+        let is_one = address.parse::<Ipv6Addr>().is_ok() && is_interface(interface);
+        return if is_one { Ok(()) } else { Err(ServerNameError::NoAddress(host.to_owned())) };
     }
     let bad = |c: &char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
     match host.chars().find(bad) {
@@ -226,6 +229,12 @@ fn check(text: &str, host: &str) -> Result<(), ServerNameError> {
         None if host.chars().count() > LONGEST_NAME => Err(ServerNameError::Long(host.chars().count())),
         None => Ok(()),
     }
+}
+
+/// As the kernel takes names (`dev_valid_name` in net/core/dev.c), without what would be read as a part of ours.
+fn is_interface(name: &str) -> bool {
+    let is_bad = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '/' | ':' | '%' | '[' | ']' | '?');
+    (1..=LONGEST_INTERFACE).contains(&name.len()) && !name.contains(is_bad)
 }
 
 impl fmt::Display for ServerName {
@@ -282,6 +291,9 @@ mod tests {
             ("[2001:db8::1]123", "bracket"),
             ("[ntp.example]:123", "invalid IPv6 address"),
             ("1:2:3", "invalid IPv6 address"),
+            ("fe80::1%", "invalid IPv6 address"),
+            ("fe80::1%eth0 \u{1b}[2J", "invalid IPv6 address"),
+            ("fe80::1%an-interface-too-long", "invalid IPv6 address"),
             ("ntp example", "` ` is not allowed"),
             ("ntp://example", "invalid port"),
             ("ntp/example", "`/` is not allowed"),

@@ -68,7 +68,9 @@ pub fn parse(bytes: &[u8]) -> Option<PortalReply> {
     }
     let location = reply.headers.iter().find(|field| field.name.eq_ignore_ascii_case("location"));
     let location = location.map(|field| crate::sys::foreign::shown(&String::from_utf8_lossy(field.value)));
-    Some(PortalReply { status: reply.code?, location })
+    // Three digits of which the first is none is no status (RFC 9110 section 15).
+    let status = reply.code.filter(|code| *code >= 100)?;
+    Some(PortalReply { status, location })
 }
 
 #[cfg(test)]
