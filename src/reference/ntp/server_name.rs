@@ -231,7 +231,7 @@ fn check(text: &str, host: &str) -> Result<(), ServerNameError> {
     }
 }
 
-/// As the kernel takes names (`dev_valid_name` in net/core/dev.c), without what would be read as a part of ours.
+/// As the kernel takes names (`dev_valid_name` in net/core/dev.c), without what is a separator in a server's name.
 fn is_interface(name: &str) -> bool {
     let is_bad = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '/' | ':' | '%' | '[' | ']' | '?');
     (1..=LONGEST_INTERFACE).contains(&name.len()) && !name.contains(is_bad)
