@@ -13,7 +13,6 @@ pub const SCENARIOS: &[Listed] = &[
     ("packaged::an_upgrade_goes_on_in_the_agents_place_and_freezes_nothing", upgraded),
     ("packaged::a_container_that_needs_the_wrapper_keeps_the_package_or_gets_its_engines_own_runtime", held),
     ("packaged::the_installer_of_examples_kubernetes_installs_upgrades_and_uninstalls_on_the_node", by_a_pod),
-    ("packaged::the_tarball_below_usr_local_runs_under_its_profile_and_goes_again", below_usr_local),
 ];
 
 fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
@@ -155,29 +154,6 @@ fn by_a_pod(guest: &Guest, world: &World) -> Outcome {
     ensure(agents[0] == agents[1] && agents[1] != agents[2], format!("{agents:?}"))?;
     pod("uninstall")?;
     guest.sh("rmdir /opt/clockgate")?;
-    nothing_left(guest, &before)?;
-    guest.sh("systemctl stop chrony; systemctl reset-failed").map(drop)
-}
-
-/// As `./install.sh` does it by itself: the profile has the path that the agent starts itself by.
-fn below_usr_local(guest: &Guest, world: &World) -> Outcome {
-    debs(guest, world, "clockgate")?;
-    night::chronyd(guest, world)?;
-    let before = files(guest)?;
-    let denied = confined::denials(guest)?;
-    let install = "cd /run/unpacked/clockgate-*-linux && ./install.sh";
-    guest.sh_within(&format!("mkdir /run/unpacked; tar -xzf {TARBALL} -C /run/unpacked; {install}"), LONG)?;
-    guest.sh("systemctl enable --now clockgate.service")?;
-    let started = gate::proven(guest)?;
-    let confinement = confined::confinement(guest)?;
-    ensure(confinement == confined::ENFORCED, confinement)?;
-    // The agent, and its guard.
-    let ours = guest.sh("readlink /proc/[0-9]*/exe | grep -c '^/usr/local/bin/clockgate$'")?;
-    ensure(ours == "2", format!("{ours} processes are ours"))?;
-    guest.sh("systemctl kill --kill-whom=main --signal=USR2 clockgate")?;
-    gate::when(guest, "another agent is at it", |now| now.epoch > started.epoch && now.is_proven())?;
-    confined::nothing_denied(guest, &denied)?;
-    guest.sh_within(&format!("{install} uninstall; rm -r /run/unpacked"), LONG)?;
     nothing_left(guest, &before)?;
     guest.sh("systemctl stop chrony; systemctl reset-failed").map(drop)
 }
