@@ -23,7 +23,7 @@ pub type Properties = HashMap<String, OwnedVariant>;
 /// What it reports; none where it does not set the clock.
 ///
 /// # Errors
-/// [`BusError`].
+/// Whatever the bus says.
 pub async fn ask(bus: &BusConnection) -> Result<Option<DaemonReport>, BusError> {
     if !bus.owned(CLOCK.name).await? {
         return Ok(None);
@@ -41,7 +41,7 @@ pub async fn ask(bus: &BusConnection) -> Result<Option<DaemonReport>, BusError> 
 /// done, as one between switching it off and on would. (`__connman_timeserver_system_set` in its timeserver.c, from 1.38.)
 ///
 /// # Errors
-/// [`BusError`].
+/// Whatever the bus says.
 pub async fn ask_anew(bus: &BusConnection) -> Result<(), BusError> {
     let servers = list(&clock(bus).await?, "Timeservers");
     bus.call(CLOCK, "SetProperty", &("Timeservers", Variant::from(servers))).await.map(|_| ())
@@ -54,7 +54,7 @@ async fn clock(bus: &BusConnection) -> Result<Properties, BusError> {
 /// The body of a reply, as it is to be.
 ///
 /// # Errors
-/// [`BusError`].
+/// Whatever the bus says.
 pub fn body<T: DeserializeOwned + Type>(reply: &Message, call: &str) -> Result<T, BusError> {
     let read = reply.body().deserialize();
     read.map_err(|source| BusError::Call { call: call.to_owned(), source })
