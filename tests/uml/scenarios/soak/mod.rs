@@ -105,10 +105,12 @@ impl<'g> Soak<'g> {
         let seen = self.judge.sights().len();
         let epoch = self.judge.sights().last().map_or(0, |last| last.epoch);
         let (began, then) = (self.guest.clocks()?.boottime, clock::boottime());
+        let undid = self.around.undoes_steps_at_once();
         act::perform(self.guest, &mut self.around, &mut self.judge.truths, disruption)?;
         let guest = self.guest;
         let over = guest.clocks()?.raw;
-        let undone_at_once = disruption.only_steps() && self.around.undoes_steps_at_once();
+        // It may have made way for another one just after it.
+        let undone_at_once = disruption.only_steps() && (undid || self.around.undoes_steps_at_once());
         self.judge.proven(PROVEN_WITHIN, |sights| {
             let since = &sights[seen..];
             let restarted = !disruption.kills() || since.iter().any(is_started);
