@@ -1,6 +1,7 @@
 //! Numbers that differ from node to node, so that nodes do not write together. Nothing secret depends on them.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
 /// A row of numbers (xorshift64, George Marsaglia 2003).
 #[derive(Clone, Debug)]
@@ -17,8 +18,14 @@ impl Jitter {
         Self::new(RandomState::new().hash_one(0))
     }
 
+    /// A length of time between nothing and `most`, to the millisecond.
+    pub fn up_to(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX - 1);
+        Duration::from_millis(self.below(most + 1))
+    }
+
     /// The next number, smaller than `limit`.
-    pub const fn below(&mut self, limit: u64) -> u64 {
+    const fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -1,5 +1,5 @@
-//! What to write to the API server and when: no I/O and no clock. The latest state wins, one request is under way at a time, and no two
-//! begin within a second.
+//! What to write to the API server and when: no I/O and no clock. The latest state wins, one request is under way at a time, and the next
+//! begins a second after its end. What a whole fleet sees at once it does not write at once.
 
 use std::time::Duration;
 
@@ -11,11 +11,16 @@ use crate::jitter::Jitter;
 
 /// As kubelets write an unchanged status (`nodeStatusReportFrequency`).
 const HEARTBEAT: Duration = Duration::from_secs(300);
-/// How much earlier or later, so that a thousand nodes that started together do not write together, percent.
-const HEARTBEAT_JITTER: u64 = 10;
+/// How much earlier or later, percent.
+const HEARTBEAT_JITTER: u32 = 10;
+/// The same for the first one after a change, which a thousand nodes may have seen together (as kubelets: `delayAfterNodeStatusChange`).
+const FIRST_HEARTBEAT_JITTER: u32 = 50;
+/// Over how long nodes that see the same at the same time write it: as their kubelets renew their leases, so that an API server that bears
+/// those of its fleet bears this too.
+const SPREAD: Duration = Duration::from_secs(10);
 /// A status that is not the published one is published after this long, however often it changes meanwhile.
 const SETTLED_AT_LAST: Duration = Duration::from_secs(10);
-/// Between the beginnings of two requests.
+/// From the end of a request to the beginning of the next: the server sees no two within it, however long it took for the first.
 const SPACING: Duration = Duration::from_secs(1);
 /// Between two that change the reason and not the status.
 const REASON_SPACING: Duration = Duration::from_secs(30);
@@ -92,6 +97,8 @@ struct Candidate {
     since: Boottime,
     /// Since when it has had any other than the published one: what changes all the time is published too.
     departed: Boottime,
+    /// How much later than it could this node publishes it.
+    delay: Duration,
     /// Whether it was tried at once.
     was_urgent: bool,
 }
@@ -140,7 +147,7 @@ impl Plan {
             Happening::Answered(answer) => self.answered(answer, now),
             Happening::Time => {}
         }
-        self.begin_urgent(now).or_else(|| self.begin(now))
+        self.begin_urgent().or_else(|| self.begin(now))
     }
 
     /// When to come again if nothing happens.
@@ -151,8 +158,12 @@ impl Plan {
 
     fn seen(&mut self, condition: ClockCondition, gate: Option<&GateSeen>, now: Boottime) {
         if let Some(ended) = gate.and_then(|gate| self.disruptions.seen(gate, now)) {
-            let before = self.event.take().map_or(0, |event| event.earlier + 1);
-            self.event = Some(EndedDisruption { earlier: before, ..ended });
+            let waiting = self.event.take();
+            if waiting.is_none() {
+                self.event_not_before = self.event_not_before.max(now + self.jitter.up_to(SPREAD));
+            }
+            let earlier = waiting.map_or(0, |event| event.earlier + 1);
+            self.event = Some(EndedDisruption { earlier, ..ended });
             self.event_failures = 0;
         }
         let settles = |reason: Reason| (reason.status(), reason.settles_in());
@@ -164,22 +175,28 @@ impl Plan {
             }
             Some(known) => {
                 let goes_on = is_departed(known.condition.reason) && is_departed(condition.reason);
-                let departed = if goes_on { known.departed } else { now };
-                *known = Candidate { condition, since: now, departed, was_urgent: false };
+                let (departed, delay) =
+                    if goes_on { (known.departed, known.delay) } else { (now, self.jitter.up_to(SPREAD)) };
+                *known = Candidate { condition, since: now, departed, delay, was_urgent: false };
             }
-            none @ None => *none = Some(Candidate { condition, since: now, departed: now, was_urgent: false }),
+            none @ None => {
+                let delay = self.jitter.up_to(SPREAD);
+                *none = Some(Candidate { condition, since: now, departed: now, delay, was_urgent: false });
+            }
         }
     }
 
     fn answered(&mut self, answer: Answer, now: Boottime) {
         let Some(what) = self.under_way.take() else { return };
+        self.not_before = self.not_before.max(now + SPACING);
         match (answer, what) {
-            (Answer::Done, What::Condition { condition, .. }) => {
+            (Answer::Done, What::Condition { condition, is_transition }) => {
                 self.failures = 0;
                 self.in_doubt = None;
                 self.published = Some(Published { reason: condition.reason, at: now });
-                let percent = 100 - HEARTBEAT_JITTER + self.jitter.below(2 * HEARTBEAT_JITTER + 1);
-                self.heartbeat = now + HEARTBEAT * u32::try_from(percent).unwrap_or(100) / 100;
+                let percent = if is_transition { FIRST_HEARTBEAT_JITTER } else { HEARTBEAT_JITTER };
+                let earlier = HEARTBEAT * percent / 100;
+                self.heartbeat = now + (HEARTBEAT - earlier) + self.jitter.up_to(2 * earlier);
             }
             (Answer::Done, What::Event(_)) => {
                 self.failures = 0;
@@ -204,19 +221,19 @@ impl Plan {
 
     fn back_off(&mut self, after: Option<Duration>, now: Boottime) {
         let pause = BACK_OFF_AT_MOST.min(BACK_OFF * 2_u32.saturating_pow(self.failures));
-        let half_more = u64::try_from(pause.as_millis() / 2).unwrap_or_default();
-        let pause = pause + Duration::from_millis(self.jitter.below(half_more + 1));
+        let pause = pause + self.jitter.up_to(pause / 2);
         self.failures = self.failures.saturating_add(1);
         self.not_before = self.not_before.max(now + pause.max(after.unwrap_or_default()).min(BACK_OFF_AT_MOST));
     }
 
     /// When the condition is to be written.
     fn condition_due(&self) -> Boottime {
-        let Some(Candidate { condition, since, departed, .. }) = &self.candidate else { return Boottime::NEVER };
-        let settled = *since + condition.reason.settles_in();
+        let Some(Candidate { condition, since, departed, delay, .. }) = &self.candidate else { return Boottime::NEVER };
+        let settled = *since + condition.reason.settles_in() + *delay;
+        let at_last = *departed + SETTLED_AT_LAST + *delay;
         let wanted = match self.published {
-            None => settled.min(*departed + SETTLED_AT_LAST),
-            Some(_) if self.is_transition(condition) => settled.min(*departed + SETTLED_AT_LAST),
+            None => settled.min(at_last),
+            Some(_) if self.is_transition(condition) => settled.min(at_last),
             Some(published) if published.reason != condition.reason => {
                 settled.max(published.at + REASON_SPACING).min(settled.max(self.heartbeat))
             }
@@ -237,7 +254,7 @@ impl Plan {
     }
 
     /// The machine may not run any more in a moment: it is tried once, whatever is under way.
-    fn begin_urgent(&mut self, now: Boottime) -> Option<Write> {
+    fn begin_urgent(&mut self) -> Option<Write> {
         let is_published = self.candidate.as_ref().is_some_and(|candidate| !self.is_transition(&candidate.condition));
         let candidate = self.candidate.as_mut().filter(|c| c.condition.reason.is_urgent() && !c.was_urgent)?;
         candidate.was_urgent = true;
@@ -245,7 +262,7 @@ impl Plan {
             return None;
         }
         let condition = candidate.condition.clone();
-        Some(self.write(What::Condition { condition, is_transition: true }, URGENT_PATIENCE, now))
+        Some(self.write(What::Condition { condition, is_transition: true }, URGENT_PATIENCE))
     }
 
     fn begin(&mut self, now: Boottime) -> Option<Write> {
@@ -255,17 +272,16 @@ impl Plan {
         if self.condition_due() <= now {
             let condition = self.candidate.as_ref()?.condition.clone();
             let is_transition = self.is_transition(&condition);
-            return Some(self.write(What::Condition { condition, is_transition }, PATIENCE, now));
+            return Some(self.write(What::Condition { condition, is_transition }, PATIENCE));
         }
         if self.event_due() <= now {
             let event = self.event.take()?;
-            return Some(self.write(What::Event(event), PATIENCE, now));
+            return Some(self.write(What::Event(event), PATIENCE));
         }
         None
     }
 
-    fn write(&mut self, what: What, within: Duration, now: Boottime) -> Write {
-        self.not_before = self.not_before.max(now + SPACING);
+    fn write(&mut self, what: What, within: Duration) -> Write {
         self.under_way = Some(what.clone());
         Write { what, within }
     }

@@ -13,7 +13,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { plan: Plan::new(Jitter::new(7)), now: Boottime::default(), answer: Answer::Done, written: vec![] }
+        Self::of_node(7)
+    }
+
+    fn of_node(number: u64) -> Self {
+        Self { plan: Plan::new(Jitter::new(number)), now: Boottime::default(), answer: Answer::Done, written: vec![] }
     }
 
     fn happens(&mut self, happening: Happening) {
@@ -55,6 +59,16 @@ impl World {
         self.written.iter().filter_map(|(at, what)| Some((at.as_secs(), name(what)?))).collect()
     }
 
+    /// Each of these reasons was written once it could be, or as much later as a node may wait.
+    fn has_written(&self, expected: &[(u64, &'static str)]) {
+        let written = self.conditions();
+        let is_in_time = |((at, reason), (due, expected)): (&(u64, &str), &(u64, &str))| {
+            reason == expected && (*due..=due + SPREAD.as_secs()).contains(at)
+        };
+        assert_eq!(written.len(), expected.len(), "{written:?}, expected {expected:?}");
+        assert!(written.iter().zip(expected).all(is_in_time), "{written:?}, expected {expected:?}");
+    }
+
     fn events(&self) -> Vec<(u64, String)> {
         let text = |what: &What| match what {
             What::Condition { .. } => None,
@@ -69,28 +83,77 @@ fn secs(secs: u64) -> Duration {
 }
 
 #[test]
-fn a_proof_is_written_at_once_and_a_shut_gate_after_two_seconds() {
-    let mut world = World::new();
-    world.seen(Reason::Proven);
-    world.pass(secs(10));
-    world.seen(Reason::Restored);
-    world.pass(secs(10));
-    world.seen(Reason::Proven);
-    world.pass(secs(10));
-    assert_eq!(world.conditions(), [(0, "Proven"), (12, "Restored"), (20, "Proven")]);
+fn a_proof_is_written_within_ten_seconds_and_a_shut_gate_two_seconds_later() {
+    for number in 1..100 {
+        let mut world = World::of_node(number);
+        world.seen(Reason::Proven);
+        world.pass(secs(20));
+        world.seen(Reason::Restored);
+        world.pass(secs(20));
+        world.seen(Reason::Proven);
+        world.pass(secs(20));
+        world.has_written(&[(0, "Proven"), (22, "Restored"), (40, "Proven")]);
+    }
+}
+
+/// How many of these moments are in the busiest second.
+fn busiest(mut moments: Vec<Duration>) -> usize {
+    moments.sort();
+    let until = |from: &Duration| moments.partition_point(|at| *at < *from + secs(1));
+    moments.iter().enumerate().map(|(i, from)| until(from) - i).max().unwrap_or_default()
+}
+
+#[test]
+fn what_a_thousand_nodes_see_at_once_they_write_over_ten_seconds_and_again_over_five_minutes() {
+    let (mut first, mut events, mut heartbeats) = (vec![], vec![], vec![]);
+    for number in 1..=1000 {
+        // As `Jitter::of_this_process` begins: any bits.
+        let mut world = World::of_node(u64::wrapping_mul(number, 0x9e37_79b9_7f4a_7c15));
+        world.seen_with(Reason::Proven, Gate::Proven, 1);
+        world.pass(secs(20));
+        // Over too soon for the condition.
+        world.seen_with(Reason::Proven, Gate::Proven, 2);
+        world.pass(secs(500));
+        let (conditions, disruptions): (Vec<_>, Vec<_>) =
+            world.written.iter().partition(|(_, what)| matches!(what, What::Condition { .. }));
+        let at = |all: &[&(Duration, What)], i: usize| all[i].0;
+        first.push(at(&conditions, 0));
+        heartbeats.push(at(&conditions, 1));
+        events.push(at(&disruptions, 0));
+    }
+    assert!(busiest(first.clone()) < 150 && busiest(events.clone()) < 150, "{} {}", busiest(first), busiest(events));
+    assert!(busiest(heartbeats.clone()) < 15, "{}", busiest(heartbeats));
+}
+
+#[test]
+fn the_next_request_begins_a_second_after_the_end_of_the_one_before() {
+    let mut plan = Plan::new(Jitter::new(7));
+    let seen = |reason| Happening::Seen { condition: ClockCondition::new(reason, ""), gate: None };
+    let at = |millis| Boottime::default() + Duration::from_millis(millis);
+    assert_eq!(plan.step(seen(Reason::Proven), at(0)), None);
+    assert!(plan.step(Happening::Time, at(10_000)).is_some());
+    assert_eq!(plan.step(seen(Reason::Suspending), at(10_100)).map(|write| write.within), Some(URGENT_PATIENCE));
+    assert_eq!(plan.step(Happening::Answered(Answer::Done), at(10_400)), None);
+    assert_eq!(plan.step(seen(Reason::Proven), at(10_500)), None);
+    assert!((at(11_400)..=at(20_500)).contains(&plan.wake_at()), "{:?}", plan.wake_at());
 }
 
 #[test]
 fn a_disruption_that_a_proof_ends_in_milliseconds_changes_no_condition_and_is_one_event() {
     let mut world = World::new();
     world.seen_with(Reason::Proven, Gate::Proven, 1);
-    world.pass(secs(10));
+    world.pass(secs(20));
     world.seen_with(Reason::Restored, Gate::Shut, 2);
     world.pass(Duration::from_millis(71));
     world.seen_with(Reason::Proven, Gate::Proven, 2);
     world.pass(secs(200));
-    assert_eq!(world.conditions(), [(0, "Proven")]);
-    assert_eq!(world.events(), [(10, "restore: gate shut for 71 ms, now proven".to_owned())]);
+    world.has_written(&[(0, "Proven")]);
+    let events = world.events();
+    assert_eq!(events.len(), 1);
+    assert!(
+        (20..=30).contains(&events[0].0) && events[0].1 == "restore: gate shut for 71 ms, now proven",
+        "{events:?}"
+    );
 }
 
 #[test]
@@ -135,8 +198,9 @@ fn the_condition_is_written_again_every_five_minutes_and_not_by_every_node_at_on
     world.pass(secs(3600));
     let times: Vec<u64> = world.conditions().into_iter().map(|(at, _)| at).collect();
     let pauses: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(pauses.len() >= 10 && pauses.iter().all(|pause| (269..=331).contains(pause)), "{pauses:?}");
-    assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+    assert!(pauses.len() >= 10 && (149..=451).contains(&pauses[0]), "{pauses:?}");
+    assert!(pauses[1..].iter().all(|pause| (269..=331).contains(pause)), "{pauses:?}");
+    assert!(pauses[1..].iter().any(|pause| *pause != pauses[1]), "{pauses:?}");
 }
 
 #[test]
@@ -144,7 +208,7 @@ fn a_server_that_cannot_be_reached_is_tried_ever_less_often_and_then_has_the_lat
     let mut world = World::new();
     world.answer = Answer::Failed(None);
     world.seen(Reason::Proven);
-    world.pass(secs(3));
+    world.pass(secs(13));
     world.seen(Reason::Restored);
     world.pass(secs(600));
     let times: Vec<Duration> = world.written.iter().map(|(at, _)| *at).collect();
@@ -163,19 +227,22 @@ fn a_server_that_asks_for_a_pause_has_it() {
     let mut world = World::new();
     world.answer = Answer::Failed(Some(secs(20)));
     world.seen(Reason::Proven);
+    world.pass(secs(10));
     world.answer = Answer::Done;
     world.pass(secs(60));
-    assert_eq!(world.conditions(), [(0, "Proven"), (20, "Proven")]);
+    let written = world.conditions();
+    assert_eq!(written.len(), 2, "{written:?}");
+    assert!((19..=21).contains(&(written[1].0 - written[0].0)), "{written:?}");
 }
 
 #[test]
 fn a_sleep_is_written_at_once_and_once() {
     let mut world = World::new();
     world.seen(Reason::Proven);
-    world.pass(secs(10));
+    world.pass(secs(20));
     world.answer = Answer::Failed(None);
     world.seen(Reason::Suspending);
-    assert_eq!(world.conditions(), [(0, "Proven"), (10, "Suspending")]);
+    assert_eq!(world.conditions()[1..], [(20, "Suspending")]);
     let urgent = world.plan.clone();
     world.seen(Reason::Suspending);
     assert_eq!(world.conditions().len(), 2, "{urgent:?}");
@@ -183,14 +250,14 @@ fn a_sleep_is_written_at_once_and_once() {
     world.seen(Reason::Proven);
     world.pass(secs(60));
     // Only the server knows whether it took the one that failed.
-    assert_eq!(world.conditions()[2..], [(11, "Proven")]);
+    world.has_written(&[(0, "Proven"), (20, "Suspending"), (21, "Proven")]);
 }
 
 #[test]
 fn a_write_that_was_done_and_not_answered_in_time_is_undone_by_the_next_state() {
     let mut world = World::new();
     world.seen(Reason::Proven);
-    world.pass(secs(10));
+    world.pass(secs(20));
     world.answer = Answer::Failed(None);
     world.seen(Reason::Suspending);
     world.answer = Answer::Done;
@@ -200,28 +267,28 @@ fn a_write_that_was_done_and_not_answered_in_time_is_undone_by_the_next_state() 
     world.pass(secs(60));
     let is_transition = |what: &What| matches!(what, What::Condition { is_transition: true, .. });
     assert!(world.written.last().is_some_and(|(_, what)| is_transition(what)), "{:?}", world.written);
-    assert_eq!(world.conditions()[1..], [(10, "Suspending"), (11, "Proven")]);
+    world.has_written(&[(0, "Proven"), (20, "Suspending"), (21, "Proven")]);
 }
 
 #[test]
 fn a_later_reason_is_written_half_a_minute_after_the_one_before() {
     let mut world = World::new();
     world.seen(Reason::Proven);
-    world.pass(secs(10));
+    world.pass(secs(20));
     world.seen(Reason::Suspending);
     world.pass(secs(1));
     world.seen(Reason::Resumed);
     world.pass(secs(1));
     world.seen(Reason::Drifted);
     world.pass(secs(60));
-    assert_eq!(world.conditions(), [(0, "Proven"), (10, "Suspending"), (40, "Drifted")]);
+    assert_eq!(world.conditions()[1..], [(20, "Suspending"), (50, "Drifted")]);
 }
 
 #[test]
 fn a_status_that_never_settles_is_published_all_the_same() {
     let mut world = World::new();
     world.seen(Reason::Proven);
-    world.pass(secs(10));
+    world.pass(secs(20));
     for _ in 0..10 {
         world.seen(Reason::Restored);
         world.pass(secs(1));
@@ -229,25 +296,24 @@ fn a_status_that_never_settles_is_published_all_the_same() {
         world.pass(secs(1));
     }
     let written = world.conditions();
-    assert_eq!(written[0], (0, "Proven"));
-    assert!(written.len() > 1 && written[1].0 == 20, "{written:?}");
+    assert!(written.len() > 1 && (30..=40).contains(&written[1].0), "{written:?}");
 }
 
 #[test]
 fn an_agent_that_is_started_again_is_not_gone() {
     let mut world = World::new();
     world.seen(Reason::Proven);
-    world.pass(secs(10));
+    world.pass(secs(20));
     world.seen(Reason::AgentGone);
     world.pass(secs(3));
     world.seen(Reason::Starting);
     world.pass(secs(1));
     world.seen(Reason::Proven);
-    world.pass(secs(10));
-    assert_eq!(world.conditions(), [(0, "Proven")]);
+    world.pass(secs(20));
+    world.has_written(&[(0, "Proven")]);
     world.seen(Reason::AgentGone);
     world.pass(secs(20));
-    assert_eq!(world.conditions(), [(0, "Proven"), (34, "AgentGone")]);
+    world.has_written(&[(0, "Proven"), (54, "AgentGone")]);
 }
 
 #[test]
@@ -255,7 +321,7 @@ fn an_event_that_is_refused_is_dropped_and_one_that_failed_is_tried_again() {
     for (answer, expected) in [(Answer::Refused, 1), (Answer::Failed(None), EVENT_ATTEMPTS as usize)] {
         let mut world = World::new();
         world.seen_with(Reason::Proven, Gate::Proven, 1);
-        world.pass(secs(2));
+        world.pass(secs(20));
         world.answer = answer;
         world.seen_with(Reason::Proven, Gate::Proven, 2);
         world.pass(secs(200));
