@@ -3,13 +3,12 @@
 #![allow(dead_code, reason = "each bench uses its own part of it")]
 
 use std::fmt::{Display, Write as _};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use clockgate::sys::clock::boottime;
 
-use crate::support::Outcome;
+use crate::support::{Outcome, section};
 
 pub mod machine;
 
@@ -47,15 +46,9 @@ impl Table {
     }
 }
 
-/// Replaces what stands between the markers of `section`.
+/// Replaces what is between the markers of `section`.
 pub fn write(section: &str, text: &str) -> Outcome {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
-    let old = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let (begin, end) = (format!("<!-- {section}: made by make bench -->\n"), format!("<!-- end of {section} -->"));
-    let (before, rest) = old.split_once(&begin).ok_or_else(|| format!("{} has no {begin}", path.display()))?;
-    let (_, after) = rest.split_once(&end).ok_or_else(|| format!("{} has no {end}", path.display()))?;
-    std::fs::write(&path, format!("{before}{begin}\n{}\n\n{end}{after}", text.trim_end()))
-        .map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+    section::write("docs/performance.md", section, "make bench", text)
 }
 
 /// The medians of `rounds` of each, taken in turn, so that a machine that is busy for a while is busy for both.

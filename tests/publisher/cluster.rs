@@ -27,6 +27,7 @@ pub fn lacks() -> Option<String> {
 /// The cluster; its processes end with it.
 pub struct Cluster {
     pub api: Api,
+    authority: Authority,
     folder: tempfile::TempDir,
     _etcd: Ours,
     servers: Vec<(u16, Ours)>,
@@ -41,9 +42,6 @@ impl Cluster {
         authority.signs_server("server", &["localhost", &address.to_string()], 0)?;
         authority.signs_server("later", &[LATER], AHEAD)?;
         authority.signs_client("admin", "admin", "system:masters")?;
-        for node in nodes {
-            authority.signs_client(node, &format!("system:node:{node}"), "system:nodes")?;
-        }
         fs::write(
             folder.path().join("audit.yaml"),
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  omitStages: [RequestReceived]\n",
@@ -53,10 +51,17 @@ impl Cluster {
         let api = Api { address, port, folder: folder.path().to_owned() };
         let mut server = server(&api, etcd_port)?;
         until_ready(&api, &mut [("etcd.log", &mut etcd), (&log_name(port), &mut server)])?;
+        let cluster = Self { api, authority, folder, _etcd: etcd, servers: vec![(port, server)], etcd_port };
         for node in nodes {
-            api.make_node(node)?;
+            cluster.join(node)?;
         }
-        Ok(Self { api, folder, _etcd: etcd, servers: vec![(port, server)], etcd_port })
+        Ok(cluster)
+    }
+
+    /// One more node, with the certificate of its kubelet.
+    pub fn join(&self, node: &str) -> Outcome {
+        self.authority.signs_client(node, &format!("system:node:{node}"), "system:nodes")?;
+        self.api.make_node(node)
     }
 
     pub fn folder(&self) -> &Path {
@@ -128,7 +133,7 @@ impl Cluster {
     pub fn audit(&self) -> Outcome<Vec<Value>> {
         let mut all = vec![];
         for (port, _) in &self.servers {
-            let log = fs::read_to_string(self.folder.path().join(format!("audit-{port}.log")))?;
+            let log = fs::read_to_string(self.folder.path().join(audit_name(*port)))?;
             all.extend(log.lines().filter_map(|line| serde_json::from_str(line).ok()));
         }
         Ok(all)
@@ -175,7 +180,7 @@ fn server(api: &Api, etcd: u16) -> Outcome<Ours> {
         "--disable-admission-plugins=ServiceAccount".to_owned(),
         "--service-cluster-ip-range=10.77.0.0/24".to_owned(),
         format!("--audit-policy-file={}", at("audit.yaml")),
-        format!("--audit-log-path={}", at(&format!("audit-{port}.log"))),
+        format!("--audit-log-path={}", at(&audit_name(*port))),
         "--audit-log-mode=blocking".to_owned(),
     ]);
     Ours::logged(&mut command, &folder.join(log_name(*port)))
@@ -183,6 +188,11 @@ fn server(api: &Api, etcd: u16) -> Outcome<Ours> {
 
 fn log_name(port: u16) -> String {
     format!("server-{port}.log")
+}
+
+/// What a server writes of its requests, in the folder of the cluster.
+pub fn audit_name(port: u16) -> String {
+    format!("audit-{port}.log")
 }
 
 /// Until it has made the roles that every cluster has. What ends meanwhile, of those with these logs, will never make them.

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod api;
+mod audit;
 mod authority;
 mod cluster;
+mod fleet;
 mod publisher;
 #[path = "../support/mod.rs"]
 mod support;
@@ -43,7 +45,7 @@ type Test = fn(&mut Cluster, &Path) -> Outcome;
 
 fn main() -> ExitCode {
     let shared = Shared::default();
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 9] = [
         ("the_condition_is_true_false_and_true_as_the_gate_is_and_other_conditions_stay", follows),
         ("a_storm_is_two_writes_and_an_open_gate_is_no_write_at_all", storm),
         ("a_node_writes_its_own_condition_alone_and_no_taint", rights),
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         ("a_certificate_an_hour_ahead_is_believed_by_the_measured_time_and_not_by_the_clock", later),
         ("remove_takes_the_condition_away_and_a_stop_makes_it_unknown", leaves),
         ("a_kubelets_certificate_that_is_replaced_is_read_anew", rotates),
+        ("a_fleet_in_a_storm_writes_twice_a_node_and_is_idle_soon_after", fleet::storm),
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         let shared = shared.clone();

@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use clockgate::decision::Snapshot;
 use clockgate::publish::gate_page::GatePage;
+use clockgate::sys::clock::boottime;
 use nix::sys::signal::{Signal, kill};
 
 use crate::support::{Ours, Outcome, gate_page, process, small, until, until_some};
+
+/// Until when the agent of a page says that it will have said again that it lives.
+const LONGER_THAN_A_TEST: Duration = Duration::from_secs(4 * 3600);
 
 /// The page of a node, and the publisher that reads it.
 pub struct Publisher {
@@ -33,7 +37,8 @@ impl Publisher {
     /// The same with any arguments.
     pub fn start_with(program: &Path, arguments: &[&str], first: &Snapshot) -> Outcome<Self> {
         let folder = tempfile::tempdir()?;
-        let page = gate_page::publish(folder.path(), first)?;
+        let mut page = gate_page::publish(folder.path(), first)?;
+        page.alive(boottime() + LONGER_THAN_A_TEST)?;
         let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         arguments.extend(["--page".to_owned(), gate_page::public(folder.path()).display().to_string()]);
         let mut publisher = Self { page, folder, program: None, arguments };
@@ -42,7 +47,9 @@ impl Publisher {
     }
 
     fn run(&mut self, program: &Path) -> Outcome {
-        let mut command = process::harmless(program);
+        // A thousand of them are left to nobody if the test is killed.
+        let mut command = process::harmless("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
         command.args(&self.arguments).env_remove("NODE_NAME").env_remove("KUBERNETES_SERVICE_HOST");
         self.program = Some(Ours::logged(&mut command, &self.log_file())?);
         Ok(())

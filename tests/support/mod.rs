@@ -20,6 +20,7 @@ pub mod prometheus;
 pub mod recipes;
 pub mod requirement;
 pub mod road;
+pub mod section;
 pub mod small;
 pub mod terminal;
 pub mod verbs;
