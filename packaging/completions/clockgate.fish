@@ -35,9 +35,9 @@ complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "measure" -d 'As
 complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "explain" -d 'Say whether the clock is what an error message is about, and what to do next'
 complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "doctor" -d 'Find out what is wrong with the clock, and why'
 complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "status" -d 'Print the state of the gate'
-complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "history" -d 'Print what happened to the clock of this host'
+complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "history" -d 'From when to when; an end that was not given is open'
 complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "tolerances" -d 'Print how far off a clock may be for what people do with it'
-complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "report" -d 'Report whether anything was wrong with the clock, and how badly'
+complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "report" -d 'From when to when; an end that was not given is open'
 complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "notify" -d 'Notify the agent of a suspend, resume, snapshot or restore'
 complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "thaw" -d 'Thaw the containers that the agent left frozen'
 complete -c clockgate -n "__fish_clockgate_needs_command" -f -a "vm" -d 'Notify the agent in a guest of this hypervisor'
@@ -135,15 +135,16 @@ nagios\t'A Monitoring Plugins line'"
 complete -c clockgate -n "__fish_clockgate_using_subcommand status" -l follow -d 'Show each change until interrupted: live on a terminal, else a line or a JSON object a change'
 complete -c clockgate -n "__fish_clockgate_using_subcommand status" -l json -d 'Print JSON'
 complete -c clockgate -n "__fish_clockgate_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c clockgate -n "__fish_clockgate_using_subcommand history" -l since -d 'Print what happened since then: a time, or a duration before now such as `12h`' -r
+complete -c clockgate -n "__fish_clockgate_using_subcommand history" -l since -d 'Leave out what happened before then: a time, or a duration before now such as `12h`' -r
+complete -c clockgate -n "__fish_clockgate_using_subcommand history" -l until -d 'Leave out what happened after then' -r
 complete -c clockgate -n "__fish_clockgate_using_subcommand history" -l epoch -d 'Print this epoch of the last boot alone' -r
 complete -c clockgate -n "__fish_clockgate_using_subcommand history" -l root -d 'Read the history below this directory' -r -F
 complete -c clockgate -n "__fish_clockgate_using_subcommand history" -l json -d 'Print JSON'
 complete -c clockgate -n "__fish_clockgate_using_subcommand history" -s h -l help -d 'Print help'
 complete -c clockgate -n "__fish_clockgate_using_subcommand tolerances" -l json -d 'Print JSON'
 complete -c clockgate -n "__fish_clockgate_using_subcommand tolerances" -s h -l help -d 'Print help'
-complete -c clockgate -n "__fish_clockgate_using_subcommand report" -l since -d 'Report what happened since then: a time, or a duration before now such as `12h`' -r
-complete -c clockgate -n "__fish_clockgate_using_subcommand report" -l until -d 'Report what happened until then' -r
+complete -c clockgate -n "__fish_clockgate_using_subcommand report" -l since -d 'Leave out what happened before then: a time, or a duration before now such as `12h`' -r
+complete -c clockgate -n "__fish_clockgate_using_subcommand report" -l until -d 'Leave out what happened after then' -r
 complete -c clockgate -n "__fish_clockgate_using_subcommand report" -l html -d 'Write a page to this file; `-` prints it in place of the text' -r -F
 complete -c clockgate -n "__fish_clockgate_using_subcommand report" -l svg -d 'Write a picture to this file; `-` prints it in place of the text' -r -F
 complete -c clockgate -n "__fish_clockgate_using_subcommand report" -l root -d 'Read the history below this directory' -r -F

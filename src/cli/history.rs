@@ -3,23 +3,20 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::{CliError, print, time_value};
-use crate::decision::{Offset, Realtime, counted};
-use crate::duration;
+use crate::cli::period::Period;
+use crate::cli::{CliError, print};
+use crate::decision::{Realtime, counted};
 use crate::exit::Exit;
 use crate::history::{DatedBy, DatedRecord, HistoryFiles, date, none_of, utc};
-use crate::sys::clock::realtime;
 use crate::sys::foreign::{shown, shown_path};
 
 #[derive(Debug, clap::Args)]
 pub struct HistoryArgs {
-    /// Print what happened since then: a time, or a duration before now such as `12h`
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    since: Option<Realtime>,
+    #[command(flatten)]
+    period: Period,
 
     /// Print this epoch of the last boot alone
     #[arg(long, value_name = "N")]
@@ -37,6 +34,7 @@ pub struct HistoryArgs {
 impl HistoryArgs {
     /// Performs the verb.
     pub fn run(self) -> Result<Exit, CliError> {
+        let (since, until) = self.period.ends()?;
         let files = history_below(&self.root)?;
         let text = files.read().map_err(|error| cannot_read(&files, error))?;
         let read = text.records();
@@ -45,9 +43,10 @@ impl HistoryArgs {
         let mut dated = date(read.records);
         let ends = dated.first().zip(dated.last()).map(|(first, last)| (first.time, last.time));
         dated.retain(|dated| {
-            let is_late = self.since.is_none_or(|since| dated.time >= since);
+            let is_in_it =
+                since.is_none_or(|since| dated.time >= since) && until.is_none_or(|until| dated.time <= until);
             let is_of_it = self.epoch.is_none_or(|epoch| dated.record.epoch == epoch && dated.record.boot == last_boot);
-            is_late && is_of_it
+            is_in_it && is_of_it
         });
         let printed = if self.json { json(&dated, skipped) } else { in_lines(&dated, skipped, ends) };
         print(&printed)?;
@@ -73,15 +72,6 @@ pub(super) fn cannot_read(files: &HistoryFiles, error: io::Error) -> CliError {
         );
     }
     CliError::caused(Exit::Bug, what, error)
-}
-
-const EXPECTED: &str =
-    "expected a duration before now such as 12h, or a time such as 2026-11-24T12:00:00Z or 2026-11-24T13:00:00+01:00";
-
-/// A time, or how long ago.
-pub(super) fn moment(text: &str) -> Result<Realtime, String> {
-    let ago = |ago: Duration| realtime() + Offset::from_nanos(-i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX));
-    duration::parse(text).map(ago).or_else(|_| time_value::parse(text)).map_err(|_| EXPECTED.to_owned())
 }
 
 fn in_lines(dated: &[DatedRecord<'_>], skipped: usize, ends: Option<(Realtime, Realtime)>) -> String {

@@ -25,6 +25,7 @@ mod log;
 mod measure;
 mod notify;
 mod oci;
+mod period;
 mod report;
 mod run;
 mod servers;

@@ -1,11 +1,12 @@
 //! `clockgate report`: was anything wrong, and how badly; as text, JSON, a picture or a page.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::CliError;
-use crate::cli::history::{cannot_read, history_below, moment};
-use crate::decision::Realtime;
+use crate::cli::history::{cannot_read, history_below};
+use crate::cli::period::Period;
 use crate::exit::Exit;
 use crate::page::{self, Agent, Page, boot_id};
 use crate::report::{ClockReport, Fold, LivingAgent, Window, write_html, write_json, write_svg, write_text};
@@ -15,13 +16,8 @@ use crate::sys::{foreign, output, own_file};
 
 #[derive(Debug, clap::Args)]
 pub struct ReportArgs {
-    /// Report what happened since then: a time, or a duration before now such as `12h`
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    since: Option<Realtime>,
-
-    /// Report what happened until then
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    until: Option<Realtime>,
+    #[command(flatten)]
+    period: Period,
 
     /// Print JSON
     #[arg(long)]
@@ -48,18 +44,14 @@ impl ReportArgs {
         if printed.into_iter().filter(|is_printed| *is_printed).count() > 1 {
             return Err(CliError::new(Exit::Usage, "one of --json, --html - and --svg - can be printed, not several"));
         }
-        if self.html.is_some() && self.html == self.svg {
+        if self.html.as_deref().zip(self.svg.as_deref()).is_some_and(|(html, svg)| is_one_file(html, svg)) {
             return Err(CliError::new(Exit::Usage, "--html and --svg are two files, and have one name"));
         }
-        if let (Some(since), Some(until)) = (self.since, self.until)
-            && until < since
-        {
-            return Err(CliError::new(Exit::Usage, "--until is before --since"));
-        }
+        let (since, until) = self.period.ends()?;
         let files = history_below(&self.root)?;
         let mut fold = Fold::default();
         files.each_line(|line| fold.add_line(line)).map_err(|error| cannot_read(&files, error))?;
-        let report = fold.report(&Window { since: self.since, until: self.until, alive: alive(&self.root) });
+        let report = fold.report(&Window { since, until, alive: alive(&self.root) });
         let html = |to: &mut dyn Write| write_html(&report, utc_offset_secs, to);
         let svg = |to: &mut dyn Write| write_svg(&report, utc_offset_secs, to);
         put(self.html.as_deref(), &html)?;
@@ -83,6 +75,17 @@ impl ReportArgs {
         printed.map_err(|error| CliError::caused(Exit::Bug, "cannot write to standard output", error))?;
         Ok(Exit::Ok)
     }
+}
+
+/// Whether two paths name one file, which need not be there: `one`, `./one` and `there/../one`.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    let folder = |path: &Path| {
+        let named = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        fs::canonicalize(named.unwrap_or(Path::new(".")))
+    };
+    one == other
+        || one.file_name() == other.file_name()
+            && folder(one).ok().zip(folder(other).ok()).is_some_and(|(one, other)| one == other)
 }
 
 /// Writes a file that was asked for; `-` is printed later.

@@ -48,6 +48,10 @@ pub fn beside_the_gate() -> Outcome {
     // What is due and not over is under way; what is not planned is not said.
     page.publish(&Snapshot { next: boottime(), ..proven() })?;
     has(&text(&host)?, "     Next: measuring now\n")?;
+    // What was due long ago does not happen: the agent was killed or hangs, and is not known to be gone yet.
+    let late = clockgate::decision::Boottime::from_nanos(boottime().as_nanos().saturating_sub(30_000_000_000));
+    page.publish(&Snapshot { next: late, ..proven() })?;
+    has(&text(&host)?, "     Next: measurement was due 3")?;
     page.publish(&proven())?;
     let said = text(&host)?;
     ensure(!said.contains("Next:") && object(&host)?["next_measurement_boottime_ns"].is_null(), said)

@@ -18,7 +18,7 @@ const fn odd(host: &'static str, ask: &'static str, exit: i32, says: &'static st
 }
 
 /// Of both verbs.
-const BOTH: [Odd; 16] = [
+const BOTH: [Odd; 20] = [
     odd("rm $file; mkfifo $file", "", 70, "a file of it is not a regular file"),
     odd("rm $file; ln -s /dev/zero $file", "", 70, "a file of it is not a regular file"),
     odd("rm $file; mkdir $file", "", 70, "a file of it is not a regular file"),
@@ -44,6 +44,15 @@ const BOTH: [Odd; 16] = [
     odd("", "--since 2026-11-24", 2, "expected a duration before now such as 12h, or a time such as 2026-"),
     odd("", "--since yesterday", 2, "expected a duration before now such as 12h, or a time such as 2026-"),
     odd("", "--since=-1h", 2, "expected a duration before now such as 12h, or a time such as 2026-"),
+    odd(
+        "",
+        "--until 2023-11-14T22:13:20Z",
+        0,
+        "nothing of that is recorded: the history is from 2023-11-14T22:13:21.000Z",
+    ),
+    odd("", "--until 2023-11-14T22:13:21Z", 0, "2023-11-14T22:13:21.000Z"),
+    odd("", "--since 1h --until 2h", 2, "--until is before --since"),
+    odd("", "--until tomorrow", 2, "expected a duration before now such as 12h, or a time such as 2026-"),
     odd("", "--since 1w", 2, "expected a duration before now such as 12h, or a time such as 2026-"),
 ];
 
@@ -52,9 +61,11 @@ const HISTORY: [Odd; 2] = [
     odd("", "--epoch 99999999999999999999", 2, "number too large"),
 ];
 
-const REPORT: [Odd; 6] = [
-    odd("", "--since 1h --until 2h", 2, "--until is before --since"),
+const REPORT: [Odd; 8] = [
     odd("", "--html one --svg one", 2, "--html and --svg are two files, and have one name"),
+    odd("", "--html one --svg ./one", 2, "--html and --svg are two files, and have one name"),
+    odd("", "--html $PWD/one --svg var/../one", 2, "--html and --svg are two files, and have one name"),
+    odd("mkdir a b", "--html a/one --svg b/one", 0, "2023-11-14T22:13:21.000Z"),
     odd("", "--svg - --since 2100-01-01T00:00:00Z", 0, "nothing of that is recorded"),
     odd("", "--html - --since 2100-01-01T00:00:00Z", 0, "nothing of that is recorded"),
     odd("", "--html /proc/one", 2, "cannot write /proc/one: No such file or directory"),

@@ -52,11 +52,7 @@ pub fn lines(report: &StatusReport, moments: Moments) -> Vec<String> {
         lines.push(("Deadline", said.coming(view.deadline)));
     }
     if let Some(next) = view.next.filter(|_| !view.agent.is_gone()) {
-        let is_due = next <= view.now;
-        lines.push((
-            "Next",
-            if is_due { "measuring now".to_owned() } else { format!("measurement {}", said.coming(next)) },
-        ));
+        lines.push(("Next", said.due(next)));
     }
     let none = "none is seen to run".to_owned();
     lines.push(("Daemon", if daemons.is_empty() { none } else { daemons.join(" and ") }));
@@ -107,6 +103,9 @@ fn disruption(last: &LastDisruption, said: MomentWords) -> String {
     format!("{cause}, {when}{more}")
 }
 
+/// After that a measurement that was due has not begun.
+const LONGEST_MEASUREMENT: Duration = Duration::from_secs(10);
+
 /// Moments in words.
 #[derive(Clone, Copy, Debug)]
 struct MomentWords {
@@ -134,6 +133,15 @@ impl MomentWords {
             Some(time) => format!("at {time}"),
             None => format!("in {} s", at.since(self.now).as_secs()),
         }
+    }
+
+    fn due(self, next: Boottime) -> String {
+        if next > self.now {
+            return format!("measurement {}", self.coming(next));
+        }
+        // An agent that was killed a moment ago is not known to be gone yet.
+        let is_late = self.now.since(next) > LONGEST_MEASUREMENT;
+        if is_late { format!("measurement was due {}", self.past(next)) } else { "measuring now".to_owned() }
     }
 
     fn until(self, end: Boottime) -> String {
