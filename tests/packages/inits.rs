@@ -1,17 +1,17 @@
 //! The scripts for OpenRC and runit, run by the real ones in a root of their own: the guest's with theirs laid over it, and this program.
 
 use std::path::Path;
-use std::process::Command;
 
 use clockgate::decision::Offset;
 
+use super::debian;
 use super::support::liar::Liar;
-use super::support::{CLOCKGATE, Outcome, harmless, laboratory, packages};
+use super::support::{CLOCKGATE, Outcome, packages};
 
 /// What both begin with. No cgroups are mounted there, and no clock can be set.
 const BEGIN: &str = "set -eux
     cd /
-    export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+    install -m 755 /media/clockgate /media/clockgate-nri /usr/bin
     mkdir -p /etc/clockgate
     config() { printf 'servers: [%s]\\ncorrection: none\\nbus: {system: false}\\n%s\\n' \"$SERVER\" \"$1\" >/etc/clockgate/config.yaml; }
     gate() { clockgate status --json; }
@@ -118,25 +118,12 @@ pub fn runit() -> Outcome {
     started_by(RUNIT)
 }
 
-/// Runs the script as process 1 of a root that goes with it, with whatever it has started.
+/// Runs the script where what `inits` has is installed, and this program.
 fn started_by(script: &str) -> Outcome {
     let truth = Liar::here(Offset::ZERO)?;
-    let [guest, inits] = ["guest", "inits/tree"].map(|part| laboratory::folder().join(part).canonicalize());
-    let lay = "set -e
-        work=$1 lower=$2 packaging=$3 program=$4
-        mount -t tmpfs tmpfs \"$work\"
-        mkdir \"$work/upper\" \"$work/work\" \"$work/root\"
-        mount -t overlay -o \"lowerdir=$lower,upperdir=$work/upper,workdir=$work/work\" overlay \"$work/root\"
-        mount -t proc proc \"$work/root/proc\"
-        mount --bind /dev/null \"$work/root/dev/null\"
-        mount --bind \"$packaging\" \"$work/root/mnt\"
-        install -m 755 \"$program\" \"$work/root/usr/bin/clockgate\"
-        install -m 755 \"$program-nri\" \"$work/root/usr/bin/clockgate-nri\"
-        exec chroot \"$work/root\" sh -c \"$5\"";
-    let work = tempfile::tempdir()?;
-    let mut run: Command = harmless("unshare");
-    run.args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "sh", "-c", lay, "sh"]);
-    run.arg(work.path()).arg(format!("{}:{}", inits?.display(), guest?.display()));
-    run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging")).arg(CLOCKGATE).arg([BEGIN, script].concat());
-    packages::run(run.env("SERVER", truth.address().to_string()).env_remove("CLOCKGATE_SERVERS"))
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let programs = Path::new(CLOCKGATE).parent().ok_or("it lies in no folder")?;
+    let folders = [(&*packaging, "/mnt"), (programs, "/media")];
+    let mut run = debian::run(Some("inits/tree"), &folders, &[BEGIN, script].concat())?;
+    packages::run(run.env("SERVER", truth.address().to_string()))
 }

@@ -7,6 +7,8 @@
 mod support;
 
 mod contents;
+mod debian;
+mod dpkg;
 mod image;
 mod inits;
 mod licences;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
     ];
     let lacks = lacks_root().or_else(|| laboratory::missing(&["guest", "inits"]));
     trials.extend(inits.map(|(name, test)| needing(lacks.clone(), name, test)));
+    let lacks = packages::missing().or_else(lacks_root).or_else(|| laboratory::missing(&["guest"]));
+    trials.extend(dpkg::TRIALS.iter().map(|(name, script)| needing(lacks.clone(), name, || dpkg::shown_by(script))));
     if std::env::var_os("CLOCKGATE_NIGHT").is_some() {
         trials.push(Trial::test("the_whole_build_is_reproducible_and_names_its_crates", release::whole));
     }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::outcome::{Outcome, expect};
+use super::outcome::{Outcome, expect, fail};
+use super::process::CLOCKGATE;
+use super::small;
 
 /// A time for all that is packed: 1 October 2026.
 pub const EPOCH: &str = "1790812800";
@@ -48,6 +50,26 @@ pub fn make(source: &Path, variables: &[(&str, &str)], goals: &[&str]) -> Outcom
         command.env_remove(name);
     }
     run(&mut command)?;
+    Ok(source.join("target/dist"))
+}
+
+/// Packages of the programs under test below `folder`, in these revisions, each with its goals of the Makefile; where they lie.
+pub fn of_this_build(folder: &Path, revisions: &[(&str, &[&str])]) -> Outcome<PathBuf> {
+    if let Some(missing) = missing() {
+        return fail(missing);
+    }
+    let mut programs = small::build(&[])?;
+    programs.extend(small::build_of("clockgate-kubernetes", &[])?);
+    programs.extend(
+        [CLOCKGATE, env!("CARGO_BIN_EXE_clockgate-oci"), env!("CARGO_BIN_EXE_clockgate-nri")].map(PathBuf::from),
+    );
+    let binary = strip(&programs, &folder.join("programs"))?;
+    let source = folder.join("source");
+    copy_source(&source)?;
+    for (revision, goals) in revisions {
+        let variables = [("BINARY", &*binary.to_string_lossy()), ("REVISION", *revision), ("FAST", "yes")];
+        make(&source, &variables, goals)?;
+    }
     Ok(source.join("target/dist"))
 }
 
