@@ -1,6 +1,7 @@
 //! `clockgate vm`: the hypervisor's side of the vsock port. It notifies a guest's agent of what happens to the guest, and of the time
 //! while the guest proves its clock.
 
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -78,12 +79,16 @@ struct Notify {
     json: bool,
 }
 
+fn cids() -> Range<i64> {
+    guests::CIDS.start.into()..guests::CIDS.end.into()
+}
+
 /// The guests; at least one is named.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 struct Which {
     /// The vsock CIDs of the guests
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(cids()))]
     cid: Vec<u32>,
     /// The Unix sockets of Firecracker or Cloud Hypervisor for their vsock
     #[arg(long, value_name = "PATH")]

@@ -123,6 +123,54 @@ fn each_guest_has_its_own_answer_in_json() {
     assert_eq!(text(&both.stdout), "2 guests: 1 open, 1 shut\n");
 }
 
+/// What is no guest's answer, from one guest among others.
+#[test]
+fn a_guest_that_answers_rubbish_is_named_and_the_others_are_notified() {
+    let hypervisor = Hypervisor::new();
+    let open = hypervisor.guest("open", Some(OPEN));
+    for (name, answer, why) in [
+        ("rubbish", "} not JSON", "the guest does not use the protocol of clockgate's agent"),
+        ("number", "7", "did not take it in time"),
+        ("half", "{\"gate\":\"open\"\n\u{1b}[2J", "the guest does not use the protocol"),
+    ] {
+        let guest = hypervisor.guest(name, Some(answer));
+        let output = notify(&["resume", "--wait", "--timeout", "2s", "--uds", str(&open), "--uds", str(&guest)]);
+        assert_eq!(output.status.code(), Some(75), "{name}: {output:?}");
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains(why) && said.contains(str(&guest)) && !said.contains('\u{1b}'), "{name}: {said}");
+    }
+    let silent = ["a", "b"].map(|name| hypervisor.guest(name, None));
+    let all = notify(&["resume", "--wait", "--timeout", "300ms", "--uds", str(&silent[0]), "--uds", str(&silent[1])]);
+    assert_eq!(all.status.code(), Some(75), "{all:?}");
+    assert!(text(&all.stdout).ends_with("2 guests: 2 silent\n"), "{all:?}");
+}
+
+#[test]
+fn what_names_no_guest_is_refused() {
+    for cid in ["0", "-1", "4294967295", "4294967296", "7,0", "seven", ""] {
+        let output = notify(&["resume", &format!("--cid={cid}")]);
+        assert_eq!(output.status.code(), Some(2), "{cid}: {output:?}");
+    }
+    let hypervisor = Hypervisor::new();
+    let guest = hypervisor.guest("vm#1.sock", Some(OPEN));
+    for (text_of_list, why) in [
+        ("0\n", "guests:1: `0` is neither"),
+        ("4294967295\n", "guests:1: `4294967295` is neither"),
+        ("# a\n\n7 8\n", "guests:3: `7 8` is neither"),
+        ("v.sock", "guests:1: `v.sock` is neither"),
+    ] {
+        let output = notify(&["resume", "--guests", str(&hypervisor.list(text_of_list))]);
+        assert!(output.status.code() == Some(2) && text(&output.stderr).contains(why), "{output:?}");
+    }
+    let long = hypervisor.list(&"# a comment\n".repeat(2 << 20));
+    let output = notify(&["resume", "--guests", str(&long)]);
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("is longer than"), "{output:?}");
+    // A `#` in a path is a part of it.
+    let list = hypervisor.list(&format!("# all\r\n\t{0} # one\r\n{0}\r\n", guest.display()));
+    let output = notify(&["resume", "--timeout", "2s", "--guests", str(&list)]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "1 guest: 1 open\n".to_owned()), "{output:?}");
+}
+
 #[test]
 fn a_list_with_a_fault_notifies_nobody_and_names_the_line() {
     let hypervisor = Hypervisor::new();
@@ -162,6 +210,18 @@ fn the_guests_of_libvirt_are_those_that_virsh_names() {
         said.contains("libvirt does not answer `virsh --readonly list --name`: error: failed to connect"),
         "{said}"
     );
+    // One that has ended since it was listed is no guest any more; one that runs has to be read.
+    let list = fakes.folder.path().join("list");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*list*) cat {0} ;;\n*db) echo '<domain/>' ;;\n*) REMOVED echo 'error: no domain' >&2; exit 1 ;;\nesac\n",
+        list.display()
+    );
+    for (removed, code) in [(format!("echo db >{};", list.display()), 0), (String::new(), 69)] {
+        fs::write(&list, "web\ndb\n").unwrap();
+        fakes.write("virsh", &script.replace("REMOVED", &removed));
+        let output = notify(&path);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
     fakes.write("virsh", "#!/bin/sh\nexec sleep 1000\n");
     let stuck = clockgate()
         .args(["vm", "notify", "resume", "--virsh", "--timeout", "300ms"])

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,10 +12,10 @@ use crate::exit::Exit;
 use crate::sys::foreign::shown;
 use crate::sys::timed_output::output_by;
 
-/// The first CID of a guest: 0 is the hypervisor, 2 is the host, and 1 is this machine itself (`vsock(7)`).
-const FIRST: u32 = 1;
+/// The CIDs of guests: 0 is the hypervisor, 2 is the host, and 1 is this machine itself; the last one is `VMADDR_CID_ANY` (`vsock(7)`).
+pub const CIDS: Range<u32> = 1..u32::MAX;
 /// A list, or what virsh prints, is no longer than this, in bytes.
-const LIST_MOST: u64 = 1 << 20;
+const LIST_MOST: u64 = 1 << 24;
 
 /// A guest, by how its vsock is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +41,14 @@ impl VmGuest {
         if line.starts_with('/') {
             return Some(Self::Socket(line.into()));
         }
-        line.parse().ok().filter(|cid| *cid >= FIRST).map(Self::Cid)
+        line.parse().ok().filter(|cid| CIDS.contains(cid)).map(Self::Cid)
     }
 }
 
-/// The guests of a list, a line each; what follows a `#` is a comment.
+/// The guests of a list, a line each; a `#` at the beginning of a line or behind a blank begins a comment.
 ///
 /// # Errors
-/// [`CliError`] with 2, for a file that cannot be read or a line that names no guest.
+/// [`CliError`] with 2, for a file that cannot be read or is too long, or a line that names no guest.
 pub fn listed(path: &Path) -> Result<Vec<VmGuest>, CliError> {
     let cannot =
         |error: std::io::Error| CliError::caused(Exit::Usage, format!("cannot read {}", path.display()), error);
@@ -57,10 +58,16 @@ pub fn listed(path: &Path) -> Result<Vec<VmGuest>, CliError> {
     } else {
         Box::new(std::fs::File::open(path).map_err(cannot)?)
     };
-    file.take(LIST_MOST).read_to_string(&mut text).map_err(cannot)?;
+    file.take(LIST_MOST + 1).read_to_string(&mut text).map_err(cannot)?;
+    if text.len() as u64 > LIST_MOST {
+        // Its last line would be the beginning of another guest's.
+        return Err(CliError::new(Exit::Usage, format!("{} is longer than {LIST_MOST} bytes", path.display())));
+    }
     let mut guests = vec![];
     for (number, line) in text.lines().enumerate() {
-        let named = line.split('#').next().unwrap_or_default().trim();
+        let comment =
+            line.match_indices('#').map(|(at, _)| at).find(|at| line[..*at].trim_end().len() < *at || *at == 0);
+        let named = line[..comment.unwrap_or(line.len())].trim();
         if named.is_empty() {
             continue;
         }
@@ -82,13 +89,24 @@ pub fn listed(path: &Path) -> Result<Vec<VmGuest>, CliError> {
 /// [`CliError`] with 69, where virsh does not answer by then.
 pub fn of_libvirt(until: Boottime) -> Result<(Vec<VmGuest>, Vec<String>), CliError> {
     let (mut guests, mut without) = (vec![], vec![]);
-    for name in virsh(&["list", "--name"], until)?.lines().map(str::trim).filter(|name| !name.is_empty()) {
-        match cid_of(&virsh(&["dumpxml", "--domain", name], until)?) {
+    for name in running(until)? {
+        let xml = match virsh(&["dumpxml", "--domain", &name], until) {
+            Ok(xml) => xml,
+            // It has ended since it was listed, and is no guest any more.
+            Err(_) if !running(until)?.contains(&name) => continue,
+            Err(error) => return Err(error),
+        };
+        match cid_of(&xml) {
             Some(cid) => guests.push(VmGuest::Cid(cid)),
-            None => without.push(shown(name)),
+            None => without.push(shown(&name)),
         }
     }
     Ok((guests, without))
+}
+
+fn running(until: Boottime) -> Result<Vec<String>, CliError> {
+    let listed = virsh(&["list", "--name"], until)?;
+    Ok(listed.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 fn virsh(arguments: &[&str], until: Boottime) -> Result<String, CliError> {
@@ -109,7 +127,7 @@ fn cid_of(xml: &str) -> Option<u32> {
     let cid = vsock.split("<cid").nth(1)?.split('>').next()?;
     let address = cid.split("address=").nth(1)?;
     let quote = address.chars().next().filter(|c| "'\"".contains(*c))?;
-    address[1..].split(quote).next()?.parse().ok().filter(|cid| *cid >= FIRST)
+    address[1..].split(quote).next()?.parse().ok().filter(|cid| CIDS.contains(cid))
 }
 
 #[cfg(test)]
@@ -120,7 +138,7 @@ mod tests {
     fn a_line_is_a_cid_or_an_absolute_path() {
         assert_eq!(VmGuest::of_line("7"), Some(VmGuest::Cid(7)));
         assert_eq!(VmGuest::of_line("/run/v.sock"), Some(VmGuest::Socket("/run/v.sock".into())));
-        for line in ["0", "-1", "v.sock", "4294967296", "7 8"] {
+        for line in ["0", "-1", "v.sock", "4294967295", "4294967296", "7 8"] {
             assert_eq!(VmGuest::of_line(line), None, "{line}");
         }
     }
