@@ -28,6 +28,9 @@ ip address add 10.77.0.1/32 dev lo
 for hierarchy in $(hierarchies); do
     mount --bind "$hierarchy/$name" "$hierarchy"
 done
+# crun takes no cgroup2 with controllers beside hierarchies of version 1; the controllers that pods are limited by are there.
+: >"$world/none"
+mount --bind "$world/none" /sys/fs/cgroup/unified/cgroup.controllers
 overlay() {
     mkdir -p "$world/$2" "$world/work-$2"
     mount -t overlay -o "lowerdir=$1,upperdir=$world/$2,workdir=$world/work-$2" clockgate-test "$3"

@@ -24,11 +24,12 @@ type Shared = Arc<Mutex<Option<Node>>>;
 type Test = fn(&mut Node) -> Outcome;
 
 /// In the order in which they run.
-const TESTS: [(&str, Test); 5] = [
+const TESTS: [(&str, Test); 6] = [
     ("a_pod_is_refused_in_our_words_and_runs_soon_after_the_gate_opens", pods::refused),
     ("static_pods_and_exempt_pods_start_at_a_shut_gate", pods::exempt),
     ("a_pod_is_frozen_and_thawed_without_a_failed_liveness_probe", pods::frozen),
     ("killed_and_started_again_they_refuse_again", pods::killed),
+    ("pods_of_crun_and_of_gvisor_are_refused_without_a_wrapper", pods::handlers),
     ("the_condition_is_beside_the_kubelets_own", pods::condition),
 ];
 

@@ -1,8 +1,8 @@
 //! The node and its control plane: each a real program, started as on a machine.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -31,10 +31,19 @@ const CONTAINERD: &str = r#"version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = true
   sandbox_image = "docker.io/library/node:latest"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.nri.v1.nri"]
   disable = false
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+"#;
+/// The handlers beside runc.
+pub const CRUN: &str = "crun";
+pub const GVISOR: &str = "gvisor";
+/// gVisor as dockerd has it, by containerd's shim for runc. At a start it makes a process that would keep the standard output open whose end
+/// this shim waits for.
+const RUNSC: &str = r#"#!/bin/sh
+case " $* " in *" start "*) exec >/dev/null 2>&1 ;; esac
+exec "LAB/handlers/usr/bin/runsc" --network=none "$@"
 "#;
 
 /// What runs; each ends with it.
@@ -219,16 +228,25 @@ impl Node {
 
     pub fn start_containerd(&mut self) -> Outcome {
         self.containerd = None;
+        let lab = fs::canonicalize(laboratory::folder())?;
         fs::create_dir_all("/etc/cni/net.d")?;
         // A node is ready where there is a network; the pods here have the host's.
         let network = json!({ "cniVersion": "0.4.0", "name": "none", "plugins": [{ "type": "loopback" }] });
         fs::write("/etc/cni/net.d/10-none.conflist", network.to_string())?;
         let config = self.at("containerd.toml");
-        fs::write(&config, CONTAINERD)?;
-        let mut containerd = harmless(laboratory::folder().join("dockerds/trixie/containerd"));
+        let handlers = [(CRUN, lab.join("handlers/crun")), (GVISOR, self.runsc(&lab)?)];
+        fs::write(&config, CONTAINERD.to_owned() + &handlers.map(|(name, program)| handler(name, &program)).concat())?;
+        let mut containerd = harmless(lab.join("dockerds/trixie/containerd"));
         containerd.arg("--config").arg(config).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         self.containerd = Some(Ours::logged(&mut containerd, &self.at("containerd.log"))?);
         until("containerd answers", SOON, || ctr(&["version"]).output().is_ok_and(|output| output.status.success()))
+    }
+
+    fn runsc(&self, lab: &Path) -> Outcome<PathBuf> {
+        let program = self.at("runsc");
+        fs::write(&program, RUNSC.replace("LAB", &lab.display().to_string()))?;
+        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+        Ok(program)
     }
 
     /// busybox and a page, with nobody's image tools.
@@ -238,7 +256,7 @@ impl Node {
         fs::create_dir_all(&image)?;
         fs::write(self.at("layer/index.html"), "well\n")?;
         fs::copy(laboratory::folder().join("engines/bin/busybox"), bin.join("busybox"))?;
-        for name in ["sh", "sleep", "httpd"] {
+        for name in ["sh", "sleep", "httpd", "cat"] {
             symlink("busybox", bin.join(name))?;
         }
         let tar = |to: &Path, from: &Path| -> Outcome {
@@ -304,6 +322,13 @@ fn program(name: &str) -> Command {
     let mut command = harmless(laboratory::folder().join("kubernetes/bin").join(name));
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
     command
+}
+
+/// What containerd is to know of a handler of pods.
+fn handler(name: &str, program: &Path) -> String {
+    let table = format!("[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.{name}");
+    let program = program.display();
+    format!("{table}]\n  runtime_type = \"io.containerd.runc.v2\"\n{table}.options]\n  BinaryName = \"{program}\"\n")
 }
 
 fn ctr(words: &[&str]) -> Command {

@@ -8,7 +8,7 @@ use clockgate::sys::clock::boottime;
 use clockgate::sys::nap;
 use serde_json::{Value, json};
 
-use crate::node::{NAME, Node, SOON, UNIFIED};
+use crate::node::{CRUN, GVISOR, NAME, Node, SOON, UNIFIED};
 use crate::support::{Outcome, ensure, until, until_some};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -75,6 +75,50 @@ fn refused_then_runs(node: &Node, pod: &Value) -> Outcome<Duration> {
 pub fn refused(node: &mut Node) -> Outcome {
     node.shuts()?;
     refused_then_runs(node, &pod("web")).map(drop)
+}
+
+/// By other programs than runc, and without a wrapper: the runtime asks before it chooses.
+pub fn handlers(node: &mut Node) -> Outcome {
+    node.shuts()?;
+    for handler in [CRUN, GVISOR] {
+        let class = json!({ "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": { "name": handler }, "handler": handler });
+        node.api.admin("POST", "/apis/node.k8s.io/v1/runtimeclasses", &class)?;
+        let mut pod = pod(handler);
+        pod["spec"]["runtimeClassName"] = json!(handler);
+        pod["spec"]["containers"][0]["command"] = json!(["/bin/sh", "-c", "cat /proc/version; exec sleep 100000"]);
+        make(node, &pod)?;
+    }
+    for handler in [CRUN, GVISOR] {
+        until_refused(node, handler)?;
+    }
+    node.opens()?;
+    for handler in [CRUN, GVISOR] {
+        until_running(node, handler)?;
+    }
+    // Each leaves something behind that no other does: the file by which crun knows its container, and a kernel of its own.
+    let kept = |id: &str| Path::new("/run/containerd/runc/k8s.io").join(id).join("status");
+    ensure(kept(&container(node, CRUN)).exists(), "crun does not know its container")?;
+    let kernel = fs::read_to_string("/proc/version")?;
+    let of_pod =
+        |name| until_some("its kernel's version", SOON, || log(node, name).filter(|log| log.contains("Linux version")));
+    ensure(of_pod(CRUN)?.contains(kernel.trim()), of_pod(CRUN)?)?;
+    ensure(!of_pod(GVISOR)?.contains(kernel.trim()), of_pod(GVISOR)?)?;
+    for handler in [CRUN, GVISOR] {
+        remove(node, handler)?;
+    }
+    Ok(())
+}
+
+/// The id of the container of a pod.
+fn container(node: &Node, name: &str) -> String {
+    let id = get(node, name)["status"]["containerStatuses"][0]["containerID"].as_str().unwrap_or_default().to_owned();
+    id.trim_start_matches("containerd://").to_owned()
+}
+
+/// What the container of a pod has printed, as the kubelet keeps it.
+fn log(node: &Node, name: &str) -> Option<String> {
+    let uid = get(node, name)["metadata"]["uid"].as_str()?.to_owned();
+    fs::read_to_string(format!("/var/log/pods/default_{name}_{uid}/c/0.log")).ok()
 }
 
 pub fn exempt(node: &mut Node) -> Outcome {

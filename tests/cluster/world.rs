@@ -27,7 +27,7 @@ pub fn lacks() -> Option<String> {
     let has_cgroups = Path::new("/sys/fs/cgroup/cpu").is_dir() && Path::new("/sys/fs/cgroup/unified").is_dir();
     lacks_root()
         .or_else(|| lacks_program("unshare"))
-        .or_else(|| laboratory::missing(&["kubernetes/bin/kubelet", "engines", "dockerds"]))
+        .or_else(|| laboratory::missing(&["kubernetes/bin/kubelet", "engines", "dockerds", "handlers"]))
         // As that kubelet knows them.
         .or_else(|| (!has_cgroups).then(|| "cgroups of version 1 beside cgroup2".to_owned()))
 }
