@@ -7,7 +7,7 @@ use std::path::Path;
 use aho_corasick::AhoCorasick;
 use libtest_mimic::Failed;
 
-use super::support::small;
+use super::support::{packages, small};
 
 /// What the agent alone has need of, and what the wrapper has too: with that the test can find anything at all.
 const AGENTS: [&str; 5] = ["tokio", "zbus", "clap_builder", "rustls", "tracing_subscriber"];
@@ -46,6 +46,16 @@ pub fn size() -> Result<(), Failed> {
     };
     let (waiter, empty) = (size("clockgate-run")?, size("empty")?);
     if waiter <= empty + ROOM { Ok(()) } else { Err(format!("{waiter} bytes, and nothing is {empty}").into()) }
+}
+
+/// The publisher has a client of HTTP and TLS, and is small all the same.
+pub fn size_of_the_publisher() -> Result<(), Failed> {
+    let built = small::build_of("clockgate-kubernetes", &["--release", "--bins"])?;
+    let size = fs::metadata(built.first().ok_or("cargo names no program")?)?.len();
+    if size < packages::PUBLISHER_LIMIT {
+        return Ok(());
+    }
+    Err(format!("{size} bytes, and it is to be smaller than {}", packages::PUBLISHER_LIMIT).into())
 }
 
 /// Of these crates only the wanted one is in a program, by its symbols.

@@ -11,16 +11,23 @@ pub fn whole() -> Outcome {
     let build = |name: &str| {
         let source = folder.path().join(name);
         packages::copy_source(&source)?;
-        packages::make(&source, &[], &["deb"])
+        packages::make(&source, &[], &["deb", "kubernetes"])
     };
     let [one, other] = [build("one")?, build("another-of-a-longer-name")?];
     let name = format!("clockgate_{}-1_amd64.deb", env!("CARGO_PKG_VERSION"));
     ensure(std::fs::read(one.join(&name))? == std::fs::read(other.join(&name))?, format!("{name} differs"))?;
     let unpacked = folder.path().join("unpacked");
     packages::run(Command::new("dpkg-deb").arg("-x").arg(one.join(&name)).arg(&unpacked))?;
-    for (program, of_it) in
-        [("bin/clockgate", "rustls"), ("lib/clockgate/clockgate-oci", "serde_json"), ("bin/clockgate-run", "libc")]
-    {
+    let publisher = format!("clockgate-kubernetes_{}-1_amd64.deb", env!("CARGO_PKG_VERSION"));
+    packages::run(Command::new("dpkg-deb").arg("-x").arg(one.join(publisher)).arg(&unpacked))?;
+    let size = std::fs::metadata(unpacked.join("usr/bin/clockgate-kubernetes"))?.len();
+    ensure(size < packages::PUBLISHER_LIMIT, format!("the publisher has {size} bytes"))?;
+    for (program, of_it) in [
+        ("bin/clockgate", "rustls"),
+        ("lib/clockgate/clockgate-oci", "serde_json"),
+        ("bin/clockgate-run", "libc"),
+        ("bin/clockgate-kubernetes", "hyper"),
+    ] {
         let crates = crates_of(&unpacked.join("usr").join(program))?;
         ensure(
             crates.iter().any(|name| name == of_it),

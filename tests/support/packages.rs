@@ -10,6 +10,9 @@ use super::small;
 /// A time for all that is packed: 1 October 2026.
 pub const EPOCH: &str = "1790812800";
 
+/// The publisher is smaller than this as it is released, bytes (docs/decisions/0030-the-publisher.md).
+pub const PUBLISHER_LIMIT: u64 = 3_000_000;
+
 /// Programs without symbols, as the release profile leaves them: `BINARY` of the Makefile, in `folder`.
 pub fn strip(programs: &[PathBuf], folder: &Path) -> Outcome<PathBuf> {
     std::fs::create_dir_all(folder)?;
