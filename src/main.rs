@@ -10,6 +10,7 @@ use std::ffi::{c_char, c_int};
 use std::io::Write;
 
 use clap::Parser;
+use clockgate::sys::output::{self, Priority};
 
 /// The C library calls this; the arguments come by [`std::env::args_os`], which the C library filled before.
 #[unsafe(no_mangle)]
@@ -21,18 +22,15 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
         Err(error) => {
             // Help and version are errors to clap, too. Where they cannot be printed, no channel is left to report that.
             let text = clockgate::cli::instead_of_a_verb(&error);
-            let _ = if error.use_stderr() {
-                std::io::stderr().write_all(text.as_bytes())
-            } else {
-                clockgate::sys::output::print(&text)
-            };
+            let _ =
+                if error.use_stderr() { std::io::stderr().write_all(text.as_bytes()) } else { output::print(&text) };
             return error.exit_code();
         }
     };
     match cli.run(began) {
         Ok(code) => code,
         Err(error) => {
-            clockgate::sys::output::say(&format!("clockgate: {}\n", clockgate::error_chain::in_full(&error)));
+            output::log(Priority::Error, &format!("clockgate: {}", clockgate::error_chain::in_full(&error)));
             error.exit as c_int
         }
     }

@@ -7,7 +7,7 @@
 
 use std::ffi::{OsString, c_char, c_int};
 
-use clockgate::sys::output;
+use clockgate::sys::output::{self, Priority};
 use clockgate::waiter::oci;
 
 /// The C library calls this; the arguments come by [`std::env::args_os`], which the C library filled before.
@@ -23,7 +23,7 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            output::say(&format!("clockgate: {}\n", clockgate::error_chain::in_full(&error)));
+            output::log(Priority::Error, &format!("clockgate: {}", clockgate::error_chain::in_full(&error)));
             error.exit() as c_int
         }
     }

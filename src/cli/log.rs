@@ -14,7 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
-use crate::sys::output;
+use crate::sys::output::{self, Priority};
 
 /// Begins to log; a second call changes nothing.
 pub fn init(verbose: bool) {
@@ -59,11 +59,11 @@ where
 /// The journal makes an entry of each line.
 fn prioritized(level: Level, text: &str) -> String {
     let priority = match level {
-        Level::ERROR => 3,
-        Level::WARN => 4,
-        Level::INFO => 6,
-        Level::DEBUG | Level::TRACE => 7,
-    };
+        Level::ERROR => Priority::Error,
+        Level::WARN => Priority::Warning,
+        Level::INFO => Priority::Info,
+        Level::DEBUG | Level::TRACE => Priority::Debug,
+    } as u8;
     text.lines().map(|line| format!("<{priority}>{}\n", shown(line))).collect()
 }
 

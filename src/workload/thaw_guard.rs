@@ -24,7 +24,7 @@ use super::{WorkloadError, boot_id};
 use crate::decision::{Awake, nanos_u64};
 use crate::sys::cgroup::Hierarchy;
 use crate::sys::clock::monotonic_nanos;
-use crate::sys::output;
+use crate::sys::output::{self, Priority};
 
 /// How long a guard may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -215,10 +215,10 @@ fn thaw_at_last(freezer: &Freezer<'_>, session: u64) -> Result<Thawed, WorkloadE
 
 /// Prints what was done, if anything was; after it was done, since the output may have no reader.
 fn say(why: &str, outcome: &Result<Thawed, WorkloadError>) {
-    let what = match outcome {
+    let (priority, what) = match outcome {
         Ok(thawed) if thawed.thawed.is_empty() => return,
-        Ok(thawed) => format!("thawed {} cgroup(s)", thawed.thawed.len()),
-        Err(error) => crate::error_chain::in_full(error),
+        Ok(thawed) => (Priority::Warning, format!("thawed {} cgroup(s)", thawed.thawed.len())),
+        Err(error) => (Priority::Error, crate::error_chain::in_full(error)),
     };
-    output::say(&format!("clockgate guard: {why}: {what}\n"));
+    output::log(priority, &format!("clockgate guard: {why}: {what}"));
 }

@@ -20,7 +20,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::agent::CONFIG;
 use support::host::HostFolder;
 use support::liar::Liar;
-use support::{Ours, clockgate, lacks_program, needing, until};
+use support::{CLOCKGATE, Ours, clockgate, harmless, lacks_program, needing, small, until};
 
 /// Far more than anything here takes.
 const SOON: Duration = Duration::from_secs(30);
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
         ("the_catalog_names_fields_that_there_are", catalog_names_fields),
     ];
     // The agent is started without the right to set the clock.
-    let agents: [(&str, fn()); 4] = [
+    let agents: [(&str, fn()); 5] = [
+        ("a_line_of_each_program_has_a_priority_where_the_journal_reads_it_and_none_where_a_person_does", priorities),
         ("an_open_gate_is_an_entry_with_its_numbers_and_no_line_beside_it", open_gate),
         ("what_needs_a_person_is_a_warning", warning),
         ("without_a_journal_to_receive_it_it_is_a_line_with_its_priority", no_journal),
@@ -114,6 +115,37 @@ impl Host {
             if entry["MESSAGE_ID"] == kind.message_id() {
                 return entry;
             }
+        }
+    }
+}
+
+fn priorities() {
+    let built = |package| small::build_of(package, &["--bins"]).unwrap()[0].clone();
+    let (kubernetes, run) = (built("clockgate-kubernetes"), built("clockgate-run"));
+    let programs: [(&Path, &[&str], u8, &str); 6] = [
+        (CLOCKGATE.as_ref(), &["agent", "--root", "/nonexistent"], 3, "clockgate: "),
+        (env!("CARGO_BIN_EXE_clockgate-oci").as_ref(), &["--version"], 3, "clockgate: no container runtime: "),
+        (env!("CARGO_BIN_EXE_clockgate-nri").as_ref(), &["--socket", "/nonexistent/nri.sock"], 6, "waiting for "),
+        (&run, &["--page", "/nonexistent", "--no-agent", "hold", "--timeout", "1ms"], 3, "clockgate: "),
+        (&kubernetes, &["remove", "--kubeconfig", "/nonexistent"], 3, "clockgate-kubernetes: "),
+        (&kubernetes, &["--kubeconfig", "/nonexistent"], 5, "waiting until "),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (program, arguments, priority, words) in programs {
+        for (is_journal, prefix) in [(true, format!("<{priority}>")), (false, String::new())] {
+            let path = folder.path().join("log");
+            let log = File::create(&path).unwrap();
+            let meta = log.metadata().unwrap();
+            let stream = if is_journal { format!("{}:{}", meta.dev(), meta.ino()) } else { "1:1".to_owned() };
+            // Without a runtime that the wrapper could become.
+            let mut command = harmless("env");
+            command.arg("PATH=/nonexistent").arg(program).args(arguments);
+            command.stdout(Stdio::null()).stderr(log).env("JOURNAL_STREAM", stream);
+            command.env_remove("CLOCKGATE_SERVERS").env_remove("NODE_NAME").env_remove("KUBERNETES_SERVICE_HOST");
+            let _running = Ours::spawn(&mut command).unwrap();
+            let said = || fs::read_to_string(&path).unwrap();
+            let is_said = until(words, SOON, || said().lines().any(|line| line.starts_with(&(prefix.clone() + words))));
+            assert!(is_said.is_ok(), "{}: {arguments:?}: {}", program.display(), said());
         }
     }
 }

@@ -10,7 +10,8 @@ mod command_line;
 use std::ffi::{OsString, c_char, c_int};
 
 use clockgate_run::exit::Exit;
-use clockgate_run::sys::{output, signals};
+use clockgate_run::sys::output::{self, Priority};
+use clockgate_run::sys::signals;
 use clockgate_run::{Measuring, Progress, Released, Style, error_chain, exec, wait};
 
 use command_line::{CommandLine, Request};
@@ -70,6 +71,6 @@ fn become_command(command: Vec<OsString>) -> Exit {
 }
 
 fn fail(exit: Exit, why: &str) -> Exit {
-    output::say(&format!("clockgate: {why}\n"));
+    output::log(Priority::Error, &format!("clockgate: {why}"));
     exit
 }

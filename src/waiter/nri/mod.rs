@@ -22,8 +22,8 @@ use crate::container::exemption;
 use crate::container::runtime_list::{self, RuntimeList};
 use crate::error_chain::in_full;
 use crate::sys::foreign::shown;
-use crate::sys::{nap, output};
-use crate::waiter::oci::log::Grave;
+use crate::sys::nap;
+use crate::sys::output::{Priority, log};
 
 use pod::PodList;
 use protobuf::{MessageBytes, fields};
@@ -63,7 +63,7 @@ pub fn run(argv0: PathBuf, socket: &Path) -> ! {
     let mut pause = AGAIN_AFTER;
     loop {
         let Err(error) = converse_by(socket, &mut gate, &mut pause);
-        log(Grave::Warning, &in_full(&error));
+        log(Priority::Warning, &in_full(&error));
         nap(pause);
         pause = AGAIN_AFTER_AT_MOST.min(pause * 2);
     }
@@ -72,7 +72,7 @@ pub fn run(argv0: PathBuf, socket: &Path) -> ! {
 fn converse_by(path: &Path, gate: &mut StartGate, pause: &mut Duration) -> Result<Infallible, NriError> {
     let shown_path = shown(&path.to_string_lossy());
     let waits =
-        |error: &io::Error| log(Grave::Info, &format!("waiting for a container runtime at {shown_path}: {error}"));
+        |error: &io::Error| log(Priority::Info, &format!("waiting for a container runtime at {shown_path}: {error}"));
     let failed = |error| NriError::Socket(shown_path.clone(), error);
     let stream = socket::connect(path, &mut { waits }).map_err(failed)?;
     stream.set_read_timeout(Some(REGISTERED_WITHIN)).map_err(failed)?;
@@ -85,14 +85,12 @@ fn converse_by(path: &Path, gate: &mut StartGate, pause: &mut Duration) -> Resul
             session.stream.socket().set_read_timeout(None).map_err(failed)?;
             let NriSession { runtime, timeout, .. } = &session;
             let ms = timeout.as_millis();
-            log(Grave::Info, &format!("connected to {runtime} at {shown_path}; its time-out for a request is {ms} ms"));
+            log(
+                Priority::Info,
+                &format!("connected to {runtime} at {shown_path}; its time-out for a request is {ms} ms"),
+            );
         }
     }
-}
-
-/// One line to standard error, which systemd reads with its level.
-fn log(grave: Grave, text: &str) {
-    output::say(&format!("<{}>{text}\n", grave as u8));
 }
 
 /// What a message of the runtime meant.
@@ -146,7 +144,7 @@ impl<S: Read + Write> NriSession<S> {
                 if is_made {
                     self.note_exempt(&payload);
                 }
-                lines.iter().for_each(|(grave, line)| log(*grave, line));
+                lines.iter().for_each(|(priority, line)| log(*priority, line));
                 return Ok(News::Nothing);
             }
             // A notice that the runtime ends, or of an event that was not subscribed to, takes no action.
@@ -179,7 +177,7 @@ impl<S: Read + Write> NriSession<S> {
         let answer = MessageBytes::default();
         // What cannot be read of it is known by its cgroup and its bundle.
         if let Err(error) = self.pods.add(payload) {
-            log(Grave::Warning, &format!("not all that the runtime lists is kept for the freezer: {error}"));
+            log(Priority::Warning, &format!("not all that the runtime lists is kept for the freezer: {error}"));
         }
         if more {
             return Ok((RequestAnswer::Payload(answer.with_number(2, 1)), News::Nothing));
@@ -201,7 +199,7 @@ impl<S: Read + Write> NriSession<S> {
 }
 
 fn not_written(error: &io::Error) {
-    log(Grave::Warning, &format!("cannot write the list of exempt containers for the freezer: {error}"));
+    log(Priority::Warning, &format!("cannot write the list of exempt containers for the freezer: {error}"));
 }
 
 #[cfg(test)]

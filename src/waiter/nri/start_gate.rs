@@ -9,9 +9,9 @@ use crate::container::{Metadata, exemption, tolerance};
 use crate::decision::Boottime;
 use crate::sys::clock::boottime;
 use crate::sys::foreign::shown;
+use crate::sys::output::Priority;
 use crate::waiter::Ground;
 use crate::waiter::oci::hold::{GateWatch, HeldContainer, Refused, Released};
-use crate::waiter::oci::log::Grave;
 use crate::waiter::oci::{OciSettings, RefusedBy, count_refusal};
 
 /// The time-out of a runtime that does not say its own (`DefaultPluginRequestTimeout` in containerd/nri).
@@ -26,7 +26,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 const REMIND_EVERY: Duration = Duration::from_secs(60);
 
 /// What is written to the log.
-pub type LogLine = (Grave, String);
+pub type LogLine = (Priority, String);
 
 /// The gate as pods find it.
 pub struct StartGate {
@@ -75,7 +75,7 @@ impl StartGate {
         let answer = match outcome {
             Ok(Released::Exempt) => {
                 let rule = exempt_by.unwrap_or_default();
-                lines.push((Grave::Info, format!("{subject}: not held at the shut gate: exempt by {rule}")));
+                lines.push((Priority::Info, format!("{subject}: not held at the shut gate: exempt by {rule}")));
                 Ok(())
             }
             Ok(Released::On(ground)) => {
@@ -83,12 +83,14 @@ impl StartGate {
                 match ground {
                     // A gate that is open on a proof needs no line in the log; every other release has one.
                     Ground::Proven(_) => {}
-                    Ground::Tolerated { .. } => lines.push((Grave::Info, format!("{subject}: released: {ground}"))),
+                    Ground::Tolerated { .. } => lines.push((Priority::Info, format!("{subject}: released: {ground}"))),
                     Ground::Unproven(_)
                     | Ground::Measured { .. }
                     | Ground::Kernel { .. }
                     | Ground::NoAgent
-                    | Ground::TimedOut { .. } => lines.push((Grave::Warning, format!("{subject}: released: {ground}"))),
+                    | Ground::TimedOut { .. } => {
+                        lines.push((Priority::Warning, format!("{subject}: released: {ground}")))
+                    }
                 }
                 Ok(())
             }
@@ -143,12 +145,12 @@ impl Refusals {
             self.logged = Some(now);
         }
         let so_far = if self.count == 1 { String::new() } else { format!("; {} refusals so far", self.count) };
-        is_due.then(|| (Grave::Warning, format!("refused: {subject}: {why}{so_far}")))
+        is_due.then(|| (Priority::Warning, format!("refused: {subject}: {why}{so_far}")))
     }
 
     fn end(&mut self) -> Option<LogLine> {
         let Self { count, logged: _ } = std::mem::take(self);
-        (count > 0).then(|| (Grave::Info, format!("containers are made again, after {count} refusals")))
+        (count > 0).then(|| (Priority::Info, format!("containers are made again, after {count} refusals")))
     }
 }
 
@@ -172,7 +174,7 @@ impl HeldContainer for PodContainer<'_> {
             Ok(tolerance) => Some(tolerance),
             Err(why) => {
                 let why = format!("{}: {} is ignored: {}", subject(self.metadata), tolerance::LABEL, shown(&why));
-                self.lines.push((Grave::Warning, why));
+                self.lines.push((Priority::Warning, why));
                 None
             }
         }
@@ -274,7 +276,7 @@ mod tests {
             "clockgate: refusing to create container web of pod default/shop-0: there is no agent (no-agent = hold)"
         );
         assert!(
-            matches!(&lines[..], [(Grave::Warning, line)] if line.starts_with("refused: container web of ")),
+            matches!(&lines[..], [(Priority::Warning, line)] if line.starts_with("refused: container web of ")),
             "{lines:?}"
         );
         // The log has the next one a minute later.

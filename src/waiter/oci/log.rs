@@ -8,24 +8,16 @@ use std::path::Path;
 use super::call::Call;
 use crate::decision::Realtime;
 use crate::sys::clock::realtime;
-
-/// How grave a line is, as syslog(3) counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grave {
-    /// A container was refused, or released without a proof.
-    Warning = 4,
-    /// A container is held, or released.
-    Info = 6,
-}
+use crate::sys::output::Priority;
 
 /// Writes one line to the host's log. Where there is none the line is lost: that is no reason to lose a container.
-pub fn log(socket: &Path, grave: Grave, text: &str) {
+pub fn log(socket: &Path, priority: Priority, text: &str) {
     /// LOG_DAEMON of syslog(3)
     const DAEMON: u8 = 3 << 3;
     let Ok(unbound) = UnixDatagram::unbound() else { return };
     // A log that does not keep up is not waited for.
     let _ = unbound.set_nonblocking(true);
-    let line = format!("<{}>clockgate-oci[{}]: {text}", DAEMON | grave as u8, std::process::id());
+    let line = format!("<{}>clockgate-oci[{}]: {text}", DAEMON | priority as u8, std::process::id());
     let _ = unbound.send_to(line.as_bytes(), socket);
 }
 
@@ -85,9 +77,9 @@ mod tests {
     fn a_line_goes_to_the_socket_and_a_missing_socket_is_no_failure() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        log(&path, Grave::Info, "lost");
+        log(&path, Priority::Info, "lost");
         let socket = UnixDatagram::bind(&path).unwrap();
-        log(&path, Grave::Warning, "docker: container ab: held");
+        log(&path, Priority::Warning, "docker: container ab: held");
         let mut bytes = [0; 200];
         let length = socket.recv(&mut bytes).unwrap();
         let line = String::from_utf8_lossy(&bytes[..length]).into_owned();

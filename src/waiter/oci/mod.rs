@@ -22,6 +22,7 @@ use crate::container::{Caller, Metadata, exemption, tolerance, unused_engines};
 use crate::error_chain::in_full;
 use crate::exit::Exit;
 use crate::sys::foreign::shown;
+use crate::sys::output::Priority;
 use crate::sys::signals;
 use crate::waiter::Ground;
 
@@ -32,7 +33,6 @@ pub use settings::{FILE, OciSettings};
 pub use waiting::{Waiting, waiting};
 
 use hold::{GateWatch, HeldContainer, Refused, Released};
-use log::Grave;
 
 /// How often the log repeats that a container is still held.
 const REMIND_EVERY: Duration = Duration::from_secs(60);
@@ -136,17 +136,17 @@ impl<'a> Start<'a> {
         match GateWatch::new(self.settings).hold(&mut self) {
             Ok(Released::Exempt) => {
                 let rule = self.exempt_by.as_deref().unwrap_or_default();
-                self.log(Grave::Info, &format!("not held at the shut gate: exempt by {rule}"));
+                self.log(Priority::Info, &format!("not held at the shut gate: exempt by {rule}"));
             }
             // A gate that was open on a proof needs no line in the log; every other release has one.
             Ok(Released::On(Ground::Proven(_))) if self.told.is_none() => {}
             Ok(Released::On(ground @ (Ground::Proven(_) | Ground::Tolerated { .. }))) => {
-                self.log(Grave::Info, &format!("released: {ground}"))
+                self.log(Priority::Info, &format!("released: {ground}"))
             }
-            Ok(Released::On(ground)) => self.log(Grave::Warning, &format!("released: {ground}")),
+            Ok(Released::On(ground)) => self.log(Priority::Warning, &format!("released: {ground}")),
             Err(Refused { waited, why }) => {
                 let refused = OciError::Refused { what: self.what.to_owned(), subject: self.subject(), waited, why };
-                self.log(Grave::Warning, &refused.to_string());
+                self.log(Priority::Warning, &refused.to_string());
                 return Err(refused);
             }
         }
@@ -159,8 +159,8 @@ impl<'a> Start<'a> {
         title.map_or_else(|| format!("container {id}"), |title| format!("container {id} ({title})"))
     }
 
-    fn log(&self, grave: Grave, text: &str) {
-        log::log(&self.settings.syslog, grave, &format!("{}: {}: {text}", self.caller, self.subject()));
+    fn log(&self, priority: Priority, text: &str) {
+        log::log(&self.settings.syslog, priority, &format!("{}: {}: {text}", self.caller, self.subject()));
     }
 }
 
@@ -176,7 +176,7 @@ impl HeldContainer for Start<'_> {
         match tolerance::of(&self.metadata)? {
             Ok(tolerance) => Some(tolerance),
             Err(why) => {
-                self.log(Grave::Warning, &format!("{} is ignored: {}", tolerance::LABEL, shown(&why)));
+                self.log(Priority::Warning, &format!("{} is ignored: {}", tolerance::LABEL, shown(&why)));
                 None
             }
         }
@@ -190,7 +190,7 @@ impl HeldContainer for Start<'_> {
         if self.told.is_none_or(|told| waited >= told + REMIND_EVERY) {
             let so_far = if self.told.is_some() { format!(" for {} s", waited.as_secs()) } else { String::new() };
             self.told = Some(waited);
-            self.log(Grave::Info, &format!("held{so_far}: {why}"));
+            self.log(Priority::Info, &format!("held{so_far}: {why}"));
         }
     }
 }

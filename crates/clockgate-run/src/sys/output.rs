@@ -12,6 +12,27 @@ pub fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
+/// How grave a line is, as syslog(3) counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Something failed.
+    Error = 3,
+    /// Needs a person some time.
+    Warning = 4,
+    /// Is worth a look.
+    Notice = 5,
+    /// As it should be.
+    Info = 6,
+    /// For the search for a fault.
+    Debug = 7,
+}
+
+/// One line to standard error. Its priority is for the journal, which reads it before the line (sd-daemon(3)), and not for a person.
+pub fn log(priority: Priority, text: &str) {
+    let prefix = if is_journal() { format!("<{}>", priority as u8) } else { String::new() };
+    say(&format!("{prefix}{text}\n"));
+}
+
 /// Whether standard error is the stream that systemd made for the journal (`$JOURNAL_STREAM` of systemd.exec(5)).
 #[must_use]
 pub fn is_journal() -> bool {
