@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -29,7 +30,7 @@ pub struct Cluster {
     pub api: Api,
     authority: Authority,
     folder: tempfile::TempDir,
-    _etcd: Ours,
+    etcd: Ours,
     servers: Vec<(u16, Ours)>,
     etcd_port: u16,
 }
@@ -51,7 +52,7 @@ impl Cluster {
         let api = Api { address, port, folder: folder.path().to_owned() };
         let mut server = server(&api, etcd_port)?;
         until_ready(&api, &mut [("etcd.log", &mut etcd), (&log_name(port), &mut server)])?;
-        let cluster = Self { api, authority, folder, _etcd: etcd, servers: vec![(port, server)], etcd_port };
+        let cluster = Self { api, authority, folder, etcd, servers: vec![(port, server)], etcd_port };
         for node in nodes {
             cluster.join(node)?;
         }
@@ -81,6 +82,11 @@ impl Cluster {
         self.servers.retain(|(port, _)| *port != api.port);
     }
 
+    /// What the servers ask of their store has no answer from now on, or has one again.
+    pub fn signal_store(&self, signal: Signal) -> Outcome {
+        Ok(kill(self.etcd.pid(), signal)?)
+    }
+
     /// Starts it again, at the same port.
     pub fn restart(&mut self, api: &Api) -> Outcome {
         let mut server = server(api, self.etcd_port)?;
@@ -91,32 +97,15 @@ impl Cluster {
 
     /// A kubeconfig as a kubelet's, with files beside it.
     pub fn kubeconfig(&self, node: &str, port: u16) -> Outcome<PathBuf> {
-        self.kubeconfig_of(
-            node,
-            &format!("{node}-{port}.conf"),
-            json!({ "server": format!("https://{}:{port}", self.api.address) }),
-        )
+        let server = json!({ "server": format!("https://{}:{port}", self.api.address) });
+        kubeconfig(self.folder(), node, &format!("{node}-{port}.conf"), server)
     }
 
     /// The same by the name whose certificate is ahead of our clock.
     pub fn kubeconfig_of_later(&self, node: &str) -> Outcome<PathBuf> {
         let server = format!("https://{}:{}", self.api.address, self.api.port);
-        self.kubeconfig_of(node, &format!("{node}-later.conf"), json!({ "server": server, "tls-server-name": LATER }))
-    }
-
-    fn kubeconfig_of(&self, node: &str, name: &str, mut cluster: Value) -> Outcome<PathBuf> {
-        cluster["certificate-authority"] = json!("ca.crt");
-        let user = json!({ "client-certificate": format!("{node}.crt"), "client-key": format!("{node}.key") });
-        // JSON is YAML.
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{ "name": "k", "cluster": cluster }],
-            "users": [{ "name": "u", "user": user }],
-            "contexts": [{ "name": "c", "context": { "cluster": "k", "user": "u" } }],
-        });
-        let path = self.folder.path().join(name);
-        fs::write(&path, config.to_string())?;
-        Ok(path)
+        let cluster = json!({ "server": server, "tls-server-name": LATER });
+        kubeconfig(self.folder(), node, &format!("{node}-later.conf"), cluster)
     }
 
     /// How many requests of a user the servers have answered, by verb and what they were about.
@@ -138,6 +127,22 @@ impl Cluster {
         }
         Ok(all)
     }
+}
+
+/// The kubeconfig of this name in a folder, by the certificates beside it.
+pub fn kubeconfig(folder: &Path, user: &str, name: &str, mut cluster: Value) -> Outcome<PathBuf> {
+    cluster["certificate-authority"] = json!("ca.crt");
+    let identity = json!({ "client-certificate": format!("{user}.crt"), "client-key": format!("{user}.key") });
+    // JSON is YAML.
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{ "name": "k", "cluster": cluster }],
+        "users": [{ "name": "u", "user": identity }],
+        "contexts": [{ "name": "c", "context": { "cluster": "k", "user": "u" } }],
+    });
+    let path = folder.join(name);
+    fs::write(&path, config.to_string())?;
+    Ok(path)
 }
 
 fn program(name: &str) -> Command {

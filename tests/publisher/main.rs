@@ -7,16 +7,20 @@ mod audit;
 mod authority;
 mod cluster;
 mod fleet;
+mod misbehaved;
 mod publisher;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod unruly;
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use api::{Api, Who};
@@ -24,18 +28,32 @@ use clockgate::decision::{Cause, ClockMeasurement, Epoch, Offset, RestoreSign, S
 use clockgate::sys::clock::{boottime, realtime, standing};
 use clockgate::sys::nap;
 use cluster::{AHEAD, Cluster, until_condition};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
+use nix::sys::signal::Signal;
 use publisher::Publisher;
 use serde_json::{Value, json};
 use support::gate_page::{proven, shut};
-use support::{Outcome, ensure, expect, needing, until_answered};
+use support::{Outcome, ensure, expect, fail, lacks_program, lacks_root, needing, until, until_answered};
 
 const TRUE: (&str, &str) = ("True", "Proven");
 const FALSE: (&str, &str) = ("False", "Restored");
 
 /// The nodes that there are; a test has one of its own.
-const NODES: [&str; 9] =
-    ["gate-1", "storm-1", "rights-1", "rights-2", "killed-1", "later-1", "leaves-1", "rotates-1", "account-1"];
+const NODES: [&str; 13] = [
+    "gate-1",
+    "storm-1",
+    "rights-1",
+    "rights-2",
+    "killed-1",
+    "later-1",
+    "leaves-1",
+    "rotates-1",
+    "account-1",
+    "within-1",
+    "mute-1",
+    "absent-1",
+    "twins-1",
+];
 
 /// The cluster, once it was needed; a test that failed leaves it to the others.
 type Shared = Arc<Mutex<Option<Cluster>>>;
@@ -45,7 +63,7 @@ type Test = fn(&mut Cluster, &Path) -> Outcome;
 
 fn main() -> ExitCode {
     let shared = Shared::default();
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 13] = [
         ("the_condition_is_true_false_and_true_as_the_gate_is_and_other_conditions_stay", follows),
         ("a_storm_is_two_writes_and_an_open_gate_is_no_write_at_all", storm),
         ("a_node_writes_its_own_condition_alone_and_no_taint", rights),
@@ -55,20 +73,53 @@ fn main() -> ExitCode {
         ("remove_takes_the_condition_away_and_a_stop_makes_it_unknown", leaves),
         ("a_kubelets_certificate_that_is_replaced_is_read_anew", rotates),
         ("a_fleet_in_a_storm_writes_twice_a_node_and_is_idle_soon_after", fleet::storm),
+        ("an_api_server_that_is_killed_while_it_is_asked_has_the_latest_state_when_it_is_back", killed_within),
+        ("an_account_without_the_right_to_write_events_writes_the_condition", strangers::mute),
+        ("a_node_that_is_deleted_and_made_anew_gets_the_whole_condition", strangers::absent),
+        ("two_publishers_of_one_node_agree_and_write_one_event", strangers::twins),
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         let shared = shared.clone();
         needing(cluster::lacks(), name, move || with_cluster(&shared, test))
     });
-    let of_a_person =
-        Trial::test("an_error_has_a_priority_where_standard_error_is_the_journal_and_for_a_person_none", priority);
-    let trials = std::iter::once(of_a_person).chain(trials).collect();
+    let lacks_namespaces = || lacks_root().or_else(|| lacks_program("unshare"));
+    let alone: [(&str, Option<String>, fn(&Path) -> Outcome); 7] = [
+        ("in_a_pod_it_has_the_name_of_the_node_and_the_account_of_the_pod", lacks_namespaces(), strangers::in_a_pod),
+        (
+            "a_server_that_fails_is_asked_ever_more_rarely_and_has_the_latest_state_once_it_is_well",
+            None,
+            misbehaved::all,
+        ),
+        ("a_kubeconfig_that_is_wrong_is_named_and_used_once_it_is_mended", None, strangers::kubeconfigs),
+        ("help_version_and_wrong_options_are_as_of_any_program", None, strangers::command_line),
+        ("a_page_that_goes_comes_or_is_none_is_in_the_condition", None, strangers::pages),
+        ("a_stop_ends_it_at_a_server_that_is_silent_and_where_this_is_no_node", None, strangers::stopped),
+        ("a_stop_ends_it_while_a_name_server_is_silent", lacks_namespaces(), strangers::stopped_without_names),
+    ];
+    let alone = alone.map(|(name, lacks, test)| needing(lacks, name, move || test(&publisher::program()?)));
+    let trials = alone.into_iter().chain(trials).collect();
     // On this thread, one after the other: a server ends with the thread that started it (`setpriv --pdeathsig`), and they share one.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Its processes end here, and not with a process that ends without dropping anything.
     drop(shared.lock().unwrap_or_else(PoisonError::into_inner).take());
     conclusion.exit_code()
+}
+
+/// Each case by itself and all at once: they wait more than they work.
+fn at_once<T: std::fmt::Debug + Sync>(cases: &[T], one: impl Fn(&T) -> Outcome + Sync) -> Outcome {
+    let failed: Vec<String> = thread::scope(|scope| {
+        let one = &one;
+        let running: Vec<_> = cases.iter().map(|case| (case, scope.spawn(move || one(case)))).collect();
+        let ended = running.into_iter().map(|(case, running)| (case, running.join()));
+        let failed = ended.filter_map(|(case, ended)| match ended {
+            Ok(Ok(())) => None,
+            Ok(Err(failed)) => Some(format!("{case:?}: {}", failed.message().unwrap_or_default())),
+            Err(_) => Some(format!("{case:?}: panicked")),
+        });
+        failed.collect()
+    });
+    if failed.is_empty() { Ok(()) } else { fail(failed.join("\n")) }
 }
 
 /// One after the other: the servers are as busy as the machine lets them be.
@@ -79,23 +130,6 @@ fn with_cluster(shared: &Shared, test: Test) -> Outcome {
         none @ None => none.insert(Cluster::start(Ipv4Addr::LOCALHOST, &NODES)?),
     };
     test(cluster, &publisher::program()?)
-}
-
-fn priority() -> Outcome {
-    let program = publisher::program()?;
-    let folder = tempfile::tempdir()?;
-    for (is_journal, begins) in [(true, "<3>clockgate-kubernetes: "), (false, "clockgate-kubernetes: ")] {
-        let path = folder.path().join(begins);
-        let log = File::create(&path)?;
-        let named = log.metadata()?;
-        let named = if is_journal { format!("{}:{}", named.dev(), named.ino()) } else { "1:1".to_owned() };
-        let mut command = Command::new(&program);
-        command.args(["remove", "--kubeconfig", "/nonexistent"]).env("JOURNAL_STREAM", named).env_remove("NODE_NAME");
-        let ended = command.stdin(Stdio::null()).stderr(log).status()?;
-        let said = fs::read_to_string(&path)?;
-        ensure(ended.code() == Some(78) && said.starts_with(begins), format!("{ended}: {said}"))?;
-    }
-    Ok(())
 }
 
 /// The gate of a restored machine, before anything was measured.
@@ -194,10 +228,7 @@ fn rights(cluster: &mut Cluster, program: &Path) -> Outcome {
 fn account(cluster: &mut Cluster, program: &Path) -> Outcome {
     let (node, api) = ("account-1", cluster.api.clone());
     apply_example(&api)?;
-    let path = "/api/v1/namespaces/clockgate/serviceaccounts/clockgate-kubernetes/token";
-    let asked = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
-    let token = api.admin("POST", path, &asked)?["status"]["token"].as_str().ok_or("no token")?.to_owned();
-
+    let token = token_of(&api, "clockgate", "clockgate-kubernetes")?;
     let file = cluster.folder().join("token");
     fs::write(&file, "of yesterday")?;
     let (server, ca) =
@@ -224,6 +255,13 @@ fn account(cluster: &mut Cluster, program: &Path) -> Outcome {
     Ok(())
 }
 
+/// A token of an account.
+fn token_of(api: &Api, namespace: &str, account: &str) -> Outcome<String> {
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+    let asked = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+    Ok(api.admin("POST", &path, &asked)?["status"]["token"].as_str().ok_or("no token")?.to_owned())
+}
+
 /// examples/kubernetes/rbac.yaml, as `kubectl apply` would.
 fn apply_example(api: &Api) -> Outcome {
     let text = fs::read_to_string(root().join("examples/kubernetes/rbac.yaml"))?;
@@ -234,7 +272,7 @@ fn apply_example(api: &Api) -> Outcome {
             Some("ServiceAccount") => "/api/v1/namespaces/clockgate/serviceaccounts",
             Some("ClusterRole") => "/apis/rbac.authorization.k8s.io/v1/clusterroles",
             Some("ClusterRoleBinding") => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-            other => return support::fail(format!("a {other:?} in the example")),
+            other => return fail(format!("a {other:?} in the example")),
         };
         api.admin("POST", path, &object)?;
     }
@@ -254,6 +292,36 @@ fn killed(cluster: &mut Cluster, program: &Path) -> Outcome {
     publisher.says("the API server takes the condition again")?;
     // The first True, and the state that was the last one.
     ensure(patches(cluster, node)? == 2, publisher.log())
+}
+
+/// The store stops, so that a request is under way for as long as its client waits.
+fn killed_within(cluster: &mut Cluster, program: &Path) -> Outcome {
+    let (node, other) = ("within-1", cluster.start_another()?);
+    let mut publisher = Publisher::start(program, &cluster.kubeconfig(node, other.port)?, &proven_in(1))?;
+    until_condition(&other, node, TRUE)?;
+    cluster.signal_store(Signal::SIGSTOP)?;
+    publisher.page_says(&restored(2))?;
+    let under_way = until("a request is under way", Duration::from_secs(120), || is_connected_to(other.port));
+    cluster.kill(&other);
+    cluster.signal_store(Signal::SIGCONT)?;
+    under_way?;
+    publisher.says("the condition is not published: no ")?;
+    // What the server that was killed had asked of the store may still have been done.
+    publisher.page_says(&proven_in(2))?;
+    cluster.restart(&other)?;
+    publisher.says("the API server takes the condition again")?;
+    ensure(other.ours(node)? == Some(TRUE).map(|(status, reason)| (status.into(), reason.into())), publisher.log())?;
+    ensure(patches(cluster, node)? <= 3, publisher.log())
+}
+
+/// Whether a process of this host has a connection to this port of it.
+fn is_connected_to(port: u16) -> bool {
+    /// `TCP_ESTABLISHED` of the kernel's include/net/tcp_states.h.
+    const ESTABLISHED: &str = "01";
+    let connections = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let fields = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let to = format!(":{port:04X}");
+    fields.into_iter().any(|fields| fields.len() > 3 && fields[2].ends_with(&to) && fields[3] == ESTABLISHED)
 }
 
 fn later(cluster: &mut Cluster, program: &Path) -> Outcome {

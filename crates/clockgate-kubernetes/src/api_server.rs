@@ -2,6 +2,7 @@
 //! verified, always, by the measured time.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ impl ApiServer {
         let name = identity.server_name.as_deref().unwrap_or(host.trim_start_matches('[').trim_end_matches(']'));
         let name = ServerName::try_from(name.to_owned()).map_err(|_| RequestError::Address(identity.server.clone()))?;
         let request = http_request(request, &identity, &uri)?;
+        let place = identity.place.clone();
 
         let connector = TlsConnector::from(Arc::new(self.tls(identity)?));
         let stream =
@@ -79,7 +81,7 @@ impl ApiServer {
         let carried = async {
             let _ = connection.await;
         };
-        let answered = async { answer(sender.send_request(request).await.map_err(unanswered)?).await };
+        let answered = async { answer(sender.send_request(request).await.map_err(unanswered)?, &place).await };
         tokio::pin!(carried, answered);
         tokio::select! {
             biased;
@@ -124,7 +126,7 @@ fn http_request(request: &ApiRequest, identity: &Identity, uri: &Uri) -> Result<
     builder.body(Full::new(Bytes::from(request.body.clone()))).map_err(RequestError::Request)
 }
 
-async fn answer(response: Response<hyper::body::Incoming>) -> Result<(), RequestError> {
+async fn answer(response: Response<hyper::body::Incoming>, place: &Path) -> Result<(), RequestError> {
     let status = response.status();
     if status.is_success() {
         return Ok(());
@@ -132,5 +134,9 @@ async fn answer(response: Response<hyper::body::Incoming>) -> Result<(), Request
     let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = Limited::new(response.into_body(), refusal::LIMIT).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-    Err(RequestError::Refused { status, why: refusal::message(&body), retry_after: after.map(Duration::from_secs) })
+    let mut why = refusal::message(&body);
+    if status == StatusCode::UNAUTHORIZED {
+        why += &format!(": the certificate or token of {} has expired, or is of another cluster", place.display());
+    }
+    Err(RequestError::Refused { status, why, retry_after: after.map(Duration::from_secs) })
 }

@@ -82,7 +82,7 @@ pub fn parse(words: Vec<OsString>) -> Result<Request, String> {
             other @ (Short(_) | Long(_) | Value(_)) => return Err(in_words(other.unexpected())),
         }
     }
-    let node = given.node.or_else(|| std::env::var("NODE_NAME").ok());
+    let node = given.node.or_else(|| std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty()));
     if let Some(name) = node.as_ref().filter(|name| !is_name(name)) {
         return Err(format!("`{name}` is no name of a node"));
     }

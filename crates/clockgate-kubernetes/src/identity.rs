@@ -60,6 +60,8 @@ pub enum Source {
 /// What a connection needs.
 #[derive(Debug)]
 pub struct Identity {
+    /// The file that has it.
+    pub place: PathBuf,
     pub server: String,
     pub server_name: Option<String>,
     pub authorities: Vec<CertificateDer<'static>>,
@@ -89,21 +91,25 @@ impl Source {
     /// # Errors
     /// [`IdentityError`].
     pub fn load(&self) -> Result<Identity, IdentityError> {
-        let access = match self {
+        let (place, access) = match self {
             Self::Kubeconfig(path) => {
                 let found = || KUBECONFIGS.iter().map(PathBuf::from).find(|path| path.exists());
                 let path = path.clone().or_else(found).ok_or(IdentityError::NoKubeconfig)?;
                 let text = String::from_utf8_lossy(&read(&path)?).into_owned();
                 let folder = path.parent().unwrap_or(Path::new("/"));
-                Access::parse(&text, folder)
-                    .map_err(|source| IdentityError::Kubeconfig { path: path.clone(), source })?
+                let access = Access::parse(&text, folder)
+                    .map_err(|source| IdentityError::Kubeconfig { path: path.clone(), source })?;
+                (path, access)
             }
-            Self::Account { server, authority, token } => Access {
-                server: server.clone(),
-                server_name: None,
-                authority: Content::File(authority.clone()),
-                credentials: Credentials::Token(Content::File(token.clone())),
-            },
+            Self::Account { server, authority, token } => {
+                let access = Access {
+                    server: server.clone(),
+                    server_name: None,
+                    authority: Content::File(authority.clone()),
+                    credentials: Credentials::Token(Content::File(token.clone())),
+                };
+                (token.clone(), access)
+            }
         };
         let (certificate, token) = match &access.credentials {
             Credentials::Certificate { chain, key } => {
@@ -114,6 +120,7 @@ impl Source {
             Credentials::Token(token) => (None, Some(String::from_utf8_lossy(&token.bytes()?).trim().to_owned())),
         };
         Ok(Identity {
+            place,
             server: access.server,
             server_name: access.server_name,
             authorities: certificates(&access.authority)?,

@@ -13,7 +13,6 @@ mod command_line;
 mod condition;
 mod disruption;
 mod jitter;
-mod log;
 mod measured_clock;
 mod plan;
 mod publisher;
@@ -29,12 +28,12 @@ use clockgate_kubernetes::identity;
 use clockgate_page::sys::nap;
 use clockgate_run::error_chain::in_full;
 use clockgate_run::exit::Exit;
-use clockgate_run::sys::{nss, output};
+use clockgate_run::sys::nss;
+use clockgate_run::sys::output::{self, Priority, log};
 
 use api_server::ApiServer;
 use command_line::{Orders, Request, Verb};
 use identity::IdentityError;
-use log::{Level, log};
 use measured_clock::MeasuredClock;
 use publisher::NodeWriter;
 
@@ -65,9 +64,9 @@ fn run(orders: Orders) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return fail(Exit::Bug, &format!("cannot begin: {error}")),
     };
-    match orders.verb {
+    let exit = match orders.verb {
         Verb::Publish => {
-            log(Level::Info, &format!("publishing {} of node {}", condition::TYPE, writer.node));
+            log(Priority::Info, &format!("publishing {} of node {}", condition::TYPE, writer.node));
             match runtime.block_on(publisher::publish(writer, orders.page)) {
                 Ok(()) => Exit::Ok,
                 Err(error) => fail(Exit::Bug, &error.to_string()),
@@ -77,16 +76,25 @@ fn run(orders: Orders) -> Exit {
             Ok(()) => Exit::Ok,
             Err(error) => fail(Exit::NoAgent, &format!("the condition is still there: {}", in_full(&error))),
         },
-    }
+    };
+    // A resolver that still waits for a name server is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
 /// The node may be added to its cluster at some later time.
 fn awaited_writer(orders: &Orders, error: &IdentityError) -> NodeWriter {
-    log(Level::Notice, &format!("waiting until this is a node: {}", in_full(error)));
+    let mut logged = String::new();
+    let mut why = in_full(error);
     loop {
+        if logged != why {
+            log(Priority::Notice, &format!("waiting until this is a node: {why}"));
+            logged = why;
+        }
         nap(LOOK_FOR_NODE_EVERY);
-        if let Ok(writer) = writer(orders) {
-            return writer;
+        match writer(orders) {
+            Ok(writer) => return writer,
+            Err(error) => why = in_full(&error),
         }
     }
 }
@@ -102,6 +110,6 @@ fn writer(orders: &Orders) -> Result<NodeWriter, IdentityError> {
 }
 
 fn fail(exit: Exit, why: &str) -> Exit {
-    log(Level::Error, &format!("clockgate-kubernetes: {why}"));
+    log(Priority::Error, &format!("clockgate-kubernetes: {why}"));
     exit
 }

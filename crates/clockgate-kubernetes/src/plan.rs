@@ -61,6 +61,8 @@ pub enum Answer {
     Failed(Option<Duration>),
     /// It was refused for good.
     Refused,
+    /// There is no such node, or not any more; one of this name may come.
+    NoNode,
 }
 
 /// A request to the API server.
@@ -203,7 +205,7 @@ impl Plan {
                 self.event_not_before = now + EVENT_SPACING;
             }
             // Without the right to write events the condition is enough.
-            (Answer::Refused, What::Event(_)) => self.event_not_before = now + EVENT_SPACING,
+            (Answer::Refused | Answer::NoNode, What::Event(_)) => self.event_not_before = now + EVENT_SPACING,
             (Answer::Failed(after), What::Event(event)) => {
                 self.back_off(after, now);
                 self.event_failures += 1;
@@ -216,6 +218,11 @@ impl Plan {
                 self.back_off(after, now);
             }
             (Answer::Refused, What::Condition { .. }) => self.back_off(None, now),
+            (Answer::NoNode, What::Condition { .. }) => {
+                // The next one of this name has none of what was written.
+                (self.published, self.in_doubt) = (None, None);
+                self.back_off(None, now);
+            }
         }
     }
 

@@ -328,3 +328,18 @@ fn an_event_that_is_refused_is_dropped_and_one_that_failed_is_tried_again() {
         assert_eq!(world.events().len(), expected);
     }
 }
+
+#[test]
+fn a_node_that_is_made_anew_gets_the_whole_condition() {
+    let mut world = World::new();
+    world.seen(Reason::Proven);
+    world.answer = Answer::NoNode;
+    world.pass(secs(600));
+    let refused = world.written.len() - 1;
+    assert!((2..=12).contains(&refused), "{refused} in 10 minutes");
+    world.answer = Answer::Done;
+    world.pass(secs(90));
+    assert_eq!(world.written.len(), refused + 2);
+    let is_whole = |what: &What| matches!(what, What::Condition { is_transition: true, .. });
+    assert!(world.written.last().is_some_and(|(_, what)| is_whole(what)), "{:?}", world.written);
+}

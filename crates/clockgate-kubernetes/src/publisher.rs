@@ -10,6 +10,7 @@ use clockgate_page::boot_id;
 use clockgate_page::sys::clock::boottime;
 use clockgate_page::time::Boottime;
 use clockgate_run::error_chain::in_full;
+use clockgate_run::sys::output::{Priority, log};
 use hyper::StatusCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -17,7 +18,6 @@ use tokio::sync::watch;
 use crate::api_server::{ApiServer, RequestError};
 use crate::condition::{ClockCondition, Reason};
 use crate::jitter::Jitter;
-use crate::log::{Level, log};
 use crate::plan::{Answer, Happening, Plan, What, Write};
 use crate::request_body::{self, ApiRequest, ConditionTimes};
 use crate::sys::alarm::Alarm;
@@ -83,7 +83,7 @@ pub async fn publish(writer: NodeWriter, page: PathBuf) -> io::Result<()> {
     let stopped = ClockCondition::new(Reason::AgentGone, "clockgate-kubernetes was stopped");
     let farewell = What::Condition { condition: stopped, is_transition: true };
     if let Err(error) = writer.write(&farewell, FAREWELL).await {
-        log(Level::Warning, &format!("the condition stays as it was: {}", in_full(&error)));
+        log(Priority::Warning, &format!("the condition stays as it was: {}", in_full(&error)));
     }
     Ok(())
 }
@@ -152,6 +152,7 @@ fn judge(what: Option<&What>, result: &Result<(), RequestError>) -> Answer {
     match result {
         Ok(()) => Answer::Done,
         Err(RequestError::Refused { status, .. }) if is_event && *status == StatusCode::CONFLICT => Answer::Done,
+        Err(RequestError::Refused { status, .. }) if !is_event && *status == StatusCode::NOT_FOUND => Answer::NoNode,
         Err(RequestError::Refused { status, retry_after, .. })
             if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
         {
@@ -174,40 +175,46 @@ fn judge(what: Option<&What>, result: &Result<(), RequestError>) -> Answer {
 /// What was logged of failures, so that a server that is down for a day is not a log of a day.
 #[derive(Debug, Default)]
 struct Complaints {
-    last: Option<Boottime>,
-    since: u32,
+    condition: Failures,
+    event: Failures,
+}
+
+/// How often the same failed, and when that was logged.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    logged: Option<Boottime>,
 }
 
 impl Complaints {
     fn take_in(&mut self, what: Option<&What>, result: &Result<(), RequestError>) {
-        let now = boottime();
         match (what, result) {
             (Some(What::Condition { condition, is_transition }), Ok(())) => {
-                if self.last.take().is_some() {
-                    log(
-                        Level::Notice,
-                        &format!("the API server takes the condition again, after {} failures", self.since),
-                    );
+                let failed = std::mem::take(&mut self.condition).count;
+                if failed > 0 {
+                    log(Priority::Notice, &format!("the API server takes the condition again; failures: {failed}"));
                 }
-                self.since = 0;
                 if *is_transition {
                     let ClockCondition { reason, message } = condition;
                     let status = reason.status().name();
-                    log(Level::Info, &format!("published {status}: {}: {message}", reason.name()));
+                    log(Priority::Info, &format!("published {status}: {}: {message}", reason.name()));
                 }
             }
-            (_, Ok(())) | (None, Err(_)) => {}
-            (Some(what), Err(error)) => {
-                self.since += 1;
-                if self.last.is_none_or(|last| now.since(last) >= COMPLAIN_EVERY) {
-                    let subject = match what {
-                        What::Condition { .. } => "condition",
-                        What::Event(_) => "event",
-                    };
-                    log(Level::Warning, &format!("the {subject} is not published: {}", in_full(error)));
-                    self.last = Some(now);
-                }
-            }
+            (Some(What::Event(_)), Ok(())) => self.event = Failures::default(),
+            (None, _) => {}
+            (Some(What::Condition { .. }), Err(error)) => self.condition.count("condition", error),
+            (Some(What::Event(_)), Err(error)) => self.event.count("event", error),
+        }
+    }
+}
+
+impl Failures {
+    fn count(&mut self, what: &str, error: &RequestError) {
+        let now = boottime();
+        self.count += 1;
+        if self.logged.is_none_or(|logged| now.since(logged) >= COMPLAIN_EVERY) {
+            log(Priority::Warning, &format!("the {what} is not published: {}", in_full(error)));
+            self.logged = Some(now);
         }
     }
 }
