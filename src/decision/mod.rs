@@ -38,7 +38,7 @@ pub use machine::Machine;
 pub use plausibility::{Conclusion, StepRefusal, judge, plan};
 pub use policy::{AtDeadline, AuthenticationPolicy, Correction, Policy};
 pub use published::{ClockMeasurement, Gate, Snapshot};
-pub use reading::{AwaitedSource, Failure, Leap, Measurement, Reading, ReferenceKind, Upstream, Voice};
+pub use reading::{AwaitedSource, Failure, Leap, Measurement, Reading, ReferenceKind, RefusedPackets, Upstream, Voice};
 pub use reckoning::{RAW_RATE_PPM, Reckoned, Reckoning};
 pub use state::State;
 pub use time::{

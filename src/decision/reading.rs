@@ -152,6 +152,15 @@ impl Failure {
     }
 }
 
+/// Packets in the name of a reference that answered, none of which was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedPackets {
+    /// Whose name they had.
+    pub source: String,
+    /// How many they were, and what was wrong with the last one.
+    pub why: String,
+}
+
 /// A reference that was asked and may still answer in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwaitedSource {
@@ -168,6 +177,8 @@ pub struct Measurement {
     pub readings: Vec<Reading>,
     /// Those who did not answer in their time, or not well.
     pub failures: Vec<Failure>,
+    /// What came beside the answers and was not used.
+    pub refused: Vec<RefusedPackets>,
     /// Those who may still answer in time; empty when the exchange has ended.
     pub waiting: Vec<AwaitedSource>,
     /// The voices of the references that prove who they are, whether they answered or not. Beside one of them plain answers prove nothing.

@@ -335,8 +335,9 @@ impl<'a> RunningExchange<'a> {
         let of_participants = self.participants.iter().map(|p| &p.target).filter(|t| t.association.is_authenticated());
         let mut authenticated: BTreeSet<String> = of_participants.map(|target| target.voice.name.clone()).collect();
         authenticated.extend(self.shared.pool().authenticated());
+        let refused = self.participants.iter().filter_map(Participant::refused).collect();
         let rate_ppm = self.rate_ppm.max(rate_ppm());
-        Measurement { readings: self.readings.clone(), failures, waiting, authenticated, rate_ppm }
+        Measurement { readings: self.readings.clone(), failures, refused, waiting, authenticated, rate_ppm }
     }
 }
 

@@ -86,7 +86,7 @@ impl Transition {
     fn add_own(&self, facts: &mut FactList) {
         match &self.what {
             Occurrence::Stepped(moved) => facts.number("moved_ns", Some(moved.as_nanos())),
-            Occurrence::Silent { source, .. } => facts.text("source", source),
+            Occurrence::Silent { source, .. } | Occurrence::Refused { source, .. } => facts.text("source", source),
             Occurrence::RestoreMissed(source) => facts.text("source", source),
             Occurrence::DaemonAgrees(offset) | Occurrence::DaemonDisagrees(offset) => {
                 facts.number("daemon_offset_ns", Some(offset.as_nanos()));

@@ -61,6 +61,8 @@ pub enum EventKind {
     CannotReckon,
     /// A reference gave no reading.
     NoReading,
+    /// An answer contradicts those that are believed, or packets answer no question.
+    AnswerRefused,
     /// The time daemon could not be reset.
     DaemonNotReset,
     /// The time daemon could not be notified of a step.
@@ -95,7 +97,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::GateShut,
         Self::GateStaysShut,
         Self::GateOpen,
@@ -112,6 +114,7 @@ impl EventKind {
         Self::FrozenTooLong,
         Self::CannotReckon,
         Self::NoReading,
+        Self::AnswerRefused,
         Self::DaemonNotReset,
         Self::DaemonNotNotified,
         Self::DaemonAgrees,
@@ -149,6 +152,7 @@ impl EventKind {
             Self::FrozenTooLong => "frozen-too-long",
             Self::CannotReckon => "cannot-reckon",
             Self::NoReading => "no-reading",
+            Self::AnswerRefused => "answer-refused",
             Self::DaemonNotReset => "daemon-not-reset",
             Self::DaemonNotNotified => "daemon-not-notified",
             Self::DaemonAgrees => "daemon-agrees",
@@ -187,6 +191,7 @@ impl EventKind {
             Self::FrozenTooLong => "88c72533c99b4fd8beb848ccc24a958c",
             Self::CannotReckon => "34c3daeb8d784fd5893bd763118ed0d8",
             Self::NoReading => "88b5d196e84d494aa8c74822878d1260",
+            Self::AnswerRefused => "2925d4509bb741f38fcfd51b7765669a",
             Self::DaemonNotReset => "9630238a0c194187be05e4c97b2053b2",
             Self::DaemonNotNotified => "90f532db118b4ae1ae07367b24904dd8",
             Self::DaemonAgrees => "831bb9e2e2cb4cd7b0928e0f9dafdd2e",
@@ -208,7 +213,7 @@ impl EventKind {
     /// Whether it belongs into the history; what each round of questions repeats would crowd out the rest.
     #[must_use]
     pub const fn is_kept(self) -> bool {
-        !matches!(self, Self::Updated | Self::NoReading | Self::HttpDate | Self::RestoreMissed)
+        !matches!(self, Self::Updated | Self::NoReading | Self::AnswerRefused | Self::HttpDate | Self::RestoreMissed)
     }
 
     /// How urgent it is.
@@ -238,6 +243,7 @@ impl EventKind {
             | Self::Ended
             | Self::Stepped
             | Self::NoReading
+            | Self::AnswerRefused
             | Self::DaemonAgrees
             | Self::Frozen
             | Self::TolerantThawed => Urgency::Info,

@@ -39,6 +39,13 @@ pub enum Occurrence {
         /// What came back instead.
         why: String,
     },
+    /// An answer or packets of this source were not used.
+    Refused {
+        /// In whose name they came.
+        source: String,
+        /// What they were.
+        why: String,
+    },
     /// The time daemon could not be reset.
     DaemonNotReset {
         /// Its name, where it is known.
@@ -97,6 +104,7 @@ impl Occurrence {
             Self::Warned(Warning::FrozenTooLong) => EventKind::FrozenTooLong,
             Self::Warned(Warning::CannotReckon(_)) => EventKind::CannotReckon,
             Self::Silent { .. } => EventKind::NoReading,
+            Self::Refused { .. } => EventKind::AnswerRefused,
             Self::DaemonNotReset { .. } => EventKind::DaemonNotReset,
             Self::DaemonNotNotified(_) => EventKind::DaemonNotNotified,
             Self::DaemonAgrees(_) => EventKind::DaemonAgrees,
@@ -205,6 +213,7 @@ impl Occurrence {
             | Self::StepRefused(_)
             | Self::Warned(Warning::SetByOthers(_) | Warning::FrozenTooLong | Warning::CannotReckon(_))
             | Self::Silent { .. }
+            | Self::Refused { .. }
             | Self::DaemonNotReset { .. }
             | Self::DaemonNotNotified(_)
             | Self::DaemonAgrees(_)

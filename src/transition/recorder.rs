@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Course, FrozenContainers, Occurrence, Position, ReceivedAnswer, Tally, Transition};
 use crate::decision::{
-    Action, Boottime, Clocks, ContainerList, Epoch, Event, Failure, Gate, Machine, Measurement, Offset, Reading, Round,
-    Snapshot, State, Warning,
+    Action, Boottime, Clocks, ContainerList, Epoch, Event, Failure, Gate, Machine, Measurement, Offset, Reading,
+    RefusedPackets, Round, Snapshot, State, Warning,
 };
 
 /// A proof is renewed every few minutes; a record of each would crowd out what happened.
@@ -39,6 +39,7 @@ pub struct Recorder {
     course: Course,
     tally: Arc<Tally>,
     silent: SilentSources,
+    outvoted: OutvotedSources,
     refused: RefusedSteps,
     renewed: Boottime,
     /// The last warning that there is no proof.
@@ -68,6 +69,9 @@ impl Recorder {
     pub fn record(&mut self, event: &Event, walked: &Walked<'_>) -> Vec<Transition> {
         self.follow(event, walked);
         let mut all = std::mem::take(&mut self.received);
+        if let Event::Measured(_, _, measurement) = event {
+            all.extend(self.outvoted.new_ones(measurement, walked.machine.falsetickers()));
+        }
         all.extend(self.change(walked));
         all.extend(self.refused.new_one(walked.machine));
         all.extend(walked.actions.iter().filter_map(|action| match action {
@@ -225,7 +229,38 @@ impl SilentSources {
             *self = Self { round: Some((epoch, round)), said: BTreeSet::new() };
         }
         let new = measurement.failures.iter().filter(|failure| self.said.insert(failure.source.clone()));
-        new.map(|Failure { source, why, .. }| Occurrence::Silent { source: source.clone(), why: why.clone() }).collect()
+        let mut all: Vec<Occurrence> = new
+            .map(|Failure { source, why, .. }| Occurrence::Silent { source: source.clone(), why: why.clone() })
+            .collect();
+        // However many packets came: one line.
+        let new = measurement.refused.iter().filter(|refused| self.said.insert(refused.source.clone()));
+        all.extend(
+            new.map(|RefusedPackets { source, why }| Occurrence::Refused { source: source.clone(), why: why.clone() }),
+        );
+        all
+    }
+}
+
+/// Whose answers contradict those that are believed: said when they begin to, and again once they have agreed in between.
+#[derive(Debug, Default)]
+struct OutvotedSources(BTreeSet<String>);
+
+impl OutvotedSources {
+    fn new_ones(&mut self, measurement: &Measurement, falsetickers: &[String]) -> Vec<Occurrence> {
+        self.0.retain(|source| falsetickers.contains(source));
+        let contradicts = |reading: &&Reading| falsetickers.contains(&reading.source);
+        let new =
+            measurement.readings.iter().filter(contradicts).filter(|reading| self.0.insert(reading.source.clone()));
+        new.map(|Reading { source, offset, authenticated, .. }| {
+            let by = if *authenticated || measurement.authenticated.is_empty() {
+                "the majority contradicts it"
+            } else {
+                "authenticated references contradict it"
+            };
+            let why = format!("it says that the clock is {}, and {by}", offset.in_words());
+            Occurrence::Refused { source: source.clone(), why }
+        })
+        .collect()
     }
 }
 

@@ -23,6 +23,7 @@ impl Transition {
             Occurrence::StepRefused(why) => why.clone(),
             Occurrence::Warned(warning) => warning.to_string(),
             Occurrence::Silent { why, .. } => format!("no reading: {why}"),
+            Occurrence::Refused { why, .. } => format!("not used: {why}"),
             Occurrence::DaemonNotReset { why, .. } => format!("cannot reset the time daemon: {why}"),
             Occurrence::DaemonNotNotified(why) => format!("cannot notify the time daemon of the step: {why}"),
             Occurrence::DaemonAgrees(_) => "the daemon agrees".to_owned(),
@@ -63,7 +64,7 @@ impl Transition {
             | Occurrence::Renewed
             | Occurrence::Updated => self.add_state(&mut line),
             Occurrence::Stepped(moved) => line.add("moved", moved),
-            Occurrence::Silent { source, .. } => line.add("source", source),
+            Occurrence::Silent { source, .. } | Occurrence::Refused { source, .. } => line.add("source", source),
             Occurrence::DaemonNotReset { daemon, .. } => line.add_some("daemon", daemon.as_ref()),
             Occurrence::DaemonAgrees(offset) | Occurrence::DaemonDisagrees(offset) => line.add("offset", offset),
             Occurrence::Frozen | Occurrence::FrozenInPart(_) => {

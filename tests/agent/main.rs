@@ -1,5 +1,7 @@
 //! The agent and `sync` as processes on this host, without the privilege to set its clock: what is left then, and what is said.
 
+mod attacks;
+mod listening;
 mod nts;
 mod renewed;
 #[path = "../support/mod.rs"]
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
             "a_lease_on_the_page_of_a_dead_agent_does_not_keep_the_next_one_out",
             leased,
         ),
+        trial("it_listens_on_its_own_socket_and_on_nothing_else", listening::own_socket),
         trial("the_program_that_replaces_it_goes_on_as_the_same_process", renewed::goes_on),
         trial("a_second_agent_is_refused_and_the_first_one_keeps_the_gate", second_agent),
         trial("a_waiter_that_tolerates_more_than_the_clock_is_off_goes_on_at_a_shut_gate", tolerances),
@@ -70,7 +73,10 @@ fn main() -> ExitCode {
         ),
         trial("a_dry_run_says_what_would_be_done", dry_runs),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let attacked = attacks::ALL
+        .iter()
+        .map(|(name, test)| needing(lacks_program("setpriv").or_else(support::chronyd::missing), name, *test));
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().chain(attacked).collect()).exit_code()
 }
 
 /// A host's root in a folder: a configuration, a page, a socket.
@@ -85,9 +91,13 @@ impl Host {
     }
 
     fn configure(&self, servers: &[&Liar], more: &str) -> Outcome {
+        self.configure_names(&servers.iter().map(|server| server.address().to_string()).collect::<Vec<_>>(), more)
+    }
+
+    fn configure_names(&self, servers: &[String], more: &str) -> Outcome {
         let folder = self.0.path().join("etc/clockgate");
         fs::create_dir_all(&folder)?;
-        let servers: Vec<String> = servers.iter().map(|server| format!("'{}'", server.address())).collect();
+        let servers: Vec<String> = servers.iter().map(|server| format!("'{server}'")).collect();
         let at = self.0.path().display();
         let places = format!(
             "page: {at}/public\nbus: {{system: false, peer: {at}/bus}}\nchrony: {{socket: {at}/no, udp: none}}\n"
@@ -488,6 +498,7 @@ fn sync_by_the_agent() -> Outcome {
     host.gate("the gate is proven", proven)?;
     let output: Output = host.clockgate("sync").output()?;
     expect(output.status.success() && texts(&output).0.starts_with("the agent: gate open"), &output)?;
+    assert!(host.log().contains("notified by a caller uid="), "{}", host.log());
     host.gate("a later epoch is proven", |view| proven(view) && view.epoch == 2 && view.cause_name() == "requested")?;
     let twice = host.clockgate("sync").args(["--server", "127.0.0.1:9"]).output()?;
     expect(twice.status.code() == Some(2), &twice)

@@ -1,5 +1,6 @@
 //! Attacks on the road between the real client and a real chronyd, each with the sentence that is said of it.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,22 +11,17 @@ use clockgate::reference::{Hope, References, ServerName};
 use clockgate::sys::clock::boottime;
 use clockgate::sys::nap;
 
+use crate::support::attack::{KISSES, SPRAY, kiss, kisses, lie, renumbered, spray};
 use crate::support::liar::Liar;
 use crate::support::nts_server::{GOOD, NtsServer};
 use crate::support::road::{Meeting, Road};
 use crate::support::{Outcome, until_some};
 use crate::{PATIENCE, check};
 
-/// As many packets as the attacker beside the path sends.
-const SPRAY: usize = 100_000;
-/// As many kisses of death.
-const KISSES: usize = 5_000;
 /// How long a server is waited for that does not answer.
 const SHORT: Duration = Duration::from_secs(4);
 /// How long keys may take on a machine that is busy: some attempts.
 const KEYS_WITHIN: Duration = Duration::from_secs(90);
-/// The receive timestamp's first byte but two, which moves the time by 18 hours.
-const TIME: [usize; 2] = [33, 41];
 
 /// What is attacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,43 +85,6 @@ fn is_refused(measured: &Measurement, sentence: &str) -> Outcome {
     check(measured.agreement(&Policy::default(), boottime()).is_err(), measured)
 }
 
-/// A packet that says another time.
-fn lie(answer: &[u8]) -> Vec<u8> {
-    let mut lie = answer.to_vec();
-    TIME.iter().for_each(|at| lie[*at] ^= 1);
-    lie
-}
-
-/// A kiss of death to this question, or to another one.
-fn kiss(code: &[u8; 4], origin: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0; 48];
-    packet[..4].copy_from_slice(&[0o344, 0, 17, 0xEC]);
-    packet[12..16].copy_from_slice(code);
-    packet[24..32].copy_from_slice(origin);
-    packet[32..40].copy_from_slice(&[0xEE; 8]);
-    packet[40..48].copy_from_slice(&[0xEE; 8]);
-    packet
-}
-
-/// Knows even the port that is asked from, which an attacker beside the path has to guess: from the server's own address under
-/// numbers that were not asked, then from another port of it, then from another address.
-fn spray(meeting: &Meeting<'_>, elsewhere: &[UdpSocket; 2]) -> usize {
-    let mut packet = lie(meeting.answer);
-    let mut sent = 0;
-    for n in 0..SPRAY {
-        packet[24..32].copy_from_slice(&(n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
-        if n * 3 < SPRAY {
-            sent += usize::from(meeting.send(&packet));
-        } else {
-            // The right number helps nobody who sends from elsewhere.
-            packet[24..32].copy_from_slice(&meeting.answer[24..32]);
-            let from = &elsewhere[usize::from(n * 3 >= SPRAY * 2)];
-            sent += usize::from(from.send_to(&packet, meeting.client).is_ok());
-        }
-    }
-    sent
-}
-
 pub fn spray_beside_the_path() -> Outcome {
     for answers in [true, false] {
         let elsewhere = [UdpSocket::bind("127.0.0.7:0")?, UdpSocket::bind("127.0.0.8:0")?];
@@ -153,11 +112,10 @@ pub fn spray_beside_the_path() -> Outcome {
 pub fn flood_of_kisses() -> Outcome {
     for asked in [Asked::Plainly, Asked::ByKey, Asked::ByNts] {
         let scene = Scene::with(asked, move |meeting| {
-            // By a key the attacker may even see the question.
-            let origin = if asked == Asked::Plainly { &[7; 8] } else { &meeting.question[40..48] };
             // Then it rests, or it would be the queue of packets that is attacked.
-            for n in 0..if meeting.number == 0 { KISSES } else { 0 } {
-                meeting.send(&kiss(if n % 2 == 0 { b"RATE" } else { b"DENY" }, origin));
+            if meeting.number == 0 {
+                // By a key the attacker may even see the question.
+                kisses(meeting, asked != Asked::Plainly);
             }
             meeting.pass();
         })?;
@@ -166,7 +124,7 @@ pub fn flood_of_kisses() -> Outcome {
         is_right(&scene.measured(PATIENCE))?;
     }
     let silenced = Scene::with(Asked::ByKey, |meeting| {
-        meeting.send(&kiss(b"DENY", &meeting.question[40..48]));
+        meeting.send(&kiss(b"DENY", meeting.question));
     })?;
     is_refused(&silenced.measured(SHORT), "the last of them an answer that is not authenticated")
 }
@@ -175,7 +133,7 @@ pub fn flood_of_kisses() -> Outcome {
 pub fn kisses_on_the_path() -> Outcome {
     let silenced = Scene::with(Asked::Plainly, |meeting| {
         for _ in 0..KISSES {
-            meeting.send(&kiss(b"DENY", &meeting.question[40..48]));
+            meeting.send(&kiss(b"DENY", meeting.question));
         }
     })?;
     let others = [Liar::here(Offset::ZERO)?, Liar::here(Offset::ZERO)?];
@@ -201,15 +159,15 @@ pub fn replay() -> Outcome {
         let kept: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
         let scene = Scene::with(asked, move |meeting| {
             let Ok(mut kept) = kept.lock() else { return };
-            match kept.as_mut() {
+            match kept.as_deref() {
                 None => {
                     *kept = Some(meeting.answer.to_vec());
                     meeting.pass();
                 }
+                Some(old) if renumbers => {
+                    meeting.send(&renumbered(old, meeting.question));
+                }
                 Some(old) => {
-                    if renumbers {
-                        old[24..32].copy_from_slice(&meeting.question[40..48]);
-                    }
                     meeting.send(old);
                 }
             }
@@ -263,4 +221,33 @@ pub fn outvoted() -> Outcome {
     check(agreed.authenticated && agreed.offset.abs() <= agreed.root_distance, &agreed)?;
     let named = plain.iter().all(|name| agreed.falsetickers.iter().any(|liar| liar.contains(&name.to_string())));
     check(named, &agreed)
+}
+
+/// Whoever sees none of the questions has a port and 64 bits to guess, anew each time.
+pub fn unguessable() -> Outcome {
+    const TIMES: usize = 16;
+    let honest = Liar::here(Offset::ZERO)?;
+    let seen = Arc::<Mutex<Vec<(u16, Vec<u8>)>>>::default();
+    let kept = Arc::clone(&seen);
+    let road = Road::open(SocketAddr::from(([127, 0, 0, 7], 0)), honest.address(), move |meeting| {
+        if let Ok(mut kept) = kept.lock() {
+            kept.push((meeting.client.port(), meeting.question.to_vec()));
+        }
+        meeting.pass();
+    })?;
+    for _ in 0..TIMES {
+        let name = ServerName::numeric(road.address().ip(), road.address().port());
+        is_right(&References::new(vec![name]).measure(PATIENCE))?;
+    }
+    let seen = seen.lock().map_err(|_| "the attacker panicked")?;
+    let ports: BTreeSet<u16> = seen.iter().map(|(port, _)| *port).collect();
+    let numbers: BTreeSet<&[u8]> = seen.iter().map(|(_, question)| &question[40..48]).collect();
+    check(numbers.len() == seen.len() && ports.len() > TIMES / 2, &(&ports, &numbers))?;
+    // No clock counts so: each half of the number has bits that are set and bits that are not, in about half of all questions.
+    let bits = |at: usize| seen.iter().map(|(_, question)| question[at].count_ones()).sum::<u32>() as usize;
+    let half = seen.len() * 4;
+    (40..48).try_for_each(|at| check(bits(at).abs_diff(half) < seen.len() * 3, &(at, &numbers)))?;
+    // Two in a row are not the numbers of two ports in a row.
+    let steps: BTreeSet<i32> = seen.windows(2).map(|two| i32::from(two[1].0) - i32::from(two[0].0)).collect();
+    check(steps.len() > 2, &ports)
 }

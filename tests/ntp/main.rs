@@ -38,6 +38,7 @@ fn main() {
         trial("a_certificate_that_is_not_valid_yet_is_refused_by_the_answers_own_time", nts::not_valid_yet),
         trial("a_certificate_for_another_name_is_refused_with_its_sentence", nts::another_name),
         trial("the_old_certificate_of_a_revoked_key_is_refused_after_its_end", nts::an_old_certificate),
+        trial("each_question_has_a_port_and_a_number_that_nobody_can_guess", attacks::unguessable),
         trial("a_spray_of_100000_packets_beside_the_path_moves_nothing", attacks::spray_beside_the_path),
         trial("a_flood_of_kisses_of_death_that_answer_nothing_silences_nobody", attacks::flood_of_kisses),
         trial("kisses_of_death_on_the_path_silence_that_server_alone", attacks::kisses_on_the_path),

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "every target uses its own part of it")]
 
 pub mod agent;
+pub mod attack;
 pub mod check_list;
 pub mod chronyd;
 pub mod expected;

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use super::conversation::{Answer, Conversation, ExchangeError};
 use super::server_pool::InvitedServer;
-use crate::decision::{AwaitedSource, Boottime, Failure, Reading, ReferenceKind, Upstream};
+use crate::decision::{AwaitedSource, Boottime, Failure, Reading, ReferenceKind, RefusedPackets, Upstream};
 use crate::error_chain::in_full;
 use crate::reference::BUILT;
 
@@ -20,6 +20,8 @@ pub struct Participant {
     /// None once nothing more is expected.
     conversation: Option<Conversation>,
     standing: ParticipantState,
+    /// What came beside its answer.
+    refused: Option<String>,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,8 @@ impl Participant {
     pub fn ask(target: InvitedServer, now: Boottime) -> Self {
         let opened =
             Conversation::open(target.socket, target.association.clone()).and_then(|mut c| c.ask().map(|()| c));
-        let mut participant = Self { target, began: now, conversation: None, standing: ParticipantState::Waiting };
+        let standing = ParticipantState::Waiting;
+        let mut participant = Self { target, began: now, conversation: None, standing, refused: None };
         match opened {
             Ok(conversation) => participant.conversation = Some(conversation),
             Err(error) => participant.fail(&error),
@@ -85,7 +88,7 @@ impl Participant {
         let outcome = self.conversation.as_mut()?.receive(BUILT)?;
         match outcome {
             Ok(answer) => {
-                self.conversation = None;
+                self.refused = self.conversation.take().and_then(|conversation| conversation.beside_the_answer());
                 match std::mem::replace(&mut self.standing, ParticipantState::Answered) {
                     ParticipantState::Overdue(_) => Some(ServerOutcome::Late(answer)),
                     ParticipantState::Waiting | ParticipantState::Answered | ParticipantState::Failed(_) => {
@@ -149,6 +152,11 @@ impl Participant {
         let (ParticipantState::Overdue(why) | ParticipantState::Failed(why)) = &self.standing else { return None };
         let voice = Some(self.target.voice.clone());
         Some(Failure { voice, ..Failure::remark(self.target.label.clone(), why.clone()) })
+    }
+
+    /// What came in its name beside its answer.
+    pub fn refused(&self) -> Option<RefusedPackets> {
+        Some(RefusedPackets { source: self.target.label.clone(), why: self.refused.clone()? })
     }
 
     /// What its answer says of our clock.

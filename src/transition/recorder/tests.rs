@@ -187,6 +187,39 @@ fn a_reference_without_a_reading_is_recorded_once_a_round() {
 }
 
 #[test]
+fn however_many_packets_answer_nothing_a_round_has_one_line_of_them() {
+    let mut event_loop = Loop::new();
+    event_loop.take(Event::Started);
+    let (source, why) = ("ntp.example".to_owned(), "100000 packet(s) beside its answer".to_owned());
+    let refused = vec![RefusedPackets { source: source.clone(), why: why.clone() }];
+    let measurement = Measurement { refused, ..Measurement::default() };
+    let measured = |machine: &Machine| Event::Measured(machine.epoch(), machine.round(), measurement.clone());
+    let records = event_loop.take(measured(&event_loop.machine));
+    assert_eq!(records[0].what, Occurrence::Refused { source, why });
+    assert!(records[0].line().starts_with("not used: 100000 packet(s) beside its answer epoch=1 source=ntp.example"));
+    let again = event_loop.take(measured(&event_loop.machine));
+    assert!(!kinds(&again).contains(&EventKind::AnswerRefused));
+}
+
+#[test]
+fn who_is_outvoted_is_named_with_what_it_says_and_not_again_while_it_goes_on() {
+    let mut event_loop = Loop::new();
+    event_loop.take(Event::Started);
+    event_loop.take(Event::Forgotten(event_loop.machine.epoch(), crate::decision::Forgotten::default()));
+    let said = |event_loop: &mut Loop, lie| {
+        event_loop.after(Duration::from_millis(20));
+        let honest = ["a.example", "b.example"].map(|name| event_loop.answer(name, Offset::ZERO));
+        let readings = [&honest[..], &[event_loop.answer("liar.example", lie)]].concat();
+        let records = event_loop.measured(readings, vec![]);
+        records.iter().filter(|r| r.kind() == EventKind::AnswerRefused).map(Transition::message).collect::<Vec<_>>()
+    };
+    let lie = Offset::from_secs(3600);
+    let sentence = "not used: it says that the clock is 1 h 0 min 0 s behind, and the majority contradicts it";
+    assert_eq!(said(&mut event_loop, lie), [sentence]);
+    assert_eq!(said(&mut event_loop, lie), [""; 0]);
+}
+
+#[test]
 fn what_changes_nothing_makes_no_record_and_the_last_one_is_the_end() {
     let mut event_loop = Loop::new();
     event_loop.take(Event::Started);

@@ -44,6 +44,7 @@ fn every_occurrence() -> Vec<Occurrence> {
         Occurrence::Warned(Warning::FrozenTooLong),
         Occurrence::Warned(Warning::CannotReckon("plain")),
         Occurrence::Silent { source: plain(), why: plain() },
+        Occurrence::Refused { source: plain(), why: plain() },
         Occurrence::DaemonNotReset { daemon: None, why: plain() },
         Occurrence::DaemonNotNotified(plain()),
         Occurrence::DaemonAgrees(Offset::ZERO),

@@ -215,6 +215,12 @@ impl Conversation {
         self.association.is_refused()
     }
 
+    /// What came beside the answer and answers nothing, if anything did.
+    pub fn beside_the_answer(&self) -> Option<String> {
+        let last = self.last_noise.as_ref()?;
+        Some(format!("{} packet(s) beside its answer, the last of them {last}", self.noise))
+    }
+
     /// What to say when the time has come.
     pub fn in_vain(&self, waited: Duration) -> ExchangeError {
         match self.last_noise {
