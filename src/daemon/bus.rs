@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use zbus::connection::{Builder, Connection};
 use zbus::message::Message;
-use zbus::{DynamicType, Variant};
+use zbus::{DynamicType, Type, Variant};
 
 /// A bus on the same machine answers within milliseconds; what takes longer is not waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -59,6 +59,26 @@ pub struct ObjectInterface<'a> {
     pub interface: &'static str,
 }
 
+/// What the reply to a question for a property has.
+///
+/// # Errors
+/// [`BusError::Call`] where it is of another type.
+pub fn value<T>(reply: &Message, property: &str) -> Result<T, BusError>
+where
+    T: Type + for<'v> TryFrom<Variant<'v>>,
+    for<'v> <T as TryFrom<Variant<'v>>>::Error: Into<zbus::Error>,
+{
+    let failed = |source| BusError::Call { call: format!("Get({property})"), source };
+    let body = reply.body();
+    let value: Variant<'_> = body.deserialize().map_err(failed)?;
+    // zbus 6.2 takes the fields of a structure without counting them, and panics where it has too few.
+    let signature = value.value_signature();
+    if signature != T::SIGNATURE {
+        return Err(failed(zbus::Error::SignatureMismatch(signature.clone(), format!("`{}`", T::SIGNATURE))));
+    }
+    T::try_from(value).map_err(|error| failed(error.into()))
+}
+
 const BUS: ObjectInterface<'static> =
     ObjectInterface { name: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
 
@@ -70,31 +90,38 @@ pub struct BusConnection {
 }
 
 impl BusConnection {
+    /// Not connected yet.
+    #[must_use]
     pub const fn new(address: BusAddress) -> Self {
         Self { address, connection: Mutex::new(None) }
     }
 
     /// Whether any service owns the name. Asked before a call, since a call would start the service.
+    ///
+    /// # Errors
+    /// [`BusError`].
     pub async fn owned(&self, name: &str) -> Result<bool, BusError> {
         let reply = self.call(BUS, "NameHasOwner", &name).await?;
         reply.body().deserialize().map_err(|source| BusError::Call { call: "NameHasOwner".to_owned(), source })
     }
 
     /// A property as it is now.
+    ///
+    /// # Errors
+    /// [`BusError`].
     pub async fn property<T>(&self, object: ObjectInterface<'_>, property: &str) -> Result<T, BusError>
     where
-        T: for<'v> TryFrom<Variant<'v>>,
+        T: Type + for<'v> TryFrom<Variant<'v>>,
         for<'v> <T as TryFrom<Variant<'v>>>::Error: Into<zbus::Error>,
     {
         let properties = ObjectInterface { interface: "org.freedesktop.DBus.Properties", ..object };
-        let reply = self.call(properties, "Get", &(object.interface, property)).await?;
-        let failed = |source| BusError::Call { call: format!("Get({property})"), source };
-        let body = reply.body();
-        let value: Variant<'_> = body.deserialize().map_err(failed)?;
-        T::try_from(value).map_err(|e| failed(e.into()))
+        value(&self.call(properties, "Get", &(object.interface, property)).await?, property)
     }
 
     /// Calls a method.
+    ///
+    /// # Errors
+    /// [`BusError`].
     pub async fn call<B>(&self, object: ObjectInterface<'_>, method: &str, body: &B) -> Result<Message, BusError>
     where
         B: Serialize + DynamicType,

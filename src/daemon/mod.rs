@@ -4,7 +4,7 @@
 //! measures anew. `docs/decisions/0003-chrony-protocol.md` says what happens with a chronyd that is too old to forget,
 //! `docs/decisions/0009-the-daemons-word.md` when a daemon's report is believed.
 
-mod bus;
+pub mod bus;
 pub mod busybox;
 mod by_unit;
 pub mod chrony;

@@ -204,7 +204,7 @@ impl LogindMonitor {
             debug!(?from, "PrepareForSleep from a sender other than logind");
             return;
         }
-        match message.body().deserialize::<bool>() {
+        match goes_to_sleep(message) {
             Ok(true) => self.sleeping().await,
             Ok(false) => {
                 self.held_until = None;
@@ -311,8 +311,17 @@ fn delay_within(logind: Duration) -> Duration {
     logind.saturating_sub(BEFORE_LOGIND_GIVES_UP).max(logind / 2).min(HOLD_AT_MOST)
 }
 
+/// What `PrepareForSleep` announces: a sleep, or its end.
+///
+/// # Errors
+/// Whatever is no such signal.
+pub fn goes_to_sleep(message: &Message) -> zbus::Result<bool> {
+    message.body().deserialize()
+}
+
 /// The owner of logind's name now, if the bus itself reports it.
-fn new_owner(message: &Message) -> Option<Option<OwnedUniqueName>> {
+#[must_use]
+pub fn new_owner(message: &Message) -> Option<Option<OwnedUniqueName>> {
     if message.header().sender().map(UniqueName::as_str) != Some(DRIVER) {
         return None;
     }

@@ -126,6 +126,13 @@ impl CgroupMark {
     }
 }
 
+/// Whether `cgroup.events` says this of its cgroup: `populated` or `frozen`. A line that is cut says nothing.
+#[must_use]
+pub fn is_said(events: &[u8], event: &str) -> bool {
+    let says = |line: &[u8]| line.strip_suffix(b" 1\n").is_some_and(|name| name == event.as_bytes());
+    events.split_inclusive(|byte| *byte == b'\n').any(says)
+}
+
 /// `cgroup.events`.
 #[derive(Debug)]
 pub struct Events(File);
@@ -138,7 +145,7 @@ impl Events {
     pub fn is_frozen(&self) -> io::Result<bool> {
         let mut bytes = [0; 64];
         let length = self.0.read_at(&mut bytes, 0)?;
-        Ok(bytes[..length].split(|byte| *byte == b'\n').any(|line| line == b"frozen 1"))
+        Ok(is_said(&bytes[..length], "frozen"))
     }
 
     /// Waits for every task below to stop, and says whether that came within `limit` of time awake.
@@ -216,7 +223,13 @@ mod tests {
     #[test]
     fn an_event_is_read_among_other_lines() {
         let (folder, hierarchy) = folder();
-        for (text, is_frozen) in [("populated 1\nfrozen 1\n", true), ("populated 0\nfrozen 0\n", false), ("", false)] {
+        for (text, is_frozen) in [
+            ("populated 1\nfrozen 1\n", true),
+            ("populated 0\nfrozen 0\n", false),
+            ("populated 1\nfrozen 1", false),
+            ("populated 1\nfrozen 10\n", false),
+            ("", false),
+        ] {
             std::fs::write(folder.path().join("a/cgroup.events"), text).unwrap();
             let events = hierarchy.events(Path::new("a")).unwrap();
             assert_eq!(events.is_frozen().unwrap(), is_frozen, "{text:?}");

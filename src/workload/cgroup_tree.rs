@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::WorkloadError;
 use crate::container::cgroup::{CgroupKind, kind};
 use crate::container::{Container, Engine, Tasks};
+use crate::sys::cgroup::is_said;
 use crate::sys::foreign;
 
 /// Deeper than any engine goes: a pod of rootless Kubernetes lies nine folders deep.
@@ -289,7 +290,7 @@ impl Walk<'_> {
             return false;
         }
         let events = foreign::read(&entry.path().join("cgroup.events"), EVENTS_MAX).unwrap_or_default();
-        let is_populated = events.split(|byte| *byte == b'\n').any(|line| line == b"populated 1");
+        let is_populated = is_said(&events, "populated");
         of_user.found += usize::from(is_populated);
         is_populated
     }

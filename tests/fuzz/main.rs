@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot read its own files has failed")]
 
+mod bus_seeds;
 mod checks;
 mod mutate;
 mod seeds;

@@ -9,10 +9,12 @@ use clockgate::disruption::vm::vsock::protocol::{greeting, question, refusal};
 use clockgate::reference::ntp::packet::{Nonce, request};
 use clockgate::waiter::nri::protobuf::MessageBytes;
 
+use super::bus_seeds;
+
 /// A longer file is a log, of which no more is needed.
 const LONGEST: usize = 16 * 1024;
 
-type Inputs = Vec<(String, Vec<u8>)>;
+pub type Inputs = Vec<(String, Vec<u8>)>;
 
 /// The inputs of a target, by name.
 pub fn of(target: &str) -> Inputs {
@@ -59,7 +61,14 @@ pub fn of(target: &str) -> Inputs {
             "2/4 peers valid, 1/1 sensors valid, clock synced, stratum 3\n\npeer\n192.0.2.2 from pool 0.debian.pool.ntp.org\n *  1 10  2   45s  980s        -9.901ms    67.000ms    29.000ms\nnot resolved lan.example\n    1  2  -   12s   15s             ---- peer not valid ----\n\nsensor\nnmea0  GPS\n * 10  1  0    1s   15s        -0.673ms     0.600ms\n",
             "0/1 peers valid, clock unsynced, clock offset is 3600000.000ms\n\npeer\n2001:db8::1 ntp.example\n    1  2  -   12s\n",
         ]),
-        "bus_replies" => bus_replies(),
+        "bus_replies" => bus_seeds::replies(),
+        "bus_messages" => bus_seeds::messages(),
+        "cgroup_events" => texts(&[
+            "populated 1\nfrozen 0\n",
+            "populated 0\nfrozen 1\n",
+            "frozen 1\npopulated 1",
+            "populated 10\n\nfrozen 1\nfrozen 0\nother 1\n",
+        ]),
         "kernel_texts" => texts(&[
             "29 1 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n31 1 0:27 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n40 1 0:30 / /mnt/a\\040b rw - ext4 /dev/vda1 rw\n",
             "12:freezer:/docker/3f2a\n0::/system.slice/docker-3f2a.scope (deleted)\n",
@@ -347,25 +356,6 @@ fn ntpd_rs_answers() -> Inputs {
     let mut inputs = texts(&[&plain, &keyed, &report("Unknown", &[])]);
     inputs.push(("with its length".to_owned(), [&(plain.len() as u64).to_be_bytes()[..], plain.as_bytes()].concat()));
     inputs
-}
-
-/// The fields of a message, and lists of servers behind them.
-fn bus_replies() -> Inputs {
-    let message = |bytes: [u8; 5], words: [u64; 6], text: &str| {
-        let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        [&bytes[..], &words, text.as_bytes()].concat()
-    };
-    let noon = 1_800_014_400_000_000;
-    let lists = "Timeservers=a.example 192.0.2.1\nTimeservers=b.example\nTimeservers.Configuration=a.example b.example";
-    vec![
-        ("behind".into(), message([0, 4, 2, 0xe9, 0], [500, 900, noon, noon + 9000, noon + 9001, noon + 4001], lists)),
-        (
-            "stepped".into(),
-            message([1, 4, 1, 0xec, 0], [0, 0, noon, noon + 9_000_000, noon + 9_000_001, noon + 4001], ""),
-        ),
-        ("no answer yet".into(), message([0; 5], [0; 6], "Timeservers=\n=x")),
-        ("a spike".into(), message([2, 4, 15, 4, 1], [u64::MAX; 6], lists)),
-    ]
 }
 
 /// As kubeadm writes it; with a token; and what an API server and a kubelet's certificate say.

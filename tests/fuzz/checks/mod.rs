@@ -4,7 +4,9 @@
 #![allow(missing_docs, reason = "a test's parts")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a check that does not hold panics")]
 
+pub mod bus_messages;
 pub mod bus_replies;
+pub mod cgroup_events;
 pub mod chronyd_reply;
 pub mod config_yaml;
 pub mod engine_json;
@@ -58,7 +60,7 @@ const fn target(name: &'static str, format: Format, check: fn(&[u8])) -> FuzzTar
 }
 
 /// All of them.
-pub static TARGETS: [FuzzTarget; 30] = [
+pub static TARGETS: [FuzzTarget; 32] = [
     target("ntp_packet", Format::Binary, ntp_packet::check),
     target("nts_records", Format::Binary, nts_records::check),
     target("nts_fields", Format::Binary, nts_fields::check),
@@ -67,6 +69,7 @@ pub static TARGETS: [FuzzTarget; 30] = [
     target("gate_page", Format::Binary, gate_page::check),
     target("nri_messages", Format::Binary, nri_messages::check),
     target("vmclock_page", Format::Binary, vmclock_page::check),
+    target("bus_messages", Format::Binary, bus_messages::check),
     target("bus_replies", Format::Binary, bus_replies::check),
     target("ntp_key_file", Format::Text, ntp_key_file::check),
     target("config_yaml", Format::Text, config_yaml::check),
@@ -80,6 +83,7 @@ pub static TARGETS: [FuzzTarget; 30] = [
     target("http_reply", Format::Text, http_reply::check),
     target("ntpd_variables", Format::Text, ntpd_variables::check),
     target("journal_entry", Format::Text, journal_entry::check),
+    target("cgroup_events", Format::Text, cgroup_events::check),
     target("kernel_texts", Format::Text, kernel_texts::check),
     target("ntpd_rs_report", Format::Text, ntpd_rs_report::check),
     target("openntpd_report", Format::Text, openntpd_report::check),
