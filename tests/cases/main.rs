@@ -83,7 +83,8 @@ impl World {
         if let (Some(offset), Some(bound)) = (snapshot.offset, snapshot.bound) {
             write!(told, ", offset {offset}, bound {} ms", bound.as_millis()).map_err(|e| e.to_string())?;
         }
-        if let Some(measured) = snapshot.measured {
+        // As readers of the page have it.
+        if let Some(measured) = snapshot.measured.filter(|measured| now < measured.valid_until) {
             write!(told, ", serves a tolerance of {} ms", measured.bound.as_millis()).map_err(|e| e.to_string())?;
         }
         for order in ordered {

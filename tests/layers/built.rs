@@ -30,6 +30,35 @@ pub fn gate_of_pods() -> Result<(), Failed> {
     has_only(WAITERS, &[&AGENTS[..], &PARSERS].concat(), env!("CARGO_BIN_EXE_clockgate-nri").as_ref())
 }
 
+/// No program names one that loads its libraries (elf(5), `PT_INTERP`), so it runs in an empty root and loads nothing of the host's.
+pub fn loads_nothing() -> Result<(), Failed> {
+    for program in
+        [env!("CARGO_BIN_EXE_clockgate"), env!("CARGO_BIN_EXE_clockgate-oci"), env!("CARGO_BIN_EXE_clockgate-nri")]
+    {
+        let wanted = interpreter(&fs::read(program)?).ok_or_else(|| format!("{program} is no program of 64 bits"))?;
+        if wanted {
+            return Err(format!("{program} is loaded by another program").into());
+        }
+    }
+    // Each shell of a distribution is.
+    if interpreter(&fs::read("/bin/sh")?) == Some(true) { Ok(()) } else { Err("nothing is found in /bin/sh".into()) }
+}
+
+/// Whether a program names another one that loads it.
+fn interpreter(elf: &[u8]) -> Option<bool> {
+    const PT_INTERP: u64 = 3;
+    let number = |at: usize, length: usize| -> Option<u64> {
+        let mut bytes = [0; 8];
+        bytes[..length].copy_from_slice(elf.get(at..at + length)?);
+        Some(u64::from_le_bytes(bytes))
+    };
+    let is_64 = elf.starts_with(b"\x7fELF\x02\x01");
+    let (first, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    let kinds = (0..count).map(|n| number(usize::try_from(first + n * size).ok()?, 4));
+    let kinds = kinds.collect::<Option<Vec<_>>>()?;
+    is_64.then(|| kinds.contains(&PT_INTERP))
+}
+
 /// The small waiter goes into images.
 pub fn small_waiter() -> Result<(), Failed> {
     let built = small::build(&["--bins"])?;

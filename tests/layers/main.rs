@@ -145,6 +145,7 @@ fn main() -> std::process::ExitCode {
         Trial::test("the_small_waiter_is_linked_without_a_runtime_and_a_parser_of_configuration", built::small_waiter),
         Trial::test("the_small_waiter_is_at_most_200_kib_larger_than_a_program_that_does_nothing", built::size),
         Trial::test("the_publisher_is_smaller_than_3_mb_as_it_is_released", built::size_of_the_publisher),
+        Trial::test("no_program_loads_a_library", built::loads_nothing),
         Trial::test("every_file_that_the_laboratory_is_made_of_is_in_a_stamp", built::laboratory),
         Trial::test("no_crate_that_the_publisher_alone_needs_is_in_the_agent", purity::crates_of_the_publisher),
         Trial::test("the_pages_crate_needs_libc_alone", || same(&purity::dependencies_of_the_page(), &["libc"])),

@@ -23,11 +23,12 @@ fn main() -> ExitCode {
         ("a_format_is_not_json", status::no_json),
     ];
     // The agent is started without the right to set the clock.
-    let agents: [(&str, fn()); 8] = [
+    let agents: [(&str, fn()); 9] = [
         ("status_prints_what_the_agent_has_counted_in_both_forms", status::of_an_agent),
         ("by_tcp_each_scraper_gets_its_form_and_ready_is_an_open_gate", served::by_tcp),
         ("by_a_unix_socket_it_is_the_same", served::by_socket),
         ("a_hundred_slow_scrapers_delay_no_proof_and_no_other_scraper_for_long", served::slow_scrapers),
+        ("scrapers_beyond_64_wait_for_three_seconds_and_a_head_beyond_8_kib_is_refused", served::limits),
         ("a_port_that_is_taken_costs_the_metrics_alone", served::taken_port),
         ("the_textfile_is_whole_follows_each_change_and_says_when_the_agent_is_dead", served::textfile),
         ("a_textfile_that_cannot_be_written_costs_the_metrics_alone", served::unwritable),

@@ -126,6 +126,49 @@ pub fn slow_scrapers() {
     assert_eq!(slow[0].read_to_end(&mut rest).unwrap_or_default(), 0, "who says nothing is hung up on");
 }
 
+/// What the threat model promises of a listener: 64 at once, 3 s for each, a head of 8 KiB.
+pub fn limits() {
+    const AT_ONCE: usize = 64;
+    const WITHIN: Duration = Duration::from_secs(3);
+    let port = free_port().unwrap();
+    let _served = Served::start(&format!("{{listen: '127.0.0.1:{port}'}}"));
+    until("ready", SOON, || get(port, "/readyz", "").contains(" 200 ")).unwrap();
+    let connect = || {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream
+    };
+    let head = |of: usize| {
+        let request = "GET /livez HTTP/1.1\r\nX: ";
+        format!("{request}{}\r\n\r\n", "x".repeat(of - request.len() - 4))
+    };
+    assert!(ask(connect(), &head(8192)).starts_with("HTTP/1.1 200 "));
+    // What is left of it is not read, and the answer may be lost with it.
+    let mut long = connect();
+    long.write_all(&head(8193).as_bytes()[..8192]).unwrap();
+    let mut answer = String::new();
+    long.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    // Who says nothing has a place until its time is over; one more waits for that, and is answered then.
+    let began = clockgate::sys::clock::boottime();
+    let silent: Vec<TcpStream> = (0..AT_ONCE).map(|_| connect()).collect();
+    let answer = get(port, "/livez", "");
+    let waited = clockgate::sys::clock::boottime().since(began);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && waited >= WITHIN, "after {waited:?}: {answer}");
+    for mut stream in silent {
+        assert_eq!(stream.read(&mut [0]).unwrap_or_default(), 0, "who says nothing is hung up on");
+    }
+    // Beside one less nobody waits for that.
+    let silent: Vec<TcpStream> = (1..AT_ONCE).map(|_| connect()).collect();
+    let answered = (0..3).any(|_| {
+        let began = clockgate::sys::clock::boottime();
+        get(port, "/livez", "").starts_with("HTTP/1.1 200 ")
+            && clockgate::sys::clock::boottime().since(began) < WITHIN / 2
+    });
+    assert!(answered, "63 silent scrapers keep another one waiting");
+    drop(silent);
+}
+
 pub fn taken_port() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let served = Served::start(&format!("{{listen: '{}'}}", taken.local_addr().unwrap()));

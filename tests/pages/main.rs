@@ -7,6 +7,7 @@ mod exempt;
 mod facts;
 mod names;
 mod promises;
+mod sentences;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

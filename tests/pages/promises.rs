@@ -27,7 +27,7 @@ fn names(folder: &Path, found: &mut BTreeSet<String>) {
         if path.is_dir() {
             names(&path, found);
         } else if path.extension().is_some_and(|ending| ending == "rs")
-            && path.file_name() != Some("promises.rs".as_ref())
+            && !["promises.rs", "sentences.rs"].iter().any(|own| path.ends_with(own))
         {
             let text = fs::read_to_string(&path).unwrap();
             let functions = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
@@ -36,7 +36,7 @@ fn names(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-fn tests() -> BTreeSet<String> {
+pub fn tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     ["src", "tests", "crates"].iter().for_each(|folder| names(&root().join(folder), &mut found));
     let cases = fs::read_dir(root().join("tests/cases")).unwrap();

@@ -82,7 +82,7 @@ fn main() -> std::process::ExitCode {
     let mut trials = Vec::from(plain);
     for (program, of_which) in [(Program::Clockgate, ""), (Program::Small, "_by_clockgate_run")] {
         trials.extend(both.map(|(name, test)| Trial::test(format!("{name}{of_which}"), move || test(program))));
-        let needs: [(_, &str, Test); 4] = [
+        let needs: [(_, &str, Test); 5] = [
             (lacks_root().or_else(|| lacks_program("unshare")), "run_is_pid_1_of_an_empty_read_only_root", pid_1),
             (
                 lacks_root().or_else(|| lacks_program("unshare")),
@@ -91,6 +91,7 @@ fn main() -> std::process::ExitCode {
             ),
             (lacks_program("script"), "on_a_terminal_there_is_one_live_line", live_line),
             (lacks_program("strace"), "it_opens_the_page_and_proc_and_no_connection", pages::what_is_opened),
+            (lacks_program("python3"), "woken_by_another_reader_it_looks_and_goes_on_waiting", pages::woken_by_others),
         ];
         for (lacks, name, test) in needs {
             trials.push(needing(lacks, &format!("{name}{of_which}"), move || test(program)));

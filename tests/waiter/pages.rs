@@ -210,3 +210,23 @@ pub fn what_is_opened(program: Program) -> Outcome {
     }
     Err(format!("{} calls, {others:?}:\n{}", calls.len(), calls.join("\n")).into())
 }
+
+/// What a container can do to those who wait at the same page: wake them (futex(2), `FUTEX_WAKE` on a mapping for reading).
+pub fn woken_by_others(program: Program) -> Outcome {
+    let wake = "import ctypes, os, sys; sys.path.insert(0, sys.argv[2]); from gate import GATE_AT, SEQUENCE_AT, SYS_FUTEX, libc, platform; \
+                at = libc.mmap(None, 4096, 1, 1, os.open(sys.argv[1], os.O_RDONLY), 0); \
+                wake = lambda word: libc.syscall(SYS_FUTEX[platform.machine()], ctypes.c_void_p(at + word), 1, 2**31 - 1); \
+                print(sum(wake(word) for n in range(1000) for word in (GATE_AT, SEQUENCE_AT)))";
+    let (folder, mut page) = page(&shut())?;
+    let mut child = program.waiter("run", folder.path(), ["--", "true"]).stderr(Stdio::piped()).spawn()?;
+    let gate = folder.path().join("public/gate");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    until("it was asleep and is woken", Duration::from_secs(60), || {
+        let woken = Command::new("python3").args(["-B", "-c", wake]).arg(&gate).arg(&examples).output();
+        woken.is_ok_and(|woken| texts(&woken).0.trim().parse::<u32>().is_ok_and(|times| times > 0))
+    })?;
+    let ended = child.try_wait()?;
+    page.publish(&proven())?;
+    let output = child.wait_with_output()?;
+    expect(ended.is_none() && output.status.success(), &output)
+}

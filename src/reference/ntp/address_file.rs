@@ -5,9 +5,10 @@
 //! is not ours: it is ignored, and replaced when a name is next found elsewhere.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::server_name::ServerName;
@@ -76,7 +77,8 @@ impl AddressFile {
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
+    // Whatever the umask: who can write it says whom we ask.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&fresh)?;
     file.write_all(text.as_bytes())?;
     // A crash would leave an empty file under the good one's name.
     file.sync_all()?;
@@ -125,6 +127,7 @@ fn parse_line(line: &str) -> Option<(ServerName, Vec<SocketAddr>)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn name(text: &str) -> ServerName {
         text.parse().unwrap()
@@ -151,6 +154,16 @@ mod tests {
         assert_eq!(of(&again, "ntp.example"), [both[1], both[0]]);
         assert_eq!(of(&again, "other.example"), []);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn whom_we_ask_its_owner_alone_writes_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("addresses");
+        let mut memory = AddressFile::read(path.clone());
+        assert!(memory.note(&name("ntp.example"), &sockets(&["192.0.2.1:123"])));
+        memory.write().unwrap();
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o133, 0);
     }
 
     #[test]

@@ -22,6 +22,8 @@ impl<S: Subject> World<S> {
         let Some(measured) = after.measured else { return };
         assert_ne!(after.gate, Gate::Proven, "beside a proof");
         assert!(measured.as_of > after.since, "older than the disruption");
+        let longest = self.clocks().boot + self.policy().remeasure_max;
+        assert!(measured.valid_until <= longest, "for longer than remeasure-max");
         assert!(self.asked >= 2 || self.dated >= 2, "after {} exchanges and {} Dates", self.asked, self.dated);
         assert!(!self.outranked || self.daemon_answered, "a plain voice over an authenticated one");
         assert_eq!(measured.differences, Some(self.clocks().differences()), "the clock has moved since");
