@@ -61,6 +61,9 @@ type Shared = Arc<Mutex<Option<Cluster>>>;
 /// A test with the cluster and the built program.
 type Test = fn(&mut Cluster, &Path) -> Outcome;
 
+/// A test with the built program alone: its name, what is missing for it here, and itself.
+type Alone = (&'static str, Option<String>, fn(&Path) -> Outcome);
+
 fn main() -> ExitCode {
     let shared = Shared::default();
     let tests: [(&str, Test); 13] = [
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
         needing(cluster::lacks(), name, move || with_cluster(&shared, test))
     });
     let lacks_namespaces = || lacks_root().or_else(|| lacks_program("unshare"));
-    let alone: [(&str, Option<String>, fn(&Path) -> Outcome); 7] = [
+    let alone: [Alone; 7] = [
         ("in_a_pod_it_has_the_name_of_the_node_and_the_account_of_the_pod", lacks_namespaces(), strangers::in_a_pod),
         (
             "a_server_that_fails_is_asked_ever_more_rarely_and_has_the_latest_state_once_it_is_well",

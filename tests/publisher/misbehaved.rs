@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::authority::Authority;
 use crate::cluster::kubeconfig;
 use crate::publisher::Publisher;
-use crate::support::{Outcome, ensure, until};
+use crate::support::{Outcome, ensure, until_answered};
 use crate::unruly::{Manner, Unruly};
 use crate::{at_once, proven_in, restored};
 
@@ -31,7 +31,7 @@ const FAILURES: [(Manner, &str, u64); 12] = [
     ),
     (
         Manner::Answers(
-            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 26\r\n\r\n{\"message\": \"etcd is gone\"}",
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 27\r\n\r\n{\"message\": \"etcd is gone\"}",
         ),
         "answered 503 Service Unavailable: etcd is gone",
         0,
@@ -71,9 +71,14 @@ fn one(program: &Path, (manner, words, asks_for): (Manner, &str, u64)) -> Outcom
         let pause = Duration::from_secs(pause.max(asks_for));
         ensure(pair[1].since(pair[0]) >= pause, format!("not {pause:?} apart: {times:?}"))?;
     }
-    publisher.page_says(&Snapshot { cause: Cause::Pause { lost: Duration::ZERO }, ..restored(3) })?;
+    // The agent goes on writing its page.
+    let latest = Snapshot { cause: Cause::Pause { lost: Duration::ZERO }, ..restored(3) };
+    publisher.page_says(&latest)?;
     server.behaves(Manner::Well);
-    until("it is written", Duration::from_secs(300), || !server.taken().is_empty())?;
+    until_answered("it is written", Duration::from_secs(300), || {
+        publisher.page_says(&latest)?;
+        Ok((!server.taken().is_empty()).then_some(()))
+    })?;
     let asked = server.accepted().len();
     publisher.says("the API server takes the condition again")?;
     // The latest state alone, and on no connection that is kept.
@@ -81,6 +86,9 @@ fn one(program: &Path, (manner, words, asks_for): (Manner, &str, u64)) -> Outcom
     let condition = &taken[0]["status"]["conditions"][0];
     ensure(taken.len() == 1 && condition["reason"] == "Paused", format!("{taken:?}"))?;
     server.until_closed()?;
-    nap(Duration::from_secs(5));
+    for _ in 0..5 {
+        publisher.page_says(&latest)?;
+        nap(Duration::from_secs(1));
+    }
     ensure(server.accepted().len() == asked, format!("it is not idle: {}", publisher.log()))
 }

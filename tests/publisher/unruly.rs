@@ -108,7 +108,8 @@ impl Unruly {
 
     /// Waits until each connection that carried a success was closed by its client.
     pub fn until_closed(&self) -> Outcome {
-        until("the connections are closed", Duration::from_secs(60), || self.seen().closed == self.taken().len())
+        let are_closed = |seen: &Seen| seen.closed == seen.taken.len();
+        until("the connections are closed", Duration::from_secs(60), || are_closed(&self.seen()))
     }
 
     fn serve(&self, stream: TcpStream, manner: Manner, config: Arc<ServerConfig>) -> Outcome {
