@@ -1,7 +1,7 @@
 //! What lies in the packages, beside what `make install` lays out.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::support::{Outcome, ensure, packages};
@@ -103,7 +103,7 @@ fn laid_out() -> Outcome<BTreeSet<String>> {
 }
 
 /// Mode, type and path of everything below `root` that is no folder.
-fn listed(root: &PathBuf) -> Outcome<BTreeSet<String>> {
+pub fn listed(root: &Path) -> Outcome<BTreeSet<String>> {
     let found = packages::said(Command::new("find").arg(root).args(["!", "-type", "d", "-printf", "%m %y /%P\\n"]))?;
     Ok(found.lines().map(str::to_owned).collect())
 }

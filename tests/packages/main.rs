@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aarch64;
 mod contents;
 mod debian;
 mod dpkg;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     trials.extend(dpkg::TRIALS.iter().map(|(name, script)| needing(lacks.clone(), name, || dpkg::shown_by(script))));
     if std::env::var_os("CLOCKGATE_NIGHT").is_some() {
         trials.push(Trial::test("the_whole_build_is_reproducible_and_names_its_crates", release::whole));
+        trials.extend(aarch64::TESTS.map(|(name, test)| needing(aarch64::missing(), name, test)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

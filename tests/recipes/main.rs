@@ -21,6 +21,11 @@ const ENGINES: &str = "the_compose_file_of_the_examples_and_the_recipes_do_what_
 const TRIED: &[Tried<'_>] = &[
     ("A systemd host", "tests/recipes/main.rs", "the_first_recipe_is_what_the_readme_says"),
     ("A cloud instance", "tests/uml/scenarios/recipes.rs", "recipes::cloud_init_proves_the_clock_and_starts_the_agent"),
+    (
+        "A cloud instance by packages",
+        "tests/uml/scenarios/recipes.rs",
+        "recipes::cloud_init_installs_the_package_which_gates_without_another_step",
+    ),
     ("docker run", "tests/engines/recipes.rs", ENGINES),
     ("Compose", "tests/engines/recipes.rs", ENGINES),
     ("podman run", "tests/engines/recipes.rs", ENGINES),

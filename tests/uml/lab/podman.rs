@@ -8,34 +8,44 @@ use super::{Outcome, folder};
 /// In software everything that is written in Go takes its second.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// Puts the engine over the guest's /usr and makes an image with nothing in it but a place for our own part, which is static. What
-/// the engine stores goes to the guest's memory.
+/// Puts the engine over the guest's /usr, and makes it [`ready`].
 pub fn install(guest: &Guest) -> Outcome {
     if guest.run("test -d /run/laid/podman")?.code == 0 {
         return Ok(());
     }
     let podman = std::fs::canonicalize(folder().join("podman"))?;
+    let script = format!(
+        "set -e
+         mkdir -p /run/laid/podman /run/usr/upper /run/usr/work
+         mount -t hostfs -o {} none /run/laid/podman
+         mount -t overlay none /usr -o lowerdir=/run/laid/podman/usr:/usr,upperdir=/run/usr/upper,workdir=/run/usr/work",
+        podman.display()
+    );
+    guest.sh_within(&script, SLOW)?;
+    ready(guest)
+}
+
+/// Configures the engine that is in the guest, and makes an image with nothing in it but a place for our own part, which is static.
+pub fn ready(guest: &Guest) -> Outcome {
+    configure(guest)?;
+    guest.sh_within("mkdir -p /run/image/lab; tar -C /run/image -c . | podman import --quiet - localhost/box", SLOW)?;
+    Ok(())
+}
+
+/// What it stores goes to the guest's memory, and what it says to files: this Podman may know no journal.
+pub fn configure(guest: &Guest) -> Outcome {
     guest.put("/etc/containers/policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
     guest.put(
         "/etc/containers/containers.conf",
-        "[engine]\nruntime = \"crun\"\ncgroup_manager = \"systemd\"\nevents_logger = \"file\"\n",
+        "[containers]\nlog_driver = \"k8s-file\"\n\
+         [engine]\nruntime = \"crun\"\ncgroup_manager = \"systemd\"\nevents_logger = \"file\"\n",
     )?;
     guest.put(
         "/etc/containers/storage.conf",
         "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n",
     )?;
-    let script = format!(
-        "set -e
-         mkdir -p /run/laid/podman /run/usr/upper /run/usr/work /run/image/lab /var/lib/containers
-         mount -t hostfs -o {} none /run/laid/podman
-         mount -t overlay none /usr -o lowerdir=/run/laid/podman/usr:/usr,upperdir=/run/usr/upper,workdir=/run/usr/work
-         mount -t tmpfs none /var/lib/containers
-         tar -C /run/image -c . | podman import --quiet - localhost/box",
-        podman.display()
-    );
-    guest.sh_within(&script, SLOW).map(drop)
+    guest.sh("mkdir -p /var/lib/containers && mount -t tmpfs none /var/lib/containers").map(drop)
 }
-
 /// Starts containers that run our part with `verb`, and print to `/run/NAME`: as podman does it in units, with nobody in between,
 /// who would take half of this machine's only processor. None of them does anything before all of them are there.
 pub fn run(guest: &Guest, names: &[String], verb: &str) -> Outcome {

@@ -43,7 +43,9 @@ mod thaw;
 mod timesyncd;
 mod told;
 mod tolerance;
+mod trixie;
 mod unit;
+mod upgrades;
 mod web;
 mod without;
 
@@ -84,15 +86,19 @@ pub fn all() -> Vec<Scenario> {
     let packaged = [packaged::SCENARIOS, publisher::SCENARIOS].concat();
     let packaged = night(&packaged, Begins::Confined { installed: false });
     let rpm = night(at_night(rpm::SCENARIOS), Begins::Over { installed: false, root: "guest", tree: Some("rpm/tree") });
+    let trixie = Begins::Over { installed: false, root: "trixie", tree: Some("quadlet/tree") };
+    let trixie = night(at_night(trixie::SCENARIOS), trixie);
     let unknown = night(doctor::SCENARIOS, Begins::Fresh);
     let kept = night(doctor::WITH_A_DAEMON, Begins::Fresh);
     let confined = night(confined::SCENARIOS, Begins::Confined { installed: true });
     let sdk = night(explain::SCENARIOS, Begins::Over { installed: true, root: "guest", tree: Some("sdk/tree") });
     let recipes =
         night(recipes::SCENARIOS, Begins::Over { installed: true, root: "guest", tree: Some("recipes/tree") });
+    let by_packages = Begins::Over { installed: false, root: "guest", tree: Some("recipes/tree") };
+    let by_packages = night(recipes::PACKAGES, by_packages);
     let quadlet = night(recipes::QUADLET, Begins::Over { installed: true, root: "trixie", tree: Some("quadlet/tree") });
     let mut dealt: Vec<(usize, Scenario)> = nights
-        .chain([fresh, packaged, rpm, unknown, kept, confined, sdk, recipes, quadlet])
+        .chain([fresh, packaged, rpm, trixie, unknown, kept, confined, sdk, recipes, by_packages, quadlet])
         .chain(daemons::nights())
         .flat_map(|scenarios| scenarios.into_iter().enumerate())
         .collect();

@@ -1,16 +1,17 @@
 //! The package for Debian, on a Debian that has never heard of clockgate, where AppArmor enforces: `dpkg -i` and nothing else, an upgrade,
 //! and a purge.
 
-use super::packed::{LONG, TARBALL, Upgrades, debs, files, goal, nothing_left};
+use super::packed::{LONG, TARBALL, debs, files, installed, nothing_left};
+use super::upgrades::{Beside, Upgrades, agent};
 use super::{Listed, confined, gate, night, sleep};
 use crate::lab::guest::Guest;
-use crate::lab::work::Work;
 use crate::lab::world::World;
 use crate::lab::{Outcome, ensure, podman};
 
 pub const SCENARIOS: &[Listed] = &[
     ("packaged::dpkg_alone_gates_a_sleep_and_a_purge_leaves_nothing", by_dpkg),
     ("packaged::an_upgrade_goes_on_in_the_agents_place_and_freezes_nothing", upgraded),
+    ("packaged::units_that_are_masked_or_diverted_and_a_wrong_configuration_stop_no_package_manager", administered),
     ("packaged::a_container_that_needs_the_wrapper_keeps_the_package_or_gets_its_engines_own_runtime", held),
     ("packaged::the_installer_of_examples_kubernetes_installs_upgrades_and_uninstalls_on_the_node", by_a_pod),
 ];
@@ -22,11 +23,7 @@ fn by_dpkg(guest: &Guest, world: &World) -> Outcome {
     let before = files(guest)?;
 
     guest.sh_within(&format!("dpkg -i {deb}"), LONG)?;
-    let installed = gate::read(guest)?;
-    ensure(installed.is_proven(), format!("dpkg returned, and the gate is {installed:?}"))?;
-    guest.sh("systemctl is-enabled --quiet clockgate && test $(stat -c %G /run/clockgate/bus) = clockgate")?;
-    guest.sh("busctl status org.clockgate.Agent1 >/dev/null && journalctl --list-catalog | grep -q clockgate")?;
-
+    let installed = installed(guest)?;
     let confinement = confined::confinement(guest)?;
     ensure(confinement == confined::ENFORCED, confinement)?;
     sleep::stale_sleep_lets_nothing_through(guest, &installed)?;
@@ -46,52 +43,68 @@ fn upgraded(guest: &Guest, world: &World) -> Outcome {
     podman::install(guest)?;
     night::chronyd(guest, world)?;
     guest.sh_within(&format!("dpkg -i {}", debs[0]), LONG)?;
-    guest.put("/etc/clockgate/config.d/ours.yaml", "threshold: 150ms\n")?;
-    let works = Work::contained(guest, 1)?;
-    let waiter = Work::behind_the_gate(guest, "waiter")?;
-    let begun = guest.clocks()?.boottime;
-    let main = || guest.sh("systemctl show -P MainPID clockgate");
-    let old = main()?;
-    for deb in [&debs[1], &debs[0], &debs[1]] {
-        guest.sh_within(&format!("dpkg -i --force-downgrade {deb}"), LONG)?;
-        ensure(gate::read(guest)?.is_proven(), "dpkg returned at a gate that is not open")?;
-        let program = guest.sh(&format!("readlink /proc/{old}/exe"))?;
-        ensure(program == "/usr/bin/clockgate" && main()? == old, format!("{program} runs as {old}, {}", main()?))?;
-    }
-    let config = guest.sh("cat /etc/clockgate/config.d/ours.yaml")?;
-    ensure(config == "threshold: 150ms", config)?;
-    let upgrades = Upgrades::since(guest, begun)?;
-    println!(
-        "packaged: the gate was shut for {:?} by three upgrades, of which the walks took {:?}",
-        upgrades.shut, upgrades.walks
-    );
-    ensure(upgrades.shut.len() == 3 && upgrades.shut[1] < 10 * goal(upgrades.walks[1]), format!("{upgrades:?}"))?;
+    let beside = Beside::start(guest)?;
+    let upgrade = |deb: &String| format!("dpkg -i --force-downgrade {deb}");
+    beside.upgraded(&[&debs[1], &debs[0], &debs[1]].map(upgrade))?;
 
     guest.put("/etc/systemd/system/clockgate.service.d/ours.conf", "[Service]\nEnvironment=OURS=yes\n")?;
-    let begun_again = guest.clocks()?.boottime;
-    guest.sh_within(&format!("dpkg -i --force-downgrade {}", debs[0]), LONG)?;
+    let (begun, old) = (guest.clocks()?.boottime, agent(guest)?);
+    guest.sh_within(&upgrade(&debs[0]), LONG)?;
     ensure(gate::read(guest)?.is_proven(), "dpkg returned at a gate that is not open")?;
-    let new = main()?;
+    let new = agent(guest)?;
     let environment = guest.sh(&format!("tr '\\0' '\\n' </proc/{new}/environ"))?;
     ensure(new != old && environment.contains("OURS=yes"), "the agent runs by the unit of before")?;
     guest.sh("rm -r /etc/systemd/system/clockgate.service.d")?;
-    let restarted = Upgrades::since(guest, begun_again)?;
+    let restarted = Upgrades::since(guest, begun)?;
     println!("packaged: the gate was shut for {:?} by a restart of the unit", restarted.shut);
-
-    let frozen = [upgrades.frozen, restarted.frozen].concat();
-    ensure(frozen.is_empty(), format!("something was frozen: {frozen:?}"))?;
-    // The waiter went on by the new program, the container all the time.
-    let now = clockgate::decision::Boottime::from_nanos(guest.clocks()?.boottime);
-    waiter.first_after(guest, now)?;
-    for stamp in waiter.end(guest)? {
-        ensure(stamp.off.abs() < sleep::THRESHOLD, format!("the waiter ran off by {}", stamp.off))?;
-    }
-    for work in &works {
-        work.first_after(guest, now)?;
-    }
-    podman::end(guest)?;
+    ensure(restarted.frozen.is_empty(), format!("something was frozen: {:?}", restarted.frozen))?;
+    beside.end()?;
     confined::nothing_denied(guest, "")?;
     guest.sh_within("dpkg --purge clockgate; systemctl stop chrony; systemctl reset-failed", LONG).map(drop)
+}
+
+/// What an administrator has done to the units, and a removal that dpkg gives up.
+fn administered(guest: &Guest, world: &World) -> Outcome {
+    let [first, second] = debs(guest, world, "clockgate")?;
+    night::chronyd(guest, world)?;
+    let before = files(guest)?;
+    guest.put("/etc/clockgate/config.yaml", "treshold: 5s\n")?;
+    let wrong = guest.run_within(&format!("dpkg -i {first}"), LONG)?;
+    let says_so = wrong.err.contains("The agent did not start: `journalctl -u clockgate` says why");
+    ensure(wrong.code == 0 && says_so, format!("ended with {}: {}", wrong.code, wrong.err))?;
+    guest.sh("rm -r /etc/clockgate; systemctl reset-failed clockgate; systemctl start clockgate")?;
+    gate::proven(guest)?;
+
+    let old = agent(guest)?;
+    rival(guest)?;
+    let given_up = guest.run_within("dpkg -i /run/rival.deb", LONG)?;
+    ensure(given_up.code != 0, "the rival was installed")?;
+    gate::proven(guest)?;
+    ensure(agent(guest)? != old, format!("the agent was not stopped for the rival: {}", given_up.err))?;
+
+    // `deb-systemd-invoke` asks this, and starts nothing.
+    guest.put_program("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")?;
+    let kept = agent(guest)?;
+    guest.sh_within(&format!("dpkg -i {second}"), LONG)?;
+    ensure(agent(guest)? == kept, "policy-rc.d forbids it, and the agent was started anew")?;
+    guest.sh("rm /usr/sbin/policy-rc.d; systemctl --quiet mask --now clockgate")?;
+    guest.sh_within(&format!("dpkg -i --force-downgrade {first}"), LONG)?;
+    ensure(agent(guest)? == "0", "its unit is masked, and the agent runs")?;
+    let unit = "/usr/lib/systemd/system/clockgate-nri.service";
+    guest.sh(&format!("dpkg-divert --quiet --local --rename --add {unit}"))?;
+    guest.sh_within(&format!("dpkg -i {second}; dpkg --purge clockgate"), LONG)?;
+    guest.sh(&format!("systemctl --quiet unmask clockgate; dpkg-divert --quiet --local --remove {unit}"))?;
+    nothing_left(guest, &before)?;
+    guest.sh("systemctl stop chrony; systemctl reset-failed").map(drop)
+}
+
+/// A package that replaces ours, and cannot be installed when ours is about to go.
+fn rival(guest: &Guest) -> Outcome {
+    let control = "Package: rival\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\n\
+         Conflicts: clockgate\nReplaces: clockgate\nDescription: a rival\n";
+    guest.put("/run/rival/DEBIAN/control", control)?;
+    guest.put_program("/run/rival/DEBIAN/preinst", "#!/bin/sh\nexit 1\n")?;
+    guest.sh("dpkg-deb --build /run/rival /run/rival.deb").map(drop)
 }
 
 /// What containerd's shim keeps is all that says of a container that it needs the wrapper: here it is written by us.

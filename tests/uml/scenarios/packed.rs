@@ -1,16 +1,15 @@
-//! Packages of the program under test in a guest, and what scenarios ask of them: what an upgrade did to the gate, and whether all of it
-//! is gone.
+//! Packages of the program under test in a guest, and what scenarios ask of them: whether an installation was enough, and whether all of it
+//! is gone. What an upgrade does: [`super::upgrades`].
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-
+use super::gate::{self, Gate};
 use crate::lab::guest::Guest;
 use crate::lab::world::World;
-use crate::lab::{Outcome, ensure, fail};
-use crate::support::{CLOCKGATE, packages, small};
+use crate::lab::{Outcome, ensure};
+use crate::support::packages;
 
 pub const LONG: Duration = Duration::from_secs(300);
 pub const TARBALL: &str = concat!("/run/packed/clockgate-", env!("CARGO_PKG_VERSION"), "-x86_64-linux.tar.gz");
@@ -26,6 +25,10 @@ const NOT_OURS: &[&str] = &[
     "-path /root",
     "-path /var/log",
     "-path /var/lib/dpkg",
+    "-path /var/lib/apt",
+    "-path /var/cache/apt",
+    "-path /var/cache/debconf",
+    "-path '/var/tmp/systemd-private-*'",
     "-path /var/lib/rpm",
     "-path /var/lib/containers",
     "-path /var/lib/chrony",
@@ -48,6 +51,15 @@ pub fn rpms(guest: &Guest, world: &World) -> Outcome<[String; 2]> {
     Ok([1, 2].map(|revision| format!("/run/packed/clockgate-{}-{revision}.x86_64.rpm", env!("CARGO_PKG_VERSION"))))
 }
 
+/// A line for apt: a repository with the deb in it.
+pub fn repository(guest: &Guest, world: &World) -> Outcome<String> {
+    lay(guest, world, &[("1", &["deb"])])?;
+    let dist = std::fs::canonicalize(world.run())?.join("packed/source/target/dist");
+    let packages = packages::said(Command::new("dpkg-scanpackages").arg(".").current_dir(&dist))?;
+    std::fs::write(dist.join("Packages"), packages)?;
+    Ok("deb [trusted=yes] file:/run/packed ./".into())
+}
+
 /// Makes revisions of packages, once for each guest, and takes from it what only the laboratory's agents have.
 fn lay(guest: &Guest, world: &World, revisions: &[(&str, &[&str])]) -> Outcome {
     guest.sh("rm -rf /etc/systemd/system/clockgate.service.d")?;
@@ -55,23 +67,17 @@ fn lay(guest: &Guest, world: &World, revisions: &[(&str, &[&str])]) -> Outcome {
     if folder.exists() {
         return Ok(());
     }
-    if let Some(missing) = packages::missing() {
-        return fail(missing);
-    }
-    let mut programs = small::build(&[])?;
-    programs.extend(small::build_of("clockgate-kubernetes", &[])?);
-    programs.extend(
-        [CLOCKGATE, env!("CARGO_BIN_EXE_clockgate-oci"), env!("CARGO_BIN_EXE_clockgate-nri")].map(PathBuf::from),
-    );
-    let binary = packages::strip(&programs, &folder.join("programs"))?;
-    let source = folder.join("source");
-    packages::copy_source(&source)?;
-    for (revision, goals) in revisions {
-        let variables = [("BINARY", &*binary.to_string_lossy()), ("REVISION", *revision), ("FAST", "yes")];
-        packages::make(&source, &variables, goals)?;
-    }
-    let dist = source.join("target/dist");
+    let dist = packages::of_this_build(&folder, revisions)?;
     guest.sh(&format!("mkdir -p /run/packed; mount -t hostfs -o {} none /run/packed", dist.display())).map(drop)
+}
+
+/// What there is when a package manager returns, which nobody has helped: an agent that is enabled, its bus, its catalog, and a proof.
+pub fn installed(guest: &Guest) -> Outcome<Gate> {
+    let gate = gate::read(guest)?;
+    ensure(gate.is_proven(), format!("the package is installed, and the gate is {gate:?}"))?;
+    guest.sh("systemctl is-enabled --quiet clockgate && test $(stat -c %G /run/clockgate/bus) = clockgate")?;
+    guest.sh("busctl status org.clockgate.Agent1 >/dev/null && journalctl --list-catalog | grep -q clockgate")?;
+    Ok(gate)
 }
 
 /// Path, owner, mode and content of everything in the file system, but for what others write meanwhile.
@@ -91,44 +97,4 @@ pub fn nothing_left(guest: &Guest, before: &str) -> Outcome {
     ensure(named.is_empty(), format!("left: {named}"))?;
     let units = guest.sh("systemctl list-units --all --no-legend 'clockgate*'; getent group clockgate || true")?;
     ensure(units.is_empty(), format!("left: {units}"))
-}
-
-/// For how long an upgrade is to shut the gate, by how long a proof takes there.
-pub fn goal(walk: Duration) -> Duration {
-    2 * walk + Duration::from_millis(200)
-}
-
-/// What the history has of upgrades; times in order.
-#[derive(Debug)]
-pub struct Upgrades {
-    /// From the old agent's end to the new one's proof.
-    pub shut: Vec<Duration>,
-    /// Of that, from the new agent's first question on.
-    pub walks: Vec<Duration>,
-    pub frozen: Vec<u64>,
-}
-
-impl Upgrades {
-    pub fn since(guest: &Guest, begun: u64) -> Outcome<Self> {
-        let records: Value = serde_json::from_str(&guest.sh("clockgate history --json")?)?;
-        let records = records["records"].as_array().cloned().unwrap_or_default();
-        let at = |event: &str| -> Vec<u64> {
-            let times = records.iter().filter(|record| record["event"] == event);
-            times.filter_map(|record| record["boottime_ns"].as_u64()).filter(|at| *at >= begun).collect()
-        };
-        let (ended, began, opened) = (at("ended"), at("gate-shut"), at("gate-open"));
-        let as_many = ended.len() == opened.len() && began.len() == opened.len();
-        ensure(as_many, format!("ended {ended:?}, began {began:?}, opened {opened:?}: {records:#?}"))?;
-        let between = |from: &[u64]| {
-            let mut times: Vec<Duration> =
-                from.iter().zip(&opened).map(|(from, to)| Duration::from_nanos(to.saturating_sub(*from))).collect();
-            times.sort_unstable();
-            times
-        };
-        Ok(Self {
-            shut: between(&ended),
-            walks: between(&began),
-            frozen: [at("frozen"), at("frozen-in-part")].concat(),
-        })
-    }
 }

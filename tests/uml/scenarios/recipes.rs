@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Listed, gate, night};
+use super::{Listed, gate, night, packed, sleep};
 use crate::lab::guest::Guest;
 use crate::lab::told::off_by;
 use crate::lab::world::World;
-use crate::lab::{Outcome, ensure, fail, until};
+use crate::lab::{Outcome, ensure, fail, podman, until};
 use crate::support::recipes::{Recipe, recipe};
 
 pub const SCENARIOS: &[Listed] = &[
@@ -14,6 +14,10 @@ pub const SCENARIOS: &[Listed] = &[
     ("recipes::what_a_hypervisor_calls_has_the_clock_proven", hypervisors),
     ("recipes::cloud_init_proves_the_clock_and_starts_the_agent", cloud_init),
 ];
+
+/// Where clockgate is not installed.
+pub const PACKAGES: &[Listed] =
+    &[("recipes::cloud_init_installs_the_package_which_gates_without_another_step", cloud_init_by_packages)];
 
 /// On the next Debian, whose Podman has Quadlet.
 pub const QUADLET: &[Listed] = &[("recipes::a_container_of_quadlet_starts_when_the_gate_opens", quadlet)];
@@ -171,32 +175,20 @@ fn hypervisors(guest: &Guest, world: &World) -> Outcome {
     ensure(set.contains("--hookscript local:snippets/clockgate") && set.contains("vhost-vsock-pci"), set)
 }
 
-/// All its stages by the real program, from a seed of NoCloud. Of its modules only those that the recipe has run: the others would set
-/// up a machine.
+/// Of the modules only those that the recipe has run: the others would set up a machine.
 fn cloud_init(guest: &Guest, world: &World) -> Outcome {
-    let seed = "/var/lib/cloud/seed/nocloud";
-    guest.put(&format!("{seed}/user-data"), &recipe("A cloud instance")?.commands())?;
-    guest.put(&format!("{seed}/meta-data"), "instance-id: lab-1\n")?;
-    guest.put(
-        "/etc/cloud/cloud.cfg.d/99-lab.cfg",
-        "datasource_list: [NoCloud]\nnetwork: {config: disabled}\ncloud_init_modules: [bootcmd]\n\
-         cloud_config_modules: [runcmd]\ncloud_final_modules: [scripts-user]\n",
-    )?;
+    let modules =
+        "cloud_init_modules: [bootcmd]\ncloud_config_modules: [runcmd]\ncloud_final_modules: [scripts-user]\n";
+    seed(guest, &recipe("A cloud instance")?.commands(), modules)?;
     guest.put("/etc/clockgate/config.yaml", &format!("servers: [{}]\n", world.truth.address()))?;
     guest.sh("systemctl stop clockgate; date -u -s '1 hour ago'")?;
-    let stage = |stage: &str| {
-        guest.sh_within(
-            &format!("cloud-init {stage} >>/run/lab-cloud 2>&1 || {{ cat /run/lab-cloud >&2; exit 1; }}"),
-            SLOW,
-        )
-    };
-    stage("init --local")?;
-    stage("init")?;
+    stage(guest, "init --local")?;
+    stage(guest, "init")?;
     // After `bootcmd`, before anything else.
     let off = off_by(guest)?;
     let agent = guest.run("systemctl is-active clockgate.service")?;
-    stage("modules --mode=config")?;
-    stage("modules --mode=final")?;
+    stage(guest, "modules --mode=config")?;
+    stage(guest, "modules --mode=final")?;
     let gate = gate::proven(guest)?;
     let enabled = guest.sh("systemctl is-enabled clockgate.service clockgate-wait.service")?;
     let passed = guest.sh("systemctl is-active clockgate-wait.service")?;
@@ -207,22 +199,48 @@ fn cloud_init(guest: &Guest, world: &World) -> Outcome {
     ensure(enabled == "enabled\nenabled" && passed == "active", format!("{enabled}, {passed}, {gate:?}\n{said}"))
 }
 
+/// A seed of NoCloud for the real program.
+fn seed(guest: &Guest, user_data: &str, modules: &str) -> Outcome {
+    let seed = "/var/lib/cloud/seed/nocloud";
+    guest.put(&format!("{seed}/user-data"), user_data)?;
+    guest.put(&format!("{seed}/meta-data"), "instance-id: lab-1\n")?;
+    let settings = format!("datasource_list: [NoCloud]\nnetwork: {{config: disabled}}\n{modules}");
+    guest.put("/etc/cloud/cloud.cfg.d/99-lab.cfg", &settings)
+}
+
+fn stage(guest: &Guest, stage: &str) -> Outcome {
+    let script = format!("cloud-init {stage} >>/run/lab-cloud 2>&1 || {{ cat /run/lab-cloud >&2; exit 1; }}");
+    guest.sh_within(&script, SLOW).map(drop)
+}
+
+/// The repository is a folder of the deb's; the others cannot be reached from here.
+fn cloud_init_by_packages(guest: &Guest, world: &World) -> Outcome {
+    let repository = packed::repository(guest, world)?;
+    let theirs = "deb [signed-by=/etc/apt/keyrings/acme.asc] https://packages.acme.example ./";
+    let user_data = recipe("A cloud instance by packages")?.commands();
+    ensure(user_data.contains(theirs), format!("the recipe has another repository: {user_data}"))?;
+    let modules = "cloud_init_modules: []\ncloud_config_modules: [apt-configure, runcmd]\n\
+         cloud_final_modules: [package-update-upgrade-install, scripts-user]\n";
+    seed(guest, &user_data.replace(theirs, &repository), modules)?;
+    guest.put("/etc/apt/sources.list", "")?;
+    night::chronyd(guest, world)?;
+    for name in ["init --local", "init", "modules --mode=config", "modules --mode=final"] {
+        stage(guest, name)?;
+    }
+    packed::installed(guest)?;
+    // The recipe waits by itself, so the unit that it enables has no more to do.
+    let passed = guest.sh("systemctl is-enabled clockgate-wait && systemctl is-active clockgate-wait")?;
+    ensure(passed == "enabled\nactive", format!("{passed}: {}", guest.sh("cat /run/lab-cloud")?))?;
+    sleep::stale_sleep_lets_nothing_through(guest, &gate::read(guest)?)
+}
+
 /// By the real generator and the real Podman. What is added is an image, and what the guest lacks: a network.
 fn quadlet(guest: &Guest, world: &World) -> Outcome {
-    guest.put("/etc/containers/policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
-    guest.put(
-        "/etc/containers/containers.conf",
-        "[containers]\nlog_driver = \"k8s-file\"\n[engine]\nruntime = \"crun\"\nevents_logger = \"file\"\n",
-    )?;
-    guest.put(
-        "/etc/containers/storage.conf",
-        "[storage]\ndriver = \"overlay\"\nrunroot = \"/run/containers/storage\"\ngraphroot = \"/var/lib/containers/storage\"\n",
-    )?;
+    podman::configure(guest)?;
     // A shell, what it is linked with, and a program by the name of the recipe's.
     guest.put_program("/run/image/usr/bin/python3", "#!/usr/bin/dash\nexec sleep 1000\n")?;
     guest.sh_within(
         "set -e
-         mkdir -p /var/lib/containers && mount -t tmpfs none /var/lib/containers
          cp --parents $(ldd /usr/bin/dash /usr/bin/sleep | grep -o '/[^ :]*' | sort -u) /run/image/
          cp /usr/bin/dash /usr/bin/sleep /run/image/usr/bin/
          tar -C /run/image -c . | podman import --quiet - docker.io/library/python:3-slim",

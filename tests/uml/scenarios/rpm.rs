@@ -1,11 +1,12 @@
 //! The rpm, by rpm 4.18 with a database of its own, whose scripts find a systemd that runs: an installation, an upgrade, an erasure. It is
 //! a Debian: no dnf, and no SELinux.
 
-use super::packed::{LONG, Upgrades, files, nothing_left, rpms};
-use super::{Listed, gate, night, sleep};
+use super::packed::{LONG, files, installed, nothing_left, rpms};
+use super::upgrades::Beside;
+use super::{Listed, night, sleep};
 use crate::lab::guest::Guest;
 use crate::lab::world::World;
-use crate::lab::{Outcome, ensure};
+use crate::lab::{Outcome, ensure, podman};
 
 pub const SCENARIOS: &[Listed] =
     &[("rpm::an_installation_gates_a_sleep_an_upgrade_keeps_the_agent_and_an_erasure_leaves_nothing", by_rpm)];
@@ -15,6 +16,7 @@ const RPM: &str = "rpm --force-debian --dbpath /var/lib/rpm";
 
 fn by_rpm(guest: &Guest, world: &World) -> Outcome {
     let [first, second] = rpms(guest, world)?;
+    podman::install(guest)?;
     night::chronyd(guest, world)?;
     // What the package `filesystem` has where rpm is at home.
     guest.sh(
@@ -24,26 +26,16 @@ fn by_rpm(guest: &Guest, world: &World) -> Outcome {
 
     // Its database is empty: nothing there provides the /bin/sh of the scripts.
     guest.sh_within(&format!("{RPM} --nodeps -i {first}"), LONG)?;
-    let installed = gate::read(guest)?;
-    ensure(installed.is_proven(), format!("rpm returned, and the gate is {installed:?}"))?;
-    guest.sh("systemctl is-enabled --quiet clockgate && test $(stat -c %G /run/clockgate/bus) = clockgate")?;
-    guest.sh("busctl status org.clockgate.Agent1 >/dev/null && journalctl --list-catalog | grep -q clockgate")?;
+    let installed = installed(guest)?;
     guest.sh("test $(readlink /usr/lib/clockgate/clockgate-runc) = clockgate-oci")?;
     let verified = guest.run_within(&format!("{RPM} --verify --nodeps clockgate"), LONG)?;
     ensure(verified.code == 0, format!("changed since rpm laid it: {}{}", verified.out, verified.err))?;
     sleep::stale_sleep_lets_nothing_through(guest, &installed)?;
 
-    guest.put("/etc/clockgate/config.d/ours.yaml", "threshold: 150ms\n")?;
-    let begun = guest.clocks()?.boottime;
-    let main = || guest.sh("systemctl show -P MainPID clockgate");
-    let agent = main()?;
-    guest.sh_within(&format!("{RPM} --nodeps -U {second}"), LONG)?;
-    ensure(gate::read(guest)?.is_proven(), "rpm returned at a gate that is not open")?;
-    let program = guest.sh(&format!("readlink /proc/{agent}/exe"))?;
-    ensure(program == "/usr/bin/clockgate" && main()? == agent, format!("{program} runs as {agent}, {}", main()?))?;
-    let upgrade = Upgrades::since(guest, begun)?;
-    ensure(upgrade.shut.len() == 1 && upgrade.frozen.is_empty(), format!("{upgrade:?}"))?;
-    guest.sh("test -e /usr/lib/clockgate/clockgate-runc && test -e /etc/clockgate/config.d/ours.yaml")?;
+    let beside = Beside::start(guest)?;
+    beside.upgraded(&[&second, &first, &second].map(|rpm| format!("{RPM} --nodeps -U --oldpackage {rpm}")))?;
+    beside.end()?;
+    guest.sh("test -e /usr/lib/clockgate/clockgate-runc")?;
 
     // Where a container needs the wrapper, it stays.
     let bundle = "/run/containerd/io.containerd.runtime.v2.task/moby/0123456789abcdef0123";
