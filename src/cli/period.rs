@@ -8,7 +8,7 @@ use crate::duration;
 use crate::exit::Exit;
 use crate::sys::clock::realtime;
 
-/// From when to when; an end that was not given is open.
+// No documentation comment: clap would print it in place of what the verb that has these options does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub struct Period {
     /// Leave out what happened before then: a time, or a duration before now such as `12h`

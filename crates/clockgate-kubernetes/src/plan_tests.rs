@@ -333,6 +333,7 @@ fn an_event_that_is_refused_is_dropped_and_one_that_failed_is_tried_again() {
 fn a_node_that_is_made_anew_gets_the_whole_condition() {
     let mut world = World::new();
     world.seen(Reason::Proven);
+    world.pass(secs(20));
     world.answer = Answer::NoNode;
     world.pass(secs(600));
     let refused = world.written.len() - 1;
