@@ -77,6 +77,8 @@ pub enum Fault {
     MeasuredBefore,
     /// What was measured is said to be exact, and the clock right.
     MeasuredFiner,
+    /// What was measured is good for a day.
+    MeasuredForTooLong,
     /// What was measured goes on beside a proof.
     MeasuredBesideProof,
     /// Waiters compare their clocks with those of another moment.
@@ -116,6 +118,7 @@ impl Fault {
             Self::MeasuredEarly
             | Self::MeasuredBefore
             | Self::MeasuredFiner
+            | Self::MeasuredForTooLong
             | Self::MeasuredElsewhere
             | Self::ThawedByThreshold
             | Self::ThawedOfAnother => (uncorrected(), [1, 1, 1, 0, 0, 0]),
@@ -136,7 +139,7 @@ impl Fault {
 }
 
 /// Each with what the law says that finds it.
-pub const FAULTS: [(Fault, &str); 45] = [
+pub const FAULTS: [(Fault, &str); 46] = [
     (Fault::ProvenWhileDisrupted, "Started leaves the gate open"),
     (Fault::OpenEarly, "proven while Settling"),
     (Fault::OldProof, "a proof from before the last disruption"),
@@ -167,6 +170,7 @@ pub const FAULTS: [(Fault, &str); 45] = [
     (Fault::MeasuredEarly, "after 1 exchanges and 0 Dates"),
     (Fault::MeasuredBefore, "older than the disruption"),
     (Fault::MeasuredFiner, "is served"),
+    (Fault::MeasuredForTooLong, "for longer than remeasure-max"),
     (Fault::MeasuredBesideProof, "beside a proof"),
     (Fault::MeasuredElsewhere, "the clock has moved since"),
     (Fault::ThawedByThreshold, "waits for the gate"),
@@ -317,6 +321,9 @@ impl Mutant {
                 bound: Duration::from_millis(1),
                 ..measured
             }),
+            (Fault::MeasuredForTooLong, _) => is
+                .measured
+                .map(|measured| ClockMeasurement { valid_until: measured.valid_until + 86_400 * SECOND, ..measured }),
             (Fault::MeasuredElsewhere, _) => {
                 is.measured.map(|measured| ClockMeasurement { differences: Some(Differences::default()), ..measured })
             }
@@ -331,7 +338,8 @@ fn of_an_hour(now: &Clocks) -> ClockMeasurement {
         offset: Offset::ZERO,
         bound: 3600 * SECOND,
         as_of: now.boot,
-        valid_until: now.boot + 3600 * SECOND,
+        // The longest that any may have is a little more.
+        valid_until: now.boot + 1000 * SECOND,
         max_drift_ppm: 1,
         differences: Some(now.differences()),
         leap_second: None,
