@@ -54,6 +54,7 @@ pub async fn watch(address: Option<String>, notices: mpsc::Sender<Notice>) {
         held_until: None,
         lost: false,
         refused: false,
+        unreadable: false,
     };
     let listener = watch.notices.clone();
     tokio::select! {
@@ -90,6 +91,8 @@ struct LogindMonitor {
     lost: bool,
     /// Whether it was said that logind refuses the inhibitor.
     refused: bool,
+    /// Whether the last announcement was none that can be read.
+    unreadable: bool,
 }
 
 /// One connection to the bus.
@@ -204,13 +207,16 @@ impl LogindMonitor {
             debug!(?from, "PrepareForSleep from a sender other than logind");
             return;
         }
-        match goes_to_sleep(message) {
+        let announced = goes_to_sleep(message);
+        let was_unreadable = std::mem::replace(&mut self.unreadable, announced.is_err());
+        match announced {
             Ok(true) => self.sleeping().await,
             Ok(false) => {
                 self.held_until = None;
                 self.woken().await;
                 self.take_inhibitor(connection).await;
             }
+            Err(error) if was_unreadable => debug!(%error, "still cannot read logind's PrepareForSleep"),
             Err(error) => warn!(%error, "cannot read logind's PrepareForSleep"),
         }
     }

@@ -133,6 +133,11 @@ impl Logind {
         Manager::prepare_for_sleep(manager.signal_emitter(), start).await.unwrap();
     }
 
+    /// Its name that the bus has given.
+    pub fn unique_name(&self) -> String {
+        self.bus.unique_name().unwrap().to_string()
+    }
+
     /// Leaves the bus, as a logind does that is being restarted.
     pub async fn leave(self) {
         self.bus.close().await.unwrap();

@@ -9,8 +9,10 @@ use libtest_mimic::{Arguments, Trial};
 
 mod agent;
 mod daemon;
+mod garbage;
 mod logind;
 mod object;
+mod relay;
 mod sleep;
 mod socket;
 mod strangers;
@@ -49,6 +51,9 @@ fn main() {
             a_refused_inhibitor_is_asked_for_again_and_sleep_is_announced_all_the_same,
             nobody_but_logind_can_announce_a_sleep,
             when_nobody_listens_any_more_the_inhibitor_is_let_go;
+        garbage needs ["dbus-daemon", "setpriv"] =>
+            a_bus_that_says_what_is_no_message_is_left_and_joined_again,
+            services_that_answer_with_other_types_than_their_own_harm_nothing;
         object needs ["dbus-daemon", "setpriv"] =>
             the_properties_are_those_of_the_snapshot,
             what_changes_is_said_in_one_signal_and_nothing_else_is,
