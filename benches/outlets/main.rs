@@ -70,18 +70,27 @@ fn tables(guest: &Guest, world: &World) -> Outcome {
         all.extend(walks(guest)?);
         scrapers.end()?;
     }
-    let mut table = Table::new(&["outlets", "walks", "median", "beside the log alone", "goal"]);
+    let mut table = Table::new(&["outlets", "walks", "median", "middle half", "beside the log alone", "goal"]);
     let (log, every) = (median(&alone), median(&all));
-    table.row(&[&"the log alone", &alone.len(), &millis(log), &"1", &"-"]);
+    table.row(&[&"the log alone", &alone.len(), &millis(log), &middle_half(&alone), &"1", &"-"]);
     let times = ratio(every, log);
     table.row(&[
         &format!("journal, history, metrics by listener and textfile, ClockBound; {SCRAPERS} slow scrapers"),
         &all.len(),
         &millis(every),
+        &middle_half(&all),
         &format!("{times:.3}"),
         &format!("at most {GOAL}: {}", met(times <= GOAL)),
     ]);
     table.write("outlets")
+}
+
+/// What a quarter of them is below, and what a quarter is above: a ratio of medians says little where these are far apart.
+fn middle_half(walks: &[Duration]) -> String {
+    let mut sorted = walks.to_vec();
+    sorted.sort();
+    let at = |quarters: usize| sorted.get(sorted.len() * quarters / 4).copied().unwrap_or_default();
+    format!("{} to {}", millis(at(1)), millis(at(3)))
 }
 
 /// Lines on standard error, and no folder that a history could be in.

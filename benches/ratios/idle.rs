@@ -16,7 +16,9 @@ use crate::support::{Outcome, until};
 /// Long enough for a proof to be renewed once, two minutes after the last.
 const WATCHED: Duration = Duration::from_secs(135);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// The thread that asked the servers waits ten seconds for more to do, and ends.
+/// Who was not woken for so long has settled.
+const SETTLED: Duration = Duration::from_secs(5);
+/// What a renewal wakes, it wakes within this.
 const RENEWAL: Duration = Duration::from_secs(12);
 /// Half of what the unit's `WatchdogSec=` is.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -40,10 +42,18 @@ struct Look {
 }
 
 impl<'a> Idle<'a> {
-    /// Begins to watch, once the agent has settled: the thread of its first question has ended.
+    /// Begins to watch, once the agent has settled: what it asked at its start was answered. It keeps the threads that waited for it.
     pub fn watch(daemons: &'a Daemons) -> Outcome<Self> {
         let (agent, chronyd, folder) = (daemons.agent.0.id(), daemons.chronyd.0.id(), daemons.public());
-        until("the agent is idle", Duration::from_secs(60), || Wakings::of(agent).threads().len() == 1)?;
+        let mut wakings = Wakings::of(agent);
+        let mut last = (wakings.count(), Instant::now());
+        until("the agent is idle", Duration::from_secs(60), || {
+            let count = wakings.count();
+            if count != last.0 {
+                last = (count, Instant::now());
+            }
+            last.1.elapsed() >= SETTLED
+        })?;
         let (over, ended) = channel();
         let began = Instant::now();
         let watcher = std::thread::spawn(move || {

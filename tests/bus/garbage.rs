@@ -213,11 +213,11 @@ pub async fn services_that_answer_with_other_types_than_their_own_harm_nothing()
     let emit = |member: &'static str| {
         let strange = strange.clone();
         async move {
-            let manager = Some("org.freedesktop.login1.Manager");
-            strange.emit_signal(None::<&str>, path, manager.unwrap(), member, &"true").await.unwrap();
-            strange.emit_signal(None::<&str>, path, manager.unwrap(), member, &()).await.unwrap();
-            strange.emit_signal(None::<&str>, path, manager.unwrap(), member, &(true, 1_u8)).await.unwrap();
-            strange.emit_signal(None::<&str>, path, manager.unwrap(), member, &Variant::from(true)).await.unwrap();
+            let manager = "org.freedesktop.login1.Manager";
+            strange.emit_signal(None::<&str>, path, manager, member, &"true").await.unwrap();
+            strange.emit_signal(None::<&str>, path, manager, member, &()).await.unwrap();
+            strange.emit_signal(None::<&str>, path, manager, member, &(true, 1_u8)).await.unwrap();
+            strange.emit_signal(None::<&str>, path, manager, member, &Variant::from(true)).await.unwrap();
         }
     };
     for _ in 0..TIMES {
