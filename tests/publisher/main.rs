@@ -304,7 +304,7 @@ fn killed_within(cluster: &mut Cluster, program: &Path) -> Outcome {
     until_condition(&other, node, TRUE)?;
     cluster.signal_store(Signal::SIGSTOP)?;
     publisher.page_says(&restored(2))?;
-    let under_way = until("a request is under way", Duration::from_secs(120), || is_connected_to(other.port));
+    let under_way = until("a request is under way", Duration::from_secs(120), || publisher.is_connected_to(other.port));
     cluster.kill(&other);
     cluster.signal_store(Signal::SIGCONT)?;
     under_way?;
@@ -315,16 +315,6 @@ fn killed_within(cluster: &mut Cluster, program: &Path) -> Outcome {
     publisher.says("the API server takes the condition again")?;
     ensure(other.ours(node)? == Some(TRUE).map(|(status, reason)| (status.into(), reason.into())), publisher.log())?;
     ensure(patches(cluster, node)? <= 3, publisher.log())
-}
-
-/// Whether a process of this host has a connection to this port of it.
-fn is_connected_to(port: u16) -> bool {
-    /// `TCP_ESTABLISHED` of the kernel's include/net/tcp_states.h.
-    const ESTABLISHED: &str = "01";
-    let connections = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let fields = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let to = format!(":{port:04X}");
-    fields.into_iter().any(|fields| fields.len() > 3 && fields[2].ends_with(&to) && fields[3] == ESTABLISHED)
 }
 
 fn later(cluster: &mut Cluster, program: &Path) -> Outcome {

@@ -158,6 +158,22 @@ impl Publisher {
             .map_err(|failed| format!("{failed:?}: {}", self.log()).into())
     }
 
+    /// Whether it has a connection to this port of this host: a server has some to itself.
+    pub fn is_connected_to(&self, port: u16) -> bool {
+        /// `TCP_ESTABLISHED` of the kernel's include/net/tcp_states.h.
+        const ESTABLISHED: &str = "01";
+        let Some(Ours(child)) = &self.program else { return false };
+        let open = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten();
+        let sockets: Vec<PathBuf> = open.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).collect();
+        let connections = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let to = format!(":{port:04X}");
+        // proc_pid_net(5): the third is where to, the fourth its state, the tenth its inode.
+        connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| {
+            let is_its = |inode: &&str| sockets.contains(&PathBuf::from(format!("socket:[{inode}]")));
+            fields.get(9).is_some_and(is_its) && fields[2].ends_with(&to) && fields[3] == ESTABLISHED
+        })
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }

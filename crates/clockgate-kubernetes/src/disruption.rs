@@ -15,8 +15,8 @@ pub struct GateSeen {
     pub cause: u32,
     /// How far off the clock was by what was measured in this epoch.
     pub offset: Option<Offset>,
-    /// How long ago the epoch began.
-    pub age: Duration,
+    /// When the epoch began.
+    pub since: Boottime,
     /// The most that the clock is wrong.
     pub bound: Option<Duration>,
 }
@@ -29,7 +29,7 @@ impl GateSeen {
             epoch: view.epoch,
             cause: view.cause,
             offset: offset_of_the_epoch(view),
-            age: view.now.since(view.since),
+            since: view.since,
             bound: view.bound_now,
         })
     }
@@ -86,7 +86,8 @@ impl Disruptions {
         if seen.epoch == ended {
             return None;
         }
-        let began = Boottime::from_nanos(now.as_nanos().saturating_sub(nanos(seen.age)));
+        // As the page has it: two publishers of one node name one disruption alike.
+        let began = seen.since.min(now);
         let open = self.open.get_or_insert(Open { began, causes: vec![], epoch: ended, offset: None });
         if open.epoch != seen.epoch {
             open.epoch = seen.epoch;
@@ -127,17 +128,14 @@ impl Open {
     }
 }
 
-fn nanos(length: Duration) -> u64 {
-    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn look(gate: Gate, epoch: u64, cause: u32) -> GateSeen {
+    fn look(gate: Gate, epoch: u64, cause: u32, secs: u64) -> GateSeen {
         let bound = (gate == Gate::Proven).then_some(Duration::from_millis(1));
-        GateSeen { gate, epoch, cause, offset: None, age: Duration::from_millis(71), bound }
+        let since = Boottime::from_nanos(at(secs).as_nanos() - 71_000_000);
+        GateSeen { gate, epoch, cause, offset: None, since, bound }
     }
 
     fn at(secs: u64) -> Boottime {
@@ -147,35 +145,47 @@ mod tests {
     #[test]
     fn a_disruption_is_reported_once_it_has_ended_with_its_causes_and_how_far_off_the_clock_was() {
         let mut disruptions = Disruptions::default();
-        assert_eq!(disruptions.seen(&look(Gate::Proven, 4, cause::STARTED), at(1)), None);
-        assert_eq!(disruptions.seen(&look(Gate::Shut, 5, cause::SLEEP), at(2)), None);
-        let off = GateSeen { offset: Some(Offset::from_secs(12)), ..look(Gate::Shut, 6, cause::RESUME) };
+        assert_eq!(disruptions.seen(&look(Gate::Proven, 4, cause::STARTED, 1), at(1)), None);
+        assert_eq!(disruptions.seen(&look(Gate::Shut, 5, cause::SLEEP, 2), at(2)), None);
+        let off = GateSeen { offset: Some(Offset::from_secs(12)), ..look(Gate::Shut, 6, cause::RESUME, 14) };
         assert_eq!(disruptions.seen(&off, at(14)), None);
-        let ended = disruptions.seen(&look(Gate::Proven, 6, cause::RESUME), at(15)).unwrap();
+        let ended = disruptions.seen(&look(Gate::Proven, 6, cause::RESUME, 15), at(15)).unwrap();
         assert_eq!(ended.text(), "sleep, resume: clock 12.0 s behind, gate shut for 13.0 s, now right within 1.000 ms");
-        assert_eq!(disruptions.seen(&look(Gate::Proven, 6, cause::RESUME), at(16)), None);
+        assert_eq!(disruptions.seen(&look(Gate::Proven, 6, cause::RESUME, 16), at(16)), None);
     }
 
     #[test]
     fn one_that_was_over_between_two_looks_is_seen_by_its_epoch_and_what_was_before_us_is_no_news() {
         let mut disruptions = Disruptions::default();
-        assert_eq!(disruptions.seen(&look(Gate::Unproven, 9, cause::RESTORE), at(1)), None);
-        let ended = disruptions.seen(&look(Gate::Proven, 10, cause::RESTORE), at(2)).unwrap();
+        assert_eq!(disruptions.seen(&look(Gate::Unproven, 9, cause::RESTORE, 1), at(1)), None);
+        let ended = disruptions.seen(&look(Gate::Proven, 10, cause::RESTORE, 2), at(2)).unwrap();
         assert_eq!(ended.text(), "restore: gate shut for 71 ms, now right within 1.000 ms");
         // An agent that counts anew.
-        assert_eq!(disruptions.seen(&look(Gate::Proven, 1, cause::STARTED), at(3)), None);
-        assert_eq!(disruptions.seen(&look(Gate::Shut, 2, cause::PAUSE), at(4)), None);
-        let ended = disruptions.seen(&look(Gate::Unproven, 2, cause::PAUSE), at(5)).unwrap();
+        assert_eq!(disruptions.seen(&look(Gate::Proven, 1, cause::STARTED, 3), at(3)), None);
+        assert_eq!(disruptions.seen(&look(Gate::Shut, 2, cause::PAUSE, 4), at(4)), None);
+        let ended = disruptions.seen(&look(Gate::Unproven, 2, cause::PAUSE, 5), at(5)).unwrap();
         assert!(ended.text().ends_with("opened without a proof"), "{ended:?}");
+    }
+
+    #[test]
+    fn who_looks_later_names_it_alike() {
+        let ended = |shut: u64, opened: u64| {
+            let mut disruptions = Disruptions::default();
+            assert_eq!(disruptions.seen(&look(Gate::Proven, 4, cause::STARTED, 1), at(1)), None);
+            assert_eq!(disruptions.seen(&look(Gate::Shut, 5, cause::RESTORE, 2), at(shut)), None);
+            disruptions.seen(&look(Gate::Proven, 5, cause::RESTORE, 2), at(opened)).map(|ended| ended.began)
+        };
+        assert!(ended(2, 4).is_some());
+        assert_eq!(ended(2, 4), ended(3, 5));
     }
 
     #[test]
     fn one_that_had_begun_before_us_is_reported_unless_it_is_the_start() {
         let mut disruptions = Disruptions::default();
-        assert_eq!(disruptions.seen(&look(Gate::Shut, 3, cause::RESTORE), at(1)), None);
-        assert!(disruptions.seen(&look(Gate::Proven, 3, cause::RESTORE), at(2)).is_some());
+        assert_eq!(disruptions.seen(&look(Gate::Shut, 3, cause::RESTORE, 1), at(1)), None);
+        assert!(disruptions.seen(&look(Gate::Proven, 3, cause::RESTORE, 2), at(2)).is_some());
         let mut disruptions = Disruptions::default();
-        assert_eq!(disruptions.seen(&look(Gate::Shut, 1, cause::STARTED), at(1)), None);
-        assert_eq!(disruptions.seen(&look(Gate::Proven, 1, cause::STARTED), at(2)), None);
+        assert_eq!(disruptions.seen(&look(Gate::Shut, 1, cause::STARTED, 1), at(1)), None);
+        assert_eq!(disruptions.seen(&look(Gate::Proven, 1, cause::STARTED, 2), at(2)), None);
     }
 }

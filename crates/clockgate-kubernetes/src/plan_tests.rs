@@ -33,7 +33,7 @@ impl World {
     }
 
     fn seen_with(&mut self, reason: Reason, gate: Gate, epoch: u64) {
-        let gate = GateSeen { gate, epoch, cause: cause::RESTORE, offset: None, age: Duration::ZERO, bound: None };
+        let gate = GateSeen { gate, epoch, cause: cause::RESTORE, offset: None, since: self.now, bound: None };
         self.happens(Happening::Seen { condition: ClockCondition::new(reason, ""), gate: Some(gate) });
     }
 
