@@ -40,7 +40,7 @@ const CONTAINERD: &str = r#"version = 2
 pub const CRUN: &str = "crun";
 pub const GVISOR: &str = "gvisor";
 /// gVisor as dockerd has it, by containerd's shim for runc. At a start it makes a process that would keep the standard output open whose end
-/// this shim waits for.
+/// this shim waits for, so what a pod prints goes nowhere.
 const RUNSC: &str = r#"#!/bin/sh
 case " $* " in *" start "*) exec >/dev/null 2>&1 ;; esac
 exec "LAB/handlers/usr/bin/runsc" --network=none "$@"

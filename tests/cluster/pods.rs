@@ -80,12 +80,17 @@ pub fn refused(node: &mut Node) -> Outcome {
 /// By other programs than runc, and without a wrapper: the runtime asks before it chooses.
 pub fn handlers(node: &mut Node) -> Outcome {
     node.shuts()?;
+    let seen = node.at("seen");
+    fs::create_dir_all(&seen)?;
     for handler in [CRUN, GVISOR] {
         let class = json!({ "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": { "name": handler }, "handler": handler });
         node.api.admin("POST", "/apis/node.k8s.io/v1/runtimeclasses", &class)?;
         let mut pod = pod(handler);
         pod["spec"]["runtimeClassName"] = json!(handler);
-        pod["spec"]["containers"][0]["command"] = json!(["/bin/sh", "-c", "cat /proc/version; exec sleep 100000"]);
+        pod["spec"]["volumes"] = json!([{ "name": "seen", "hostPath": { "path": seen, "type": "Directory" } }]);
+        pod["spec"]["containers"][0]["volumeMounts"] = json!([{ "name": "seen", "mountPath": "/seen" }]);
+        let command = format!("cat /proc/version >/seen/{handler}; exec sleep 100000");
+        pod["spec"]["containers"][0]["command"] = json!(["/bin/sh", "-c", command]);
         make(node, &pod)?;
     }
     for handler in [CRUN, GVISOR] {
@@ -99,8 +104,11 @@ pub fn handlers(node: &mut Node) -> Outcome {
     let kept = |id: &str| Path::new("/run/containerd/runc/k8s.io").join(id).join("status");
     ensure(kept(&container(node, CRUN)).exists(), "crun does not know its container")?;
     let kernel = fs::read_to_string("/proc/version")?;
-    let of_pod =
-        |name| until_some("its kernel's version", SOON, || log(node, name).filter(|log| log.contains("Linux version")));
+    let of_pod = |name: &str| {
+        let what = format!("the version of the kernel of {name}");
+        let whole = |text: &String| text.starts_with("Linux version") && text.ends_with('\n');
+        until_some(&what, SOON, || fs::read_to_string(seen.join(name)).ok().filter(whole))
+    };
     ensure(of_pod(CRUN)?.contains(kernel.trim()), of_pod(CRUN)?)?;
     ensure(!of_pod(GVISOR)?.contains(kernel.trim()), of_pod(GVISOR)?)?;
     for handler in [CRUN, GVISOR] {
@@ -113,12 +121,6 @@ pub fn handlers(node: &mut Node) -> Outcome {
 fn container(node: &Node, name: &str) -> String {
     let id = get(node, name)["status"]["containerStatuses"][0]["containerID"].as_str().unwrap_or_default().to_owned();
     id.trim_start_matches("containerd://").to_owned()
-}
-
-/// What the container of a pod has printed, as the kubelet keeps it.
-fn log(node: &Node, name: &str) -> Option<String> {
-    let uid = get(node, name)["metadata"]["uid"].as_str()?.to_owned();
-    fs::read_to_string(format!("/var/log/pods/default_{name}_{uid}/c/0.log")).ok()
 }
 
 pub fn exempt(node: &mut Node) -> Outcome {
