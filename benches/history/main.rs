@@ -76,7 +76,8 @@ fn write_history(folder: &Path) -> Outcome<u64> {
                 file.write_all(line.as_bytes())?;
             }
         }
-        file.flush()?;
+        // What is written back to the disk meanwhile is none of the reader's work.
+        file.into_inner().map_err(|failed| failed.into_error())?.sync_all()?;
     }
     Ok(written)
 }
