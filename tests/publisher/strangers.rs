@@ -229,7 +229,12 @@ pub fn twins(cluster: &mut Cluster, program: &Path) -> Outcome {
     let user = format!("system:node:{node}");
     let both = || Ok((cluster.requests(&user, "create", "/events")? == 2).then_some(()));
     until_answered("both have written it", SOON, both)?;
+    // Each says it at the start, at the disruption and at its end.
+    until_answered("all of both is published", SOON, || Ok((patches(cluster, node)? >= 6).then_some(())))?;
     until_condition(&api, node, TRUE)?;
-    let (events, patches) = (api.events(node)?.len(), patches(cluster, node)?);
-    ensure(events == 1 && patches == 6, format!("{events} events, {patches} patches: {}{}", one.log(), other.log()))
+    let (events, patches, logs) = (api.events(node)?.len(), patches(cluster, node)?, one.log() + &other.log());
+    ensure(
+        events == 1 && patches == 6 && !logs.contains("not published"),
+        format!("{events} events, {patches} patches: {logs}"),
+    )
 }

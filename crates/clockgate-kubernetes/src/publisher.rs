@@ -126,7 +126,11 @@ impl NodeWriter {
                 request_body::event(&self.node, &boot, disruption, self.server.clock.now())
             }
         };
-        self.send(&request, within).await
+        match (what, self.send(&request, within).await) {
+            // Written before, by us or by another publisher of this node: it is named by what happened.
+            (What::Event(_), Err(RequestError::Refused { status: StatusCode::CONFLICT, .. })) => Ok(()),
+            (_, result) => result,
+        }
     }
 
     async fn send(&self, request: &ApiRequest, within: Duration) -> Result<(), RequestError> {
@@ -151,7 +155,6 @@ fn judge(what: Option<&What>, result: &Result<(), RequestError>) -> Answer {
     let is_event = matches!(what, Some(What::Event(_)));
     match result {
         Ok(()) => Answer::Done,
-        Err(RequestError::Refused { status, .. }) if is_event && *status == StatusCode::CONFLICT => Answer::Done,
         Err(RequestError::Refused { status, .. }) if !is_event && *status == StatusCode::NOT_FOUND => Answer::NoNode,
         Err(RequestError::Refused { status, retry_after, .. })
             if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
