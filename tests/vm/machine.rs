@@ -20,6 +20,8 @@ use crate::qmp::Qmp;
 /// A machine in software, beside others, boots in its own time.
 const BOOT: Duration = Duration::from_secs(240);
 const WAKES_WITHIN: Duration = Duration::from_secs(60);
+/// All of its memory goes through a file.
+const MOVES_WITHIN: Duration = Duration::from_secs(120);
 /// What every image of the machine is taken back to.
 const BOOTED: &str = "booted";
 /// The generation of the machine that boots: any number that no other has.
@@ -30,6 +32,8 @@ const FIRST_GENERATION: &str = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
 pub struct Machine {
     pub guest: Guest,
     qmp: Qmp,
+    /// Which machine it is (`vmgenid`): a copy of it is another, and so is one that was restored.
+    generation: String,
 }
 
 impl Machine {
@@ -39,7 +43,7 @@ impl Machine {
         stage::prepare(&staged, stage::Begins::Installed)?;
         initrd(world, &staged)?;
         disk(world)?;
-        let machine = Self::booted(world, start(world, FIRST_GENERATION, None)?)?;
+        let machine = Self::booted(world, start(world, FIRST_GENERATION, &[])?)?;
         machine.save(BOOTED)?;
         Ok(machine)
     }
@@ -58,18 +62,43 @@ impl Machine {
     fn booted(world: &World, (process, line): (Child, UnixStream)) -> Outcome<Self> {
         let guest = Guest::on(process, line, world.console())?;
         let qmp = Qmp::connect(&socket(world))?;
-        Ok(Self { guest: guest.booted_within(BOOT)?, qmp })
+        Ok(Self { guest: guest.booted_within(BOOT)?, qmp, generation: FIRST_GENERATION.to_owned() })
     }
 
     /// Another QEMU on the same image: the machine as it was, with a new generation's number. The old one ends first.
     pub fn restored_elsewhere(self, world: &World, image: &str, generation: &str) -> Outcome<(Self, Realtime)> {
         drop(self);
-        let (process, line) = start(world, generation, Some(image))?;
-        let guest = Guest::on(process, line, world.console())?;
-        let qmp = Qmp::connect(&socket(world))?;
-        let machine = Self { guest, qmp };
+        let machine = Self::elsewhere(world, generation.to_owned(), &["-loadvm", image])?;
         let went_on = machine.go_on()?;
         Ok((machine, went_on))
+    }
+
+    /// Another QEMU goes on where the first one stood, as after a live migration: it keeps its generation, and has not run meanwhile.
+    pub fn migrated(self, world: &World) -> Outcome<(Self, Realtime)> {
+        self.qmp.execute("migrate", json!({"uri": "exec:cat >moved"}))?;
+        until("the machine has been moved out", MOVES_WITHIN, || {
+            let moved = self.qmp.execute("query-migrate", json!({}))?;
+            match moved["status"].as_str() {
+                Some("completed") => Ok(Some(())),
+                Some("failed" | "cancelled") => fail(format!("it cannot be moved: {moved}")),
+                _ => Ok(None),
+            }
+        })?;
+        let generation = self.generation.clone();
+        drop(self);
+        let machine = Self::elsewhere(world, generation, &["-incoming", "exec:cat moved"])?;
+        until("the machine has been moved in", MOVES_WITHIN, || Ok((machine.status()? != "inmigrate").then_some(())))?;
+        let went_on = machine.go_on()?;
+        std::fs::remove_file(world.run().join("moved"))?;
+        Ok((machine, went_on))
+    }
+
+    /// A QEMU that stands still until it is to go on.
+    fn elsewhere(world: &World, generation: String, how: &[&str]) -> Outcome<Self> {
+        let (process, line) = start(world, &generation, &[&["-S"], how].concat())?;
+        let guest = Guest::on(process, line, world.console())?;
+        let qmp = Qmp::connect(&socket(world))?;
+        Ok(Self { guest, qmp, generation })
     }
 
     /// Stops the machine: not one instruction runs from here on.
@@ -154,7 +183,7 @@ fn socket(world: &World) -> PathBuf {
     world.run().join("qmp")
 }
 
-fn start(world: &World, generation: &str, image: Option<&str>) -> Outcome<(Child, UnixStream)> {
+fn start(world: &World, generation: &str, how: &[&str]) -> Outcome<(Child, UnixStream)> {
     let kernel = format!(
         "net.ifnames=0 selinux=0 apparmor=0 audit=0 systemd.show_status=0 systemd.unit=multi-user.target address={}/24",
         world.guest_address()
@@ -164,9 +193,7 @@ fn start(world: &World, generation: &str, image: Option<&str>) -> Outcome<(Child
         .args(["-device", "virtio-blk-pci,drive=disk"])
         .args(["-netdev", &format!("tap,id=net,ifname={},script=no,downscript=no", world.tap())])
         .args(["-device", "virtio-net-pci,netdev=net,romfile="]);
-    if let Some(image) = image {
-        qemu.args(["-S", "-loadvm", image]);
-    }
+    qemu.args(how);
     spawn(world, qemu)
 }
 

@@ -22,6 +22,8 @@ mod scenarios;
 mod scraped;
 #[path = "../alerts/shipped.rs"]
 mod shipped;
+mod soak;
+mod soak_judge;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeline;

@@ -16,6 +16,7 @@ use crate::lab::{Outcome, ensure, pass, until};
 use crate::machine::{self, Machine};
 use crate::qmp::Qmp;
 use crate::scraped;
+use crate::soak;
 use crate::timeline::{Moment, Timeline};
 use crate::tls::{Authority, Handshake, NOT_YET_VALID, VERIFIED};
 use crate::witnesses::{Begin, Witnesses};
@@ -32,6 +33,7 @@ pub const ALL: &[(&str, Play)] = &[
     ("sleep::behind_a_stopped_agent_s_back_it_lets_nobody_through", slept_unnoticed),
     ("metrics::the_shipped_unit_lets_them_be_served_by_tcp_and_by_a_socket_and_written", scraped::sandboxed),
     ("metrics::prometheus_sees_frozen_containers_strangers_a_daemon_that_disagrees_and_a_false_time", scraped::seen),
+    ("soak::what_only_a_hypervisor_does_lets_nothing_run_on_an_unproven_clock", soak::disruptions),
     ("restore::an_image_in_another_machine_is_told_by_the_kernels_line", restored_elsewhere),
 ];
 

@@ -45,6 +45,10 @@ pub fn perform_verb() -> Option<ExitCode> {
             let millis = millis.parse().map_err(io::Error::other);
             Some(end(millis.map(looks::wait_for_slew)))
         }
+        [watch::VERB_OFTEN] => {
+            watch::work_often();
+            Some(ExitCode::SUCCESS)
+        }
         [watch::VERB_ONCE] => {
             println!("{}", watch::Moment::now());
             Some(ExitCode::SUCCESS)

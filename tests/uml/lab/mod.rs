@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use clockgate::sys::clock;
 
+pub mod dice;
+pub mod engine;
 pub mod guest;
 pub mod inside;
 pub mod killer;

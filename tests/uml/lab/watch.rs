@@ -19,6 +19,9 @@ pub const VERB: &str = "watch";
 /// The first argument that makes this program print one [`Moment`].
 pub const VERB_ONCE: &str = "moment";
 
+/// The first argument that makes this program print one every half second, without end.
+pub const VERB_OFTEN: &str = "moments";
+
 /// The first argument that makes this program watch the state of PID 1 without end: a line whenever it has changed, and now and then
 /// without that, with the time since boot, how often it was looked at, and the state (proc_pid_stat(5)).
 pub const VERB_STATES: &str = "watch-pid-1";
@@ -82,6 +85,14 @@ pub fn watch() {
             }
         }
         nap(EVERY);
+    }
+}
+
+/// Works until it is ended.
+pub fn work_often() {
+    loop {
+        println!("{}", Moment::now());
+        nap(Duration::from_millis(500));
     }
 }
 

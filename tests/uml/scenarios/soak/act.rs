@@ -6,12 +6,13 @@ use std::time::Duration;
 use clockgate::decision::{Boottime, Offset};
 use clockgate::sys::clock;
 
+use super::judge::STARTED;
 use super::plan::{Act, Disruption, Folder};
 use crate::lab::guest::Guest;
 use crate::lab::liar::{Liar, Manner};
-use crate::lab::watch::Truths;
+use crate::lab::watch::{Truths, VERB_ONCE};
 use crate::lab::world::World;
-use crate::lab::{Outcome, fail, pass, until};
+use crate::lab::{Outcome, engine, fail, pass, until};
 
 const HONEST: [u8; 3] = [2, 3, 4];
 const STALE: &str = "/lib/systemd/system-sleep/zz-stale";
@@ -164,6 +165,7 @@ pub fn perform(guest: &Guest, around: &mut Surroundings<'_>, truths: &mut Truths
             Act::RestartAgent => around.restart_agent(guest)?,
             Act::RestartDaemon => around.restart_daemon(guest)?,
             Act::ReplaceDaemon => around.replace_daemon(guest)?,
+            Act::RestartEngine => engine::restart(guest, STARTED, VERB_ONCE)?,
             Act::Full { folder, lasts } => around.fill(guest, folder, lasts)?,
             Act::Notify(what) => notify(guest, what, disruption)?,
         }

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clockgate::decision::Gate;
+use clockgate::decision::{Gate, Offset, State};
 
+use super::plan::Disruption;
 use crate::lab::guest::Guest;
-use crate::lab::watch::{Moment, Sight, Tail, Truths, VERB, VERB_ONCE};
-use crate::lab::{Outcome, fail, until};
+use crate::lab::watch::{Moment, Sight, Tail, Truths, VERB, VERB_OFTEN, VERB_ONCE};
+use crate::lab::{Outcome, engine, fail, until};
 
 /// As far off as the clock may be while the gate says that it is proven.
 pub const THRESHOLD: Duration = Duration::from_millis(200);
-/// How long after it was let go work may get to its clock: what a stranger sets meanwhile, nobody can hold it for.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
+/// From the wrapper that is let go over the shim and the engine to the client that starts the container.
+const THROUGH_THE_ENGINE: Duration = Duration::from_secs(5);
+/// The containers: one that runs all the time, and one whose start is held when the engine is restarted.
+pub const CONTAINED: &str = "soak-box";
+pub const STARTED: &str = "soak-held";
 /// The watcher and the work read their clocks one after the other.
 const SLACK_NANOS: u64 = 20_000_000;
 /// A step is seen as one; a clock that creeps is not.
@@ -27,6 +32,8 @@ pub struct Judge<'g> {
     sights: Vec<Sight>,
     /// When a stranger's step hit an open gate.
     strikes: Vec<Moment>,
+    /// Whether what runs in a container may be thawed on a wrong clock: nobody keeps it frozen.
+    unguarded: bool,
     pub tally: Tally,
 }
 
@@ -35,7 +42,30 @@ struct Work {
     name: String,
     done: Tail,
     last: Option<Moment>,
-    takes_unproven: bool,
+    kind: Kind,
+}
+
+/// How it comes to its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It takes nothing but a proof.
+    Careful,
+    /// It takes what the gate gives.
+    TakesUnproven,
+    /// It does not ask: it is in a container that is frozen, and runs on when there is no agent to freeze it.
+    Contained,
+    /// It is in a container whose start is held at the gate.
+    Started,
+}
+
+impl Kind {
+    /// How long after it was let go it may get to its clock: what a stranger sets meanwhile, nobody can hold it for.
+    const fn on_its_way(self) -> Duration {
+        match self {
+            Self::Careful | Self::TakesUnproven | Self::Contained => ON_ITS_WAY,
+            Self::Started => THROUGH_THE_ENGINE,
+        }
+    }
 }
 
 /// What there was to see.
@@ -70,25 +100,53 @@ impl<'g> Judge<'g> {
             let run = format!("clockgate run --max-wait infinity {proof}-- /usr/lib/lab/part {VERB_ONCE}");
             start(guest, &name, "", &format!("while sleep 0.4; do {run}; done"))?;
             let done = Tail::new(format!("/var/tmp/{name}"));
-            works.push(Work { name, done, last: None, takes_unproven: n == 0 });
+            let kind = if n == 0 { Kind::TakesUnproven } else { Kind::Careful };
+            works.push(Work { name, done, last: None, kind });
+        }
+        engine::start(guest, CONTAINED, VERB_OFTEN)?;
+        guest.sh(&format!(": >/var/tmp/{STARTED}"))?;
+        for (name, kind) in [(CONTAINED, Kind::Contained), (STARTED, Kind::Started)] {
+            works.push(Work { name: name.to_owned(), done: Tail::new(format!("/var/tmp/{name}")), last: None, kind });
         }
         let watch = Tail::new("/var/tmp/soak-watch");
-        Ok(Self { guest, truths, watch, works, sights: vec![], strikes: vec![], tally: Tally::default() })
+        Ok(Self {
+            guest,
+            truths,
+            watch,
+            works,
+            sights: vec![],
+            strikes: vec![],
+            unguarded: false,
+            tally: Tally::default(),
+        })
     }
 
     /// Ends all that was started.
     pub fn end(self) -> Outcome {
+        engine::end(self.guest)?;
         self.guest.sh("systemctl stop 'soak-*'").map(drop)
+    }
+
+    /// What comes from now on is judged as of a machine to which this is done.
+    pub fn expect(&mut self, disruption: &Disruption) -> Outcome {
+        self.look()?;
+        self.unguarded = disruption.thaws();
+        Ok(())
     }
 
     /// Reads and judges what came since the last call.
     pub fn look(&mut self) -> Outcome {
+        // The work first: so the gate was seen until after it.
+        let mut stamps = vec![];
+        for work in &mut self.works {
+            stamps.push(work.done.news::<Moment>(self.guest)?);
+        }
         for sight in self.watch.news::<Sight>(self.guest)? {
             self.judge_sight(sight)?;
             self.sights.push(sight);
         }
-        for n in 0..self.works.len() {
-            for stamp in self.works[n].done.news::<Moment>(self.guest)? {
+        for (n, stamps) in stamps.into_iter().enumerate() {
+            for stamp in stamps {
                 self.judge_stamp(n, &stamp)?;
                 self.works[n].last = Some(stamp);
             }
@@ -135,8 +193,12 @@ impl<'g> Judge<'g> {
     fn judge_stamp(&mut self, work: usize, stamp: &Moment) -> Outcome {
         self.tally.stamps += 1;
         let off = self.truths.off(stamp)?;
+        let kind = self.works[work].kind;
         if off.abs() <= THRESHOLD {
             return Ok(());
+        }
+        if kind == Kind::Contained {
+            return self.judge_contained(stamp, off);
         }
         let (before, after): (Vec<&Sight>, Vec<&Sight>) = self.sights.iter().partition(|seen| seen.at.raw <= stamp.raw);
         let just = |since: &Moment| {
@@ -145,7 +207,7 @@ impl<'g> Judge<'g> {
             let stood = Duration::from_nanos(seen.map(|seen| seen.unseen).sum());
             let passed = Duration::from_nanos(stamp.raw.saturating_sub(since.raw)).saturating_sub(stood);
             let is_after = stamp.raw + SLACK_NANOS > since.raw;
-            since.same_waking(stamp) && is_after && passed <= ON_ITS_WAY
+            since.same_waking(stamp) && is_after && passed <= kind.on_its_way()
         };
         if self.strikes.iter().any(just) {
             self.tally.on_their_way += 1;
@@ -162,7 +224,7 @@ impl<'g> Judge<'g> {
         let unproven = before.last().is_some_and(|seen| seen.gate == Gate::Unproven)
             || before.iter().rev().nth(1).is_some_and(|seen| seen.gate == Gate::Unproven)
                 && before.last().is_some_and(|seen| just(&seen.at));
-        if unproven && self.works[work].takes_unproven {
+        if unproven && kind == Kind::TakesUnproven {
             self.tally.unproven += 1;
             return Ok(());
         }
@@ -171,6 +233,20 @@ impl<'g> Judge<'g> {
             "{} did work at {stamp:?} on a clock that was off by {off}; the gate: {around:?}",
             self.works[work].name
         ))
+    }
+
+    /// What does not ask runs on a wrong clock until it is frozen: before the agent's step at the latest. Where a sleep or a snapshot was
+    /// announced it is frozen before it, and reads no wrong clock until the gate is open.
+    fn judge_contained(&self, stamp: &Moment, off: Offset) -> Outcome {
+        let seen = self.sights.iter().rev().skip_while(|seen| seen.at.raw > stamp.raw);
+        let announced =
+            seen.take_while(|seen| seen.gate == Gate::Shut).filter(|seen| seen.state == State::Suspended.code());
+        let Some(first) = announced.last() else { return Ok(()) };
+        let passed = Duration::from_nanos(stamp.raw.saturating_sub(first.at.raw));
+        if self.unguarded || stamp.same_waking(&first.at) && passed <= Kind::Contained.on_its_way() {
+            return Ok(());
+        }
+        fail(format!("a frozen container ran at {stamp:?} on a clock that was off by {off}; announced at {first:?}"))
     }
 
     /// Waits until the gate is open on a proof, in an epoch and for a cause that `counts`; all that came before is judged.
@@ -188,7 +264,8 @@ impl<'g> Judge<'g> {
         let since = self.guest.clocks()?.raw;
         until("every waiter is answered", within, || {
             self.look()?;
-            Ok(self.works.iter().all(|work| work.last.is_some_and(|last| last.raw > since)).then_some(()))
+            let works = self.works.iter().filter(|work| work.kind != Kind::Started);
+            Ok(works.into_iter().all(|work| work.last.is_some_and(|last| last.raw > since)).then_some(()))
         })
     }
 

@@ -10,10 +10,11 @@ use clockgate::decision::{Gate, Offset};
 use clockgate::sys::clock;
 
 use super::{Listed, gate, night};
+use crate::lab::dice::wanted;
 use crate::lab::guest::Guest;
 use crate::lab::watch::Sight;
 use crate::lab::world::World;
-use crate::lab::{Outcome, ensure, fail};
+use crate::lab::{Outcome, engine, ensure};
 
 mod act;
 mod judge;
@@ -21,7 +22,7 @@ mod plan;
 
 use act::Surroundings;
 use judge::{Judge, Tally};
-use plan::{Act, Dice, Disruption};
+use plan::{Act, Disruption, Plan};
 
 pub const SCENARIOS: &[Listed] = &[
     ("soak::disruptions_of_every_kind_let_nothing_run_on_an_unproven_clock", without_a_deadline),
@@ -41,8 +42,8 @@ fn without_a_deadline(guest: &Guest, world: &World) -> Outcome {
     let (seed, rounds) = (wanted("CLOCKGATE_SOAK_SEED", SEED)?, wanted("CLOCKGATE_SOAK", USUAL)?);
     println!("soak: {rounds} disruptions, CLOCKGATE_SOAK_SEED={seed}; times in ms since the event:");
     println!("soak:   no  notice    shut stepped    open    took");
-    let mut dice = Dice::new(seed);
-    let disruptions: Vec<Disruption> = (0..rounds).map(|_| dice.disruption()).collect();
+    let mut plan = Plan::new(seed);
+    let disruptions: Vec<Disruption> = (0..rounds).map(|_| plan.disruption()).collect();
     let mut done = vec![];
     let tally = let_all_happen(guest, world, &disruptions, &mut done).map_err(|failed| {
         let said = failed.message().unwrap_or_default();
@@ -76,13 +77,6 @@ fn with_a_deadline(guest: &Guest, world: &World) -> Outcome {
     ensure(tally.unproven > 0, "nobody went through the gate that opened without a proof")
 }
 
-fn wanted(variable: &str, otherwise: u64) -> Outcome<u64> {
-    match std::env::var(variable) {
-        Ok(text) => text.parse().or_else(|_| fail(format!("{variable}={text} is not a number"))),
-        Err(_) => Ok(otherwise),
-    }
-}
-
 struct Soak<'g> {
     guest: &'g Guest,
     around: Surroundings<'g>,
@@ -101,7 +95,7 @@ impl<'g> Soak<'g> {
     /// Lets it happen, waits for the proof that has to follow, and prints a line about it.
     fn disrupt(&mut self, number: usize, disruption: &Disruption) -> Outcome {
         self.judge.truths.calibrate(self.guest)?;
-        self.judge.look()?;
+        self.judge.expect(disruption)?;
         let seen = self.judge.sights().len();
         let epoch = self.judge.sights().last().map_or(0, |last| last.epoch);
         let (began, then) = (self.guest.clocks()?.boottime, clock::boottime());
@@ -120,6 +114,10 @@ impl<'g> Soak<'g> {
             let goes_on = || guest.clocks().is_ok_and(|now| now.raw > over + UNDONE_NANOS);
             restarted && (!disruption.disrupts() || noticed || undone_at_once && goes_on())
         })?;
+        if disruption.acts().any(|act| act == Act::RestartEngine) {
+            engine::is_answered(guest, judge::STARTED)?;
+            self.judge.look()?;
+        }
         let times = Times::of(disruption, began, epoch, &self.judge.sights()[seen.saturating_sub(1)..]);
         for act in disruption.acts() {
             *self.judge.tally.survived.entry(act.kind()).or_default() += 1;

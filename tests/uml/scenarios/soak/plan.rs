@@ -6,6 +6,7 @@ use std::time::Duration;
 use clockgate::decision::Offset;
 
 use super::judge::THRESHOLD;
+use crate::lab::dice::Dice;
 
 /// One thing that is done to the guest or to its world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Act {
     RestartAgent,
     /// The time daemon is restarted, and may step again.
     RestartDaemon,
+    /// The container engine gets SIGKILL while a start through it may be held, and is started again.
+    RestartEngine,
     /// chronyd makes way for systemd-timesyncd, or the other way round.
     ReplaceDaemon,
     /// From now on nothing more can be written below this folder.
@@ -59,6 +62,7 @@ impl Act {
             self,
             Self::RestartDaemon
                 | Self::ReplaceDaemon
+                | Self::RestartEngine
                 | Self::StopAgent { .. }
                 | Self::Lie { .. }
                 | Self::Silence { .. }
@@ -78,6 +82,7 @@ impl Act {
             Self::RestartAgent => "agent restarted",
             Self::RestartDaemon => "daemon restarted",
             Self::ReplaceDaemon => "daemon replaced",
+            Self::RestartEngine => "engine restarted",
             Self::Full { folder: Folder::Run, .. } => "/run full",
             Self::Full { folder: Folder::State, .. } => "state folder full",
             Self::Notify(_) => "notice",
@@ -93,6 +98,12 @@ impl Disruption {
     /// Whether the agent may be dead when a stranger steps the clock: systemd shuts the gate then, and takes its time.
     pub fn kills(&self) -> bool {
         self.acts().any(|act| matches!(act, Act::KillAgent | Act::RestartAgent))
+    }
+
+    /// Whether what is frozen may be thawed on a wrong clock: by systemd after an agent that ended; and there is no freeze that cannot be
+    /// written down.
+    pub fn thaws(&self) -> bool {
+        self.kills() || self.acts().any(|act| matches!(act, Act::Full { folder: Folder::Run, .. }))
     }
 
     /// Whether it has to begin an epoch; a daemon that is restarted may be of the same opinion as before, and a step that leaves the
@@ -125,7 +136,9 @@ impl fmt::Display for Act {
             Self::KillAgent => f.write_str("agent killed"),
             Self::StopAgent { lasts, moved } => write!(f, "agent stopped for {lasts:?}, and a step by {moved}"),
             Self::Full { folder, lasts } => write!(f, "{} full for {lasts:?}", folder.path()),
-            Self::RestartAgent | Self::RestartDaemon | Self::ReplaceDaemon => f.write_str(self.kind()),
+            Self::RestartAgent | Self::RestartDaemon | Self::ReplaceDaemon | Self::RestartEngine => {
+                f.write_str(self.kind())
+            }
             Self::Notify(what) => write!(f, "notify {what}"),
         }
     }
@@ -143,13 +156,13 @@ impl fmt::Display for Disruption {
     }
 }
 
-/// Draws disruptions (splitmix64, Steele et al. 2014).
+/// Draws disruptions.
 #[derive(Debug)]
-pub struct Dice(u64);
+pub struct Plan(Dice);
 
-impl Dice {
+impl Plan {
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Dice::new(seed))
     }
 
     /// A disruption; one of three overlaps with another.
@@ -162,7 +175,7 @@ impl Dice {
     }
 
     fn kind(&mut self) -> Vec<Act> {
-        match self.below(20) {
+        match self.below(21) {
             0..=2 => vec![self.sleep()],
             3 | 4 => vec![self.step()],
             5 => vec![self.step(), self.step()],
@@ -180,6 +193,8 @@ impl Dice {
             16 => vec![Act::ReplaceDaemon],
             17 => vec![self.full(Folder::Run), self.asked()],
             18 => vec![self.full(Folder::State), self.asked()],
+            // Over a gate that is shut, and what is frozen.
+            19 => vec![Act::Notify("suspend"), Act::RestartEngine, self.step(), Act::Notify("resume")],
             _ => vec![Act::Notify("pre-snapshot"), self.step(), Act::Notify("post-restore")],
         }
     }
@@ -223,13 +238,10 @@ impl Dice {
     }
 
     fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.below(to - from))
+        self.0.millis(from, to)
     }
 
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % end
+        self.0.below(end)
     }
 }
