@@ -27,6 +27,19 @@ const BOOTED: &str = "booted";
 /// The generation of the machine that boots: any number that no other has.
 const FIRST_GENERATION: &str = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
 
+/// What a machine begins with: an image of its root, below the laboratory's folder, and the security modules of its kernel.
+#[derive(Clone, Copy, Debug)]
+struct Root {
+    image: &'static str,
+    security: &'static str,
+}
+
+/// None, which is as most hosts are, and quicker.
+const PLAIN: Root = Root { image: "machine/root.img", security: "selinux=0 apparmor=0 audit=0" };
+/// Labelled when it was made.
+const CONFINED: Root =
+    Root { image: "selinux/root.img", security: "security=selinux selinux=1 enforcing=1 audit=1 audit_backlog_limit=8192" };
+
 /// A running machine; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Machine {
@@ -39,13 +52,22 @@ pub struct Machine {
 impl Machine {
     /// Boots a machine into `world` and takes an image of it when it has booted.
     pub fn boot(world: &World) -> Outcome<Self> {
+        let machine = Self::boot_from(world, PLAIN)?;
+        machine.save(BOOTED)?;
+        Ok(machine)
+    }
+
+    /// Boots a machine whose kernel enforces SELinux's policy from the first process on.
+    pub fn confined(world: &World) -> Outcome<Self> {
+        Self::boot_from(world, CONFINED)
+    }
+
+    fn boot_from(world: &World, root: Root) -> Outcome<Self> {
         let staged = world.run().join("stage");
         stage::prepare(&staged, stage::Begins::Installed)?;
         initrd(world, &staged)?;
-        disk(world)?;
-        let machine = Self::booted(world, start(world, FIRST_GENERATION, &[])?)?;
-        machine.save(BOOTED)?;
-        Ok(machine)
+        disk(world, root)?;
+        Self::booted(world, start(world, root, FIRST_GENERATION, &[])?)
     }
 
     /// Boots a machine without a disk or a network, from the initrd that was packed for it into the world. It is no `microvm` of
@@ -95,7 +117,7 @@ impl Machine {
 
     /// A QEMU that stands still until it is to go on.
     fn elsewhere(world: &World, generation: String, how: &[&str]) -> Outcome<Self> {
-        let (process, line) = start(world, &generation, &[&["-S"], how].concat())?;
+        let (process, line) = start(world, PLAIN, &generation, &[&["-S"], how].concat())?;
         let guest = Guest::on(process, line, world.console())?;
         let qmp = Qmp::connect(&socket(world))?;
         Ok(Self { guest, qmp, generation })
@@ -183,9 +205,10 @@ fn socket(world: &World) -> PathBuf {
     world.run().join("qmp")
 }
 
-fn start(world: &World, generation: &str, how: &[&str]) -> Outcome<(Child, UnixStream)> {
+fn start(world: &World, root: Root, generation: &str, how: &[&str]) -> Outcome<(Child, UnixStream)> {
     let kernel = format!(
-        "net.ifnames=0 selinux=0 apparmor=0 audit=0 systemd.show_status=0 systemd.unit=multi-user.target address={}/24",
+        "net.ifnames=0 {} systemd.show_status=0 systemd.unit=multi-user.target address={}/24",
+        root.security,
         world.guest_address()
     );
     let mut qemu = qemu(generation, &kernel);
@@ -234,9 +257,9 @@ fn spawn(world: &World, mut qemu: Command) -> Outcome<(Child, UnixStream)> {
 }
 
 /// The disk that this run may write to, over the one that nobody may.
-fn disk(world: &World) -> Outcome {
+fn disk(world: &World, root: Root) -> Outcome {
     let mut image = unpacked("usr/bin/qemu-img");
-    image.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(std::path::absolute(lab().join("root.img"))?);
+    image.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(std::path::absolute(folder().join(root.image))?);
     stage::succeed(image.arg(world.run().join("disk.qcow2")))
 }
 

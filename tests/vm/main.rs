@@ -20,6 +20,7 @@ mod night;
 mod qmp;
 mod scenarios;
 mod scraped;
+mod selinux;
 #[path = "../alerts/shipped.rs"]
 mod shipped;
 mod soak;
@@ -57,6 +58,11 @@ fn main() -> ExitCode {
     };
     let mut trials: Vec<Trial> = scenarios::ALL.iter().map(in_the_hall).collect();
     trials.push(trial("bare::a_microvm_with_nothing_else_is_held_and_released", missing, bare::held_and_released));
+    if std::env::var_os("CLOCKGATE_NIGHT").is_some() {
+        let lacks = missing.map(str::to_owned).or_else(|| lab::laboratory::missing(&["selinux"]));
+        let name = "selinux::the_agent_works_where_debians_policy_is_enforced_and_its_denials_are_listed";
+        trials.push(trial(name, lacks.as_deref(), selinux::enforced));
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
