@@ -36,9 +36,8 @@ struct Root {
 
 /// None, which is as most hosts are, and quicker.
 const PLAIN: Root = Root { image: "machine/root.img", security: "selinux=0 apparmor=0 audit=0" };
-/// Labelled when it was made.
-const CONFINED: Root =
-    Root { image: "selinux/root.img", security: "security=selinux selinux=1 enforcing=1 audit=1 audit_backlog_limit=8192" };
+/// Labelled when it was made; its `/etc/selinux/config` says `enforcing`, as after Debian's `selinux-activate`.
+const CONFINED: Root = Root { image: "selinux/root.img", security: "security=selinux" };
 
 /// A running machine; it ends when this is dropped.
 #[derive(Debug)]
