@@ -132,7 +132,7 @@ fn refuses(guest: &Guest, agents: &[String]) -> Outcome {
         ensure(ran.code != 0 && ran.err.to_lowercase().contains("denied"), format!("{command}: {ran:?}"))?;
     }
     let denied = denials(guest, agents)?;
-    for of in ["`file` of `shadow_t`", "`dbus` of `systemd_logind_t`"] {
+    for of in ["`shadow_t:file`", "`systemd_logind_t:dbus`"] {
         let has = |denial: &Denial| denial.row.contains("`systemd_networkd_t`") && denial.row.contains(of);
         ensure(denied.iter().any(has), format!("no denial of {of}: {denied:?}"))?;
     }
@@ -170,7 +170,7 @@ impl Denial {
         let (subject, object, class) = (kind("scontext"), kind("tcontext"), field("tclass"));
         Self {
             is_the_agents: is_a_process || is_named || subject == DOMAIN,
-            row: format!("| `{subject}` | `{what}` | `{class}` of `{object}` |"),
+            row: format!("| `{subject}` | `{what}` | `{object}:{class}` |"),
         }
     }
 }
