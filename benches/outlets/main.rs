@@ -1,15 +1,20 @@
-//! What it costs the walk that it is recorded: the log alone, and beside it every outlet at once with a hundred slow scrapers, in one
-//! boot of user-mode Linux. Its table goes to docs/performance.md.
+//! What it costs the walk that it is recorded, on this machine's own kernel and without a step, which nobody may make here: two agents, of
+//! which one has the log alone and the other every outlet at once with a hundred slow scrapers, are told in turn of a sleep that is over.
+//! Its table goes to docs/performance.md.
 #![allow(clippy::disallowed_methods, reason = "a benchmark takes the time")]
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clockgate::decision::{Boottime, Realtime};
+use clockgate::decision::{Gate, Offset};
+use clockgate::disruption::notice::NoticeKind;
+use clockgate::page::Page;
+use clockgate::publish::bus::client::AgentClient;
+use clockgate::sys::clock::boottime;
 
-#[path = "../../tests/uml/scenarios/gate.rs"]
-#[allow(dead_code, reason = "the scenarios ask more of it")]
-mod gate;
+mod journald;
 #[path = "../../tests/uml/lab/mod.rs"]
 mod lab;
 #[path = "../report/mod.rs"]
@@ -19,65 +24,120 @@ mod report_guest;
 mod scrapers;
 #[path = "../../tests/support/mod.rs"]
 mod support;
-#[path = "../wake/watch.rs"]
-mod watch;
 
-use lab::guest::Guest;
-use lab::stage::Begins;
-use lab::world::World;
-use lab::{Outcome, pass, until};
+use lab::pass;
 use report::{Table, median, met, millis, ratio};
 use scrapers::SlowScrapers;
-use watch::Seen;
+use support::agent::CONFIG;
+use support::host::HostFolder;
+use support::liar::Liar;
+use support::private_bus::PrivateBus;
+use support::{CLOCKGATE, Ours, Outcome, ensure, harmless, until};
 
 /// How often both are measured, in turn.
-const TURNS: usize = 8;
-/// How often in each turn.
-const ROUNDS: usize = 5;
-/// A server answers two questions of each round, and one in two seconds in the long run.
-const PAUSE: Duration = Duration::from_secs(4);
+const ROUNDS: usize = 100;
+/// So that each agent asks its server once in two seconds, which is as often as that answers in the long run.
+const AT_REST: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Far more than a clock creeps.
-const WRONG: Duration = Duration::from_secs(60);
 const GOAL: f64 = 1.02;
 const SCRAPERS: usize = 100;
 const PORT: u16 = 9975;
-const DROP_IN: &str = "/etc/systemd/system/clockgate.service.d/zz-outlets.conf";
+const TEXTFILE: &str = "/var/lib/clockgate/clockgate.prom";
 
 fn main() -> ExitCode {
-    if let Some(done) = watch::perform_verb().or_else(lab::inside::perform_verb) {
-        return done;
-    }
     report_guest::run(lab::missing(), measure)
 }
 
-fn measure() -> Outcome {
-    let world = World::new()?;
-    let guest = Guest::boot(&world, Begins::Installed)?;
-    tables(&guest, &world).inspect_err(|_| eprintln!("{}", guest.last_words()))
+/// An agent, its server and its host.
+struct Walker {
+    host: HostFolder,
+    client: AgentClient,
+    page: Page,
+    _agent: Ours,
+    _server: Liar,
 }
 
-fn tables(guest: &Guest, world: &World) -> Outcome {
-    guest.set_right()?;
-    gate::start(guest, world)?;
-    watch::start(guest)?;
-    let (mut alone, mut all) = (vec![], vec![]);
-    for _ in 0..TURNS {
-        log_alone(guest, world)?;
-        alone.extend(walks(guest)?);
-        every_outlet(guest, world)?;
-        let scrapers = SlowScrapers::start((world.guest_address(), PORT).into(), SCRAPERS)?;
-        all.extend(walks(guest)?);
-        scrapers.end()?;
+impl Walker {
+    /// Starts one on this host whose configuration has `more` than its server.
+    fn start(more: &str, is_in_the_journal: bool, bus: Option<&PrivateBus>, host: HostFolder) -> Outcome<Self> {
+        let server = Liar::here(Offset::ZERO)?;
+        let system = bus.is_some();
+        let config =
+            format!("servers: ['{}']\ncorrection: clockgate\nbus: {{system: {system}}}\n{more}", server.address());
+        host.put(CONFIG, &config)?;
+        let log = File::create(host.at("log"))?;
+        let mut command = harmless(CLOCKGATE);
+        command.args(["agent", "--root"]).arg(host.path()).env_remove("JOURNAL_STREAM");
+        if is_in_the_journal {
+            let stream = log.metadata()?;
+            command.env("JOURNAL_STREAM", format!("{}:{}", stream.dev(), stream.ino()));
+        }
+        if let Some(bus) = bus {
+            command.env("DBUS_SYSTEM_BUS_ADDRESS", bus.address());
+        }
+        let agent = Ours::spawn(command.stderr(log))?;
+        let is_open =
+            || Page::open(&host.at("run/clockgate/public")).is_ok_and(|page| page.read().gate == Gate::Proven);
+        until("the gate is open", PATIENCE, is_open)
+            .map_err(|failed| format!("{failed:?}: {}", std::fs::read_to_string(host.at("log")).unwrap_or_default()))?;
+        let client = AgentClient::connect(&host.at("run/clockgate/bus"))?;
+        let page = Page::open(&host.at("run/clockgate/public"))?;
+        Ok(Self { host, client, page, _agent: agent, _server: server })
     }
+
+    fn log_alone() -> Outcome<Self> {
+        Self::start("", false, None, HostFolder::new(&[])?)
+    }
+
+    /// Beside the log: the journal in its own form, history, bus, ClockBound's file, and metrics in both ways.
+    fn every_outlet(bus: &PrivateBus, host: HostFolder) -> Outcome<Self> {
+        let more =
+            format!("metrics: {{listen: '127.0.0.1:{PORT}', textfile: {TEXTFILE}}}\nclockbound: {{enabled: true}}\n");
+        let walker = Self::start(&more, true, Some(bus), host)?;
+        ensure(walker.host.at(&TEXTFILE[1..]).exists(), "no textfile")?;
+        let history = std::fs::read_dir(walker.host.at("var/lib/clockgate/history"))?.count();
+        ensure(history > 0, "no history").map(|()| walker)
+    }
+
+    /// From the word that a sleep is over to the open gate, as whoever waits at it sees that.
+    fn walk(&self) -> Outcome<Duration> {
+        let before = self.client.notify(NoticeKind::Suspend, PATIENCE)?.epoch;
+        let from = boottime();
+        self.client.notify(NoticeKind::Resume, Duration::ZERO)?;
+        let mut seen = self.page.read();
+        while seen.gate != Gate::Proven || seen.epoch <= before {
+            ensure(boottime().since(from) < PATIENCE, format!("{seen:?}"))?;
+            seen = self.page.wait_for_change(&seen, PATIENCE);
+        }
+        Ok(boottime().since(from))
+    }
+}
+
+fn measure() -> Outcome {
+    let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
+    ensure(up.success(), "cannot bring up the loopback of this namespace")?;
+    let (place, bus) = (tempfile::tempdir()?, PrivateBus::start()?);
+    let host = HostFolder::new(&[("var/lib/clockgate/empty", ""), ("run/clockbound/empty", "")])?;
+    let _journald = journald::start(host.path(), place.path())?;
+    let (log, every) = (Walker::log_alone()?, Walker::every_outlet(&bus, host)?);
+    let scrapers = SlowScrapers::start(([127, 0, 0, 1], PORT).into(), SCRAPERS)?;
+    let (mut alone, mut all) = (vec![], vec![]);
+    for round in 0..ROUNDS {
+        for is_every in [round % 2 == 0, round % 2 != 0] {
+            // They take from this machine what they take from no other walk.
+            scrapers.go_on(is_every);
+            pass(AT_REST);
+            if is_every { all.push(every.walk()?) } else { alone.push(log.walk()?) }
+        }
+    }
+    scrapers.end()?;
     let mut table = Table::new(&["outlets", "walks", "median", "middle half", "beside the log alone", "goal"]);
-    let (log, every) = (median(&alone), median(&all));
-    table.row(&[&"the log alone", &alone.len(), &millis(log), &middle_half(&alone), &"1", &"-"]);
-    let times = ratio(every, log);
+    table.row(&[&"the log alone", &alone.len(), &millis(median(&alone)), &middle_half(&alone), &"1", &"-"]);
+    let times = ratio(median(&all), median(&alone));
     table.row(&[
-        &format!("journal, history, metrics by listener and textfile, ClockBound; {SCRAPERS} slow scrapers"),
+        &format!("journal, history, bus, metrics by listener and textfile, ClockBound; {SCRAPERS} slow scrapers"),
         &all.len(),
-        &millis(every),
+        &millis(median(&all)),
         &middle_half(&all),
         &format!("{times:.3}"),
         &format!("at most {GOAL}: {}", met(times <= GOAL)),
@@ -91,57 +151,4 @@ fn middle_half(walks: &[Duration]) -> String {
     sorted.sort();
     let at = |quarters: usize| sorted.get(sorted.len() * quarters / 4).copied().unwrap_or_default();
     format!("{} to {}", millis(at(1)), millis(at(3)))
-}
-
-/// Lines on standard error, and no folder that a history could be in.
-fn log_alone(guest: &Guest, world: &World) -> Outcome {
-    begin(guest, "[Service]\nStateDirectory=\n", "rm -rf /var/lib/clockgate", &config(world, ""))
-}
-
-/// The journal in its own form, history, ClockBound's file, and metrics in both ways.
-fn every_outlet(guest: &Guest, world: &World) -> Outcome {
-    let metrics = format!("metrics: {{listen: '0.0.0.0:{PORT}', textfile: /var/lib/clockgate/clockgate.prom}}\n");
-    begin(
-        guest,
-        "[Service]\nUnsetEnvironment=\n",
-        "",
-        &config(world, &format!("{metrics}clockbound: {{enabled: true}}\n")),
-    )
-}
-
-fn config(world: &World, more: &str) -> String {
-    format!("servers: [{}]\n{more}", world.truth.address())
-}
-
-fn begin(guest: &Guest, drop_in: &str, before: &str, config: &str) -> Outcome {
-    guest.put(DROP_IN, drop_in)?;
-    guest.sh(&format!("systemctl stop clockgate; systemctl daemon-reload; {before}"))?;
-    guest.set_right()?;
-    gate::start_with(guest, config)?;
-    gate::proven(guest).map(drop)
-}
-
-fn walks(guest: &Guest) -> Outcome<Vec<Duration>> {
-    (0..ROUNDS).map(|_| walk(guest)).collect()
-}
-
-/// From a clock that was set back to a waiter that may go on.
-fn walk(guest: &Guest) -> Outcome<Duration> {
-    pass(PAUSE);
-    let (clocks, before) = (guest.clocks()?, gate::read(guest)?);
-    let from = Boottime::from_nanos(clocks.boottime);
-    let right = Realtime::from_nanos(clocks.realtime) - from.as_realtime();
-    guest.sh("date -u -s '1 hour ago'")?;
-    // Asking the guest takes its one processor: not while it is measured.
-    pass(PAUSE / 4);
-    gate::when(guest, "a later epoch is proven", |now| now.epoch > before.epoch && now.is_proven())?;
-    until("the opening was seen", PATIENCE, || {
-        let seen = watch::seen(guest, from)?;
-        let is_set =
-            |seen: &Seen| matches!(seen, Seen::Clock { real_minus_boot } if (*real_minus_boot - right).abs() > WRONG);
-        let set = seen.iter().find(|(_, seen)| is_set(seen)).map(|(at, _)| *at);
-        // Whoever waits for a processor may see the gate open again, and not that it was shut.
-        let opened = seen.iter().rev().find(|(_, seen)| matches!(seen, Seen::Gate(true))).map(|(at, _)| *at);
-        Ok(set.zip(opened).filter(|(set, opened)| opened > set).map(|(set, opened)| opened.since(set)))
-    })
 }

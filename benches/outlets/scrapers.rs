@@ -1,4 +1,4 @@
-//! Scrapers of every slow kind, on the host, so that they take nothing from the guest but its answers.
+//! Scrapers of every slow kind.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -16,6 +16,7 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// Scrapers that are sent away and come again.
 pub struct SlowScrapers {
     ended: Arc<AtomicBool>,
+    are_at_work: Arc<AtomicBool>,
     thread: JoinHandle<Result<(), String>>,
 }
 
@@ -31,15 +32,23 @@ impl SlowScrapers {
     pub fn start(agent: SocketAddr, count: usize) -> Outcome<Self> {
         let mut all = (0..count).map(|n| Scraper::connect(agent, n % 4)).collect::<Result<Vec<_>, _>>()?;
         let ended = Arc::new(AtomicBool::new(false));
-        let is_ended = ended.clone();
+        let are_at_work = Arc::new(AtomicBool::new(true));
+        let (is_ended, at_work) = (ended.clone(), are_at_work.clone());
         let thread = std::thread::spawn(move || {
             while !is_ended.load(Ordering::Relaxed) {
-                all.iter_mut().try_for_each(|scraper| scraper.go_on(agent)).map_err(|error| error.to_string())?;
+                if at_work.load(Ordering::Relaxed) {
+                    all.iter_mut().try_for_each(|scraper| scraper.go_on(agent)).map_err(|error| error.to_string())?;
+                }
                 pass(EVERY);
             }
             Ok(())
         });
-        Ok(Self { ended, thread })
+        Ok(Self { ended, are_at_work, thread })
+    }
+
+    /// Whether they go on, or stay as they are.
+    pub fn go_on(&self, on: bool) {
+        self.are_at_work.store(on, Ordering::Relaxed);
     }
 
     /// Disconnects all of them.
