@@ -12,7 +12,7 @@ use clockgate::workload::{Engine, FreezeSettings, Workloads};
 use libtest_mimic::Failed;
 
 use crate::support::gate_page::proven;
-use crate::support::{CLOCKGATE, Outcome, expect, texts, until};
+use crate::support::{CLOCKGATE, Outcome, expect, fail, texts, until};
 use crate::waiting::Waiting;
 use crate::world::{SOON, Trial, World, done};
 use crate::wrapper::Wrapper;
@@ -70,7 +70,7 @@ fn vpn(host: &Host<'_>) -> Outcome {
     host.run("host", &["--network", "host"])?;
     host.run("admin", &["--cap-add", "NET_ADMIN"])?;
     host.run("paused", &["--network", "host", "--cap-add", "NET_ADMIN"])?;
-    done(&mut host.on(&["pause"], "paused"))?;
+    host.pause("paused")?;
     assert_eq!(host.freeze()?, 4);
     let names = host.workloads.thaw_carriers()?;
     let routes = fs::read_to_string("/proc/self/net/route")?;
@@ -104,7 +104,7 @@ fn as_a_folder(host: &Host<'_>) -> Outcome {
         host.runs(name)?;
     }
     for name in ["paused", "unpause"] {
-        done(&mut host.on(&["pause"], name))?;
+        host.pause(name)?;
     }
     host.make(&["create"], "start", &[])?;
     assert_eq!(host.freeze()?, 7);
@@ -125,7 +125,7 @@ fn as_a_folder(host: &Host<'_>) -> Outcome {
     done(&mut host.on(&["kill", "--signal", "TERM"], "term"))?;
     assert_eq!(host.state("term"), "running 0");
     // A user may pause and unpause meanwhile: it counts from the thaw on.
-    done(&mut host.on(&["pause"], "pause"))?;
+    host.pause("pause")?;
     done(&mut host.on(&["unpause"], "unpause"))?;
     assert_eq!((host.state("pause"), host.state("unpause")), ("paused 0".into(), "running 0".into()));
     let ticks = host.ticks("unpause");
@@ -178,7 +178,7 @@ fn one_by_one(host: &Host<'_>) -> Outcome {
     let kind = if host.is_podman() { "--annotation" } else { "--label" };
     host.run("exempt", &[kind, "clockgate.exempt=true"])?;
     host.run("excluded", &[])?;
-    done(&mut host.on(&["pause"], "paused"))?;
+    host.pause("paused")?;
     assert_eq!(host.freeze()?, 5);
     for name in ["exempt", "excluded"] {
         host.runs(name)?;
@@ -196,7 +196,7 @@ fn one_by_one(host: &Host<'_>) -> Outcome {
         let there = host.processes("exec");
         let mut exec = Waiting::spawn(&mut host.exec("exec"))?;
         until("its process is there", SOON, || host.processes("exec") > there)?;
-        done(&mut host.on(&["pause"], "pause"))?;
+        host.pause("pause")?;
         exec.is_held()?;
         host.workloads.thaw()?;
         let output = exec.end()?;
@@ -249,6 +249,16 @@ impl<'a> Host<'a> {
     }
 
     /// The engine's command line; the last argument is a container's name.
+    /// Has the engine pause it: a runtime gives up where a process of the container gets no processor for a while, and users try again.
+    fn pause(&self, name: &str) -> Outcome {
+        let mut paused = fail("it was not tried");
+        let tried = until("the engine pauses it", SOON, || {
+            paused = done(&mut self.on(&["pause"], name));
+            paused.is_ok()
+        });
+        tried.or(paused)
+    }
+
     fn on(&self, args: &[&str], name: &str) -> Command {
         self.command(&[args, &[&self.name(name)]].concat())
     }

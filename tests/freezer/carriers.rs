@@ -236,6 +236,9 @@ fn the_guard() -> Outcome {
     assert!(host.world.is_frozen(&docker(2)));
     until("the guard thaws at its time", LIMIT, || !host.world.is_frozen(&docker(2)))?;
     assert_eq!(host.world.guards(), guards, "the one that was posted");
+    // It writes that down behind the thaw.
+    let noted = |verb: &str| fs::read_to_string(host.world.ledger()).unwrap_or_default().matches(verb).count();
+    until("what the guard thawed is written down", LIMIT, || noted(" thaw ") == noted(" freeze "))?;
     assert_eq!((workloads.thaw_carriers()?.count(), workloads.thaw()?.thawed.len()), (0, 0));
     Ok(())
 }
