@@ -9,7 +9,7 @@ use clockgate::exit::Exit;
 use clockgate::sys::output;
 use clockgate::waiter::nri;
 
-const USAGE: &str = "usage: clockgate-nri [--socket PATH]\n\nRefuses the containers of pods while clockgate's gate is shut. It is a \
+const USAGE: &str = "usage: clockgate-nri [--socket PATH | --version]\n\nRefuses the containers of pods while clockgate's gate is shut. It is a \
                      plugin of the Node Resource Interface.\n";
 
 fn main() -> ExitCode {
@@ -22,6 +22,11 @@ fn main() -> ExitCode {
         ["--help" | "-h"] => {
             // Where help cannot be printed, no channel is left to report that.
             let _ = output::print(USAGE);
+            ExitCode::SUCCESS
+        }
+        ["--version" | "-V"] => {
+            // As with the help.
+            let _ = output::print(concat!("clockgate-nri ", env!("CARGO_PKG_VERSION"), "\n"));
             ExitCode::SUCCESS
         }
         _ => {
