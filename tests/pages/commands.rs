@@ -27,6 +27,7 @@ const OF_OTHERS: &[&str] = &[
     "runtime",
     "runtimes",
     "server",
+    "version",
     "socket",
     "token-file",
     "uidmap",
