@@ -26,6 +26,7 @@ mod scrapers;
 mod support;
 
 use lab::pass;
+use lab::world::bring_up_loopback;
 use report::{Table, median, met, millis, ratio};
 use scrapers::SlowScrapers;
 use support::agent::CONFIG;
@@ -114,8 +115,7 @@ impl Walker {
 }
 
 fn measure() -> Outcome {
-    let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
-    ensure(up.success(), "cannot bring up the loopback of this namespace")?;
+    bring_up_loopback()?;
     let (place, bus) = (tempfile::tempdir()?, PrivateBus::start()?);
     let host = HostFolder::new(&[("var/lib/clockgate/empty", ""), ("run/clockbound/empty", "")])?;
     let _journald = journald::start(host.path(), place.path())?;

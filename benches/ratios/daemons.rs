@@ -13,6 +13,7 @@ use clockgate::page::Page;
 use clockgate::sys::clock::boottime;
 
 use crate::lab::liar::Liar;
+use crate::lab::world::bring_up_loopback;
 use crate::support::chronyd;
 use crate::support::private_bus::PrivateBus;
 use crate::support::{CLOCKGATE, Ours, Outcome, harmless, until};
@@ -38,10 +39,7 @@ pub struct Daemons {
 impl Daemons {
     /// Starts them in `folder`, beside one server that tells the truth.
     pub fn start(folder: &Path) -> Outcome<Self> {
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
-        if !up.success() {
-            return Err("cannot bring up the loopback of this namespace".into());
-        }
+        bring_up_loopback()?;
         let server = Liar::here(Offset::ZERO)?;
         Self::beside(folder, vec![server], Correction::None)
     }

@@ -248,7 +248,6 @@ impl<'a> Host<'a> {
         format!("{}-{name}", self.runtime)
     }
 
-    /// The engine's command line; the last argument is a container's name.
     /// Has the engine pause it: a runtime gives up where a process of the container gets no processor for a while, and users try again.
     fn pause(&self, name: &str) -> Outcome {
         let mut paused = fail("it was not tried");
@@ -259,6 +258,7 @@ impl<'a> Host<'a> {
         tried.or(paused)
     }
 
+    /// The engine's command line; the last argument is a container's name.
     fn on(&self, args: &[&str], name: &str) -> Command {
         self.command(&[args, &[&self.name(name)]].concat())
     }

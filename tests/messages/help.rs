@@ -47,6 +47,26 @@ fn the_list_of_verbs_is_short_and_the_same_however_it_is_asked_for() {
 }
 
 #[test]
+fn the_start_gate_of_pods_says_what_it_is_and_its_version() {
+    let said = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_clockgate-nri")).args(arguments).output().unwrap();
+        (output.status.code(), texts(&output))
+    };
+    let version = format!("clockgate-nri {}\n", env!("CARGO_PKG_VERSION"));
+    for option in ["--version", "-V"] {
+        assert_eq!(said(&[option]), (Some(0), (version.clone(), String::new())), "{option}");
+    }
+    for option in ["--help", "-h"] {
+        let (code, (usage, _)) = said(&[option]);
+        assert!(code == Some(0) && usage.starts_with("usage: clockgate-nri "), "{option}: {usage}");
+    }
+    for wrong in [&["--tea"][..], &["--version", "--socket"], &["--socket", "relative"]] {
+        let (code, (printed, usage)) = said(wrong);
+        assert!(code == Some(2) && printed.is_empty() && usage.contains("usage: clockgate-nri "), "{wrong:?}: {usage}");
+    }
+}
+
+#[test]
 fn a_topic_is_opened_by_man() {
     let man = "#!/bin/sh\necho \"man $*\"\n";
     for (topic, page) in [

@@ -10,6 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use clockgate::decision::{Boottime, Offset};
+use clockgate::sys::clock;
 
 use crate::gate;
 use crate::lab::dice::{Dice, wanted};
@@ -74,64 +75,64 @@ impl Act {
         }
     }
 
-    /// Does it; the machine, the moment since which it runs, and how its gate stood then.
-    fn perform(self, machine: Machine, world: &World) -> Outcome<(Machine, Moment, Begin)> {
+    /// Whether it is announced to the machine, whose gate is shut then when it goes on.
+    const fn begin(self) -> Begin {
         match self {
+            Self::AnnouncedRestore(_) | Self::Sleep(_) => Begin::Shut,
+            Self::Pause(_) | Self::Restore(_) | Self::RestoreElsewhere(_) | Self::Migration | Self::Step(_) => {
+                Begin::Open
+            }
+        }
+    }
+
+    /// Does it; the machine, and the moment since which it runs.
+    fn perform(self, machine: Machine, world: &World) -> Outcome<(Machine, Moment)> {
+        let (machine, went_on) = match self {
             Self::Pause(lasts) => {
                 machine.stop()?;
                 pass(lasts);
-                let since = Moment::of(&machine.guest, machine.go_on()?)?;
-                Ok((machine, since, Begin::Open))
+                let went_on = machine.go_on()?;
+                (machine, went_on)
             }
             Self::Restore(ago) => {
                 machine.save(IMAGE)?;
                 pass(ago);
-                let since = Moment::of(&machine.guest, machine.load(IMAGE)?)?;
-                Ok((machine, since, Begin::Open))
+                let went_on = machine.load(IMAGE)?;
+                (machine, went_on)
             }
             Self::AnnouncedRestore(ago) => {
                 machine.guest.sh("clockgate notify pre-snapshot --wait")?;
                 machine.save(IMAGE)?;
                 machine.guest.sh("clockgate notify post-restore")?;
                 pass(ago);
-                let since = Moment::of(&machine.guest, machine.load(IMAGE)?)?;
+                let went_on = machine.load(IMAGE)?;
                 machine.guest.sh("clockgate notify post-restore")?;
-                Ok((machine, since, Begin::Shut))
+                (machine, went_on)
             }
             Self::RestoreElsewhere(ago) => {
                 machine.save(IMAGE)?;
                 pass(ago);
-                let generation = format!(
-                    "7d2e8a62-0a3b-4ab5-9a37-{:012x}",
-                    clockgate::sys::clock::realtime().as_nanos() & 0xFFFF_FFFF
-                );
-                let (machine, went_on) = machine.restored_elsewhere(world, IMAGE, &generation)?;
-                let since = Moment::of(&machine.guest, went_on)?;
-                Ok((machine, since, Begin::Open))
+                let number = clock::realtime().as_nanos() & 0xFFFF_FFFF;
+                machine.restored_elsewhere(world, IMAGE, &format!("7d2e8a62-0a3b-4ab5-9a37-{number:012x}"))?
             }
-            Self::Migration => {
-                let (machine, went_on) = machine.migrated(world)?;
-                let since = Moment::of(&machine.guest, went_on)?;
-                Ok((machine, since, Begin::Open))
-            }
+            Self::Migration => machine.migrated(world)?,
             Self::Sleep(lasts) => {
                 machine.suspend()?;
                 pass(lasts);
-                let since = Moment::of(&machine.guest, machine.wake()?)?;
-                Ok((machine, since, Begin::Shut))
+                let went_on = machine.wake()?;
+                (machine, went_on)
             }
             Self::Step(by) => {
-                let since = Moment::of(&machine.guest, clockgate::sys::clock::realtime())?;
+                let set = clock::realtime();
                 let ago = if by.is_backward() { " ago" } else { "" };
                 let size = by.abs();
-                machine.guest.sh(&format!(
-                    "date -u -s '{}.{:03} seconds{ago}'",
-                    size.as_secs(),
-                    size.subsec_millis()
-                ))?;
-                Ok((machine, since, Begin::Open))
+                let (secs, millis) = (size.as_secs(), size.subsec_millis());
+                machine.guest.sh(&format!("date -u -s '{secs}.{millis:03} seconds{ago}'"))?;
+                (machine, set)
             }
-        }
+        };
+        let since = Moment::of(&machine.guest, went_on)?;
+        Ok((machine, since))
     }
 }
 
@@ -177,7 +178,7 @@ pub fn disruptions(machine: Machine, world: &World) -> Outcome<Machine> {
             )
             .collect();
         done.push(format!("{number:3}  {}", words.join(", ")));
-        let began = clockgate::sys::clock::boottime();
+        let began = clock::boottime();
         let failed = |failed: libtest_mimic::Failed| {
             let said = failed.message().unwrap_or_default().to_owned();
             libtest_mimic::Failed::from(format!(
@@ -187,7 +188,7 @@ pub fn disruptions(machine: Machine, world: &World) -> Outcome<Machine> {
         };
         machine = round(machine, world, &mut judge, &acts).map_err(failed)?;
         acts.iter().for_each(|(_, act)| *survived.entry(act.kind()).or_default() += 1);
-        let took = clockgate::sys::clock::boottime().since(began);
+        let took = clock::boottime().since(began);
         println!("vm-soak: {number:3} {:>8} ms  {}", ms(took), words.join(", "));
     }
     let kinds: Vec<String> = survived.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
@@ -205,9 +206,9 @@ fn round(machine: Machine, world: &World, judge: &mut Judge, acts: &[(Duration, 
     let mut machine = machine;
     for (after, act) in acts {
         pass(*after);
-        let (moved, since, begin) = act.perform(machine, world)?;
+        let (moved, since) = act.perform(machine, world)?;
         machine = moved;
-        last = Some((since, begin));
+        last = Some((since, act.begin()));
     }
     let Some((since, begin)) = last else { return fail("nothing happened") };
     gate::when(&machine.guest, "a later epoch is proven", |now| now.epoch > before.epoch && now.is_proven())?;

@@ -37,7 +37,7 @@ impl World {
         let alive = File::create(run.path().join(ALIVE))?;
         alive.lock()?;
         let tap = format!("lab{number}");
-        ip(&["link", "set", "lo", "up"])?;
+        bring_up_loopback()?;
         ip(&["tuntap", "add", "dev", &tap, "mode", "tap"])?;
         ip(&["link", "set", &tap, "up"])?;
         for last in 1..=9 {
@@ -89,6 +89,11 @@ fn sweep(parent: &Path) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A network namespace begins with it down.
+pub fn bring_up_loopback() -> Outcome {
+    ip(&["link", "set", "lo", "up"])
 }
 
 fn ip(arguments: &[&str]) -> Outcome {
