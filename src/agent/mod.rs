@@ -52,6 +52,9 @@ use signals::Successor;
 /// Events that wait for the machine; a source that finds the queue full waits, nothing is lost.
 const QUEUE: usize = 64;
 
+/// The configuration, read again. In a box: a channel has room for 32 of what it passes on.
+pub type Reread = Result<Box<Config>, config::ConfigError>;
+
 /// Why the agent could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -70,7 +73,7 @@ pub enum AgentError {
 /// [`AgentError`]; what fails later than the start is reported, and the gate stays shut for it.
 pub async fn run(
     config: Config,
-    mut reloads: mpsc::Receiver<Result<Config, config::ConfigError>>,
+    mut reloads: mpsc::Receiver<Reread>,
     shutdown: impl Future<Output = Successor>,
 ) -> Result<Successor, AgentError> {
     let clock = Arc::new(SystemClock::new());
@@ -86,7 +89,7 @@ pub async fn run(
     let metrics = MetricsReader::new(&config.root, &config.page, held.clone());
     let mut outlets = Outlets::new(&config.root, metrics, Snapshot { epoch, ..Snapshot::default() });
     outlets.name_containers(config.history.containers);
-    let seen = outlets.watch();
+    let (snapshots, news) = (outlets.published(), outlets.news());
     let corrector = Corrector::new(clock.clone(), config.correction_settings());
     perform::heed_authority(&corrector, &config);
     let known = ProofFile::beside(&config.page);
@@ -114,10 +117,10 @@ pub async fn run(
         error!(error = &error as &dyn std::error::Error, "cannot thaw everything that an earlier agent froze");
     }
     let callers = event_loop.performer.callers();
-    tokio::spawn(sd_notify::notify_status(seen.clone(), not_in_force));
+    tokio::spawn(sd_notify::notify_status(news.clone(), not_in_force));
     serve_metrics(&config.metrics, &mut event_loop.outlets);
     let metrics = MetricsFace::new(event_loop.outlets.metrics());
-    let face = Face { snapshots: seen, notices, callers, rate: Rate::default(), metrics, root: config.root.clone() };
+    let face = Face { snapshots, news, notices, callers, rate: Rate::default(), metrics, root: config.root.clone() };
     let _watchers = watchers::start(&config, &disruptions, &face);
     tokio::pin!(shutdown);
     let ended = async {
@@ -225,24 +228,25 @@ impl EventLoop {
         let (machine, held) = (&self.machine, &self.held.seen());
         let walked = Walked { before: &before, after: &after, machine, actions: &actions, at: now, woken, held };
         let happened = self.recorder.record(&event, &walked);
-        happened.iter().for_each(|record| self.outlets.record(record));
         self.held.follow(&happened);
+        happened.into_iter().for_each(|record| self.outlets.record(record));
         for action in actions {
             debug!(?action, "action");
             self.act(action);
         }
         self.prepare(&before, &after);
-        // Not on the way to a proof.
-        let is_under_way = matches!(self.machine.state(), State::Disrupted | State::Settling);
-        if !is_under_way && let Err(error) = self.known.note(self.machine.evidence()) {
+        let is_proving = matches!(self.machine.state(), State::Disrupted | State::Settling);
+        if !is_proving && let Err(error) = self.known.note(self.machine.evidence()) {
             warn!(%error, "cannot save the last proof to {}", self.known.path().display());
         }
-        self.alarm.get_ref().set(self.machine.alarm().min(self.watchdog.next())).map_err(AgentError::Alarm)
+        self.outlets.report(self.machine.is_under_way(), now.boot);
+        let next = self.machine.alarm().min(self.watchdog.next()).min(self.outlets.due());
+        self.alarm.get_ref().set(next).map_err(AgentError::Alarm)
     }
 
     /// New rules apply from the next answer on, new servers from the next question, what is frozen from the next freeze. A daemon
     /// that is found elsewhere is another one: then the clock is proven anew.
-    fn reload(&mut self, read: Result<Config, config::ConfigError>) -> Result<(), AgentError> {
+    fn reload(&mut self, read: Reread) -> Result<(), AgentError> {
         let new = match read {
             Ok(new) => new,
             Err(error) => {
@@ -255,7 +259,7 @@ impl EventLoop {
             }
         };
         let keeper = self.config.correction_settings();
-        let waiting = self.config.reload(new);
+        let waiting = self.config.reload(*new);
         let is_another_keeper = self.config.correction_settings() != keeper;
         let untaken = (!waiting.is_empty()).then(|| format!("restart the agent to apply {}", waiting.join(", ")));
         match &untaken {
@@ -358,7 +362,7 @@ impl EventLoop {
         if let Some(Err(error)) = self.clockbound.take().map(ClockBoundPage::retire) {
             warn!(error = &error as &dyn std::error::Error, "cannot write the end of the agent to ClockBound's page");
         }
-        self.outlets.record(&self.recorder.end(&self.machine, clocks()));
+        self.outlets.record(self.recorder.end(&self.machine, clocks()));
         self.outlets.end().await;
     }
 }

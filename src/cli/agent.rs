@@ -115,9 +115,9 @@ fn cannot_run(error: agent::AgentError) -> CliError {
 }
 
 /// Reads the configuration again on every HUP.
-async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<Result<Config, config::ConfigError>>) {
+async fn reread(root: PathBuf, mut hangups: Signal, reload: mpsc::Sender<agent::Reread>) {
     while hangups.recv().await.is_some() {
-        if reload.send(Config::load(&root)).await.is_err() {
+        if reload.send(Config::load(&root).map(Box::new)).await.is_err() {
             return;
         }
     }

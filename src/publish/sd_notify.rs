@@ -4,31 +4,25 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 use crate::decision::{Boottime, Snapshot};
-
-/// Longer than most walks take.
-const FOR_A_WHILE: Duration = Duration::from_millis(100);
 
 /// Says READY=1: the gate is published and the first measurement is under way.
 pub fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// Sets the status of the unit once the gate has not changed for a while, with the keys that are not in force, until the agent ends:
-/// `systemctl status` shows no less by that, and systemd is not woken between an event and a proof.
-pub async fn notify_status(mut snapshots: watch::Receiver<Snapshot>, mut untaken: watch::Receiver<Option<String>>) {
+/// Sets the status of the unit by what is reported, with the keys that are not in force, until the agent ends.
+pub async fn notify_status(mut news: watch::Receiver<Snapshot>, mut untaken: watch::Receiver<Option<String>>) {
     loop {
         let changed = tokio::select! {
-            changed = snapshots.changed() => changed,
+            changed = news.changed() => changed,
             changed = untaken.changed() => changed,
         };
         if changed.is_err() {
             return;
         }
-        sleep(FOR_A_WHILE).await;
-        let (snapshot, untaken) = (snapshots.borrow_and_update().clone(), untaken.borrow_and_update().clone());
+        let (snapshot, untaken) = (news.borrow_and_update().clone(), untaken.borrow_and_update().clone());
         status(&snapshot, untaken.as_deref());
     }
 }

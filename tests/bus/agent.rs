@@ -43,7 +43,15 @@ impl Agent {
         Self {
             snapshots,
             notices,
-            face: Face { snapshots: seen, notices: sender, callers, rate: Rate::default(), metrics, root },
+            face: Face {
+                news: seen.clone(),
+                snapshots: seen,
+                notices: sender,
+                callers,
+                rate: Rate::default(),
+                metrics,
+                root,
+            },
         }
     }
 

@@ -8,6 +8,7 @@ use clockgate::decision::{
     Snapshot, State,
 };
 use clockgate::publish::bus::{NAME, PATH};
+use tokio::sync::watch;
 use zbus::connection;
 
 use crate::agent::{Agent, DISRUPTED, PROVEN, caller, changed, changes, next};
@@ -41,6 +42,24 @@ pub async fn the_properties_are_those_of_the_snapshot() {
     assert_eq!(object.get_property::<i64>("Offset").await.unwrap(), 0);
     assert_eq!(object.get_property::<u64>("Bound").await.unwrap(), u64::MAX, "nothing was measured yet");
     assert_eq!(object.get_property::<String>("Version").await.unwrap(), env!("CARGO_PKG_VERSION"));
+}
+
+pub async fn a_property_is_current_before_its_change_is_signalled() {
+    let bus = system_bus();
+    let mut agent = Agent::new();
+    let (news, reported) = watch::channel(agent.snapshots.borrow().clone());
+    agent.face.news = reported;
+    let _served = agent.on_bus(&bus);
+    let object = caller(&bus).await;
+    let mut signals = changes(object.connection()).await;
+    agent.publish(|s| s.gate = Gate::Shut);
+    assert_eq!(object.get_property::<String>("Gate").await.unwrap(), "shut");
+    agent.publish(|s| {
+        s.gate = Gate::Proven;
+        s.epoch = s.epoch.next();
+    });
+    news.send_replace(agent.snapshots.borrow().clone());
+    assert_eq!(changed(&soon(next(&mut signals)).await), ["Epoch"]);
 }
 
 pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {

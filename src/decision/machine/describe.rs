@@ -26,6 +26,16 @@ impl Machine {
         self.freezing.may_be_frozen()
     }
 
+    /// Whether somebody waits for what comes next: for a proof, or for the thaw behind it.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        match self.state {
+            State::Disrupted | State::Settling => true,
+            State::Synchronized | State::FreeRunning => self.may_be_frozen(),
+            State::Unknown | State::Suspended | State::GaveUp(_) => false,
+        }
+    }
+
     /// The state.
     #[must_use]
     pub const fn state(&self) -> State {

@@ -37,6 +37,8 @@ pub const PATH: &str = "/org/clockgate/Agent1";
 pub struct Face {
     /// What is published.
     pub snapshots: watch::Receiver<Snapshot>,
+    /// The same as it is reported, for signals.
+    pub news: watch::Receiver<Snapshot>,
     /// Where events go whose sender may wait for the answer.
     pub notices: mpsc::Sender<Notice>,
     /// Who can be asked for the time.
@@ -50,9 +52,9 @@ pub struct Face {
 }
 
 /// Says what changed since `said`, until the connection closes or the agent ends.
-async fn say_changes(bus: &Connection, mut snapshots: watch::Receiver<Snapshot>, mut said: Snapshot) {
+async fn say_changes(bus: &Connection, mut news: watch::Receiver<Snapshot>, mut said: Snapshot) {
     loop {
-        let now = snapshots.borrow_and_update().clone();
+        let now = news.borrow_and_update().clone();
         let changed = properties::changed(&said, &now);
         if !changed.is_empty() && emit(bus, changed).await.is_err() {
             return;
@@ -60,7 +62,7 @@ async fn say_changes(bus: &Connection, mut snapshots: watch::Receiver<Snapshot>,
         said = now;
         tokio::select! {
             () = bus.closed() => return,
-            changed = snapshots.changed() => if changed.is_err() { return },
+            changed = news.changed() => if changed.is_err() { return },
         }
     }
 }

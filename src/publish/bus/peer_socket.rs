@@ -193,11 +193,11 @@ async fn serve_client(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let Door::Socket(peer, activity, _) = &agent.door else { return Ok(()) };
     timeout(HANDSHAKE_WITHIN, handshake::serve(&stream, peer.uid, guid.as_str())).await??;
-    let snapshots = agent.face.snapshots.clone();
-    let said = snapshots.borrow().clone();
+    let news = agent.face.news.clone();
+    let said = news.borrow().clone();
     let socket = Authenticated { stream, activity: activity.clone() };
     let bus = connection::Builder::authenticated_socket(socket, guid).p2p().serve_at(PATH, agent).build().await?;
-    say_changes(&bus, snapshots, said).await;
+    say_changes(&bus, news, said).await;
     // Calls that are still being answered continue as long as the connection does.
     bus.closed().await;
     Ok(())

@@ -21,15 +21,15 @@ const PAUSE_LAST: Duration = Duration::from_secs(30);
 pub async fn serve(address: Option<String>, face: Face) {
     let mut pause = PAUSE_FIRST;
     let mut said = false;
-    let mut ends = face.snapshots.clone();
+    let mut ends = face.news.clone();
     let for_ever = async {
         loop {
-            let before = face.snapshots.borrow().clone();
+            let before = face.news.borrow().clone();
             match connect(address.as_deref(), face.clone()).await {
                 Ok(bus) => {
                     info!(name = NAME, "on the system bus");
                     (pause, said) = (PAUSE_FIRST, false);
-                    say_changes(&bus, face.snapshots.clone(), before).await;
+                    say_changes(&bus, face.news.clone(), before).await;
                     bus.closed().await;
                 }
                 Err(error) if !said => {

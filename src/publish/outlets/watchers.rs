@@ -1,4 +1,4 @@
-//! Those who want to know what is published as it changes, and may miss what lay between: the buses and the unit's status.
+//! Those who want to know what is published as it changes, and may miss what lay between: the buses, the unit's status, what judges by it.
 
 use tokio::sync::watch;
 
