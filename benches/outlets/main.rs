@@ -39,6 +39,8 @@ use support::{CLOCKGATE, Ours, Outcome, ensure, harmless, until};
 const ROUNDS: usize = 100;
 /// So that each agent asks its server once in two seconds, which is as often as that answers in the long run.
 const AT_REST: Duration = Duration::from_secs(1);
+/// No sleep is shorter, and what was reported when it began is written by then.
+const ASLEEP: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(20);
 const GOAL: f64 = 1.02;
 const SCRAPERS: usize = 100;
@@ -103,6 +105,7 @@ impl Walker {
     /// From the word that a sleep is over to the open gate, as whoever waits at it sees that.
     fn walk(&self) -> Outcome<Duration> {
         let before = self.client.notify(NoticeKind::Suspend, PATIENCE)?.epoch;
+        pass(ASLEEP);
         let from = boottime();
         self.client.notify(NoticeKind::Resume, Duration::ZERO)?;
         let mut seen = self.page.read();

@@ -9,7 +9,7 @@ use tracing::error;
 use crate::agent;
 use crate::agent::signals::{self as signal, Successor};
 use crate::cli::CliError;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::publish::{clockbound, gate_page, metrics_file};
 use crate::sys::service_manager::{AGENT, ServiceManager};

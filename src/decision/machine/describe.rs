@@ -26,7 +26,7 @@ impl Machine {
         self.freezing.may_be_frozen()
     }
 
-    /// Whether somebody waits for what comes next: for a proof, or for the thaw behind it.
+    /// Whether a proof is being made, or what is frozen waits for the thaw behind it.
     #[must_use]
     pub const fn is_under_way(&self) -> bool {
         match self.state {

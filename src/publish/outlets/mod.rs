@@ -1,8 +1,8 @@
 //! The outlets of a record: each takes the same records, writes them in its own form, and computes nothing. A new one is a
 //! file here and a line in `Outlets::pass`.
 //!
-//! Whoever asks what is published gets that at once. What tells people waits for the end of a walk, so that the way to an open gate is
-//! not longer for it: for [`BEHIND_AT_MOST`] where the walk takes longer.
+//! Those who ask what is published get that at once. What is reported waits for the proof and the thaw, so that the way to an open gate
+//! is not longer for it: for [`BEHIND_AT_MOST`] where that takes longer.
 
 mod history;
 mod journal;
@@ -25,7 +25,7 @@ pub use log::record as log;
 use metrics::MetricsOutlet;
 use watchers::Watchers;
 
-/// How long a record may wait for the end of a walk: longer than most walks take, and not long for a person.
+/// How long a record may wait for a proof and the thaw: longer than most take, and not long for a person.
 const BEHIND_AT_MOST: Duration = Duration::from_millis(100);
 
 /// The outlets of an agent.
@@ -36,7 +36,7 @@ pub struct Outlets {
     history: HistoryOutlet,
     /// Those who ask what is published.
     published: Watchers,
-    /// Those who are told.
+    /// Those who get signals.
     news: Watchers,
     metrics: MetricsOutlet,
     /// The records that are not reported yet, and when they have to be.
@@ -96,7 +96,7 @@ impl Outlets {
         self.behind.push(happened);
     }
 
-    /// Reports what is behind, unless a walk `is_under_way` ([`crate::decision::Machine::is_under_way`]) and none of it is due.
+    /// Reports what is behind, unless a proof or a thaw `is_under_way` ([`crate::decision::Machine::is_under_way`]) and none of it is due.
     pub fn report(&mut self, is_under_way: bool, now: Boottime) {
         if is_under_way && now < self.due {
             return;
@@ -107,7 +107,7 @@ impl Outlets {
         }
     }
 
-    /// When [`Self::report`] has something to do although a walk is under way.
+    /// When [`Self::report`] has something to do although one is under way.
     #[must_use]
     pub const fn due(&self) -> Boottime {
         self.due
