@@ -1,13 +1,15 @@
 //! The two ways to chronyd: its Unix datagram socket, for everything, and its UDP port, for reading.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
+
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
 use crate::sys::random;
 
@@ -55,8 +57,7 @@ impl Socket {
         let failed = |source| Problem::OwnSocket { path: own.clone(), source };
         let socket = UnixDatagram::bind(&own).map_err(failed)?;
         let file = OwnFile(own.clone());
-        // chronyd runs as its own user and has dropped the right to override modes.
-        fs::set_permissions(&own, Permissions::from_mode(0o666)).map_err(failed)?;
+        open_to_others(&own).map_err(failed)?;
         socket.connect(path).map_err(|e| problem(e, Problem::Abandoned))?;
         Ok(Self::Unix { socket, file })
     }
@@ -121,6 +122,13 @@ fn problem(error: io::Error, refused: Problem) -> Problem {
     }
 }
 
+/// chronyd runs as its own user and has dropped the right to override modes. The folder is that user's, who could put a link in place of
+/// the socket: none is followed.
+fn open_to_others(own: &Path) -> io::Result<()> {
+    let read_and_write = Mode::from_bits_truncate(0o666);
+    Ok(fchmodat(AT_FDCWD, own, read_and_write, FchmodatFlags::NoFollowSymlink)?)
+}
+
 /// Removes the sockets that killed processes left in the folder: an unused socket refuses a connection, one in use does not.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -134,7 +142,29 @@ fn sweep(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
+
+    fn mode(path: &Path) -> io::Result<u32> {
+        Ok(fs::metadata(path)?.permissions().mode() & 0o777)
+    }
+
+    #[test]
+    fn a_link_in_place_of_our_socket_opens_no_other_file() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (secret, own) = (folder.path().join("secret"), folder.path().join("clockgate-1-0badcafe.sock"));
+        fs::write(&secret, "")?;
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
+        symlink(&secret, &own)?;
+        assert!(open_to_others(&own).is_err());
+        assert_eq!(mode(&secret)?, 0o600);
+        fs::remove_file(&own)?;
+        let _socket = UnixDatagram::bind(&own)?;
+        open_to_others(&own)?;
+        assert_eq!(mode(&own)?, 0o666);
+        Ok(())
+    }
 
     #[test]
     fn what_a_killed_process_left_is_swept_and_what_is_in_use_is_not() -> io::Result<()> {
