@@ -2,14 +2,24 @@
 //! that is asked may be waiting for its own container; what cannot be read is not known.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::sys::foreign;
 
-/// More than any engine writes about one container, and than a list of a thousand takes.
-const SIZE_MAX: u64 = 1 << 24;
+/// More than any engine writes about one container, and than the list of a thousand takes.
+const SIZE_MAX: u64 = 4 << 20;
+/// The same of a file that is another user's: who wrote it may mean to fill our memory, and a value of two bytes takes 32 in it.
+const FOREIGN_SIZE_MAX: u64 = 1 << 20;
+/// No key or value that is looked at is longer.
+const LABEL_MAX: usize = 1024;
+/// The most bytes of labels that are kept of a container.
+const LABELS_MAX: usize = 64 * 1024;
+/// CRI-O keeps the labels and the annotations of a pod as text within two of them.
+const OF_CRI_O: [&str; 2] = ["io.kubernetes.cri-o.Annotations", "io.kubernetes.cri-o.Labels"];
 
 /// What starts a program in a container and stays its first process.
 const INITS: [&str; 6] = ["catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static"];
@@ -80,9 +90,8 @@ impl Metadata {
         self.command = command(&words.filter_map(Value::as_str).collect::<Vec<_>>());
         self.cgroup = config["linux"]["cgroupsPath"].as_str().map(PathBuf::from);
         self.add_labels(&config["annotations"]);
-        // CRI-O keeps the labels and the annotations of a pod as text within two of them.
-        for within in ["io.kubernetes.cri-o.Annotations", "io.kubernetes.cri-o.Labels"] {
-            let text = self.labels.get(within).and_then(|text| serde_json::from_str(text).ok());
+        for within in OF_CRI_O {
+            let text = config["annotations"][within].as_str().and_then(|text| serde_json::from_str(text).ok());
             self.add_labels(&text.unwrap_or_default());
         }
     }
@@ -107,11 +116,16 @@ impl Metadata {
         self.image = image;
     }
 
+    /// What is too long to be looked at is left out, and what is too much altogether.
     fn add_labels(&mut self, map: &Value) {
+        let mut kept: usize = self.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
         for (key, value) in map.as_object().into_iter().flatten() {
-            if let Some(value) = value.as_str() {
-                self.labels.entry(key.clone()).or_insert_with(|| value.to_owned());
+            let Some(value) = value.as_str().filter(|value| key.len().max(value.len()) <= LABEL_MAX) else { continue };
+            kept += key.len() + value.len();
+            if kept > LABELS_MAX {
+                return;
             }
+            self.labels.entry(key.clone()).or_insert_with(|| value.to_owned());
         }
     }
 
@@ -172,9 +186,14 @@ fn docker_folder(config: &Value) -> Option<PathBuf> {
     (folder.parent()?.file_name()? == "containers").then(|| folder.to_owned())
 }
 
-/// The value of a JSON file.
+/// The value of a JSON file, which is not read where it is longer than one of its owner's may be.
 pub(super) fn json(file: &Path) -> Option<Value> {
-    serde_json::from_slice(&foreign::read(file, SIZE_MAX).ok()?).ok()
+    let meta = fs::metadata(file).ok()?;
+    let most = if meta.uid() == 0 { SIZE_MAX } else { FOREIGN_SIZE_MAX };
+    if meta.len() > most {
+        return None;
+    }
+    serde_json::from_slice(&foreign::read(file, most).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -242,6 +261,30 @@ mod tests {
         let crio = of(&json!({ "annotations": { "io.kubernetes.cri-o.Labels": labels, "tier": "own" } }));
         assert_eq!(crio.pod.as_deref(), Some("multus-2x"));
         assert_eq!(crio.labels.get("tier").map(String::as_str), Some("own"), "an annotation counts before a label");
+    }
+
+    #[test]
+    fn what_others_write_takes_a_limited_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        let put = |bytes: u64, uid: u32| {
+            fs::write(&file, format!("[{}0]", "0,".repeat(bytes as usize / 2 - 1))).unwrap();
+            std::os::unix::fs::chown(&file, Some(uid), None).is_ok()
+        };
+        assert!(put(FOREIGN_SIZE_MAX / 2, 0) || !nix::unistd::geteuid().is_root());
+        assert!(json(&file).is_some());
+        put(2 * SIZE_MAX, nix::unistd::geteuid().as_raw());
+        assert!(json(&file).is_none(), "root's own has a limit too");
+        if put(2 * FOREIGN_SIZE_MAX, 1000) {
+            assert!(json(&file).is_none(), "another user's has a smaller one");
+        }
+        let long = "x".repeat(LABEL_MAX + 1);
+        let mut labels: serde_json::Map<String, Value> =
+            (0..10_000).map(|n| (format!("b{n}"), json!("0123456789"))).collect();
+        labels.insert("a".to_owned(), json!(long));
+        let labels = of(&json!({ "annotations": labels })).labels;
+        assert!(labels.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() <= LABELS_MAX);
+        assert!(!labels.is_empty() && !labels.contains_key("a"));
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub fn process_lives(root: &Path) -> bool {
     if PID_FILES.iter().any(|file| by_file(file)) {
         return true;
     }
-    processes(root).iter().any(|process| process.comm == NAME)
+    // Any user can call a process chronyd.
+    processes(root).iter().any(|process| process.is_the_hosts && process.comm == NAME)
 }
 
 #[cfg(test)]
@@ -34,18 +35,24 @@ mod tests {
 
     /// Without `ns/pid`, as our unit sees the processes of others.
     fn process(root: &Path, pid: &str, comm: &str, nspid: &str) {
+        process_of(0, root, pid, comm, nspid);
+    }
+
+    fn process_of(uid: u32, root: &Path, pid: &str, comm: &str, nspid: &str) {
         let folder = root.join("proc").join(pid);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
-        fs::write(folder.join("status"), format!("Name:\t{comm}\nNSpid:\t{nspid}\n")).unwrap();
+        fs::write(folder.join("status"), format!("Name:\t{comm}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nNSpid:\t{nspid}\n"))
+            .unwrap();
     }
 
     #[test]
-    fn a_process_of_that_name_is_chronyd_unless_it_is_a_containers() {
+    fn a_process_of_that_name_is_chronyd_unless_it_is_a_containers_or_a_users() {
         let root = tempfile::tempdir().unwrap();
         process(root.path(), "16", "clockgate", "16");
         process(root.path(), "17", "chronyc", "17");
         process(root.path(), "18", "chronyd", "18\t1");
+        process_of(1000, root.path(), "21", "chronyd", "21");
         assert!(!process_lives(root.path()));
         process(root.path(), "19", "chronyd", "19");
         assert!(process_lives(root.path()));

@@ -1,13 +1,20 @@
 //! The object on the system bus, which may come and go.
 
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream as StdStream};
 use std::time::Duration;
 
+use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
-use zbus::{Connection, connection};
+use zbus::address::transport::{Transport, UnixSocket};
+use zbus::connection::Builder;
+use zbus::{Address, Connection};
 
 use super::access::Door;
 use super::object::BusObject;
+use super::transport::BusSocket;
 use super::{Face, NAME, PATH, say_changes};
 use crate::disruption::notice_rate::Rate;
 
@@ -50,10 +57,28 @@ pub async fn serve(address: Option<String>, face: Face) {
 
 async fn connect(address: Option<&str>, face: Face) -> zbus::Result<Connection> {
     let door = Door::SystemBus(face.root.clone(), Rate::default());
-    let builder = address.map_or_else(connection::Builder::system, connection::Builder::address);
-    let build = builder.serve_at(PATH, BusObject { door, face }).name(NAME).build();
+    let address = address.map_or_else(Address::system, str::parse)?;
+    let build = async { reach(address).await?.serve_at(PATH, BusObject { door, face }).name(NAME).build().await };
     match timeout(REACHED_WITHIN, build).await {
         Ok(bus) => bus,
         Err(_) => Err(zbus::Error::Failure("the bus does not answer".to_owned())),
     }
+}
+
+/// By a socket that takes no long message, since every user may send us some; a bus elsewhere than on a Unix socket is not the system's.
+async fn reach(address: Address) -> zbus::Result<Builder<'static>> {
+    let by_name = |name: &std::ffi::OsStr| {
+        let stream = StdStream::connect_addr(&SocketAddr::from_abstract_name(name.as_encoded_bytes())?)?;
+        stream.set_nonblocking(true)?;
+        UnixStream::from_std(stream)
+    };
+    let stream: io::Result<UnixStream> = match address.transport() {
+        Transport::Unix(unix) => match unix.path() {
+            UnixSocket::File(path) => UnixStream::connect(path).await,
+            UnixSocket::Abstract(name) => by_name(name),
+            _ => return Ok(Builder::address(address)),
+        },
+        _ => return Ok(Builder::address(address)),
+    };
+    Ok(Builder::socket(BusSocket(stream.map_err(|error| zbus::Error::Failure(error.to_string()))?)))
 }

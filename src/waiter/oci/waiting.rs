@@ -18,7 +18,10 @@ use crate::sys::foreign;
 const LONGEST: Duration = Duration::from_secs(2);
 /// Longer than a name (TASK_COMM_LEN) and than a runtime's command line are.
 const NAME_MAX: u64 = 64;
-const LINE_MAX: u64 = 1 << 20;
+const LINE_MAX: u64 = 64 * 1024;
+/// The most that are looked at, and the longest text that is kept of each: any user can imitate one.
+const MOST: usize = 4096;
+const TEXT_MAX: usize = 255;
 
 /// A container that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +70,14 @@ pub fn waiting(proc: &Path) -> Vec<Waiting> {
     let (found, finds) = mpsc::channel();
     let proc = proc.to_owned();
     // A process can have its words and its bundle on a file system that never answers: then only this thread waits.
-    std::thread::spawn(move || {
+    let search = move || {
         let processes = fs::read_dir(proc).into_iter().flatten().flatten();
+        let mut held = processes.filter_map(|entry| look(&entry.path())).take(MOST);
         // The receiver may no longer listen.
-        let _ = processes.filter_map(|entry| look(&entry.path())).try_for_each(|held| found.send(held));
-    });
+        let _ = held.try_for_each(|held| found.send(held));
+    };
+    // Where no thread can be started, none is found.
+    drop(std::thread::Builder::new().name("held-starts".to_owned()).spawn(search));
     let until = boottime() + LONGEST;
     let mut waiting: Vec<_> = std::iter::from_fn(|| finds.recv_timeout(until.since(boottime())).ok()).collect();
     waiting.sort_by_key(|held| held.pid);
@@ -113,7 +119,8 @@ fn at_hook(pid: u32, process: &Path) -> Option<Waiting> {
 }
 
 fn waiting_container((pid, engine): (u32, Caller), id: String, metadata: Metadata) -> Waiting {
-    Waiting { pid, engine, id, title: metadata.title().map(str::to_owned), name: metadata.name }
+    let cut = |text: &str| text.chars().take(TEXT_MAX).collect::<String>();
+    Waiting { pid, engine, id: cut(&id), title: metadata.title().map(cut), name: metadata.name.as_deref().map(cut) }
 }
 
 #[cfg(test)]
@@ -157,6 +164,9 @@ mod tests {
             "runtime: container \\u{1b}[2J (process 13)",
         ];
         assert_eq!(held, wanted);
+        // Another stranger's, who means to fill our memory.
+        place("14", "clockgate-runc\n", &format!("/w/clockgate-runc create {} ", "x".repeat(50_000)));
+        assert_eq!(waiting(proc.path()).last().map(|held| held.id.len()), Some(TEXT_MAX));
         assert_eq!(
             waiting(proc.path())[2].json(),
             serde_json::json!({ "pid": 11, "engine": "runtime", "id": "ef", "title": "sleep" })
