@@ -64,7 +64,13 @@ impl ProcessStatus {
     /// Whether its real user is root.
     #[must_use]
     pub fn is_roots(&self) -> bool {
-        self.field("Uid").and_then(|uids| uids.split_whitespace().next()) == Some("0")
+        self.user() == Some(0)
+    }
+
+    /// The number of its real user.
+    #[must_use]
+    pub fn user(&self) -> Option<u32> {
+        self.field("Uid")?.split_whitespace().next()?.parse().ok()
     }
 
     /// Whether it is in a PID namespace below that of this `/proc`: `NSpid` has a number for each.

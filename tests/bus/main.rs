@@ -57,6 +57,7 @@ fn main() {
         object needs ["dbus-daemon", "setpriv"] =>
             the_properties_are_those_of_the_snapshot,
             a_property_is_current_before_its_change_is_signalled,
+            a_message_that_is_too_long_is_passed_over_and_ends_no_connection,
             what_changes_is_said_in_one_signal_and_nothing_else_is,
             sync_answers_when_the_clock_is_proven_again,
             sync_answers_when_the_agent_gives_up_and_errs_when_the_callers_time_ends,

@@ -62,6 +62,23 @@ pub async fn a_property_is_current_before_its_change_is_signalled() {
     assert_eq!(changed(&soon(next(&mut signals)).await), ["Epoch"]);
 }
 
+pub async fn a_message_that_is_too_long_is_passed_over_and_ends_no_connection() {
+    let bus = system_bus();
+    let agent = Agent::new();
+    let _served = agent.on_bus(&bus);
+    let object = caller(&bus).await;
+    let driver = zbus::fdo::DBusProxy::new(object.connection()).await.unwrap();
+    let owner = driver.get_name_owner(NAME.try_into().unwrap()).await.unwrap();
+    let (asked, long) = (object.clone(), "x".repeat(1 << 20));
+    let call = tokio::spawn(async move { asked.call_method("Metrics", &long).await.is_ok() });
+    for _ in 0..3 {
+        assert_eq!(soon(object.get_property::<u64>("Epoch")).await.unwrap(), 3);
+        assert!(soon(object.call_method("Metrics", &"of no kind")).await.is_err());
+    }
+    assert!(!call.is_finished(), "it was answered");
+    assert_eq!(driver.get_name_owner(NAME.try_into().unwrap()).await.unwrap(), owner);
+}
+
 pub async fn what_changes_is_said_in_one_signal_and_nothing_else_is() {
     let bus = system_bus();
     let agent = Agent::new();

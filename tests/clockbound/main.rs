@@ -243,9 +243,23 @@ fn where_a_daemon_of_that_name_runs_nothing_is_written() {
     let process = root.path().join("proc/4711");
     std::fs::create_dir_all(&process).unwrap();
     std::fs::write(process.join("comm"), "clockbound\n").unwrap();
+    std::fs::write(process.join("status"), "Uid:\t0\t0\t0\t0\nNSpid:\t4711\n").unwrap();
     let refused = ClockBoundPage::open(&path, root.path());
     assert!(matches!(refused, Err(ClockBoundError::Daemon { pid: 4711, .. })), "{refused:?}");
     assert!(!path.exists());
+}
+
+#[test]
+fn a_users_or_a_containers_process_of_that_name_takes_the_page_from_nobody() {
+    let (root, path) = root();
+    let process = root.path().join("proc/4711");
+    std::fs::create_dir_all(&process).unwrap();
+    std::fs::write(process.join("comm"), "clockbound\n").unwrap();
+    for status in ["Uid:\t4242\t4242\t4242\t4242\nNSpid:\t4711\n", "Uid:\t0\t0\t0\t0\nNSpid:\t4711\t1\n"] {
+        std::fs::write(process.join("status"), status).unwrap();
+        ClockBoundPage::open(&path, root.path()).unwrap();
+        clockbound::shut(&path, root.path()).unwrap();
+    }
 }
 
 #[test]

@@ -29,13 +29,14 @@
 //! on one file are in order for a reader that sees the second (both take the inode's lock). The kernel may copy two bytes one
 //! by one, so the generation is only ever changed one byte a call, and its high byte only while its low byte is odd.
 
-use std::fs::{File, OpenOptions, read_dir};
+use std::fs::{File, OpenOptions, metadata, read_dir};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::{Epoch, Snapshot};
+use crate::sys::process_status::ProcessStatus;
 use crate::sys::{clock, foreign, public_files};
 
 mod record;
@@ -102,13 +103,13 @@ impl ClockBoundPage {
     /// Opens the page at `path`, or makes it; what it says is `Unknown` until the first [`Self::publish`] if it was not
     /// ours.
     ///
-    /// It is a ClockBound daemon's, and refused, if a process of that name runs (`root` is where `/proc` is looked
-    /// for), or if the page has a record without our mark that is younger than ten seconds.
+    /// It is a ClockBound daemon's, and refused, if a process of that name runs that is the host's (`root` is where `/proc` is
+    /// looked for), or if the page has a record without our mark that is younger than ten seconds.
     ///
     /// # Errors
     /// [`ClockBoundError`].
     pub fn open(path: &Path, root: &Path) -> Result<Self, ClockBoundError> {
-        if let Some(pid) = daemon(root) {
+        if let Some(pid) = daemon(root, path) {
             return Err(ClockBoundError::Daemon { pid, path: path.into() });
         }
         let file = open_file(path)?;
@@ -226,12 +227,20 @@ fn open_file(path: &Path) -> Result<File, ClockBoundError> {
     Ok(file)
 }
 
-fn daemon(root: &Path) -> Option<u32> {
+/// Any user, and any container, can call a process so: it is root's, or of the user whose folder it is. One in a container is seen by
+/// what it writes.
+fn daemon(root: &Path, page: &Path) -> Option<u32> {
+    let owner = page.parent().and_then(|folder| metadata(folder).ok()).map(|folder| folder.uid());
+    let is_the_hosts = |process: &Path| {
+        let status = ProcessStatus::read(process).unwrap_or_default();
+        let is_of_the_folder = || owner.is_some() && status.user() == owner;
+        !status.is_in_a_container() && (status.is_roots() || is_of_the_folder())
+    };
     let processes = read_dir(root.join("proc")).ok()?;
     processes.filter_map(Result::ok).find_map(|process| {
         let pid = process.file_name().to_str()?.parse().ok()?;
         let name = foreign::text(&process.path().join("comm")).ok()?;
-        (name.trim_end() == DAEMON).then_some(pid)
+        (name.trim_end() == DAEMON && is_the_hosts(&process.path())).then_some(pid)
     })
 }
 

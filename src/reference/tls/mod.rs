@@ -98,7 +98,8 @@ impl TlsClient {
         ClientConnection::new(self.config.clone(), self.name.clone()).map_err(TlsError::Setup)
     }
 
-    /// Verifies the chain that the last handshake showed, and the name, at the time that the server said.
+    /// Verifies the chain that the last handshake showed, and the name, at the time that the server said, and where that is below the floor
+    /// at the floor too: by an old key no time is named before the certificate began, and no certificate is believed that has ended.
     ///
     /// # Errors
     /// [`TlsError::Certificate`].
@@ -108,12 +109,9 @@ impl TlsClient {
         let [leaf, intermediates @ ..] = chain else {
             return Err(TlsError::Certificate(rustls::Error::NoCertificatesPresented));
         };
-        let at = unix(received).max(self.verifier.floor);
-        self.verifier
-            .inner
-            .verify_server_cert(leaf, intermediates, &self.name, &[], at)
-            .map(drop)
-            .map_err(TlsError::Certificate)
+        let verify = |at| self.verifier.inner.verify_server_cert(leaf, intermediates, &self.name, &[], at).map(drop);
+        let received = unix(received);
+        verify(received.max(self.verifier.floor)).and_then(|()| verify(received)).map_err(TlsError::Certificate)
     }
 }
 

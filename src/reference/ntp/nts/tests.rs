@@ -315,6 +315,10 @@ fn a_certificate_is_judged_at_the_time_that_the_answer_yields() {
     let late = server(Life("localhost", -5, -2), Offset::ZERO, Vice::None, &ours);
     let said = why(&asked(&late, &ours, LONG).1);
     assert!(said.contains("its answer is not believed") && said.contains("it expired at"), "{said}");
+    // The time that it says is below the floor, at which the certificate holds, and before the certificate began.
+    let below = server(Life("localhost", -12, 20), Offset::from_secs(-15 * DAY), Vice::None, &ours);
+    let said = why(&asked(&below, &ours, LONG).1);
+    assert!(said.contains("its answer is not believed") && said.contains("it begins at"), "{said}");
 }
 
 #[test]
