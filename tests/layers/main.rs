@@ -148,6 +148,10 @@ fn main() -> std::process::ExitCode {
         Trial::test("no_program_loads_a_library", built::loads_nothing),
         Trial::test("every_file_that_the_laboratory_is_made_of_is_in_a_stamp", built::laboratory),
         Trial::test("no_crate_that_the_publisher_alone_needs_is_in_the_agent", purity::crates_of_the_publisher),
+        Trial::test("the_threat_model_names_the_folders_with_unsafe_code_and_no_others", {
+            let tree = tree.clone();
+            move || purity::folders_of_unsafe_code(&tree)
+        }),
         Trial::test("the_pages_crate_needs_libc_alone", || same(&purity::dependencies_of_the_page(), &["libc"])),
     ];
     for Rule { name, check, violations } in RULES {

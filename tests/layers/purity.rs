@@ -32,13 +32,33 @@ pub fn words(tree: &Tree) -> Vec<String> {
     wrong
 }
 
-/// Unsafe code stands in `sys` alone, of the program and of the page's crate.
+/// Where a crate lies in the tree, and the room of it that may have unsafe code, as the threat model names it.
+const UNSAFE: [(&str, &str); 4] = [
+    ("sys/", "src/sys/"),
+    ("page/sys/", "crates/clockgate-page/"),
+    ("run/sys/", "crates/clockgate-run/"),
+    ("kubernetes/sys/", "crates/clockgate-kubernetes/"),
+];
+
+/// Unsafe code stands in `sys` alone, in the crates that the threat model names.
 pub fn unsafe_code(tree: &Tree) -> Vec<String> {
     let is_unsafe = |text: &str| ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| text.contains(word));
-    let is_in_sys =
-        |path: &str| ["", "page/", "run/", "kubernetes/"].iter().any(|of| path.starts_with(&format!("{of}sys/")));
+    let is_in_sys = |path: &str| UNSAFE.iter().any(|(folder, _)| path.starts_with(folder));
     let strays = tree.0.iter().filter(|source| is_unsafe(&source.text) && !is_in_sys(&source.path));
     strays.map(|source| source.path.clone()).collect()
+}
+
+/// The threat model names the folders with unsafe code and no others, and each of them has some.
+pub fn folders_of_unsafe_code(tree: &Tree) -> Outcome {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/threat-model.md"))?;
+    let sentence = page.rsplit_once("`unsafe` code is in ").and_then(|(_, rest)| rest.split_once(" alone,"));
+    let named: Vec<&str> =
+        sentence.map_or("", |(folders, _)| folders).split('`').filter(|word| word.contains('/')).collect();
+    let allowed: Vec<&str> = UNSAFE.iter().map(|(_, name)| *name).collect();
+    ensure(named == allowed, format!("docs/threat-model.md has {named:?}, the rule {allowed:?}"))?;
+    let is_used = |folder: &str| tree.0.iter().any(|s| s.path.starts_with(folder) && s.text.contains("unsafe {"));
+    let unused: Vec<&str> = UNSAFE.iter().map(|(folder, _)| *folder).filter(|folder| !is_used(folder)).collect();
+    ensure(unused.is_empty(), format!("no unsafe code in {unused:?}"))
 }
 
 /// What the decision takes from the page's crate, and what that stands on: types that know no file and no clock.
