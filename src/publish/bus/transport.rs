@@ -1,4 +1,4 @@
-//! Unix sockets for zbus to run a connection over that take no more memory than a message of ours needs: our own, which has been
+//! Unix sockets for zbus to run a connection over that take no more memory than a message to us needs: our own, which has been
 //! authenticated already, and that of a bus.
 
 use std::io;
@@ -15,7 +15,7 @@ use super::connection_limits::ConnectionActivity;
 const MESSAGE_MOST: u64 = 64 * 1024;
 /// The part of the header that has the lengths (D-Bus specification, "Message Format").
 const HEADER: usize = 16;
-/// What is passed over is read in such parts.
+/// What is dropped is read in such parts.
 const AT_ONCE: usize = 4096;
 
 /// The socket of a bus, on which zbus authenticates itself; anybody may send us messages over it. No descriptors pass over it.
@@ -41,7 +41,7 @@ enum BusPart {
     Accepted(usize),
     /// So much of a message that is handed on.
     Rest(usize),
-    /// So much of a message that is too long: it is passed over, since whoever sent it may not end the connection of others.
+    /// So much of a message that is too long: it is dropped, since its sender may not end the connection of others.
     TooLong(u64),
 }
 
