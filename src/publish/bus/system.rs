@@ -72,13 +72,13 @@ async fn reach(address: Address) -> zbus::Result<Builder<'static>> {
         stream.set_nonblocking(true)?;
         UnixStream::from_std(stream)
     };
-    let stream: io::Result<UnixStream> = match address.transport() {
-        Transport::Unix(unix) => match unix.path() {
-            UnixSocket::File(path) => UnixStream::connect(path).await,
-            UnixSocket::Abstract(name) => by_name(name),
-            _ => return Ok(Builder::address(address)),
-        },
-        _ => return Ok(Builder::address(address)),
+    let socket = if let Transport::Unix(unix) = address.transport() { Some(unix.path()) } else { None };
+    let stream: io::Result<UnixStream> = if let Some(UnixSocket::File(path)) = socket {
+        UnixStream::connect(path).await
+    } else if let Some(UnixSocket::Abstract(name)) = socket {
+        by_name(name)
+    } else {
+        return Ok(Builder::address(address));
     };
     Ok(Builder::socket(BusSocket(stream.map_err(|error| zbus::Error::Failure(error.to_string()))?)))
 }
