@@ -1,8 +1,5 @@
 //! The object on the system bus, which may come and go.
 
-use std::io;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixStream as StdStream};
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -65,20 +62,13 @@ async fn connect(address: Option<&str>, face: Face) -> zbus::Result<Connection> 
     }
 }
 
-/// By a socket that takes no long message, since every user may send us some; a bus elsewhere than on a Unix socket is not the system's.
+/// By a socket that takes no long message, since every user may send us some; a bus that is not at a path is not the system's.
 async fn reach(address: Address) -> zbus::Result<Builder<'static>> {
-    let by_name = |name: &std::ffi::OsStr| {
-        let stream = StdStream::connect_addr(&SocketAddr::from_abstract_name(name.as_encoded_bytes())?)?;
-        stream.set_nonblocking(true)?;
-        UnixStream::from_std(stream)
-    };
-    let socket = if let Transport::Unix(unix) = address.transport() { Some(unix.path()) } else { None };
-    let stream: io::Result<UnixStream> = if let Some(UnixSocket::File(path)) = socket {
-        UnixStream::connect(path).await
-    } else if let Some(UnixSocket::Abstract(name)) = socket {
-        by_name(name)
-    } else {
-        return Ok(Builder::address(address));
-    };
-    Ok(Builder::socket(BusSocket(stream.map_err(|error| zbus::Error::Failure(error.to_string()))?)))
+    if let Transport::Unix(unix) = address.transport()
+        && let UnixSocket::File(path) = unix.path()
+    {
+        let stream = UnixStream::connect(path).await.map_err(|error| zbus::Error::Failure(error.to_string()))?;
+        return Ok(Builder::socket(BusSocket(stream)));
+    }
+    Ok(Builder::address(address))
 }

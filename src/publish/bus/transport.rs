@@ -16,23 +16,41 @@ const MESSAGE_MOST: u64 = 64 * 1024;
 /// The part of the header that has the lengths (D-Bus specification, "Message Format").
 const HEADER: usize = 16;
 /// What is dropped is read in such parts.
-const AT_ONCE: usize = 4096;
+const AT_ONCE: usize = 1024;
 
-/// The socket of a bus, on which zbus authenticates itself; anybody may send us messages over it. No descriptors pass over it.
+/// Our own socket for one client. No descriptors pass over it.
+#[derive(Debug)]
+pub(super) struct Authenticated {
+    pub(super) stream: UnixStream,
+    pub(super) activity: ConnectionActivity,
+}
+
+/// The socket of a bus, on which zbus authenticates itself. No descriptors pass over it.
 #[derive(Debug)]
 pub(super) struct BusSocket(pub(super) UnixStream);
 
+/// Reads what is judged, and nothing beyond it.
 #[derive(Debug)]
-pub(super) struct BusReader {
+pub(super) struct Reader {
     stream: OwnedReadHalf,
-    part: BusPart,
+    sender: Sender,
+    part: Part,
     /// What was read of a header, and then what of it was not handed on yet.
     header: Vec<u8>,
 }
 
-/// What comes next on the socket of a bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BusPart {
+/// Who is at the other end.
+#[derive(Debug)]
+enum Sender {
+    /// A client, whose connection a message that is too long ends.
+    Client(ConnectionActivity),
+    /// A bus, by which every user sends: such a message is dropped, and the connection of the others goes on.
+    Bus,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug)]
+enum Part {
     /// Lines of text (D-Bus specification, "Authentication Protocol"); whether one begins here.
     Line(bool),
     /// The header of a message, which is collected.
@@ -41,25 +59,8 @@ enum BusPart {
     Accepted(usize),
     /// So much of a message that is handed on.
     Rest(usize),
-    /// So much of a message that is too long: it is dropped, since its sender may not end the connection of others.
+    /// So much of a message that is dropped.
     TooLong(u64),
-}
-
-/// The socket. No descriptors pass over it.
-#[derive(Debug)]
-pub(super) struct Authenticated {
-    pub(super) stream: UnixStream,
-    pub(super) activity: ConnectionActivity,
-}
-
-#[derive(Debug)]
-pub(super) struct Reader {
-    stream: OwnedReadHalf,
-    activity: ConnectionActivity,
-    /// What was read of the next message's header.
-    header: Vec<u8>,
-    /// What is left to read of the message behind its header.
-    left: usize,
 }
 
 #[derive(Debug)]
@@ -70,33 +71,85 @@ impl Socket for Authenticated {
     type WriteHalf = MessageWriter;
 
     fn split(self) -> Split<Reader, MessageWriter> {
-        let (read, write) = self.stream.into_split();
-        let reader = Reader { stream: read, activity: self.activity, header: vec![], left: 0 };
-        Split::new(reader, MessageWriter(write))
+        split(self.stream, Sender::Client(self.activity), Part::Header)
     }
 }
 
-impl Reader {
-    /// Follows the messages that pass.
-    fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.activity.received();
-        if self.left > 0 {
-            self.left = self.left.saturating_sub(bytes.len());
-            return Ok(());
-        }
-        self.header.extend_from_slice(bytes);
-        if let Ok(header) = <[u8; HEADER]>::try_from(self.header.as_slice()) {
-            let too_long = || io::Error::new(io::ErrorKind::InvalidData, "the message is too long");
-            self.left = short(rest_of(&header)?).ok_or_else(too_long)?;
-            self.header.clear();
-        }
-        Ok(())
+impl Socket for BusSocket {
+    type ReadHalf = Reader;
+    type WriteHalf = MessageWriter;
+
+    fn split(self) -> Split<Reader, MessageWriter> {
+        split(self.0, Sender::Bus, Part::Line(true))
     }
+}
+
+fn split(stream: UnixStream, sender: Sender, part: Part) -> Split<Reader, MessageWriter> {
+    let (stream, write) = stream.into_split();
+    Split::new(Reader { stream, sender, part, header: vec![] }, MessageWriter(write))
+}
+
+impl Reader {
+    /// Keeps what was read, or hands it on: then it says so.
+    fn takes(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        if let Sender::Client(activity) = &self.sender {
+            activity.received();
+        }
+        let read = bytes.len();
+        let (part, is_handed_on) = match self.part {
+            // No line of the protocol begins as a message does.
+            Part::Line(true) if bytes.starts_with(b"l") || bytes.starts_with(b"B") => {
+                self.header.extend_from_slice(bytes);
+                (Part::Header, false)
+            }
+            Part::Line(_) => (Part::Line(bytes.ends_with(b"\n")), true),
+            Part::Header => {
+                self.header.extend_from_slice(bytes);
+                (self.judged()?, false)
+            }
+            Part::Accepted(_) => (self.part, false),
+            Part::Rest(left) => (if left > read { Part::Rest(left - read) } else { Part::Header }, true),
+            Part::TooLong(left) => match left.saturating_sub(read as u64) {
+                0 => (Part::Header, false),
+                left => (Part::TooLong(left), false),
+            },
+        };
+        self.part = part;
+        Ok(is_handed_on)
+    }
+
+    /// What follows the header as far as it is there.
+    fn judged(&mut self) -> io::Result<Part> {
+        let Ok(header) = <[u8; HEADER]>::try_from(self.header.as_slice()) else { return Ok(Part::Header) };
+        let rest = rest_of(&header)?;
+        match (short(rest), &self.sender) {
+            (Some(rest), _) => Ok(Part::Accepted(rest)),
+            (None, Sender::Client(_)) => Err(bad("the message is too long")),
+            (None, Sender::Bus) => {
+                self.header.clear();
+                Ok(Part::TooLong(rest))
+            }
+        }
+    }
+
+    /// How much may be read at once.
+    fn most(&self, room: usize) -> usize {
+        match self.part {
+            Part::Line(_) => 1,
+            Part::Header => HEADER - self.header.len(),
+            Part::Accepted(_) => 0,
+            Part::Rest(left) => left.min(room),
+            Part::TooLong(left) => usize::try_from(left).unwrap_or(usize::MAX).min(AT_ONCE),
+        }
+    }
+}
+
+fn bad(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// How many bytes follow the header.
 fn rest_of(header: &[u8; HEADER]) -> io::Result<u64> {
-    let bad = |why| io::Error::new(io::ErrorKind::InvalidData, why);
     let number = |at: usize| {
         let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
         match header[0] {
@@ -114,117 +167,31 @@ fn short(rest: u64) -> Option<usize> {
     usize::try_from(rest).ok().filter(|_| rest + HEADER as u64 <= MESSAGE_MOST)
 }
 
-impl Socket for BusSocket {
-    type ReadHalf = BusReader;
-    type WriteHalf = MessageWriter;
-
-    fn split(self) -> Split<BusReader, MessageWriter> {
-        let (stream, write) = self.0.into_split();
-        let reader = BusReader { stream, part: BusPart::Line(true), header: vec![] };
-        Split::new(reader, MessageWriter(write))
-    }
-}
-
-impl BusReader {
-    /// Hands on what was read, or keeps it; so many bytes are handed on now.
-    fn pass(&mut self, buffer: &mut [u8], read: usize) -> io::Result<usize> {
-        match self.part {
-            // No line of the protocol begins as a message does.
-            BusPart::Line(true) if [b'l', b'B'].contains(&buffer[0]) => {
-                self.header.push(buffer[0]);
-                self.part = BusPart::Header;
-                Ok(0)
-            }
-            BusPart::Line(_) => {
-                self.part = BusPart::Line(buffer[0] == b'\n');
-                Ok(read)
-            }
-            BusPart::Header => {
-                self.header.extend_from_slice(&buffer[..read]);
-                if let Ok(header) = <[u8; HEADER]>::try_from(self.header.as_slice()) {
-                    let rest = rest_of(&header)?;
-                    self.part = short(rest).map_or(BusPart::TooLong(rest), BusPart::Accepted);
-                    if self.part == BusPart::TooLong(rest) {
-                        self.header.clear();
-                    }
-                }
-                Ok(0)
-            }
-            BusPart::Accepted(_) => Ok(0),
-            BusPart::Rest(left) => {
-                self.part = if left > read { BusPart::Rest(left - read) } else { BusPart::Header };
-                Ok(read)
-            }
-            BusPart::TooLong(left) => {
-                let left = left.saturating_sub(read as u64);
-                self.part = if left > 0 { BusPart::TooLong(left) } else { BusPart::Header };
-                Ok(0)
-            }
-        }
-    }
-
-    /// How much may be read at once: never beyond what is judged.
-    fn most(&self, room: usize) -> usize {
-        match self.part {
-            BusPart::Line(_) => 1,
-            BusPart::Header => HEADER - self.header.len(),
-            BusPart::Accepted(_) => 0,
-            BusPart::Rest(left) => left.min(room),
-            BusPart::TooLong(left) => usize::try_from(left).unwrap_or(usize::MAX).min(AT_ONCE),
-        }
-    }
-}
-
 #[async_trait]
-impl ReadHalf for BusReader {
+impl ReadHalf for Reader {
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
         let mut own = [0; AT_ONCE];
         loop {
-            if let BusPart::Accepted(rest) = self.part {
+            if let Part::Accepted(rest) = self.part {
                 let count = self.header.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&self.header[..count]);
                 self.header.drain(..count);
                 if self.header.is_empty() {
-                    self.part = if rest > 0 { BusPart::Rest(rest) } else { BusPart::Header };
+                    self.part = if rest > 0 { Part::Rest(rest) } else { Part::Header };
                 }
                 return Ok((count, vec![]));
             }
-            // What is not handed on now is not read into what the caller has.
-            let is_for_the_caller = matches!(self.part, BusPart::Rest(_));
+            // What is not handed on does not go into the caller's buffer, which may be smaller than it.
+            let is_for_the_caller = matches!(self.part, Part::Line(_) | Part::Rest(_));
             let most = self.most(buffer.len());
-            self.stream.readable().await?;
             let into = if is_for_the_caller { &mut buffer[..most] } else { &mut own[..most] };
+            self.stream.readable().await?;
             let read = match self.stream.try_read(into) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Ok(0) => return Ok((0, vec![])),
                 done => done?,
             };
-            let handed_on = if is_for_the_caller { self.pass(buffer, read)? } else { self.pass(&mut own, read)? };
-            if handed_on > 0 {
-                if !is_for_the_caller {
-                    buffer[..handed_on].copy_from_slice(&own[..handed_on]);
-                }
-                return Ok((handed_on, vec![]));
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl ReadHalf for Reader {
-    async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        // A header is read alone, and judged before memory is allocated by it.
-        let wanted = if self.left > 0 { self.left } else { HEADER - self.header.len() };
-        let most = wanted.min(buffer.len());
-        loop {
-            self.stream.readable().await?;
-            match self.stream.try_read(&mut buffer[..most]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => {
-                    let read = done?;
-                    self.pass(&buffer[..read])?;
-                    return Ok((read, vec![]));
-                }
+            if read == 0 || self.takes(&into[..read])? {
+                return Ok((read, vec![]));
             }
         }
     }
@@ -277,7 +244,7 @@ mod tests {
         message
     }
 
-    async fn all_of(reader: &mut BusReader, room: usize) -> Vec<u8> {
+    async fn all_of(reader: &mut Reader, room: usize) -> Vec<u8> {
         let (mut seen, mut buffer) = (vec![], vec![0; room]);
         loop {
             match reader.recvmsg(&mut buffer).await.unwrap().0 {
