@@ -2,7 +2,7 @@
 //! file here and a line in `Outlets::pass`.
 //!
 //! Those who ask what is published get that at once. What is reported waits for the proof and the thaw, so that the way to an open gate
-//! is not longer for it: for [`BEHIND_AT_MOST`] where that takes longer.
+//! is not longer for it: for 100 ms where that takes longer.
 
 mod history;
 mod journal;
