@@ -19,7 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Config};
 use crate::daemon::Corrector;
-use crate::decision::{Action, Cause, Clocks, Event, Gate, Leap, Machine, Policy, Snapshot, State};
+use crate::decision::{Action, Cause, Clocks, Event, Gate, Leap, Machine, Policy, Snapshot};
 use crate::disruption::clock_set::ClockSet;
 use crate::disruption::notice::{Notice, NoticeAnswer};
 use crate::disruption::notice_rate::Rate;
@@ -235,8 +235,9 @@ impl EventLoop {
             self.act(action);
         }
         self.prepare(&before, &after);
-        let is_proving = matches!(self.machine.state(), State::Disrupted | State::Settling);
-        if !is_proving && let Err(error) = self.known.note(self.machine.evidence()) {
+        if !self.machine.is_proving()
+            && let Err(error) = self.known.note(self.machine.evidence())
+        {
             warn!(%error, "cannot save the last proof to {}", self.known.path().display());
         }
         self.outlets.report(self.machine.is_under_way(), now.boot);

@@ -186,14 +186,10 @@ fn docker_folder(config: &Value) -> Option<PathBuf> {
     (folder.parent()?.file_name()? == "containers").then(|| folder.to_owned())
 }
 
-/// The value of a JSON file, which is not read where it is longer than one of its owner's may be.
+/// The value of a JSON file; none of one that is longer than its owner's may be.
 pub(super) fn json(file: &Path) -> Option<Value> {
-    let meta = fs::metadata(file).ok()?;
-    let most = if meta.uid() == 0 { SIZE_MAX } else { FOREIGN_SIZE_MAX };
-    if meta.len() > most {
-        return None;
-    }
-    serde_json::from_slice(&foreign::read(file, most).ok()?).ok()
+    let most = |file: &fs::Metadata| if file.uid() == 0 { SIZE_MAX } else { FOREIGN_SIZE_MAX };
+    serde_json::from_slice(&foreign::read_by(file, most).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Other people's files: who wrote them may mean to keep us waiting, to fill our memory, or to write on our terminal.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -15,12 +15,21 @@ const TEXT_MAX: u64 = 64 * 1024;
 /// # Errors
 /// What open(2) or read(2) said, and where it is not a regular file.
 pub fn read(path: &Path, at_most: u64) -> io::Result<Vec<u8>> {
+    read_by(path, |_| at_most)
+}
+
+/// The same, where it depends on the file how many.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_by(path: &Path, at_most: impl FnOnce(&Metadata) -> u64) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = vec![];
-    file.take(at_most).read_to_end(&mut bytes)?;
+    file.take(at_most(&metadata)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

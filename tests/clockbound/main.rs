@@ -237,13 +237,17 @@ fn daemon_writes(path: &Path) {
     ShmWriter::new(path).unwrap().write(&record);
 }
 
+fn process_of_that_name(root: &Path, status: &str) {
+    let process = root.join("proc/4711");
+    std::fs::create_dir_all(&process).unwrap();
+    std::fs::write(process.join("comm"), "clockbound\n").unwrap();
+    std::fs::write(process.join("status"), status).unwrap();
+}
+
 #[test]
 fn where_a_daemon_of_that_name_runs_nothing_is_written() {
     let (root, path) = root();
-    let process = root.path().join("proc/4711");
-    std::fs::create_dir_all(&process).unwrap();
-    std::fs::write(process.join("comm"), "clockbound\n").unwrap();
-    std::fs::write(process.join("status"), "Uid:\t0\t0\t0\t0\nNSpid:\t4711\n").unwrap();
+    process_of_that_name(root.path(), "Uid:\t0\t0\t0\t0\nNSpid:\t4711\n");
     let refused = ClockBoundPage::open(&path, root.path());
     assert!(matches!(refused, Err(ClockBoundError::Daemon { pid: 4711, .. })), "{refused:?}");
     assert!(!path.exists());
@@ -252,11 +256,8 @@ fn where_a_daemon_of_that_name_runs_nothing_is_written() {
 #[test]
 fn a_users_or_a_containers_process_of_that_name_takes_the_page_from_nobody() {
     let (root, path) = root();
-    let process = root.path().join("proc/4711");
-    std::fs::create_dir_all(&process).unwrap();
-    std::fs::write(process.join("comm"), "clockbound\n").unwrap();
     for status in ["Uid:\t4242\t4242\t4242\t4242\nNSpid:\t4711\n", "Uid:\t0\t0\t0\t0\nNSpid:\t4711\t1\n"] {
-        std::fs::write(process.join("status"), status).unwrap();
+        process_of_that_name(root.path(), status);
         ClockBoundPage::open(&path, root.path()).unwrap();
         clockbound::shut(&path, root.path()).unwrap();
     }

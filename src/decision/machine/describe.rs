@@ -7,7 +7,7 @@ use super::super::event::Cause;
 use super::super::evidence::{ClockContradiction, Evidence, Witness};
 use super::super::failure_class::Trouble;
 use super::super::policy::AtDeadline;
-use super::super::published::Snapshot;
+use super::super::published::{Gate, Snapshot};
 use super::super::state::State;
 use super::super::time::{Boottime, Epoch, Round};
 use super::Machine;
@@ -29,11 +29,13 @@ impl Machine {
     /// Whether a proof is being made, or what is frozen waits for the thaw behind it.
     #[must_use]
     pub const fn is_under_way(&self) -> bool {
-        match self.state {
-            State::Disrupted | State::Settling => true,
-            State::Synchronized | State::FreeRunning => self.may_be_frozen(),
-            State::Unknown | State::Suspended | State::GaveUp(_) => false,
-        }
+        self.is_proving() || matches!(self.state.gate(), Gate::Proven) && self.may_be_frozen()
+    }
+
+    /// Whether a proof is being made.
+    #[must_use]
+    pub const fn is_proving(&self) -> bool {
+        matches!(self.state, State::Disrupted | State::Settling)
     }
 
     /// The state.
